@@ -1,0 +1,26 @@
+"""Smart AutoScaler: a cloud service to scale, and what scales it.
+
+Importing the package registers the environment `Autoscaler-v0` with gymnasium and loads neither torch nor matplotlib
+nor pandas.
+"""
+
+import gymnasium
+
+from autoscaler_env.env import AutoscalerEnv
+from autoscaler_env.service import Service
+from autoscaler_env.traces import Trace
+from autoscaler_env.vector_env import AutoscalerVectorEnv
+from autoscaler_env.workloads import MIXED, PATTERNS, Pattern
+
+__version__ = "0.1.0"
+__all__ = ["MIXED", "PATTERNS", "AutoscalerEnv", "AutoscalerVectorEnv", "Pattern", "Service", "Trace"]
+
+# The environment checks order and actions and ends its episodes itself; gymnasium's wrappers for that would only
+# make a step slower.
+gymnasium.register(
+    id="Autoscaler-v0",
+    entry_point="autoscaler_env.env:AutoscalerEnv",
+    vector_entry_point="autoscaler_env.vector_env:AutoscalerVectorEnv",
+    disable_env_checker=True,
+    order_enforce=False,
+)

@@ -1,0 +1,195 @@
+"""The environment for one service: `gymnasium.make("Autoscaler-v0")`."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, ClassVar, SupportsFloat
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from autoscaler_env import dynamics
+from autoscaler_env.rendering import DayRecord, RenderMode, render_day
+from autoscaler_env.service import Service
+from autoscaler_env.workloads import MIXED, Workload, as_workload, random_training_seeds
+
+
+class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
+    """Scale a fleet of instances, slot by slot, through one day of traffic.
+
+    ## Description
+    Requests arrive in slots of five minutes. Ready instances serve them, the rest wait in a queue, and what finds the
+    queue full is dropped. Instances cost money from the moment they are ordered, but serve only after they have booted.
+    The agent changes the fleet by one instance per slot and pays for instances, lateness and drops, in dollars.
+
+    ## Actions
+    `Discrete(len(service.fleet_changes))`. For the reference service: 0 removes an instance, 1 holds, 2 adds one. An
+    addition that would pass the maximum fleet and a removal that would pass the minimum of ready instances are refused:
+    nothing changes, `info["refused"]` is 1, and it does not count as a scaling action.
+
+    ## Observations
+    `Box` of seven float32 numbers, what an operator sees at the end of a slot:
+
+    | index | name | quantity | min | max | 1 stands for |
+    |---|---|---|---|---|---|
+    | 0 | ready | ready instances | 0 | 1 | max_instances |
+    | 1 | booting | booting instances | 0 | 1 | max_instances |
+    | 2 | load | requests served / capacity | 0 | 1 | full use |
+    | 3 | queue | requests waiting | 0 | 1 | queue_limit |
+    | 4 | influx | arrivals of the slot | 0 | 1 | 2 x peak_influx |
+    | 5 | change | influx minus that of the slot before | -1 | 1 | 2 x peak_influx |
+    | 6 | headroom | capacity ready or booting, minus influx and queue | -1 | 1 | capacity of max_instances + queue_limit |
+
+    Each entry but the load is a count divided by its scale, so `policies.base.decode` recovers the counts exactly.
+    Where the influx passes its scale the observation is clipped; the arrivals never are.
+
+    ## Rewards
+    Minus the slot's bill in dollars: `instance_price * (ready + booting) + late_price * queue + drop_price * dropped`,
+    with weights $0.016, $0.00025 and $0.0025 for the reference service.
+
+    ## Starting state
+    `initial_instances` ready, none booting, an empty queue. The first observation shows the influx of the first slot as
+    if it had been seen the slot before, with change 0.
+
+    ## Episode end
+    By the clock alone: after `slots_per_episode` slots the episode is `truncated`, emitted by this class (no TimeLimit
+    wrapper). `terminated` is never true, so learners should bootstrap from the last observation.
+
+    ## Arguments
+    Args:
+        pattern: A name from `workloads.PATTERNS`, `MIXED`, or a workload such as `traces.Trace`.
+        service: Sizes and prices; the reference service by default.
+        render_mode: `None`, `"rgb_array"` (the day so far, uint8 of shape (height, width, 3)) or `"ansi"` (text).
+
+    `reset(seed=...)` seeds the draw of training days. `reset(options={"day_seed": s})` starts the day of that seed, and
+    `options={"day": arrivals}` a day of one's own, int64 of shape (slots,).
+
+    ## Versions
+    v0: first version.
+
+    Example:
+        >>> env = gymnasium.make("Autoscaler-v0", pattern="STEADY")
+        >>> observation, info = env.reset(seed=0)
+        >>> observation, reward, terminated, truncated, info = env.step(2)
+        >>> info["booting"], round(reward + info["instance_cost"] + info["late_cost"] + info["drop_cost"], 9)
+        (1, 0.0)
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "ansi"], "render_fps": 20}
+
+    def __init__(
+        self, pattern: str | Workload = MIXED, service: Service | None = None, render_mode: RenderMode | None = None
+    ) -> None:
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError(f"render_mode = {render_mode!r}: must be None, 'rgb_array' or 'ansi'")
+        self.service = service or Service()
+        self.workload = as_workload(pattern, self.service)
+        self.render_mode = render_mode
+        self.observation_space = gymnasium.spaces.Box(dynamics.OBSERVATION_LOW, dynamics.OBSERVATION_HIGH)
+        self.action_space = gymnasium.spaces.Discrete(len(self.service.fleet_changes))
+        self._constants = dynamics.constants_of(self.service)
+        self._state = dynamics.new_state(self.service, 1)
+        self._arrivals: list[int] = []
+        self._slot = 0
+        self._record = DayRecord(self.service)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Start a day.
+
+        Args:
+            seed: Seeds the draw of training days, as gymnasium has it.
+            options: `{"day_seed": s}` or `{"day": arrivals}` to choose the day.
+
+        Returns:
+            The first observation and `{"day_seed": s}` (`None` for a day of one's own).
+
+        Raises:
+            ValueError: An option is unknown or the day does not fit the service.
+        """
+        super().reset(seed=seed)
+        day_seed, day = self._choose_day(options or {})
+        observation = np.empty((7, 1), dtype=np.float32)
+        dynamics.start_all(self._state, day[:1], self._constants, observation)
+        self._arrivals = day.tolist()
+        self._slot = 0
+        self._record.clear()
+        return observation[:, 0], {"day_seed": day_seed}
+
+    def step(self, action: Any) -> tuple[NDArray[np.float32], SupportsFloat, bool, bool, dict[str, Any]]:
+        """Move by one slot.
+
+        Args:
+            action: An index into `service.fleet_changes`.
+
+        Returns:
+            Observation, reward (minus the slot's bill, $), terminated (never), truncated (the day is over) and the
+            slot's counts and costs.
+
+        Raises:
+            ValueError: The action is out of range.
+            RuntimeError: The day has not been started, or is over.
+        """
+        index = operator.index(action)
+        changes = self.service.fleet_changes
+        if not 0 <= index < len(changes):
+            raise ValueError(f"action = {action!r}: must be an integer from 0 to {len(changes) - 1}")
+        if self._slot == len(self._arrivals):
+            raise RuntimeError("the day is over or was never started: call reset() before step()")
+        observation = np.empty((7, 1), dtype=np.float32)
+        arriving = self._arrivals[self._slot]
+        bill = dynamics.advance_one(self._state, self._slot, changes[index], arriving, self._constants, observation)
+        self._slot += 1
+        ready, booting, queue, arrivals, served, dropped, scaled, refused = self._state[: dynamics.CHANGE, 0].tolist()
+        late_cost = self.service.late_price * queue
+        drop_cost = self.service.drop_price * dropped
+        info = {
+            "ready": ready,
+            "booting": booting,
+            "queue": queue,
+            "arrivals": arrivals,
+            "served": served,
+            "dropped": dropped,
+            "scaled": scaled,
+            "refused": refused,
+            "instance_cost": bill - late_cost - drop_cost,
+            "late_cost": late_cost,
+            "drop_cost": drop_cost,
+        }
+        if self.render_mode is not None:
+            self._record.append(info)
+        return observation[:, 0], -bill, False, self._slot == len(self._arrivals), info
+
+    def render(self) -> Any:
+        """Show the day so far: fleet, demand, queue and bill, as pixels or text by `render_mode`."""
+        if self.render_mode is None:
+            gymnasium.logger.warn('render() without render_mode; make the environment with "rgb_array" or "ansi"')
+            return None
+        return render_day(self._record, self.render_mode)
+
+    def _choose_day(self, options: dict[str, Any]) -> tuple[int | None, NDArray[np.int64]]:
+        unknown = set(options) - {"day_seed", "day"}
+        if unknown or len(options) > 1:
+            raise ValueError(f"options = {options!r}: must hold 'day_seed' or 'day', nothing else")
+        if "day" in options:
+            return None, check_days(np.asarray(options["day"])[np.newaxis], self.service)[0]
+        if "day_seed" in options:
+            seeds = np.array([operator.index(options["day_seed"])], dtype=np.uint64)
+        else:
+            seeds = random_training_seeds(self.np_random, 1)
+        return int(seeds[0]), self.workload.draw(seeds)[0]
+
+
+def check_days(days: NDArray[Any], service: Service) -> NDArray[np.int64]:
+    """Return days as compiled code reads them: int64, contiguous, of shape (n, slots_per_episode).
+
+    Raises:
+        ValueError: The shape does not fit the service, or an arrival is not a whole number of at least 0.
+    """
+    if days.ndim != 2 or days.shape[1] != service.slots_per_episode:
+        raise ValueError(f"days of shape {days.shape}: must be (n, {service.slots_per_episode}), the slots of an episode")
+    if not np.issubdtype(days.dtype, np.integer) or (days.size and days.min() < 0):
+        raise ValueError("days: arrivals must be whole numbers of at least 0")
+    return np.ascontiguousarray(days, dtype=np.int64)

@@ -1,0 +1,117 @@
+"""What every policy is, and how one reads an observation."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoscaler_env.service import Service
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Anything that scales a batch of services, one slot after another.
+
+    A caller says `reset(days)` once, then `predict(observations)` for each slot in order. A policy with a memory keeps
+    it between the two.
+    """
+
+    name: str
+
+    def reset(self, days: NDArray[np.int64]) -> None:
+        """Prepare for a batch of days.
+
+        Args:
+            days: The arrivals that will come, shape (n, slots). Only a clairvoyant policy may look at more than the
+                shape.
+        """
+        ...
+
+    def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Choose an action for each service.
+
+        Args:
+            observations: What is seen of each, float32 of shape (n, 7).
+
+        Returns:
+            Indices into `service.fleet_changes`, shape (n,).
+        """
+        ...
+
+
+class Counts(NamedTuple):
+    """What an observation says, in the units of the service; each of shape (n,)."""
+
+    ready: NDArray[np.int64]
+    booting: NDArray[np.int64]
+    load: NDArray[np.float64]
+    queue: NDArray[np.int64]
+    influx: NDArray[np.int64]
+    change: NDArray[np.int64]
+    headroom: NDArray[np.int64]
+
+
+def decode(observations: NDArray[np.float32], service: Service) -> Counts:
+    """Recover the counts behind observations, exactly, by rounding.
+
+    A rule that compared the float32 entries themselves would flip at the boundary and lose dollars.
+
+    Args:
+        observations: float32 of shape (n, 7).
+        service: The service observed.
+
+    Returns:
+        Instances, requests and the load, each of shape (n,). A clipped influx, change or headroom stays clipped.
+    """
+
+    def count(column: int, scale: int) -> NDArray[np.int64]:
+        return np.rint(observations[:, column].astype(np.float64) * scale).astype(np.int64)
+
+    return Counts(
+        ready=count(0, service.max_instances),
+        booting=count(1, service.max_instances),
+        load=observations[:, 2].astype(np.float64),
+        queue=count(3, max(service.queue_limit, 1)),
+        influx=count(4, service.influx_scale),
+        change=count(5, service.influx_scale),
+        headroom=count(6, service.headroom_scale),
+    )
+
+
+def step_toward(wanted: NDArray[Any], fleet: NDArray[np.int64], service: Service) -> NDArray[np.int64]:
+    """Choose, for each service, the action that brings its fleet nearest to what is wanted.
+
+    Args:
+        wanted: The fleet wanted, in instances, shape (n,).
+        fleet: Instances ready or booting, shape (n,).
+        service: Gives the changes that actions ask for. With (-1, 0, +1) this is one step toward the target.
+
+    Returns:
+        Actions, shape (n,). Of two that are equally near, the smaller change wins.
+    """
+    changes = np.array(service.fleet_changes)
+    smallest_first = np.argsort(np.abs(changes), kind="stable")
+    distance = np.abs((wanted - fleet)[:, np.newaxis] - changes[smallest_first])
+    return smallest_first[np.argmin(distance, axis=1)]
+
+
+class ForeignPolicy:
+    """A model with stable-baselines3's `predict(observation, deterministic)` as one of our policies.
+
+    Args:
+        model: The model; its observations are those of the environment.
+        name: What tables call it.
+    """
+
+    def __init__(self, model: Any, name: str) -> None:
+        self.name = name
+        self._model = model
+
+    def reset(self, days: NDArray[np.int64]) -> None:
+        """Do nothing: such a model has no memory."""
+
+    def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return the model's deterministic actions, shape (n,)."""
+        return np.asarray(self._model.predict(observations, deterministic=True)[0])

@@ -1,0 +1,123 @@
+"""Rules that people run today: random and static as floors, threshold and target tracking as opponents."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoscaler_env.policies.base import decode, step_toward
+from autoscaler_env.service import Service
+
+
+class _Rule:
+    """A rule without a memory."""
+
+    name: str
+
+    def __init__(self, service: Service | None = None) -> None:
+        self.service = service or Service()
+
+    def reset(self, days: NDArray[np.int64]) -> None:
+        """Prepare for a batch of days."""
+
+
+class Random(_Rule):
+    """Any action, each as likely: the floor under every other policy.
+
+    Args:
+        service: The service to scale.
+        seed: Seeds the draw; each `reset` starts it again, so equal days see equal actions.
+    """
+
+    name = "random"
+
+    def __init__(self, service: Service | None = None, seed: int = 0) -> None:
+        super().__init__(service)
+        self._seed = seed
+        self._rng = np.random.default_rng(seed)
+
+    def reset(self, days: NDArray[np.int64]) -> None:
+        """Start the draw again."""
+        self._rng = np.random.default_rng(self._seed)
+
+    def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return actions, shape (n,)."""
+        return self._rng.integers(len(self.service.fleet_changes), size=len(observations))
+
+
+class Static(_Rule):
+    """Hold always: the fleet stays as the day found it."""
+
+    name = "static"
+
+    def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return actions, shape (n,)."""
+        return np.full(len(observations), self.service.hold)
+
+
+class Threshold(_Rule):
+    """Add above one utilisation, remove below another: the rule that most tutorials show.
+
+    Args:
+        service: The service to scale.
+        add_above: Load above which one step of instances is added, from 0 to 1.
+        remove_below: Load below which one step is removed, from 0 to `add_above`.
+
+    Raises:
+        ValueError: The loads are not in order.
+    """
+
+    name = "threshold"
+
+    def __init__(self, service: Service | None = None, add_above: float = 0.7, remove_below: float = 0.4) -> None:
+        super().__init__(service)
+        if not 0 <= remove_below <= add_above <= 1:
+            raise ValueError(
+                f"add_above = {add_above}, remove_below = {remove_below}: must satisfy 0 <= remove_below <= add_above <= 1"
+            )
+        self._add_above = add_above
+        self._remove_below = remove_below
+
+    def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return actions, shape (n,)."""
+        load = decode(observations, self.service).load
+        wanted = np.where(load > self._add_above, 1, np.where(load < self._remove_below, -1, 0))
+        return step_toward(wanted, np.zeros_like(wanted), self.service)
+
+
+class TargetTracking(_Rule):
+    """Follow the demand: want the fleet that would run at a target utilisation, plus some headroom.
+
+    wanted = ceil((influx + queue) / (capacity_per_instance x target) + headroom), one step toward it from the fleet
+    ready and booting.
+
+    Args:
+        service: The service to scale.
+        target: Wanted utilisation, above 0; 1 is full use.
+        headroom: Instances kept beyond that, at least 0.
+        name: What tables call it.
+
+    Raises:
+        ValueError: The target is not above 0, or the headroom is negative.
+    """
+
+    def __init__(
+        self, service: Service | None = None, target: float = 1.0, headroom: float = 1.0, name: str = "target-tracking"
+    ) -> None:
+        super().__init__(service)
+        if target <= 0 or headroom < 0:
+            raise ValueError(f"target = {target}, headroom = {headroom}: target must be above 0, headroom at least 0")
+        self.name = name
+        self.target = target
+        self.headroom = headroom
+
+    def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return actions, shape (n,)."""
+        counts = decode(observations, self.service)
+        demand = counts.influx + counts.queue
+        wanted = np.ceil(demand / (self.service.capacity_per_instance * self.target) + self.headroom)
+        return step_toward(wanted, counts.ready + counts.booting, self.service)
+
+
+RULES = {rule.name: rule for rule in (Random, Static, Threshold)} | {"target-tracking": TargetTracking}
+"""The rules, by the names that users type."""

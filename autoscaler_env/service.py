@@ -1,0 +1,163 @@
+"""The service that is scaled: its sizes and its prices."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+LARGEST_OBSERVABLE_COUNT = 2**24
+"""Counts up to here survive the way through a float32 observation in [-1, 1] and back (24-bit significand)."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """Sizes and prices of one cloud service; the defaults are the course's reference service.
+
+    An episode is one day of `slots_per_episode` slots. Every field is validated; a bad one raises `ValueError` with
+    its name, its value and what is allowed.
+
+    Example:
+        >>> Service().instance_price
+        0.016
+        >>> Service(boot_slots=0)
+        Traceback (most recent call last):
+        ValueError: boot_slots = 0: must be an integer of at least 1
+    """
+
+    slot_seconds: int = 300
+    """Length of one slot, in seconds."""
+    slots_per_episode: int = 288
+    """Slots in one episode, which is one day."""
+    min_instances: int = 2
+    """Fewest ready instances that removing may leave."""
+    max_instances: int = 100
+    """Most instances, ready and booting together."""
+    initial_instances: int = 25
+    """Ready instances at the start of a day."""
+    capacity_per_instance: int = 87
+    """Requests that one ready instance serves in a slot."""
+    boot_slots: int = 1
+    """Slots from ordering an instance until it is ready."""
+    queue_limit: int = 4_350
+    """Requests that may wait; what comes beyond is dropped."""
+    instance_price_per_hour: float = 0.192
+    """Dollars for one instance, ready or booting, for an hour."""
+    late_price: float = 0.00025
+    """Dollars for each request still waiting at the end of a slot, in each slot again."""
+    drop_price: float = 0.0025
+    """Dollars for each dropped request."""
+    peak_influx: int = 4_350
+    """The level P that load patterns are scaled by, in requests per slot."""
+    fleet_changes: tuple[int, ...] = (-1, 0, 1)
+    """What each action asks for, in instances; contains 0."""
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST_INTEGER.items():
+            value = getattr(self, name)
+            if not _is_integer(value) or value < least:
+                raise ValueError(f"{name} = {value!r}: must be an integer of at least {least}")
+        for name in ("instance_price_per_hour", "late_price", "drop_price"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+                raise ValueError(f"{name} = {value!r}: must be a finite number of at least 0")
+        if self.max_instances < self.min_instances:
+            raise ValueError(f"max_instances = {self.max_instances}: must be at least min_instances = {self.min_instances}")
+        if not self.min_instances <= self.initial_instances <= self.max_instances:
+            raise ValueError(
+                f"initial_instances = {self.initial_instances}: must lie between min_instances = {self.min_instances} "
+                f"and max_instances = {self.max_instances}"
+            )
+        self._check_fleet_changes()
+        for name, value in {
+            "capacity_per_instance x max_instances + queue_limit": self.headroom_scale,
+            "2 x peak_influx": self.influx_scale,
+        }.items():
+            if value > LARGEST_OBSERVABLE_COUNT:
+                raise ValueError(
+                    f"{name} = {value}: must be at most {LARGEST_OBSERVABLE_COUNT}, so that observations stay exact; "
+                    "count requests in larger units (thousands, say)"
+                )
+
+    def _check_fleet_changes(self) -> None:
+        changes = self.fleet_changes
+        sound = isinstance(changes, tuple | list) and all(_is_integer(change) for change in changes)
+        if not sound or 0 not in changes or len(set(changes)) != len(changes):
+            raise ValueError(f"fleet_changes = {changes!r}: must be a tuple of distinct integers that contains 0")
+        object.__setattr__(self, "fleet_changes", tuple(changes))
+
+    @property
+    def instance_price(self) -> float:
+        """Dollars for one instance in one slot."""
+        return self.instance_price_per_hour * self.slot_seconds / 3600
+
+    @property
+    def influx_scale(self) -> int:
+        """Requests per slot that an observed influx of 1 stands for: twice the peak."""
+        return 2 * self.peak_influx
+
+    @property
+    def headroom_scale(self) -> int:
+        """Requests that an observed headroom of 1 stands for: all capacity plus a full queue."""
+        return self.capacity_per_instance * self.max_instances + self.queue_limit
+
+    @property
+    def hold(self) -> int:
+        """The action that leaves the fleet as it is."""
+        return self.fleet_changes.index(0)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, as they are written to JSON or TOML."""
+        return dataclasses.asdict(self) | {"fleet_changes": list(self.fleet_changes)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Service:
+        """Build a service from field values; those not named keep the reference value.
+
+        Raises:
+            ValueError: A name is unknown or a value is not allowed.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name, value in values.items():
+            if name not in known:
+                raise ValueError(f"{name} = {value!r}: no such field of a service; there are {', '.join(known)}")
+        if isinstance(values.get("fleet_changes"), list):
+            values = values | {"fleet_changes": tuple(values["fleet_changes"])}
+        return cls(**values)
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> Service:
+        """Read a service from a TOML file of `field = value` lines.
+
+        Raises:
+            ValueError: The file cannot be read, is not TOML, or holds a bad value; the message names the file.
+        """
+        try:
+            return cls.from_dict(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+        except OSError as error:
+            raise ValueError(f"{path}: {error.strerror or error}") from None
+        except UnicodeDecodeError:
+            raise ValueError(f"{path}: not UTF-8 text") from None
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"{path}: not TOML: {error}") from None
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+
+
+_LEAST_INTEGER = {
+    "slot_seconds": 1,
+    "slots_per_episode": 1,
+    "min_instances": 1,
+    "max_instances": 1,
+    "initial_instances": 1,
+    "capacity_per_instance": 1,
+    "boot_slots": 1,
+    "queue_limit": 0,
+    "peak_influx": 1,
+}
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,285 @@
+"""Load patterns: what arrives at the service on a day.
+
+A day is a pure function of a pattern and one 64-bit day seed, bit for bit, whoever draws it and in whatever company.
+The two highest bits of the seed name its purpose, so that the days we train on, calibrate on, select models on and
+evaluate on can never meet.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, Protocol, get_args, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoscaler_env.compiled import compiled
+from autoscaler_env.service import Service
+
+PATTERNS = ("STEADY", "SINE_CURVE", "SINUSOIDAL", "SPIKE", "POISSON", "RANDOM")
+"""The six synthetic patterns, by the names that users type."""
+
+MIXED = "MIXED"
+"""One of the six, drawn anew for each day."""
+
+PATTERN_MEANING = {
+    "STEADY": "baseline performance",
+    "SINE_CURVE": "a predictable daily cycle",
+    "SINUSOIDAL": "several overlapping cycles",
+    "SPIKE": "flash crowds, viral content",
+    "POISSON": "realistic arrivals",
+    "RANDOM": "unpredictable load",
+}
+
+_STEADY, _SINE_CURVE, _SINUSOIDAL, _SPIKE, _POISSON, _RANDOM, _MIXED = range(7)
+
+Purpose = Literal["training", "calibration", "selection", "evaluation"]
+
+
+@runtime_checkable
+class Workload(Protocol):
+    """Where days come from: a synthetic pattern or a recorded trace."""
+
+    name: str
+
+    def draw(self, seeds: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Return the days of these day seeds: arrivals in requests, shape (n, slots)."""
+        ...
+
+    def evaluation_days(self, episodes: int) -> NDArray[np.int64]:
+        """Return the days that policies are compared on, at most `episodes` of them: shape (n, slots)."""
+        ...
+
+
+class Pattern:
+    """One of the six synthetic patterns, or `MIXED`.
+
+    Args:
+        name: A name from `PATTERNS`, or `MIXED`.
+        service: Gives the number of slots and the level P that the pattern is scaled by.
+
+    Raises:
+        ValueError: There is no such pattern.
+
+    Example:
+        >>> day = Pattern("STEADY", Service()).draw(day_seeds("evaluation", 1))
+        >>> day.shape, int(day.min()) == int(day.max())
+        ((1, 288), True)
+    """
+
+    def __init__(self, name: str, service: Service) -> None:
+        if name not in (*PATTERNS, MIXED):
+            raise ValueError(f"pattern = {name!r}: must be one of {', '.join((*PATTERNS, MIXED))}")
+        self.name = name
+        self._code = (*PATTERNS, MIXED).index(name)
+        self._slots = service.slots_per_episode
+        self._peak = float(service.peak_influx)
+
+    def draw(self, seeds: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Return the days of these day seeds: arrivals in requests, shape (n, slots)."""
+        seeds = np.asarray(seeds, dtype=np.uint64)
+        days = np.empty((len(seeds), self._slots), dtype=np.int64)
+        _draw_days(self._code, seeds, self._peak, days)
+        return days
+
+    def evaluation_days(self, episodes: int) -> NDArray[np.int64]:
+        """Return the first `episodes` evaluation days of the pattern: shape (episodes, slots)."""
+        return self.draw(day_seeds("evaluation", episodes))
+
+
+def as_workload(pattern: str | Workload, service: Service) -> Workload:
+    """Return the workload that a user means: a pattern by its name, or a workload as it is."""
+    return Pattern(pattern, service) if isinstance(pattern, str) else pattern
+
+
+def day_seeds(purpose: Purpose, count: int, first: int = 0) -> NDArray[np.uint64]:
+    """Return day seeds `first` to `first + count - 1` of one purpose.
+
+    Example:
+        >>> set(day_seeds("training", 1000)) & set(day_seeds("evaluation", 1000))
+        set()
+    """
+    return _purpose_bits(purpose) + np.arange(first, first + count, dtype=np.uint64)
+
+
+def random_training_seeds(rng: np.random.Generator, count: int) -> NDArray[np.uint64]:
+    """Draw day seeds for training: any of 2**62, none of them a calibration, selection or evaluation seed."""
+    return _purpose_bits("training") + rng.integers(0, 2**62, size=count, dtype=np.uint64)
+
+
+def purpose_of(seed: int) -> Purpose:
+    """Return what a day seed is for: its two highest bits."""
+    return get_args(Purpose)[int(seed) >> 62]
+
+
+def _purpose_bits(purpose: Purpose) -> np.uint64:
+    purposes = get_args(Purpose)
+    if purpose not in purposes:
+        raise ValueError(f"purpose = {purpose!r}: must be one of {', '.join(purposes)}")
+    return np.uint64(purposes.index(purpose) << 62)
+
+
+# --- drawing, compiled -----------------------------------------------------------------------------------------------
+# The generator is SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014):
+# eight bytes of state, so that a day costs no set-up, and any 64-bit seed is a good one.
+
+_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
+_SHIFT_30, _SHIFT_27, _SHIFT_31, _SHIFT_11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
+
+
+@compiled
+def _mix(z):
+    z = (z ^ (z >> _SHIFT_30)) * _MIX_1
+    z = (z ^ (z >> _SHIFT_27)) * _MIX_2
+    return z ^ (z >> _SHIFT_31)
+
+
+@compiled
+def _uniform(rng):
+    """Draw from [0, 1)."""
+    rng[0] += _GAMMA
+    return (_mix(rng[0]) >> _SHIFT_11) * 2.0**-53
+
+
+@compiled
+def _normals(rng, out):
+    """Fill `out` with standard normal draws (Marsaglia's polar method, two at a time)."""
+    n = out.shape[0]
+    for i in range(0, n, 2):
+        while True:
+            x = 2.0 * _uniform(rng) - 1.0
+            y = 2.0 * _uniform(rng) - 1.0
+            square = x * x + y * y
+            if 0.0 < square < 1.0:
+                break
+        scale = math.sqrt(-2.0 * math.log(square) / square)
+        out[i] = scale * x
+        if i + 1 < n:
+            out[i + 1] = scale * y
+
+
+@compiled
+def _poisson(rng, mean):
+    """Draw a Poisson number: by counting for small means, else by PTRS (Hoermann 1993), as numpy does."""
+    if mean < 10.0:
+        limit = math.exp(-mean)
+        count = 0
+        product = _uniform(rng)
+        while product > limit:
+            count += 1
+            product *= _uniform(rng)
+        return count
+    log_mean = math.log(mean)
+    b = 0.931 + 2.53 * math.sqrt(mean)
+    a = -0.059 + 0.02483 * b
+    inverse_alpha = 1.1239 + 1.1328 / (b - 3.4)
+    v_r = 0.9277 - 3.6224 / (b - 2.0)
+    while True:
+        u = _uniform(rng) - 0.5
+        v = _uniform(rng)
+        us = 0.5 - abs(u)
+        count = math.floor((2.0 * a / us + b) * u + mean + 0.43)
+        if us >= 0.07 and v <= v_r:
+            return int(count)
+        if count < 0 or (us < 0.013 and v > us):
+            continue
+        log_density = count * log_mean - mean - math.lgamma(count + 1.0)
+        if math.log(v) + math.log(inverse_alpha) - math.log(a / (us * us) + b) <= log_density:
+            return int(count)
+
+
+@compiled
+def _draw_steady(rng, peak, influx):
+    influx[:] = (0.3 + 0.5 * _uniform(rng)) * peak
+
+
+@compiled
+def _draw_sine_curve(rng, peak, influx, sine, cosine):
+    phase = 2.0 * math.pi * _uniform(rng)
+    s_1, c_1 = math.sin(phase), math.cos(phase)
+    for t in range(influx.shape[0]):
+        influx[t] = 0.5 * peak * (1.0 + sine[t] * c_1 + cosine[t] * s_1)
+
+
+@compiled
+def _draw_sinusoidal(rng, peak, influx, sine, cosine):
+    slots = influx.shape[0]
+    daily = 2.0 * math.pi * _uniform(rng)
+    eight_hourly = 2.0 * math.pi * _uniform(rng)
+    four_hourly = 2.0 * math.pi * _uniform(rng)
+    _normals(rng, influx)
+    # sin(a + b) = sin a cos b + cos a sin b: the cycles come from one table of a day's sines, several times faster.
+    s_1, c_1 = 0.25 * math.sin(daily), 0.25 * math.cos(daily)
+    s_3, c_3 = 0.12 * math.sin(eight_hourly), 0.12 * math.cos(eight_hourly)
+    s_6, c_6 = 0.08 * math.sin(four_hourly), 0.08 * math.cos(four_hourly)
+    for t in range(slots):
+        t_3, t_6 = 3 * t % slots, 6 * t % slots
+        cycles = sine[t] * c_1 + cosine[t] * s_1
+        cycles += sine[t_3] * c_3 + cosine[t_3] * s_3
+        cycles += sine[t_6] * c_6 + cosine[t_6] * s_6
+        influx[t] = peak * (0.5 + cycles) * (1.0 + 0.03 * influx[t])
+
+
+@compiled
+def _draw_spike(rng, peak, influx):
+    slots = influx.shape[0]
+    noise = np.empty(slots)
+    _normals(rng, noise)
+    influx[:] = 0.4 * peak
+    for _ in range(_poisson(rng, 4.0)):
+        first = int(_uniform(rng) * slots)
+        height = (0.2 + 0.3 * _uniform(rng)) * peak
+        length = 12 + int(_uniform(rng) * 24)
+        for t in range(first, min(first + length, slots)):
+            rise = min((t - first) / 8.0, 1.0)
+            fall = min((first + length - t) / 8.0, 1.0)
+            influx[t] += height * rise * fall
+    for t in range(slots):
+        influx[t] *= 1.0 + 0.03 * noise[t]
+
+
+@compiled
+def _draw_poisson(rng, peak, influx):
+    level = (0.3 + 0.5 * _uniform(rng)) * peak
+    for t in range(influx.shape[0]):
+        influx[t] = _poisson(rng, level)
+
+
+@compiled
+def _draw_random(rng, peak, influx):
+    level = (0.3 + 0.4 * _uniform(rng)) * peak
+    _normals(rng, influx)
+    for t in range(influx.shape[0]):
+        if t > 0:
+            level = min(max(level + 0.02 * peak * influx[t], 0.05 * peak), peak)
+        influx[t] = level
+
+
+@compiled
+def _draw_days(pattern, seeds, peak, days):
+    """Draw the day of each seed into `days`, int64 of shape (n, slots): rounded, never negative."""
+    rng = np.empty(1, dtype=np.uint64)
+    influx = np.empty(days.shape[1])
+    angle = 2.0 * math.pi * np.arange(days.shape[1]) / days.shape[1]
+    sine, cosine = np.sin(angle), np.cos(angle)
+    for i in range(days.shape[0]):
+        rng[0] = _mix(seeds[i] + _GAMMA)
+        choice = int(_uniform(rng) * 6.0)  # drawn always, so that a MIXED day is bit for bit a day of its pattern
+        if pattern != _MIXED:
+            choice = pattern
+        if choice == _STEADY:
+            _draw_steady(rng, peak, influx)
+        elif choice == _SINE_CURVE:
+            _draw_sine_curve(rng, peak, influx, sine, cosine)
+        elif choice == _SINUSOIDAL:
+            _draw_sinusoidal(rng, peak, influx, sine, cosine)
+        elif choice == _SPIKE:
+            _draw_spike(rng, peak, influx)
+        elif choice == _POISSON:
+            _draw_poisson(rng, peak, influx)
+        else:
+            _draw_random(rng, peak, influx)
+        for t in range(days.shape[1]):
+            days[i, t] = max(int(math.floor(influx[t] + 0.5)), 0)
