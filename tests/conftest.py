@@ -1,0 +1,117 @@
+"""What several test modules share: services of many shapes, and ways to play days by hand."""
+
+import gymnasium
+import numpy as np
+import pytest
+
+from autoscaler_env.rollouts import roll_out
+from autoscaler_env.service import Service
+
+SERVICES = {
+    "reference": Service(),
+    "slow boot": Service(boot_slots=3, initial_instances=5, queue_limit=900, slots_per_episode=150),
+    "wide": Service(fleet_changes=(-5, -1, 0, 1, 5), boot_slots=2, max_instances=60, slots_per_episode=150),
+    "odd": Service(
+        fleet_changes=(2, 0, -3),
+        capacity_per_instance=7,
+        min_instances=1,
+        max_instances=13,
+        initial_instances=4,
+        queue_limit=11,
+        peak_influx=61,
+        boot_slots=7,
+        slots_per_episode=97,
+        slot_seconds=61,
+    ),
+    "no queue": Service(queue_limit=0, max_instances=40, slots_per_episode=96),
+    "huge": Service(
+        capacity_per_instance=159_999,
+        max_instances=101,
+        initial_instances=40,
+        queue_limit=2**24 - 159_999 * 101,
+        peak_influx=2**23 - 1,
+        slots_per_episode=96,
+    ),
+}
+
+
+@pytest.fixture(params=SERVICES)
+def any_service(request):
+    """Return one of several services; the test runs on each of them."""
+    return SERVICES[request.param]
+
+
+class Script:
+    """A policy that plays actions written down beforehand, shape (n, slots)."""
+
+    name = "script"
+
+    def __init__(self, actions):
+        self._actions = np.asarray(actions)
+        self._slot = 0
+
+    def reset(self, days):
+        self._slot = 0
+
+    def predict(self, observations):
+        self._slot += 1
+        return self._actions[:, self._slot - 1]
+
+
+@pytest.fixture
+def script():
+    """Return the class of scripted policies."""
+    return Script
+
+
+@pytest.fixture
+def play():
+    """Return a function that plays one day of a small service; each column of the result has shape (slots,)."""
+
+    def play_day(arrivals, changes, **sizes):
+        small = {"capacity_per_instance": 10, "min_instances": 2, "max_instances": 5, "initial_instances": 3}
+        service = Service(**small | {"queue_limit": 20, "slots_per_episode": len(arrivals)} | sizes)
+        actions = [[service.fleet_changes.index(change) for change in changes]]
+        rollout = roll_out(Script(actions), np.array([arrivals]), service)
+        names = ("ready", "booting", "queue", "served", "dropped", "scaled", "refused", "bill")
+        return {name: getattr(rollout, name)[0].tolist() for name in names}
+
+    return play_day
+
+
+@pytest.fixture
+def random_rollout(script):
+    """Return a function that plays random actions on days of random length and shape, far beyond the peak at times."""
+
+    def play_days(service, days=20, seed=0):
+        rng = np.random.default_rng(seed)
+        shape = (days, service.slots_per_episode)
+        typical = rng.poisson(rng.uniform(0, service.peak_influx, (days, 1)), shape)
+        arrivals = typical * rng.choice([0, 1, 1, 1, 4], shape)
+        weights = rng.dirichlet(np.ones(len(service.fleet_changes)))  # leaning one way, so that both limits are met
+        return roll_out(script(rng.choice(len(weights), shape, p=weights)), arrivals, service)
+
+    return play_days
+
+
+@pytest.fixture
+def play_env():
+    """Return a function that plays one day in an environment: observations, rewards, infos, one of each per slot."""
+
+    def play_day(env, actions, **options):
+        first, _ = env.reset(options=options or None)
+        observations, rewards, infos = [first], [], []
+        for action in actions:
+            observation, reward, _, _, info = env.step(action)
+            observations.append(observation)
+            rewards.append(reward)
+            infos.append(info)
+        return np.array(observations), np.array(rewards), infos
+
+    return play_day
+
+
+@pytest.fixture(autouse=True)
+def quiet_gymnasium(monkeypatch):
+    """Let no test change gymnasium's log level for the next."""
+    monkeypatch.setattr(gymnasium.logger, "min_level", gymnasium.logger.min_level)

@@ -1,0 +1,178 @@
+"""The service: what is allowed, what an error says, and how a file is read."""
+
+import dataclasses
+
+import pytest
+
+from autoscaler_env.service import Service
+
+LEAST = {
+    "slot_seconds": 1,
+    "slots_per_episode": 1,
+    "min_instances": 1,
+    "max_instances": 1,
+    "initial_instances": 1,
+    "capacity_per_instance": 1,
+    "boot_slots": 1,
+    "queue_limit": 0,
+    "peak_influx": 1,
+}
+PRICES = ("instance_price_per_hour", "late_price", "drop_price")
+
+
+def as_toml(service):
+    return "\n".join(f"{name} = {value!r}" for name, value in service.as_dict().items())
+
+
+def refusal(call, *arguments, **named):
+    """Return the message of the ValueError, which must be one line."""
+    with pytest.raises(ValueError) as caught:
+        call(*arguments, **named)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_reference_values_are_those_of_the_design():
+    expected = {
+        "slot_seconds": 300,
+        "slots_per_episode": 288,
+        "min_instances": 2,
+        "max_instances": 100,
+        "initial_instances": 25,
+        "capacity_per_instance": 87,
+        "boot_slots": 1,
+        "queue_limit": 4350,
+        "instance_price_per_hour": 0.192,
+        "late_price": 0.00025,
+        "drop_price": 0.0025,
+        "peak_influx": 4350,
+        "fleet_changes": (-1, 0, 1),
+    }
+    assert dataclasses.asdict(Service()) == expected
+
+
+def test_instance_price_is_that_of_a_slot():
+    assert Service().instance_price == pytest.approx(0.192 / 12, rel=1e-15)
+    assert Service(slot_seconds=1800, instance_price_per_hour=3.0).instance_price == 1.5
+
+
+def test_peak_influx_is_fifty_reference_instances():
+    assert Service().peak_influx == 50 * Service().capacity_per_instance
+
+
+def test_service_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Service().boot_slots = 2
+
+
+@pytest.mark.parametrize(("name", "least"), LEAST.items())
+def test_integer_below_its_least_value_is_refused(name, least):
+    message = refusal(Service, **{name: least - 1})
+    assert name in message and str(least - 1) in message and f"at least {least}" in message
+
+
+@pytest.mark.parametrize("name", LEAST)
+@pytest.mark.parametrize("value", [2.0, 2.5, "2", True, None])
+def test_what_is_no_integer_is_refused(name, value):
+    message = refusal(Service, **{name: value})
+    assert name in message and repr(value) in message and "integer" in message
+
+
+@pytest.mark.parametrize("name", PRICES)
+@pytest.mark.parametrize("value", [-0.01, float("nan"), float("inf"), "0.1", True, None])
+def test_bad_price_is_refused(name, value):
+    message = refusal(Service, **{name: value})
+    assert name in message and repr(value) in message and "at least 0" in message
+
+
+@pytest.mark.parametrize("name", PRICES)
+def test_a_price_may_be_zero(name):
+    assert getattr(Service(**{name: 0}), name) == 0
+
+
+def test_maximum_below_minimum_is_refused():
+    message = refusal(Service, min_instances=10, max_instances=9, initial_instances=10)
+    assert "max_instances = 9" in message and "min_instances = 10" in message
+
+
+@pytest.mark.parametrize("initial", [1, 101])
+def test_initial_fleet_outside_the_limits_is_refused(initial):
+    message = refusal(Service, initial_instances=initial)
+    assert f"initial_instances = {initial}" in message and "2" in message and "100" in message
+
+
+def test_smallest_service_is_allowed():
+    assert Service(min_instances=1, max_instances=1, initial_instances=1, queue_limit=0, peak_influx=1)
+
+
+@pytest.mark.parametrize("changes", [(), (1, -1), (0, 0), (-1, 0, 0.5), (0, True), "0", 0, None, {0, 1}])
+def test_bad_fleet_changes_are_refused(changes):
+    message = refusal(Service, fleet_changes=changes)
+    assert "fleet_changes" in message and repr(changes) in message and "contains 0" in message
+
+
+@pytest.mark.parametrize(("changes", "hold"), [((-1, 0, 1), 1), ((0,), 0), ((5, -5, 0), 2)])
+def test_hold_is_the_action_of_change_zero(changes, hold):
+    assert Service(fleet_changes=changes).hold == hold
+
+
+def test_counts_too_large_for_a_float32_observation_are_refused():
+    assert Service(capacity_per_instance=1, queue_limit=2**24 - 100)
+    assert str(2**24) in refusal(Service, capacity_per_instance=1, queue_limit=2**24 - 99)
+
+
+def test_a_peak_too_large_for_a_float32_observation_is_refused():
+    assert Service(peak_influx=2**23)
+    assert "peak_influx" in refusal(Service, peak_influx=2**23 + 1)
+
+
+def test_dictionary_round_trip(any_service):
+    assert Service.from_dict(any_service.as_dict()) == any_service
+
+
+def test_toml_round_trip(any_service, tmp_path):
+    path = tmp_path / "service.toml"
+    path.write_text(as_toml(any_service), encoding="utf-8")
+    assert Service.from_toml(path) == any_service
+
+
+def test_toml_keeps_the_reference_value_of_what_it_does_not_name(tmp_path):
+    path = tmp_path / "service.toml"
+    path.write_text("boot_slots = 3\nfleet_changes = [-2, 0, 2]\n", encoding="utf-8")
+    assert Service.from_toml(path) == Service(boot_slots=3, fleet_changes=(-2, 0, 2))
+
+
+def test_unknown_field_is_refused_with_the_known_ones():
+    message = refusal(Service.from_dict, {"boot_slot": 3})
+    assert "boot_slot" in message and "3" in message and "boot_slots" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"boot_slots = = 3", "TOML"),
+        (b"boot_slots = \xff", "UTF-8"),
+        (b"boot_slot = 3", "boot_slot"),
+        (b"boot_slots = 0", "boot_slots = 0"),
+        (b"boot_slots = 1.5", "boot_slots = 1.5"),
+        (b"boot_slots = 2024-01-01", "boot_slots"),
+        (b"late_price = nan", "late_price"),
+        (b"fleet_changes = [1, 2]", "fleet_changes"),
+        (b"fleet_changes = [[0], 1]", "fleet_changes"),
+        (b"[service]\nboot_slots = 3", "service"),
+        (b"max_instances = 1", "max_instances"),
+    ],
+)
+def test_bad_toml_is_refused_in_one_line_with_file_and_reason(tmp_path, content, reason):
+    path = tmp_path / "my service.toml"
+    path.write_bytes(content)
+    message = refusal(Service.from_toml, path)
+    assert str(path) in message and reason in message
+
+
+def test_missing_toml_is_refused_with_its_name(tmp_path):
+    assert "nowhere.toml" in refusal(Service.from_toml, tmp_path / "nowhere.toml")
+
+
+def test_folder_instead_of_toml_is_refused_with_its_name(tmp_path):
+    assert str(tmp_path) in refusal(Service.from_toml, tmp_path)
