@@ -1,0 +1,69 @@
+# Smart AutoScaler. GNU make 3.81 or newer; `make help` lists the targets.
+
+PYTHON ?= python3 python3.13 python3.12 python3.11
+ARGS ?=
+
+VENV = .venv/bin
+PIP_INSTALL = $(VENV)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+# The first of $(PYTHON) that is new enough, and what to say if none is.
+NEW_ENOUGH = ("Python 3.1"[1-9]*|"Python 3."[2-9][0-9]*)
+FOUND_PYTHON = $(shell for python in $(PYTHON); do \
+	case "$$($$python --version 2>&1)" in $(NEW_ENOUGH) echo $$python; exit;; esac; done)
+FIRST_PYTHON = $(firstword $(PYTHON))
+TOO_OLD = $(FIRST_PYTHON) is $(shell command -v $(FIRST_PYTHON) >/dev/null 2>&1 \
+	&& $(FIRST_PYTHON) --version 2>&1 | head -n 1 || echo missing): the course needs Python 3.11 or newer \
+	(elsewhere? make PYTHON=/path/to/python3.12 ...)
+
+.DEFAULT_GOAL := help
+.PHONY: help run quick lab setup test lint format bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+
+run: .venv/.course ## set up, then the whole course with the full budgets: models, figures, results, report
+	@$(VENV)/autoscaler run --profile full $(ARGS)
+
+quick: .venv/.course ## the whole course with tiny budgets, written under build/ only
+	@$(VENV)/autoscaler run --profile quick $(ARGS)
+
+lab: .venv/.course ## open JupyterLab on the course
+	@$(VENV)/python -m jupyterlab --notebook-dir=. $(ARGS) notebooks
+
+setup: .venv/.all ## install the course and the developers' tools into .venv; the other targets install what they need
+
+test: .venv/.all ## every test: notebooks, browser and slow ones too (ARGS="-k name" for some of them)
+	@$(VENV)/python -m pytest -m "" $(ARGS)
+
+lint: .venv/.all ## check style, format and types
+	@$(VENV)/python -m ruff check .
+	@$(VENV)/python -m ruff format --check .
+	@$(VENV)/python -m mypy
+
+format: .venv/.all ## repair style and format
+	@$(VENV)/python -m ruff check --fix .
+	@$(VENV)/python -m ruff format .
+
+bench: .venv/.all ## run the benchmarks, benchmarks/bench_*.py
+	@for benchmark in $(wildcard benchmarks/bench_*.py); do \
+		echo "== $$benchmark"; $(VENV)/python "$$benchmark" $(ARGS) || exit 1; done
+
+clean: ## remove what runs and tests write beside the results (not .venv, not models)
+	rm -rf build logs .mypy_cache .pytest_cache .ruff_cache
+	find autoscaler_env benchmarks notebooks tests -name __pycache__ -o -name .ipynb_checkpoints 2>/dev/null | xargs rm -rf
+
+# An environment whose Python has gone (an upgrade, a removal) is made anew; one half made is not left behind.
+$(VENV)/python:
+	$(if $(FOUND_PYTHON),,$(error $(TOO_OLD)))
+	@echo "Creating .venv with $$($(FOUND_PYTHON) --version)"
+	@$(FOUND_PYTHON) -m venv --clear .venv || { rm -rf .venv; exit 1; }
+
+.venv/.course: $(VENV)/python pyproject.toml constraints.txt
+	@echo "Installing the course into .venv (minutes the first time)"
+	@$(PIP_INSTALL) -e .
+	@touch $@
+
+.venv/.all: .venv/.course
+	@echo "Installing the developers' tools into .venv"
+	@$(PIP_INSTALL) -e ".[dev]"
+	@touch $@
