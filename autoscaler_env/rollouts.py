@@ -19,14 +19,14 @@ class Rollout:
 
     service: Service
     arrivals: NDArray[np.int64]
-    actions: NDArray[np.int64]
-    ready: NDArray[np.int64]
-    booting: NDArray[np.int64]
-    queue: NDArray[np.int64]
-    served: NDArray[np.int64]
-    dropped: NDArray[np.int64]
-    scaled: NDArray[np.int64]
-    refused: NDArray[np.int64]
+    actions: NDArray[np.int32]
+    ready: NDArray[np.int32]
+    booting: NDArray[np.int32]
+    queue: NDArray[np.int32]
+    served: NDArray[np.int32]
+    dropped: NDArray[np.int32]
+    scaled: NDArray[np.int32]
+    refused: NDArray[np.int32]
 
     @property
     def fleet(self) -> NDArray[np.int64]:
@@ -82,7 +82,7 @@ def roll_out(policy: Policy, days: NDArray[np.int64], service: Service | None = 
     state = dynamics.new_state(service, n)
     columns = np.empty((7, n), dtype=np.float32)
     rewards = np.empty(n)
-    actions_taken = np.empty((slots, n), dtype=np.int64)
+    actions_taken = np.empty((slots, n), dtype=np.int32)
     # The rows of the state that a rollout keeps, in the order of its fields from `ready` on.
     kept = [
         dynamics.READY,
@@ -93,7 +93,7 @@ def roll_out(policy: Policy, days: NDArray[np.int64], service: Service | None = 
         dynamics.SCALED,
         dynamics.REFUSED,
     ]
-    history = np.empty((len(kept), slots, n), dtype=np.int64)
+    history = np.empty((len(kept), slots, n), dtype=np.int32)  # counts fit; half the memory
     policy.reset(days)
     dynamics.start_all(state, arrivals[0], constants, columns)
     for slot in range(slots):

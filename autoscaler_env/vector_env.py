@@ -49,7 +49,8 @@ class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArra
         self._constants = dynamics.constants_of(self.service)
         self._fleet_changes = np.array(self.service.fleet_changes, dtype=np.int64)
         self._state = dynamics.new_state(self.service, num_envs)
-        self._arrivals = np.empty((0, num_envs), dtype=np.int64)
+        self.arrivals = np.empty((0, num_envs), dtype=np.int64)
+        """Arrivals of the days being played, int64 of shape (slots, num_envs)."""
         self._slot = 0
 
     def reset(
@@ -76,7 +77,7 @@ class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArra
         seeds = options.get("day_seeds")
         if seeds is not None and np.shape(seeds) != (self.num_envs,):
             raise ValueError(f"day_seeds of shape {np.shape(seeds)}: must be ({self.num_envs},), one per service")
-        return self._start_days(seeds), {}
+        return self.start_days(self._draw_days(seeds)), {}
 
     def step(
         self, actions: NDArray[np.int64]
@@ -94,14 +95,14 @@ class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArra
             ValueError: The shape does not fit or an action is out of range; then nothing has moved.
             RuntimeError: `reset` was never called.
         """
-        if len(self._arrivals) == 0:
+        if len(self.arrivals) == 0:
             raise RuntimeError("the days were never started: call reset() before step()")
         actions = np.asarray(actions)
         if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
             raise ValueError(f"actions of shape {actions.shape}, {actions.dtype}: must be integers of shape ({self.num_envs},)")
         columns = np.empty((7, self.num_envs), dtype=np.float32)
         rewards = np.empty(self.num_envs)
-        arriving = self._arrivals[self._slot]
+        arriving = self.arrivals[self._slot]
         bad = dynamics.advance_all(
             self._state, self._slot, actions, self._fleet_changes, arriving, self._constants, columns, rewards
         )
@@ -110,21 +111,31 @@ class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArra
         observations = columns.T
         infos: dict[str, Any] = dict(zip(REPORTED, self._state[: len(REPORTED)].copy(), strict=True))
         self._slot += 1
-        ended = self._slot == len(self._arrivals)
+        ended = self._slot == len(self.arrivals)
         if ended:
             # All services started together, so all days end together.
             everyone = np.ones(self.num_envs, dtype=bool)
             infos |= {"final_obs": observations, "_final_obs": everyone, "final_info": infos.copy(), "_final_info": everyone}
-            observations = self._start_days(None)
+            observations = self.start_days(self._draw_days(None))
         truncated = np.full(self.num_envs, ended)
         return observations, rewards, np.zeros(self.num_envs, dtype=bool), truncated, infos
 
-    def _start_days(self, seeds: NDArray[np.uint64] | None) -> NDArray[np.float32]:
-        if seeds is None:
-            seeds = random_training_seeds(self.np_random, self.num_envs)
-        days = self.workload.draw(np.asarray(seeds, dtype=np.uint64))
-        self._arrivals = np.ascontiguousarray(days.T)  # a slot's arrivals lie side by side, as the step reads them
+    def start_days(self, arrivals: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Start given days in every service.
+
+        Args:
+            arrivals: Requests, int64 of shape (slots, num_envs): a slot's arrivals lie side by side, as steps read them.
+
+        Returns:
+            Observations, float32 of shape (num_envs, 7).
+        """
+        self.arrivals = arrivals
         self._slot = 0
         columns = np.empty((7, self.num_envs), dtype=np.float32)
-        dynamics.start_all(self._state, self._arrivals[0], self._constants, columns)
+        dynamics.start_all(self._state, arrivals[0], self._constants, columns)
         return columns.T
+
+    def _draw_days(self, seeds: NDArray[np.uint64] | None) -> NDArray[np.int64]:
+        if seeds is None:
+            seeds = random_training_seeds(self.np_random, self.num_envs)
+        return np.ascontiguousarray(self.workload.draw(np.asarray(seeds, dtype=np.uint64)).T)

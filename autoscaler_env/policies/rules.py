@@ -93,8 +93,8 @@ class TargetTracking(_Rule):
 
     Args:
         service: The service to scale.
-        target: Wanted utilisation, above 0; 1 is full use.
-        headroom: Instances kept beyond that, at least 0.
+        target: Wanted utilisation, above 0; 1 is full use. An array of shape (n,) gives each service its own.
+        headroom: Instances kept beyond that, at least 0; likewise.
         name: What tables call it.
 
     Raises:
@@ -102,10 +102,14 @@ class TargetTracking(_Rule):
     """
 
     def __init__(
-        self, service: Service | None = None, target: float = 1.0, headroom: float = 1.0, name: str = "target-tracking"
+        self,
+        service: Service | None = None,
+        target: float | NDArray[np.float64] = 1.0,
+        headroom: float | NDArray[np.float64] = 1.0,
+        name: str = "target-tracking",
     ) -> None:
         super().__init__(service)
-        if target <= 0 or headroom < 0:
+        if np.any(np.asarray(target) <= 0) or np.any(np.asarray(headroom) < 0):
             raise ValueError(f"target = {target}, headroom = {headroom}: target must be above 0, headroom at least 0")
         self.name = name
         self.target = target

@@ -1,0 +1,85 @@
+"""Find the setting of target tracking that is cheapest on calibration days."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from autoscaler_env.paths import Folders
+from autoscaler_env.policies.rules import TargetTracking
+from autoscaler_env.rollouts import roll_out
+from autoscaler_env.service import Service
+from autoscaler_env.storage import write_atomically
+from autoscaler_env.workloads import Workload, as_workload, day_seeds
+
+TARGETS = np.round(np.arange(0.80, 1.201, 0.05), 2)
+"""Target utilisations that are tried."""
+
+HEADROOMS = np.arange(0, 17)
+"""Headrooms that are tried, in instances."""
+
+
+class Calibration(NamedTuple):
+    """The cheapest setting that was found."""
+
+    target: float
+    headroom: float
+    bill: float
+    """Mean over the calibration days, in dollars a day."""
+
+
+def calibrate(patterns: Sequence[str | Workload], service: Service | None = None, days: int = 100) -> Calibration:
+    """Try every setting of the grid on the same calibration days.
+
+    Args:
+        patterns: One or more; their mean bill counts.
+        service: The reference service by default.
+        days: Calibration days of each pattern.
+
+    Returns:
+        The setting with the lowest mean bill.
+    """
+    service = service or Service()
+    settings = [(target, headroom) for target in TARGETS for headroom in HEADROOMS]
+    # Every setting on every day is one service, so that the whole grid is one rollout.
+    target, headroom = (np.repeat(column, days) for column in np.array(settings).T)
+    bills = np.zeros(len(settings))
+    for pattern in patterns:
+        drawn = as_workload(pattern, service).draw(day_seeds("calibration", days))
+        rule = TargetTracking(service, target, headroom)
+        rollout = roll_out(rule, np.tile(drawn, (len(settings), 1)), service)
+        bills += rollout.bill.sum(axis=1).reshape(len(settings), days).mean(axis=1)
+    best = int(np.argmin(bills))
+    return Calibration(float(settings[best][0]), float(settings[best][1]), float(bills[best] / len(patterns)))
+
+
+def save_calibrations(calibrations: dict[str, Calibration], folders: Folders) -> Path:
+    """Write the settings found, by pattern, to `results/calibration.csv`; return its path."""
+    path = folders.results / "calibration.csv"
+    table = pd.DataFrame.from_dict(calibrations, orient="index", columns=Calibration._fields)
+    write_atomically(path, lambda file: file.write(table.to_csv(index_label="pattern").encode()))
+    return path
+
+
+def read_calibrations(folders: Folders) -> dict[str, Calibration]:
+    """Return the settings in `results/calibration.csv`, by pattern; `MIXED` is the one for all patterns.
+
+    Raises:
+        FileNotFoundError: The file is missing; the message has the command that makes it.
+    """
+    path = folders.results / "calibration.csv"
+    if not path.exists():
+        raise FileNotFoundError(f"{folders.shown(path)} is missing; make it with: autoscaler run --only 02_set_yardsticks")
+    table = pd.read_csv(path, index_col="pattern")
+    return {str(row.Index): Calibration(row.target, row.headroom, row.bill) for row in table.itertuples()}
+
+
+def calibrated_rule(pattern: str, folders: Folders, service: Service | None = None, name: str | None = None) -> TargetTracking:
+    """Return target tracking with the setting calibrated on a pattern, named `target-tracking-PATTERN` by default."""
+    setting = read_calibrations(folders)[pattern]
+    name = name or f"target-tracking-{pattern.lower()}"
+    return TargetTracking(service, setting.target, setting.headroom, name)

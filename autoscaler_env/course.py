@@ -1,0 +1,183 @@
+"""Run the whole course headlessly: every notebook, in order, through papermill."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import nbformat
+import papermill
+from nbconvert import HTMLExporter
+from tqdm.auto import tqdm
+
+from autoscaler_env.paths import Folders, notebook_sources, project_root
+from autoscaler_env.storage import write_atomically
+
+Profile = Literal["quick", "full"]
+
+QUICK: dict[str, Any] = {
+    "retrain": True,
+    "episodes": 400,
+    "timesteps": 4_096,
+    "evaluation_days": 40,
+    "calibration_days": 10,
+    "output": "build/quick",
+}
+"""What the quick profile gives to each notebook that has a parameter of the name: it shows that everything runs."""
+
+FULL: dict[str, Any] = {"retrain": True}
+"""The full profile: the notebooks' own budgets, with models trained anew."""
+
+NOTEBOOK_SECONDS = 1_800
+"""A notebook that takes longer than this has hung."""
+
+
+@dataclass(frozen=True)
+class Executed:
+    """How one notebook ended."""
+
+    name: str
+    seconds: float
+    error: str | None
+    """What stopped it, in one line; `None` if every cell ran."""
+
+
+def course_notebooks(only: tuple[str, ...] = ()) -> list[Path]:
+    """Return the course's notebooks in order, or those of them that are named.
+
+    Raises:
+        ValueError: A name is none of the course's.
+    """
+    notebooks = sorted(notebook_sources().glob("[0-9][0-9]_*.ipynb"))
+    names = [path.stem for path in notebooks]
+    for name in only:
+        if name not in names:
+            raise ValueError(f"notebook = {name!r}: must be one of {', '.join(names)}")
+    return [path for path in notebooks if not only or path.stem in only]
+
+
+def run_course(profile: Profile = "full", only: tuple[str, ...] = (), output: str | Path | None = None) -> list[Executed]:
+    """Execute the course; write the executed notebooks and their HTML, and go on to the next if one fails.
+
+    Args:
+        profile: `full` trains with the published budgets and replaces models, figures and results of the project;
+            `quick` takes a minute or two and writes under `build/quick`.
+        only: Names of notebooks, without ending; all by default.
+        output: Another root to write under.
+
+    Returns:
+        How each notebook ended.
+    """
+    given = dict(QUICK if profile == "quick" else FULL)
+    if output is not None:
+        given["output"] = str(Path(output).resolve())
+    elif "output" in given:
+        given["output"] = str(project_root() / given["output"])
+    folders = Folders(given.get("output"))
+    notebooks = course_notebooks(only)
+    ended = []
+    with tqdm(notebooks, unit="notebook") as bar:
+        for source in bar:
+            bar.set_description(source.stem)
+            ended.append(execute(source, given, folders))
+    return ended
+
+
+def execute(source: Path, given: dict[str, Any], folders: Folders) -> Executed:
+    """Execute one notebook with those of the given parameters that it has."""
+    target = folders.executed / source.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    known = papermill.inspect_notebook(str(source))
+    parameters = {name: value for name, value in given.items() if name in known}
+    started = time.perf_counter()
+    error = None
+    raw = target.with_suffix(".running.ipynb")
+    try:
+        papermill.execute_notebook(
+            str(source),
+            str(raw),
+            parameters,
+            progress_bar=False,
+            cwd=str(source.parent),
+            execution_timeout=NOTEBOOK_SECONDS,
+        )
+    except papermill.PapermillExecutionError as failure:
+        error = f"cell {failure.exec_count}: {failure.ename}: {failure.evalue}".splitlines()[0]
+    except Exception as failure:  # a dead kernel, a time-out: whatever it is, the next notebook has its turn
+        error = f"{type(failure).__name__}: {failure}".splitlines()[0]
+    seconds = time.perf_counter() - started
+    if raw.exists():
+        notebook = nbformat.read(raw, as_version=4)
+        error = error or unexecuted(notebook)
+        write_atomically(target, lambda file: file.write(nbformat.writes(clean(notebook)).encode()))
+        html, _ = HTMLExporter().from_notebook_node(notebook)
+        write_atomically(folders.html / f"{source.stem}.html", lambda file: file.write(html.encode()))
+        raw.unlink()
+    return Executed(source.stem, seconds, error)
+
+
+def unexecuted(notebook: nbformat.NotebookNode) -> str | None:
+    """Return what shows that a notebook did not run to its end; `None` if every code cell ran.
+
+    A cell that leaves the kernel (`sys.exit(0)`, a kernel that dies) ends a run without an exception, and the cells
+    after it have no execution count.
+    """
+    for number, cell in enumerate(notebook.cells):
+        if cell.cell_type == "code" and cell.source.strip() and cell.execution_count is None:
+            return f"cell {number} never ran"
+    return None
+
+
+def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Strip from an executed notebook what differs from run to run: papermill's cell and records, paths, times."""
+    injected = "injected-parameters"
+    notebook.cells = [cell for cell in notebook.cells if injected not in cell.metadata.get("tags", [])]
+    notebook.metadata.pop("papermill", None)
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        for key in ("papermill", "execution", "exception"):
+            cell.metadata.pop(key, None)
+        if cell.cell_type != "code":
+            continue
+        cell.outputs = [output for output in cell.outputs if not _is_progress(output)]
+        for output in cell.outputs:
+            if output.output_type == "stream":
+                output.text = output.text.replace(str(project_root()) + "/", "")
+    # Execution counts as a person has them: in order, without the injected cell.
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for number, cell in enumerate(code, start=1):
+        if cell.execution_count is not None:
+            cell.execution_count = number
+            for output in cell.outputs:
+                if output.output_type == "execute_result":
+                    output.execution_count = number
+    return notebook
+
+
+def _is_progress(output: nbformat.NotebookNode) -> bool:
+    """Return whether an output is a progress bar, which says nothing once it is over."""
+    if output.output_type == "stream":
+        return output.name == "stderr" and re.search(r"\d+%\|", output.text) is not None
+    return "application/vnd.jupyter.widget-view+json" in output.get("data", {}) and "tqdm" not in output.get("data", {}).get(
+        "text/plain", ""
+    )
+
+
+def bill_table(folders: Folders) -> str:
+    """Return the mean bill per policy, as notebook 6 left it, ready to print.
+
+    Raises:
+        FileNotFoundError: Notebook 6 has not run.
+    """
+    path = folders.results / "evaluation_results.json"
+    if not path.exists():
+        raise FileNotFoundError(f"{folders.shown(path)} is missing; make it with: autoscaler run --only 06_compare_policies")
+    results = json.loads(path.read_text(encoding="utf-8"))
+    lines = [f"{'policy':<28} {'mean bill, $ a day':>20}  95 % interval"]
+    for name, mean in results["mean"].items():
+        lines.append(f"{name:<28} {mean['bill']:>20.2f}  {mean['bill_low']:.2f} to {mean['bill_high']:.2f}")
+    return "\n".join(lines)

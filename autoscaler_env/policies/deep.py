@@ -1,0 +1,161 @@
+"""DQN and PPO: stable-baselines3's own classes, with the settings that they are trained with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
+from stable_baselines3.dqn.policies import DQNPolicy
+
+from autoscaler_env.dynamics import OBSERVATION_HIGH, OBSERVATION_LOW
+from autoscaler_env.policies.inputs import INPUTS, Inputs
+from autoscaler_env.policies.learner_env import LearnerVecEnv
+from autoscaler_env.sb3_env import AutoscalerVecEnv
+from autoscaler_env.service import Service
+
+
+@dataclass(frozen=True)
+class DeepPreset:
+    """How a deep learner is trained; tuned on selection days by `benchmarks/tune.py`."""
+
+    timesteps: int
+    """Slots of training, over all environments."""
+    environments: int
+    """Services that are played side by side."""
+    learning_rate: float
+    """Step size of the first update; falls linearly to 0."""
+    batch_size: int
+    """Slots in one update."""
+    discount: float
+    """Weight of the next slot's value."""
+    widths: tuple[int, ...] = (64, 64)
+    """Units of the hidden layers."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """What else the library's class is given, by the library's names."""
+
+
+PPO_PRESET = DeepPreset(
+    timesteps=100_000,
+    environments=64,
+    learning_rate=1e-3,
+    batch_size=512,
+    discount=0.95,
+    settings={"n_steps": 24, "n_epochs": 6, "gae_lambda": 0.9, "ent_coef": 0.005},
+)
+"""Many environments and short rollouts: large batches, few updates, the same policy for a fraction of the time."""
+
+DQN_PRESET = DeepPreset(
+    timesteps=100_000,
+    environments=64,
+    learning_rate=1e-3,
+    batch_size=512,
+    discount=0.9,
+    settings={
+        "buffer_size": 100_000,
+        "learning_starts": 2_048,
+        "train_freq": 1,
+        "gradient_steps": 2,
+        "target_update_interval": 1_000,
+        "exploration_fraction": 0.3,
+        "exploration_final_eps": 0.05,
+    },
+)
+"""Two updates of 512 slots for each step of 64 environments."""
+
+PRESETS = {"dqn": DQN_PRESET, "ppo": PPO_PRESET}
+_CLASSES: dict[str, type[BaseAlgorithm]] = {"dqn": DQN, "ppo": PPO}
+
+
+def falling(learning_rate: float) -> Callable[[float], float]:
+    """Return a schedule, as stable-baselines3 has it, that falls linearly to 0."""
+    return lambda remaining: learning_rate * remaining
+
+
+def build_learner(
+    algorithm: str, preset: DeepPreset, pattern: Any, service: Service, *, seed: int, device: str
+) -> BaseAlgorithm:
+    """Return an untrained learner in its environment.
+
+    Args:
+        algorithm: `dqn` or `ppo`.
+        preset: How it is trained.
+        pattern: What it is trained on: a pattern's name or a workload.
+        service: The service to scale.
+        seed: Seeds the network, the exploration and the days.
+        device: `cpu`, `cuda` or `mps`.
+    """
+    env = LearnerVecEnv(AutoscalerVecEnv(preset.environments, pattern, service))
+    return _CLASSES[algorithm](
+        "MlpPolicy",
+        env,
+        learning_rate=falling(preset.learning_rate),
+        batch_size=preset.batch_size,
+        gamma=preset.discount,
+        seed=seed,
+        device=device,
+        policy_kwargs={"net_arch": list(preset.widths)},
+        **preset.settings,
+    )
+
+
+class DeepPolicy:
+    """A trained network as a policy: the network, and the memory that its inputs need.
+
+    Args:
+        network: stable-baselines3's policy network, over `INPUTS` inputs or over the plain observation.
+        service: The service to scale.
+        name: What tables call it.
+    """
+
+    def __init__(self, network: BasePolicy, service: Service, name: str) -> None:
+        self.name = name
+        self.network = network
+        width = network.observation_space.shape
+        self._inputs = Inputs(service) if width == (INPUTS,) else None
+
+    def reset(self, days: NDArray[np.int64]) -> None:
+        """Forget the past."""
+        if self._inputs is not None:
+            self._inputs.start()
+
+    def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return the most probable (PPO) or most valuable (DQN) actions, shape (n,)."""
+        inputs = observations if self._inputs is None else self._inputs(observations)
+        return self.network.predict(np.ascontiguousarray(inputs), deterministic=True)[0]
+
+
+def build_network(algorithm: str, inputs: int, actions: int, widths: list[int]) -> BasePolicy:
+    """Return an untrained policy network of stable-baselines3, on the CPU, to load weights into.
+
+    Args:
+        algorithm: `dqn` or `ppo`.
+        inputs: `INPUTS`, or 7 for a network over the plain observation.
+        actions: How many actions.
+        widths: Units of the hidden layers.
+    """
+    if inputs == len(OBSERVATION_LOW):
+        observation_space = gymnasium.spaces.Box(OBSERVATION_LOW, OBSERVATION_HIGH)
+    else:
+        observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (inputs,), np.float32)
+    action_space = gymnasium.spaces.Discrete(actions)
+    network_class = {"dqn": DQNPolicy, "ppo": ActorCriticPolicy}[algorithm]
+    return network_class(observation_space, action_space, falling(0.0), net_arch=widths)
+
+
+def count_weights(widths: tuple[int, ...], actions: int) -> int:
+    """Return how many weights one network of these hidden layers has."""
+    sizes = (INPUTS, *widths, actions)
+    return sum((before + 1) * after for before, after in zip(sizes, sizes[1:], strict=False))
+
+
+def one_thread() -> None:
+    """Let torch compute on one thread: for networks this small, more threads only wait for each other."""
+    torch.set_num_threads(1)

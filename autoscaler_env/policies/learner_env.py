@@ -1,0 +1,57 @@
+"""The environment as DQN and PPO are trained in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+from stable_baselines3.common.vec_env import VecEnvWrapper
+
+from autoscaler_env.policies.inputs import INPUTS, Inputs
+from autoscaler_env.policies.rules import TargetTracking
+from autoscaler_env.sb3_env import AutoscalerVecEnv
+from autoscaler_env.vector_env import AutoscalerVectorEnv
+
+
+class LearnerVecEnv(VecEnvWrapper):
+    """Show a learner its inputs, and pay it what it saves against a rule on the same days.
+
+    The reward is the learner's minus that of target tracking, which scales a second batch of services through the very
+    same days. What is subtracted depends on the arrivals but not on the learner's actions, so the best policy stays the
+    best; but most of the luck of the day cancels, and what is left to learn from is the learner's own doing (an
+    input-dependent baseline: Mao et al., "Variance reduction for reinforcement learning in input-driven environments",
+    ICLR 2019).
+
+    Args:
+        services: The batch to train on.
+    """
+
+    def __init__(self, services: AutoscalerVecEnv) -> None:
+        space = gymnasium.spaces.Box(-np.inf, np.inf, (INPUTS,), np.float32)
+        super().__init__(services, observation_space=space)
+        batch = self._batch = services.batch
+        self._inputs = Inputs(batch.service)
+        self._shadow = AutoscalerVectorEnv(services.num_envs, batch.workload, batch.service)
+        self._rule = TargetTracking(batch.service)
+        self._shadow_sees = np.empty((services.num_envs, 7), dtype=np.float32)
+
+    def reset(self) -> NDArray[np.float32]:
+        """Start a day in every service."""
+        observations = self.venv.reset()
+        self._shadow_sees = self._shadow.start_days(self._batch.arrivals)
+        self._inputs.start()
+        return self._inputs(observations)
+
+    def step_wait(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
+        """Move the learner's services and the rule's by one slot."""
+        observations, rewards, truncated, infos = self.venv.step_wait()
+        self._shadow_sees, shadow_rewards, *_ = self._shadow.step(self._rule.predict(self._shadow_sees))
+        if truncated[0]:
+            self._shadow_sees = self._shadow.start_days(self._batch.arrivals)
+            last = np.array([info["terminal_observation"] for info in infos])
+            for info, inputs in zip(infos, self._inputs(last), strict=True):
+                info["terminal_observation"] = inputs
+            self._inputs.start()
+        return self._inputs(observations), (rewards - shadow_rewards).astype(np.float32), truncated, infos
