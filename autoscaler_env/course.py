@@ -160,11 +160,8 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 def _is_progress(output: nbformat.NotebookNode) -> bool:
     """Return whether an output is a progress bar, which says nothing once it is over."""
-    if output.output_type == "stream":
-        return output.name == "stderr" and re.search(r"\d+%\|", output.text) is not None
-    return "application/vnd.jupyter.widget-view+json" in output.get("data", {}) and "tqdm" not in output.get("data", {}).get(
-        "text/plain", ""
-    )
+    text = output.text if output.output_type == "stream" else str(output.get("data", {}).get("text/plain", ""))
+    return re.search(r"\d+%\|", text) is not None
 
 
 def bill_table(folders: Folders) -> str:
