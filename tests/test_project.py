@@ -81,8 +81,8 @@ def test_tested_version_lies_in_the_range(requirement):
     assert requirement.specifier.contains(pins()[canonicalize_name(requirement.name)])
 
 
-def test_pins_are_canonical_sorted_and_without_local_labels():
-    assert list(pins()) == sorted(canonicalize_name(name) for name in pins())
+def test_pins_have_canonical_names_and_no_local_labels():
+    assert list(pins()) == [canonicalize_name(name) for name in pins()]
     assert not [version for version in pins().values() if "+" in version]
 
 
