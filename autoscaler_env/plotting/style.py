@@ -1,0 +1,174 @@
+"""What all figures share: one colour and one label per policy, one theme, one way to make and to save a figure."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from autoscaler_env.paths import Folders
+from autoscaler_env.storage import write_atomically
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+POLICY_COLOURS = {
+    "random": "#B0B0B0",
+    "static": "#5F5F5F",
+    "threshold": "#E69F00",
+    "target-tracking": "#56B4E9",
+    "target-tracking-mixed": "#56B4E9",
+    "target-tracking-per-pattern": "#0072B2",
+    "q_learning": "#CC79A7",
+    "dqn": "#D55E00",
+    "ppo": "#009E73",
+}
+"""A fixed colour per policy, or per learner whatever it was trained on (Okabe and Ito's colour-blind-safe set, greys)."""
+
+POLICY_LABELS = {
+    "random": "random",
+    "static": "static",
+    "threshold": "threshold",
+    "target-tracking": "target tracking",
+    "target-tracking-mixed": "target tracking, one setting",
+    "target-tracking-per-pattern": "target tracking, per pattern",
+    "q_learning": "Q-learning",
+    "dqn": "DQN",
+    "ppo": "PPO",
+}
+"""What figures call a policy, or a learner that was trained on `MIXED`."""
+
+LEARNERS = ("q_learning", "dqn", "ppo")
+"""How the names of learned policies begin; what they were trained on follows."""
+
+UNKNOWN_COLOUR = "#000000"
+"""The colour of a policy that has none of its own."""
+
+ITEM_COLOURS = {"instance_cost": "#44546A", "late_cost": "#E8B54A", "drop_cost": "#A4243B"}
+"""A colour per item of the bill, dark, light and red, so that they stay apart in grey as well."""
+
+ITEM_LABELS = {"instance_cost": "instances", "late_cost": "lateness", "drop_cost": "drops"}
+"""What figures call an item of the bill."""
+
+DEMAND_COLOUR = "#222222"
+"""The colour of what arrives, whoever scales."""
+
+QUEUE_COLOUR = "#A4243B"
+"""The colour of what waits, whoever scales."""
+
+ACTION_COLOURS = {"remove": "#0072B2", "hold": "#E5E5E5", "add": "#D55E00"}
+"""A colour per kind of action: fewer, the same, more instances."""
+
+THEME = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": "#888888",
+    "axes.grid": True,
+    "axes.labelsize": 10,
+    "axes.prop_cycle": mpl.cycler(color=["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#5F5F5F"]),
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "figure.constrained_layout.h_pad": 0.06,
+    "figure.constrained_layout.w_pad": 0.06,
+    "figure.dpi": 100,
+    "figure.titlesize": 12,
+    "font.size": 10,
+    "grid.color": "#E2E2E2",
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+}
+"""Matplotlib's settings for every figure; `themed` applies them, and leaves the user's own alone."""
+
+
+class Picture(Figure):
+    """A figure that notebooks show by itself, without pyplot and whatever backend is set."""
+
+    def _repr_png_(self) -> bytes:
+        return png_of(self)
+
+
+def new_figure(width: float = 9.0, height: float = 4.0) -> Picture:
+    """Make an empty figure with room for its labels; sizes in inches."""
+    figure = Picture(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def themed(draw: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Let a function draw with the course's theme; afterwards the settings are as they were."""
+
+    @functools.wraps(draw)
+    def drawn(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with mpl.rc_context(THEME):
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+def learner_of(policy: str) -> str | None:
+    """Return the learner behind a policy's name, by which its colour and label are known; `None` for a rule.
+
+    Example:
+        >>> learner_of("ppo_spike"), learner_of("static")
+        ('ppo', None)
+    """
+    return next((learner for learner in LEARNERS if policy == learner or policy.startswith(f"{learner}_")), None)
+
+
+def colour_of(policy: str) -> str:
+    """Return the fixed colour of a policy, by its name in tables; black for one that has none.
+
+    Example:
+        >>> colour_of("ppo_mixed") == colour_of("ppo_spike") == "#009E73"
+        True
+    """
+    return POLICY_COLOURS.get(learner_of(policy) or policy, UNKNOWN_COLOUR)
+
+
+def label_of(policy: str) -> str:
+    """Return what figures call a policy; a learner that was not trained on `MIXED` says on what it was.
+
+    Example:
+        >>> label_of("q_learning_mixed"), label_of("ppo_spike"), label_of("my rule")
+        ('Q-learning', 'PPO (spike)', 'my rule')
+    """
+    learner = learner_of(policy)
+    if learner is None:
+        return POLICY_LABELS.get(policy, policy)
+    trained_on = policy[len(learner) + 1 :]
+    return POLICY_LABELS[learner] + (f" ({trained_on})" if trained_on not in ("", "mixed") else "")
+
+
+def png_of(figure: Figure, dpi: int = 110) -> bytes:
+    """Return a figure as the bytes of a PNG; `dpi` in pixels per inch."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+_Figure = TypeVar("_Figure", bound=Figure)
+
+
+def save_figure(figure: _Figure, folders: Folders, name: str) -> _Figure:
+    """Write a figure to `figures/NAME.png` and return it, so that a notebook's cell that ends with this shows it.
+
+    Args:
+        figure: What a function of this package returned.
+        folders: Where the run writes.
+        name: File name without ending; the course begins it with the notebook's number, as in `06_bills`.
+
+    Raises:
+        ValueError: The name holds a folder or an ending.
+    """
+    if not name or any(character in name for character in "/\\."):
+        raise ValueError(f"name = {name!r}: must be a plain file name without an ending")
+    picture = png_of(figure)
+    write_atomically(folders.figures / f"{name}.png", lambda file: file.write(picture))
+    return figure
