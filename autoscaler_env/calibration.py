@@ -73,12 +73,16 @@ def read_calibrations(folders: Folders) -> dict[str, Calibration]:
     """
     path = folders.results / "calibration.csv"
     if not path.exists():
-        raise FileNotFoundError(f"{folders.shown(path)} is missing; make it with: autoscaler run --only 02_set_yardsticks")
+        raise FileNotFoundError(
+            f"{folders.shown(path)} is missing; make it with: autoscaler run --only 02_set_yardsticks"
+        )
     table = pd.read_csv(path, index_col="pattern")
-    return {str(row.Index): Calibration(row.target, row.headroom, row.bill) for row in table.itertuples()}
+    return {str(pattern): Calibration(*table.loc[pattern, list(Calibration._fields)]) for pattern in table.index}
 
 
-def calibrated_rule(pattern: str, folders: Folders, service: Service | None = None, name: str | None = None) -> TargetTracking:
+def calibrated_rule(
+    pattern: str, folders: Folders, service: Service | None = None, name: str | None = None
+) -> TargetTracking:
     """Return target tracking with the setting calibrated on a pattern, named `target-tracking-PATTERN` by default."""
     setting = read_calibrations(folders)[pattern]
     name = name or f"target-tracking-{pattern.lower()}"

@@ -60,7 +60,9 @@ def course_notebooks(only: tuple[str, ...] = ()) -> list[Path]:
     return [path for path in notebooks if not only or path.stem in only]
 
 
-def run_course(profile: Profile = "full", only: tuple[str, ...] = (), output: str | Path | None = None) -> list[Executed]:
+def run_course(
+    profile: Profile = "full", only: tuple[str, ...] = (), output: str | Path | None = None
+) -> list[Executed]:
     """Execute the course; write the executed notebooks and their HTML, and go on to the next if one fails.
 
     Args:
@@ -172,7 +174,9 @@ def bill_table(folders: Folders) -> str:
     """
     path = folders.results / "evaluation_results.json"
     if not path.exists():
-        raise FileNotFoundError(f"{folders.shown(path)} is missing; make it with: autoscaler run --only 06_compare_policies")
+        raise FileNotFoundError(
+            f"{folders.shown(path)} is missing; make it with: autoscaler run --only 06_compare_policies"
+        )
     results = json.loads(path.read_text(encoding="utf-8"))
     lines = [f"{'policy':<28} {'mean bill, $ a day':>20}  95 % interval"]
     for name, mean in results["mean"].items():

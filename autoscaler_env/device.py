@@ -58,7 +58,9 @@ def choose_device(requested: str = "auto", *, weights: int = 0, batch_size: int 
         return Device("cpu", "no accelerator on this machine")
     work = weights * batch_size
     if work < LARGE_UPDATE:
-        return Device("cpu", f"{weights} weights x batches of {batch_size} are small: launching on {accelerator} costs more")
+        return Device(
+            "cpu", f"{weights} weights x batches of {batch_size} are small: launching on {accelerator} costs more"
+        )
     return Device(accelerator, f"{weights} weights x batches of {batch_size} are enough work for an accelerator")
 
 

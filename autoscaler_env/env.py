@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import Any, ClassVar, SupportsFloat
+from typing import Any, SupportsFloat
 
 import gymnasium
 import numpy as np
@@ -39,7 +39,7 @@ class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     | 3 | queue | requests waiting | 0 | 1 | queue_limit |
     | 4 | influx | arrivals of the slot | 0 | 1 | 2 x peak_influx |
     | 5 | change | influx minus that of the slot before | -1 | 1 | 2 x peak_influx |
-    | 6 | headroom | capacity ready or booting, minus influx and queue | -1 | 1 | capacity of max_instances + queue_limit |
+    | 6 | headroom | capacity of the fleet minus influx and queue | -1 | 1 | all capacity + queue_limit |
 
     Each entry but the load is a count divided by its scale, so `policies.base.decode` recovers the counts exactly.
     Where the influx passes its scale the observation is clipped; the arrivals never are.
@@ -76,7 +76,7 @@ class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         (1, 0.0)
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "ansi"], "render_fps": 20}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array", "ansi"], "render_fps": 20}  # noqa: RUF012 - as gymnasium declares it
 
     def __init__(
         self, pattern: str | Workload = MIXED, service: Service | None = None, render_mode: RenderMode | None = None
@@ -167,7 +167,7 @@ class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         if self.render_mode is None:
             gymnasium.logger.warn('render() without render_mode; make the environment with "rgb_array" or "ansi"')
             return None
-        return render_day(self._record, self.render_mode)
+        return render_day(self._record, "ansi" if self.render_mode == "ansi" else "rgb_array")
 
     def _choose_day(self, options: dict[str, Any]) -> tuple[int | None, NDArray[np.int64]]:
         unknown = set(options) - {"day_seed", "day"}
@@ -189,7 +189,9 @@ def check_days(days: NDArray[Any], service: Service) -> NDArray[np.int64]:
         ValueError: The shape does not fit the service, or an arrival is not a whole number of at least 0.
     """
     if days.ndim != 2 or days.shape[1] != service.slots_per_episode:
-        raise ValueError(f"days of shape {days.shape}: must be (n, {service.slots_per_episode}), the slots of an episode")
+        raise ValueError(
+            f"days of shape {days.shape}: must be (n, {service.slots_per_episode}), the slots of an episode"
+        )
     if not np.issubdtype(days.dtype, np.integer) or (days.size and days.min() < 0):
         raise ValueError("days: arrivals must be whole numbers of at least 0")
     return np.ascontiguousarray(days, dtype=np.int64)

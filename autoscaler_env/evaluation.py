@@ -22,9 +22,10 @@ def measure(rollout: Rollout) -> pd.DataFrame:
     """Sum a rollout up, one row per episode.
 
     Returns:
-        Columns: bill, instance_cost, late_cost, drop_cost ($); arrivals, served, late, dropped (requests; late ones were
-        not served in the slot they came in); in_time (share of arrivals served in their slot); wait_p95, wait_p99 (s);
-        mean_queue, peak_queue (requests); mean_fleet (instances); utilisation (mean load); scaling_actions.
+        Columns: bill, instance_cost, late_cost, drop_cost ($); arrivals, served, late, dropped (requests; late ones
+        were not served in the slot they came in); in_time (share of arrivals served in their slot); wait_p95,
+        wait_p99 (s); mean_queue, peak_queue (requests); mean_fleet (instances); utilisation (mean load);
+        scaling_actions.
     """
     queue_before = np.hstack([np.zeros((len(rollout.queue), 1), dtype=np.int64), rollout.queue[:, :-1]])
     in_time = np.maximum(rollout.served - queue_before, 0).sum(axis=1)

@@ -53,7 +53,7 @@ def _as_text(record: DayRecord) -> str:
     service = record.service
     slots = len(columns["ready"])
     if slots == 0:
-        return f"slot 0 of {service.slots_per_episode}: {service.initial_instances} instances ready, nothing has arrived yet"
+        return f"slot 0 of {service.slots_per_episode}: {service.initial_instances} instances, nothing has arrived yet"
     now = {name: values[-1] for name, values in columns.items()}
     bars = [
         ("fleet", now["ready"] + now["booting"], service.max_instances, "instances"),
@@ -82,7 +82,9 @@ def _as_pixels(record: DayRecord) -> NDArray[np.uint8]:
     fleet = columns["ready"] + columns["booting"]
     fleet_axes.plot(hours, columns["arrivals"] / service.capacity_per_instance, color=_ROWS["demand"], label="demand")
     fleet_axes.step(hours, fleet, color=_ROWS["capacity"], label="fleet, ready or booting")
-    fleet_axes.set(ylabel="instances", ylim=(0, None), xlim=(0, service.slots_per_episode * service.slot_seconds / 3600))
+    fleet_axes.set(
+        ylabel="instances", ylim=(0, None), xlim=(0, service.slots_per_episode * service.slot_seconds / 3600)
+    )
     fleet_axes.legend(loc="upper right", ncols=2, frameon=False)
     queue_axes.fill_between(hours, columns["queue"], color=_ROWS["queue"])
     queue_axes.set(ylabel="queue\n(requests)", ylim=(0, max(100.0, 1.1 * columns["queue"].max(initial=0))))

@@ -36,17 +36,17 @@ class Rollout:
     @property
     def instance_cost(self) -> NDArray[np.float64]:
         """Dollars for instances."""
-        return self.service.instance_price * self.fleet
+        return np.multiply(self.service.instance_price, self.fleet, dtype=np.float64)
 
     @property
     def late_cost(self) -> NDArray[np.float64]:
         """Dollars for requests waiting at the end of the slot."""
-        return self.service.late_price * self.queue
+        return np.multiply(self.service.late_price, self.queue, dtype=np.float64)
 
     @property
     def drop_cost(self) -> NDArray[np.float64]:
         """Dollars for dropped requests."""
-        return self.service.drop_price * self.dropped
+        return np.multiply(self.service.drop_price, self.dropped, dtype=np.float64)
 
     @property
     def bill(self) -> NDArray[np.float64]:
@@ -113,6 +113,6 @@ def check_actions(policy: Policy, actions: NDArray[np.int64], n: int) -> NDArray
     actions = np.asarray(actions)
     if actions.shape != (n,) or actions.dtype.kind not in "iu":
         raise ValueError(
-            f"policy {policy.name!r} returned {actions.dtype} of shape {actions.shape}: must be integers of shape ({n},)"
+            f"policy {policy.name!r} returned {actions.dtype} of shape {actions.shape}: must be integers, ({n},)"
         )
     return np.ascontiguousarray(actions, dtype=np.int64)

@@ -64,7 +64,9 @@ class Service:
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
                 raise ValueError(f"{name} = {value!r}: must be a finite number of at least 0")
         if self.max_instances < self.min_instances:
-            raise ValueError(f"max_instances = {self.max_instances}: must be at least min_instances = {self.min_instances}")
+            raise ValueError(
+                f"max_instances = {self.max_instances}: must be at least min_instances = {self.min_instances}"
+            )
         if not self.min_instances <= self.initial_instances <= self.max_instances:
             raise ValueError(
                 f"initial_instances = {self.initial_instances}: must lie between min_instances = {self.min_instances} "

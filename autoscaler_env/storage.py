@@ -1,8 +1,8 @@
 """Model files: written whole or not at all, read without running anything in them.
 
-A Q-table is a pickle of plain values (`.pkl`), a network is what stable-baselines3 saves (`.zip`). The default loaders of
-both run code that a file may carry. Here a pickle is read by an unpickler that knows no names, and of a zip only the
-weights are read, by torch's `weights_only`, into a network that we built.
+A Q-table is a pickle of plain values (`.pkl`), a network is what stable-baselines3 saves (`.zip`). The default loaders
+of both run code that a file may carry. Here a pickle is read by an unpickler that knows no names, and of a zip only
+the weights are read, by torch's `weights_only`, into a network that we built.
 """
 
 from __future__ import annotations
@@ -19,10 +19,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import torch
 
 from autoscaler_env.policies.base import Policy
-from autoscaler_env.policies.deep import DeepPolicy, build_network
 from autoscaler_env.policies.q_learning import Discretisation, QTable
 from autoscaler_env.service import Service
 
@@ -121,7 +119,12 @@ def _load_q_table(path: Path, service: Service) -> QTable:
     return QTable(values, service, discretisation, path.stem)
 
 
-def _load_network(path: Path, service: Service) -> DeepPolicy:
+def _load_network(path: Path, service: Service) -> Policy:
+    # Imported here: whoever loads a table should not wait for torch.
+    import torch
+
+    from autoscaler_env.policies.deep import DeepPolicy, build_network
+
     try:
         with zipfile.ZipFile(path) as archive:
             weights = torch.load(io.BytesIO(archive.read("policy.pth")), map_location="cpu", weights_only=True)

@@ -33,7 +33,9 @@ class Trace:
 
     def __init__(self, name: str, days: NDArray[np.int64]) -> None:
         if len(days) < 2:
-            raise ValueError(f"{name}: {len(days)} whole days; at least 2 are needed, to train on one and evaluate on another")
+            raise ValueError(
+                f"{name}: {len(days)} whole days; at least 2 are needed, to train on one and evaluate on another"
+            )
         self.name = name
         cut = max(1, math.floor(TRAINING_SHARE * len(days)))
         self.earlier, self.later = days[:cut], days[cut:]
@@ -65,7 +67,9 @@ class Trace:
         if rescale:
             high = float(np.percentile(requests, 99))
             if high == 0:
-                raise ValueError(f"{path}: the 99th percentile of its requests is 0, so it cannot be scaled to the peak")
+                raise ValueError(
+                    f"{path}: the 99th percentile of its requests is 0, so it cannot be scaled to the peak"
+                )
             requests = requests * (service.peak_influx / high)
         whole_days = len(requests) // slots
         days = np.rint(requests[: whole_days * slots]).astype(np.int64).reshape(whole_days, slots)
@@ -113,7 +117,9 @@ def _read_requests(path: Path, slot_seconds: int) -> NDArray[np.float64]:
             raise ValueError(f"{where}: {len(row)} fields; the header has {len(header)}")
         now = _position(row[clock_column], clock, slot_seconds, where)
         if previous is not None and now != previous + 1:
-            raise ValueError(f"{where}: {clock} {row[clock_column]} is not one slot of {slot_seconds} s after the row before")
+            raise ValueError(
+                f"{where}: {clock} {row[clock_column]} is not one slot of {slot_seconds} s after the row before"
+            )
         previous = now
         requests[number - 2] = _count(row[requests_column], where)
     return requests

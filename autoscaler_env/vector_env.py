@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -33,7 +33,7 @@ class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArra
         ValueError: `num_envs` is below 1 or the pattern is unknown.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
+    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}  # noqa: RUF012 - as gymnasium
 
     def __init__(self, num_envs: int = 1, pattern: str | Workload = MIXED, service: Service | None = None) -> None:
         if num_envs < 1:
@@ -99,7 +99,9 @@ class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArra
             raise RuntimeError("the days were never started: call reset() before step()")
         actions = np.asarray(actions)
         if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
-            raise ValueError(f"actions of shape {actions.shape}, {actions.dtype}: must be integers of shape ({self.num_envs},)")
+            raise ValueError(
+                f"actions of shape {actions.shape}, {actions.dtype}: must be integers of shape ({self.num_envs},)"
+            )
         columns = np.empty((7, self.num_envs), dtype=np.float32)
         rewards = np.empty(self.num_envs)
         arriving = self.arrivals[self._slot]
@@ -115,7 +117,12 @@ class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArra
         if ended:
             # All services started together, so all days end together.
             everyone = np.ones(self.num_envs, dtype=bool)
-            infos |= {"final_obs": observations, "_final_obs": everyone, "final_info": infos.copy(), "_final_info": everyone}
+            infos |= {
+                "final_obs": observations,
+                "_final_obs": everyone,
+                "final_info": infos.copy(),
+                "_final_info": everyone,
+            }
             observations = self.start_days(self._draw_days(None))
         truncated = np.full(self.num_envs, ended)
         return observations, rewards, np.zeros(self.num_envs, dtype=bool), truncated, infos
@@ -124,7 +131,7 @@ class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArra
         """Start given days in every service.
 
         Args:
-            arrivals: Requests, int64 of shape (slots, num_envs): a slot's arrivals lie side by side, as steps read them.
+            arrivals: Requests, int64 of shape (slots, num_envs): those of a slot lie side by side, as steps read them.
 
         Returns:
             Observations, float32 of shape (num_envs, 7).

@@ -9,17 +9,17 @@ from autoscaler_env.compiled import compiled
 
 
 def wait_percentiles(
-    arrivals: NDArray[np.int64],
-    served: NDArray[np.int64],
-    dropped: NDArray[np.int64],
+    arrivals: NDArray[np.integer],
+    served: NDArray[np.integer],
+    dropped: NDArray[np.integer],
     slot_seconds: int,
     percentiles: tuple[float, ...] = (95.0, 99.0),
 ) -> NDArray[np.float64]:
     """Return percentiles of the wait of each day's admitted requests, in seconds.
 
     Requests are served in the order they came. One served in the slot it came in has waited 0 s, one served k slots
-    later k x `slot_seconds`. What still waits when the day ends counts with the wait it has had so far. Dropped requests
-    never waited; those of the newest arrivals are dropped.
+    later k x `slot_seconds`. What still waits when the day ends counts with the wait it has had so far. Dropped
+    requests, always of the newest arrivals, never waited.
 
     Args:
         arrivals: Requests that came, shape (n, slots).

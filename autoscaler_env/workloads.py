@@ -282,4 +282,4 @@ def _draw_days(pattern, seeds, peak, days):
         else:
             _draw_random(rng, peak, influx)
         for t in range(days.shape[1]):
-            days[i, t] = max(int(math.floor(influx[t] + 0.5)), 0)
+            days[i, t] = max(math.floor(influx[t] + 0.5), 0)

@@ -1,0 +1,1 @@
+"""Watch a policy scale a service."""

@@ -28,7 +28,7 @@ POLICY_COLOURS = {
     "dqn": "#D55E00",
     "ppo": "#009E73",
 }
-"""A fixed colour per policy, or per learner whatever it was trained on (Okabe and Ito's colour-blind-safe set, greys)."""
+"""A fixed colour per policy, or per learner whatever it was trained on: Okabe and Ito's colour-blind-safe set and greys."""
 
 POLICY_LABELS = {
     "random": "random",

@@ -1,0 +1,1 @@
+"""Policies: rules, learners, and what they have in common."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import gymnasium
@@ -18,60 +18,11 @@ from stable_baselines3.dqn.policies import DQNPolicy
 from autoscaler_env.dynamics import OBSERVATION_HIGH, OBSERVATION_LOW
 from autoscaler_env.policies.inputs import INPUTS, Inputs
 from autoscaler_env.policies.learner_env import LearnerVecEnv
+from autoscaler_env.policies.presets import DeepPreset
 from autoscaler_env.sb3_env import AutoscalerVecEnv
 from autoscaler_env.service import Service
 
-
-@dataclass(frozen=True)
-class DeepPreset:
-    """How a deep learner is trained; tuned on selection days by `benchmarks/tune.py`."""
-
-    timesteps: int
-    """Slots of training, over all environments."""
-    environments: int
-    """Services that are played side by side."""
-    learning_rate: float
-    """Step size of the first update; falls linearly to 0."""
-    batch_size: int
-    """Slots in one update."""
-    discount: float
-    """Weight of the next slot's value."""
-    widths: tuple[int, ...] = (64, 64)
-    """Units of the hidden layers."""
-    settings: dict[str, Any] = field(default_factory=dict)
-    """What else the library's class is given, by the library's names."""
-
-
-PPO_PRESET = DeepPreset(
-    timesteps=100_000,
-    environments=64,
-    learning_rate=1e-3,
-    batch_size=512,
-    discount=0.95,
-    settings={"n_steps": 24, "n_epochs": 6, "gae_lambda": 0.9, "ent_coef": 0.005},
-)
-"""Many environments and short rollouts: large batches, few updates, the same policy for a fraction of the time."""
-
-DQN_PRESET = DeepPreset(
-    timesteps=100_000,
-    environments=64,
-    learning_rate=1e-3,
-    batch_size=512,
-    discount=0.9,
-    settings={
-        "buffer_size": 100_000,
-        "learning_starts": 2_048,
-        "train_freq": 1,
-        "gradient_steps": 2,
-        "target_update_interval": 1_000,
-        "exploration_fraction": 0.3,
-        "exploration_final_eps": 0.05,
-    },
-)
-"""Two updates of 512 slots for each step of 64 environments."""
-
-PRESETS = {"dqn": DQN_PRESET, "ppo": PPO_PRESET}
-_CLASSES: dict[str, type[BaseAlgorithm]] = {"dqn": DQN, "ppo": PPO}
+_CLASSES: dict[str, Callable[..., BaseAlgorithm]] = {"dqn": DQN, "ppo": PPO}
 
 
 def falling(learning_rate: float) -> Callable[[float], float]:
@@ -153,7 +104,7 @@ def build_network(algorithm: str, inputs: int, actions: int, widths: list[int]) 
 def count_weights(widths: tuple[int, ...], actions: int) -> int:
     """Return how many weights one network of these hidden layers has."""
     sizes = (INPUTS, *widths, actions)
-    return sum((before + 1) * after for before, after in zip(sizes, sizes[1:], strict=False))
+    return sum((before + 1) * after for before, after in pairwise(sizes))
 
 
 def one_thread() -> None:

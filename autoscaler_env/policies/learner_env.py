@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -39,14 +39,15 @@ class LearnerVecEnv(VecEnvWrapper):
 
     def reset(self) -> NDArray[np.float32]:
         """Start a day in every service."""
-        observations = self.venv.reset()
+        observations = cast(NDArray[np.float32], self.venv.reset())
         self._shadow_sees = self._shadow.start_days(self._batch.arrivals)
         self._inputs.start()
         return self._inputs(observations)
 
     def step_wait(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
         """Move the learner's services and the rule's by one slot."""
-        observations, rewards, truncated, infos = self.venv.step_wait()
+        seen, rewards, truncated, infos = self.venv.step_wait()
+        observations = cast(NDArray[np.float32], seen)
         self._shadow_sees, shadow_rewards, *_ = self._shadow.step(self._rule.predict(self._shadow_sees))
         if truncated[0]:
             self._shadow_sees = self._shadow.start_days(self._batch.arrivals)

@@ -48,9 +48,11 @@ class Discretisation:
         return (headroom * self.shape[1] + change) * self.shape[2] + level
 
     def edges(self, edges: tuple[float, ...], service: Service) -> NDArray[np.float64]:
+        """Return edges given in instances as edges in requests, shape (edges,)."""
         return np.array(edges, dtype=np.float64) * service.capacity_per_instance
 
     def level_edges(self, service: Service) -> NDArray[np.float64]:
+        """Return the edges of the level in requests per slot, shape (edges,)."""
         return np.array(self.levels, dtype=np.float64) * service.peak_influx
 
 
@@ -99,29 +101,6 @@ class QTable:
     def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return the best action of each cell, shape (n,)."""
         return np.argmax(self.values[self.discretisation.cells(observations, self.service)], axis=1)
-
-
-@dataclass(frozen=True)
-class QLearningPreset:
-    """How the table is filled; tuned on selection days by `benchmarks/tune.py`."""
-
-    episodes: int = 10_000
-    """Days of training."""
-    rate_exponent: float = 0.7
-    """The n-th update of an entry moves it by n to the minus this (Even-Dar and Mansour, JMLR 5, 2003)."""
-    discount: float = 0.9
-    """Weight of the next slot's value."""
-    first_epsilon: float = 0.3
-    """Share of random actions on the first day."""
-    last_epsilon: float = 0.05
-    """Share of random actions from `epsilon_days` on."""
-    epsilon_days: float = 0.5
-    """Share of the training over which epsilon falls."""
-
-    def epsilon(self, episodes: int) -> NDArray[np.float64]:
-        """Return the share of random actions on each of `episodes` days, shape (episodes,)."""
-        progress = np.arange(episodes) / max(episodes, 1)
-        return np.interp(progress, [0, self.epsilon_days], [self.first_epsilon, self.last_epsilon])
 
 
 def learn(

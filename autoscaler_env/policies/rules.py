@@ -73,7 +73,7 @@ class Threshold(_Rule):
         super().__init__(service)
         if not 0 <= remove_below <= add_above <= 1:
             raise ValueError(
-                f"add_above = {add_above}, remove_below = {remove_below}: must satisfy 0 <= remove_below <= add_above <= 1"
+                f"add_above = {add_above}, remove_below = {remove_below}: need 0 <= remove_below <= add_above <= 1"
             )
         self._add_above = add_above
         self._remove_below = remove_below

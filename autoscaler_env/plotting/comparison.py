@@ -1,0 +1,260 @@
+"""Figures that compare policies: bills, savings, spread over days, operating regions, scaling actions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from autoscaler_env.plotting.style import ITEM_COLOURS, ITEM_LABELS, colour_of, label_of, new_figure, themed
+from autoscaler_env.rollouts import Rollout
+
+
+@themed
+def plot_bills(summary: pd.DataFrame, title: str = "Mean bill of a day") -> Figure:
+    """Draw the mean bill of each policy as a bar with its 95 % interval over days, a panel per pattern.
+
+    Args:
+        summary: What `evaluation.summarise` returns.
+        title: What the figure says.
+
+    Returns:
+        The figure; dollars a day, the policies in the order of the summary.
+    """
+    patterns = _order(summary, "pattern")
+    figure, panels = _grid(len(patterns), _order(summary, "policy"), title, sharex=True)
+    for axes, pattern in zip(panels, patterns, strict=True):
+        rows = summary.xs(pattern, level="pattern")
+        _bars(axes, rows["bill"], rows["bill_low"], rows["bill_high"], "${:,.1f}")
+        axes.set_title("" if len(patterns) == 1 else pattern)
+    figure.supxlabel("mean bill ($ a day), with its 95 % interval over days", fontsize=10)
+    return figure
+
+
+@themed
+def plot_bill_items(summary: pd.DataFrame, title: str = "Where the dollars go") -> Figure:
+    """Draw what each policy spends on instances, lateness and drops as stacked bars, a panel per pattern.
+
+    Args:
+        summary: What `evaluation.summarise` returns.
+        title: What the figure says.
+
+    Returns:
+        The figure; dollars a day.
+    """
+    patterns = _order(summary, "pattern")
+    figure, panels = _grid(len(patterns), _order(summary, "policy"), title, sharex=True)
+    for axes, pattern in zip(panels, patterns, strict=True):
+        rows = summary.xs(pattern, level="pattern")
+        left = np.zeros(len(rows))
+        for item, colour in ITEM_COLOURS.items():
+            axes.barh(range(len(rows)), rows[item], left=left, color=colour, height=0.7, label=ITEM_LABELS[item])
+            left += rows[item].to_numpy()
+        axes.set_title("" if len(patterns) == 1 else pattern)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    figure.supxlabel("mean bill ($ a day)", fontsize=10)
+    return figure
+
+
+@themed
+def plot_savings(savings: pd.DataFrame, against: str, title: str = "Saving a day") -> Figure:
+    """Draw what each policy saves against one of them, as points with 95 % intervals, a row per pattern.
+
+    Args:
+        savings: What `evaluation.savings` returns; several can be stacked with `pandas.concat`.
+        against: The name of the policy that the others are compared with.
+        title: What the figure says.
+
+    Returns:
+        The figure; dollars a day, to the right of zero is cheaper.
+    """
+    policies, patterns = _order(savings, "policy"), _order(savings, "pattern")
+    figure = new_figure(9.0, 1.6 + 0.17 * len(policies) * len(patterns))
+    axes = figure.subplots()
+    offsets = np.linspace(-0.32, 0.32, len(policies)) if len(policies) > 1 else [0.0]
+    for policy, offset in zip(policies, offsets, strict=True):
+        rows = savings.xs(policy, level="policy").reindex(patterns)
+        ends = [rows["saving"] - rows["low"], rows["high"] - rows["saving"]]
+        places = np.arange(len(patterns)) + offset
+        style: dict[str, Any] = {"fmt": "o", "markersize": 5, "capsize": 2.5, "linewidth": 1.3}
+        axes.errorbar(rows["saving"], places, xerr=ends, color=colour_of(policy), label=label_of(policy), **style)
+    axes.axvline(0, color="#444444", linewidth=1)
+    for line in range(len(patterns) - 1):
+        axes.axhline(line + 0.5, color="#E2E2E2", linewidth=0.7)
+    axes.grid(axis="y", visible=False)
+    axes.set_yticks(range(len(patterns)), patterns)
+    axes.set(ylim=(len(patterns) - 0.5, -0.5), xlabel=f"saved against {label_of(against)} ($ a day, 95 % interval)")
+    figure.legend(loc="outside right upper", fontsize=9)
+    figure.suptitle(title, x=0.01, ha="left")
+    return figure
+
+
+@themed
+def plot_bill_spread(episodes: pd.DataFrame, title: str = "The bill from day to day") -> Figure:
+    """Draw how the bill of each policy varies over days as box plots, a panel per pattern.
+
+    Args:
+        episodes: What `evaluation.evaluate` returns.
+        title: What the figure says.
+
+    Returns:
+        The figure; boxes hold the middle half of the days, whiskers reach from the 5th to the 95th percentile, the
+        diamond is the mean.
+    """
+    patterns = list(episodes["pattern"].unique())
+    policies = list(episodes["policy"].unique())
+    figure, panels = _grid(len(patterns), policies, title, sharex=True)
+    for axes, pattern in zip(panels, patterns, strict=True):
+        _boxes(axes, episodes[episodes["pattern"] == pattern], "bill", policies)
+        axes.set_title("" if len(patterns) == 1 else pattern)
+    figure.supxlabel("bill of a day ($): median, middle half, 5th to 95th percentile; diamond: mean", fontsize=10)
+    return figure
+
+
+@themed
+def plot_scaling_actions(episodes: pd.DataFrame, title: str = "Scaling actions") -> Figure:
+    """Draw how often each policy changes its fleet as box plots over days.
+
+    Args:
+        episodes: What `evaluation.evaluate` returns; all patterns count alike.
+        title: What the figure says.
+
+    Returns:
+        The figure; changes of the fleet a day.
+    """
+    policies = list(episodes["policy"].unique())
+    figure, (axes,) = _grid(1, policies, title)
+    _boxes(axes, episodes, "scaling_actions", policies)
+    axes.set(xlabel="scaling actions a day: median, middle half, 5th to 95th percentile; diamond: mean", xlim=(0, None))
+    return figure
+
+
+@themed
+def plot_operating_regions(rollouts: Mapping[str, Rollout], title: str = "Operating regions") -> Figure:
+    """Draw where each policy runs its service: the share of slots spent at each load and fleet, a panel per policy.
+
+    Args:
+        rollouts: What happened, by the policy's name in tables.
+        title: What the figure says.
+
+    Returns:
+        The figure; darker is more often, the same scale in every panel; a cross marks the mean, the dashed line full
+        use.
+    """
+    columns = min(4, len(rollouts))
+    rows = -(-len(rollouts) // columns)
+    figure = new_figure(2.4 * columns + 1.0, 2.5 * rows + 0.7)
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
+    widest = max(int(rollout.fleet.max()) for rollout in rollouts.values())
+    bins = [np.arange(0.5, widest + 3, 2), np.linspace(0, 1.0001, 26)]
+    norm = mpl.colors.LogNorm(1e-4, 0.3)
+    for axes, (policy, rollout) in zip(panels, rollouts.items(), strict=False):
+        counts, x_edges, y_edges = np.histogram2d(rollout.fleet.ravel(), rollout.load.ravel(), bins=bins)
+        share = np.ma.masked_equal(counts.T / counts.sum(), 0)
+        mesh = axes.pcolormesh(x_edges, y_edges, share, norm=norm, cmap="cividis_r", rasterized=True)
+        axes.plot(rollout.fleet.mean(), rollout.load.mean(), "P", color="white", markeredgecolor="black", markersize=8)
+        axes.axhline(1.0, color="#444444", linestyle="--", linewidth=0.8)
+        axes.set_title(label_of(policy).replace(", ", ",\n"), fontsize=10, color="black")
+        axes.set_ylim(0, 1.05)
+    for axes in list(panels)[len(rollouts) :]:
+        axes.remove()
+    figure.colorbar(mesh, ax=figure.axes, label="share of slots", extend="both", pad=0.02)
+    figure.supxlabel("fleet, ready or booting (instances)", fontsize=10)
+    figure.supylabel("load (share of ready capacity used)", fontsize=10)
+    figure.suptitle(title, x=0.01, ha="left")
+    return figure
+
+
+@themed
+def plot_calibration(grid: pd.DataFrame, title: str = "Bill of each setting") -> Figure:
+    """Draw the mean bill of each setting of target tracking as a map, the cheapest marked.
+
+    Args:
+        grid: What `calibration.calibration_grid` returns: targets by headrooms, dollars a day.
+        title: What the figure says.
+
+    Returns:
+        The figure; colours stop at twice the cheapest bill, so that differences near it show.
+    """
+    figure = new_figure(9.0, 3.6)
+    axes = figure.subplots()
+    cheapest = float(grid.to_numpy().min())
+    text = {"size": 7}
+    sns.heatmap(
+        grid, ax=axes, cmap="cividis_r", vmin=cheapest, vmax=2 * cheapest, annot=True, fmt=".0f", annot_kws=text,
+        cbar_kws={"label": "mean bill ($ a day)", "extend": "max"}, linewidths=0.5,
+    )  # fmt: skip
+    row, column = np.unravel_index(int(np.argmin(grid.to_numpy())), grid.shape)
+    axes.add_patch(
+        mpl.patches.Rectangle((float(column), float(row)), 1, 1, fill=False, edgecolor="#D55E00", linewidth=2.5)
+    )
+    axes.grid(visible=False)
+    axes.set(xlabel="headroom (instances)", ylabel="target utilisation", title=title)
+    axes.tick_params(axis="y", rotation=0)
+    return figure
+
+
+def _order(table: pd.DataFrame, level: str) -> list[str]:
+    """Return the names in a level of the index, in the order in which they come."""
+    return list(table.index.get_level_values(level).unique())
+
+
+def _grid(panels: int, policies: Sequence[str], title: str, sharex: bool = False) -> tuple[Figure, list[Axes]]:
+    """Make a figure with a panel per pattern, a line per policy in each."""
+    columns = min(3, panels)
+    rows = -(-panels // columns)
+    figure = new_figure(9.0 if panels > 1 else 8.0, rows * (0.7 + 0.26 * len(policies)) + 0.8)
+    drawn = list(figure.subplots(rows, columns, sharex=sharex, sharey=True, squeeze=False).flat)
+    for axes in drawn[panels:]:
+        axes.remove()
+    drawn[0].set_yticks(range(len(policies)), [label_of(policy) for policy in policies])
+    drawn[0].set_ylim(len(policies) - 0.4, -0.6)
+    for axes in drawn:
+        axes.grid(axis="y", visible=False)
+        axes.tick_params(axis="y", length=0)
+    figure.suptitle(title, x=0.01, ha="left")
+    return figure, drawn[:panels]
+
+
+def _bars(axes: Axes, means: pd.Series, lows: pd.Series, highs: pd.Series, form: str) -> None:
+    """Draw horizontal bars with intervals and their numbers; one per policy, which the index names."""
+    places = range(len(means))
+    colours = [colour_of(policy) for policy in means.index]
+    ends = [means - lows, highs - means]
+    axes.barh(places, means, xerr=ends, color=colours, height=0.7, error_kw={"linewidth": 1.2, "capsize": 2.5})
+    longest = highs.max()
+    for place, mean, high in zip(places, means, highs, strict=True):
+        axes.text(high + 0.02 * longest, place, form.format(mean), va="center", fontsize=8)
+    axes.set_xlim(0, max(axes.get_xlim()[1], 1.25 * longest))
+
+
+def _boxes(axes: Axes, episodes: pd.DataFrame, column: str, policies: Sequence[str]) -> None:
+    """Draw a box per policy, means as diamonds."""
+    means = {"marker": "D", "markerfacecolor": "white", "markeredgecolor": "black", "markersize": 4}
+    sns.boxplot(
+        episodes,
+        x=column,
+        y="policy",
+        hue="policy",
+        order=list(policies),
+        hue_order=list(policies),
+        palette={policy: colour_of(policy) for policy in policies},
+        whis=(5, 95),
+        showfliers=False,
+        showmeans=True,
+        meanprops=means,
+        saturation=1,
+        linewidth=1,
+        width=0.7,
+        legend=False,
+        ax=axes,
+    )
+    axes.set(xlabel="", ylabel="")
+    axes.set_yticks(range(len(policies)), [label_of(policy) for policy in policies])

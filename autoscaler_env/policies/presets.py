@@ -1,0 +1,83 @@
+"""How each learner is trained: one preset per algorithm, tuned on selection days by `benchmarks/tune.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class QLearningPreset:
+    """How the table of Q-learning is filled."""
+
+    episodes: int = 10_000
+    """Days of training."""
+    rate_exponent: float = 0.7
+    """The n-th update of an entry moves it by n to the minus this (Even-Dar and Mansour, JMLR 5, 2003)."""
+    discount: float = 0.9
+    """Weight of the next slot's value."""
+    first_epsilon: float = 0.3
+    """Share of random actions on the first day."""
+    last_epsilon: float = 0.05
+    """Share of random actions from `epsilon_days` on."""
+    epsilon_days: float = 0.5
+    """Share of the training over which epsilon falls."""
+
+    def epsilon(self, episodes: int) -> NDArray[np.float64]:
+        """Return the share of random actions on each of `episodes` days, shape (episodes,)."""
+        progress = np.arange(episodes) / max(episodes, 1)
+        return np.interp(progress, [0, self.epsilon_days], [self.first_epsilon, self.last_epsilon])
+
+
+@dataclass(frozen=True)
+class DeepPreset:
+    """How a deep learner is trained."""
+
+    timesteps: int
+    """Slots of training, over all environments."""
+    environments: int
+    """Services that are played side by side."""
+    learning_rate: float
+    """Step size of the first update; falls linearly to 0."""
+    batch_size: int
+    """Slots in one update."""
+    discount: float
+    """Weight of the next slot's value."""
+    widths: tuple[int, ...] = (64, 64)
+    """Units of the hidden layers."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """What else the library's class is given, by the library's names."""
+
+
+PPO_PRESET = DeepPreset(
+    timesteps=100_000,
+    environments=64,
+    learning_rate=1e-3,
+    batch_size=512,
+    discount=0.95,
+    settings={"n_steps": 24, "n_epochs": 6, "gae_lambda": 0.9, "ent_coef": 0.005},
+)
+"""Many environments and short rollouts: large batches, few updates, the same policy for a fraction of the time."""
+
+DQN_PRESET = DeepPreset(
+    timesteps=100_000,
+    environments=64,
+    learning_rate=1e-3,
+    batch_size=512,
+    discount=0.9,
+    settings={
+        "buffer_size": 100_000,
+        "learning_starts": 2_048,
+        "train_freq": 1,
+        "gradient_steps": 2,
+        "target_update_interval": 1_000,
+        "exploration_fraction": 0.3,
+        "exploration_final_eps": 0.05,
+    },
+)
+"""Two updates of 512 slots for each step of 64 environments."""
+
+PRESETS = {"dqn": DQN_PRESET, "ppo": PPO_PRESET}

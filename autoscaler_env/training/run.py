@@ -1,0 +1,112 @@
+"""A training, described, and what it leaves."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from autoscaler_env.paths import Folders
+from autoscaler_env.policies.base import Policy
+from autoscaler_env.policies.presets import PRESETS, DeepPreset, QLearningPreset
+from autoscaler_env.service import Service
+from autoscaler_env.workloads import MIXED, Workload, as_workload
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Algorithm = Literal["q-learning", "dqn", "ppo"]
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """One training, wholly described: the same run gives the same model (CPU, one thread, same versions).
+
+    Raises `ValueError` naming field, value and what is allowed.
+    """
+
+    algorithm: Algorithm
+    """q-learning, dqn or ppo."""
+    pattern: str | Workload = MIXED
+    """What it trains on."""
+    budget: int | None = None
+    """Episodes for Q-learning, slots for DQN and PPO; the preset's by default."""
+    name: str | None = None
+    """Name of the model; ALGORITHM_PATTERN by default."""
+    seed: int = 0
+    """Seeds everything that is drawn."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+    learning_rate: float | None = None
+    """Instead of the preset's (DQN, PPO)."""
+    batch_size: int | None = None
+    """Instead of the preset's (DQN, PPO)."""
+    widths: tuple[int, ...] | None = None
+    """Instead of the preset's hidden layers (DQN, PPO)."""
+    service: Service = field(default_factory=Service)
+    """The service to scale."""
+
+    def __post_init__(self) -> None:
+        if self.algorithm not in get_args(Algorithm):
+            raise ValueError(f"algorithm = {self.algorithm!r}: must be one of {', '.join(get_args(Algorithm))}")
+        as_workload(self.pattern, self.service)
+        if self.budget is not None and self.budget < 1:
+            raise ValueError(f"budget = {self.budget}: must be at least 1")
+        if self.learning_rate is not None and not 0 < self.learning_rate < 1:
+            raise ValueError(f"learning_rate = {self.learning_rate}: must lie between 0 and 1")
+        if self.batch_size is not None and self.batch_size < 2:
+            raise ValueError(f"batch_size = {self.batch_size}: must be at least 2")
+        if self.algorithm == "q-learning" and (self.learning_rate or self.batch_size or self.widths):
+            raise ValueError("learning_rate, batch_size and widths are for dqn and ppo; q-learning has none of them")
+        if self.name is not None and (not self.name or Path(self.name).name != self.name or self.name.startswith(".")):
+            raise ValueError(f"name = {self.name!r}: must be a plain file name without an ending")
+
+    @property
+    def pattern_name(self) -> str:
+        """The name of the pattern or trace."""
+        return self.pattern if isinstance(self.pattern, str) else self.pattern.name
+
+    @property
+    def model_name(self) -> str:
+        """The model's file name, without its ending."""
+        return self.name or f"{self.algorithm.replace('-', '_')}_{self.pattern_name.lower()}"
+
+    @property
+    def preset(self) -> QLearningPreset | DeepPreset:
+        """How the learner is trained, this run's own settings included."""
+        if self.algorithm == "q-learning":
+            return QLearningPreset() if self.budget is None else QLearningPreset(episodes=self.budget)
+        changed: dict[str, Any] = {
+            "timesteps": self.budget,
+            "learning_rate": self.learning_rate,
+            "batch_size": self.batch_size,
+            "widths": self.widths,
+        }
+        return dataclasses.replace(PRESETS[self.algorithm], **{k: v for k, v in changed.items() if v is not None})
+
+    def model_path(self, folders: Folders) -> Path:
+        """Return where the model lies."""
+        return folders.models / f"{self.model_name}{'.pkl' if self.algorithm == 'q-learning' else '.zip'}"
+
+    def command(self) -> str:
+        """Return the command line that makes this model."""
+        unit = "episodes" if self.algorithm == "q-learning" else "timesteps"
+        budget = f" --{unit} {self.budget}" if self.budget else ""
+        return f"autoscaler train {self.algorithm} --pattern {self.pattern_name}{budget} --seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training left."""
+
+    policy: Policy
+    description: dict[str, Any]
+    """How the model was made, as it stands in the `.json` beside it."""
+
+    @property
+    def curve(self) -> pd.DataFrame:
+        """How it did on selection days while it trained: steps (slots), seconds, mean_return ($ a day)."""
+        import pandas  # imported here: training a table should not wait for it
+
+        return pandas.DataFrame(self.description["curve"])
