@@ -162,7 +162,7 @@ def test_ready_instances_never_fall_below_min(any_service, random_rollout):
 
 def test_queue_never_exceeds_its_limit(any_service, random_rollout):
     day = random_rollout(any_service)
-    assert 0 <= day.queue.min() and day.queue.max() == any_service.queue_limit
+    assert day.queue.min() >= 0 and day.queue.max() == any_service.queue_limit
 
 
 def test_drops_happen_only_at_a_full_queue(any_service, random_rollout):

@@ -26,7 +26,7 @@ def as_toml(service):
 
 def refusal(call, *arguments, **named):
     """Return the message of the ValueError, which must be one line."""
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=":") as caught:
         call(*arguments, **named)
     assert "\n" not in str(caught.value)
     return str(caught.value)
