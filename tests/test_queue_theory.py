@@ -1,0 +1,163 @@
+"""Truths about queues that know nothing of our code: recursions, formulas, and an independent simulator.
+
+One instance of capacity c, held; nothing is dropped unless a test says so.
+"""
+
+import ciw
+import numpy as np
+import pytest
+from scipy import stats
+
+from autoscaler_env.policies.rules import Static
+from autoscaler_env.rollouts import roll_out
+from autoscaler_env.service import Service
+
+
+def queue_of(arrivals, capacity, instances=1, limit=10**6):
+    """Return the rollout of a fleet that never changes."""
+    service = Service(
+        slots_per_episode=arrivals.shape[1],
+        min_instances=instances,
+        max_instances=instances,
+        initial_instances=instances,
+        capacity_per_instance=capacity,
+        queue_limit=limit,
+    )
+    return roll_out(Static(service), arrivals, service)
+
+
+def poisson(mean, days, slots, seed=0):
+    return np.random.default_rng(seed).poisson(mean, (days, slots))
+
+
+def stationary_mean_queue(mean, variance, capacity):
+    """Return E[Q] of the slotted queue with Poisson arrivals: roots of z^c = exp(mean (z - 1)) by iteration."""
+    z = np.exp(2j * np.pi * np.arange(1, capacity) / capacity)
+    unity = z.copy()
+    for _ in range(10_000):
+        z = unity * np.exp(mean * (z - 1) / capacity)
+    assert np.abs(z).max() < 1 and np.abs(z**capacity - np.exp(mean * (z - 1))).max() < 1e-9
+    roots = np.sum(1 / (1 - z)).real
+    return variance / (2 * (capacity - mean)) - (mean + capacity - 1) / 2 + roots
+
+
+def assert_mean_within(sample, expected, confidence=0.999):
+    low, high = stats.t.interval(confidence, len(sample) - 1, np.mean(sample), stats.sem(sample))
+    assert low <= expected <= high
+
+
+def test_queue_follows_the_lindley_recursion():
+    arrivals = poisson(86, 20, 2000)
+    backlog, expected = np.zeros(20, dtype=int), []
+    for slot in arrivals.T:
+        backlog = np.maximum(backlog + slot - 87, 0)
+        expected.append(backlog)
+    assert np.array_equal(queue_of(arrivals, 87).queue.T, expected)
+
+
+def test_queue_is_the_reflection_of_the_random_walk():
+    # Q(t) = S(t) - min(0, min over u <= t of S(u)), S the sum of arrivals minus capacity
+    arrivals = poisson(85, 20, 2000, seed=1)
+    walk = np.cumsum(arrivals - 87, axis=1)
+    lowest = np.minimum(np.minimum.accumulate(walk, axis=1), 0)
+    assert np.array_equal(queue_of(arrivals, 87).queue, walk - lowest)
+
+
+def test_everything_that_arrives_is_served_or_still_waits():
+    arrivals = poisson(86, 20, 2000)
+    day = queue_of(arrivals, 87)
+    assert np.array_equal(day.served.sum(axis=1) + day.queue[:, -1], arrivals.sum(axis=1)) and not day.dropped.any()
+
+
+def test_idle_capacity_means_an_empty_queue(any_service, random_rollout):
+    for day in (queue_of(poisson(86, 20, 2000), 87), random_rollout(any_service)):
+        idle = day.served < day.service.capacity_per_instance * day.ready
+        assert idle.any() and not day.queue[idle].any()
+
+
+def test_a_waiting_queue_means_full_use(any_service, random_rollout):
+    day = random_rollout(any_service)
+    waiting = day.queue > 0
+    assert np.all(day.served[waiting] == (any_service.capacity_per_instance * day.ready)[waiting])
+
+
+def test_constant_overload_grows_the_queue_linearly():
+    # D/D/1: 100 arrive, 87 are served, 13 more wait after each slot
+    assert queue_of(np.full((1, 300), 100), 87).queue[0].tolist() == [13 * t for t in range(1, 301)]
+
+
+def test_constant_overload_fills_a_limited_queue_and_then_drops_the_excess():
+    # 13 a slot into room for 130: full after ten slots, 13 dropped in each one after that
+    day = queue_of(np.full((1, 20), 100), 87, limit=130)
+    assert day.queue[0].tolist() == [13 * t for t in range(1, 11)] + [130] * 10
+    assert day.dropped[0].tolist() == [0] * 10 + [13] * 10
+
+
+@pytest.mark.parametrize("backlog", [1, 6, 7, 8, 70, 699, 700, 701])
+def test_a_backlog_drains_in_the_time_of_arithmetic(backlog):
+    # D/D/1: 80 arrive, 87 are served: 7 fewer wait after each slot, so ceil(backlog / 7) slots to empty
+    arrivals = np.full((1, 150), 80)
+    arrivals[0, 0] = 87 + backlog
+    queue = queue_of(arrivals, 87).queue[0]
+    assert queue[0] == backlog and np.argmax(queue == 0) == -(-backlog // 7)
+
+
+def test_load_at_exactly_capacity_never_waits():
+    assert not queue_of(np.full((1, 300), 87 * 3), 87, instances=3).queue.any()
+
+
+def test_the_formula_gives_the_published_number():
+    assert stationary_mean_queue(80, 80, 87) == pytest.approx(2.11679, abs=5e-6)
+
+
+@pytest.mark.parametrize(("mean", "capacity", "instances", "warm"), [(80, 87, 1, 150), (5, 3, 2, 150), (18, 4, 5, 150)])
+def test_stationary_queue_has_the_mean_of_theory(mean, capacity, instances, warm):
+    # days are independent, so their means make an honest interval; a thousand slots on, the empty start is forgotten
+    queue = queue_of(poisson(mean, 2000, 1000 + warm), capacity, instances).queue[:, warm:]
+    assert_mean_within(queue.mean(axis=1), stationary_mean_queue(mean, mean, capacity * instances))
+
+
+def test_stationary_throughput_is_what_arrives():
+    day = queue_of(poisson(80, 2000, 500), 87)
+    assert_mean_within(day.served[:, 150:].mean(axis=1), 80)
+
+
+@pytest.mark.parametrize("backlog", [1, 50, 400])
+def test_a_busy_period_lies_within_its_bounds(backlog):
+    # Wald: k / (c - mu) <= E[T] <= (k + c - 1) / (c - mu)
+    arrivals = poisson(80, 4000, 400)
+    arrivals[:, 0] = 87 + backlog
+    queue = queue_of(arrivals, 87).queue
+    lasted = np.argmax(queue == 0, axis=1)
+    assert np.all(queue.min(axis=1) == 0) and queue[0, 0] == backlog
+    slack = 3.3 * stats.sem(lasted)
+    assert backlog / 7 - slack <= lasted.mean() <= (backlog + 86) / 7 + slack
+
+
+def served_by_ciw(arrivals, servers):
+    """Return requests served per slot: a batch each slot, every server busy just under one slot with a request."""
+    slots = len(arrivals)
+    network = ciw.create_network(
+        arrival_distributions=[ciw.dists.Deterministic(1.0)],
+        batching_distributions=[ciw.dists.Sequential([int(count) for count in arrivals])],
+        service_distributions=[ciw.dists.Deterministic(1 - 1e-6)],
+        number_of_servers=[servers],
+    )
+    simulation = ciw.Simulation(network)
+    simulation.simulate_until_max_time(slots + 1 - 1e-9)
+    # the batch of slot t comes at time t + 1; what ends before t + 2 was served in slot t
+    ends = [record.service_end_date for record in simulation.get_all_records()]
+    return np.bincount(np.floor(ends).astype(int) - 1, minlength=slots)[:slots]
+
+
+@pytest.mark.parametrize(("mean", "capacity", "instances", "slots"), [(4.5, 5, 1, 4000), (5.6, 2, 3, 3000)])
+def test_an_independent_simulator_serves_as_many_in_every_slot(mean, capacity, instances, slots):
+    arrivals = poisson(mean, 1, slots, seed=7)
+    ours = queue_of(arrivals, capacity, instances).served[0]
+    assert np.array_equal(ours, served_by_ciw(arrivals[0], capacity * instances))
+
+
+@pytest.mark.slow
+def test_an_independent_simulator_serves_as_many_in_ten_thousand_slots():
+    arrivals = poisson(17.5, 1, 10_000, seed=8)
+    assert np.array_equal(queue_of(arrivals, 6, 3).served[0], served_by_ciw(arrivals[0], 18))
