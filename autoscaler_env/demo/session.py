@@ -1,0 +1,140 @@
+"""A policy at work, slot by slot, in plain numbers: no screen, no browser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoscaler_env.env import AutoscalerEnv
+from autoscaler_env.policies.base import Policy
+from autoscaler_env.rollouts import check_actions
+from autoscaler_env.service import Service
+from autoscaler_env.workloads import Workload, as_workload, day_seeds
+
+QUANTITIES = ("ready", "booting", "arrivals", "queue", "served", "dropped", "scaled", "bill")
+"""What a session keeps of each slot: instances, requests, whether the fleet changed (0 or 1), and dollars."""
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a session stands, after the slot that just ended."""
+
+    day: int
+    """Days that have been completed before this one."""
+    slot: int
+    """Slots of this day that have passed."""
+    ready: int
+    """Instances that serve."""
+    booting: int
+    """Instances on their way."""
+    arrivals: int
+    """Requests that came in during the slot."""
+    queue: int
+    """Requests waiting at its end."""
+    dropped: int
+    """Requests dropped in the slot."""
+    bill: float
+    """Dollars since the session started."""
+    peak_queue: int
+    """Most requests that waited at the end of a slot, since the session started."""
+    scaling_actions: int
+    """Changes of the fleet since the session started."""
+
+
+class Session:
+    """One policy on one service, one slot after another; after the last slot of a day, the next day.
+
+    Each day starts as every day of the project does, with the service's initial fleet and an empty queue, so that the
+    bill of a whole day is the one that `evaluate` reports for it.
+
+    Args:
+        policy: The policy to watch.
+        days: Arrivals, whole numbers of shape (days, slots_per_episode). After the last day comes the first again.
+        service: The reference service by default.
+
+    Raises:
+        ValueError: The days do not fit the service.
+
+    Example:
+        >>> from autoscaler_env.policies.rules import Static
+        >>> session = Session(Static(), demo_days("STEADY", seed=0, count=1))
+        >>> state = session.step()
+        >>> state.slot, state.ready, round(session.state.bill, 3) >= 0.4
+        (1, 25, True)
+    """
+
+    def __init__(self, policy: Policy, days: NDArray[np.int64], service: Service | None = None) -> None:
+        self.policy = policy
+        self.service = service or Service()
+        self.days = days
+        self._env = AutoscalerEnv(service=self.service)
+        self.start()
+
+    @property
+    def name(self) -> str:
+        """The policy's name."""
+        return self.policy.name
+
+    def start(self) -> State:
+        """Go back to the start of the first day; return that state."""
+        self.history: dict[str, list[float]] = {name: [] for name in QUANTITIES}
+        """What happened in each slot so far, by quantity, over all days."""
+        self.state = State(0, 0, self.service.initial_instances, 0, int(self.days[0, 0]), 0, 0, 0.0, 0, 0)
+        self._start_day(0)
+        return self.state
+
+    def step(self) -> State:
+        """Let the policy act once and one slot pass; return the state after it.
+
+        Raises:
+            ValueError: The policy chose an action that does not exist.
+        """
+        before = self.state
+        day, slot = before.day, before.slot
+        if slot == self.service.slots_per_episode:
+            day, slot = day + 1, 0
+            self._start_day(day)
+        action = check_actions(self.policy, self.policy.predict(self._observation[np.newaxis]), 1)[0]
+        self._observation, reward, _, _, info = self._env.step(action)
+        bill = -float(reward)
+        for name in QUANTITIES:
+            self.history[name].append(bill if name == "bill" else info[name])
+        self.state = State(
+            day=day,
+            slot=slot + 1,
+            ready=info["ready"],
+            booting=info["booting"],
+            arrivals=info["arrivals"],
+            queue=info["queue"],
+            dropped=info["dropped"],
+            bill=before.bill + bill,
+            peak_queue=max(before.peak_queue, info["queue"]),
+            scaling_actions=before.scaling_actions + info["scaled"],
+        )
+        return self.state
+
+    def run(self, steps: int) -> State:
+        """Let so many slots pass; return the state after them."""
+        for _ in range(steps):
+            self.step()
+        return self.state
+
+    def _start_day(self, day: int) -> None:
+        arrivals = self.days[day % len(self.days)]
+        self.policy.reset(arrivals[np.newaxis])
+        self._observation, _ = self._env.reset(options={"day": arrivals})
+
+
+def demo_days(pattern: str | Workload, *, seed: int, count: int, service: Service | None = None) -> NDArray[np.int64]:
+    """Return evaluation days number `seed` to `seed + count - 1` of a pattern: arrivals, shape (count, slots).
+
+    The demonstration shows days that no learner was trained on; number 0 is the first episode of `evaluate`.
+
+    Raises:
+        ValueError: The seed is negative, or the pattern unknown.
+    """
+    if seed < 0:
+        raise ValueError(f"seed = {seed}: must be at least 0")
+    return as_workload(pattern, service or Service()).draw(day_seeds("evaluation", count, first=seed))
