@@ -200,10 +200,10 @@ def _advance_column(state, i, due_row, fleet_change, arrivals, law):
 
 @compiled
 def advance_one(state, slot, fleet_change, arrivals, constants, observation):
-    """Move a single service by one slot; write its observation, shape (7, 1); return the slot's bill in dollars."""
+    """Move a single service by one slot; write its observation, shape (7,); return the slot's bill in dollars."""
     law = law_of(constants)
     bill = _advance_column(state, 0, STATE_ROWS + slot % law.boot_slots, fleet_change, arrivals, law)
-    _observe_all(state, law, observation)
+    _observe_all(state, law, observation.reshape((7, 1)))
     return bill
 
 

@@ -90,6 +90,11 @@ class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self.action_space = gymnasium.spaces.Discrete(len(self.service.fleet_changes))
         self._constants = dynamics.constants_of(self.service)
         self._state = dynamics.new_state(self.service, 1)
+        # Looked up once here: a step takes a microsecond, so attributes of attributes would show.
+        self._reported = self._state[: dynamics.CHANGE, 0]
+        self._changes = self.service.fleet_changes
+        self._late_price = self.service.late_price
+        self._drop_price = self.service.drop_price
         self._arrivals: list[int] = []
         self._slot = 0
         self._record = DayRecord(self.service)
@@ -133,18 +138,18 @@ class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
             RuntimeError: The day has not been started, or is over.
         """
         index = operator.index(action)
-        changes = self.service.fleet_changes
+        changes = self._changes
         if not 0 <= index < len(changes):
             raise ValueError(f"action = {action!r}: must be an integer from 0 to {len(changes) - 1}")
         if self._slot == len(self._arrivals):
             raise RuntimeError("the day is over or was never started: call reset() before step()")
-        observation = np.empty((7, 1), dtype=np.float32)
+        observation = np.empty(7, dtype=np.float32)
         arriving = self._arrivals[self._slot]
         bill = dynamics.advance_one(self._state, self._slot, changes[index], arriving, self._constants, observation)
         self._slot += 1
-        ready, booting, queue, arrivals, served, dropped, scaled, refused = self._state[: dynamics.CHANGE, 0].tolist()
-        late_cost = self.service.late_price * queue
-        drop_cost = self.service.drop_price * dropped
+        ready, booting, queue, arrivals, served, dropped, scaled, refused = self._reported.tolist()
+        late_cost = self._late_price * queue
+        drop_cost = self._drop_price * dropped
         info = {
             "ready": ready,
             "booting": booting,
@@ -160,7 +165,7 @@ class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         }
         if self.render_mode is not None:
             self._record.append(info)
-        return observation[:, 0], -bill, False, self._slot == len(self._arrivals), info
+        return observation, -bill, False, self._slot == len(self._arrivals), info
 
     def render(self) -> Any:
         """Show the day so far: fleet, demand, queue and bill, as pixels or text by `render_mode`."""

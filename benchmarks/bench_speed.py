@@ -1,0 +1,228 @@
+"""How fast the environment and the learners are, side by side with what one would use instead, in one run.
+
+`make bench` prints the table and saves it as `results/benchmark_speed.csv`. All times are CPU seconds of one process
+with one torch thread. Rates are medians of interleaved repetitions: ours, then theirs, and again, so that a busy
+machine slows both. `--quick` shows in half a minute that everything runs; its numbers mean little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+import gymnasium
+import numpy as np
+import pandas as pd
+import torch
+from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+import autoscaler_env
+from autoscaler_env.dynamics import constants_of
+from autoscaler_env.paths import Folders
+from autoscaler_env.policies.base import ForeignPolicy, Policy
+from autoscaler_env.policies.deep import DeepPolicy, build_learner
+from autoscaler_env.policies.presets import PRESETS, QLearningPreset
+from autoscaler_env.policies.q_learning import QTable, learn, learn_days
+from autoscaler_env.rollouts import roll_out
+from autoscaler_env.service import Service
+from autoscaler_env.storage import write_atomically
+from autoscaler_env.workloads import PATTERNS, Pattern, day_seeds, random_training_seeds
+
+SERVICE = Service()
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison: what was measured, ours, the alternative, both in the same unit."""
+
+    what: str
+    ours: float
+    alternative: float
+    unit: str
+    against: str
+
+    @property
+    def ratio(self) -> float:
+        """How many times better ours is: rates are higher, times lower."""
+        higher_is_better = self.unit.endswith("/s")
+        return self.ours / self.alternative if higher_is_better else self.alternative / self.ours
+
+
+def cpu_seconds(work: Callable[[], object]) -> float:
+    begun = time.process_time()
+    work()
+    return time.process_time() - begun
+
+
+def interleaved(ours: Callable[[], object], theirs: Callable[[], object], repetitions: int) -> tuple[float, float]:
+    """Return the median CPU seconds of each, measured in turns; the first turn warms up and is not counted."""
+    turns = [(cpu_seconds(ours), cpu_seconds(theirs)) for _ in range(repetitions + 1)][1:]
+    return median(turn[0] for turn in turns), median(turn[1] for turn in turns)
+
+
+def scalar_steps(name: str, steps: int) -> Callable[[], None]:
+    env = gymnasium.make(name)
+    env.reset(seed=0)
+    env.action_space.seed(0)
+    actions = [int(env.action_space.sample()) for _ in range(steps)]
+
+    def work() -> None:
+        for action in actions:
+            _, _, terminated, truncated, _ = env.step(action)
+            if terminated or truncated:
+                env.reset()
+
+    return work
+
+
+def batch_steps(name: str, environments: int, steps: int) -> Callable[[], None]:
+    env = gymnasium.make_vec(name, num_envs=environments, vectorization_mode="vector_entry_point")
+    env.reset(seed=0)
+    env.action_space.seed(0)
+    actions = [np.asarray(env.action_space.sample()) for _ in range(20)]
+
+    def work() -> None:
+        for step in range(steps):
+            env.step(actions[step % 20])
+
+    return work
+
+
+def environment_rows(quick: bool) -> list[Row]:
+    steps = 2_000 if quick else 28_800
+    ours, theirs = interleaved(scalar_steps("Autoscaler-v0", steps), scalar_steps("CartPole-v1", steps), 7)
+    rows = [Row("gymnasium.make, 1 service", steps / ours, steps / theirs, "steps/s", "CartPole-v1")]
+    for environments in (1, 64, 1_024, 16_384):
+        # Whole days, so that resets and fresh days have their share.
+        days = 1 if quick else max(1, min(40, 16_384 * 4 // environments))
+        steps = 288 * days
+        ours, theirs = interleaved(
+            batch_steps("Autoscaler-v0", environments, steps), batch_steps("CartPole-v1", environments, steps), 5
+        )
+        total = steps * environments
+        what = f"gymnasium.make_vec, {environments:,} services, MIXED"
+        rows.append(Row(what, total / ours, total / theirs, "steps/s", "CartPole-v1, vectorised"))
+    return rows
+
+
+def q_learning(episodes: int) -> None:
+    preset = QLearningPreset(episodes=episodes)
+    rng = np.random.default_rng(0)
+    table = QTable.zeros(SERVICE)
+    epsilon = preset.epsilon(episodes)
+    workload = Pattern("MIXED", SERVICE)
+    for first in range(0, episodes, 500):
+        seeds = random_training_seeds(rng, min(500, episodes - first))
+        chunk = epsilon[first : first + 500]
+        learn(table, workload.draw(seeds), chunk, preset.rate_exponent, preset.discount, rng)
+
+
+def q_learning_uncompiled(episodes: int) -> None:
+    """The same code, run by the Python interpreter (what it calls stays compiled: a lower bound on the ratio)."""
+    preset = QLearningPreset()
+    table = QTable.zeros(SERVICE)
+    cells = table.discretisation
+    days = Pattern("MIXED", SERVICE).draw(day_seeds("training", episodes))
+    learn_days.py_func(
+        table.values,
+        table.visits,
+        days,
+        np.random.default_rng(0).random((*days.shape, 2)),
+        preset.epsilon(episodes),
+        preset.rate_exponent,
+        preset.discount,
+        np.array(SERVICE.fleet_changes),
+        constants_of(SERVICE),
+        cells.edges(cells.headrooms, SERVICE),
+        cells.edges(cells.changes, SERVICE),
+        cells.level_edges(SERVICE),
+        np.empty(episodes),
+    )
+
+
+def q_learning_loop(episodes: int) -> None:
+    """What a student would write: a dictionary, the gymnasium environment, one step at a time."""
+    env = gymnasium.make("Autoscaler-v0")
+    table = QTable.zeros(SERVICE)
+    rng = np.random.default_rng(0)
+    for _ in range(episodes):
+        observation, _ = env.reset()
+        cell = int(table.discretisation.cells(observation[np.newaxis], SERVICE)[0])
+        truncated = False
+        while not truncated:
+            greedy = int(np.argmax(table.values[cell]))
+            action = int(rng.integers(3)) if rng.random() < 0.1 else greedy
+            observation, reward, _, truncated, _ = env.step(action)
+            following = int(table.discretisation.cells(observation[np.newaxis], SERVICE)[0])
+            target = float(reward) + 0.9 * table.values[following].max()
+            table.values[cell, action] += 0.1 * (target - table.values[cell, action])
+            cell = following
+
+
+def q_learning_rows(quick: bool) -> list[Row]:
+    q_learning(10)
+    episodes = 1_000 if quick else 10_000
+    ours = median(cpu_seconds(lambda: q_learning(episodes)) for _ in range(3)) * 10_000 / episodes
+    few = 2 if quick else 20
+    uncompiled = cpu_seconds(lambda: q_learning_uncompiled(few)) * 10_000 / few
+    loop = cpu_seconds(lambda: q_learning_loop(few)) * 10_000 / few
+    what = "Q-learning, 10,000 episodes"
+    return [
+        Row(what, ours, uncompiled, "s", f"uncompiled (from {few} episodes)"),
+        Row(what, ours, loop, "s", f"a loop over gymnasium (from {few} episodes)"),
+    ]
+
+
+def mean_bill(policy: Policy, days: int) -> float:
+    seeds = day_seeds("selection", days)
+    bills = [roll_out(policy, Pattern(name, SERVICE).draw(seeds), SERVICE).bill.sum(axis=1).mean() for name in PATTERNS]
+    return float(np.mean(bills))
+
+
+def deep_rows(quick: bool) -> list[Row]:
+    rows = []
+    steps = 4_096 if quick else 100_000
+    classes: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "dqn": DQN}
+    for name, library_class in classes.items():
+        preset = PRESETS[name]
+        ours = build_learner(name, preset, "MIXED", SERVICE, seed=0, device="cpu")
+        stock = library_class("MlpPolicy", gymnasium.make("Autoscaler-v0"), seed=0, device="cpu")
+        our_time = cpu_seconds(lambda model=ours: model.learn(steps))
+        stock_time = cpu_seconds(lambda model=stock: model.learn(steps))
+        against = "stable-baselines3's defaults"
+        rows.append(Row(f"{name.upper()}, {steps:,} slots: training", our_time, stock_time, "s", against))
+        days = 10 if quick else 200
+        our_bill = mean_bill(DeepPolicy(ours.policy, SERVICE, "ours"), days)
+        stock_bill = mean_bill(ForeignPolicy(stock, "stock"), days)
+        rows.append(Row(f"{name.upper()}, {steps:,} slots: bill a day", our_bill, stock_bill, "$", against))
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="show that it runs; numbers mean little")
+    quick = parser.parse_args().quick
+    torch.set_num_threads(1)
+    print(f"autoscaler_env {autoscaler_env.__version__}, torch {torch.__version__}, one thread, CPU time", flush=True)
+    rows: list[Row] = []
+    for measure in (environment_rows, q_learning_rows, deep_rows):
+        for row in measure(quick):
+            rows.append(row)
+            print(
+                f"{row.what:<44} {row.ours:>14,.2f} {row.unit:<8} {row.alternative:>14,.2f} {row.unit:<8}"
+                f"{row.ratio:>9.2f} x  against {row.against}",
+                flush=True,
+            )
+    table = pd.DataFrame([vars(row) | {"ratio": row.ratio} for row in rows])
+    folders = Folders("build" if quick else None)
+    path = folders.results / "benchmark_speed.csv"
+    write_atomically(path, lambda file: file.write(table.to_csv(index=False, float_format="%.4g").encode()))
+    print(f"saved {folders.shown(path)}")
+
+
+if __name__ == "__main__":
+    main()
