@@ -228,6 +228,11 @@ def times_markdown(executed: list[Executed]) -> str:
     longest = max(executed, key=lambda notebook: notebook.seconds)
     minutes = sum(notebook.seconds for notebook in executed) / 60
     return (
-        f"Measured: the whole course ran in {minutes:.1f} minutes on a machine with {os.cpu_count()} cores "
+        f"Measured: the whole course ran in {minutes:.1f} minutes on {_cores()} cores "
         f"(CPU only; longest: notebook {longest.name[:2]}, {longest.seconds / 60:.1f} minutes)."
     )
+
+
+def _cores() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

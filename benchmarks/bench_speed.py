@@ -26,11 +26,12 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import ForeignPolicy, Policy
 from autoscaler_env.policies.deep import DeepPolicy, build_learner
 from autoscaler_env.policies.presets import PRESETS, QLearningPreset
-from autoscaler_env.policies.q_learning import QTable, learn, learn_days
+from autoscaler_env.policies.q_learning import QTable, learn_days
 from autoscaler_env.rollouts import roll_out
 from autoscaler_env.service import Service
 from autoscaler_env.storage import write_atomically
-from autoscaler_env.workloads import PATTERNS, Pattern, day_seeds, random_training_seeds
+from autoscaler_env.training.tabular import fill_table
+from autoscaler_env.workloads import MIXED, PATTERNS, Pattern, day_seeds
 
 SERVICE = Service()
 
@@ -110,15 +111,9 @@ def environment_rows(quick: bool) -> list[Row]:
 
 
 def q_learning(episodes: int) -> None:
-    preset = QLearningPreset(episodes=episodes)
-    rng = np.random.default_rng(0)
     table = QTable.zeros(SERVICE)
-    epsilon = preset.epsilon(episodes)
-    workload = Pattern("MIXED", SERVICE)
-    for first in range(0, episodes, 500):
-        seeds = random_training_seeds(rng, min(500, episodes - first))
-        chunk = epsilon[first : first + 500]
-        learn(table, workload.draw(seeds), chunk, preset.rate_exponent, preset.discount, rng)
+    for _ in fill_table(table, QLearningPreset(episodes=episodes), Pattern(MIXED, SERVICE), np.random.default_rng(0)):
+        pass
 
 
 def q_learning_uncompiled(episodes: int) -> None:
@@ -126,7 +121,7 @@ def q_learning_uncompiled(episodes: int) -> None:
     preset = QLearningPreset()
     table = QTable.zeros(SERVICE)
     cells = table.discretisation
-    days = Pattern("MIXED", SERVICE).draw(day_seeds("training", episodes))
+    days = Pattern(MIXED, SERVICE).draw(day_seeds("training", episodes))
     learn_days.py_func(
         table.values,
         table.visits,

@@ -1,0 +1,128 @@
+"""Search the presets: the same number of random trials for each learner, judged on selection days.
+
+    python benchmarks/tune.py ppo --trials 20 --seeds 2 --pattern MIXED
+
+A trial draws one value for each setting below, trains with each seed, and is judged by the mean bill on selection days;
+the first trial is the present preset. Nothing here touches an evaluation day. The trials, best first, are saved as
+`results/tuning_ALGORITHM_PATTERN.csv`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import time
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from autoscaler_env.paths import Folders
+from autoscaler_env.policies.base import Policy
+from autoscaler_env.policies.deep import DeepPolicy, build_learner, one_thread
+from autoscaler_env.policies.presets import PRESETS, DeepPreset, QLearningPreset
+from autoscaler_env.policies.q_learning import QTable
+from autoscaler_env.rollouts import roll_out
+from autoscaler_env.service import Service
+from autoscaler_env.storage import write_atomically
+from autoscaler_env.training.tabular import fill_table
+from autoscaler_env.workloads import MIXED, PATTERNS, Pattern, day_seeds
+
+SERVICE = Service()
+JUDGED_DAYS = 300
+"""Selection days of each pattern."""
+
+SPACE: dict[str, dict[str, list[Any]]] = {
+    "q-learning": {
+        "rate_exponent": [0.55, 0.6, 0.7, 0.8, 0.9],
+        "discount": [0.7, 0.8, 0.85, 0.9, 0.95],
+        "first_epsilon": [0.1, 0.3, 1.0],
+        "last_epsilon": [0.01, 0.02, 0.05, 0.1],
+        "epsilon_days": [0.25, 0.5, 0.9],
+    },
+    "dqn": {
+        "learning_rate": [3e-4, 1e-3, 2e-3, 4e-3],
+        "discount": [0.9, 0.95, 0.98],
+        "batch_size": [256, 512, 1024],
+        "settings.gradient_steps": [1, 2, 4],
+        "settings.target_update_interval": [500, 1_000, 4_000],
+        "settings.exploration_fraction": [0.1, 0.3, 0.6],
+        "settings.exploration_final_eps": [0.01, 0.05, 0.1],
+    },
+    "ppo": {
+        "learning_rate": [3e-4, 1e-3, 2e-3, 4e-3],
+        "discount": [0.9, 0.95, 0.98, 0.99],
+        "batch_size": [256, 512, 1024],
+        "settings.n_steps": [16, 24, 48, 96],
+        "settings.n_epochs": [4, 6, 10],
+        "settings.gae_lambda": [0.9, 0.95, 0.98],
+        "settings.ent_coef": [0.0, 0.001, 0.005, 0.02],
+    },
+}
+
+
+def changed(preset: Any, values: dict[str, Any]) -> Any:
+    """Return a preset with some of its fields, or of its settings, replaced."""
+    fields = {name: value for name, value in values.items() if "." not in name}
+    settings = {name.removeprefix("settings."): value for name, value in values.items() if "." in name}
+    if settings:
+        fields["settings"] = preset.settings | settings
+    return dataclasses.replace(preset, **fields)
+
+
+def train(algorithm: str, preset: Any, pattern: str, seed: int) -> Policy:
+    """Train one model without writing anything."""
+    if isinstance(preset, DeepPreset):
+        model = build_learner(algorithm, preset, pattern, SERVICE, seed=seed, device="cpu")
+        model.learn(preset.timesteps)
+        return DeepPolicy(model.policy, SERVICE, algorithm)
+    table = QTable.zeros(SERVICE)
+    for _ in fill_table(table, preset, Pattern(pattern, SERVICE), np.random.default_rng(seed)):
+        pass
+    return table
+
+
+def judge(policy: Policy, pattern: str) -> float:
+    """Return the mean bill on selection days, in dollars."""
+    names = PATTERNS if pattern == MIXED else (pattern,)
+    seeds = day_seeds("selection", JUDGED_DAYS)
+    days = np.vstack([Pattern(name, SERVICE).draw(seeds) for name in names])
+    return float(roll_out(policy, days, SERVICE).bill.sum(axis=1).mean())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("algorithm", choices=list(SPACE))
+    parser.add_argument("--pattern", default=MIXED, help="what to train on and judge by")
+    parser.add_argument("--trials", type=int, default=20, help="settings to try, the present preset included")
+    parser.add_argument("--seeds", type=int, default=2, help="trainings of each")
+    parser.add_argument("--budget", type=int, help="episodes or slots of each training; the preset's by default")
+    arguments = parser.parse_args()
+    one_thread()
+    preset: Any = QLearningPreset() if arguments.algorithm == "q-learning" else PRESETS[arguments.algorithm]
+    if arguments.budget:
+        unit = "episodes" if arguments.algorithm == "q-learning" else "timesteps"
+        preset = changed(preset, {unit: arguments.budget})
+    rng = np.random.default_rng(0)
+    rows = []
+    for trial in tqdm(range(arguments.trials), unit="trial"):
+        space = SPACE[arguments.algorithm]
+        values = {name: choices[rng.integers(len(choices))] for name, choices in space.items()} if trial else {}
+        begun = time.process_time()
+        bills = [
+            judge(train(arguments.algorithm, changed(preset, values), arguments.pattern, seed), arguments.pattern)
+            for seed in range(arguments.seeds)
+        ]
+        seconds = (time.process_time() - begun) / arguments.seeds
+        rows.append(
+            {"bill": np.mean(bills), "worst": max(bills), "cpu_seconds": seconds} | (values or {"note": "preset"})
+        )
+    table = pd.DataFrame(rows).sort_values("bill")
+    print(table.to_string(index=False, float_format="%.4g"))
+    path = Folders().results / f"tuning_{arguments.algorithm.replace('-', '_')}_{arguments.pattern.lower()}.csv"
+    write_atomically(path, lambda file: file.write(table.to_csv(index=False, float_format="%.6g").encode()))
+
+
+if __name__ == "__main__":
+    main()
