@@ -87,6 +87,25 @@ def find_policies(specs: Sequence[str], service: Service | None = None, folders:
     return policies
 
 
+def showcase(spec: str, service: Service | None = None, folders: Folders | None = None) -> list[Policy]:
+    """Return the policies of a demonstration.
+
+    Args:
+        spec: Policies as `find_policy` takes them, with commas between; or `all`: the rules and the reference models.
+            A reference model that is missing is left out, and said on stderr.
+        service: The service to scale; the reference service by default.
+        folders: Where models lie; the project's folders by default.
+    """
+    if spec != "all":
+        return find_policies([name.strip() for name in spec.split(",") if name.strip()], service, folders)
+    folders = folders or Folders()
+    present = [name for name in REFERENCE_MODELS if name in model_names(folders)]
+    for name in REFERENCE_MODELS:
+        if name not in present:
+            print(f"{name} is missing; make it with: {command_for(name)}", file=sys.stderr)
+    return find_policies([*RULES, *present], service, folders)
+
+
 def model_names(folders: Folders | None = None) -> list[str]:
     """Return the names of the models that are there, without endings, in order."""
     models = (folders or Folders()).models

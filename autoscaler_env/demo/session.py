@@ -70,6 +70,7 @@ class Session:
         self.service = service or Service()
         self.days = days
         self._env = AutoscalerEnv(service=self.service)
+        self._observation: NDArray[np.float32]
         self.start()
 
     @property
