@@ -1,0 +1,278 @@
+"""Figures of learning: curves, what a table has learned, and the ideas behind DQN and PPO."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import ListedColormap, LogNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from autoscaler_env.evaluation import mean_interval
+from autoscaler_env.plotting.style import ACTION_COLOURS, colour_of, label_of, new_figure, themed
+from autoscaler_env.policies.q_learning import QTable
+
+_AXES = {"steps": "slots played", "seconds": "seconds of training"}
+
+
+@themed
+def plot_learning_curves(
+    curves: Mapping[str, Sequence[pd.DataFrame]],
+    references: Mapping[str, float] | None = None,
+    title: str = "Learning curve",
+    against: Sequence[str] = ("steps", "seconds"),
+) -> Figure:
+    """Draw how learners did on selection days while they trained, a panel against slots and one against seconds.
+
+    Several seeds of a learner are drawn as their mean with its 95 % interval, and as thin lines by themselves. What
+    lies far below the rules is cut off and said in words, since the start of a training would hide its end.
+
+    Args:
+        curves: By the policy's name, the curve of each seed: what `Trained.curve` holds, all at the same steps.
+        references: By the policy's name, the mean return of a rule on the same days, dollars a day.
+        title: What the figure says.
+        against: The panels: `steps`, `seconds` or both.
+
+    Returns:
+        The figure; mean return in dollars a day.
+
+    Raises:
+        ValueError: There is no curve, a panel is unknown, or the seeds of a learner were judged at different steps.
+    """
+    if not curves or not all(curves.values()) or not against or set(against) - set(_AXES):
+        raise ValueError(f"curves of {list(curves)} against {list(against)}: must be curves, against steps or seconds")
+    references = references or {}
+    figure = new_figure(4.6 * len(against) + 0.4, 3.8)
+    panels = list(figure.subplots(1, len(against), sharey=True, squeeze=False).flat)
+    ends = [curve["mean_return"].iloc[1:] for seeds in curves.values() for curve in seeds if len(curve) > 1]
+    floor, ceiling = _range_of([*references.values()], ends)
+    for axes, column in zip(panels, against, strict=True):
+        for policy, seeds in curves.items():
+            _draw_curves(axes, policy, seeds, column, floor)
+        for rule, mean in references.items():
+            axes.axhline(mean, color=colour_of(rule), linestyle="--", label=label_of(rule))
+        axes.set_xlabel(_AXES[column])
+        axes.margins(x=0.04)
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+        axes.locator_params(axis="x", nbins=5)
+    panels[0].set_ylim(floor, ceiling)
+    panels[0].set_ylabel("mean return ($ a day)")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels) if len(labels) < 4 else 2)
+    figure.suptitle(title, x=0.01, ha="left")
+    return figure
+
+
+def _range_of(references: Sequence[float], ends: Sequence[pd.Series]) -> tuple[float | None, float | None]:
+    """Return where the axis ends, so that rules and trained models fill it; `None` where nothing says so."""
+    lows = [*references, *(float(end.iloc[-1]) for end in ends)]
+    highs = [*references, *(float(end.max()) for end in ends)]
+    if not lows:
+        return None, None
+    low, high = min(lows), max(highs)
+    room = max(high - low, 0.05 * abs(low), 1e-9)
+    return low - 0.35 * room, high + 0.15 * room
+
+
+def _draw_curves(axes: Axes, policy: str, seeds: Sequence[pd.DataFrame], column: str, floor: float | None) -> None:
+    steps = seeds[0]["steps"].to_numpy()
+    if any(not np.array_equal(curve["steps"], steps) for curve in seeds):
+        raise ValueError(f"curves of {policy!r}: the seeds must have been judged at the same steps")
+    returns = np.array([curve["mean_return"] for curve in seeds])
+    x = np.mean([curve[column] for curve in seeds], axis=0)
+    colour = colour_of(policy)
+    means, lows, highs = np.array([mean_interval(column) for column in returns.T]).T
+    if len(seeds) > 1:
+        axes.fill_between(x, lows, highs, color=colour, alpha=0.2, linewidth=0)
+        for curve, values in zip(seeds, returns, strict=True):
+            axes.plot(curve[column], values, color=colour, linewidth=0.7, alpha=0.6)
+    label = label_of(policy) + (f", mean of {len(seeds)} seeds, 95 % interval" if len(seeds) > 1 else "")
+    axes.plot(x, means, color=colour, marker="o", markersize=4, linewidth=2, label=label)
+    if floor is not None and means[0] < floor:
+        axes.annotate(
+            f"untrained: {means[0]:,.0f}",
+            (x[0], floor),
+            (6, 6),
+            textcoords="offset points",
+            color=colour,
+            fontsize=9,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+            zorder=4,
+        )
+
+
+@themed
+def plot_q_policy(
+    table: QTable, visits: NDArray[np.float64] | None = None, title: str = "What the table does"
+) -> Figure:
+    """Draw the action that a Q-table takes in each cell, headroom against change of influx.
+
+    Args:
+        table: The table; where it asks for the level of traffic as well, there is a column of panels per level.
+        visits: How often each cell was seen, shape (cells,). Cells that were never seen are left blank, and a second
+            row of panels shows how often the others were. Without it every cell shows its action.
+        title: What the figure says.
+
+    Returns:
+        The figure. Cells are drawn equally large; the numbers at their borders say where they end.
+    """
+    grid = table.discretisation
+    rows, columns, levels = grid.shape
+    actions = np.argmax(table.values, axis=1).reshape(grid.shape)
+    counts = None if visits is None else np.asarray(visits, dtype=np.float64).reshape(grid.shape)
+    panels_down = 1 if counts is None else 2
+    if levels == 1:  # side by side
+        figure = new_figure(5.4 * panels_down, 5.2)
+        panels = figure.subplots(1, panels_down, sharex=True, sharey=True, squeeze=False).T
+    else:
+        figure = new_figure(3.6 * levels + 1.0, 4.4 * panels_down)
+        panels = figure.subplots(panels_down, levels, sharex=True, sharey=True, squeeze=False)
+    for level in range(levels):
+        seen = np.ones((rows, columns), dtype=bool) if counts is None else counts[:, :, level] > 0
+        _draw_actions(panels[0, level], table, actions[:, :, level], seen)
+        panels[0, level].set_title(_level_name(table, level) or "action, in instances")
+        if counts is not None:
+            shares = 100 * counts / max(counts.sum(), 1)
+            mesh = _draw_shares(panels[1, level], shares[:, :, level], shares)
+            panels[1, level].set_title("" if levels > 1 else "how often it is met")
+            if level == levels - 1:
+                figure.colorbar(mesh, ax=panels[1, level], label="share of slots (%)", format="{x:g}")
+    for axes in panels.flat:
+        axes.set_xticks(np.arange(1, columns), [f"{edge:g}" for edge in grid.changes], fontsize=8)
+        axes.set_yticks(np.arange(1, rows), [f"{edge:g}" for edge in grid.headrooms], fontsize=8)
+        axes.tick_params(length=0)
+        axes.grid(visible=False)
+        axes.set_xlabel("change of influx (instances' worth of requests)")
+    for axes in panels[:, 0] if levels > 1 else panels[0]:
+        axes.set_ylabel("headroom (instances)")
+    handles = [Patch(color=colour, label=name) for name, colour in ACTION_COLOURS.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    figure.suptitle(title, x=0.01, ha="left")
+    return figure
+
+
+def _level_name(table: QTable, level: int) -> str:
+    edges = table.discretisation.levels
+    if not edges:
+        return ""
+    if level == 0:
+        return f"influx below {100 * edges[0]:g} % of P"
+    if level == len(edges):
+        return f"influx from {100 * edges[-1]:g} % of P"
+    return f"influx {100 * edges[level - 1]:g} to {100 * edges[level]:g} % of P"
+
+
+def _draw_actions(axes: Axes, table: QTable, actions: NDArray[np.int64], seen: NDArray[np.bool_]) -> None:
+    changes = np.array(table.service.fleet_changes)[actions]
+    kinds = np.ma.masked_where(~seen, np.sign(changes) + 1)
+    axes.pcolormesh(
+        kinds, cmap=ListedColormap(list(ACTION_COLOURS.values())), vmin=0, vmax=2, edgecolor="white", linewidth=0.8
+    )
+    for (row, column), change in np.ndenumerate(changes):
+        if seen[row, column]:
+            text = f"{change:+d}" if change else "0"
+            colour = "#555555" if change == 0 else "white"
+            axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=8, color=colour)
+
+
+def _draw_shares(axes: Axes, shares: NDArray[np.float64], everywhere: NDArray[np.float64]) -> QuadMesh:
+    present = everywhere[everywhere > 0]
+    low, high = (float(present.min()), float(present.max())) if len(present) else (0.1, 1.0)
+    norm = LogNorm(min(low, 0.99 * high), high)
+    return axes.pcolormesh(
+        np.ma.masked_less_equal(shares, 0), cmap="Greys", norm=norm, edgecolor="white", linewidth=0.8
+    )
+
+
+@themed
+def plot_reward_spread(rewards: Mapping[str, NDArray[np.float64]], title: str = "What the learner is paid") -> Figure:
+    """Draw how widely rewards spread, one histogram under the other on one scale.
+
+    Args:
+        rewards: By what they are called, dollars, any shape.
+        title: What the figure says.
+
+    Returns:
+        The figure; each panel says the standard deviation.
+    """
+    figure = new_figure(8.0, 1.7 * len(rewards) + 0.8)
+    panels = list(figure.subplots(len(rewards), 1, sharex=True, squeeze=False).flat)
+    everything = np.concatenate([np.ravel(values) for values in rewards.values()])
+    bins = np.linspace(everything.min(), everything.max(), 61)
+    for axes, (name, values) in zip(panels, rewards.items(), strict=True):
+        weights = np.full(np.size(values), 100 / np.size(values))
+        axes.hist(np.ravel(values), bins, weights=weights, color="#44546A")
+        axes.set_title(f"{name}: standard deviation ${np.std(values):.2f}", fontsize=10)
+        axes.set_ylabel("share (%)")
+    panels[-1].set_xlabel("sum of a day's rewards ($)")
+    figure.suptitle(title, x=0.01, ha="left")
+    return figure
+
+
+@themed
+def plot_clipped_objective(
+    ratios: NDArray[np.float64],
+    objectives: Mapping[float, NDArray[np.float64]],
+    clip: float,
+    title: str = "PPO's clipped objective",
+) -> Figure:
+    """Draw PPO's objective for one action against how much more probable the new policy makes it.
+
+    Args:
+        ratios: New probability over old, shape (n,).
+        objectives: By the action's advantage, the objective at each ratio, shape (n,).
+        clip: Beyond 1 - clip and 1 + clip the objective stops rewarding.
+        title: What the figure says.
+
+    Returns:
+        The figure, a panel per advantage; the unclipped objective is dashed.
+    """
+    figure = new_figure(4.2 * len(objectives), 3.4)
+    panels = list(figure.subplots(1, len(objectives), sharex=True, squeeze=False).flat)
+    for axes, (advantage, values) in zip(panels, objectives.items(), strict=True):
+        axes.axvspan(1 - clip, 1 + clip, color="#EFEFEF", zorder=0)
+        axes.plot(ratios, ratios * advantage, color="#888888", linestyle="--", label="ratio x advantage")
+        axes.plot(ratios, values, color=colour_of("ppo"), linewidth=2.2, label="clipped")
+        axes.plot([1], [advantage], "o", color="#222222", markersize=5)
+        axes.set_title(f"advantage {advantage:+g}: a {'better' if advantage > 0 else 'worse'} action than usual")
+        axes.set_xlabel("new probability / old probability")
+    panels[0].set_ylabel("objective")
+    panels[0].legend(loc="upper left")
+    figure.suptitle(title, x=0.01, ha="left")
+    return figure
+
+
+@themed
+def plot_update_times(times: pd.DataFrame, title: str = "One update") -> Figure:
+    """Draw how long one update takes on each device, by the width of the network.
+
+    Args:
+        times: Columns device, width (units of a hidden layer) and milliseconds (of one update).
+        title: What the figure says.
+
+    Returns:
+        The figure; both axes are logarithmic.
+    """
+    figure = new_figure(6.4, 3.6)
+    axes = figure.subplots()
+    for (device, rows), marker in zip(times.groupby("device", sort=False), "osD^", strict=False):
+        axes.plot(rows["width"], rows["milliseconds"], marker=marker, label=device)
+        for row in rows.itertuples():
+            note = f"{row.milliseconds:,.3g}"
+            axes.annotate(note, (row.width, row.milliseconds), (6, -11), textcoords="offset points", fontsize=8)
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.set_xticks(times["width"].unique(), [f"{width:,}" for width in times["width"].unique()])
+    axes.minorticks_off()
+    axes.margins(x=0.12, y=0.15)
+    axes.set_xlabel("units in each of two hidden layers")
+    axes.set_ylabel("milliseconds for one update")
+    axes.legend(title="device")
+    axes.set_title(title)
+    return figure

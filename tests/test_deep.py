@@ -1,0 +1,110 @@
+"""DQN and PPO in stable-baselines3's own classes: they run, they repeat, and they act as they were trained."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from autoscaler_env.policies.deep import DeepPolicy, build_learner, build_network, count_weights, falling, one_thread
+from autoscaler_env.policies.inputs import INPUTS
+from autoscaler_env.policies.presets import PRESETS
+from autoscaler_env.rollouts import roll_out
+from autoscaler_env.service import Service
+from autoscaler_env.workloads import Pattern, day_seeds
+
+SHORT = Service(slots_per_episode=24)
+STEPS = 2_500  # beyond the slots that DQN collects before it learns
+
+
+def trained(algorithm, seed=0, steps=STEPS, service=SHORT, **changed):
+    """Return a learner after a short training on the CPU."""
+    one_thread()
+    preset = dataclasses.replace(PRESETS[algorithm], timesteps=steps, **changed)
+    learner = build_learner(algorithm, preset, "SPIKE", service, seed=seed, device="cpu")
+    return learner.learn(steps)
+
+
+def weights_of(learner):
+    """Return all weights of a learner in one vector."""
+    return torch.nn.utils.parameters_to_vector(learner.policy.parameters()).detach()
+
+
+@pytest.fixture(scope="module")
+def learners():
+    """Return one trained learner of each kind."""
+    return {algorithm: trained(algorithm) for algorithm in PRESETS}
+
+
+@pytest.mark.parametrize("algorithm", PRESETS)
+def test_equal_trainings_give_equal_weights_and_others_do_not(learners, algorithm):
+    once, again, other = learners[algorithm], trained(algorithm), trained(algorithm, seed=1)
+    assert torch.equal(weights_of(once), weights_of(again))
+    assert not torch.allclose(weights_of(once), weights_of(other))
+
+
+@pytest.mark.parametrize("algorithm", PRESETS)
+def test_training_changes_the_network(learners, algorithm):
+    fresh = build_learner(algorithm, PRESETS[algorithm], "SPIKE", SHORT, seed=0, device="cpu")
+    assert not torch.allclose(weights_of(learners[algorithm]), weights_of(fresh))
+    assert torch.isfinite(weights_of(learners[algorithm])).all()
+
+
+@pytest.mark.parametrize("algorithm", PRESETS)
+def test_preset_reaches_the_library(algorithm):
+    preset = PRESETS[algorithm]
+    learner = build_learner(algorithm, preset, "SPIKE", SHORT, seed=0, device="cpu")
+    assert (learner.n_envs, learner.gamma, learner.batch_size) == (
+        preset.environments,
+        preset.discount,
+        preset.batch_size,
+    )
+    assert learner.lr_schedule(1.0) == preset.learning_rate and learner.lr_schedule(0.0) == 0
+    for name, value in preset.settings.items():
+        kept = getattr(learner, name)
+        assert value in (kept, getattr(kept, "frequency", None)), name
+
+
+@pytest.mark.parametrize("algorithm", PRESETS)
+@pytest.mark.parametrize("changes", [(0, 1), (-5, -1, 0, 1, 5)])
+def test_other_action_sets_can_be_learned(algorithm, changes):
+    service = dataclasses.replace(SHORT, fleet_changes=changes, boot_slots=3)
+    learner = build_learner(algorithm, PRESETS[algorithm], "MIXED", service, seed=0, device="cpu").learn(200)
+    days = Pattern("MIXED", service).draw(day_seeds("selection", 5))
+    rollout = roll_out(DeepPolicy(learner.policy, service, "learned"), days, service)
+    assert rollout.actions.max() < len(changes)
+
+
+@pytest.mark.parametrize("algorithm", PRESETS)
+def test_a_policy_forgets_one_batch_of_days_before_the_next(learners, algorithm):
+    days = Pattern("SPIKE", SHORT).draw(day_seeds("selection", 6))
+    policy = DeepPolicy(learners[algorithm].policy, SHORT, "learned")
+    first = roll_out(policy, days, SHORT).actions
+    roll_out(policy, days[:2], SHORT)
+    assert np.array_equal(roll_out(policy, days, SHORT).actions, first)
+
+
+@pytest.mark.parametrize("algorithm", PRESETS)
+def test_a_day_is_scaled_alike_alone_and_among_others(learners, algorithm):
+    days = Pattern("RANDOM", SHORT).draw(day_seeds("selection", 6))
+    policy = DeepPolicy(learners[algorithm].policy, SHORT, "learned")
+    together = roll_out(policy, days, SHORT).actions
+    assert np.array_equal(roll_out(policy, days[3:4], SHORT).actions[0], together[3])
+
+
+@pytest.mark.parametrize("algorithm", PRESETS)
+def test_a_network_over_the_plain_observation_is_a_policy_too(algorithm):
+    network = build_network(algorithm, 7, 3, [8])
+    days = Pattern("SPIKE", SHORT).draw(day_seeds("selection", 3))
+    assert roll_out(DeepPolicy(network, SHORT, "plain"), days, SHORT).actions.shape == (3, 24)
+
+
+@pytest.mark.parametrize("widths", [(64, 64), (8,), (16, 8, 4)])
+def test_weights_are_counted_as_the_library_builds_them(widths):
+    q_network = build_network("dqn", INPUTS, 3, list(widths)).q_net
+    assert count_weights(widths, 3) == sum(weights.numel() for weights in q_network.parameters())
+
+
+def test_learning_rate_falls_linearly_to_nothing():
+    schedule = falling(0.002)
+    assert [schedule(left) for left in (1.0, 0.5, 0.0)] == [0.002, 0.001, 0]
