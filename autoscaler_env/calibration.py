@@ -43,18 +43,43 @@ def calibrate(patterns: Sequence[str | Workload], service: Service | None = None
     Returns:
         The setting with the lowest mean bill.
     """
+    grid = calibration_grid(patterns, service, days)
+    bills = grid.to_numpy()
+    row, column = divmod(int(np.argmin(bills)), bills.shape[1])
+    return Calibration(float(TARGETS[row]), float(HEADROOMS[column]), float(bills[row, column]))
+
+
+def calibration_grid(
+    patterns: Sequence[str | Workload], service: Service | None = None, days: int = 100
+) -> pd.DataFrame:
+    """Return the mean bill of every setting of the grid on the same calibration days.
+
+    Args:
+        patterns: One or more; their mean bill counts.
+        service: The reference service by default.
+        days: Calibration days of each pattern, at least 1.
+
+    Returns:
+        Dollars a day; a row per target utilisation, a column per headroom (instances).
+
+    Raises:
+        ValueError: There is no pattern or no day to calibrate on.
+    """
+    if not patterns or days < 1:
+        raise ValueError(f"patterns = {list(patterns)}, days = {days}: must be at least one pattern and one day")
     service = service or Service()
-    settings = [(target, headroom) for target in TARGETS for headroom in HEADROOMS]
     # Every setting on every day is one service, so that the whole grid is one rollout.
-    target, headroom = (np.repeat(column, days) for column in np.array(settings).T)
+    settings = np.array([(target, headroom) for target in TARGETS for headroom in HEADROOMS])
+    target, headroom = (np.repeat(column, days) for column in settings.T)
     bills = np.zeros(len(settings))
     for pattern in patterns:
         drawn = as_workload(pattern, service).draw(day_seeds("calibration", days))
         rule = TargetTracking(service, target, headroom)
         rollout = roll_out(rule, np.tile(drawn, (len(settings), 1)), service)
         bills += rollout.bill.sum(axis=1).reshape(len(settings), days).mean(axis=1)
-    best = int(np.argmin(bills))
-    return Calibration(float(settings[best][0]), float(settings[best][1]), float(bills[best] / len(patterns)))
+    rows = pd.Index(TARGETS, name="target")
+    columns = pd.Index(HEADROOMS, name="headroom")
+    return pd.DataFrame((bills / len(patterns)).reshape(len(rows), len(columns)), rows, columns)
 
 
 def save_calibrations(calibrations: dict[str, Calibration], folders: Folders) -> Path:

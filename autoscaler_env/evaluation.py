@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.rollouts import Rollout, roll_out
 from autoscaler_env.service import Service
+from autoscaler_env.storage import write_atomically, write_json
 from autoscaler_env.waits import wait_percentiles
 from autoscaler_env.workloads import Workload, as_workload
 
@@ -155,3 +158,92 @@ def savings(episodes: pd.DataFrame, against: str) -> pd.DataFrame:
             mean, low, high = mean_interval(difference.loc[pattern].to_numpy())
             rows.append({"policy": policy, "pattern": pattern, "saving": mean, "low": low, "high": high})
     return pd.DataFrame(rows).set_index(["policy", "pattern"])
+
+
+MEAN = "MEAN"
+"""What stands in the column `pattern` for the mean over patterns."""
+
+
+def mean_over_patterns(episodes: pd.DataFrame) -> pd.DataFrame:
+    """Average each policy's episodes over the patterns: episode i of one with episode i of the others.
+
+    Days of different patterns with one seed are not independent, so an interval for the mean over patterns averages
+    within an episode first and then looks at the spread over episodes: `summarise` and `savings` of what this returns.
+
+    Args:
+        episodes: What `evaluate` returns, for several patterns.
+
+    Returns:
+        The same columns, one row per policy and episode, pattern `MEAN`; episodes that some pattern lacks are left out.
+    """
+    patterns = episodes["pattern"].nunique()
+    groups = episodes.drop(columns="pattern").groupby(["policy", "episode"], sort=False)
+    means = groups.mean()[groups.size() == patterns].reset_index()
+    means.insert(1, "pattern", MEAN)
+    return means
+
+
+def verdict(episodes: pd.DataFrame, policy: str, against: str) -> str:
+    """Say in a sentence how many dollars a day one policy saves against another, over all patterns alike.
+
+    Args:
+        episodes: What `evaluate` returns, for one or more patterns.
+        policy: The policy that may save.
+        against: The policy it is compared with.
+
+    Example:
+        >>> days = {"pattern": "STEADY", "episode": [0, 1, 2]}
+        >>> rule, model = (pd.DataFrame({"policy": name} | days) for name in ("rule", "model"))
+        >>> both = pd.concat([rule.assign(bill=[5.0, 6.0, 7.0]), model.assign(bill=[3.9, 5.0, 6.1])])
+        >>> verdict(both, "model", "rule")
+        'model is cheaper than rule by $1.00 a day (95 % interval $0.75 to $1.25, 3 paired days).'
+        >>> verdict(both, "rule", "model")
+        'rule is dearer than model by $1.00 a day (95 % interval $0.75 to $1.25, 3 paired days).'
+    """
+    means = mean_over_patterns(episodes[episodes["policy"].isin((policy, against))])
+    saving, low, high = savings(means, against).to_numpy()[0]
+    patterns = episodes["pattern"].nunique()
+    days = means["episode"].nunique()
+    basis = f"{days:,} paired days" + (f" on each of {patterns} patterns" if patterns > 1 else "")
+    if low <= 0 <= high:
+        return (
+            f"{policy} and {against} cannot be told apart: the first saves {saving:+.2f} $ a day "
+            f"(95 % interval {low:+.2f} to {high:+.2f}, {basis})."
+        )
+    word = "cheaper" if saving > 0 else "dearer"
+    nearest, farthest = sorted((abs(low), abs(high)))
+    return (
+        f"{policy} is {word} than {against} by ${abs(saving):.2f} a day "
+        f"(95 % interval ${nearest:.2f} to ${farthest:.2f}, {basis})."
+    )
+
+
+def save_evaluation(episodes: pd.DataFrame, folders: Folders, against: str | None = None) -> tuple[Path, Path]:
+    """Write what an evaluation found, as a table for people and as JSON for programs.
+
+    Args:
+        episodes: What `evaluate_patterns` returns.
+        folders: Where to write: `results/evaluation_summary.csv` and `results/evaluation_results.json`.
+        against: The policy that savings are given against; none by default.
+
+    Returns:
+        The two paths. The CSV has a row per policy and pattern, and one per policy for the mean over patterns
+        (`MEAN`); the JSON holds `episodes` (days per pattern), `mean` by policy and `patterns` by pattern and policy,
+        each with the columns of `summarise`, and with `saving`, `saving_low`, `saving_high` ($ a day) where asked for.
+    """
+    together = pd.concat([episodes, mean_over_patterns(episodes)], ignore_index=True)
+    summary = summarise(together)
+    if against is not None:
+        saved = savings(together, against)
+        summary[["saving", "saving_low", "saving_high"]] = saved[["saving", "low", "high"]]
+    table = folders.results / "evaluation_summary.csv"
+    text = summary.round(4).to_csv()
+    write_atomically(table, lambda file: file.write(text.encode()))
+    found: dict[str, dict[str, dict[str, float | None]]] = {name: {} for name in together["pattern"].unique()}
+    for policy, pattern in summary.index:
+        row = summary.loc[(policy, pattern)].round(4)
+        found[pattern][policy] = {column: None if pd.isna(value) else float(value) for column, value in row.items()}
+    mean = found.pop(MEAN)
+    results = folders.results / "evaluation_results.json"
+    write_json(results, {"episodes": int(episodes["episode"].nunique()), "mean": mean, "patterns": found})
+    return table, results

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from autoscaler_env.plotting.style import ITEM_COLOURS, ITEM_LABELS, colour_of, label_of, new_figure, themed
 from autoscaler_env.rollouts import Rollout
@@ -58,7 +60,7 @@ def plot_bill_items(summary: pd.DataFrame, title: str = "Where the dollars go") 
             left += rows[item].to_numpy()
         axes.set_title("" if len(patterns) == 1 else pattern)
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    figure.legend(handles, labels, loc="outside upper right", ncols=3)
     figure.supxlabel("mean bill ($ a day)", fontsize=10)
     return figure
 
@@ -83,7 +85,7 @@ def plot_savings(savings: pd.DataFrame, against: str, title: str = "Saving a day
         rows = savings.xs(policy, level="policy").reindex(patterns)
         ends = [rows["saving"] - rows["low"], rows["high"] - rows["saving"]]
         places = np.arange(len(patterns)) + offset
-        style: dict[str, Any] = {"fmt": "o", "markersize": 5, "capsize": 2.5, "linewidth": 1.3}
+        style: dict[str, Any] = {"fmt": "o", "markersize": 4, "capsize": 2.5, "linewidth": 1.3}
         axes.errorbar(rows["saving"], places, xerr=ends, color=colour_of(policy), label=label_of(policy), **style)
     axes.axvline(0, color="#444444", linewidth=1)
     for line in range(len(patterns) - 1):
@@ -91,7 +93,7 @@ def plot_savings(savings: pd.DataFrame, against: str, title: str = "Saving a day
     axes.grid(axis="y", visible=False)
     axes.set_yticks(range(len(patterns)), patterns)
     axes.set(ylim=(len(patterns) - 0.5, -0.5), xlabel=f"saved against {label_of(against)} ($ a day, 95 % interval)")
-    figure.legend(loc="outside right upper", fontsize=9)
+    figure.legend(loc="outside lower center", ncols=min(4, len(policies)))
     figure.suptitle(title, x=0.01, ha="left")
     return figure
 
@@ -132,7 +134,9 @@ def plot_scaling_actions(episodes: pd.DataFrame, title: str = "Scaling actions")
     policies = list(episodes["policy"].unique())
     figure, (axes,) = _grid(1, policies, title)
     _boxes(axes, episodes, "scaling_actions", policies)
-    axes.set(xlabel="scaling actions a day: median, middle half, 5th to 95th percentile; diamond: mean", xlim=(0, None))
+    axes.set(
+        xlabel="scaling actions a day: median, middle half, 5th to 95th percentile; diamond: mean", xlim=(-5, None)
+    )
     return figure
 
 
@@ -148,22 +152,22 @@ def plot_operating_regions(rollouts: Mapping[str, Rollout], title: str = "Operat
         The figure; darker is more often, the same scale in every panel; a cross marks the mean, the dashed line full
         use.
     """
-    columns = min(4, len(rollouts))
+    columns = min(3 if len(rollouts) <= 6 else 4, len(rollouts))
     rows = -(-len(rollouts) // columns)
     figure = new_figure(2.4 * columns + 1.0, 2.5 * rows + 0.7)
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
+    panels = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
     widest = max(int(rollout.fleet.max()) for rollout in rollouts.values())
     bins = [np.arange(0.5, widest + 3, 2), np.linspace(0, 1.0001, 26)]
-    norm = mpl.colors.LogNorm(1e-4, 0.3)
+    norm = LogNorm(1e-4, 0.3)
     for axes, (policy, rollout) in zip(panels, rollouts.items(), strict=False):
         counts, x_edges, y_edges = np.histogram2d(rollout.fleet.ravel(), rollout.load.ravel(), bins=bins)
         share = np.ma.masked_equal(counts.T / counts.sum(), 0)
         mesh = axes.pcolormesh(x_edges, y_edges, share, norm=norm, cmap="cividis_r", rasterized=True)
         axes.plot(rollout.fleet.mean(), rollout.load.mean(), "P", color="white", markeredgecolor="black", markersize=8)
         axes.axhline(1.0, color="#444444", linestyle="--", linewidth=0.8)
-        axes.set_title(label_of(policy).replace(", ", ",\n"), fontsize=10, color="black")
+        axes.set_title(label_of(policy).replace(", ", ",\n"), fontsize=10)
         axes.set_ylim(0, 1.05)
-    for axes in list(panels)[len(rollouts) :]:
+    for axes in panels[len(rollouts) :]:
         axes.remove()
     figure.colorbar(mesh, ax=figure.axes, label="share of slots", extend="both", pad=0.02)
     figure.supxlabel("fleet, ready or booting (instances)", fontsize=10)
@@ -181,20 +185,18 @@ def plot_calibration(grid: pd.DataFrame, title: str = "Bill of each setting") ->
         title: What the figure says.
 
     Returns:
-        The figure; colours stop at twice the cheapest bill, so that differences near it show.
+        The figure; colours stop at one and a half times the cheapest bill, so that differences near it show.
     """
     figure = new_figure(9.0, 3.6)
     axes = figure.subplots()
     cheapest = float(grid.to_numpy().min())
     text = {"size": 7}
     sns.heatmap(
-        grid, ax=axes, cmap="cividis_r", vmin=cheapest, vmax=2 * cheapest, annot=True, fmt=".0f", annot_kws=text,
+        grid, ax=axes, cmap="cividis_r", vmin=cheapest, vmax=1.5 * cheapest, annot=True, fmt=".0f", annot_kws=text,
         cbar_kws={"label": "mean bill ($ a day)", "extend": "max"}, linewidths=0.5,
     )  # fmt: skip
     row, column = np.unravel_index(int(np.argmin(grid.to_numpy())), grid.shape)
-    axes.add_patch(
-        mpl.patches.Rectangle((float(column), float(row)), 1, 1, fill=False, edgecolor="#D55E00", linewidth=2.5)
-    )
+    axes.add_patch(Rectangle((float(column), float(row)), 1, 1, fill=False, edgecolor="#D55E00", linewidth=2.5))
     axes.grid(visible=False)
     axes.set(xlabel="headroom (instances)", ylabel="target utilisation", title=title)
     axes.tick_params(axis="y", rotation=0)
@@ -238,23 +240,26 @@ def _bars(axes: Axes, means: pd.Series, lows: pd.Series, highs: pd.Series, form:
 def _boxes(axes: Axes, episodes: pd.DataFrame, column: str, policies: Sequence[str]) -> None:
     """Draw a box per policy, means as diamonds."""
     means = {"marker": "D", "markerfacecolor": "white", "markeredgecolor": "black", "markersize": 4}
-    sns.boxplot(
-        episodes,
-        x=column,
-        y="policy",
-        hue="policy",
-        order=list(policies),
-        hue_order=list(policies),
-        palette={policy: colour_of(policy) for policy in policies},
-        whis=(5, 95),
-        showfliers=False,
-        showmeans=True,
-        meanprops=means,
-        saturation=1,
-        linewidth=1,
-        width=0.7,
-        legend=False,
-        ax=axes,
-    )
+    with warnings.catch_warnings():
+        # seaborn 0.13.2 passes matplotlib 3.11 an argument that has a newer name.
+        warnings.filterwarnings("ignore", "vert: bool was deprecated")
+        sns.boxplot(
+            episodes,
+            x=column,
+            y="policy",
+            hue="policy",
+            order=list(policies),
+            hue_order=list(policies),
+            palette={policy: colour_of(policy) for policy in policies},
+            whis=(5, 95),
+            showfliers=False,
+            showmeans=True,
+            meanprops=means,
+            saturation=1,
+            linewidth=1,
+            width=0.7,
+            legend=False,
+            ax=axes,
+        )
     axes.set(xlabel="", ylabel="")
     axes.set_yticks(range(len(policies)), [label_of(policy) for policy in policies])

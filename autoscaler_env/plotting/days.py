@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -41,14 +41,14 @@ def plot_patterns(days: Mapping[str, NDArray[np.int64]], service: Service, title
     columns = min(3, len(days))
     rows = -(-len(days) // columns)
     figure = new_figure(3.2 * columns, 2.3 * rows + 0.5)
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
+    panels = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
     for axes, (name, drawn) in zip(panels, days.items(), strict=False):
         for day, colour in zip(drawn, _DAY_COLOURS * len(drawn), strict=False):
             axes.stairs(day, _hours(service), color=colour, linewidth=1.1, baseline=None)
         axes.axhline(service.peak_influx, color="#888888", linestyle=":", linewidth=1)
         axes.set_title(f"{name}\n{PATTERN_MEANING.get(name, '')}".rstrip(), fontsize=10)
         _hour_axis(axes, service, label=False)
-    for axes in list(panels)[len(days) :]:
+    for axes in panels[len(days) :]:
         axes.remove()
     figure.suptitle(title, x=0.01, ha="left")
     figure.supxlabel("hour of the day", fontsize=10)
@@ -103,6 +103,8 @@ def plot_side_by_side(rollouts: Mapping[str, Rollout], day: int = 0, title: str 
         panels[2, column].set_xlabel("hour of the day")
     panels[2, 0].legend(loc="upper left", fontsize=9)
     panels[0, 0].set(ylim=(0, 1.18 * max(_highest(rollouts.values(), day))))
+    longest = max(int(rollout.queue[day].max()) for rollout in rollouts.values())
+    panels[1, 0].set_ylim(0, max(100, 1.1 * longest))
     for axes, label in zip(panels[:, 0], ("instances", "queue\n(requests)", "bill so far ($)"), strict=True):
         axes.set_ylabel(label)
     figure.align_ylabels()
@@ -124,7 +126,7 @@ def _hour_axis(axes: Axes, service: Service, label: bool = True) -> None:
         axes.set_xlabel("hour of the day")
 
 
-def _highest(rollouts: Sequence[Rollout], day: int) -> list[float]:
+def _highest(rollouts: Iterable[Rollout], day: int) -> list[float]:
     """Return, per rollout, the most instances that the day asked for or had."""
     return [
         float(max(rollout.fleet[day].max(), (rollout.arrivals[day] / rollout.service.capacity_per_instance).max(), 1))
@@ -143,7 +145,6 @@ def _draw_fleet(axes: Axes, rollout: Rollout, day: int, policy: str) -> None:
 
 def _draw_queue(axes: Axes, rollout: Rollout, day: int) -> None:
     axes.stairs(rollout.queue[day], _hours(rollout.service), color=QUEUE_COLOUR, fill=True)
-    axes.set_ylim(bottom=0)
 
 
 def _draw_bill(axes: Axes, rollout: Rollout, day: int) -> None:

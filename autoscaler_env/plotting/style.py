@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
+from cycler import cycler
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -28,7 +29,7 @@ POLICY_COLOURS = {
     "dqn": "#D55E00",
     "ppo": "#009E73",
 }
-"""A fixed colour per policy, or per learner whatever it was trained on: Okabe and Ito's colour-blind-safe set and greys."""
+"""A fixed colour per policy, or per learner whatever it was trained on (Okabe and Ito's set, greys)."""
 
 POLICY_LABELS = {
     "random": "random",
@@ -64,12 +65,12 @@ QUEUE_COLOUR = "#A4243B"
 ACTION_COLOURS = {"remove": "#0072B2", "hold": "#E5E5E5", "add": "#D55E00"}
 """A colour per kind of action: fewer, the same, more instances."""
 
-THEME = {
+THEME: Any = {
     "axes.axisbelow": True,
     "axes.edgecolor": "#888888",
     "axes.grid": True,
     "axes.labelsize": 10,
-    "axes.prop_cycle": mpl.cycler(color=["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#5F5F5F"]),
+    "axes.prop_cycle": cycler(color=["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#5F5F5F"]),
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlelocation": "left",
