@@ -291,11 +291,11 @@ def test_poisson_days_have_variance_equal_to_their_mean(peak):
 
 @pytest.mark.parametrize("peak", [20, 4350])
 def test_poisson_slots_given_their_sum_are_binomial(peak):
-    # exact for equal, independent Poisson slots of any level: the first of n, given the sum s, is Binomial(s, 1/n)
+    # exact for equal, independent Poisson slots of any level: each of n, given the sum s, is Binomial(s, 1/n)
     days = days_of("POISSON", 10_000, Service(peak_influx=peak))
-    binomial = stats.binom(days.sum(axis=1), 1 / 288)
-    below, at = binomial.cdf(days[:, 0] - 1), binomial.pmf(days[:, 0])
-    assert looks_uniform(below + at * np.random.default_rng(0).random(10_000), 0, 1)
+    slots, binomial = days[:, ::20], stats.binom(days.sum(axis=1, keepdims=True), 1 / 288)
+    chance = np.random.default_rng(0).random(slots.shape)
+    assert looks_uniform((binomial.cdf(slots - 1) + binomial.pmf(slots) * chance).ravel(), 0, 1)
 
 
 def test_poisson_slots_do_not_lean_on_the_slot_before():
@@ -319,9 +319,10 @@ def test_random_days_stay_between_5_and_100_percent_and_reach_both():
 
 
 def test_random_steps_are_normal_with_two_percent():
-    days = days_of("RANDOM", 3000)
+    days = days_of("RANDOM", 10_000)
     steps = np.diff(days[:, :4], axis=1).ravel() / (0.02 * P)  # the first steps cannot reach the limits
     assert stats.kstest(steps, "norm").pvalue > UNLIKELY
+    assert steps.std() == pytest.approx(1, abs=4 / np.sqrt(2 * len(steps)))
 
 
 def test_random_steps_do_not_lean_on_the_step_before():
