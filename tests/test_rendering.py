@@ -51,7 +51,7 @@ def test_an_earlier_frame_is_not_overwritten():
 
 
 def test_text_before_the_first_slot_says_so():
-    assert rendered("ansi", slots=0).startswith("slot 0 of 6: 25 instances ready")
+    assert rendered("ansi", slots=0).startswith("slot 0 of 6: 25 instances")
 
 
 def test_text_names_slot_fleet_demand_queue_and_bill():
