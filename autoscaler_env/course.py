@@ -210,8 +210,8 @@ def results_markdown(folders: Folders) -> str:
     results = json.loads((folders.results / "evaluation_results.json").read_text(encoding="utf-8"))
     patterns = list(results["patterns"])
     lines = [
-        f"Mean bill of a day, in dollars, over {results['episodes']:,} evaluation days of each pattern, the same days for",
-        "every policy; the mean over the six patterns with its 95 % interval over days. The learners are the reference",
+        f"Mean bill of a day, in dollars, over {results['episodes']:,} evaluation days of each pattern, the same days",
+        "for every policy; the mean over the six patterns with its 95 % interval over days. The learners are the reference",
         "models in `models/`: one training each, with seed 0, on `MIXED`.",
         "",
         "| policy | mean | 95 % interval | " + " | ".join(patterns) + " |",

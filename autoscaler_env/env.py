@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from autoscaler_env import dynamics
 from autoscaler_env.rendering import DayRecord, RenderMode, render_day
 from autoscaler_env.service import Service
+from autoscaler_env.traces import LARGEST_COUNT
 from autoscaler_env.workloads import MIXED, Workload, as_workload, random_training_seeds
 
 
@@ -182,10 +183,13 @@ class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         if "day" in options:
             return None, check_days(np.asarray(options["day"])[np.newaxis], self.service)[0]
         if "day_seed" in options:
-            seeds = np.array([operator.index(options["day_seed"])], dtype=np.uint64)
+            seed = operator.index(options["day_seed"])
+            if not 0 <= seed < 2**64:
+                raise ValueError(f"day_seed = {seed}: must be from 0 to 2**64 - 1")
+            seeds = np.array([seed], dtype=np.uint64)
         else:
             seeds = random_training_seeds(self.np_random, 1)
-        return int(seeds[0]), self.workload.draw(seeds)[0]
+        return int(seeds[0]), check_days(self.workload.draw(seeds), self.service)[0]
 
 
 def check_days(days: NDArray[Any], service: Service) -> NDArray[np.int64]:
@@ -198,6 +202,6 @@ def check_days(days: NDArray[Any], service: Service) -> NDArray[np.int64]:
         raise ValueError(
             f"days of shape {days.shape}: must be (n, {service.slots_per_episode}), the slots of an episode"
         )
-    if not np.issubdtype(days.dtype, np.integer) or (days.size and days.min() < 0):
-        raise ValueError("days: arrivals must be whole numbers of at least 0")
+    if not np.issubdtype(days.dtype, np.integer) or (days.size and not 0 <= days.min() <= days.max() <= LARGEST_COUNT):
+        raise ValueError(f"days: arrivals must be whole numbers of at least 0 and at most {LARGEST_COUNT}")
     return np.ascontiguousarray(days, dtype=np.int64)

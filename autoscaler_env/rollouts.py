@@ -98,6 +98,7 @@ def roll_out(policy: Policy, days: NDArray[np.int64], service: Service | None = 
     dynamics.start_all(state, arrivals[0], constants, columns)
     for slot in range(slots):
         actions = check_actions(policy, policy.predict(columns.T), n)
+        columns = np.empty((7, n), dtype=np.float32)  # a policy may keep what it saw
         bad = dynamics.advance_all(state, slot, actions, fleet_changes, arrivals[slot], constants, columns, rewards)
         if bad >= 0:
             raise ValueError(

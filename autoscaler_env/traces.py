@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,10 @@ from autoscaler_env.workloads import purpose_of
 
 TRAINING_SHARE = 0.6
 """Share of the days, counted from the first, that training, calibration and selection may use."""
+
+
+LARGEST_COUNT = 2**40
+"""Requests in a slot beyond which a count is surely an error; sums of a day stay exact."""
 
 
 class Trace:
@@ -47,8 +51,8 @@ class Trace:
         Args:
             path: The CSV file, UTF-8, with a header.
             service: Gives the slots of a day, their length, and the peak that the trace is scaled to.
-            smooth: Slots of a centred moving average; 1 for none. Smooth counts that are small before scaling
-                them up: their counting noise grows with the scale.
+            smooth: Slots of a centred moving average (an even number reaches half a slot further back); 1 for none.
+                Smooth counts that are small before scaling them up: their counting noise grows with the scale.
             rescale: Whether to scale the trace so that its 99th percentile is the service's peak.
 
         Raises:
@@ -60,6 +64,8 @@ class Trace:
         slots = service.slots_per_episode
         if len(requests) < 2 * slots:
             raise ValueError(f"{path}: {len(requests)} rows are too short; two days of {slots} slots are needed")
+        if smooth > len(requests):
+            raise ValueError(f"smooth = {smooth}: must be at most the {len(requests)} rows of {path}")
         if smooth > 1:
             weights = np.ones(smooth)
             # At the ends the average covers the slots that exist.
@@ -71,6 +77,10 @@ class Trace:
                     f"{path}: the 99th percentile of its requests is 0, so it cannot be scaled to the peak"
                 )
             requests = requests * (service.peak_influx / high)
+        if requests.max() > LARGEST_COUNT:
+            raise ValueError(
+                f"{path}: {requests.max():.3g} requests in a slot; at most {LARGEST_COUNT} can be simulated"
+            )
         whole_days = len(requests) // slots
         days = np.rint(requests[: whole_days * slots]).astype(np.int64).reshape(whole_days, slots)
         return cls(Path(path).stem, days)
@@ -110,13 +120,14 @@ def _read_requests(path: Path, slot_seconds: int) -> NDArray[np.float64]:
         raise ValueError(f"{path}, row 1: the columns are {header}; needed are step or timestamp, and requests")
     clock_column, requests_column = header.index(clock), header.index("requests")
     requests = np.empty(len(rows) - 1)
-    previous: float | None = None
+    previous: int | datetime | None = None
+    slot = 1 if clock == "step" else timedelta(seconds=slot_seconds)
     for number, row in enumerate(rows[1:], start=2):
         where = f"{path}, row {number}"
         if len(row) != len(header):
             raise ValueError(f"{where}: {len(row)} fields; the header has {len(header)}")
-        now = _position(row[clock_column], clock, slot_seconds, where)
-        if previous is not None and now != previous + 1:
+        now = _moment(row[clock_column], clock, where)
+        if previous is not None and now - previous != slot:  # type: ignore[operator]
             raise ValueError(
                 f"{where}: {clock} {row[clock_column]} is not one slot of {slot_seconds} s after the row before"
             )
@@ -125,15 +136,15 @@ def _read_requests(path: Path, slot_seconds: int) -> NDArray[np.float64]:
     return requests
 
 
-def _position(text: str, clock: str, slot_seconds: int, where: str) -> float:
-    """Return when a row is, in slots."""
+def _moment(text: str, clock: str, where: str) -> int | datetime:
+    """Return when a row is: its step, or its time."""
     try:
         if clock == "step":
             return int(text)
         moment = datetime.fromisoformat(text.strip())
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)  # no zone given: no daylight saving either
-        return moment.timestamp() / slot_seconds
+        return moment
     except ValueError:
         kind = "a whole number" if clock == "step" else "an ISO 8601 time"
         raise ValueError(f"{where}: {clock} {text!r} is not {kind}") from None

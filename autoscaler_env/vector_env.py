@@ -11,6 +11,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from autoscaler_env import dynamics
+from autoscaler_env.env import check_days
 from autoscaler_env.service import Service
 from autoscaler_env.workloads import MIXED, Workload, as_workload, random_training_seeds
 
@@ -75,8 +76,13 @@ class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArra
         if set(options) - {"day_seeds"}:
             raise ValueError(f"options = {options!r}: must hold 'day_seeds', nothing else")
         seeds = options.get("day_seeds")
-        if seeds is not None and np.shape(seeds) != (self.num_envs,):
-            raise ValueError(f"day_seeds of shape {np.shape(seeds)}: must be ({self.num_envs},), one per service")
+        if seeds is not None:
+            seeds = np.asarray(seeds)
+            if seeds.shape != (self.num_envs,) or seeds.dtype.kind not in "iu" or seeds.min() < 0:
+                raise ValueError(
+                    f"day_seeds of shape {seeds.shape}, {seeds.dtype}: must be {self.num_envs} whole numbers, one per "
+                    "service, each from 0 to 2**64 - 1"
+                )
         return self.start_days(self._draw_days(seeds)), {}
 
     def step(
@@ -145,4 +151,5 @@ class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArra
     def _draw_days(self, seeds: NDArray[np.uint64] | None) -> NDArray[np.int64]:
         if seeds is None:
             seeds = random_training_seeds(self.np_random, self.num_envs)
-        return np.ascontiguousarray(self.workload.draw(np.asarray(seeds, dtype=np.uint64)).T)
+        days = check_days(self.workload.draw(np.asarray(seeds, dtype=np.uint64)), self.service)
+        return np.ascontiguousarray(days.T)

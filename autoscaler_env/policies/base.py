@@ -69,10 +69,12 @@ def decode(observations: NDArray[np.float32], service: Service) -> Counts:
     def count(column: int, scale: int) -> NDArray[np.int64]:
         return np.rint(observations[:, column].astype(np.float64) * scale).astype(np.int64)
 
+    ready = count(0, service.max_instances)
+    capacity = np.maximum(service.capacity_per_instance * ready, 1)
     return Counts(
-        ready=count(0, service.max_instances),
+        ready=ready,
         booting=count(1, service.max_instances),
-        load=observations[:, 2].astype(np.float64),
+        load=np.rint(observations[:, 2].astype(np.float64) * capacity) / capacity,
         queue=count(3, max(service.queue_limit, 1)),
         influx=count(4, service.influx_scale),
         change=count(5, service.influx_scale),

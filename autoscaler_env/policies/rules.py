@@ -109,7 +109,8 @@ class TargetTracking(_Rule):
         name: str = "target-tracking",
     ) -> None:
         super().__init__(service)
-        if np.any(np.asarray(target) <= 0) or np.any(np.asarray(headroom) < 0):
+        # Asked positively, so that NaN is refused too.
+        if not (np.all(np.asarray(target) > 0) and np.all(np.asarray(headroom) >= 0)):
             raise ValueError(f"target = {target}, headroom = {headroom}: target must be above 0, headroom at least 0")
         self.name = name
         self.target = target
@@ -119,7 +120,8 @@ class TargetTracking(_Rule):
         """Return actions, shape (n,)."""
         counts = decode(observations, self.service)
         demand = counts.influx + counts.queue
-        wanted = np.ceil(demand / (self.service.capacity_per_instance * self.target) + self.headroom)
+        wanted = demand / (self.service.capacity_per_instance * self.target) + self.headroom
+        wanted = np.ceil(np.round(wanted, 9))  # a whole number that floats leave a hair too high is still that number
         return step_toward(wanted, counts.ready + counts.booting, self.service)
 
 
