@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import io
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import tyro
-from tyro.conf import Positional, arg, subcommand
+from tyro.conf import Positional, arg
 
 from autoscaler_env.catalog import find_policies, showcase
 from autoscaler_env.console import (
@@ -21,7 +19,6 @@ from autoscaler_env.console import (
     course_report,
     device_report,
     evaluate_all,
-    one_line,
     shown,
     training_plan,
 )
@@ -32,6 +29,7 @@ from autoscaler_env.options import (
     ServiceFile,
     Smooth,
     TraceFile,
+    parse,
     service_of,
     workload_of,
 )
@@ -257,14 +255,15 @@ class Run:
         return 1 if any(notebook.error for notebook in ended) else 0
 
 
-Command = (
-    Annotated[Train, subcommand("train")]
-    | Annotated[Evaluate, subcommand("evaluate")]
-    | Annotated[Demo, subcommand("demo")]
-    | Annotated[Verify, subcommand("verify")]
-    | Annotated[Devices, subcommand("devices")]
-    | Annotated[Run, subcommand("run")]
-)
+COMMANDS: dict[str, Any] = {
+    "train": Train,
+    "evaluate": Evaluate,
+    "demo": Demo,
+    "verify": Verify,
+    "devices": Devices,
+    "run": Run,
+}
+"""The commands, by the names that users type."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -277,38 +276,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0, 1 if what was checked or run failed, 2 for a bad argument, 130 if interrupted.
     """
     try:
-        return _parse(sys.argv[1:] if arguments is None else list(arguments)).run()
+        status: int = parse(COMMANDS, sys.argv[1:] if arguments is None else list(arguments)).run()
+        return status
+    except BrokenPipeError:  # whoever read the output has seen enough, as in `autoscaler verify | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (ValueError, OSError) as error:
         print(f"autoscaler: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("autoscaler: interrupted", file=sys.stderr)
         return 130
-
-
-def _parse(arguments: list[str]) -> Train | Evaluate | Demo | Verify | Devices | Run:
-    """Return the command that the arguments describe.
-
-    Raises:
-        ValueError: They describe none.
-        SystemExit: Help was asked for, and has been printed.
-    """
-    complaint = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(complaint):
-            return tyro.cli(
-                Command,
-                prog="autoscaler",
-                description="Does reinforcement learning beat the autoscaler you already run, in dollars?",
-                args=arguments,
-                config=(tyro.conf.FlagCreatePairsOff,),
-            )
-    except SystemExit as end:
-        if not end.code:
-            raise
-    known = {command.__name__.lower() for command in (Train, Evaluate, Demo, Verify, Devices, Run)}
-    name = " ".join(["autoscaler", *(word for word in arguments[:1] if word in known)])
-    raise ValueError(f"{one_line(complaint.getvalue())} (see: {name} --help)")
 
 
 if __name__ == "__main__":

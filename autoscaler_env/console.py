@@ -162,8 +162,10 @@ def shown(path: Path) -> str:
 def one_line(box: str) -> str:
     """Return what tyro complains about, which it frames in a box of several lines, as one line."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
-    rows = [line.strip("│ \t") for line in plain.splitlines() if not line.startswith(("╭", "╰"))]
-    blocks = [block.split() for block in re.split(r"^(?:─+|)$", "\n".join(rows), flags=re.MULTILINE)]
+    rows = [line.strip("│ \t") for line in plain.splitlines() if not line.startswith("╰")]
+    if any(rows):
+        rows = rows[1:]  # the title, which says less than what follows; a rule is below it where boxes are ASCII
+    blocks = [block.split() for block in re.split(r"^(?:[─-]+|)$", "\n".join(rows), flags=re.MULTILINE)]
     texts = [" ".join(words) for words in blocks if words]
     kept = [text for text in texts[:2] if not text.startswith(("For full helptext", "Argument helptext", "Got errors"))]
     line = "; ".join(kept) or "the arguments are not understood"

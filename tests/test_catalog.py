@@ -1,0 +1,146 @@
+"""A policy is found by the name that a user types."""
+
+import numpy as np
+import pytest
+
+from autoscaler_env.catalog import command_for, find_policies, find_policy, showcase
+from autoscaler_env.paths import Folders
+from autoscaler_env.policies.base import ForeignPolicy
+from autoscaler_env.policies.q_learning import QTable
+from autoscaler_env.policies.rules import RULES
+from autoscaler_env.rollouts import roll_out
+from autoscaler_env.service import Service
+from autoscaler_env.storage import save_q_table
+from autoscaler_env.workloads import Pattern, day_seeds
+
+USER_MODULE = """
+import numpy as np
+
+class Mine:
+    def __init__(self, service):
+        self.hold = service.hold
+    def reset(self, days):
+        pass
+    def predict(self, observations):
+        return np.full(len(observations), self.hold)
+
+class Library:
+    def __init__(self, service):
+        pass
+    def predict(self, observation, state=None, deterministic=False):
+        return np.full(len(observation), 2 if deterministic else 0), None
+
+class NoPolicy:
+    def __init__(self, service):
+        pass
+
+class Fails:
+    def __init__(self, service):
+        raise KeyError("no such\\nthing")
+"""
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Return folders with one model, an empty Q-table named `mine`."""
+    save_q_table(QTable.zeros(), tmp_path / "models" / "mine.pkl")
+    return Folders(tmp_path)
+
+
+@pytest.fixture
+def user_module(tmp_path, monkeypatch):
+    """Put a user's module into the working directory; return its name."""
+    (tmp_path / "user_policies.py").write_text(USER_MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return "user_policies"
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_rule_is_found_by_its_name(name, folders):
+    assert find_policy(name, Service(), folders).name == name
+
+
+def test_a_model_is_found_by_its_name_and_by_its_file(folders):
+    assert find_policy("mine", folders=folders).name == "mine"
+    assert find_policy("mine.pkl", folders=folders).name == "mine"
+    assert find_policy(str(folders.models / "mine.pkl"), folders=folders).name == "mine"
+
+
+def test_a_calibrated_rule_reads_its_setting(folders):
+    folders.results.mkdir()
+    (folders.results / "calibration.csv").write_text("pattern,target,headroom,bill\nSPIKE,0.9,7,170\n")
+    rule = find_policy("target-tracking-spike", folders=folders)
+    assert (rule.name, rule.target, rule.headroom) == ("target-tracking-spike", 0.9, 7)
+
+
+def test_a_rule_that_was_not_calibrated_is_calibrated_for_the_service(folders, capsys):
+    small = Service(slots_per_episode=12, max_instances=40)
+    rule = find_policy("target-tracking-sine-curve", small, folders)
+    assert rule.name == "target-tracking-sine_curve" and rule.service == small
+    assert "Calibrating" in capsys.readouterr().err
+
+
+def test_a_class_of_the_user_is_called_with_the_service(user_module, folders):
+    policy = find_policy(f"{user_module}:Mine", Service(), folders)
+    assert policy.name == "Mine"
+    days = Pattern("STEADY", Service()).draw(day_seeds("evaluation", 2))
+    assert np.array_equal(roll_out(policy, days).bill, roll_out(find_policy("static"), days).bill)
+
+
+def test_a_class_with_the_predict_of_stable_baselines3_acts_deterministically(user_module, folders):
+    policy = find_policy(f"{user_module}:Library", Service(), folders)
+    assert isinstance(policy, ForeignPolicy)
+    assert policy.predict(np.zeros((3, 7), dtype=np.float32)).tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ("nope", "random, static, threshold, target-tracking.*models \\(mine\\).*module:Class"),
+        ("ppo_mixed", "missing; make it with: autoscaler train ppo --pattern MIXED"),
+        ("q_learning_spike", "make it with: autoscaler train q-learning --pattern SPIKE"),
+        ("target-tracking-nope", "must be one of STEADY"),
+        ("nope.zip", "no such model file"),
+        ("no_such_module:Class", "ModuleNotFoundError"),
+        ("user_policies:Nope", "no attribute 'Nope'"),
+        ("user_policies:NoPolicy", "must have reset"),
+        ("user_policies:Fails", "KeyError"),
+    ],
+)
+def test_what_is_not_found_gets_one_line(spec, says, user_module, folders):
+    with pytest.raises(ValueError, match=says) as caught:
+        find_policy(spec, Service(), folders)
+    assert "\n" not in str(caught.value)
+
+
+def test_two_models_of_one_name_ask_for_the_ending(folders):
+    (folders.models / "mine.zip").write_bytes(b"")
+    with pytest.raises(ValueError, match="add the ending"):
+        find_policy("mine", folders=folders)
+
+
+def test_two_files_of_one_name_are_called_as_the_user_called_them(folders):
+    specs = [f"best/{name}/best_model.pkl" for name in "ab"]
+    for spec in specs:
+        save_q_table(QTable.zeros(), folders.models / spec)
+    assert [policy.name for policy in find_policies(specs, folders=folders)] == specs
+
+
+@pytest.mark.parametrize("specs", [[], ["static", "static"]])
+def test_no_policy_or_one_twice_is_refused(specs, folders):
+    with pytest.raises(ValueError, match="policies"):
+        find_policies(specs, folders=folders)
+
+
+def test_a_showcase_of_all_leaves_out_missing_models_and_says_so(folders, capsys):
+    assert [policy.name for policy in showcase("all", folders=folders)] == list(RULES)
+    assert capsys.readouterr().err.count("missing") == 3
+
+
+def test_a_showcase_takes_names_with_commas(folders):
+    assert [policy.name for policy in showcase("static, mine", folders=folders)] == ["static", "mine"]
+
+
+def test_no_command_is_named_for_a_model_of_an_unusual_name():
+    assert command_for("my_model") is None

@@ -1,0 +1,263 @@
+"""The command line: what each command prints and writes, and one line for a bad argument."""
+
+import gc
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from autoscaler_env.cli import COMMANDS, main
+from autoscaler_env.console import training_plan, whole_rollouts
+from autoscaler_env.course import Executed
+from autoscaler_env.paths import Folders
+from autoscaler_env.policies.presets import PRESETS
+from autoscaler_env.training import TrainingRun
+
+ONE_DAY_SERVICE = "slots_per_episode = 24\n"
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Work in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Return a root with a small Q-table, trained by the command."""
+    root = tmp_path_factory.mktemp("trained")
+    assert main(["train", "qlearning", "--episodes", "40", "--output", str(root)]) == 0
+    return root
+
+
+def trace(path, days=5, slots=288):
+    """Write a trace; return its path."""
+    steps = np.arange(days * slots)
+    requests = 1000 + 500 * np.sin(2 * np.pi * steps / slots)
+    pd.DataFrame({"step": steps, "requests": requests.round()}).to_csv(path, index=False)
+    return str(path)
+
+
+def modules_after(*arguments):
+    """Return what a fresh interpreter has imported after a command."""
+    code = f"import sys\nfrom autoscaler_env.cli import main\ntry: main({list(arguments)!r})\n"
+    code += "finally: print('\\n', *sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    return set(done.stdout.rsplit("\n", 2)[-2].split())
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["train", "q-learning", "--episodes", "2"], ["demo", "--policy", "static", "--no-render"]]
+)
+def test_light_commands_leave_heavy_modules_out(arguments, tmp_path):
+    loaded = modules_after(*arguments, *([] if arguments == ["--help"] else ["--output", str(tmp_path)]))
+    assert not loaded & {"torch", "pandas", "matplotlib", "stable_baselines3"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([command, "--help"])
+    assert end.value.code == 0 and f"usage: autoscaler {command}" in capsys.readouterr().out
+
+
+def test_help_shows_units_and_defaults(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    for text in ("in days. (default: 10000)", "in slots;", "(default: 100000)", "(default: auto)", "(default: MIXED)"):
+        assert text in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("", "Expected one of"),
+        ("bogus", "bogus; Available subcommands: train"),
+        ("train", "Missing from autoscaler train"),
+        ("train sarsa", "algorithm = 'sarsa': must be one of q-learning, dqn, ppo"),
+        ("train ppo --bogus 1", "Unrecognized options: --bogus"),
+        ("train ppo --timesteps many", "--timesteps: 'many' is not a number"),
+        ("train ppo --timesteps", "--timesteps"),
+        ("train ppo --timesteps 0", "budget = 0"),
+        ("train ppo --episodes 5", "the budget of ppo is given with --timesteps"),
+        ("train q-learning --timesteps 5", "the budget of q-learning is given with --episodes"),
+        ("train q-learning --batch-size 5", "batch_size"),
+        ("train q-learning --pattern NOPE", "pattern = 'NOPE': must be one of STEADY"),
+        ("train q-learning --seed -1", "seed = -1"),
+        ("train q-learning --name a/b", "name = 'a/b'"),
+        ("train q-learning --smooth 3", "--smooth"),
+        ("train ppo --device tpu", "device = 'tpu': must be auto, cpu, cuda or mps"),
+        ("train ppo --learning-rate 2", "learning_rate = 2"),
+        ("evaluate", "at least one is needed"),
+        ("evaluate nope", "policy = 'nope'"),
+        ("evaluate ppo_mixed", "make it with: autoscaler train ppo --pattern MIXED"),
+        ("evaluate static --episodes 0", "episodes = 0"),
+        ("evaluate static --trace nope.csv", "nope.csv: No such file"),
+        ("evaluate static --trace empty.csv", "empty.csv: the file is empty"),
+        ("evaluate static --trace nope.csv --pattern SPIKE", "only one of them"),
+        ("evaluate static --service nope.toml", "nope.toml: No such file"),
+        ("evaluate static --service bad.toml", "bad.toml: boot_slots = 0"),
+        ("evaluate static --csv nope/out.csv", "no such folder"),
+        ("demo --steps 0", "steps = 0"),
+        ("demo --delay -1", "delay = -1"),
+        ("demo --seed -1", "seed = -1"),
+        ("demo --save film.mp4", "must end in .gif"),
+        ("demo --load-pattern NOPE", "pattern = 'NOPE'"),
+        ("demo --policy nope", "policy = 'nope'"),
+        ("verify nope", "no such folder"),
+        ("run --profile slow", "'--profile'"),
+    ],
+)
+def test_a_bad_argument_gets_one_line(arguments, says, tmp_path, capsys):
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "bad.toml").write_text("boot_slots = 0\n")
+    rooted = arguments.startswith(("train ", "evaluate ", "demo "))
+    assert main([*arguments.split(), *(["--output", str(tmp_path)] if rooted else [])]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1 and says in printed.err and printed.err.startswith("autoscaler: ")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.toml", "empty.csv"]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_the_status_and_the_line_reach_the_shell(encoding):
+    command = [sys.executable, "-m", "autoscaler_env.cli", "nope"]
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
+    assert done.returncode == 2 and done.stderr.startswith("autoscaler: Unrecognized options: nope; Available")
+    assert done.stderr.count("\n") == 1
+
+
+def test_training_writes_what_it_announces(trained, capsys):
+    assert (trained / "models" / "q_learning_mixed.pkl").exists()
+    description = json.loads((trained / "models" / "q_learning_mixed.json").read_text())
+    assert description["steps"] == 40 * 288 and description["seed"] == 0
+
+
+def test_a_model_is_not_overwritten_unasked(trained, capsys):
+    arguments = ["train", "q-learning", "--episodes", "3", "--output", str(trained), "--name", "mine"]
+    assert main(arguments) == 0
+    assert main([*arguments, "--seed", "1"]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert main([*arguments, "--seed", "1", "--overwrite"]) == 0
+    assert json.loads((trained / "models" / "mine.json").read_text())["seed"] == 1
+
+
+def test_eval_plays_ten_days_of_each_pattern(tmp_path, capsys):
+    assert main(["train", "q-learning", "--episodes", "3", "--eval", "--output", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("10 evaluation days") == 6 and "mean of 6 patterns" in printed
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "budget", "says"),
+    [
+        ("q-learning", 100, "100 days (28,800 slots), seed 0, device cpu (a table)"),
+        ("ppo", 100_000, "101,376 slots (100,000 rounded up to whole rollouts of 1,536)"),
+        ("dqn", 128, "128 slots, seed 0"),
+    ],
+)
+def test_the_plan_is_one_line_with_the_true_count(algorithm, budget, says, tmp_path):
+    plan = training_plan(TrainingRun(algorithm, budget=budget, device="cpu"), Folders(tmp_path))
+    assert "\n" not in plan and says in plan and f"models/{algorithm.replace('-', '_')}_mixed" in plan
+
+
+# stable-baselines3 leaves the file of its CSV log to the garbage collector.
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_the_announced_count_is_the_one_that_is_trained(tmp_path, capsys):
+    announced = whole_rollouts(TrainingRun("ppo", budget=1_600).preset)
+    assert main(["train", "ppo", "--timesteps", "1600", "--device", "cpu", "--output", str(tmp_path)]) == 0
+    assert json.loads((tmp_path / "models" / "ppo_mixed.json").read_text())["steps"] == announced == 3_072
+    assert f"{announced:,} slots" in capsys.readouterr().out
+    gc.collect()
+
+
+def test_evaluation_prints_every_pattern_and_their_mean(trained, capsys):
+    assert main(["evaluate", "threshold", "q_learning_mixed", "--episodes", "4", "--output", str(trained)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("4 evaluation days") == 6 and printed.count("q_learning_mixed") == 7
+    for heading in ("95 % interval", "lateness", "drops", "in time", "p95 (s)", "p99 (s)", "peak queue", "actions"):
+        assert heading in printed
+
+
+def test_evaluation_of_one_pattern_writes_a_row_per_day(tmp_path, capsys):
+    assert main(["evaluate", "static", "--pattern", "spike", "--episodes", "3", "--csv", "out.csv"]) == 0
+    rows = pd.read_csv(tmp_path / "out.csv")
+    assert len(rows) == 3 and set(rows["pattern"]) == {"SPIKE"}
+    assert f"{rows['bill'].mean():.2f}" in capsys.readouterr().out
+
+
+def test_a_trace_is_trained_and_evaluated_on(tmp_path, capsys):
+    options = ["--trace", trace(tmp_path / "shop.csv"), "--smooth", "3", "--output", str(tmp_path)]
+    assert main(["train", "q-learning", "--episodes", "4", *options]) == 0
+    assert (tmp_path / "models" / "q_learning_shop.pkl").exists()
+    assert main(["evaluate", "q_learning_shop", *options]) == 0
+    assert "shop, 2 evaluation days" in capsys.readouterr().out
+
+
+def test_another_service_is_trained_and_evaluated_on(tmp_path, capsys):
+    (tmp_path / "small.toml").write_text(ONE_DAY_SERVICE)
+    options = ["--service", "small.toml", "--output", str(tmp_path)]
+    assert main(["train", "q-learning", "--episodes", "4", *options]) == 0
+    assert main(["evaluate", "q_learning_mixed", "--episodes", "2", "--pattern", "STEADY", *options]) == 0
+    assert "STEADY, 2 evaluation days" in capsys.readouterr().out
+
+
+def test_the_demo_ends_with_a_table(tmp_path, capsys):
+    arguments = ["demo", "--policy", "static,threshold", "--steps", "290", "--no-render", "--output", str(tmp_path)]
+    assert main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["policy", "threshold", "static"]
+    assert all(title in lines[0] for title in ("return", "bill", "peak queue", "scaling actions"))
+
+
+def test_the_demo_saves_a_film(tmp_path, capsys):
+    assert main(["demo", "--policy", "static", "--steps", "3", "--save", "film.gif", "--output", str(tmp_path)]) == 0
+    assert (tmp_path / "film.gif").read_bytes().startswith(b"GIF8") and "traffic" in capsys.readouterr().out
+
+
+def test_verify_ends_with_the_status_of_the_worst_file(trained, tmp_path, capsys):
+    assert main(["verify", str(trained)]) == 0
+    assert "ok      models/q_learning_mixed.pkl" in capsys.readouterr().out
+    (tmp_path / "broken.zip").write_bytes(b"")
+    assert main(["verify", str(tmp_path), "--json"]) == 1
+    verdicts = json.loads(capsys.readouterr().out)
+    assert not verdicts["sound"] and verdicts["files"][0]["status"] == "broken"
+
+
+def test_devices_say_what_auto_would_choose_and_why(capsys):
+    assert main(["devices"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("cpu ")
+    assert all(f"\n{name:<11} " in printed for name in ("q-learning", *PRESETS))
+
+
+@pytest.mark.parametrize(("error", "status"), [(None, 0), ("cell 3: KeyError: 1", 1)])
+def test_a_run_reports_each_notebook(error, status, tmp_path, monkeypatch, capsys):
+    given = []
+
+    def run_course(*arguments):
+        given.append(arguments)
+        return [Executed("01_build_environment", 2.0, None), Executed("02_set_yardsticks", 1.0, error)]
+
+    monkeypatch.setattr("autoscaler_env.course.run_course", run_course)
+    arguments = ["run", "--profile", "quick", "--only", "01_build_environment", "--output", str(tmp_path)]
+    assert main(arguments) == status
+    printed = capsys.readouterr().out
+    assert given == [("quick", ("01_build_environment",), tmp_path)]
+    assert (error or "ran to its end") in printed and "evaluation_results.json is missing" in printed
+    assert all(f"{what} " in printed for what in ("models", "figures", "executed", "html"))
+
+
+def test_an_interruption_is_said_in_one_line(monkeypatch, capsys):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("autoscaler_env.training.train", interrupted)
+    assert main(["train", "q-learning", "--name", "never"]) == 130
+    assert capsys.readouterr().err == "autoscaler: interrupted\n"
