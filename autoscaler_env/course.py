@@ -211,8 +211,8 @@ def results_markdown(folders: Folders) -> str:
     patterns = list(results["patterns"])
     lines = [
         f"Mean bill of a day, in dollars, over {results['episodes']:,} evaluation days of each pattern, the same days",
-        "for every policy; the mean over the six patterns with its 95 % interval over days. The learners are the reference",
-        "models in `models/`: one training each, with seed 0, on `MIXED`.",
+        "for every policy; the mean over the six patterns with its 95 % interval over days. The learners are the",
+        "reference models in `models/`: one training each, with seed 0, on `MIXED`.",
         "",
         "| policy | mean | 95 % interval | " + " | ".join(patterns) + " |",
         "|---|---|---|" + "---|" * len(patterns),

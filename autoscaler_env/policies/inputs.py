@@ -13,16 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoscaler_env.compiled import compiled
-from autoscaler_env.policies.base import decode
 from autoscaler_env.service import Service
 
 AVERAGES = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 """Time constants, in slots, of the moving averages that the memory keeps."""
 
 _RECENT = 4
+_LEVELS = 25
 _SLOW = len(AVERAGES)
+_SMOOTH = 3  # which of the averages says what the level is: over 16 slots
 _MEMORY = _SLOW + 2 + 2 + _RECENT  # averages, two noise levels, lowest and highest influx, recent changes
-INPUTS = 6 + _SLOW + 2 + 2 + _RECENT
+INPUTS = 6 + _SLOW + 2 + 2 + _RECENT + _LEVELS
 """How many numbers a learner sees for each service."""
 
 
@@ -32,47 +33,57 @@ class Inputs:
     Per service: headroom (at a coarse and a fine resolution), queue (logarithm), instances booting, instances ready,
     influx; then, from memory and in instances' worth of requests: influx minus its moving averages over 2 to 64
     slots, how strongly it has been changing lately and all day, its lowest and highest so far, its last four changes.
+    Last, where its average over 16 slots lies between 0 and the peak, as 25 overlapping bumps (radial basis functions):
+    so a small network can learn what a particular level of traffic forebodes.
 
     Args:
         service: The service observed.
     """
 
     def __init__(self, service: Service) -> None:
-        self._service = service
         self._memory: NDArray[np.float64] | None = None
-        self._peak_fleet = service.peak_influx / service.capacity_per_instance
         self._weights = 1.0 / np.array(AVERAGES)
+        # What each entry of an observation is multiplied by: instances, requests waiting, instances' worth of requests.
+        capacity = service.capacity_per_instance
+        self._scales = np.array(
+            [
+                service.max_instances,
+                service.max_instances,
+                1.0,
+                max(service.queue_limit, 1),
+                service.influx_scale / capacity,
+                service.influx_scale / capacity,
+                service.headroom_scale / capacity,
+                service.peak_influx / capacity,
+            ]
+        )
 
     def start(self) -> None:
         """Forget the past: the next observations are the first of a day."""
         self._memory = None
 
     def __call__(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Remember these observations and return the inputs, float32 of shape (n, INPUTS)."""
-        inputs, self._memory = self.look(observations)
-        return inputs
-
-    def look(self, observations: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        """Return the inputs and the memory as they would be after these observations, changing nothing."""
-        counts = decode(observations, self._service)
+        """Remember these observations, shape (n, 7), and return the inputs, float32 of shape (n, INPUTS)."""
         n = len(observations)
-        first = self._memory is None
-        memory = np.zeros((n, _MEMORY)) if self._memory is None else self._memory.copy()
+        first = self._memory is None or len(self._memory) != n
+        if first:
+            self._memory = np.zeros((n, _MEMORY))
         inputs = np.empty((n, INPUTS), dtype=np.float32)
-        capacity = float(self._service.capacity_per_instance)
-        _look(
-            counts.ready, counts.booting, counts.queue, counts.influx, counts.change, counts.headroom,
-            first, capacity, self._peak_fleet, self._weights, memory, inputs,
-        )  # fmt: skip
-        return inputs, memory
+        _look(observations, first, self._scales, self._weights, self._memory, inputs)
+        return inputs
 
 
 @compiled
-def _look(ready, booting, queue, influx, change, headroom, first, capacity, peak_fleet, weights, memory, inputs):
+def _look(observations, first, scales, weights, memory, inputs):
+    """Update the memory with what is seen now, and write the inputs; all influx in instances' worth of requests."""
+    peak_fleet = scales[7]
     for i in range(inputs.shape[0]):
-        level = influx[i] / capacity  # everything below is counted in instances' worth of requests
-        step = change[i] / capacity
-        spare = headroom[i] / capacity
+        ready = observations[i, 0] * scales[0]
+        booting = observations[i, 1] * scales[1]
+        queue = observations[i, 3] * scales[3]
+        level = observations[i, 4] * scales[4]
+        step = observations[i, 5] * scales[5]
+        spare = observations[i, 6] * scales[6]
         past = memory[i]
         if first:
             past[:_SLOW] = level
@@ -90,9 +101,9 @@ def _look(ready, booting, queue, influx, change, headroom, first, capacity, peak
 
         inputs[i, 0] = min(max(spare / 10.0, -3.0), 3.0)
         inputs[i, 1] = math.tanh(spare / 2.0)
-        inputs[i, 2] = math.log1p(queue[i]) / 4.0
-        inputs[i, 3] = booting[i]
-        inputs[i, 4] = ready[i] / peak_fleet
+        inputs[i, 2] = math.log1p(queue) / 4.0
+        inputs[i, 3] = booting
+        inputs[i, 4] = ready / peak_fleet
         inputs[i, 5] = level / peak_fleet
         for k in range(_SLOW):
             inputs[i, 6 + k] = math.tanh((level - past[k]) / (1.0 + k))
@@ -102,3 +113,6 @@ def _look(ready, booting, queue, influx, change, headroom, first, capacity, peak
         inputs[i, 9 + _SLOW] = (past[_SLOW + 3] - level) / peak_fleet
         for k in range(_RECENT):
             inputs[i, 10 + _SLOW + k] = math.tanh(past[_SLOW + 4 + k] / 2.0)
+        for k in range(_LEVELS):
+            away = past[_SMOOTH] / peak_fleet * (_LEVELS - 1) - k
+            inputs[i, 10 + _SLOW + _RECENT + k] = math.exp(-0.5 * away * away)
