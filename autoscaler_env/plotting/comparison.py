@@ -60,8 +60,9 @@ def plot_bill_items(summary: pd.DataFrame, title: str = "Where the dollars go") 
             left += rows[item].to_numpy()
         axes.set_title("" if len(patterns) == 1 else pattern)
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper right", ncols=3)
-    figure.supxlabel("mean bill ($ a day)", fontsize=10)
+    for axes in panels[-3:]:
+        axes.set_xlabel("mean bill ($ a day)")
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure
 
 

@@ -104,7 +104,9 @@ def plot_side_by_side(rollouts: Mapping[str, Rollout], day: int = 0, title: str 
     panels[2, 0].legend(loc="upper left", fontsize=9)
     panels[0, 0].set(ylim=(0, 1.18 * max(_highest(rollouts.values(), day))))
     longest = max(int(rollout.queue[day].max()) for rollout in rollouts.values())
+    dearest = max(float(rollout.bill[day].sum()) for rollout in rollouts.values())
     panels[1, 0].set_ylim(0, max(100, 1.1 * longest))
+    panels[2, 0].set_ylim(0, max(1, 1.1 * dearest))
     for axes, label in zip(panels[:, 0], ("instances", "queue\n(requests)", "bill so far ($)"), strict=True):
         axes.set_ylabel(label)
     figure.align_ylabels()
