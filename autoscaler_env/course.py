@@ -148,7 +148,7 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             cell.metadata.pop(key, None)
         if cell.cell_type != "code":
             continue
-        cell.outputs = [output for output in cell.outputs if not _is_progress(output)]
+        cell.outputs = [output for output in cell.outputs if not _is_transient(output)]
         for output in cell.outputs:
             if output.output_type == "stream":
                 output.text = output.text.replace(str(project_root()) + "/", "")
@@ -163,8 +163,10 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
-def _is_progress(output: nbformat.NotebookNode) -> bool:
-    """Return whether an output is a progress bar, which says nothing once it is over."""
+def _is_transient(output: nbformat.NotebookNode) -> bool:
+    """Return whether an output means nothing once its kernel has gone: a progress bar, or controls."""
+    if "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
+        return True
     text = output.text if output.output_type == "stream" else str(output.get("data", {}).get("text/plain", ""))
     return re.search(r"\d+%\|", text) is not None
 

@@ -20,7 +20,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from autoscaler_env.dynamics import OBSERVATION_NAMES
 from autoscaler_env.policies.base import Policy
+from autoscaler_env.policies.inputs import INPUTS
 from autoscaler_env.policies.q_learning import Discretisation, QTable
 from autoscaler_env.service import Service
 
@@ -140,6 +142,10 @@ def _load_network(path: Path, service: Service) -> Policy:
         network.load_state_dict(weights)
     except (KeyError, IndexError, RuntimeError) as error:
         raise ValueError(f"not a DQN or PPO network of plain layers: {str(error).splitlines()[0]}") from None
+    if inputs not in (INPUTS, len(OBSERVATION_NAMES)):
+        raise ValueError(
+            f"it has {inputs} inputs; a learner of this version sees {INPUTS}, an observation has 7 entries"
+        )
     if actions != len(service.fleet_changes):
         raise ValueError(f"it chooses among {actions} actions; this service has {len(service.fleet_changes)}")
     if not all(torch.isfinite(tensor).all() for tensor in weights.values()):

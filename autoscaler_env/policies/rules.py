@@ -26,7 +26,7 @@ class Random(_Rule):
 
     Args:
         service: The service to scale.
-        seed: Seeds the draw; each `reset` starts it again, so equal days see equal actions.
+        seed: Seeds the draw; each `reset` starts it again. Day i sees the same actions however many days follow it.
     """
 
     name = "random"
@@ -34,15 +34,16 @@ class Random(_Rule):
     def __init__(self, service: Service | None = None, seed: int = 0) -> None:
         super().__init__(service)
         self._seed = seed
-        self._rng = np.random.default_rng(seed)
+        self._actions = iter(np.empty((0, 0), dtype=np.int64))
 
     def reset(self, days: NDArray[np.int64]) -> None:
-        """Start the draw again."""
-        self._rng = np.random.default_rng(self._seed)
+        """Draw the actions of all days."""
+        rng = np.random.default_rng(self._seed)
+        self._actions = iter(rng.integers(len(self.service.fleet_changes), size=days.shape).T)
 
     def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return actions, shape (n,)."""
-        return self._rng.integers(len(self.service.fleet_changes), size=len(observations))
+        return next(self._actions)
 
 
 class Static(_Rule):

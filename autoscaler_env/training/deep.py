@@ -49,6 +49,7 @@ def _learn(run: TrainingRun, preset: DeepPreset, folders: Folders, device: Devic
         model.learn(preset.timesteps, callback=[keeper, _Progress(bar)])
     if judge.rows[-1]["steps"] != model.num_timesteps:
         keeper.keep()
+    model.logger.close()
     save_learner(model, run.model_path(folders))
     return finish(run, folders, policy, judge, model.num_timesteps, device.name)
 

@@ -91,9 +91,16 @@ class TrainingRun:
 
     def command(self) -> str:
         """Return the command line that makes this model."""
-        unit = "episodes" if self.algorithm == "q-learning" else "timesteps"
-        budget = f" --{unit} {self.budget}" if self.budget else ""
-        return f"autoscaler train {self.algorithm} --pattern {self.pattern_name}{budget} --seed {self.seed}"
+        traffic = f"--pattern {self.pattern}" if isinstance(self.pattern, str) else f"--trace {self.pattern.name}.csv"
+        options = {
+            "episodes" if self.algorithm == "q-learning" else "timesteps": self.budget,
+            "name": self.name,
+            "learning-rate": self.learning_rate,
+            "batch-size": self.batch_size,
+            "service": None if self.service == Service() else "SERVICE.toml",
+        }
+        given = "".join(f" --{name} {value}" for name, value in options.items() if value is not None)
+        return f"autoscaler train {self.algorithm} {traffic}{given} --seed {self.seed}"
 
 
 @dataclass(frozen=True)
