@@ -102,6 +102,7 @@ def test_static_always_holds(any_service):
 
 def test_random_chooses_every_action_equally_often():
     rule = Random(Service(fleet_changes=(-5, -1, 0, 1, 5)))
+    rule.reset(np.zeros((50_000, 1)))
     counts = np.bincount(rule.predict(np.zeros((50_000, 7))))
     assert len(counts) == 5 and np.abs(counts - 10_000).max() < 4 * math.sqrt(50_000 * 0.2 * 0.8)
 
@@ -115,9 +116,18 @@ def test_random_starts_its_draw_again_at_a_reset():
     assert draws[0] == draws[1] and draws[0][0] != draws[0][1]
 
 
+def random_actions(days, seed):
+    rule = Random(seed=seed)
+    rule.reset(np.zeros((days, 3)))
+    return np.array([rule.predict(np.zeros((days, 7))) for _ in range(3)])
+
+
 def test_the_seed_of_random_matters():
-    one, other = (Random(seed=seed).predict(np.zeros((100, 7))) for seed in (1, 2))
-    assert not np.array_equal(one, other)
+    assert not np.array_equal(random_actions(100, seed=1), random_actions(100, seed=2))
+
+
+def test_random_plays_a_day_alike_however_many_days_follow():
+    assert np.array_equal(random_actions(100, seed=1)[:, :7], random_actions(7, seed=1))
 
 
 # --- threshold -------------------------------------------------------------------------------------------------------
