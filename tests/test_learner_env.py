@@ -207,17 +207,6 @@ def test_a_trace_can_be_trained_on(trace):
     assert first.shape == (3, INPUTS) and set(map(tuple, days)) <= drawable
 
 
-def test_looking_changes_nothing():
-    batch = AutoscalerVectorEnv(3, "SPIKE", SHORT)
-    inputs, twin = Inputs(SHORT), Inputs(SHORT)
-    observations, _ = batch.reset(seed=0)
-    for row in some_actions(10, 3):
-        looked, _ = inputs.look(observations)
-        inputs.look(observations)
-        assert np.array_equal(looked, twin(observations)) and np.array_equal(looked, inputs(observations))
-        observations = batch.step(row)[0]
-
-
 def test_inputs_of_a_service_do_not_depend_on_its_company():
     batch = AutoscalerVectorEnv(4, "SPIKE", SHORT)
     alone, together = Inputs(SHORT), Inputs(SHORT)

@@ -59,7 +59,7 @@ def plot_learning_curves(
         axes.set_xlabel(_AXES[column])
         axes.margins(x=0.04)
         axes.set_xlim(left=0)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
         axes.locator_params(axis="x", nbins=5)
     panels[0].set_ylim(floor, ceiling)
     panels[0].set_ylabel("mean return ($ a day)")
