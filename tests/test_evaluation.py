@@ -1,0 +1,245 @@
+"""Bills, waits and intervals: by hand arithmetic on one small day, and against scipy."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from autoscaler_env.evaluation import (
+    evaluate,
+    evaluate_patterns,
+    mean_interval,
+    mean_over_patterns,
+    measure,
+    save_evaluation,
+    savings,
+    summarise,
+    verdict,
+)
+from autoscaler_env.paths import Folders
+from autoscaler_env.policies.rules import Static, TargetTracking, Threshold
+from autoscaler_env.rollouts import roll_out
+from autoscaler_env.service import Service
+from autoscaler_env.workloads import Pattern, day_seeds
+
+SMALL = Service(
+    capacity_per_instance=10,
+    min_instances=1,
+    max_instances=5,
+    initial_instances=1,
+    queue_limit=20,
+    slots_per_episode=5,
+)
+# One instance serves 10. Slot 1: 10 of 35 served, 20 wait, 5 dropped. Slot 2 orders an instance, slot 4 retires one.
+ARRIVALS = [10, 35, 0, 0, 5]
+CHANGES = [0, 0, 1, 0, -1]
+WANTED = {
+    "bill": 0.132,
+    "instance_cost": 7 * 0.016,  # fleet 1, 1, 2, 2, 1
+    "late_cost": (20 + 10) * 0.00025,
+    "drop_cost": 5 * 0.0025,
+    "arrivals": 50,
+    "served": 45,  # 10, 10, 10, 10, 5
+    "late": 20,
+    "dropped": 5,
+    "in_time": 0.5,  # 10, 10, 0, 0, 5 of 50
+    "wait_p95": 600,  # of 45: 25 at once, 10 after 300 s, 10 after 600 s
+    "wait_p99": 600,
+    "mean_queue": 6,
+    "peak_queue": 20,
+    "mean_fleet": 1.4,
+    "utilisation": 0.8,  # 1, 1, 1, 0.5, 0.5
+    "scaling_actions": 2,
+}
+
+
+class Days:
+    """A workload of given days."""
+
+    name = "given"
+
+    def __init__(self, days):
+        self._days = np.array(days)
+
+    def draw(self, seeds):
+        raise AssertionError("evaluation draws its days from evaluation_days")
+
+    def evaluation_days(self, episodes):
+        return self._days[:episodes]
+
+
+@pytest.fixture
+def small_day(script):
+    """Return what was measured on the day above."""
+    actions = [[SMALL.fleet_changes.index(change) for change in CHANGES]]
+    return measure(roll_out(script(actions), np.array([ARRIVALS]), SMALL)).iloc[0]
+
+
+@pytest.mark.parametrize("column", WANTED)
+def test_a_small_day_by_hand(small_day, column):
+    assert small_day[column] == pytest.approx(WANTED[column], rel=1e-12)
+
+
+def test_every_measure_is_worked_out_by_hand(small_day):
+    assert set(small_day.index) == set(WANTED)
+
+
+def test_items_and_requests_add_up_on_any_service(any_service, random_rollout):
+    rollout = random_rollout(any_service)
+    rows = measure(rollout)
+    assert np.allclose(rows["bill"], rows[["instance_cost", "late_cost", "drop_cost"]].sum(axis=1), rtol=1e-12)
+    assert np.array_equal(rows["arrivals"] - rows["served"] - rows["dropped"], rollout.queue[:, -1])
+    assert (rows["late"] >= 0).all() and rows["in_time"].between(0, 1).all() and rows["utilisation"].between(0, 1).all()
+
+
+def test_evaluate_plays_the_same_days_with_each_policy():
+    rows = evaluate([Static(SMALL), Threshold(SMALL)], Days([ARRIVALS, [5] * 5]), 2, SMALL)
+    assert rows["policy"].tolist() == ["static"] * 2 + ["threshold"] * 2
+    assert rows["episode"].tolist() == [0, 1] * 2 and set(rows["pattern"]) == {"given"}
+    assert rows["arrivals"].tolist() == [50, 25] * 2
+
+
+def test_evaluate_equals_rollouts_on_evaluation_days():
+    rows = evaluate([TargetTracking()], "SPIKE", 3)
+    days = Pattern("SPIKE", Service()).draw(day_seeds("evaluation", 3))
+    assert rows["bill"].tolist() == roll_out(TargetTracking(), days).bill.sum(axis=1).tolist()
+
+
+def test_evaluate_takes_as_many_days_as_there_are():
+    assert len(evaluate([Static(SMALL)], Days([ARRIVALS]), 99, SMALL)) == 1
+
+
+@pytest.mark.parametrize("policies", [[], [Static(SMALL), Static(SMALL)]])
+def test_policies_need_names_of_their_own(policies):
+    with pytest.raises(ValueError, match=r"policies = .*a name of its own"):
+        evaluate(policies, Days([ARRIVALS]), 1, SMALL)
+
+
+def test_fewer_than_one_episode_is_refused():
+    with pytest.raises(ValueError, match=r"episodes = 0.*at least 1"):
+        evaluate([Static(SMALL)], Days([ARRIVALS]), 0, SMALL)
+
+
+def test_patterns_may_have_policies_of_their_own():
+    rows = evaluate_patterns(lambda name: [TargetTracking(name=f"for-{name}")], ["STEADY", "SPIKE"], 2)
+    assert rows["policy"].tolist() == ["for-STEADY"] * 2 + ["for-SPIKE"] * 2
+
+
+@pytest.mark.parametrize("n", [2, 5, 400])
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+def test_interval_of_the_mean_equals_scipys(n, confidence):
+    values = np.random.default_rng(n).gamma(2, 50, n)
+    wanted = stats.ttest_1samp(values, 0).confidence_interval(confidence)
+    assert mean_interval(values, confidence) == pytest.approx((values.mean(), wanted.low, wanted.high))
+
+
+def test_interval_holds_the_truth_about_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    intervals = [mean_interval(rng.normal(3, 2, 8)) for _ in range(1_000)]
+    assert sum(low <= 3 <= high for _, low, high in intervals) == pytest.approx(950, abs=30)
+
+
+@pytest.mark.parametrize("values", [[4.0], [4.0, 4.0, 4.0]])
+def test_interval_of_one_value_or_of_equal_ones_is_a_point(values):
+    assert mean_interval(np.array(values)) == (4, 4, 4)
+
+
+@pytest.fixture(scope="module")
+def episodes():
+    """Return three rules on two patterns, six days each."""
+    rules = [TargetTracking(), Static(), Threshold()]
+    return evaluate_patterns(lambda name: rules, ["STEADY", "SPIKE"], 6)
+
+
+def test_summary_holds_means_and_scipys_interval_of_the_bill(episodes):
+    row = summarise(episodes).loc[("threshold", "SPIKE")]
+    days = episodes[(episodes["policy"] == "threshold") & (episodes["pattern"] == "SPIKE")]
+    wanted = stats.ttest_1samp(days["bill"], 0).confidence_interval()
+    assert (row["bill"], row["wait_p95"]) == pytest.approx((days["bill"].mean(), days["wait_p95"].mean()))
+    assert (row["bill_low"], row["bill_high"]) == pytest.approx((wanted.low, wanted.high))
+
+
+def test_summary_keeps_the_order_in_which_policies_came(episodes):
+    assert list(summarise(episodes).index.unique("policy")) == ["target-tracking", "static", "threshold"]
+
+
+def test_savings_are_paired_on_the_same_days(episodes):
+    row = savings(episodes, "threshold").loc[("target-tracking", "STEADY")]
+    bills = episodes[episodes["pattern"] == "STEADY"].pivot(index="episode", columns="policy", values="bill")
+    paired = stats.ttest_rel(bills["threshold"], bills["target-tracking"])
+    wanted = paired.confidence_interval()
+    assert row["saving"] == pytest.approx((bills["threshold"] - bills["target-tracking"]).mean())
+    assert (row["low"], row["high"]) == pytest.approx((wanted.low, wanted.high))
+
+
+def test_savings_do_not_depend_on_the_order_of_rows(episodes):
+    shuffled = episodes.sample(frac=1, random_state=0)
+    one, other = savings(episodes, "static").sort_index(), savings(shuffled, "static").sort_index()
+    pd.testing.assert_frame_equal(one, other)
+
+
+def test_savings_against_itself_are_not_told(episodes):
+    assert "static" not in savings(episodes, "static").index.get_level_values("policy")
+
+
+def test_savings_against_an_unknown_policy_are_refused(episodes):
+    with pytest.raises(ValueError, match=r"against = 'nobody'.*static"):
+        savings(episodes, "nobody")
+
+
+def test_savings_of_a_policy_that_played_one_pattern_only(episodes):
+    partly = episodes[(episodes["policy"] != "static") | (episodes["pattern"] == "SPIKE")]
+    assert savings(partly, "threshold").loc["static"].index.tolist() == ["SPIKE"]
+
+
+# --- over patterns ---------------------------------------------------------------------------------------------------
+
+
+def bills_of(**bills):
+    """Return episodes of policies on two patterns: bills by policy, a list per pattern."""
+    rows = [
+        {"policy": policy, "pattern": pattern, "episode": episode, "bill": bill}
+        for policy, columns in bills.items()
+        for pattern, column in zip(("STEADY", "SPIKE"), columns, strict=True)
+        for episode, bill in enumerate(column)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_the_mean_over_patterns_averages_within_an_episode_first():
+    means = mean_over_patterns(bills_of(a=[[1.0, 2.0], [5.0, 8.0]], b=[[0.0, 0.0], [2.0, 4.0]]))
+    assert means["pattern"].unique().tolist() == ["MEAN"]
+    assert means.set_index(["policy", "episode"])["bill"].to_dict() == {
+        ("a", 0): 3,
+        ("a", 1): 5,
+        ("b", 0): 1,
+        ("b", 1): 2,
+    }
+
+
+def test_an_episode_that_a_pattern_lacks_is_left_out_of_the_mean():
+    means = mean_over_patterns(bills_of(a=[[1.0, 2.0, 9.0], [5.0, 8.0]]))
+    assert means["episode"].tolist() == [0, 1]
+
+
+def test_a_saving_that_may_be_zero_is_not_called_one():
+    played = bills_of(a=[[1.0, 2.0, 3.0], [4.0, 5.0, 7.0]], b=[[2.0, 1.0, 3.0], [5.0, 4.0, 7.0]])
+    sentence = verdict(played, "a", "b")
+    paired = stats.ttest_rel([3.5, 2.5, 5.0], [2.5, 3.5, 5.0]).confidence_interval()
+    assert sentence.startswith("a and b cannot be told apart")
+    assert all(f"{end:.2f}" in sentence for end in (paired.low, paired.high))
+    assert sentence.endswith("3 paired days on each of 2 patterns).")
+
+
+def test_what_is_saved_as_json_is_what_the_table_says(tmp_path, episodes):
+    table, results = save_evaluation(episodes, Folders(tmp_path), against="threshold")
+    written, rows = json.loads(results.read_text()), pd.read_csv(table, index_col=["policy", "pattern"])
+    assert written["episodes"] == 6 and set(written["patterns"]) == {"STEADY", "SPIKE"}
+    found = written["patterns"]["SPIKE"]["static"]
+    assert found == pytest.approx(rows.loc[("static", "SPIKE")].to_dict())
+    assert found["saving"] == pytest.approx(savings(episodes, "threshold").loc[("static", "SPIKE"), "saving"], abs=1e-4)
+    mean = np.mean([written["patterns"][name]["static"]["bill"] for name in ("STEADY", "SPIKE")])
+    assert written["mean"]["static"]["bill"] == pytest.approx(mean, abs=1e-4)
+    assert written["mean"]["threshold"]["saving"] is None
