@@ -45,7 +45,7 @@ def measure(rollout: Rollout) -> pd.DataFrame:
             "served": rollout.served.sum(axis=1),
             "late": arrivals - dropped - in_time,
             "dropped": dropped,
-            "in_time": in_time / np.maximum(arrivals, 1),
+            "in_time": np.where(arrivals > 0, in_time / np.maximum(arrivals, 1), 1.0),
             "wait_p95": waits[:, 0],
             "wait_p99": waits[:, 1],
             "mean_queue": rollout.queue.mean(axis=1),
@@ -154,7 +154,7 @@ def savings(episodes: pd.DataFrame, against: str) -> pd.DataFrame:
         if policy == against:
             continue
         difference = (bills[against] - bills[policy]).dropna()
-        for pattern in episodes["pattern"].unique():
+        for pattern in difference.index.unique("pattern"):
             mean, low, high = mean_interval(difference.loc[pattern].to_numpy())
             rows.append({"policy": policy, "pattern": pattern, "saving": mean, "low": low, "high": high})
     return pd.DataFrame(rows).set_index(["policy", "pattern"])

@@ -15,6 +15,7 @@ import pickle
 import tempfile
 import zipfile
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -117,8 +118,18 @@ def _load_q_table(path: Path, service: Service) -> QTable:
         discretisation = Discretisation(*(tuple(content[name]) for name in ("headrooms", "changes", "levels")))
         values = np.array(content["values"], dtype=np.float64)
     except Exception as error:  # a broken pickle raises anything
-        raise ValueError(f"not a Q-table: {type(error).__name__}: {error}") from None
+        raise ValueError(f"not a Q-table: {_in_one_line(error)}") from None
+    for name in ("headrooms", "changes", "levels"):
+        edges = getattr(discretisation, name)
+        numbers = all(isinstance(edge, int | float) and np.isfinite(edge) for edge in edges)
+        if not numbers or any(low >= high for low, high in pairwise(edges)):
+            raise ValueError(f"not a Q-table: {name} = {edges}: must be rising numbers")
     return QTable(values, service, discretisation, path.stem)
+
+
+def _in_one_line(error: Exception) -> str:
+    """Return the kind of an error and the first line of what it says."""
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
 def _load_network(path: Path, service: Service) -> Policy:
@@ -131,7 +142,9 @@ def _load_network(path: Path, service: Service) -> Policy:
         with zipfile.ZipFile(path) as archive:
             weights = torch.load(io.BytesIO(archive.read("policy.pth")), map_location="cpu", weights_only=True)
     except Exception as error:  # a broken archive raises anything
-        raise ValueError(f"not a model of stable-baselines3: {type(error).__name__}: {error}") from None
+        raise ValueError(f"not a model of stable-baselines3: {_in_one_line(error)}") from None
+    if not isinstance(weights, dict) or not all(isinstance(key, str) for key in weights):
+        raise ValueError("not a model of stable-baselines3: its weights have no names")
     algorithm = "dqn" if any(key.startswith("q_net.") for key in weights) else "ppo"
     body = "q_net.q_net." if algorithm == "dqn" else "mlp_extractor.policy_net."
     try:
@@ -140,7 +153,7 @@ def _load_network(path: Path, service: Service) -> Policy:
         inputs, actions, widths = layers[0].shape[1], head.shape[0], [layer.shape[0] for layer in layers]
         network = build_network(algorithm, inputs, actions, widths)
         network.load_state_dict(weights)
-    except (KeyError, IndexError, RuntimeError) as error:
+    except (KeyError, IndexError, AttributeError, TypeError, RuntimeError) as error:
         raise ValueError(f"not a DQN or PPO network of plain layers: {str(error).splitlines()[0]}") from None
     if inputs not in (INPUTS, len(OBSERVATION_NAMES)):
         raise ValueError(

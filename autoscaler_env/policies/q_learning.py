@@ -125,7 +125,12 @@ def learn(
 
     Returns:
         The return of each day as it was played, exploring included: dollars, shape (n,).
+
+    Raises:
+        ValueError: There is not one epsilon for each day.
     """
+    if len(epsilon) != len(days):
+        raise ValueError(f"epsilon of {len(epsilon)} days: must have one entry for each of the {len(days)} days")
     service = table.service
     draws = rng.random((*days.shape, 2))
     returns = np.empty(len(days))

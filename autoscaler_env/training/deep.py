@@ -44,12 +44,13 @@ def _learn(run: TrainingRun, preset: DeepPreset, folders: Folders, device: Devic
     judge = Judge(run)
     policy = DeepPolicy(model.policy, run.service, run.model_name)
     judge.judge(policy, 0)
-    keeper = _Keeper(run, folders, judge, policy, preset.timesteps // EVALUATIONS)
-    with tqdm(total=preset.timesteps, desc=run.model_name, unit="slot", disable=not progress) as bar:
-        model.learn(preset.timesteps, callback=[keeper, _Progress(bar)])
-    if judge.rows[-1]["steps"] != model.num_timesteps:
+    keeper = _Keeper(run, folders, judge, policy, preset.timesteps)
+    try:
+        with tqdm(total=preset.timesteps, desc=run.model_name, unit="slot", disable=not progress) as bar:
+            model.learn(preset.timesteps, callback=[keeper, _Progress(bar)])
         keeper.keep()
-    model.logger.close()
+    finally:
+        model.logger.close()
     save_learner(model, run.model_path(folders))
     return finish(run, folders, policy, judge, model.num_timesteps, device.name)
 
@@ -62,17 +63,19 @@ def save_learner(model: BaseAlgorithm, path: Path) -> None:
 class _Keeper(BaseCallback):
     """Keeps a checkpoint, and the best model, about every so many slots."""
 
-    def __init__(self, run: TrainingRun, folders: Folders, judge: Judge, policy: DeepPolicy, every: int) -> None:
+    def __init__(self, run: TrainingRun, folders: Folders, judge: Judge, policy: DeepPolicy, budget: int) -> None:
         super().__init__()
         self._run = run
         self._folders = folders
         self._judge = judge
         self._policy = policy
-        self._every = max(every, 1)
+        self._budget = budget
+        self._every = max(budget // EVALUATIONS, 1)
         self._next = self._every
 
     def _on_step(self) -> bool:
-        if self.num_timesteps >= self._next:
+        # From the budget on the end is near: the final model is kept after its last update, not before.
+        if self._next <= self.num_timesteps < self._budget:
             self.keep()
             self._next = self.num_timesteps - self.num_timesteps % self._every + self._every
         return True

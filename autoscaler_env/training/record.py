@@ -46,7 +46,7 @@ class Judge:
         seconds = begun - self._started - self._judging
         self._judging += time.perf_counter() - begun
         self.rows.append({"steps": steps, "seconds": round(seconds, 3), "mean_return": round(mean_return, 3)})
-        if mean_return <= self.best:
+        if steps == 0 or mean_return <= self.best:  # an untrained policy begins the curve; it is never the best
             return False
         self.best = mean_return
         return True

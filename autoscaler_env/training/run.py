@@ -51,8 +51,10 @@ class TrainingRun:
         if self.algorithm not in get_args(Algorithm):
             raise ValueError(f"algorithm = {self.algorithm!r}: must be one of {', '.join(get_args(Algorithm))}")
         as_workload(self.pattern, self.service)
-        if self.budget is not None and self.budget < 1:
-            raise ValueError(f"budget = {self.budget}: must be at least 1")
+        if self.budget is not None and (not isinstance(self.budget, int) or self.budget < 1):
+            raise ValueError(f"budget = {self.budget!r}: must be an integer of at least 1")
+        if not isinstance(self.seed, int) or self.seed < 0:
+            raise ValueError(f"seed = {self.seed!r}: must be an integer of at least 0")
         if self.learning_rate is not None and not 0 < self.learning_rate < 1:
             raise ValueError(f"learning_rate = {self.learning_rate}: must lie between 0 and 1")
         if self.batch_size is not None and self.batch_size < 2:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from autoscaler_env.paths import Folders
@@ -33,7 +34,7 @@ def train_q_learning(run: TrainingRun, folders: Folders, progress: bool) -> Trai
     with tqdm(total=preset.episodes, desc=run.model_name, unit="day", disable=not progress) as bar:
         for episodes in fill_table(table, preset, workload, np.random.default_rng(run.seed)):
             bar.update(episodes - bar.n)
-            if episodes * EVALUATIONS // preset.episodes == (episodes - 1) * EVALUATIONS // preset.episodes:
+            if episodes not in tenths_of(preset.episodes):
                 continue
             steps = episodes * run.service.slots_per_episode
             save_q_table(table, folders.checkpoints / f"{run.model_name}_{steps}_steps.pkl")
@@ -41,6 +42,11 @@ def train_q_learning(run: TrainingRun, folders: Folders, progress: bool) -> Trai
                 save_q_table(table, best)
     save_q_table(table, run.model_path(folders))
     return finish(run, folders, table, judge, preset.episodes * run.service.slots_per_episode, "cpu")
+
+
+def tenths_of(episodes: int) -> NDArray[np.int64]:
+    """Return the numbers of days at which a training is judged, from 0 to `episodes`."""
+    return np.linspace(0, episodes, EVALUATIONS + 1).astype(np.int64)
 
 
 def fill_table(table: QTable, preset: QLearningPreset, workload: Workload, rng: np.random.Generator) -> Iterator[int]:
@@ -56,8 +62,7 @@ def fill_table(table: QTable, preset: QLearningPreset, workload: Workload, rng: 
         The number of days so far: at each tenth of the training, and in between.
     """
     epsilon = preset.epsilon(preset.episodes)
-    tenths = np.linspace(0, preset.episodes, EVALUATIONS + 1).astype(int)
-    ends = np.unique([*tenths, *range(0, preset.episodes, DAYS_AT_ONCE)])
+    ends = np.unique([*tenths_of(preset.episodes), *range(0, preset.episodes, DAYS_AT_ONCE)])
     for first, last in pairwise(ends.tolist()):
         days = workload.draw(random_training_seeds(rng, last - first))
         learn(table, days, epsilon[first:last], preset.rate_exponent, preset.discount, rng)
