@@ -149,6 +149,7 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         if cell.cell_type != "code":
             continue
         cell.outputs = [output for output in cell.outputs if not _is_transient(output)]
+        cell.outputs = _merge_streams(cell.outputs)
         for output in cell.outputs:
             if output.output_type == "stream":
                 output.text = output.text.replace(str(project_root()) + "/", "")
@@ -161,6 +162,18 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
                 if output.output_type == "execute_result":
                     output.execution_count = number
     return notebook
+
+
+def _merge_streams(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """Join what one stream printed in pieces: where it was cut is chance."""
+    merged: list[nbformat.NotebookNode] = []
+    for output in outputs:
+        before = merged[-1] if merged else None
+        if before is not None and output.output_type == before.output_type == "stream" and output.name == before.name:
+            before.text += output.text
+        else:
+            merged.append(output)
+    return merged
 
 
 def _is_transient(output: nbformat.NotebookNode) -> bool:

@@ -67,6 +67,7 @@ class DeepPolicy:
     """
 
     def __init__(self, network: BasePolicy, service: Service, name: str) -> None:
+        one_thread()
         self.name = name
         self.network = network
         width = network.observation_space.shape
