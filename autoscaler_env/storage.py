@@ -23,7 +23,7 @@ import numpy as np
 
 from autoscaler_env.dynamics import OBSERVATION_NAMES
 from autoscaler_env.policies.base import Policy
-from autoscaler_env.policies.inputs import INPUTS
+from autoscaler_env.policies.inputs import INPUTS, INPUTS_WITH_LEVELS
 from autoscaler_env.policies.q_learning import Discretisation, QTable
 from autoscaler_env.service import Service
 
@@ -155,9 +155,9 @@ def _load_network(path: Path, service: Service) -> Policy:
         network.load_state_dict(weights)
     except (KeyError, IndexError, AttributeError, TypeError, RuntimeError) as error:
         raise ValueError(f"not a DQN or PPO network of plain layers: {str(error).splitlines()[0]}") from None
-    if inputs not in (INPUTS, len(OBSERVATION_NAMES)):
+    if inputs not in (INPUTS, INPUTS_WITH_LEVELS, len(OBSERVATION_NAMES)):
         raise ValueError(
-            f"it has {inputs} inputs; a learner of this version sees {INPUTS}, an observation has 7 entries"
+            f"it has {inputs} inputs; learners of this version have {INPUTS} or {INPUTS_WITH_LEVELS}, observations 7"
         )
     if actions != len(service.fleet_changes):
         raise ValueError(f"it chooses among {actions} actions; this service has {len(service.fleet_changes)}")

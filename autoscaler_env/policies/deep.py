@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
+from stable_baselines3.common.vec_env import VecEnvWrapper, VecNormalize
 from stable_baselines3.dqn.policies import DQNPolicy
 
 from autoscaler_env.dynamics import OBSERVATION_HIGH, OBSERVATION_LOW
-from autoscaler_env.policies.inputs import INPUTS, Inputs
+from autoscaler_env.policies.inputs import INPUTS, INPUTS_WITH_LEVELS, Inputs
 from autoscaler_env.policies.learner_env import LearnerVecEnv
 from autoscaler_env.policies.presets import DeepPreset
 from autoscaler_env.sb3_env import AutoscalerVecEnv
@@ -43,7 +44,9 @@ def build_learner(
         seed: Seeds the network, the exploration and the days.
         device: `cpu`, `cuda` or `mps`.
     """
-    env = LearnerVecEnv(AutoscalerVecEnv(preset.environments, pattern, service))
+    env: VecEnvWrapper = LearnerVecEnv(AutoscalerVecEnv(preset.environments, pattern, service), preset.levels)
+    if preset.normalise_reward:
+        env = VecNormalize(env, norm_obs=False, gamma=preset.discount, clip_reward=100.0)
     return _CLASSES[algorithm](
         "MlpPolicy",
         env,
@@ -61,7 +64,7 @@ class DeepPolicy:
     """A trained network as a policy: the network, and the memory that its inputs need.
 
     Args:
-        network: stable-baselines3's policy network, over `INPUTS` inputs or over the plain observation.
+        network: stable-baselines3's policy network, over a learner's inputs or over the plain observation.
         service: The service to scale.
         name: What tables call it.
     """
@@ -71,7 +74,8 @@ class DeepPolicy:
         self.name = name
         self.network = network
         width = network.observation_space.shape
-        self._inputs = Inputs(service) if width == (INPUTS,) else None
+        plain = width == OBSERVATION_LOW.shape
+        self._inputs = None if plain else Inputs(service, levels=width == (INPUTS_WITH_LEVELS,))
 
     def reset(self, days: NDArray[np.int64]) -> None:
         """Forget the past."""
@@ -89,7 +93,7 @@ def build_network(algorithm: str, inputs: int, actions: int, widths: list[int]) 
 
     Args:
         algorithm: `dqn` or `ppo`.
-        inputs: `INPUTS`, or 7 for a network over the plain observation.
+        inputs: `INPUTS`, `INPUTS_WITH_LEVELS`, or 7 for a network over the plain observation.
         actions: How many actions.
         widths: Units of the hidden layers.
     """
@@ -102,9 +106,9 @@ def build_network(algorithm: str, inputs: int, actions: int, widths: list[int]) 
     return network_class(observation_space, action_space, falling(0.0), net_arch=widths)
 
 
-def count_weights(widths: tuple[int, ...], actions: int) -> int:
+def count_weights(widths: tuple[int, ...], actions: int, inputs: int = INPUTS) -> int:
     """Return how many weights one network of these hidden layers has."""
-    sizes = (INPUTS, *widths, actions)
+    sizes = (inputs, *widths, actions)
     return sum((before + 1) * after for before, after in pairwise(sizes))
 
 

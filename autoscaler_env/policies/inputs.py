@@ -23,8 +23,11 @@ _LEVELS = 25
 _SLOW = len(AVERAGES)
 _SMOOTH = 3  # which of the averages says what the level is: over 16 slots
 _MEMORY = _SLOW + 2 + 2 + _RECENT  # averages, two noise levels, lowest and highest influx, recent changes
-INPUTS = 6 + _SLOW + 2 + 2 + _RECENT + _LEVELS
+INPUTS = 6 + _SLOW + 2 + 2 + _RECENT
 """How many numbers a learner sees for each service."""
+
+INPUTS_WITH_LEVELS = INPUTS + _LEVELS
+"""How many it sees if it is also shown where the level of traffic lies."""
 
 
 class Inputs:
@@ -33,14 +36,19 @@ class Inputs:
     Per service: headroom (at a coarse and a fine resolution), queue (logarithm), instances booting, instances ready,
     influx; then, from memory and in instances' worth of requests: influx minus its moving averages over 2 to 64
     slots, how strongly it has been changing lately and all day, its lowest and highest so far, its last four changes.
-    Last, where its average over 16 slots lies between 0 and the peak, as 25 overlapping bumps (radial basis functions):
-    so a small network can learn what a particular level of traffic forebodes.
+
+    With `levels`, also where the average over 16 slots lies between 0 and the peak, as 25 overlapping bumps (radial
+    basis functions): so a small network can learn what a particular level of traffic forebodes. That takes more
+    training.
 
     Args:
         service: The service observed.
+        levels: Whether to add the 25 inputs that say where the level lies.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, levels: bool = False) -> None:
+        self.count = INPUTS_WITH_LEVELS if levels else INPUTS
+        """How many inputs there are for each service."""
         self._memory: NDArray[np.float64] | None = None
         self._weights = 1.0 / np.array(AVERAGES)
         # What each entry of an observation is multiplied by: instances, requests waiting, instances' worth of requests.
@@ -63,12 +71,12 @@ class Inputs:
         self._memory = None
 
     def __call__(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Remember these observations, shape (n, 7), and return the inputs, float32 of shape (n, INPUTS)."""
+        """Remember these observations, shape (n, 7), and return the inputs, float32 of shape (n, count)."""
         n = len(observations)
         first = self._memory is None or len(self._memory) != n
         if first:
             self._memory = np.zeros((n, _MEMORY))
-        inputs = np.empty((n, INPUTS), dtype=np.float32)
+        inputs = np.empty((n, self.count), dtype=np.float32)
         _look(observations, first, self._scales, self._weights, self._memory, inputs)
         return inputs
 
@@ -113,6 +121,6 @@ def _look(observations, first, scales, weights, memory, inputs):
         inputs[i, 9 + _SLOW] = (past[_SLOW + 3] - level) / peak_fleet
         for k in range(_RECENT):
             inputs[i, 10 + _SLOW + k] = math.tanh(past[_SLOW + 4 + k] / 2.0)
-        for k in range(_LEVELS):
+        for k in range(inputs.shape[1] - INPUTS):
             away = past[_SMOOTH] / peak_fleet * (_LEVELS - 1) - k
-            inputs[i, 10 + _SLOW + _RECENT + k] = math.exp(-0.5 * away * away)
+            inputs[i, INPUTS + k] = math.exp(-0.5 * away * away)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnvWrapper
 
-from autoscaler_env.policies.inputs import INPUTS, Inputs
+from autoscaler_env.policies.inputs import Inputs
 from autoscaler_env.policies.rules import TargetTracking
 from autoscaler_env.sb3_env import AutoscalerVecEnv
 from autoscaler_env.vector_env import AutoscalerVectorEnv
@@ -26,13 +26,14 @@ class LearnerVecEnv(VecEnvWrapper):
 
     Args:
         services: The batch to train on.
+        levels: Whether the inputs say where the level of traffic lies; see `Inputs`.
     """
 
-    def __init__(self, services: AutoscalerVecEnv) -> None:
-        space = gymnasium.spaces.Box(-np.inf, np.inf, (INPUTS,), np.float32)
-        super().__init__(services, observation_space=space)
+    def __init__(self, services: AutoscalerVecEnv, levels: bool = False) -> None:
         batch = self._batch = services.batch
-        self._inputs = Inputs(batch.service)
+        self._inputs = Inputs(batch.service, levels)
+        space = gymnasium.spaces.Box(-np.inf, np.inf, (self._inputs.count,), np.float32)
+        super().__init__(services, observation_space=space)
         self._shadow = AutoscalerVectorEnv(services.num_envs, batch.workload, batch.service)
         self._rule = TargetTracking(batch.service)
         self._shadow_sees = np.empty((services.num_envs, 7), dtype=np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +49,10 @@ class DeepPreset:
     """Weight of the next slot's value."""
     widths: tuple[int, ...] = (64, 64)
     """Units of the hidden layers."""
+    levels: bool = False
+    """Whether the inputs say where the level of traffic lies; see `inputs.Inputs`."""
+    normalise_reward: bool = False
+    """Whether rewards are divided by the running spread of the return."""
     settings: dict[str, Any] = field(default_factory=dict)
     """What else the library's class is given, by the library's names."""
 
@@ -61,6 +66,21 @@ PPO_PRESET = DeepPreset(
     settings={"n_steps": 24, "n_epochs": 6, "gae_lambda": 0.9, "ent_coef": 0.005},
 )
 """Many environments and short rollouts: large batches, few updates, the same policy for a fraction of the time."""
+
+PPO_LONG_PRESET = DeepPreset(
+    timesteps=1_000_000,
+    environments=64,
+    learning_rate=1e-3,
+    batch_size=2_304,
+    discount=0.98,
+    levels=True,
+    normalise_reward=True,
+    settings={"n_steps": 288, "n_epochs": 10, "gae_lambda": 0.97, "ent_coef": 0.005},
+)
+"""Rollouts of a whole day and a longer horizon: what pays on rare events, flash crowds, takes this much to learn."""
+
+LONG_BUDGET = 300_000
+"""Slots of training from which on PPO is given its long preset."""
 
 DQN_PRESET = DeepPreset(
     timesteps=100_000,
@@ -81,3 +101,11 @@ DQN_PRESET = DeepPreset(
 """Two updates of 512 slots for each step of 64 environments."""
 
 PRESETS = {"dqn": DQN_PRESET, "ppo": PPO_PRESET}
+
+
+def deep_preset(algorithm: str, timesteps: int | None = None) -> DeepPreset:
+    """Return how DQN or PPO is trained with a budget; the published 100,000 slots by default."""
+    if timesteps is None:
+        return PRESETS[algorithm]
+    preset = PPO_LONG_PRESET if algorithm == "ppo" and timesteps >= LONG_BUDGET else PRESETS[algorithm]
+    return dataclasses.replace(preset, timesteps=timesteps)

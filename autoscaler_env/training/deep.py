@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from autoscaler_env.device import Device, choose_device, is_out_of_memory
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.deep import DeepPolicy, build_learner, count_weights, one_thread
+from autoscaler_env.policies.inputs import INPUTS, INPUTS_WITH_LEVELS
 from autoscaler_env.policies.presets import DeepPreset
 from autoscaler_env.storage import write_atomically
 from autoscaler_env.training.record import EVALUATIONS, Judge, finish
@@ -25,7 +26,8 @@ def train_deep(run: TrainingRun, folders: Folders, progress: bool) -> Trained:
     preset = run.preset
     assert isinstance(preset, DeepPreset)
     one_thread()
-    weights = count_weights(preset.widths, len(run.service.fleet_changes))
+    inputs = INPUTS_WITH_LEVELS if preset.levels else INPUTS
+    weights = count_weights(preset.widths, len(run.service.fleet_changes), inputs)
     device = choose_device(run.device, weights=weights, batch_size=preset.batch_size)
     try:
         return _learn(run, preset, folders, device, progress)

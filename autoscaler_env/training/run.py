@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
-from autoscaler_env.policies.presets import PRESETS, DeepPreset, QLearningPreset
+from autoscaler_env.policies.presets import DeepPreset, QLearningPreset, deep_preset
 from autoscaler_env.service import Service
 from autoscaler_env.workloads import MIXED, Workload, as_workload
 
@@ -80,12 +80,12 @@ class TrainingRun:
         if self.algorithm == "q-learning":
             return QLearningPreset() if self.budget is None else QLearningPreset(episodes=self.budget)
         changed: dict[str, Any] = {
-            "timesteps": self.budget,
             "learning_rate": self.learning_rate,
             "batch_size": self.batch_size,
             "widths": self.widths,
         }
-        return dataclasses.replace(PRESETS[self.algorithm], **{k: v for k, v in changed.items() if v is not None})
+        preset = deep_preset(self.algorithm, self.budget)
+        return dataclasses.replace(preset, **{name: value for name, value in changed.items() if value is not None})
 
     def model_path(self, folders: Folders) -> Path:
         """Return where the model lies."""
