@@ -71,11 +71,11 @@ PPO_LONG_PRESET = DeepPreset(
     timesteps=1_000_000,
     environments=64,
     learning_rate=1e-3,
-    batch_size=2_304,
+    batch_size=1_152,
     discount=0.98,
     levels=True,
     normalise_reward=True,
-    settings={"n_steps": 288, "n_epochs": 10, "gae_lambda": 0.97, "ent_coef": 0.005},
+    settings={"n_steps": 288, "n_epochs": 10, "gae_lambda": 0.97, "ent_coef": 0.001},
 )
 """Rollouts of a whole day and a longer horizon: what pays on rare events, flash crowds, takes this much to learn."""
 
@@ -85,8 +85,8 @@ LONG_BUDGET = 300_000
 DQN_PRESET = DeepPreset(
     timesteps=100_000,
     environments=64,
-    learning_rate=1e-3,
-    batch_size=512,
+    learning_rate=2e-3,
+    batch_size=256,
     discount=0.9,
     settings={
         "buffer_size": 100_000,
@@ -95,10 +95,10 @@ DQN_PRESET = DeepPreset(
         "gradient_steps": 2,
         "target_update_interval": 1_000,
         "exploration_fraction": 0.3,
-        "exploration_final_eps": 0.05,
+        "exploration_final_eps": 0.01,
     },
 )
-"""Two updates of 512 slots for each step of 64 environments."""
+"""Two updates of 256 slots for each step of 64 environments."""
 
 PRESETS = {"dqn": DQN_PRESET, "ppo": PPO_PRESET}
 

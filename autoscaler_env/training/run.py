@@ -42,6 +42,8 @@ class TrainingRun:
     """Instead of the preset's (DQN, PPO)."""
     batch_size: int | None = None
     """Instead of the preset's (DQN, PPO)."""
+    discount: float | None = None
+    """Instead of the preset's weight of the next slot's value (DQN, PPO)."""
     widths: tuple[int, ...] | None = None
     """Instead of the preset's hidden layers (DQN, PPO)."""
     service: Service = field(default_factory=Service)
@@ -59,8 +61,10 @@ class TrainingRun:
             raise ValueError(f"learning_rate = {self.learning_rate}: must lie between 0 and 1")
         if self.batch_size is not None and self.batch_size < 2:
             raise ValueError(f"batch_size = {self.batch_size}: must be at least 2")
-        if self.algorithm == "q-learning" and (self.learning_rate or self.batch_size or self.widths):
-            raise ValueError("learning_rate, batch_size and widths are for dqn and ppo; q-learning has none of them")
+        if self.discount is not None and not 0 <= self.discount < 1:
+            raise ValueError(f"discount = {self.discount}: must be at least 0 and below 1")
+        if self.algorithm == "q-learning" and (self.learning_rate or self.batch_size or self.discount or self.widths):
+            raise ValueError("learning_rate, batch_size, discount and widths are for dqn and ppo, not for q-learning")
         if self.name is not None and (not self.name or Path(self.name).name != self.name or self.name.startswith(".")):
             raise ValueError(f"name = {self.name!r}: must be a plain file name without an ending")
 
@@ -82,6 +86,7 @@ class TrainingRun:
         changed: dict[str, Any] = {
             "learning_rate": self.learning_rate,
             "batch_size": self.batch_size,
+            "discount": self.discount,
             "widths": self.widths,
         }
         preset = deep_preset(self.algorithm, self.budget)
