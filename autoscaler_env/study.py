@@ -118,7 +118,7 @@ def run_study(
     build = folders.root / "build" / "study"
     waiting = [run for run in runs if not result_path(run, Folders(build), episodes).exists()]
     if waiting:
-        cluster = None if scheduler else LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
+        cluster = None if scheduler else LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0")
         with Client(scheduler or cluster) as client:
             futures = [
                 client.submit(perform, run, folders.root, build, episodes, pure=False, retries=2) for run in waiting
