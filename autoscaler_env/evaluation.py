@@ -154,7 +154,8 @@ def savings(episodes: pd.DataFrame, against: str) -> pd.DataFrame:
         if policy == against:
             continue
         difference = (bills[against] - bills[policy]).dropna()
-        for pattern in difference.index.unique("pattern"):
+        played = difference.index.unique("pattern")
+        for pattern in (pattern for pattern in episodes["pattern"].unique() if pattern in played):
             mean, low, high = mean_interval(difference.loc[pattern].to_numpy())
             rows.append({"policy": policy, "pattern": pattern, "saving": mean, "low": low, "high": high})
     return pd.DataFrame(rows).set_index(["policy", "pattern"])

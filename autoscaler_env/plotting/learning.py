@@ -96,13 +96,12 @@ def _draw_curves(axes: Axes, policy: str, seeds: Sequence[pd.DataFrame], column:
     axes.plot(x, means, color=colour, marker="o", markersize=4, linewidth=2, label=label)
     if floor is not None and means[0] < floor:
         axes.annotate(
-            f"untrained: {means[0]:,.0f}",
+            f"{label_of(policy)} untrained: {means[0]:,.0f}",
             (x[0], floor),
-            (6, 6),
+            (6, 6 + 12 * len(axes.texts)),
             textcoords="offset points",
             color=colour,
             fontsize=9,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
             zorder=4,
         )
 

@@ -20,7 +20,7 @@ _R = TypeVar("_R")
 
 POLICY_COLOURS = {
     "random": "#B0B0B0",
-    "static": "#5F5F5F",
+    "static": "#8C6D31",
     "threshold": "#E69F00",
     "target-tracking": "#56B4E9",
     "target-tracking-mixed": "#56B4E9",
@@ -29,7 +29,7 @@ POLICY_COLOURS = {
     "dqn": "#D55E00",
     "ppo": "#009E73",
 }
-"""A fixed colour per policy, or per learner whatever it was trained on (Okabe and Ito's set, greys)."""
+"""A fixed colour per policy, or per learner whatever it was trained on (Okabe and Ito's set, grey and brown)."""
 
 POLICY_LABELS = {
     "random": "random",
