@@ -1,16 +1,17 @@
 """Many trainings, one tidy table: the training seed is the unit of replication.
 
-    python -m autoscaler_env.study
+    python -m autoscaler_env.study budgets
 
-trains and evaluates every run of `reference_runs`, writes each result as it comes, and gathers them in
-`results/study.csv` and `results/study_curves.csv`. What is there already is not done again, so an interrupted study
-goes on where it was. The models stay under `build/study`; they are not committed.
+trains and evaluates every run of one of the `STUDIES`, writes each result as it comes, and gathers them in
+`results/study_NAME.csv` and `results/study_NAME_curves.csv`. What is there already is not done again, so an
+interrupted study goes on where it was. The models stay under `build/study`; they are not committed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -33,10 +34,7 @@ PATTERN_SEEDS = 5
 """Trainings on each single pattern."""
 
 LONG = 1_000_000
-"""Slots of PPO's long trainings on `MIXED`."""
-
-SHORTER = 500_000
-"""Slots of PPO's trainings on a single pattern."""
+"""Slots of PPO's long trainings."""
 
 DISCOUNTS = {"SPIKE": 0.99}
 """Where selection days asked for another horizon than the preset's: what a flash crowd costs comes late."""
@@ -44,16 +42,16 @@ DISCOUNTS = {"SPIKE": 0.99}
 EPISODES = 2_000
 """Evaluation days of each pattern."""
 
-
-def reference_runs() -> list[TrainingRun]:
-    """Return the runs behind the committed tables."""
-    runs = []
-    for seed in range(PATTERN_SEEDS):
-        runs += [TrainingRun("ppo", name, SHORTER, seed=seed, discount=DISCOUNTS.get(name)) for name in PATTERNS]
-    for seed in range(MIXED_SEEDS):
-        runs.append(TrainingRun("ppo", budget=LONG, seed=seed))
-        runs += [TrainingRun(name, seed=seed) for name in get_args(Algorithm)]
-    return runs
+STUDIES: dict[str, list[TrainingRun]] = {
+    "budgets": [TrainingRun(name, seed=seed) for seed in range(MIXED_SEEDS) for name in get_args(Algorithm)],
+    "long": [TrainingRun("ppo", budget=LONG, seed=seed) for seed in range(MIXED_SEEDS)],
+    "patterns": [
+        TrainingRun("ppo", name, LONG, seed=seed, discount=DISCOUNTS.get(name))
+        for seed in range(PATTERN_SEEDS)
+        for name in PATTERNS
+    ],
+}
+"""The three learners on `MIXED` with the published budgets; PPO on `MIXED` for longer; PPO on each single pattern."""
 
 
 def result_path(run: TrainingRun, folders: Folders, episodes: int = EPISODES) -> Path:
@@ -99,6 +97,7 @@ def perform(run: TrainingRun, calibrations: Path, build: Path, episodes: int = E
 
 
 def run_study(
+    name: str,
     runs: Sequence[TrainingRun],
     folders: Folders,
     *,
@@ -109,6 +108,7 @@ def run_study(
     """Perform every run that has no result yet, on Dask; gather the table.
 
     Args:
+        name: What the tables are called.
         runs: The trainings.
         folders: Where the tables are written; results and models lie under its `build/study`.
         episodes: Evaluation days of each pattern.
@@ -127,11 +127,11 @@ def run_study(
                 future.result()
         if cluster is not None:
             cluster.close()
-    gather(runs, folders, episodes)
+    gather(name, runs, folders, episodes)
 
 
-def gather(runs: Sequence[TrainingRun], folders: Folders, episodes: int = EPISODES) -> None:
-    """Write `results/study.csv`, a row per run and tested pattern, and `results/study_curves.csv`, a row per point."""
+def gather(name: str, runs: Sequence[TrainingRun], folders: Folders, episodes: int = EPISODES) -> None:
+    """Write `study_NAME.csv`, a row per run and tested pattern, and `study_NAME_curves.csv`, a row per point."""
     build = Folders(folders.root / "build" / "study")
     rows: list[dict[str, Any]] = []
     curves: list[dict[str, Any]] = []
@@ -148,8 +148,8 @@ def gather(runs: Sequence[TrainingRun], folders: Folders, episodes: int = EPISOD
         curves += [
             key | {"at": point["steps"]} | {k: point[k] for k in ("seconds", "mean_return")} for point in made["curve"]
         ]
-    for name, table in {"study": rows, "study_curves": curves}.items():
-        write_table(folders.results / f"{name}.csv", pd.DataFrame(table))
+    write_table(folders.results / f"study_{name}.csv", pd.DataFrame(rows))
+    write_table(folders.results / f"study_{name}_curves.csv", pd.DataFrame(curves))
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
@@ -183,12 +183,17 @@ def savings_over_seeds(study: pd.DataFrame, against: str) -> pd.DataFrame:
     return table
 
 
+def main(name: str) -> None:
+    """Run one of the `STUDIES` and print what its learners save, with intervals over training seeds."""
+    if name not in STUDIES:
+        raise SystemExit(f"study = {name!r}: must be one of {', '.join(STUDIES)}")
+    folders = Folders()
+    run_study(name, STUDIES[name], folders)
+    table = pd.read_csv(folders.results / f"study_{name}.csv")
+    for against in ("one_setting_bill", "per_pattern_bill"):
+        print(f"Saved against target tracking, {against.removesuffix('_bill').replace('_', ' ')} ($ a day):")
+        print(savings_over_seeds(table, against).round(2).to_string(), end="\n\n")
+
+
 if __name__ == "__main__":
-    project = Folders()
-    run_study(reference_runs(), project)
-    study_table = pd.read_csv(project.results / "study.csv")
-    on_mixed = study_table["trained_on"] == MIXED
-    print("Saved against target tracking, one setting for all patterns ($ a day):")
-    print(savings_over_seeds(study_table[on_mixed], "one_setting_bill").round(2).to_string())
-    print("\nSaved against target tracking calibrated on the pattern ($ a day):")
-    print(savings_over_seeds(study_table[~on_mixed], "per_pattern_bill").round(2).to_string())
+    main(sys.argv[1] if len(sys.argv) > 1 else "")

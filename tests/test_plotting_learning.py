@@ -45,7 +45,7 @@ def test_rules_are_lines_in_their_colours():
 def test_an_untrained_start_far_below_the_rules_is_said_in_words():
     axes = learning.plot_learning_curves({"ppo_mixed": [CURVE]}, {"threshold": -203.0}).axes[0]
     assert -300 < axes.get_ylim()[0] < -203 and axes.get_ylim()[1] < 0
-    assert [text.get_text() for text in axes.texts] == ["untrained: -900"]
+    assert [text.get_text() for text in axes.texts] == ["PPO untrained: -900"]
 
 
 @pytest.mark.parametrize("arguments", [({},), ({"ppo": []},), ({"ppo": [CURVE]}, {}, "t", ["days"])])

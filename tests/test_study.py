@@ -8,7 +8,7 @@ from scipy import stats
 
 from autoscaler_env.calibration import Calibration, save_calibrations
 from autoscaler_env.paths import Folders
-from autoscaler_env.study import perform, reference_runs, result_path, run_study, savings_over_seeds
+from autoscaler_env.study import STUDIES, perform, result_path, run_study, savings_over_seeds
 from autoscaler_env.training import TrainingRun
 from autoscaler_env.workloads import MIXED, PATTERNS
 
@@ -29,10 +29,9 @@ def study_table(bills):
     return pd.DataFrame(rows)
 
 
-def test_reference_runs_are_ten_seeds_on_mixed_and_five_on_each_pattern():
-    runs = reference_runs()
-    on_mixed = [run for run in runs if run.pattern == MIXED]
-    assert len(on_mixed) == 4 * 10 and len(runs) - len(on_mixed) == 6 * 5
+def test_studies_have_ten_seeds_on_mixed_and_five_on_each_pattern():
+    assert len(STUDIES["budgets"]) == 3 * 10 and len(STUDIES["long"]) == 10 and len(STUDIES["patterns"]) == 6 * 5
+    runs = [run for study in STUDIES.values() for run in study]
     assert len({(run.algorithm, run.pattern_name, run.budget, run.seed) for run in runs}) == len(runs)
 
 
@@ -71,9 +70,9 @@ def test_result_holds_policy_and_rules_on_the_same_days(folders, tmp_path):
 @pytest.mark.slow
 def test_study_on_two_workers_gathers_a_row_per_run_and_pattern(folders):
     runs = [TrainingRun("q-learning", budget=20, seed=seed) for seed in range(2)] + [TrainingRun("ppo", "SPIKE", 2_048)]
-    run_study(runs, folders, episodes=5)
-    table = pd.read_csv(folders.results / "study.csv")
+    run_study("small", runs, folders, episodes=5)
+    table = pd.read_csv(folders.results / "study_small.csv")
     assert len(table) == 2 * len(PATTERNS) + 1
     assert set(table.loc[table["trained_on"] == "SPIKE", "tested_on"]) == {"SPIKE"}
-    curves = pd.read_csv(folders.results / "study_curves.csv")
+    curves = pd.read_csv(folders.results / "study_small_curves.csv")
     assert curves.groupby(["algorithm", "seed"])["at"].is_monotonic_increasing.all()
