@@ -21,8 +21,9 @@ from dask.distributed import Client, LocalCluster, as_completed
 from tqdm.auto import tqdm
 
 from autoscaler_env.calibration import calibrated_rule
-from autoscaler_env.evaluation import evaluate, mean_interval
+from autoscaler_env.evaluation import evaluate
 from autoscaler_env.paths import Folders
+from autoscaler_env.seeds import read_study, savings_over_seeds
 from autoscaler_env.storage import write_atomically, write_json
 from autoscaler_env.training import Algorithm, TrainingRun, train
 from autoscaler_env.workloads import MIXED, PATTERNS
@@ -158,38 +159,13 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
-def savings_over_seeds(study: pd.DataFrame, against: str) -> pd.DataFrame:
-    """Return what each learner saves a day against a calibrated rule, with the interval over training seeds.
-
-    A run trained on `MIXED` counts by its mean over the six patterns. Policy and rule played the same days, so a run's
-    saving is paired; the interval is Student's, over runs.
-
-    Args:
-        study: The table of `gather`.
-        against: `one_setting_bill` or `per_pattern_bill`.
-
-    Returns:
-        Indexed by algorithm, trained_on and steps: seeds, bill, rule, saving, low, high ($ a day).
-    """
-    keys = ["algorithm", "trained_on", "steps"]
-    runs = study.groupby([*keys, "seed"], sort=False)[["bill", against]].mean()
-    rows = {}
-    for key, group in runs.groupby(level=keys, sort=False):
-        saving, low, high = mean_interval((group[against] - group["bill"]).to_numpy())
-        bills = {"seeds": len(group), "bill": group["bill"].mean(), "rule": group[against].mean()}
-        rows[key] = bills | {"saving": saving, "low": low, "high": high}
-    table = pd.DataFrame.from_dict(rows, orient="index")
-    table.index = pd.MultiIndex.from_tuples(table.index, names=keys)
-    return table
-
-
 def main(name: str) -> None:
     """Run one of the `STUDIES` and print what its learners save, with intervals over training seeds."""
     if name not in STUDIES:
         raise SystemExit(f"study = {name!r}: must be one of {', '.join(STUDIES)}")
     folders = Folders()
     run_study(name, STUDIES[name], folders)
-    table = pd.read_csv(folders.results / f"study_{name}.csv")
+    table = read_study(name, folders)
     for against in ("one_setting_bill", "per_pattern_bill"):
         print(f"Saved against target tracking, {against.removesuffix('_bill').replace('_', ' ')} ($ a day):")
         print(savings_over_seeds(table, against).round(2).to_string(), end="\n\n")

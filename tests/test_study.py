@@ -8,7 +8,8 @@ from scipy import stats
 
 from autoscaler_env.calibration import Calibration, save_calibrations
 from autoscaler_env.paths import Folders
-from autoscaler_env.study import STUDIES, perform, result_path, run_study, savings_over_seeds
+from autoscaler_env.seeds import read_curves, read_study, savings_over_seeds
+from autoscaler_env.study import STUDIES, perform, result_path, run_study
 from autoscaler_env.training import TrainingRun
 from autoscaler_env.workloads import MIXED, PATTERNS
 
@@ -71,8 +72,13 @@ def test_result_holds_policy_and_rules_on_the_same_days(folders, tmp_path):
 def test_study_on_two_workers_gathers_a_row_per_run_and_pattern(folders):
     runs = [TrainingRun("q-learning", budget=20, seed=seed) for seed in range(2)] + [TrainingRun("ppo", "SPIKE", 2_048)]
     run_study("small", runs, folders, episodes=5)
-    table = pd.read_csv(folders.results / "study_small.csv")
+    table = read_study("small", folders)
     assert len(table) == 2 * len(PATTERNS) + 1
     assert set(table.loc[table["trained_on"] == "SPIKE", "tested_on"]) == {"SPIKE"}
-    curves = pd.read_csv(folders.results / "study_small_curves.csv")
-    assert curves.groupby(["algorithm", "seed"])["at"].is_monotonic_increasing.all()
+    curves = read_curves("small", "q-learning", folders)
+    assert [curve["steps"].iloc[-1] for curve in curves] == [20 * 288] * 2
+
+
+def test_missing_study_is_said_with_the_command_that_runs_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"study_budgets.csv is missing; .*autoscaler_env.study budgets"):
+        read_study("budgets", Folders(tmp_path))
