@@ -63,7 +63,7 @@ PPO_PRESET = DeepPreset(
     learning_rate=1e-3,
     batch_size=512,
     discount=0.95,
-    settings={"n_steps": 24, "n_epochs": 6, "gae_lambda": 0.9, "ent_coef": 0.005},
+    settings={"n_steps": 24, "n_epochs": 10, "gae_lambda": 0.98, "ent_coef": 0.0},
 )
 """Many environments and short rollouts: large batches, few updates, the same policy for a fraction of the time."""
 
