@@ -140,7 +140,7 @@ def device_report() -> str:
 
 def course_report(ended: Sequence[Executed], folders: Folders) -> str:
     """Return how each notebook ended, the mean bill per policy, and where everything lies."""
-    from autoscaler_env.course import bill_table
+    from autoscaler_env.report import bill_table
 
     lines = [f"{'notebook':<28} {'seconds':>8}"]
     lines += [f"{each.name:<28} {each.seconds:>8.1f}  {each.error or 'ran to its end'}" for each in ended]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import time
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from nbconvert import HTMLExporter
 from tqdm.auto import tqdm
 
 from autoscaler_env.paths import Folders, notebook_sources, project_root
+from autoscaler_env.report import refresh_readme
 from autoscaler_env.storage import write_atomically
 
 Profile = Literal["quick", "full"]
@@ -87,8 +86,8 @@ def run_course(
         for source in bar:
             bar.set_description(source.stem)
             ended.append(execute(source, given, folders))
-    if profile == "full":
-        refresh_readme(folders, ended)
+    if profile == "full" and not only and not any(notebook.error for notebook in ended):
+        refresh_readme(folders, {notebook.name: notebook.seconds for notebook in ended})
     return ended
 
 
@@ -184,72 +183,3 @@ def _is_transient(output: nbformat.NotebookNode) -> bool:
         return True
     text = output.text if output.output_type == "stream" else str(output.get("data", {}).get("text/plain", ""))
     return re.search(r"\d+%\|", text) is not None
-
-
-def bill_table(folders: Folders) -> str:
-    """Return the mean bill per policy, as notebook 6 left it, ready to print.
-
-    Raises:
-        FileNotFoundError: Notebook 6 has not run.
-    """
-    path = folders.results / "evaluation_results.json"
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{folders.shown(path)} is missing; make it with: autoscaler run --only 06_compare_policies"
-        )
-    results = json.loads(path.read_text(encoding="utf-8"))
-    lines = [f"{'policy':<28} {'mean bill, $ a day':>20}  95 % interval"]
-    for name, mean in results["mean"].items():
-        lines.append(f"{name:<28} {mean['bill']:>20.2f}  {mean['bill_low']:.2f} to {mean['bill_high']:.2f}")
-    return "\n".join(lines)
-
-
-def refresh_readme(folders: Folders, executed: list[Executed]) -> None:
-    """Write this run's results and times into the README, between the marks that are there for them.
-
-    Args:
-        folders: Where the run wrote; its README is changed.
-        executed: How the notebooks ended; a run of some of them only, or one that failed, changes nothing.
-    """
-    readme = folders.root / "README.md"
-    if not readme.exists() or len(executed) < len(course_notebooks()) or any(notebook.error for notebook in executed):
-        return
-    text = readme.read_text(encoding="utf-8")
-    for mark, content in {"results": results_markdown(folders), "times": times_markdown(executed)}.items():
-        begin, end = f"<!-- {mark}: begin -->", f"<!-- {mark}: end -->"
-        before, rest = text.split(begin)
-        text = before + begin + "\n" + content + "\n" + end + rest.split(end)[1]
-    write_atomically(readme, lambda file: file.write(text.encode()))
-
-
-def results_markdown(folders: Folders) -> str:
-    """Return notebook 6's table of mean bills as markdown: policies by patterns, with the interval of the mean."""
-    results = json.loads((folders.results / "evaluation_results.json").read_text(encoding="utf-8"))
-    patterns = list(results["patterns"])
-    lines = [
-        f"Mean bill of a day, in dollars, over {results['episodes']:,} evaluation days of each pattern, the same days",
-        "for every policy; the mean over the six patterns with its 95 % interval over days. The learners are the",
-        "reference models in `models/`: one training each, with seed 0, on `MIXED`.",
-        "",
-        "| policy | mean | 95 % interval | " + " | ".join(patterns) + " |",
-        "|---|---|---|" + "---|" * len(patterns),
-    ]
-    for policy, mean in results["mean"].items():
-        bills = " | ".join(f"{results['patterns'][pattern][policy]['bill']:.1f}" for pattern in patterns)
-        lines.append(f"| {policy} | {mean['bill']:.2f} | {mean['bill_low']:.2f} to {mean['bill_high']:.2f} | {bills} |")
-    return "\n".join(lines)
-
-
-def times_markdown(executed: list[Executed]) -> str:
-    """Return how long the course took, as a sentence."""
-    longest = max(executed, key=lambda notebook: notebook.seconds)
-    minutes = sum(notebook.seconds for notebook in executed) / 60
-    return (
-        f"Measured: the whole course ran in {minutes:.1f} minutes on {_cores()} cores "
-        f"(CPU only; longest: notebook {longest.name[:2]}, {longest.seconds / 60:.1f} minutes)."
-    )
-
-
-def _cores() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -10,8 +10,9 @@ import nbformat
 import pandas as pd
 import pytest
 
-from autoscaler_env.course import QUICK, bill_table, run_course
+from autoscaler_env.course import QUICK, run_course
 from autoscaler_env.paths import Folders, notebook_sources
+from autoscaler_env.report import bill_table
 from autoscaler_env.workloads import PATTERNS
 
 SOURCES = sorted(notebook_sources().glob("*.ipynb"))
