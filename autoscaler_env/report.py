@@ -76,7 +76,8 @@ def seeds_markdown(folders: Folders) -> str:
         "| learner | trainings | mean bill | saved against target tracking, one setting | 95 % interval |",
         "|---|---|---|---|---|",
     ]
-    for (algorithm, _, _), row in table.iterrows():
+    for algorithm in table.index.get_level_values("algorithm"):
+        row = table.xs(algorithm, level="algorithm").iloc[0]
         interval = f"{row['low']:+.2f} to {row['high']:+.2f}"
         lines.append(f"| {algorithm} | {row['seeds']:.0f} | {row['bill']:.2f} | {row['saving']:+.2f} | {interval} |")
     return "\n".join(lines)
