@@ -35,7 +35,10 @@ PATTERN_SEEDS = 5
 """Trainings on each single pattern."""
 
 LONG = 1_000_000
-"""Slots of PPO's long trainings."""
+"""Slots of PPO's long trainings on `MIXED`."""
+
+SPECIALIST = 500_000
+"""Slots of PPO's trainings on a single pattern."""
 
 DISCOUNTS = {"SPIKE": 0.99}
 """Where selection days asked for another horizon than the preset's: what a flash crowd costs comes late."""
@@ -47,7 +50,7 @@ STUDIES: dict[str, list[TrainingRun]] = {
     "budgets": [TrainingRun(name, seed=seed) for seed in range(MIXED_SEEDS) for name in get_args(Algorithm)],
     "long": [TrainingRun("ppo", budget=LONG, seed=seed) for seed in range(MIXED_SEEDS)],
     "patterns": [
-        TrainingRun("ppo", name, LONG, seed=seed, discount=DISCOUNTS.get(name))
+        TrainingRun("ppo", name, SPECIALIST, seed=seed, discount=DISCOUNTS.get(name))
         for seed in range(PATTERN_SEEDS)
         for name in PATTERNS
     ],
