@@ -14,10 +14,10 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import ForeignPolicy, Policy
 from autoscaler_env.policies.rules import RULES, TargetTracking
 from autoscaler_env.service import Service
-from autoscaler_env.workloads import MIXED, PATTERNS
+from autoscaler_env.workloads import MIXED, PATTERNS, Workload
 
 CALIBRATED = "target-tracking-"
-"""What the name of a calibrated rule begins with; a pattern's name follows, in small letters."""
+"""What the name of a calibrated rule begins with; a pattern's name follows, in small letters, or `calibrated`."""
 
 REFERENCE_MODELS = ("q_learning_mixed", "dqn_mixed", "ppo_mixed")
 """The models that the project ships."""
@@ -28,16 +28,23 @@ MODEL_ENDINGS = (".pkl", ".zip")
 _TRAINED_NAME = re.compile(rf"(q_learning|dqn|ppo)_({'|'.join(name.lower() for name in (*PATTERNS, MIXED))})")
 
 
-def find_policy(spec: str, service: Service | None = None, folders: Folders | None = None) -> Policy:
+def find_policy(
+    spec: str,
+    service: Service | None = None,
+    folders: Folders | None = None,
+    workload: str | Workload = MIXED,
+) -> Policy:
     """Return the policy that a user means.
 
     Args:
-        spec: A rule (`threshold`), target tracking calibrated on a pattern (`target-tracking-mixed`), a model's name
-            (`ppo_mixed`), a path to a `.pkl` or `.zip`, or `module:Class`. The class is called with the service and
-            has `reset(days)` and `predict(observations)`, or stable-baselines3's `predict(observation, deterministic)`.
-            The code of such a module runs; that of a model file never does.
+        spec: A rule (`threshold`), target tracking calibrated on a pattern (`target-tracking-mixed`) or on the earlier
+            days of `workload` (`target-tracking-calibrated`), a model's name (`ppo_mixed`), a path to a `.pkl` or
+            `.zip`, or `module:Class`. The class is called with the service and has `reset(days)` and
+            `predict(observations)`, or stable-baselines3's `predict(observation, deterministic)`. The code of such a
+            module runs; that of a model file never does.
         service: The service to scale; the reference service by default.
         folders: Where models and calibrations lie; the project's folders by default.
+        workload: What it will be evaluated on: a pattern's name or a trace.
 
     Returns:
         The policy, with a name for tables.
@@ -54,7 +61,7 @@ def find_policy(spec: str, service: Service | None = None, folders: Folders | No
     if spec in RULES:
         return RULES[spec](service)
     if spec.lower().startswith(CALIBRATED):
-        return _calibrated(spec, service, folders)
+        return _calibrated(spec, service, folders, workload)
     if spec.endswith(MODEL_ENDINGS):
         return _load(_file_of(spec, folders), service)
     found = [path for ending in MODEL_ENDINGS if (path := folders.models / f"{spec}{ending}").is_file()]
@@ -67,7 +74,12 @@ def find_policy(spec: str, service: Service | None = None, folders: Folders | No
     raise ValueError(f"policy = {spec!r}: {_what_there_is(spec, folders)}")
 
 
-def find_policies(specs: Sequence[str], service: Service | None = None, folders: Folders | None = None) -> list[Policy]:
+def find_policies(
+    specs: Sequence[str],
+    service: Service | None = None,
+    folders: Folders | None = None,
+    workload: str | Workload = MIXED,
+) -> list[Policy]:
     """Return the policies that a user means, each under a name of its own.
 
     Two of one name, such as the `best_model.zip` of two trainings, are called what the user called them.
@@ -79,7 +91,7 @@ def find_policies(specs: Sequence[str], service: Service | None = None, folders:
         raise ValueError("policies: at least one is needed, such as threshold or ppo_mixed")
     if len(set(specs)) != len(specs):
         raise ValueError(f"policies = {' '.join(specs)}: each only once")
-    policies = [find_policy(spec, service, folders) for spec in specs]
+    policies = [find_policy(spec, service, folders, workload) for spec in specs]
     names = [policy.name for policy in policies]
     for spec, policy in zip(specs, policies, strict=True):
         if names.count(policy.name) > 1:
@@ -129,14 +141,23 @@ def _what_there_is(spec: str, folders: Folders) -> str:
         return f"the model is missing; make it with: {command}"
     models = ", ".join(model_names(folders)) or f"none in {folders.shown(folders.models)} yet"
     return (
-        f"no such policy; there are rules ({', '.join(RULES)}, {CALIBRATED}PATTERN), models ({models}), "
+        f"no such policy; there are rules ({', '.join(RULES)}, {CALIBRATED}PATTERN, {CALIBRATED}calibrated), "
+        f"models ({models}), "
         "model files (.pkl, .zip) and module:Class"
     )
 
 
-def _calibrated(spec: str, service: Service, folders: Folders) -> TargetTracking:
+def _calibrated(spec: str, service: Service, folders: Folders, workload: str | Workload) -> TargetTracking:
     """Return target tracking as it was calibrated, or calibrated now if it was not, or for another service."""
+    if spec.lower() == f"{CALIBRATED}calibrated" and not isinstance(workload, str):
+        from autoscaler_env.calibration import calibrate
+
+        print(f"Calibrating {spec} on the earlier days of {workload.name}.", file=sys.stderr)
+        best = calibrate([workload], service)
+        return TargetTracking(service, best.target, best.headroom, f"{CALIBRATED}calibrated")
     pattern = spec[len(CALIBRATED) :].upper().replace("-", "_")
+    if pattern == "CALIBRATED":
+        pattern = str(workload)
     if pattern not in (*PATTERNS, MIXED):
         raise ValueError(f"policy = {spec!r}: {pattern!r} must be one of {', '.join((*PATTERNS, MIXED))}")
     from autoscaler_env.calibration import calibrate, read_calibrations
@@ -158,9 +179,18 @@ def _file_of(spec: str, folders: Folders) -> Path:
 
 
 def _load(path: Path, service: Service) -> Policy:
-    from autoscaler_env.storage import load_policy  # here: it imports torch, which no rule needs
+    from autoscaler_env.storage import load_policy, read_description  # here: they import torch, which no rule needs
 
-    return load_policy(path, service)
+    policy = load_policy(path, service)
+    trained_for = (read_description(path) or {}).get("service", service.as_dict())
+    other = [
+        f"{name} {trained_for.get(name)}" for name, value in service.as_dict().items() if value != trained_for.get(name)
+    ]
+    if other:
+        print(
+            f"{policy.name} was trained for another service: {', '.join(other)}. Train one for this.", file=sys.stderr
+        )
+    return policy
 
 
 def _import(spec: str, service: Service) -> Policy:

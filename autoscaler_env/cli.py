@@ -19,8 +19,10 @@ from autoscaler_env.console import (
     course_report,
     device_report,
     evaluate_all,
+    selection_report,
     shown,
     training_plan,
+    verdicts,
 )
 from autoscaler_env.options import (
     PATTERN_HELP,
@@ -86,6 +88,7 @@ class Train:
         print(training_plan(run, folders), flush=True)
         trained = train(run, folders)
         print(f"Wrote {shown(path)} after {trained.description['steps']:,} slots.")
+        print(selection_report(run, trained, folders))
         if self.eval:
             workloads: list[str | Workload] = [*PATTERNS, *([] if isinstance(run.pattern, str) else [run.pattern])]
             print(bill_report(evaluate_all([trained.policy], workloads, 10, run.service)))
@@ -121,8 +124,9 @@ class Evaluate:
     """Let policies scale the same evaluation days; print what they cost, in dollars a day."""
 
     policies: Annotated[Positional[tuple[str, ...]], arg(metavar="POLICY ...", help_behavior_hint="(one or more)")]
-    """random, static, threshold, target-tracking, target-tracking-PATTERN (calibrated), a model's name or file, or
-    module:Class."""
+    """random, static, threshold, target-tracking, target-tracking-PATTERN (calibrated on it),
+    target-tracking-calibrated (on the pattern, or the earlier days of the trace), a model's name or file, or
+    module:Class. The last one is what the others are compared with."""
     pattern: PatternName = None
     trace: TraceFile = None
     smooth: Smooth = 1
@@ -141,9 +145,10 @@ class Evaluate:
             raise ValueError(f"episodes = {self.episodes}: must be at least 1")
         if self.csv is not None and not self.csv.absolute().parent.is_dir():
             raise ValueError(f"csv = {str(self.csv)!r}: there is no such folder")
-        policies = find_policies(self.policies, service, Folders(self.output))
+        policies = find_policies(self.policies, service, Folders(self.output), workload)
         episodes = evaluate_all(policies, PATTERNS if workload == MIXED else [workload], self.episodes, service)
         print(bill_report(episodes))
+        print(verdicts(episodes))
         if self.csv is not None:
             episodes.to_csv(self.csv, index=False)
             print(f"Wrote {len(episodes):,} rows to {self.csv}.")
@@ -181,6 +186,8 @@ class Demo:
             )
         if self.save is not None and self.save.suffix.lower() != ".gif":
             raise ValueError(f"save = {str(self.save)!r}: must end in .gif")
+        if self.save is not None and not self.save.absolute().parent.is_dir():
+            raise ValueError(f"save = {str(self.save)!r}: there is no such folder")
         service = service_of(self.service)
         pattern = self.load_pattern.upper()
         count = -(-self.steps // service.slots_per_episode)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from autoscaler_env.course import Executed
-    from autoscaler_env.training import TrainingRun
+    from autoscaler_env.training import Trained, TrainingRun
 
 _COLUMNS = {
     "bill": ("bill", 8, ".2f"),
@@ -95,6 +95,29 @@ def evaluate_all(
     return pandas.concat(
         [evaluate([policy], workload, episodes, service) for policy, workload in bar], ignore_index=True
     )
+
+
+def verdicts(episodes: pd.DataFrame) -> str:
+    """Return what each policy saves against the last one, paired on the same days: a sentence each.
+
+    Args:
+        episodes: What `evaluation.evaluate` returns, for one or more patterns.
+    """
+    from autoscaler_env.evaluation import verdict
+
+    *others, last = episodes["policy"].unique()
+    return "\n".join(verdict(episodes, policy, last) for policy in others)
+
+
+def selection_report(run: TrainingRun, trained: Trained, folders: Folders) -> str:
+    """Return how a model did on selection days at its end, and where a better version of it lies, if one does."""
+    curve = trained.description["curve"]
+    last, best = curve[-1], max(curve[1:], key=lambda point: point["mean_return"])
+    report = f"On selection days it returns {last['mean_return']:.1f} $ a day."
+    if best["steps"] != last["steps"]:
+        path = folders.best / run.model_name / f"best_model{run.model_path(folders).suffix}"
+        report += f" At {best['steps']:,} slots it was {best['mean_return']:.1f}: {shown(path)}."
+    return report
 
 
 def bill_report(episodes: pd.DataFrame) -> str:

@@ -139,8 +139,11 @@ class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
             ValueError: The action is out of range.
             RuntimeError: The day has not been started, or is over.
         """
-        index = operator.index(action)
         changes = self._changes
+        try:
+            index = operator.index(action)
+        except TypeError:
+            index = -1
         if not 0 <= index < len(changes):
             raise ValueError(f"action = {action!r}: must be an integer from 0 to {len(changes) - 1}")
         if self._slot == len(self._arrivals):

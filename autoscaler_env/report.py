@@ -57,15 +57,17 @@ def results_markdown(folders: Folders) -> str:
     patterns = list(results["patterns"])
     lines = [
         f"Mean bill of a day, in dollars, over {results['episodes']:,} evaluation days of each pattern, the same days",
-        "for every policy; the mean over the six patterns with its 95 % interval over days. The learners are the",
-        "reference models in `models/`: one training each, with seed 0, on `MIXED`.",
+        "for every policy; the mean over the six patterns, and what is saved against target tracking with one setting,",
+        "paired by day. The learners are the reference models in `models/`: one training each, with seed 0, on `MIXED`.",
         "",
-        "| policy | mean | 95 % interval | " + " | ".join(patterns) + " |",
+        "| policy | mean | saved against one setting (95 % interval) | " + " | ".join(patterns) + " |",
         "|---|---|---|" + "---|" * len(patterns),
     ]
     for policy, mean in results["mean"].items():
         bills = " | ".join(f"{results['patterns'][pattern][policy]['bill']:.1f}" for pattern in patterns)
-        lines.append(f"| {policy} | {mean['bill']:.2f} | {mean['bill_low']:.2f} to {mean['bill_high']:.2f} | {bills} |")
+        interval = [mean[key] for key in ("saving", "saving_low", "saving_high")]
+        saved = "-" if None in interval else "{:+.2f} ({:+.2f} to {:+.2f})".format(*interval)
+        lines.append(f"| {policy} | {mean['bill']:.2f} | {saved} | {bills} |")
     return "\n".join(lines)
 
 

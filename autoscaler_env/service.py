@@ -83,6 +83,10 @@ class Service:
                     "count requests in larger units (thousands, say)"
                 )
 
+        for name, most in _MOST_SLOTS.items():
+            if getattr(self, name) > most:
+                raise ValueError(f"{name} = {getattr(self, name)}: must be at most {most}, to fit into memory")
+
     def _check_fleet_changes(self) -> None:
         changes = self.fleet_changes
         sound = isinstance(changes, tuple | list) and all(_is_integer(change) for change in changes)
@@ -147,6 +151,8 @@ class Service:
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
 
+
+_MOST_SLOTS = {"slots_per_episode": 86_400, "boot_slots": 1_000}
 
 _LEAST_INTEGER = {
     "slot_seconds": 1,

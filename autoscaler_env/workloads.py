@@ -89,7 +89,11 @@ class Pattern:
 
 def as_workload(pattern: str | Workload, service: Service) -> Workload:
     """Return the workload that a user means: a pattern by its name, or a workload as it is."""
-    return Pattern(pattern, service) if isinstance(pattern, str) else pattern
+    if isinstance(pattern, str):
+        return Pattern(pattern, service)
+    if not isinstance(pattern, Workload):
+        raise ValueError(f"pattern = {pattern!r}: must be the name of a pattern, or a workload such as a Trace")
+    return pattern
 
 
 def day_seeds(purpose: Purpose, count: int, first: int = 0) -> NDArray[np.uint64]:

@@ -180,7 +180,8 @@ def test_the_announced_count_is_the_one_that_is_trained(tmp_path, capsys):
 def test_evaluation_prints_every_pattern_and_their_mean(trained, capsys):
     assert main(["evaluate", "threshold", "q_learning_mixed", "--episodes", "4", "--output", str(trained)]) == 0
     printed = capsys.readouterr().out
-    assert printed.count("4 evaluation days") == 6 and printed.count("q_learning_mixed") == 7
+    assert printed.count("4 evaluation days") == 6 and printed.count("\nq_learning_mixed") == 7
+    assert "4 paired days on each of 6 patterns" in printed.splitlines()[-1], "the last line says what is saved"
     for heading in ("95 % interval", "lateness", "drops", "in time", "p95 (s)", "p99 (s)", "peak queue", "actions"):
         assert heading in printed
 
@@ -261,3 +262,26 @@ def test_an_interruption_is_said_in_one_line(monkeypatch, capsys):
     monkeypatch.setattr("autoscaler_env.training.train", interrupted)
     assert main(["train", "q-learning", "--name", "never"]) == 130
     assert capsys.readouterr().err == "autoscaler: interrupted\n"
+
+
+def test_a_film_is_not_saved_into_a_folder_that_is_not_there(tmp_path, capsys):
+    missing = tmp_path / "missing" / "film.gif"
+    assert main(["demo", "--policy", "static", "--steps", "2", "--no-render", "--save", str(missing)]) == 2
+    assert "there is no such folder" in capsys.readouterr().err and not missing.parent.exists()
+
+
+def test_the_rule_can_be_calibrated_on_the_earlier_days_of_a_trace(tmp_path, capsys):
+    rows = [f"{step},{1000 + 500 * (step % 288 > 144)}" for step in range(5 * 288)]
+    (tmp_path / "traffic.csv").write_text("\n".join(["step,requests", *rows]))
+    arguments = ["evaluate", "target-tracking-calibrated", "target-tracking", "--trace", str(tmp_path / "traffic.csv")]
+    assert main(arguments) == 0
+    printed = capsys.readouterr()
+    assert "on the earlier days of traffic" in printed.err
+    assert "target-tracking-calibrated is cheaper than target-tracking" in printed.out
+
+
+def test_a_model_of_another_service_is_said(trained, tmp_path, capsys):
+    (tmp_path / "slow.toml").write_text("boot_slots = 3")
+    arguments = ["evaluate", "q_learning_mixed", "--pattern", "STEADY", "--episodes", "3", "--output", str(trained)]
+    assert main([*arguments, "--service", str(tmp_path / "slow.toml")]) == 0
+    assert "q_learning_mixed was trained for another service: boot_slots 1." in capsys.readouterr().err

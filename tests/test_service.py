@@ -176,3 +176,10 @@ def test_missing_toml_is_refused_with_its_name(tmp_path):
 
 def test_folder_instead_of_toml_is_refused_with_its_name(tmp_path):
     assert str(tmp_path) in refusal(Service.from_toml, tmp_path)
+
+
+@pytest.mark.parametrize(("name", "most"), [("boot_slots", 1_000), ("slots_per_episode", 86_400)])
+def test_slots_that_would_not_fit_into_memory_are_refused(name, most):
+    assert getattr(Service(**{name: most}), name) == most
+    with pytest.raises(ValueError, match=f"{name} = {most + 1}: must be at most {most}"):
+        Service(**{name: most + 1})

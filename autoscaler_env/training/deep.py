@@ -20,6 +20,9 @@ from autoscaler_env.storage import write_atomically
 from autoscaler_env.training.record import EVALUATIONS, Judge, finish
 from autoscaler_env.training.run import Trained, TrainingRun
 
+CHECKPOINT_SLOTS = 10_000
+"""Slots between two checkpoints, at least."""
+
 
 def train_deep(run: TrainingRun, folders: Folders, progress: bool) -> Trained:
     """Train DQN or PPO; see `train`."""
@@ -50,7 +53,8 @@ def _learn(run: TrainingRun, preset: DeepPreset, folders: Folders, device: Devic
     try:
         with tqdm(total=preset.timesteps, desc=run.model_name, unit="slot", disable=not progress) as bar:
             model.learn(preset.timesteps, callback=[keeper, _Progress(bar)])
-        keeper.keep()
+        keeper.checkpoint()
+        keeper.judge()
     finally:
         model.logger.close()
     save_learner(model, run.model_path(folders))
@@ -63,7 +67,7 @@ def save_learner(model: BaseAlgorithm, path: Path) -> None:
 
 
 class _Keeper(BaseCallback):
-    """Keeps a checkpoint, and the best model, about every so many slots."""
+    """Keeps checkpoints, about every 10,000 slots, and the best model, judged at about every tenth of the budget."""
 
     def __init__(self, run: TrainingRun, folders: Folders, judge: Judge, policy: DeepPolicy, budget: int) -> None:
         super().__init__()
@@ -74,21 +78,33 @@ class _Keeper(BaseCallback):
         self._budget = budget
         self._every = max(budget // EVALUATIONS, 1)
         self._next = self._every
+        self._next_checkpoint = CHECKPOINT_SLOTS
 
     def _on_step(self) -> bool:
         # From the budget on the end is near: the final model is kept after its last update, not before.
+        if self._next_checkpoint <= self.num_timesteps < self._budget:
+            self.checkpoint()
+            self._next_checkpoint = next_multiple(self.num_timesteps, CHECKPOINT_SLOTS)
         if self._next <= self.num_timesteps < self._budget:
-            self.keep()
-            self._next = self.num_timesteps - self.num_timesteps % self._every + self._every
+            self.judge()
+            self._next = next_multiple(self.num_timesteps, self._every)
         return True
 
-    def keep(self) -> None:
-        """Write a checkpoint; judge the model, and write it again if it is the best."""
-        name = self._run.model_name
-        save_learner(self.model, self._folders.checkpoints / f"{name}_{self.num_timesteps}_steps.zip")
+    def checkpoint(self) -> None:
+        """Write a checkpoint; its name holds the true number of slots."""
+        name = f"{self._run.model_name}_{self.num_timesteps}_steps.zip"
+        save_learner(self.model, self._folders.checkpoints / name)
+
+    def judge(self) -> None:
+        """Judge the model on selection days; write it if it is the best so far."""
         self.model.policy.set_training_mode(False)
         if self._judge.judge(self._policy, self.num_timesteps):
-            save_learner(self.model, self._folders.best / name / "best_model.zip")
+            save_learner(self.model, self._folders.best / self._run.model_name / "best_model.zip")
+
+
+def next_multiple(count: int, of: int) -> int:
+    """Return the first multiple above a count."""
+    return count - count % of + of
 
 
 class _Progress(BaseCallback):

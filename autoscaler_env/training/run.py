@@ -57,6 +57,10 @@ class TrainingRun:
             raise ValueError(f"budget = {self.budget!r}: must be an integer of at least 1")
         if not isinstance(self.seed, int) or self.seed < 0:
             raise ValueError(f"seed = {self.seed!r}: must be an integer of at least 0")
+        if self.device not in ("auto", "cpu", "cuda", "mps"):
+            raise ValueError(f"device = {self.device!r}: must be auto, cpu, cuda or mps")
+        if self.algorithm == "q-learning" and self.device not in ("auto", "cpu"):
+            raise ValueError(f"device = {self.device!r}: a table is trained on the CPU; give auto or cpu")
         if self.learning_rate is not None and not 0 < self.learning_rate < 1:
             raise ValueError(f"learning_rate = {self.learning_rate}: must lie between 0 and 1")
         if self.batch_size is not None and self.batch_size < 2:
