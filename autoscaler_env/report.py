@@ -58,7 +58,8 @@ def results_markdown(folders: Folders) -> str:
     lines = [
         f"Mean bill of a day, in dollars, over {results['episodes']:,} evaluation days of each pattern, the same days",
         "for every policy; the mean over the six patterns, and what is saved against target tracking with one setting,",
-        "paired by day. The learners are the reference models in `models/`: one training each, with seed 0, on `MIXED`.",
+        "paired by day. The learners are the reference models in `models/`: one training each, with seed 0, on",
+        "`MIXED`.",
         "",
         "| policy | mean | saved against one setting (95 % interval) | " + " | ".join(patterns) + " |",
         "|---|---|---|" + "---|" * len(patterns),
