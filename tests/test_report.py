@@ -30,14 +30,14 @@ def test_reference_models_are_those_of_the_committed_results():
 
 
 def test_refresh_changes_what_stands_between_the_marks_only(tmp_path):
-    lines = ["before", *(f"<!-- {mark}: begin -->\nold\n<!-- {mark}: end -->" for mark in MARKS), "after"]
+    lines = ["before", *(f"<!-- {mark}: begin -->\nSTALE\n<!-- {mark}: end -->" for mark in MARKS), "after"]
     (tmp_path / "README.md").write_text("\n".join(lines))
     (tmp_path / "results").mkdir()
     for name in ("evaluation_results.json", "study_budgets.csv"):
         (tmp_path / "results" / name).write_bytes((COMMITTED.results / name).read_bytes())
     refresh_readme(Folders(tmp_path), {"01_first": 30.0, "02_second": 90.0})
     text = (tmp_path / "README.md").read_text()
-    assert text.startswith("before\n") and text.endswith("\nafter") and "old" not in text
+    assert text.startswith("before\n") and text.endswith("\nafter") and "STALE" not in text
     assert "2.0 minutes" in text and "longest: notebook 02, 1.5 minutes" in text
 
 

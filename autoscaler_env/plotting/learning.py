@@ -97,9 +97,11 @@ def _draw_curves(axes: Axes, policy: str, seeds: Sequence[pd.DataFrame], column:
     if floor is not None and means[0] < floor:
         axes.annotate(
             f"{label_of(policy)} untrained: {means[0]:,.0f}",
-            (x[0], floor),
-            (6, 6 + 12 * len(axes.texts)),
+            (1, 0),
+            (-6, 6 + 12 * len(axes.texts)),
+            xycoords="axes fraction",
             textcoords="offset points",
+            ha="right",
             color=colour,
             fontsize=9,
             zorder=4,
