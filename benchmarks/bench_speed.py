@@ -200,7 +200,9 @@ def deep_rows(quick: bool) -> list[Row]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="show that it runs; numbers mean little")
-    quick = parser.parse_args().quick
+    parser.add_argument("--output", help="folder whose results/ the table is written to; the project by default")
+    arguments = parser.parse_args()
+    quick = arguments.quick
     torch.set_num_threads(1)
     print(f"autoscaler_env {autoscaler_env.__version__}, torch {torch.__version__}, one thread, CPU time", flush=True)
     rows: list[Row] = []
@@ -213,7 +215,7 @@ def main() -> None:
                 flush=True,
             )
     table = pd.DataFrame([vars(row) | {"ratio": row.ratio} for row in rows])
-    folders = Folders("build" if quick else None)
+    folders = Folders(arguments.output or ("build/quick" if quick else None))
     path = folders.results / "benchmark_speed.csv"
     write_atomically(path, lambda file: file.write(table.to_csv(index=False, float_format="%.4g").encode()))
     print(f"saved {folders.shown(path)}")

@@ -98,6 +98,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=20, help="settings to try, the present preset included")
     parser.add_argument("--seeds", type=int, default=2, help="trainings of each")
     parser.add_argument("--budget", type=int, help="episodes or slots of each training; the preset's by default")
+    parser.add_argument("--output", help="folder whose results/ the table is written to; the project by default")
     arguments = parser.parse_args()
     one_thread()
     preset: Any = QLearningPreset() if arguments.algorithm == "q-learning" else PRESETS[arguments.algorithm]
@@ -120,7 +121,10 @@ def main() -> None:
         )
     table = pd.DataFrame(rows).sort_values("bill")
     print(table.to_string(index=False, float_format="%.4g"))
-    path = Folders().results / f"tuning_{arguments.algorithm.replace('-', '_')}_{arguments.pattern.lower()}.csv"
+    path = (
+        Folders(arguments.output).results
+        / f"tuning_{arguments.algorithm.replace('-', '_')}_{arguments.pattern.lower()}.csv"
+    )
     write_atomically(path, lambda file: file.write(table.to_csv(index=False, float_format="%.6g").encode()))
 
 
