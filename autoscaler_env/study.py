@@ -37,7 +37,7 @@ PATTERN_SEEDS = 5
 LONG = 1_000_000
 """Slots of PPO's long trainings on `MIXED`."""
 
-SPECIALIST = 500_000
+SPECIALIST = 1_000_000
 """Slots of PPO's trainings on a single pattern."""
 
 DISCOUNTS = {"SPIKE": 0.99}

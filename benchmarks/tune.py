@@ -1,6 +1,7 @@
 """Search the presets: the same number of random trials for each learner, judged on selection days.
 
     python benchmarks/tune.py ppo --trials 20 --seeds 2 --pattern MIXED
+    python benchmarks/tune.py ppo --trials 8 --seeds 1 --pattern SPIKE --budget 1000000
 
 A trial draws one value for each setting below, trains with each seed, and is judged by the mean bill on selection days;
 the first trial is the present preset. Nothing here touches an evaluation day. The trials, best first, are saved as
@@ -21,7 +22,7 @@ from tqdm.auto import tqdm
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.deep import DeepPolicy, build_learner, one_thread
-from autoscaler_env.policies.presets import PRESETS, DeepPreset, QLearningPreset
+from autoscaler_env.policies.presets import LONG_BUDGET, DeepPreset, QLearningPreset, deep_preset
 from autoscaler_env.policies.q_learning import QTable
 from autoscaler_env.rollouts import roll_out
 from autoscaler_env.service import Service
@@ -60,6 +61,16 @@ SPACE: dict[str, dict[str, list[Any]]] = {
         "settings.ent_coef": [0.0, 0.001, 0.005, 0.02],
     },
 }
+
+LONG_SPACE: dict[str, list[Any]] = {
+    "learning_rate": [5e-4, 1e-3, 2e-3],
+    "discount": [0.97, 0.98, 0.99, 0.995],
+    "batch_size": [576, 1_152, 2_304],
+    "levels": [False, True],
+    "settings.gae_lambda": [0.95, 0.97, 0.98],
+    "settings.ent_coef": [0.0, 0.001, 0.003],
+}
+"""What is searched for PPO with a long budget."""
 
 
 def changed(preset: Any, values: dict[str, Any]) -> Any:
@@ -101,14 +112,17 @@ def main() -> None:
     parser.add_argument("--output", help="folder whose results/ the table is written to; the project by default")
     arguments = parser.parse_args()
     one_thread()
-    preset: Any = QLearningPreset() if arguments.algorithm == "q-learning" else PRESETS[arguments.algorithm]
-    if arguments.budget:
-        unit = "episodes" if arguments.algorithm == "q-learning" else "timesteps"
-        preset = changed(preset, {unit: arguments.budget})
+    space = SPACE[arguments.algorithm]
+    preset: Any
+    if arguments.algorithm == "q-learning":
+        preset = QLearningPreset(episodes=arguments.budget or QLearningPreset.episodes)
+    else:
+        preset = deep_preset(arguments.algorithm, arguments.budget)
+        if arguments.algorithm == "ppo" and preset.timesteps >= LONG_BUDGET:
+            space = LONG_SPACE
     rng = np.random.default_rng(0)
     rows = []
     for trial in tqdm(range(arguments.trials), unit="trial"):
-        space = SPACE[arguments.algorithm]
         values = {name: choices[rng.integers(len(choices))] for name, choices in space.items()} if trial else {}
         begun = time.process_time()
         bills = [
@@ -121,10 +135,9 @@ def main() -> None:
         )
     table = pd.DataFrame(rows).sort_values("bill")
     print(table.to_string(index=False, float_format="%.4g"))
-    path = (
-        Folders(arguments.output).results
-        / f"tuning_{arguments.algorithm.replace('-', '_')}_{arguments.pattern.lower()}.csv"
-    )
+    budget = f"_{arguments.budget}" if arguments.budget else ""
+    name = f"tuning_{arguments.algorithm.replace('-', '_')}_{arguments.pattern.lower()}{budget}.csv"
+    path = Folders(arguments.output).results / name
     write_atomically(path, lambda file: file.write(table.to_csv(index=False, float_format="%.6g").encode()))
 
 

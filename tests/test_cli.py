@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autoscaler_env.cli import COMMANDS, main
+from autoscaler_env.cli import main
+from autoscaler_env.commands import COMMANDS
 from autoscaler_env.console import training_plan, whole_rollouts
 from autoscaler_env.course import Executed
 from autoscaler_env.paths import Folders

@@ -1,16 +1,12 @@
-"""Read a command line: options that several commands have, what they mean, and what is wrong with them."""
+"""Options that several commands have, and what they mean."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 from pathlib import Path
-from typing import Annotated, Any, Union
+from typing import Annotated
 
-import tyro
-from tyro.conf import arg, subcommand
+from tyro.conf import arg
 
-from autoscaler_env.console import one_line
 from autoscaler_env.service import Service
 from autoscaler_env.workloads import MIXED, PATTERNS, Workload
 
@@ -60,32 +56,3 @@ def workload_of(pattern: str | None, trace: Path | None, smooth: int, service: S
     from autoscaler_env.traces import Trace
 
     return Trace.from_csv(trace, service, smooth=smooth)
-
-
-def parse(commands: dict[str, Any], arguments: list[str]) -> Any:
-    """Return the command that the arguments describe.
-
-    Args:
-        commands: Dataclasses by the names that users type.
-        arguments: Those of the command line, the command's name first.
-
-    Raises:
-        ValueError: They describe none; the message is one line.
-        SystemExit: Help was asked for, and has been printed.
-    """
-    choices: Any = Union[tuple(Annotated[command, subcommand(name)] for name, command in commands.items())]  # noqa: UP007
-    complaint = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(complaint):
-            return tyro.cli(
-                choices,
-                prog="autoscaler",
-                description="Does reinforcement learning beat the autoscaler you already run, in dollars?",
-                args=arguments,
-                config=(tyro.conf.FlagCreatePairsOff,),
-            )
-    except SystemExit as end:
-        if not end.code:
-            raise
-    name = " ".join(["autoscaler", *(word for word in arguments[:1] if word in commands)])
-    raise ValueError(f"{one_line(complaint.getvalue())} (see: {name} --help)")

@@ -1,0 +1,26 @@
+"""The commands of `autoscaler`, a module each: a dataclass of options that knows how to `run`.
+
+What a command needs beyond its options is imported inside `run`: `--help`, and training a table, should not wait for
+torch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autoscaler_env.commands.demo import Demo
+from autoscaler_env.commands.devices import Devices
+from autoscaler_env.commands.evaluate import Evaluate
+from autoscaler_env.commands.run import Run
+from autoscaler_env.commands.train import Train
+from autoscaler_env.commands.verify import Verify
+
+COMMANDS: dict[str, Any] = {
+    "train": Train,
+    "evaluate": Evaluate,
+    "demo": Demo,
+    "verify": Verify,
+    "devices": Devices,
+    "run": Run,
+}
+"""The commands, by the names that users type."""

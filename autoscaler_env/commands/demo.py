@@ -1,0 +1,63 @@
+"""`autoscaler demo`: watch policies scale the same days."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import arg
+
+from autoscaler_env.catalog import showcase
+from autoscaler_env.commands.options import PATTERN_HELP, Output, ServiceFile, service_of
+from autoscaler_env.paths import Folders
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Watch policies scale the same days, side by side, in the terminal."""
+
+    policy: Annotated[str, arg(metavar="POLICY")] = "all"
+    """A policy as `evaluate` takes it, several with commas between, or all: the rules and the reference models."""
+    steps: Annotated[int, arg(metavar="N")] = 200
+    """Slots of 5 minutes; beyond a day they go on into the next day, which starts afresh."""
+    load_pattern: Annotated[str, arg(metavar="PATTERN", help=PATTERN_HELP)] = "SINE_CURVE"
+    delay: Annotated[float, arg(metavar="SECONDS")] = 0.05
+    """Seconds between two slots."""
+    no_render: bool = False
+    """Draw nothing; print the closing table only."""
+    save: Annotated[Path | None, arg(metavar="FILE.gif", help_behavior_hint="(none)")] = None
+    """Write the demonstration as a film."""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """Number of the first evaluation day, at least 0."""
+    service: ServiceFile = None
+    output: Output = None
+
+    def run(self) -> int:
+        """Play, and print the closing table."""
+        from autoscaler_env.demo import terminal
+        from autoscaler_env.demo.session import Session, demo_days
+
+        if self.steps < 1 or not 0 <= self.delay < float("inf"):
+            raise ValueError(
+                f"steps = {self.steps}, delay = {self.delay}: must be at least 1 slot and at least 0 seconds"
+            )
+        if self.save is not None and self.save.suffix.lower() != ".gif":
+            raise ValueError(f"save = {str(self.save)!r}: must end in .gif")
+        if self.save is not None and not self.save.absolute().parent.is_dir():
+            raise ValueError(f"save = {str(self.save)!r}: there is no such folder")
+        service = service_of(self.service)
+        pattern = self.load_pattern.upper()
+        count = -(-self.steps // service.slots_per_episode)
+        days = demo_days(pattern, seed=self.seed, count=count, service=service)
+        policies = showcase(self.policy, service, Folders(self.output))
+        sessions = [Session(policy, days, service) for policy in policies]
+        title = f"{pattern}, evaluation day {self.seed}"
+        terminal.play(sessions, self.steps, title=title, delay=self.delay, render=not self.no_render)
+        print(terminal.closing_table(sessions))
+        if self.save is not None:
+            from autoscaler_env.demo.gif import save_gif
+
+            save_gif(sessions, self.save, title=title)
+            print(f"Wrote {self.save}.")
+        return 0
