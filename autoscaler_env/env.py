@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoscaler_env import dynamics
+from autoscaler_env.compiled import entry_point
 from autoscaler_env.rendering import DayRecord, RenderMode, render_day
 from autoscaler_env.service import Service
 from autoscaler_env.traces import LARGEST_COUNT
@@ -92,7 +93,6 @@ class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self._constants = dynamics.constants_of(self.service)
         self._state = dynamics.new_state(self.service, 1)
         # Looked up once here: a step takes a microsecond, so attributes of attributes would show.
-        self._reported = self._state[: dynamics.CHANGE, 0]
         self._blank = np.zeros(7, dtype=np.float32)  # copying it is faster than allocating anew
         self._changes = self.service.fleet_changes
         self._late_price = self.service.late_price
@@ -100,6 +100,20 @@ class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self._arrivals: list[int] = []
         self._slot = 0
         self._record = DayRecord(self.service)
+        self._prepare_steps()
+
+    def _prepare_steps(self) -> None:
+        self._reported = self._state[: dynamics.CHANGE, 0]
+        self._advance = entry_point(dynamics.advance_one, self._state, 0, 0, 0, self._constants, self._blank)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy needs: all but the view into the state and the machine code."""
+        return {name: value for name, value in vars(self).items() if name not in ("_reported", "_advance")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Become a copy."""
+        vars(self).update(state)
+        self._prepare_steps()
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -150,7 +164,7 @@ class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
             raise RuntimeError("the day is over or was never started: call reset() before step()")
         observation = self._blank.copy()
         arriving = self._arrivals[self._slot]
-        bill = dynamics.advance_one(self._state, self._slot, changes[index], arriving, self._constants, observation)
+        bill = self._advance(self._state, self._slot, changes[index], arriving, self._constants, observation)
         self._slot += 1
         ready, booting, queue, arrivals, served, dropped, scaled, refused = self._reported.tolist()
         late_cost = self._late_price * queue

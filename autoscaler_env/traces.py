@@ -17,8 +17,8 @@ TRAINING_SHARE = 0.6
 """Share of the days, counted from the first, that training, calibration and selection may use."""
 
 
-LARGEST_COUNT = 2**40
-"""Requests in a slot beyond which a count is surely an error; sums of a day stay exact."""
+LARGEST_COUNT = 2**30
+"""Requests in a slot beyond which a count is surely an error; with a queue on top it still fits an int32."""
 
 
 class Trace:

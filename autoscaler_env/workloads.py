@@ -165,33 +165,43 @@ def _normals(rng, out):
 
 
 @compiled
-def _poisson(rng, mean):
-    """Draw a Poisson number: by counting for small means, else by PTRS (Hoermann 1993), as numpy does."""
+def _poisson_small(rng, mean):
+    """Draw a Poisson number by counting: for small means."""
+    limit = math.exp(-mean)
+    count = 0
+    product = _uniform(rng)
+    while product > limit:
+        count += 1
+        product *= _uniform(rng)
+    return count
+
+
+@compiled
+def _poissons(rng, mean, out):
+    """Fill `out` with Poisson numbers: by counting for small means, else by PTRS (Hoermann 1993), as numpy does."""
     if mean < 10.0:
-        limit = math.exp(-mean)
-        count = 0
-        product = _uniform(rng)
-        while product > limit:
-            count += 1
-            product *= _uniform(rng)
-        return count
+        for i in range(out.shape[0]):
+            out[i] = _poisson_small(rng, mean)
+        return
     log_mean = math.log(mean)
     b = 0.931 + 2.53 * math.sqrt(mean)
     a = -0.059 + 0.02483 * b
     inverse_alpha = 1.1239 + 1.1328 / (b - 3.4)
     v_r = 0.9277 - 3.6224 / (b - 2.0)
-    while True:
-        u = _uniform(rng) - 0.5
-        v = _uniform(rng)
-        us = 0.5 - abs(u)
-        count = math.floor((2.0 * a / us + b) * u + mean + 0.43)
-        if us >= 0.07 and v <= v_r:
-            return int(count)
-        if count < 0 or (us < 0.013 and v > us):
-            continue
-        log_density = count * log_mean - mean - math.lgamma(count + 1.0)
-        if math.log(v) + math.log(inverse_alpha) - math.log(a / (us * us) + b) <= log_density:
-            return int(count)
+    for i in range(out.shape[0]):
+        while True:
+            u = _uniform(rng) - 0.5
+            v = _uniform(rng)
+            us = 0.5 - abs(u)
+            count = math.floor((2.0 * a / us + b) * u + mean + 0.43)
+            if us >= 0.07 and v <= v_r:
+                break
+            if count < 0 or (us < 0.013 and v > us):
+                continue
+            log_density = count * log_mean - mean - math.lgamma(count + 1.0)
+            if math.log(v) + math.log(inverse_alpha) - math.log(a / (us * us) + b) <= log_density:
+                break
+        out[i] = count
 
 
 @compiled
@@ -232,7 +242,7 @@ def _draw_spike(rng, peak, influx):
     noise = np.empty(slots)
     _normals(rng, noise)
     influx[:] = 0.4 * peak
-    for _ in range(_poisson(rng, 4.0)):
+    for _ in range(_poisson_small(rng, 4.0)):
         first = int(_uniform(rng) * slots)
         height = (0.2 + 0.3 * _uniform(rng)) * peak
         length = 12 + int(_uniform(rng) * 24)
@@ -247,8 +257,7 @@ def _draw_spike(rng, peak, influx):
 @compiled
 def _draw_poisson(rng, peak, influx):
     level = (0.3 + 0.5 * _uniform(rng)) * peak
-    for t in range(influx.shape[0]):
-        influx[t] = _poisson(rng, level)
+    _poissons(rng, level, influx)
 
 
 @compiled

@@ -1,5 +1,7 @@
 """The scalar environment: its contract with gymnasium, and the faults that checkers miss."""
 
+import copy
+import pickle
 import re
 import warnings
 
@@ -12,7 +14,7 @@ from gymnasium.utils.env_checker import check_env
 from autoscaler_env.env import AutoscalerEnv, check_days
 from autoscaler_env.policies.base import decode
 from autoscaler_env.service import Service
-from autoscaler_env.traces import Trace
+from autoscaler_env.traces import LARGEST_COUNT, Trace
 from autoscaler_env.vector_env import AutoscalerVectorEnv
 from autoscaler_env.workloads import MIXED, PATTERNS, Pattern, purpose_of
 
@@ -22,8 +24,8 @@ SHORT = Service(slots_per_episode=5)
 def extreme_trace(slots):
     """Return days on which nothing and far too much arrive by turns."""
     days = np.zeros((4, slots), dtype=np.int64)
-    days[:, ::3] = 10**12
-    days[1] = 10**12
+    days[:, ::3] = LARGEST_COUNT
+    days[1] = LARGEST_COUNT
     return Trace("extreme", days)
 
 
@@ -407,3 +409,15 @@ def test_a_pattern_object_is_a_pattern_too(play_env):
     by_name, by_object = AutoscalerEnv("RANDOM"), AutoscalerEnv(Pattern("RANDOM", Service()))
     one, other = (play_env(env, [1] * 288, day_seed=9)[1] for env in (by_name, by_object))
     assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
+def test_a_copy_goes_on_from_the_same_slot_and_reports_its_own_counts(copied):
+    env = AutoscalerEnv("SPIKE")
+    env.reset(seed=0)
+    env.step(2)
+    other = copied(env)
+    for action in (0, 2, 1, 2):
+        observation, reward, *_, info = env.step(action)
+        its_observation, its_reward, *_, its_info = other.step(action)
+        assert (reward, info) == (its_reward, its_info) and np.array_equal(observation, its_observation)

@@ -8,6 +8,7 @@ from autoscaler_env.policies.base import decode
 from autoscaler_env.policies.rules import Random, Static, TargetTracking
 from autoscaler_env.rollouts import roll_out
 from autoscaler_env.service import Service
+from autoscaler_env.traces import LARGEST_COUNT
 from autoscaler_env.workloads import Pattern, day_seeds
 
 SHORT = Service(slots_per_episode=5)
@@ -167,3 +168,9 @@ def test_observations_that_a_policy_keeps_are_not_overwritten():
     keeper = Keeper()
     roll_out(keeper, np.array([[10, 20, 30, 40, 50]]), SHORT)
     assert [decode(seen, SHORT).influx[0] for seen in keeper.seen] == [10, 10, 20, 30, 40]
+
+
+def test_the_largest_arrivals_are_counted_exactly():
+    days = np.full((1, 288), LARGEST_COUNT)
+    rollout = roll_out(Static(), days)
+    assert (rollout.served + rollout.dropped).sum() + rollout.queue[0, -1] == 288 * LARGEST_COUNT
