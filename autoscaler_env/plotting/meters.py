@@ -1,0 +1,110 @@
+"""Figures that compare meters: what two ways of counting dollars say about the same service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from autoscaler_env.plotting.style import colour_of, label_of, new_figure, themed
+
+BY_HAND = "by hand"
+"""The name of a reading that was worked out on paper; it is drawn dashed, over the others."""
+
+_METER_COLOURS = ("#44546A", "#A4243B", "#8C6D31")
+
+
+@themed
+def plot_readings(
+    readings: Mapping[str, NDArray[np.float64]],
+    slot_seconds: int,
+    title: str = "What the meters say",
+    xlabel: str = "hour of the day",
+    log: bool = False,
+) -> Figure:
+    """Draw what meters have counted by the end of each slot, as steps, one line per meter.
+
+    Args:
+        readings: By the meter's name, dollars counted so far at the end of each slot, shape (slots,). The reading
+            called `BY_HAND` is dashed and on top.
+        slot_seconds: Length of a slot, in seconds.
+        title: What the figure says.
+        xlabel: What the hours are counted from.
+        log: Whether dollars are on a logarithmic axis, which begins at the smallest reading above 0.
+
+    Returns:
+        The figure; dollars against hours. A reading of 0 is not on a logarithmic axis.
+
+    Raises:
+        ValueError: There is no reading, or the readings have different lengths.
+    """
+    lengths = {len(dollars) for dollars in readings.values()}
+    if len(lengths) != 1:
+        raise ValueError(f"readings of {list(readings)}: must be one or more, all of one length")
+    hours = np.arange(lengths.pop() + 1) * slot_seconds / 3600
+    figure = new_figure(8.0, 3.8)
+    axes = figure.subplots()
+    colours = iter(_METER_COLOURS * len(readings))
+    for name, dollars in readings.items():
+        counted = np.concatenate([[0.0], dollars])
+        shown = np.ma.masked_less_equal(counted, 0) if log else counted
+        if name == BY_HAND:
+            axes.plot(hours, shown, color="#222222", linestyle="--", linewidth=1.3, label=name, zorder=3)
+        else:
+            axes.step(hours, shown, where="post", color=next(colours), linewidth=2.2, label=name)
+    if log:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+    else:
+        axes.set_ylim(bottom=0)
+    axes.set_xlim(0, hours[-1])
+    if hours[-1] == 24:
+        axes.set_xticks(range(0, 25, 6))
+    axes.set(xlabel=xlabel, ylabel="counted so far ($)")
+    axes.set_title(title, parse_math=False)  # two dollar signs are two prices, not a formula
+    axes.legend(loc="upper left")
+    return figure
+
+
+@themed
+def plot_rankings(summaries: Mapping[str, pd.DataFrame], title: str = "One ranking per meter") -> Figure:
+    """Draw the mean bill of each policy under each meter, a panel per meter with a scale of its own.
+
+    Args:
+        summaries: By the meter's name, what `evaluation.summarise` returns for one pattern or mean, the same policies
+            in each; the figure keeps their order.
+        title: What the figure says.
+
+    Returns:
+        The figure; dollars a day with 95 % intervals over days, and each policy's place, the cheapest first.
+
+    Raises:
+        ValueError: The meters have not counted the same policies.
+    """
+    policies = [list(summary.index.get_level_values("policy")) for summary in summaries.values()]
+    if not policies or any(names != policies[0] for names in policies):
+        raise ValueError(f"summaries of {list(summaries)}: must hold the same policies, in one order")
+    figure = new_figure(4.4 * len(summaries) + 0.6, 0.42 * len(policies[0]) + 1.4)
+    panels = list(figure.subplots(1, len(summaries), sharey=True, squeeze=False).flat)
+    places = range(len(policies[0]))
+    for axes, (meter, summary) in zip(panels, summaries.items(), strict=True):
+        ends = [summary["bill"] - summary["bill_low"], summary["bill_high"] - summary["bill"]]
+        colours = [colour_of(policy) for policy in policies[0]]
+        axes.barh(places, summary["bill"], xerr=ends, color=colours, height=0.7, error_kw={"capsize": 2.5})
+        longest = summary["bill_high"].max()
+        ranks = summary["bill"].rank().astype(int)
+        for place, bill, high, rank in zip(places, summary["bill"], summary["bill_high"], ranks, strict=True):
+            axes.text(high + 0.02 * longest, place, f"{rank}:  ${bill:,.0f}", va="center", fontsize=9)
+        axes.set_xlim(0, 1.32 * longest)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+        axes.locator_params(axis="x", nbins=4)
+        axes.grid(axis="y", visible=False)
+        axes.set_title(meter)
+    panels[0].set_yticks(places, [label_of(policy) for policy in policies[0]])
+    panels[0].set_ylim(len(policies[0]) - 0.4, -0.6)
+    figure.supxlabel("mean bill ($ a day), with its 95 % interval over days", fontsize=10)
+    figure.suptitle(title, x=0.01, ha="left", parse_math=False)
+    return figure
