@@ -1,0 +1,169 @@
+"""The files of DQN and PPO: what stable-baselines3 saves, of which only the weights are used.
+
+Of the zip, `data` is read as JSON, and the weights are read as arrays and put into a network that we build. Everything
+else in the file is only checked: by what stable-baselines3 writes, not by a list of what is dangerous, which would
+never be complete.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from typing import Any, NamedTuple, cast
+
+from autoscaler_env.dynamics import OBSERVATION_NAMES
+from autoscaler_env.policies.base import Policy
+from autoscaler_env.policies.inputs import INPUTS, INPUTS_WITH_LEVELS
+from autoscaler_env.service import Service
+from autoscaler_env.storage.archives import read_archive
+from autoscaler_env.storage.names import IN_DATA, check_names
+from autoscaler_env.storage.reading import printable
+from autoscaler_env.storage.tensors import Array, check_tensors, read_tensors
+
+MOST_BYTES = 64 * 2**20
+"""Size of a network's file, at most. The course's have 0.2 MB."""
+
+_MOST_DATA = 2 * 2**20
+_UNUSED_TENSORS = ("policy.optimizer.pth", "pytorch_variables.pth")
+_MEMBERS = re.compile(
+    r"data|policy\.pth|policy\.optimizer\.pth|pytorch_variables\.pth|_stable_baselines3_version|system_info\.txt"
+)
+_ACTIVATIONS = {"dqn": "ReLU", "ppo": "Tanh"}
+"""stable-baselines3's own; weights trained with another would load, and act silently wrong."""
+
+_HARMLESS = {"net_arch", "activation_fn", "ortho_init", "log_std_init", "optimizer_class", "optimizer_kwargs"}
+"""Settings of a network that are checked, that its weights show, or that matter for training only."""
+
+
+class Network(NamedTuple):
+    """A network that was read."""
+
+    policy: Policy
+    algorithm: str
+    """dqn or ppo."""
+    sizes: tuple[int, ...]
+    """Inputs, units of the hidden layers, actions."""
+    slots: int | None
+    """Slots it was trained for, if it says so."""
+
+
+def parse_network(content: bytes, service: Service, name: str) -> Network:
+    """Return the network in a file's content, as a policy of this name.
+
+    Raises:
+        ValueError: It is none, or does not fit the service.
+    """
+    try:
+        members = read_archive(content, _MEMBERS)
+        for needed in ("data", "policy.pth"):
+            if needed not in members:
+                raise ValueError(f"it has no member {needed}")
+        settings = _settings(members["data"])
+        _check_unused(members)
+        weights = _in("policy.pth", read_tensors, members["policy.pth"])
+    except ValueError as error:
+        raise ValueError(f"not a model of stable-baselines3: {error}") from None
+    slots = settings.get("num_timesteps")
+    algorithm = "dqn" if any(key.startswith("q_net.") for key in weights) else "ppo"
+    _check_policy_kwargs(settings.get("policy_kwargs"), algorithm)
+    sizes, widths = _sizes(algorithm, weights)
+    _check_ends(sizes[0], sizes[-1], service)
+    policy = _build(algorithm, weights, sizes, widths, service, name)
+    return Network(policy, algorithm, sizes, slots if type(slots) is int and slots >= 0 else None)
+
+
+def _in(place: str, read: Any, content: bytes) -> Any:
+    """Return what `read` makes of a member; name the member in a complaint."""
+    try:
+        return read(content)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from None
+
+
+def _settings(data: bytes) -> dict[str, Any]:
+    """Return what `data` says in plain JSON; check the pickles in it, which are not read."""
+    if len(data) > _MOST_DATA:
+        raise ValueError(f"its data has {len(data):,} bytes; at most {_MOST_DATA:,} are read")
+    settings = _in("data", json.loads, data)
+    if not isinstance(settings, dict):
+        raise ValueError("data: no object with names")
+    for key, value in settings.items():
+        if isinstance(value, dict) and ":serialized:" in value:
+            _in(f"data: {printable(key)}", _check_serialized, value[":serialized:"])
+    return settings
+
+
+def _check_serialized(text: Any) -> None:
+    if not isinstance(text, str):
+        raise ValueError("not a pickle in base64")
+    check_names(base64.b64decode(text, validate=True), IN_DATA)
+
+
+def _check_unused(members: dict[str, bytes]) -> None:
+    for name in _UNUSED_TENSORS:
+        if name in members:
+            _in(name, check_tensors, members[name])
+    if not re.fullmatch(rb"\d[\w.+-]{0,40}\s*", members.get("_stable_baselines3_version", b"0")):
+        raise ValueError("_stable_baselines3_version: no version")
+    lines = members.get("system_info.txt", b"").splitlines()
+    if not all(line.startswith(b"- ") for line in lines if line):
+        raise ValueError("system_info.txt: no list of versions")
+
+
+def _sizes(algorithm: str, weights: dict[str, Array]) -> tuple[tuple[int, ...], Any]:
+    """Return the sizes from inputs to actions, and the hidden layers as stable-baselines3 asks for them."""
+    if algorithm == "dqn":
+        layers = _matrices(weights, r"q_net\.q_net\.(\d{1,2})\.weight")
+        hidden: Any = [len(layer) for layer in layers[:-1]]
+    else:
+        actor = _matrices(weights, r"mlp_extractor\.policy_net\.(\d{1,2})\.weight")
+        critic = _matrices(weights, r"mlp_extractor\.value_net\.(\d{1,2})\.weight")
+        layers = actor + _matrices(weights, r"action_net\.(weight)")
+        hidden = {"pi": [len(layer) for layer in actor], "vf": [len(layer) for layer in critic]}
+    if not layers or any(layer.ndim != 2 for layer in layers):
+        raise ValueError("not a DQN or PPO network of plain layers: a layer is missing or is no matrix")
+    return (layers[0].shape[1], *(len(layer) for layer in layers)), hidden
+
+
+def _matrices(weights: dict[str, Array], pattern: str) -> list[Array]:
+    """Return the weights whose names match, by the numbers in their names."""
+    found = {match[1]: weights[key] for key in weights if (match := re.fullmatch(pattern, key))}
+    return [found[number] for number in sorted(found, key=lambda text: (len(text), text))]
+
+
+def _build(
+    algorithm: str, weights: dict[str, Array], sizes: tuple[int, ...], widths: Any, service: Service, name: str
+) -> Policy:
+    # Imported here: whoever loads a table should not wait for torch.
+    import torch
+
+    from autoscaler_env.policies.deep import DeepPolicy, build_network
+
+    network = build_network(algorithm, sizes[0], sizes[-1], cast("list[int]", widths))
+    try:
+        network.load_state_dict({key: torch.tensor(array) for key, array in weights.items()}, strict=True)
+    except RuntimeError as error:
+        raise ValueError(f"not a DQN or PPO network of plain layers: {printable(error)}") from None
+    network.set_training_mode(False)
+    return DeepPolicy(network, service, name)
+
+
+def _check_policy_kwargs(given: Any, algorithm: str) -> None:
+    if not isinstance(given, dict | None):
+        raise ValueError("its policy_kwargs are no object with names")
+    usual = _ACTIVATIONS[algorithm]
+    for key, value in (given or {}).items():
+        if key not in _HARMLESS | {":type:", ":serialized:"}:
+            raise ValueError(f"its policy_kwargs set {printable(key)}; only plain layers are supported")
+        if key == "activation_fn" and not (isinstance(value, str) and value.endswith(f".{usual}'>")):
+            raise ValueError(f"its activation_fn is not {algorithm.upper()}'s usual {usual}; no other is supported")
+
+
+def _check_ends(inputs: int, actions: int, service: Service) -> None:
+    if inputs not in (INPUTS, INPUTS_WITH_LEVELS, len(OBSERVATION_NAMES)):
+        raise ValueError(
+            f"it has {inputs} inputs; learners of this version have {INPUTS} or {INPUTS_WITH_LEVELS}, observations 7"
+        )
+    if actions != len(service.fleet_changes):
+        raise ValueError(f"it chooses among {actions} actions; this service has {len(service.fleet_changes)}")

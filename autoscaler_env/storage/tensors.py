@@ -1,0 +1,110 @@
+"""Read the arrays in a file of torch, without torch: a zip of raw numbers, and a pickle that says what is where.
+
+An array is made only of bytes that are there, after its type and its shape have been checked: `torch.load` would first
+make whatever the file asks for.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoscaler_env.storage.archives import read_archive
+from autoscaler_env.storage.names import check_names
+from autoscaler_env.storage.pickles import read_values
+
+MOST_WEIGHTS = 4_000_000
+"""Numbers in all arrays of a file, at most. The course's networks have some 11,000."""
+
+_MEMBERS = re.compile(
+    r"\w[\w-]*/(data\.pkl|byteorder|version|\.format_version|\.storage_alignment|data/\d+|\.data/serialization_id)"
+)
+_STORAGES = ("FloatStorage", "DoubleStorage", "HalfStorage", "BFloat16Storage", "LongStorage", "BoolStorage")
+_NAMES = frozenset(
+    {f"torch {storage}" for storage in _STORAGES}
+    | {"torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter", "collections OrderedDict"}
+)
+"""What a sound file of torch names."""
+
+Array = NDArray[np.float32]
+
+
+def read_tensors(content: bytes) -> dict[str, Array]:
+    """Return the named arrays in a file of torch: float32, dense, finite, of bounded size.
+
+    An array whose strides repeat numbers, and so claim more than there are, is refused, and so is one that begins or
+    ends elsewhere than its bytes do.
+
+    Raises:
+        ValueError: It is no such file.
+    """
+    members = _members(content)
+
+    def storage(reference: Any) -> Array:
+        kind, dtype, key, _device, count = reference
+        if kind != "storage" or dtype is not _float_storage:
+            raise ValueError("a tensor is not of float32")
+        if type(key) is not str or type(count) is not int or f"data/{key}" not in members:
+            raise ValueError("a tensor has no numbers")
+        numbers = members[f"data/{key}"]
+        if len(numbers) != 4 * count:
+            raise ValueError(f"a tensor of {count:,} numbers has {len(numbers):,} bytes")
+        return np.frombuffer(numbers, dtype="<f4")
+
+    names: dict[str, Callable[..., Any]] = {
+        "torch FloatStorage": _float_storage,
+        "torch._utils _rebuild_tensor_v2": _tensor,
+        "collections OrderedDict": _empty_dict,
+    }
+    tensors = read_values(members["data.pkl"], names, storage)
+    if type(tensors) is not dict or not all(isinstance(array, np.ndarray) for array in tensors.values()):
+        raise ValueError("it holds something else than named tensors")
+    total = sum(array.size for array in tensors.values())
+    if total > MOST_WEIGHTS:
+        raise ValueError(f"it holds {total:,} numbers; at most {MOST_WEIGHTS:,} are read")
+    for name, array in tensors.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} is not finite: it holds NaN or infinity")
+    return tensors
+
+
+def check_tensors(content: bytes) -> None:
+    """Check a file of torch that nobody is going to read; raise `ValueError` if torch would not have written it."""
+    check_names(_members(content)["data.pkl"], _NAMES)
+
+
+def _members(content: bytes) -> dict[str, bytes]:
+    """Return the members of a file of torch, without the folder that they lie in."""
+    members = read_archive(content, _MEMBERS)
+    plain = {name.partition("/")[2]: member for name, member in members.items()}
+    if len(plain) != len(members) or "data.pkl" not in plain:
+        raise ValueError("not a file of torch")
+    if plain.get("byteorder", b"little") != b"little":
+        raise ValueError("its numbers are not little-endian")
+    return plain
+
+
+def _float_storage() -> None:
+    """Stand for the type of float32 numbers; never of use as a function."""
+    raise TypeError
+
+
+def _empty_dict() -> dict[str, Any]:
+    return {}
+
+
+def _tensor(numbers: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Array:
+    """Stand for torch's function that lays a shape over numbers."""
+    if not isinstance(numbers, np.ndarray):
+        raise TypeError
+    if type(shape) is not tuple or not all(type(size) is int and 0 < size <= MOST_WEIGHTS for size in shape):
+        raise ValueError("a tensor has a shape that is none")
+    dense = tuple(math.prod(shape[place + 1 :]) for place in range(len(shape)))
+    if type(offset) is not int or offset != 0 or strides != dense or math.prod(shape) != numbers.size:
+        raise ValueError(f"a tensor of shape {shape} is not dense: its {numbers.size:,} numbers are laid out otherwise")
+    return numbers.reshape(shape)

@@ -1,0 +1,153 @@
+"""Write files so that a kill or a crash at any moment leaves the old one or the new one, whole."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import json
+import os
+import secrets
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from autoscaler_env.storage.reading import printable
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_ENDING = ".autoscaler.tmp"
+"""What the names of temporary files end with; they begin with a dot."""
+
+_UNSYNCABLE = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM)
+"""How a system says that this folder cannot be synced at all."""
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """Write a file so that a crash at any moment leaves the old one or the new one, whole.
+
+    The content goes to a hidden file beside it, which then takes its name; file and folder are synced, so that this
+    holds for a power cut too. A kill leaves the hidden file: the first write into a folder sweeps away such leftovers.
+
+    Args:
+        path: The file; its folder is made if it is missing.
+        write: Given an open file, writes the content.
+    """
+    _make_folder(path.parent)
+    _sweep_once(path.parent)
+    temporary, descriptor = _new_temporary(path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+            if fcntl:  # while it is open it is locked, so that nobody sweeps it away
+                temporary.replace(path)
+        if not fcntl:  # Windows renames closed files only
+            temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write plain values as JSON, atomically."""
+    text = json.dumps(content, indent=2) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def sweep(folder: Path) -> int:
+    """Remove the temporary files that killed writers left in a folder; return how many.
+
+    The file of a writer that is alive is locked, and stays.
+    """
+    removed = 0
+    try:
+        for path in folder.glob(f".*{_ENDING}"):
+            removed += _remove_if_abandoned(path)
+    except OSError:  # a folder that cannot be read, or a file that somebody else removed: nothing to do here
+        pass
+    return removed
+
+
+@functools.cache
+def _sweep_once(folder: Path) -> None:
+    sweep(folder)
+
+
+def _new_temporary(folder: Path) -> tuple[Path, int]:
+    """Return a new file and its descriptor, locked; its mode follows the user's umask."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+    while True:
+        path = folder / f".{secrets.token_hex(8)}{_ENDING}"
+        descriptor = os.open(path, flags, 0o666)
+        if not fcntl:
+            return path, descriptor
+        _lock(descriptor)
+        if path.exists():
+            return path, descriptor
+        os.close(descriptor)  # swept away between the two: once more
+
+
+def _lock(descriptor: int, *, wait: bool = True) -> bool:
+    """Lock an open file until it is closed or its process is gone; return whether that was possible."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError as error:  # held by another, or a file system without locks: then nothing is swept
+        return wait and error.errno not in (errno.EAGAIN, errno.EACCES)
+    return True
+
+
+def _remove_if_abandoned(path: Path) -> bool:
+    if not fcntl:  # Windows lets nobody remove a file that is open
+        try:
+            path.unlink()
+        except OSError:
+            return False
+        return True
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        if not _lock(descriptor, wait=False):
+            return False
+        path.unlink(missing_ok=True)
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def _make_folder(folder: Path) -> None:
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
+        _sync_folder(each.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let a new name in a folder survive a power cut; say so where the system cannot do that."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except AttributeError:  # Windows opens no folders
+        _say_once("this system does not sync folders")
+    except OSError as error:
+        if error.errno not in _UNSYNCABLE:
+            raise
+        _say_once(f"{printable(folder)} cannot be synced ({error.strerror})")
+
+
+@functools.cache
+def _say_once(reason: str) -> None:
+    print(
+        f"autoscaler: {reason}: files survive a kill whole, but after a power cut an older version may be back",
+        file=sys.stderr,
+    )
