@@ -6,12 +6,15 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import ForeignPolicy, Policy
+from autoscaler_env.policies.knative import Kpa
+from autoscaler_env.policies.kubernetes import HpaCpu, HpaDemand
+from autoscaler_env.policies.oracle import Optimum
 from autoscaler_env.policies.rules import RULES, TargetTracking
 from autoscaler_env.service import Service
 from autoscaler_env.workloads import MIXED, PATTERNS, Workload
@@ -25,6 +28,12 @@ REFERENCE_MODELS = ("q_learning_mixed", "dqn_mixed", "ppo_mixed")
 MODEL_ENDINGS = (".pkl", ".zip")
 """Endings of model files: a Q-table, a network."""
 
+OPPONENTS: dict[str, Callable[[Service], Policy]] = {
+    **RULES,
+    **{each.name: each for each in (HpaCpu, HpaDemand, Kpa, Optimum)},
+}
+"""Policies that need no file and no calibration, by the names that users type."""
+
 _TRAINED_NAME = re.compile(rf"(q_learning|dqn|ppo)_({'|'.join(name.lower() for name in (*PATTERNS, MIXED))})")
 
 
@@ -37,11 +46,11 @@ def find_policy(
     """Return the policy that a user means.
 
     Args:
-        spec: A rule (`threshold`), target tracking calibrated on a pattern (`target-tracking-mixed`) or on the earlier
-            days of `workload` (`target-tracking-calibrated`), a model's name (`ppo_mixed`), a path to a `.pkl` or
-            `.zip`, or `module:Class`. The class is called with the service and has `reset(days)` and
-            `predict(observations)`, or stable-baselines3's `predict(observation, deterministic)`. The code of such a
-            module runs; that of a model file never does.
+        spec: One of `OPPONENTS` (`threshold`, `hpa-cpu`, `optimum`), target tracking calibrated on a pattern
+            (`target-tracking-mixed`) or on the earlier days of `workload` (`target-tracking-calibrated`), a model's
+            name (`ppo_mixed`), a path to a `.pkl` or `.zip`, or `module:Class`. The class is called with the service
+            and has `reset(days)` and `predict(observations)`, or stable-baselines3's
+            `predict(observation, deterministic)`. The code of such a module runs; that of a model file never does.
         service: The service to scale; the reference service by default.
         folders: Where models and calibrations lie; the project's folders by default.
         workload: What it will be evaluated on: a pattern's name or a trace.
@@ -58,8 +67,8 @@ def find_policy(
     """
     service = service or Service()
     folders = folders or Folders()
-    if spec in RULES:
-        return RULES[spec](service)
+    if spec in OPPONENTS:
+        return OPPONENTS[spec](service)
     if spec.lower().startswith(CALIBRATED):
         return _calibrated(spec, service, folders, workload)
     if spec.endswith(MODEL_ENDINGS):
@@ -141,7 +150,7 @@ def _what_there_is(spec: str, folders: Folders) -> str:
         return f"the model is missing; make it with: {command}"
     models = ", ".join(model_names(folders)) or f"none in {folders.shown(folders.models)} yet"
     return (
-        f"no such policy; there are rules ({', '.join(RULES)}, {CALIBRATED}PATTERN, {CALIBRATED}calibrated), "
+        f"no such policy; there are rules ({', '.join(OPPONENTS)}, {CALIBRATED}PATTERN, {CALIBRATED}calibrated), "
         f"models ({models}), "
         "model files (.pkl, .zip) and module:Class"
     )

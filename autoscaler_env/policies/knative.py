@@ -1,0 +1,134 @@
+"""Knative's pod autoscaler (KPA), slot by slot.
+
+Its controller looks every 2 s at averages over two windows: a stable one of 60 s, and a panic window of a tenth of it.
+When the latter wants twice the pods that are ready it panics: it follows the larger of the two and does not shrink.
+Here it looks once a slot, and the service's action set moves the fleet, as with HPA (`kubernetes.py`).
+
+What was decided where a slot of 300 s meets shorter clocks:
+
+- The stable window is given in slots: 3, the fewest of those that suit (3 to 12) and so the nearest to its 60 s. The
+  panic window is the last slot.
+- The limits on the rate (1000 times up, 2 times down) are applied once a slot.
+- A day begins with a fresh controller: with more than one pod it begins in panic, so it does not shrink at once.
+
+It runs at the defaults of its project: no effort went into calibrating it, as it did into target tracking. Its target
+is a parameter.
+
+Source: knative/serving `pkg/autoscaler/scaling/autoscaler.go` and `config/core/configmaps/autoscaler.yaml`; slots
+instead of seconds are ours.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoscaler_env.policies.base import decode
+from autoscaler_env.policies.kubernetes import check_target, round_up, toward
+from autoscaler_env.service import Service
+
+
+def propose_by_windows(
+    stable: NDArray[Any],
+    panic: NDArray[Any],
+    ready: NDArray[np.int64],
+    target: float | NDArray[np.float64],
+    max_up: float = 1000.0,
+    max_down: float = 2.0,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Return how many pods KPA proposes from the total metric of its two windows.
+
+    Args:
+        stable: Mean over the stable window, shape (n,).
+        panic: Mean over the panic window, shape (n,).
+        ready: Pods that are ready, shape (n,).
+        target: How much of the metric each pod should have.
+        max_up: Most times the ready pods that it asks for, rounded up.
+        max_down: Most times fewer than the ready pods that it asks for, rounded down.
+
+    Returns:
+        Pods by the stable window, pods by the panic window, and the latter, before its limits, over the ready pods;
+        each of shape (n,).
+    """
+    ready = np.maximum(ready, 1)
+    low, high = np.floor(ready / max_down).astype(np.int64), round_up(ready * max_up)
+    by_stable, by_panic = round_up(stable / target), round_up(panic / target)
+    return np.clip(by_stable, low, high), np.clip(by_panic, low, high), by_panic / ready
+
+
+class PanicMode:
+    """KPA's memory: while it panics it never shrinks, until a stable window has passed without a new reason to.
+
+    Args:
+        ready: Pods that it finds, shape (n,): where there is more than one, it begins in panic.
+        window: The stable window, in ticks.
+        threshold: Times the ready pods wanted by the panic window from which it panics.
+    """
+
+    def __init__(self, ready: NDArray[np.int64], window: float, threshold: float = 2.0) -> None:
+        self._window = window
+        self._threshold = threshold
+        self._now = 0
+        self._since = np.where(ready > 1, 0.0, -np.inf)
+        self._most = np.where(ready > 1, ready, 0)
+
+    def decide(
+        self, stable: NDArray[np.int64], panic: NDArray[np.int64], over: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
+        """Return the pods wanted at this tick, from what `propose_by_windows` returns; each of shape (n,)."""
+        self._since = np.where(over >= self._threshold, self._now, self._since)
+        panicking = self._since + self._window >= self._now
+        self._most = np.where(panicking, np.maximum(self._most, np.maximum(stable, panic)), 0)
+        self._now += 1
+        return np.where(panicking, self._most, stable)
+
+
+class Kpa:
+    """Knative's pod autoscaler on the demand, influx and queue: 70 % of what an instance can do by default.
+
+    Args:
+        service: The service to scale; the reference service by default.
+        target: Wanted utilisation, above 0; 1 is full use. An array of shape (n,) gives each service its own.
+        stable_slots: The stable window, in slots, at least 1; the panic window is the last slot.
+        name: What tables call it.
+
+    Raises:
+        ValueError: An argument is not allowed.
+    """
+
+    name = "kpa"
+
+    def __init__(
+        self,
+        service: Service | None = None,
+        target: float | NDArray[np.float64] = 0.7,
+        stable_slots: int = 3,
+        name: str | None = None,
+    ) -> None:
+        self.service = service or Service()
+        check_target(target)
+        if stable_slots < 1:
+            raise ValueError(f"stable_slots = {stable_slots}: must be at least 1")
+        self.name = name or Kpa.name
+        self.target = target
+        self._lately: deque[NDArray[np.int64]] = deque(maxlen=stable_slots)
+        self._mode: PanicMode | None = None
+
+    def reset(self, days: NDArray[np.int64]) -> None:
+        """Begin with a fresh controller."""
+        self._lately.clear()
+        self._mode = None
+
+    def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return actions, shape (n,)."""
+        counts = decode(observations, self.service)
+        demand = counts.influx + counts.queue
+        self._lately.append(demand)
+        self._mode = self._mode or PanicMode(counts.ready, self._lately.maxlen or 1)
+        mean = np.mean(self._lately, axis=0)
+        each = self.service.capacity_per_instance * self.target
+        wanted = self._mode.decide(*propose_by_windows(mean, demand, counts.ready, each))
+        return toward(wanted, counts.ready + counts.booting, self.service)

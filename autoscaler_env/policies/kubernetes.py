@@ -1,0 +1,226 @@
+"""Kubernetes' Horizontal Pod Autoscaler (HPA), slot by slot.
+
+Its controller looks every 15 s and sets the wanted number of pods at once. Here it looks once a slot, and the service's
+action set moves the fleet: with (-1, 0, +1) one instance a slot toward what it wants, as every other policy; with wide
+steps it comes close to setting it. A pod is an instance, an unready pod one that boots.
+
+What was decided where a slot of 300 s meets shorter clocks:
+
+- The downscale window of 300 s counts proposals with "age <= window", as the controller does where a user sets no
+  `behavior`. With the strict "age < window" that it uses otherwise, the proposal of the slot before would just have
+  left the window, and nothing would be stabilised at all.
+- The rate limits (at most doubling, or 4 pods, per 15 s) never bind, since twenty looks at the same metric fit into a
+  slot. They are not built.
+- A day begins with a fresh controller: it takes the fleet that it finds as its first recommendation, so it does not
+  shrink at once.
+
+It runs at the defaults of its project: no effort went into calibrating it, as it did into target tracking. Its target
+is a parameter. It sees a utilisation that cannot pass 100 % (`HpaCpu`), or the demand, as scalers fed by a queue do
+(`HpaDemand`).
+
+Source: kubernetes `pkg/controller/podautoscaler` (`horizontal.go`, `replica_calculator.go`) and its documentation;
+slots instead of seconds are ours.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoscaler_env.policies.base import Counts, decode, step_toward
+from autoscaler_env.service import Service
+
+TOLERANCE = 0.1
+"""HPA's default: ratios of metric to target from 1 - this to 1 + this change nothing."""
+
+DOWNSCALE_WINDOW = 300
+"""HPA's default: seconds over which it follows the largest of its proposals when it shrinks."""
+
+
+def round_up(wanted: NDArray[Any]) -> NDArray[np.int64]:
+    """Round up to whole instances; a whole number that floats leave a hair too high is still that number."""
+    return np.ceil(np.round(wanted, 9)).astype(np.int64)
+
+
+def percent_used(usage: NDArray[np.int64], request: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return utilisation as HPA sees it: whole percent, truncated.
+
+    Example:
+        >>> percent_used(np.array([1699]), np.array([2000])).tolist()  # 84.95 %
+        [84]
+    """
+    return 100 * usage // request
+
+
+def within_tolerance(ratio: NDArray[np.float64], tolerance: float = TOLERANCE) -> NDArray[np.bool_]:
+    """Tell which ratios of metric to target change nothing: those from 1 - tolerance to 1 + tolerance, ends included.
+
+    Kubernetes before 1.33 asked for |1 - ratio| <= tolerance, which floats make false at a ratio of exactly 1.1.
+    """
+    return (1 - tolerance <= ratio) & (ratio <= 1 + tolerance)
+
+
+def propose_by_pods(
+    ratio: NDArray[np.float64],
+    ready: NDArray[np.int64],
+    unready: NDArray[np.int64],
+    tolerance: float = TOLERANCE,
+) -> NDArray[np.int64]:
+    """Return how many pods HPA proposes from a metric of its pods: ceil(ratio x ready pods), with exceptions.
+
+    Unready pods count only when the ratio asks for more: then as if they used nothing. Where that brings the ratio into
+    the tolerance or turns its direction, nothing changes; else the proposal is ceil(their ratio x all pods).
+
+    Args:
+        ratio: Mean of the ready pods' metric over its target, shape (n,).
+        ready: Pods that are ready, shape (n,).
+        unready: Pods that are not, shape (n,).
+        tolerance: Distance of the ratio from 1 within which nothing changes.
+
+    Returns:
+        Pods, shape (n,).
+
+    Example:
+        >>> propose_by_pods(np.array([1.5, 1.5]), np.array([3, 2]), np.array([1, 2])).tolist()
+        [5, 4]
+    """
+    current = ready + unready
+    spread = np.where(ratio > 1, ratio * ready / np.maximum(current, 1), ratio)
+    counted = np.where(ratio > 1, current, ready)
+    hold = within_tolerance(spread, tolerance) | ((ratio > 1) & (spread < 1))
+    return np.where(hold, current, round_up(spread * counted))
+
+
+def propose_by_total(
+    total: NDArray[Any],
+    target: float | NDArray[np.float64],
+    current: NDArray[np.int64],
+    tolerance: float = TOLERANCE,
+) -> NDArray[np.int64]:
+    """Return how many pods HPA proposes from a total that all pods share, such as the length of a queue.
+
+    Args:
+        total: The metric, shape (n,).
+        target: How much of it each pod should have.
+        current: Pods there are, ready or not, shape (n,).
+        tolerance: Distance of total / (target x current) from 1 within which nothing changes.
+
+    Returns:
+        ceil(total / target) pods, or the current ones, shape (n,).
+    """
+    hold = within_tolerance(total / (target * np.maximum(current, 1)), tolerance)
+    return np.where(hold, current, round_up(total / target))
+
+
+def stabilise(
+    current: NDArray[np.int64], lately_up: NDArray[np.int64], lately_down: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return the pods that HPA wants, given its proposals of late, this one among them.
+
+    It grows no further than the smallest proposal of its upscale window, shrinks no further than the largest of its
+    downscale window, and holds in between.
+
+    Args:
+        current: Pods there are, shape (n,).
+        lately_up: Proposals within the upscale window, shape (k, n).
+        lately_down: Proposals within the downscale window, shape (m, n).
+    """
+    return np.minimum(np.maximum(current, lately_up.min(axis=0)), lately_down.max(axis=0))
+
+
+def check_target(target: float | NDArray[np.float64]) -> None:
+    """Raise `ValueError` unless every target is above 0."""
+    if not np.all(np.asarray(target) > 0):  # asked positively, so that NaN is refused too
+        raise ValueError(f"target = {target}: must be above 0; 1 is full use")
+
+
+def toward(wanted: NDArray[np.int64], fleet: NDArray[np.int64], service: Service) -> NDArray[np.int64]:
+    """Keep the target within the service's limits, and step toward it."""
+    return step_toward(np.clip(wanted, service.min_instances, service.max_instances), fleet, service)
+
+
+class _Hpa:
+    """The Horizontal Pod Autoscaler, whatever its metric.
+
+    Args:
+        service: The service to scale; the reference service by default.
+        target: Wanted utilisation, above 0; 1 is full use. An array of shape (n,) gives each service its own.
+        tolerance: Distance of the ratio of metric to target from 1 within which nothing changes, from 0 to below 1.
+        downscale_window: Seconds over which it follows the largest of its proposals when it shrinks.
+        name: What tables call it.
+
+    Raises:
+        ValueError: An argument is not allowed.
+    """
+
+    name: str
+
+    def __init__(
+        self,
+        service: Service | None = None,
+        target: float | NDArray[np.float64] = 0.8,
+        tolerance: float = TOLERANCE,
+        downscale_window: float = DOWNSCALE_WINDOW,
+        name: str | None = None,
+    ) -> None:
+        self.service = service or Service()
+        check_target(target)
+        if not 0 <= tolerance < 1 or not 0 <= downscale_window < float("inf"):
+            raise ValueError(
+                f"tolerance = {tolerance}, downscale_window = {downscale_window}: "
+                "must be from 0 to below 1, and a number of seconds, at least 0"
+            )
+        self.name = name or type(self).name
+        self.target = target
+        self._tolerance = tolerance
+        slots = int(downscale_window // self.service.slot_seconds)
+        self._lately: deque[NDArray[np.int64]] = deque(maxlen=1 + slots)  # age <= window: the last `slots`, and now
+
+    def reset(self, days: NDArray[np.int64]) -> None:
+        """Forget the proposals of the past."""
+        self._lately.clear()
+
+    def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return actions, shape (n,)."""
+        counts = decode(observations, self.service)
+        fleet = counts.ready + counts.booting
+        proposal = self._propose(counts)
+        self._lately.append(proposal if self._lately else np.maximum(proposal, fleet))
+        wanted = stabilise(fleet, proposal[np.newaxis], np.array(self._lately))
+        return toward(wanted, fleet, self.service)
+
+    def _propose(self, counts: Counts) -> NDArray[np.int64]:
+        """Return pods, shape (n,), before stabilisation."""
+        raise NotImplementedError
+
+
+class HpaCpu(_Hpa):
+    """HPA on the utilisation of the instances, as most run it: 80 % by default.
+
+    Utilisation ends at 100 %, however long the queue, so it asks for at most 1 / target times the instances that are
+    ready; from a target of 0.91 on, even full use lies within the tolerance and it never grows.
+    """
+
+    name = "hpa-cpu"
+
+    def _propose(self, counts: Counts) -> NDArray[np.int64]:
+        capacity = self.service.capacity_per_instance * counts.ready
+        served = np.rint(counts.load * capacity).astype(np.int64)
+        percent = percent_used(served, np.maximum(capacity, 1))
+        return propose_by_pods(percent / (100 * self.target), counts.ready, counts.booting, self._tolerance)
+
+
+class HpaDemand(_Hpa):
+    """HPA on the demand, influx and queue, that each instance would have, as scalers fed by a queue (KEDA) run it.
+
+    Kubernetes has no default target for such a metric; here it is that of `HpaCpu`, 80 % of what an instance can do.
+    """
+
+    name = "hpa-demand"
+
+    def _propose(self, counts: Counts) -> NDArray[np.int64]:
+        each = self.service.capacity_per_instance * self.target
+        return propose_by_total(counts.influx + counts.queue, each, counts.ready + counts.booting, self._tolerance)

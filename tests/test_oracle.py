@@ -1,0 +1,186 @@
+"""The clairvoyant optimum: exhaustive search on tiny services, and a linear relaxation below it.
+
+Neither knows the search: the first plays every sequence of actions, the second is solved by HiGHS.
+"""
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy import optimize, sparse
+
+from autoscaler_env.policies import oracle
+from autoscaler_env.policies.base import Policy
+from autoscaler_env.policies.knative import Kpa
+from autoscaler_env.policies.kubernetes import HpaCpu, HpaDemand
+from autoscaler_env.policies.oracle import Optimum, cheapest_plan
+from autoscaler_env.policies.rules import RULES, TargetTracking
+from autoscaler_env.rollouts import roll_out
+from autoscaler_env.service import Service
+from autoscaler_env.workloads import PATTERNS, Pattern, day_seeds
+
+BASE = {
+    "capacity_per_instance": 10,
+    "min_instances": 1,
+    "max_instances": 6,
+    "initial_instances": 3,
+    "queue_limit": 30,
+    "peak_influx": 50,
+}
+TINY = {
+    "one step": Service(**BASE | {"slots_per_episode": 9}),
+    "boots two slots": Service(**BASE | {"slots_per_episode": 9, "boot_slots": 2}),
+    "boots longer than a day": Service(**BASE | {"slots_per_episode": 7, "boot_slots": 9}),
+    "wide steps": Service(**BASE | {"slots_per_episode": 6, "fleet_changes": (-4, -1, 0, 1, 3)}),
+    "wide steps, boots three slots": Service(
+        **BASE | {"slots_per_episode": 6, "fleet_changes": (2, 0, 1, -3, 4), "boot_slots": 3}
+    ),
+    "no queue": Service(**BASE | {"slots_per_episode": 9, "queue_limit": 0}),
+    "cheap drops": Service(**BASE | {"slots_per_episode": 9, "drop_price": 1e-4, "late_price": 1e-3}),
+    "dear drops": Service(**BASE | {"slots_per_episode": 9, "drop_price": 0.1, "queue_limit": 7}),
+    "free instances": Service(**BASE | {"slots_per_episode": 9, "instance_price_per_hour": 0.0}),
+    "only shrinks": Service(**BASE | {"slots_per_episode": 9, "fleet_changes": (0, -2)}),
+}
+
+
+def some_days(service, count, seed=0):
+    """Return days of random arrivals: quiet ones, busy ones, and far too many at times."""
+    rng = np.random.default_rng(seed)
+    shape = (count, service.slots_per_episode)
+    return rng.poisson(rng.uniform(5, service.peak_influx, (count, 1)), shape) * rng.choice([0, 1, 1, 2], shape)
+
+
+def cheapest_of_all(day, service, script):
+    """Return the lowest bill of a day over every sequence of actions."""
+    every = np.array(list(itertools.product(range(len(service.fleet_changes)), repeat=len(day))))
+    return roll_out(script(every), np.repeat(day[np.newaxis], len(every), axis=0), service).bill.sum(axis=1).min()
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_no_sequence_of_actions_is_cheaper(name, script):
+    service = TINY[name]
+    days = some_days(service, 5)
+    bills = cheapest_plan(days, service).bills
+    assert bills == pytest.approx([cheapest_of_all(day, service, script) for day in days], rel=1e-12)
+
+
+def test_the_tiny_days_have_queues_and_drops():
+    # otherwise exhaustive search would not have tested them
+    service = TINY["one step"]
+    best = roll_out(Optimum(service), some_days(service, 5), service)
+    assert best.queue.any() and best.dropped.any() and (best.ready > 3).any()
+
+
+def test_the_plan_costs_what_it_says(any_service, random_rollout):
+    days = random_rollout(any_service, days=4).arrivals
+    plan = cheapest_plan(days, any_service)
+    played = roll_out(Optimum(any_service), days, any_service)
+    assert played.bill.sum(axis=1) == pytest.approx(plan.bills, rel=1e-12)
+    assert np.array_equal(played.actions, plan.actions) and not played.refused.any()
+
+
+def relaxed_bill(day, service):
+    """Return a bound below every bill of a day, by a linear program: instances and requests may be fractions.
+
+    Per slot, side by side: ready, ordered, removed, served, queue, dropped.
+    """
+    slots, boots = len(day), service.boot_slots
+    ready, ordered, removed, served, queue, dropped = (sparse.eye_array(6 * slots).tocsr()[i::6] for i in range(6))
+    before = sparse.eye_array(slots, k=-1)
+    due = sparse.eye_array(slots, k=-min(boots, slots))
+    booting = sum(sparse.eye_array(slots, k=-k) for k in range(min(boots, slots))) @ ordered
+    equal = sparse.vstack([ready - before @ ready - due @ ordered + removed, queue - before @ queue + served + dropped])
+    start = np.eye(1, slots)[0] * service.initial_instances
+    at_most = sparse.vstack([served - service.capacity_per_instance * ready, ready + booting])
+    limits = np.concatenate([np.zeros(slots), np.full(slots, service.max_instances)])
+    cost = (service.instance_price * (ready + booting) + service.late_price * queue + service.drop_price * dropped).sum(
+        axis=0
+    )
+    bounds = [
+        (service.min_instances, None),
+        (0, max(max(service.fleet_changes), 0)),
+        (0, max(-min(service.fleet_changes), 0)),
+        (0, None),
+        (0, service.queue_limit),
+        (0, None),
+    ] * slots
+    solved = optimize.linprog(
+        cost, at_most, limits, equal, np.concatenate([start, day]), np.array(bounds, dtype=float), method="highs"
+    )
+    assert solved.status == 0, solved.message
+    return solved.fun
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_the_relaxation_lies_below_the_optimum_of_tiny_services(name):
+    service = TINY[name]
+    days = some_days(service, 5)
+    assert np.all([relaxed_bill(day, service) for day in days] <= cheapest_plan(days, service).bills + 1e-9)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_the_optimum_lies_between_the_relaxation_and_every_rule(pattern):
+    days = Pattern(pattern, Service()).evaluation_days(4)
+    best = cheapest_plan(days).bills
+    assert np.all([relaxed_bill(day, Service()) for day in days] <= best + 1e-9)
+    for policy in (*RULES.values(), HpaCpu, HpaDemand, Kpa):
+        assert np.all(best <= roll_out(policy(), days).bill.sum(axis=1) + 1e-9)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_the_optimum_is_close_to_the_relaxation_where_nothing_is_dropped(pattern):
+    # a relaxed service may drop what it likes, which pays where the queue is long; elsewhere it saves but fractions
+    days = Pattern(pattern, Service()).evaluation_days(8)
+    days = days[roll_out(Optimum(), days).dropped.sum(axis=1) == 0]
+    bounds = np.array([relaxed_bill(day, Service()) for day in days])
+    assert len(days) > 1 and np.all(cheapest_plan(days).bills < 1.05 * bounds)
+
+
+def test_no_rule_of_the_calibration_grid_is_cheaper_anywhere(any_service):
+    days = Pattern("SPIKE", any_service).draw(day_seeds("calibration", 2))
+    best = cheapest_plan(days, any_service).bills
+    for target, headroom in itertools.product((0.8, 1.0, 1.2), (0, 2, 8)):
+        rule = TargetTracking(any_service, target, headroom)
+        assert np.all(best <= roll_out(rule, days, any_service).bill.sum(axis=1) + 1e-9)
+
+
+def test_wider_steps_and_faster_boots_never_cost_more():
+    days = Pattern("SPIKE", Service()).evaluation_days(3)
+    slow, usual, wide = (
+        cheapest_plan(days, Service(boot_slots=boots, fleet_changes=changes)).bills
+        for boots, changes in ((2, (-1, 0, 1)), (1, (-1, 0, 1)), (1, (-4, -1, 0, 1, 4)))
+    )
+    assert np.all(wide <= usual) and np.all(usual <= slow)
+
+
+def test_without_traffic_it_shrinks_to_the_minimum():
+    service = Service(slots_per_episode=30)
+    fleet = roll_out(Optimum(service), np.zeros((1, 30), dtype=int), service).fleet[0]
+    assert fleet.tolist() == [*range(24, 2, -1), *[2] * 8]
+
+
+def test_it_orders_a_boot_ahead_of_a_step():
+    service = Service(slots_per_episode=12, initial_instances=10, boot_slots=3, fleet_changes=(-5, 0, 5))
+    arrivals = np.array([[870] * 6 + [1305] * 6])
+    day = roll_out(Optimum(service), arrivals, service)
+    assert np.flatnonzero(day.booting[0]).tolist() == [3, 4, 5] and not day.queue.any()
+
+
+def test_it_is_a_policy_that_reads_the_days():
+    days = Pattern("SPIKE", Service()).evaluation_days(2)
+    policy = Optimum()
+    policy.reset(days)
+    first = policy.predict(np.zeros((2, 7), dtype=np.float32))
+    assert isinstance(policy, Policy) and policy.name == "optimum"
+    assert first.tolist() == cheapest_plan(days).actions[:, 0].tolist()
+
+
+def test_a_service_of_too_many_states_is_refused_in_a_line():
+    with pytest.raises(ValueError, match=r"^optimum: boot_slots = 20 with 1 sizes of order .* allowed are 100,000.*$"):
+        Optimum(Service(boot_slots=20))
+
+
+def test_too_many_ways_are_refused_in_a_line(monkeypatch):
+    monkeypatch.setattr(oracle, "LARGEST_LABELS", 1000)
+    with pytest.raises(ValueError, match=r"^optimum: more than 1,000 states a day .* allowed are fewer.*$"):
+        cheapest_plan(Pattern("SPIKE", Service()).evaluation_days(1))
