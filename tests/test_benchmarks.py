@@ -13,7 +13,7 @@ def run(script, *arguments):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("algorithm", "budget"), [("q-learning", 20), ("ppo", 1_536)])
+@pytest.mark.parametrize(("algorithm", "budget"), [("q-learning", 20), ("ppo", 3_072)])
 def test_tuning_judges_the_present_preset_first(tmp_path, algorithm, budget):
     ran = run("tune.py", algorithm, "--trials", 2, "--seeds", 1, "--budget", budget, "--output", tmp_path)
     assert ran.returncode == 0, ran.stderr

@@ -159,7 +159,7 @@ def test_eval_plays_ten_days_of_each_pattern(tmp_path, capsys):
     ("algorithm", "budget", "says"),
     [
         ("q-learning", 100, "100 days (28,800 slots), seed 0, device cpu (a table)"),
-        ("ppo", 100_000, "101,376 slots (100,000 rounded up to whole rollouts of 1,536)"),
+        ("ppo", 100_000, "101,376 slots (100,000 rounded up to whole rollouts of 3,072)"),
         ("dqn", 128, "128 slots, seed 0"),
     ],
 )
