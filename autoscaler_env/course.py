@@ -32,6 +32,12 @@ QUICK: dict[str, Any] = {
 FULL: dict[str, Any] = {"retrain": True}
 """The full profile: the notebooks' own budgets, with models trained anew."""
 
+MEASURED = "measured"
+"""The tag of a cell that shows seconds, or what comes from them: its outputs differ from run to run."""
+
+NOT_KEPT = "Measured on the machine that runs this notebook, so not kept in this copy.\n"
+"""What an executed copy shows in place of the outputs of such a cell."""
+
 NOTEBOOK_SECONDS = 1_800
 """A notebook that takes longer than this has hung."""
 
@@ -117,11 +123,12 @@ def execute(source: Path, given: dict[str, Any], folders: Folders) -> Executed:
         error = f"{type(failure).__name__}: {failure}".splitlines()[0]
     seconds = time.perf_counter() - started
     if raw.exists():
-        notebook = nbformat.read(raw, as_version=4)
+        notebook = clean(nbformat.read(raw, as_version=4))
         error = error or unexecuted(notebook)
-        write_atomically(target, lambda file: file.write(nbformat.writes(clean(notebook)).encode()))
         html, _ = HTMLExporter().from_notebook_node(notebook)
         write_atomically(folders.html / f"{source.stem}.html", lambda file: file.write(html.encode()))
+        copy = nbformat.writes(without_measurements(notebook))
+        write_atomically(target, lambda file: file.write(copy.encode()))
         raw.unlink()
     return Executed(source.stem, seconds, error)
 
@@ -139,7 +146,7 @@ def unexecuted(notebook: nbformat.NotebookNode) -> str | None:
 
 
 def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Strip from an executed notebook what differs from run to run: papermill's cell and records, paths, times."""
+    """Strip from an executed notebook what only the run knows: papermill's cell and records, progress bars, paths."""
     injected = "injected-parameters"
     notebook.cells = [cell for cell in notebook.cells if injected not in cell.metadata.get("tags", [])]
     notebook.metadata.pop("papermill", None)
@@ -162,6 +169,18 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             for output in cell.outputs:
                 if output.output_type == "execute_result":
                     output.execution_count = number
+    return notebook
+
+
+def without_measurements(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Put one line in place of what cells tagged `measured` show, so that equal results make equal copies.
+
+    Errors are kept: they are no measurement.
+    """
+    for cell in notebook.cells:
+        if MEASURED in cell.metadata.get("tags", []) and cell.outputs:
+            errors = [output for output in cell.outputs if output.output_type == "error"]
+            cell.outputs = errors or [nbformat.v4.new_output("stream", name="stdout", text=NOT_KEPT)]
     return notebook
 
 

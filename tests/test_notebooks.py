@@ -10,7 +10,7 @@ import nbformat
 import pandas as pd
 import pytest
 
-from autoscaler_env.course import QUICK, run_course
+from autoscaler_env.course import MEASURED, NOT_KEPT, QUICK, run_course, without_measurements
 from autoscaler_env.paths import Folders, notebook_sources
 from autoscaler_env.report import bill_table
 from autoscaler_env.workloads import PATTERNS
@@ -156,6 +156,24 @@ def test_every_notebook_can_be_sent_elsewhere():
     assert not [path.stem for path in SOURCES if "output" not in parameters_of(path)]
 
 
+def test_no_measurement_is_saved_as_a_figure(notebook):
+    assert not [cell.id for cell in tagged(notebook, MEASURED) if "save_figure" in cell.source]
+
+
+def test_executed_copies_keep_no_measurement_but_errors_and_all_else():
+    outputs = [nbformat.v4.new_output("stream", text=f"{number} ms") for number in range(2)]
+    error = nbformat.v4.new_output("error", ename="ValueError", evalue="slow", traceback=[])
+    cells = [
+        nbformat.v4.new_code_cell("measured", outputs=outputs, metadata={"tags": [MEASURED]}),
+        nbformat.v4.new_code_cell("other", outputs=outputs),
+        nbformat.v4.new_code_cell("failed", outputs=[*outputs, error], metadata={"tags": [MEASURED]}),
+        nbformat.v4.new_code_cell("never ran", metadata={"tags": [MEASURED]}),
+    ]
+    copy = without_measurements(nbformat.v4.new_notebook(cells=cells))
+    shown = [[output.get("text", output.get("ename")) for output in cell.outputs] for cell in copy.cells]
+    assert shown == [[NOT_KEPT], ["0 ms", "1 ms"], ["ValueError"], []]
+
+
 @pytest.mark.parametrize("path", EXECUTED, ids=lambda path: path.stem)
 def test_executed_notebook_has_the_source_s_cells(path):
     executed = nbformat.read(path, as_version=4)
@@ -208,6 +226,15 @@ class TestQuickCourse:
             executed = nbformat.read(folders.executed / path.name, as_version=4)
             source = nbformat.read(path, as_version=4)
             assert [cell.source for cell in executed.cells] == [cell.source for cell in source.cells]
+
+    def test_a_second_training_makes_the_same_copies_and_figures(self, quick_course):
+        folders, _ = quick_course
+        learners = tuple(path.stem for path in SOURCES if "_train_" in path.stem)
+        written = [folders.executed / f"{name}.ipynb" for name in learners]
+        written += [path for path in folders.figures.glob("*.png") if path.stem[:2] in {name[:2] for name in learners}]
+        before = [path.read_bytes() for path in written]
+        assert [one.error for one in run_course("quick", learners, folders.root)] == [None] * 3
+        assert [path.name for path, old in zip(written, before, strict=True) if path.read_bytes() != old] == []
 
     def test_exercises_are_not_attempted(self, quick_course):
         folders, _ = quick_course

@@ -48,6 +48,15 @@ def test_an_untrained_start_far_below_the_rules_is_said_in_words():
     assert [text.get_text() for text in axes.texts] == ["PPO untrained: -900"]
 
 
+@pytest.mark.parametrize("against", [["steps"], ["steps", "seconds"]])
+def test_the_legend_fits_into_the_figure(against):
+    rules = {"threshold": -203.0, "target-tracking-mixed": -148.0}
+    figure = learning.plot_learning_curves({"q_learning_mixed": [CURVE]}, rules, against=against)
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.width
+
+
 @pytest.mark.parametrize("arguments", [({},), ({"ppo": []},), ({"ppo": [CURVE]}, {}, "t", ["days"])])
 def test_no_curve_or_an_unknown_panel_is_refused(arguments):
     with pytest.raises(ValueError, match="against steps or seconds"):

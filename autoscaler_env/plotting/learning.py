@@ -47,7 +47,7 @@ def plot_learning_curves(
     if not curves or not all(curves.values()) or not against or set(against) - set(_AXES):
         raise ValueError(f"curves of {list(curves)} against {list(against)}: must be curves, against steps or seconds")
     references = references or {}
-    figure = new_figure(4.6 * len(against) + 0.4, 3.8)
+    figure = new_figure(max(4.6 * len(against) + 0.4, 7.4), 3.8)  # the legend of one panel needs the room
     panels = list(figure.subplots(1, len(against), sharey=True, squeeze=False).flat)
     ends = [curve["mean_return"].iloc[1:] for seeds in curves.values() for curve in seeds if len(curve) > 1]
     floor, ceiling = _range_of([*references.values()], ends)
