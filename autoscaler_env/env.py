@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from autoscaler_env import dynamics
 from autoscaler_env.compiled import entry_point
 from autoscaler_env.rendering import DayRecord, RenderMode, render_day
-from autoscaler_env.service import Service
+from autoscaler_env.service import Service, as_service
 from autoscaler_env.traces import LARGEST_COUNT
 from autoscaler_env.workloads import MIXED, Workload, as_workload, random_training_seeds
 
@@ -85,7 +85,7 @@ class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     ) -> None:
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(f"render_mode = {render_mode!r}: must be None, 'rgb_array' or 'ansi'")
-        self.service = service or Service()
+        self.service = as_service(service)
         self.workload = as_workload(pattern, self.service)
         self.render_mode = render_mode
         self.observation_space = gymnasium.spaces.Box(dynamics.OBSERVATION_LOW, dynamics.OBSERVATION_HIGH)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ class Service:
     """Sizes and prices of one cloud service; the defaults are the course's reference service.
 
     An episode is one day of `slots_per_episode` slots. Every field is validated; a bad one raises `ValueError` with
-    its name, its value and what is allowed.
+    its name, its value and what is allowed. Numbers of numpy are taken, and kept as Python's own.
 
     Example:
         >>> Service().instance_price
@@ -59,10 +60,12 @@ class Service:
             value = getattr(self, name)
             if not _is_integer(value) or value < least:
                 raise ValueError(f"{name} = {value!r}: must be an integer of at least {least}")
+            object.__setattr__(self, name, int(value))
         for name in ("instance_price_per_hour", "late_price", "drop_price"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+            if not _is_number(value) or not 0 <= value < float("inf"):
                 raise ValueError(f"{name} = {value!r}: must be a finite number of at least 0")
+            object.__setattr__(self, name, value if isinstance(value, int) else float(value))
         if self.max_instances < self.min_instances:
             raise ValueError(
                 f"max_instances = {self.max_instances}: must be at least min_instances = {self.min_instances}"
@@ -92,7 +95,7 @@ class Service:
         sound = isinstance(changes, tuple | list) and all(_is_integer(change) for change in changes)
         if not sound or 0 not in changes or len(set(changes)) != len(changes):
             raise ValueError(f"fleet_changes = {changes!r}: must be a tuple of distinct integers that contains 0")
-        object.__setattr__(self, "fleet_changes", tuple(changes))
+        object.__setattr__(self, "fleet_changes", tuple(int(change) for change in changes))
 
     @property
     def instance_price(self) -> float:
@@ -152,6 +155,25 @@ class Service:
             raise ValueError(f"{path}: {error}") from None
 
 
+def as_service(service: Service | None) -> Service:
+    """Return the service that a user means: one of their own, or the reference service for `None`.
+
+    Raises:
+        ValueError: It is something else, such as a dict of fields.
+
+    Example:
+        >>> as_service(None) == Service()
+        True
+    """
+    if service is None:
+        return Service()
+    if not isinstance(service, Service):
+        raise ValueError(
+            f"service = {service!r}: must be a Service; Service.from_dict reads a dict, Service.from_toml a file"
+        )
+    return service
+
+
 _MOST_SLOTS = {"slots_per_episode": 86_400, "boot_slots": 1_000}
 
 _LEAST_INTEGER = {
@@ -168,4 +190,8 @@ _LEAST_INTEGER = {
 
 
 def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)  # numpy's integers are Integral too
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from autoscaler_env import dynamics
 from autoscaler_env.env import check_days
-from autoscaler_env.service import Service
+from autoscaler_env.service import Service, as_service
 from autoscaler_env.workloads import MIXED, Workload, as_workload, random_training_seeds
 
 REPORTED = ("ready", "booting", "queue", "arrivals", "served", "dropped", "scaled", "refused")
@@ -29,18 +29,31 @@ class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArra
         num_envs: How many services.
         pattern: A name from `workloads.PATTERNS`, `MIXED`, or a workload such as `traces.Trace`.
         service: Sizes and prices; the reference service by default.
+        render_mode: `None`, which is all there is: a batch is not rendered.
 
     Raises:
-        ValueError: `num_envs` is below 1 or the pattern is unknown.
+        ValueError: `num_envs` is no integer of at least 1, the pattern is unknown, the service is no `Service`, or a
+            render mode is asked for.
     """
 
     metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}  # noqa: RUF012 - as gymnasium
 
-    def __init__(self, num_envs: int = 1, pattern: str | Workload = MIXED, service: Service | None = None) -> None:
-        if num_envs < 1:
-            raise ValueError(f"num_envs = {num_envs}: must be at least 1")
-        self.num_envs = num_envs
-        self.service = service or Service()
+    def __init__(
+        self,
+        num_envs: int = 1,
+        pattern: str | Workload = MIXED,
+        service: Service | None = None,
+        render_mode: None = None,
+    ) -> None:
+        if not isinstance(num_envs, int | np.integer) or num_envs < 1:
+            raise ValueError(f"num_envs = {num_envs!r}: must be an integer of at least 1")
+        if render_mode is not None:
+            raise ValueError(
+                f"render_mode = {render_mode!r}: must be None, a batch is not rendered; watch one service, made with "
+                "gymnasium.make"
+            )
+        self.num_envs = int(num_envs)
+        self.service = as_service(service)
         self.workload = as_workload(pattern, self.service)
         self.render_mode = None
         self.single_observation_space = gymnasium.spaces.Box(dynamics.OBSERVATION_LOW, dynamics.OBSERVATION_HIGH)

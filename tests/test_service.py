@@ -1,10 +1,13 @@
 """The service: what is allowed, what an error says, and how a file is read."""
 
 import dataclasses
+import json
 
+import gymnasium
+import numpy as np
 import pytest
 
-from autoscaler_env.service import Service
+from autoscaler_env.service import Service, as_service
 
 LEAST = {
     "slot_seconds": 1,
@@ -83,6 +86,36 @@ def test_what_is_no_integer_is_refused(name, value):
 def test_bad_price_is_refused(name, value):
     message = refusal(Service, **{name: value})
     assert name in message and repr(value) in message and "at least 0" in message
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8])
+def test_integers_of_numpy_are_integers(kind):
+    service = Service(boot_slots=kind(3), fleet_changes=(kind(0), kind(2)))
+    assert service == Service(boot_slots=3, fleet_changes=(0, 2))
+    assert json.loads(json.dumps(service.as_dict())) == service.as_dict()
+
+
+def test_prices_of_numpy_are_numbers():
+    service = Service(late_price=np.float32(0.5), drop_price=np.int64(2))
+    assert (service.late_price, service.drop_price) == (0.5, 2)
+    assert json.loads(json.dumps(service.as_dict())) == service.as_dict()
+
+
+@pytest.mark.parametrize("value", [np.bool_(True), np.float64(2), np.array(2), np.array([2, 3])])
+def test_what_is_no_integer_of_numpy_is_refused(value):
+    assert "boot_slots" in refusal(Service, boot_slots=value)
+
+
+@pytest.mark.parametrize("make", [gymnasium.make, gymnasium.make_vec])
+@pytest.mark.parametrize("service", [{"boot_slots": 2}, {}, "service.toml", Service])
+def test_an_environment_says_how_to_make_a_service_of_what_is_none(make, service):
+    message = refusal(make, "Autoscaler-v0", service=service)
+    assert message.startswith("service = ") and "Service.from_dict" in message and "Service.from_toml" in message
+
+
+def test_no_service_is_the_reference_service():
+    own = Service(boot_slots=2)
+    assert as_service(None) == Service() and as_service(own) is own
 
 
 @pytest.mark.parametrize("name", PRICES)

@@ -118,6 +118,20 @@ def test_make_vec_makes_the_compiled_vector_environment():
     assert type(envs.unwrapped) is AutoscalerVectorEnv and envs.num_envs == 7 and envs.unwrapped.service == SHORT
 
 
+@pytest.mark.parametrize("mode", ["rgb_array", "ansi", "human"])
+def test_make_vec_says_that_a_batch_is_not_rendered(mode):
+    with pytest.raises(
+        ValueError, match=rf"^render_mode = '{mode}': must be None, a batch is not rendered.*gym.*make$"
+    ):
+        gymnasium.make_vec("Autoscaler-v0", num_envs=2, render_mode=mode)
+
+
+@pytest.mark.parametrize("number", [2.0, "2", None])
+def test_a_number_of_services_that_is_no_integer_is_refused(number):
+    with pytest.raises(ValueError, match=f"^num_envs = {number!r}: must be an integer of at least 1$"):
+        AutoscalerVectorEnv(number)
+
+
 def test_make_vec_can_still_run_scalar_environments_side_by_side():
     envs = gymnasium.make_vec("Autoscaler-v0", num_envs=2, vectorization_mode="sync", pattern="STEADY")
     assert envs.reset(seed=0)[0].shape == (2, 7)
