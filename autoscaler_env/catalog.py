@@ -12,11 +12,13 @@ from typing import Any
 
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import ForeignPolicy, Policy
+from autoscaler_env.policies.forecast import Forecast
 from autoscaler_env.policies.knative import Kpa
 from autoscaler_env.policies.kubernetes import HpaCpu, HpaDemand
 from autoscaler_env.policies.oracle import Optimum
 from autoscaler_env.policies.rules import RULES, TargetTracking
 from autoscaler_env.service import Service
+from autoscaler_env.traces import Trace
 from autoscaler_env.workloads import MIXED, PATTERNS, Workload
 
 CALIBRATED = "target-tracking-"
@@ -46,11 +48,12 @@ def find_policy(
     """Return the policy that a user means.
 
     Args:
-        spec: One of `OPPONENTS` (`threshold`, `hpa-cpu`, `optimum`), target tracking calibrated on a pattern
-            (`target-tracking-mixed`) or on the earlier days of `workload` (`target-tracking-calibrated`), a model's
-            name (`ppo_mixed`), a path to a `.pkl` or `.zip`, or `module:Class`. The class is called with the service
-            and has `reset(days)` and `predict(observations)`, or stable-baselines3's
-            `predict(observation, deterministic)`. The code of such a module runs; that of a model file never does.
+        spec: One of `OPPONENTS` (`threshold`, `hpa-cpu`, `optimum`), `forecast` (on a trace), target tracking
+            calibrated on a pattern (`target-tracking-mixed`) or on the earlier days of `workload`
+            (`target-tracking-calibrated`), a model's name (`ppo_mixed`), a path to a `.pkl` or `.zip`, or
+            `module:Class`. The class is called with the service and has `reset(days)` and `predict(observations)`, or
+            stable-baselines3's `predict(observation, deterministic)`. The code of such a module runs; that of a model
+            file never does.
         service: The service to scale; the reference service by default.
         folders: Where models and calibrations lie; the project's folders by default.
         workload: What it will be evaluated on: a pattern's name or a trace.
@@ -69,6 +72,12 @@ def find_policy(
     folders = folders or Folders()
     if spec in OPPONENTS:
         return OPPONENTS[spec](service)
+    if spec == Forecast.name:
+        if not isinstance(workload, Trace):
+            raise ValueError(
+                f"policy = {spec!r}: needs the days before each day, which only recorded traffic has (--trace FILE.csv)"
+            )
+        return Forecast(service, workload)
     if spec.lower().startswith(CALIBRATED):
         return _calibrated(spec, service, folders, workload)
     if spec.endswith(MODEL_ENDINGS):
@@ -149,11 +158,8 @@ def _what_there_is(spec: str, folders: Folders) -> str:
     if command is not None:
         return f"the model is missing; make it with: {command}"
     models = ", ".join(model_names(folders)) or f"none in {folders.shown(folders.models)} yet"
-    return (
-        f"no such policy; there are rules ({', '.join(OPPONENTS)}, {CALIBRATED}PATTERN, {CALIBRATED}calibrated), "
-        f"models ({models}), "
-        "model files (.pkl, .zip) and module:Class"
-    )
+    rules = ", ".join((*OPPONENTS, Forecast.name, f"{CALIBRATED}PATTERN", f"{CALIBRATED}calibrated"))
+    return f"no such policy; there are rules ({rules}), models ({models}), model files (.pkl, .zip) and module:Class"
 
 
 def _calibrated(spec: str, service: Service, folders: Folders, workload: str | Workload) -> TargetTracking:
