@@ -39,9 +39,7 @@ def read_curves(name: str, algorithm: str, folders: Folders) -> list[pd.DataFram
 def _read(file: str, name: str, folders: Folders) -> pd.DataFrame:
     path = folders.results / file
     if not path.exists():
-        raise FileNotFoundError(
-            f"{folders.shown(path)} is missing; make it with: python -m autoscaler_env.study {name}"
-        )
+        raise FileNotFoundError(f"{folders.shown(path)} is missing; make it with: autoscaler study {name}")
     return pd.read_csv(path)
 
 

@@ -1,84 +1,248 @@
+"""What one run of the study is, what is kept of it, and what the tables say; no cluster here."""
+
+import dataclasses
 import json
 import math
-from pathlib import Path
+import shutil
+from collections import Counter
 
+import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
-from autoscaler_env.calibration import Calibration, save_calibrations
+from autoscaler_env.calibration import Calibration
 from autoscaler_env.paths import Folders
-from autoscaler_env.seeds import read_curves, read_study, savings_over_seeds
-from autoscaler_env.study import STUDIES, perform, result_path, run_study
+from autoscaler_env.policies.presets import PPO_PRESET
+from autoscaler_env.policies.rules import Static
+from autoscaler_env.service import Service
+from autoscaler_env.study import runs as study_runs
+from autoscaler_env.study.conduct import NAMES, setting
+from autoscaler_env.study.exams import Exam, trace_exam
+from autoscaler_env.study.opponents import measure_opponents
+from autoscaler_env.study.plan import WIDE, trainings
+from autoscaler_env.study.runs import describe, fingerprint, identity_of, key_of, perform
+from autoscaler_env.study.store import Store
+from autoscaler_env.study.tables import curves_table, study_table
 from autoscaler_env.training import TrainingRun
 from autoscaler_env.workloads import MIXED, PATTERNS
 
+RUN = TrainingRun("q-learning", "STEADY", 20)
+EXAM = Exam(("STEADY", "SPIKE"), 5)
+SETTINGS = dict.fromkeys((MIXED, *PATTERNS), Calibration(1.0, 1.0, 140.0))
+
+
+@pytest.fixture(scope="module")
+def outcome():
+    """Return what one small training leaves."""
+    return perform(RUN, [EXAM])
+
 
 @pytest.fixture
-def folders(tmp_path):
-    settings = dict.fromkeys((MIXED, *PATTERNS), Calibration(1.0, 1.0, 140.0))
-    save_calibrations(settings, Folders(tmp_path))
-    return Folders(tmp_path)
+def store(tmp_path, outcome):
+    """Return a store that holds that training."""
+    store = Store(Folders(tmp_path))
+    store.keep(RUN, [EXAM], outcome)
+    return store
 
 
-def study_table(bills):
-    rows = [
-        {"algorithm": "ppo", "trained_on": "MIXED", "steps": 10, "seed": seed, "bill": bill, "one_setting_bill": 150.0}
-        for seed, pair in enumerate(bills)
-        for bill in pair
+@pytest.fixture
+def no_training(monkeypatch):
+    """Fail a test that trains."""
+    monkeypatch.setattr(study_runs, "train", lambda *_, **__: pytest.fail("trained again"))
+
+
+def write_trace(path, level, days=5):
+    requests = np.random.default_rng(0).poisson(level, 288 * days)
+    path.write_text("step,requests\n" + "\n".join(f"{step},{count}" for step, count in enumerate(requests)) + "\n")
+
+
+# --- the plan --------------------------------------------------------------------------------------------------------
+
+
+def test_ten_seeds_of_each_learner_on_mixed_and_five_on_each_pattern():
+    seeds = Counter((run.algorithm, run.pattern) for run in trainings("budgets"))
+    assert seeds == {(learner, MIXED): 10 for learner in ("q-learning", "dqn", "ppo")}
+    assert Counter((run.algorithm, run.pattern) for run in trainings("patterns")) == {
+        (learner, pattern): 5 for learner in ("q-learning", "dqn", "ppo") for pattern in PATTERNS
+    }
+    assert len(trainings("long")) == 10 and len(trainings("wide")) >= 3
+
+
+def test_no_two_runs_of_the_study_are_the_same():
+    runs = [run for name in ("budgets", "long", "patterns", "wide") for run in trainings(name)]
+    assert len({key_of(run) for run in runs}) == len(runs)
+
+
+def test_wide_actions_contain_the_reference_s():
+    assert set(Service().fleet_changes) < set(WIDE.fleet_changes)
+    assert dataclasses.replace(WIDE, fleet_changes=Service().fleet_changes) == Service()
+
+
+@pytest.mark.parametrize(("name", "seeds", "message"), [("budget", None, "study = 'budget'"), ("long", 0, "seeds = 0")])
+def test_unknown_study_and_no_seeds_are_refused(name, seeds, message):
+    with pytest.raises(ValueError, match=message):
+        trainings(name, seeds)
+
+
+def test_every_name_is_a_study(tmp_path):
+    write_trace(tmp_path / "trace.csv", 2_000)
+    assert all(setting(name, 1, traces=tmp_path).exam.episodes == 2_000 for name in NAMES)
+    with pytest.raises(ValueError, match="--traces FOLDER"):
+        setting("traces")
+
+
+# --- one run ---------------------------------------------------------------------------------------------------------
+
+
+def test_run_is_measured_on_every_workload_of_every_exam(outcome):
+    (rows,) = outcome.rows
+    assert [(row["tested_on"], row["days"]) for row in rows] == [("STEADY", 5), ("SPIKE", 5)]
+    assert math.isclose(rows[0]["bill"], rows[0]["instance_cost"] + rows[0]["late_cost"] + rows[0]["drop_cost"])
+
+
+def test_model_that_is_there_is_measured_again_without_training(outcome, no_training):
+    assert perform(RUN, [EXAM], outcome.model) == outcome
+
+
+def test_name_tells_runs_apart_by_all_their_settings():
+    runs = [
+        TrainingRun("ppo", "SPIKE", 4_096, seed=3),
+        TrainingRun("ppo", "SPIKE", 4_096, seed=4),
+        TrainingRun("ppo", "SPIKE", 4_096, seed=3, discount=0.5),
+        TrainingRun("ppo", "SPIKE", 4_096, seed=3, service=Service(boot_slots=2)),
     ]
-    return pd.DataFrame(rows)
+    assert len({key_of(run) for run in runs}) == 4
+    assert all(key_of(run).startswith("ppo_spike_") for run in runs)
 
 
-def test_studies_have_ten_seeds_on_mixed_and_five_on_each_pattern():
-    assert len(STUDIES["budgets"]) == 3 * 10 and len(STUDIES["long"]) == 10 and len(STUDIES["patterns"]) == 6 * 5
-    runs = [run for study in STUDIES.values() for run in study]
-    assert len({(run.algorithm, run.pattern_name, run.budget, run.seed) for run in runs}) == len(runs)
+def test_setting_added_later_counts_with_its_default():
+    described = describe(TrainingRun("ppo"))
+    now = identity_of(described)
+    preset = {name: value for name, value in described["preset"].items() if name != "normalise_reward"}
+    assert PPO_PRESET.normalise_reward is False
+    assert identity_of(described | {"preset": preset}) == now
+    assert identity_of(described | {"preset": preset | {"normalise_reward": True}}) != now
 
 
-def test_saving_is_the_mean_over_seeds_with_students_interval():
-    table = savings_over_seeds(study_table([(140, 150), (142, 152), (150, 154)]), "one_setting_bill")
-    row = table.loc[("ppo", "MIXED", 10)]
-    savings = [5.0, 3.0, -2.0]  # each run counts once, by its mean over the two patterns
-    low, high = stats.t.interval(0.95, 2, loc=2.0, scale=stats.sem(savings))
-    assert row["seeds"] == 3 and math.isclose(row["saving"], 2.0)
-    assert math.isclose(row["low"], low) and math.isclose(row["high"], high)
+def test_description_of_other_settings_than_today_s_is_no_run():
+    described = describe(TrainingRun("ppo"))
+    assert identity_of(described | {"preset": described["preset"] | {"unheard_of": 1}}) is None
+    assert identity_of({"note": "no model"}) is None
 
 
-def test_result_is_named_for_the_run_and_its_settings(folders):
-    run = TrainingRun("ppo", "SPIKE", 4_096, seed=3)
-    other = TrainingRun("ppo", "SPIKE", 4_096, seed=3, discount=0.5)
-    assert result_path(run, folders).name.startswith("ppo_spike_4096_3_")
-    assert result_path(run, folders) != result_path(other, folders)
+# --- the store -------------------------------------------------------------------------------------------------------
 
 
-def test_result_that_is_there_is_not_made_again(folders, tmp_path):
-    run = TrainingRun("q-learning", "STEADY", 20)
-    path = Path(perform(run, tmp_path, tmp_path / "build", 5))
-    path.write_text(path.read_text() + " ")
-    assert perform(run, tmp_path, tmp_path / "build", 5) == str(path)
-    assert path.read_text().endswith(" "), "the result was written anew"
+def test_model_is_found_by_its_description_whatever_its_folder(store, outcome):
+    folder = next((store.root / "models").iterdir())
+    shutil.move(folder, folder.with_name("copied from elsewhere"))
+    assert Store(Folders(store.root.parent.parent)).model(RUN).content == outcome.model.content
 
 
-def test_result_holds_policy_and_rules_on_the_same_days(folders, tmp_path):
-    path = Path(perform(TrainingRun("q-learning", "STEADY", 20), tmp_path, tmp_path / "build", 5))
-    (row,) = json.loads(path.read_text())["rows"]
-    assert row["tested_on"] == "STEADY" and row["days"] == 5
-    assert row["one_setting_bill"] == row["per_pattern_bill"], "the two rules have one setting here"
-    assert math.isclose(row["bill"], row["instance_cost"] + row["late_cost"] + row["drop_cost"])
+def test_model_of_another_run_is_not_taken(store):
+    assert store.model(dataclasses.replace(RUN, seed=1)) is None
+    assert store.model(dataclasses.replace(RUN, budget=21)) is None
 
 
-@pytest.mark.slow
-def test_study_on_two_workers_gathers_a_row_per_run_and_pattern(folders):
-    runs = [TrainingRun("q-learning", budget=20, seed=seed) for seed in range(2)] + [TrainingRun("ppo", "SPIKE", 2_048)]
-    run_study("small", runs, folders, episodes=5)
-    table = read_study("small", folders)
-    assert len(table) == 2 * len(PATTERNS) + 1
-    assert set(table.loc[table["trained_on"] == "SPIKE", "tested_on"]) == {"SPIKE"}
-    curves = read_curves("small", "q-learning", folders)
-    assert [curve["steps"].iloc[-1] for curve in curves] == [20 * 288] * 2
+def test_model_whose_file_is_damaged_is_not_taken(store):
+    (file,) = (store.root / "models").glob("*/models/*.pkl")
+    file.write_bytes(file.read_bytes()[:-1])
+    assert store.model(RUN) is None
 
 
-def test_missing_study_is_said_with_the_command_that_runs_it(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"study_budgets.csv is missing; .*autoscaler_env.study budgets"):
-        read_study("budgets", Folders(tmp_path))
+def test_result_is_written_after_the_model_it_is_of(tmp_path, outcome, monkeypatch):
+    store = Store(Folders(tmp_path))
+    monkeypatch.setattr(Store, "result_path", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        store.keep(RUN, [EXAM], outcome)
+    monkeypatch.undo()
+    assert not store.result_path(RUN, EXAM).exists(), "a run that was stopped counts as done"
+    assert Store(Folders(tmp_path)).model(RUN).content == outcome.model.content, "its training is lost"
+
+
+def test_another_exam_of_a_run_has_a_result_of_its_own(store):
+    assert store.result_path(RUN, EXAM).exists()
+    assert not store.result_path(RUN, Exam(("STEADY", "SPIKE"), 6)).exists()
+    assert not store.result_path(RUN, Exam(("STEADY",), 5)).exists()
+
+
+def test_optimum_is_found_once(store, monkeypatch):
+    first = store.limit(EXAM, Service())
+    monkeypatch.setattr("autoscaler_env.study.store.Optimum", lambda *_: pytest.fail("found again"))
+    assert store.limit(EXAM, Service()) == first
+
+
+# --- traces ----------------------------------------------------------------------------------------------------------
+
+
+def test_traces_of_small_counts_are_smoothed_and_all_scaled_to_the_peak(tmp_path):
+    write_trace(tmp_path / "large.csv", 2_000)
+    write_trace(tmp_path / "small.csv", 20)
+    exam, smoothing = trace_exam(tmp_path, Service())
+    assert smoothing == {"large": 1, "small": 6}
+    for trace in exam.workloads:
+        everything = np.vstack([trace.earlier, trace.later])
+        assert np.percentile(everything, 99) == pytest.approx(Service().peak_influx, rel=0.02)
+
+
+def test_trace_that_is_too_short_is_left_out_aloud(tmp_path, capsys):
+    write_trace(tmp_path / "long.csv", 2_000)
+    write_trace(tmp_path / "short.csv", 2_000, days=1)
+    exam, _ = trace_exam(tmp_path, Service())
+    assert [trace.name for trace in exam.workloads] == ["long"]
+    assert "short.csv" in capsys.readouterr().err
+
+
+def test_folder_without_traces_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no trace there"):
+        trace_exam(tmp_path, Service())
+    with pytest.raises(ValueError, match="no such folder"):
+        trace_exam(tmp_path / "none", Service())
+
+
+def test_exam_knows_the_days_of_a_trace_not_only_its_name(tmp_path):
+    identities = []
+    for level in (2_000, 2_100):
+        write_trace(tmp_path / "trace.csv", level)
+        identities.append(trace_exam(tmp_path, Service())[0].identity())
+    assert fingerprint(identities[0]) != fingerprint(identities[1])
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def opponents(store):
+    """Return the opponents' table on the same few days."""
+    return measure_opponents(EXAM, Service(), SETTINGS, store.limit(EXAM, Service()))
+
+
+def test_opponents_are_measured_on_every_workload_and_none_beats_the_optimum(opponents):
+    assert set(opponents["policy"]) >= {"random", "static", "threshold", "target-tracking-mixed", "optimum"}
+    assert (opponents.groupby("policy")["tested_on"].nunique() == 2).all()
+    assert (opponents["regret"] >= -1e-9).all()
+    (static,) = Exam(("SPIKE",), 5).measure(Static(), Service())
+    row = opponents[(opponents["policy"] == "static") & (opponents["tested_on"] == "SPIKE")].iloc[0]
+    assert row["bill"] == static["bill"]
+
+
+def test_table_has_a_row_per_run_and_workload_beside_rules_on_the_same_days(store, opponents):
+    table = study_table([store.result(RUN, EXAM)], opponents)
+    assert table["tested_on"].tolist() == ["STEADY", "SPIKE"]
+    assert table[["algorithm", "trained_on", "steps", "seed"]].iloc[0].tolist() == ["q-learning", "STEADY", 20 * 288, 0]
+    spike = table.iloc[1]
+    paid = opponents[opponents["tested_on"] == "SPIKE"].set_index("policy")["bill"]
+    assert spike["one_setting_bill"] == paid["target-tracking-mixed"] and spike["optimum_bill"] == paid["optimum"]
+    assert math.isclose(spike["regret"], spike["bill"] - paid["optimum"]) and spike["regret"] > 0
+
+
+def test_curves_end_at_the_budget(store):
+    curves = curves_table([store.result(RUN, EXAM)])
+    assert curves["at"].iloc[0] == 0 and curves["at"].iloc[-1] == 20 * 288
+    assert set(curves["seed"]) == {0}
+
+
+def test_result_on_disk_is_plain_json(store):
+    content = json.loads(store.result_path(RUN, EXAM).read_text())
+    assert pd.DataFrame(content["rows"])["bill"].gt(0).all()
+    assert content["description"]["preset"]["episodes"] == 20

@@ -12,6 +12,7 @@ from autoscaler_env.commands.demo import Demo
 from autoscaler_env.commands.devices import Devices
 from autoscaler_env.commands.evaluate import Evaluate
 from autoscaler_env.commands.run import Run
+from autoscaler_env.commands.study import Study
 from autoscaler_env.commands.train import Train
 from autoscaler_env.commands.verify import Verify
 
@@ -22,5 +23,6 @@ COMMANDS: dict[str, Any] = {
     "verify": Verify,
     "devices": Devices,
     "run": Run,
+    "study": Study,
 }
 """The commands, by the names that users type."""

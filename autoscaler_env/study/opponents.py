@@ -1,0 +1,81 @@
+"""What the learners are compared with: rules, calibrated and not, and the limit."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from autoscaler_env.calibration import Calibration, calibrate, read_calibrations, save_calibrations
+from autoscaler_env.paths import Folders
+from autoscaler_env.policies.oracle import Optimum
+from autoscaler_env.policies.rules import RULES, TargetTracking
+from autoscaler_env.service import Service
+from autoscaler_env.study.exams import Exam
+from autoscaler_env.workloads import MIXED, PATTERNS
+
+ONE_SETTING = "target-tracking-mixed"
+"""Target tracking with one setting for all patterns."""
+
+PER_PATTERN = "target-tracking-per-pattern"
+"""Target tracking with a setting for the pattern that it is tested on."""
+
+
+def calibrations(service: Service, folders: Folders, days: int = 100) -> dict[str, Calibration]:
+    """Return target tracking's cheapest settings on calibration days, by pattern; `MIXED` is the one for all.
+
+    For the reference service they stand in `results/calibration.csv`; if they do not yet, they are found and written
+    there. For any other service they are found anew.
+
+    Args:
+        service: The service to scale.
+        folders: Where the table lies.
+        days: Calibration days of each pattern, if they must be found.
+    """
+    written = folders.results / "calibration.csv"
+    if service == Service() and written.exists():
+        return read_calibrations(folders)
+    print("Calibrating target tracking.", file=sys.stderr)
+    found = {MIXED: calibrate(PATTERNS, service, days)}
+    found |= {pattern: calibrate((pattern,), service, days) for pattern in PATTERNS}
+    if service == Service():
+        save_calibrations(found, folders)
+    return found
+
+
+def measure_opponents(
+    exam: Exam, service: Service, settings: dict[str, Calibration], limit: Sequence[dict[str, Any]]
+) -> pd.DataFrame:
+    """Measure every rule and target tracking as it was calibrated, beside the clairvoyant optimum.
+
+    Args:
+        exam: What to measure on.
+        service: The service to scale.
+        settings: What `calibrations` returns.
+        limit: What `Store.limit` returns.
+
+    Returns:
+        A row per policy and workload: policy, tested_on, days, regret ($ a day above the optimum) and the other
+        columns of `Exam.measure`. Target tracking with the setting for the
+        workload is there where that is a pattern.
+    """
+    fixed = [*(rule(service) for rule in RULES.values()), tracking(settings[MIXED], service, ONE_SETTING)]
+    rows: list[dict[str, Any]] = []
+    for each in tqdm(exam.workloads, desc="opponents", unit="workload", leave=False, disable=None):
+        alone = dataclasses.replace(exam, workloads=(each,))
+        own = [tracking(settings[each], service, PER_PATTERN)] if isinstance(each, str) else []
+        for policy in (*fixed, *own):
+            rows += [{"policy": policy.name} | row for row in alone.measure(policy, service)]
+    table = pd.DataFrame(rows + [{"policy": Optimum.name} | row for row in limit])
+    cheapest = {row["tested_on"]: row["bill"] for row in limit}
+    table.insert(3, "regret", table["bill"] - table["tested_on"].map(cheapest))
+    return table
+
+
+def tracking(setting: Calibration, service: Service, name: str) -> TargetTracking:
+    """Return target tracking with a setting that was found."""
+    return TargetTracking(service, setting.target, setting.headroom, name)

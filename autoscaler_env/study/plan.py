@@ -1,0 +1,79 @@
+"""Which trainings the study consists of."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, get_args
+
+from autoscaler_env.service import Service
+from autoscaler_env.training import Algorithm, TrainingRun
+from autoscaler_env.workloads import PATTERNS
+
+STUDIES = {
+    "budgets": "the three learners on MIXED, with the published budgets",
+    "long": "PPO on MIXED for a million slots",
+    "patterns": "the three learners on each single pattern: the published budgets, PPO for a million slots",
+    "wide": "PPO on MIXED for a million slots, with an action set of wide steps",
+}
+"""The studies that train, and what they train."""
+
+SEEDS = {"budgets": 10, "long": 10, "patterns": 5, "wide": 5}
+"""Trainings of each learner on each pattern, by study: seeds 0, 1, 2, ..."""
+
+LONG = 1_000_000
+"""Slots of PPO's long trainings."""
+
+SPECIALISTS: dict[str, dict[str, Any]] = {"SPIKE": {"discount": 0.99}}
+"""Where selection days asked for other settings than the preset's, by pattern; for PPO, as `TrainingRun` names them.
+
+What a flash crowd costs comes late, so its horizon is longer.
+"""
+
+WIDE = Service(fleet_changes=(-16, -8, -4, -2, -1, 0, 1, 2, 4, 8, 16))
+"""The reference service with a stronger actuator: any of these steps in one slot."""
+
+QUICK = {"q-learning": 40, "dqn": 2_048, "ppo": 2_048}
+"""Budgets of the quick profile, in days for Q-learning and in slots for the others: they show that everything runs."""
+
+
+def trainings(study: str, seeds: int | None = None, *, quick: bool = False) -> list[TrainingRun]:
+    """Return the trainings of a study.
+
+    Args:
+        study: One of `STUDIES`.
+        seeds: Trainings of each learner on each pattern; `SEEDS` by default.
+        quick: Whether to train on tiny budgets.
+
+    Raises:
+        ValueError: There is no such study, or the number of seeds is below 1.
+
+    Example:
+        >>> [run.seed for run in trainings("long", 3)]
+        [0, 1, 2]
+    """
+    if study not in STUDIES:
+        raise ValueError(f"study = {study!r}: must be one of {', '.join(STUDIES)}")
+    count = SEEDS[study] if seeds is None else seeds
+    if count < 1:
+        raise ValueError(f"seeds = {count}: must be at least 1")
+    runs = [run for seed in range(count) for run in _with_seed(study, seed)]
+    return [dataclasses.replace(run, budget=QUICK[run.algorithm]) for run in runs] if quick else runs
+
+
+def _with_seed(study: str, seed: int) -> list[TrainingRun]:
+    """Return a study's trainings of one seed; all on the CPU, where one seed gives one model."""
+    common: dict[str, Any] = {"seed": seed, "device": "cpu"}
+    learners = get_args(Algorithm)
+    if study == "budgets":
+        return [TrainingRun(learner, **common) for learner in learners]
+    if study == "long":
+        return [TrainingRun("ppo", budget=LONG, **common)]
+    if study == "wide":
+        return [TrainingRun("ppo", budget=LONG, name="ppo_wide", service=WIDE, **common)]
+    return [
+        TrainingRun("ppo", pattern, LONG, **SPECIALISTS.get(pattern, {}), **common)
+        if learner == "ppo"
+        else TrainingRun(learner, pattern, **common)
+        for pattern in PATTERNS
+        for learner in learners
+    ]

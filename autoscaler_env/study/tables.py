@@ -1,0 +1,60 @@
+"""The tables that are committed: a row per run and workload, or per policy and workload."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from autoscaler_env.storage import write_atomically
+from autoscaler_env.study.opponents import ONE_SETTING, PER_PATTERN
+
+REFERENCES = {ONE_SETTING: "one_setting_bill", PER_PATTERN: "per_pattern_bill", "optimum": "optimum_bill"}
+"""Policies whose bill on the same days stands beside every learner's, and the columns it stands in."""
+
+
+def study_table(results: Sequence[Mapping[str, Any]], opponents: pd.DataFrame) -> pd.DataFrame:
+    """Return one tidy table of what runs left: the training seed is the unit of replication.
+
+    Args:
+        results: Description and rows of each run, as `Store.result` returns them.
+        opponents: What `opponents.measure_opponents` returns, for the same exam and service.
+
+    Returns:
+        A row per run and workload: algorithm, trained_on, steps (slots of training), seed, tested_on, days, the bill
+        of each of the `REFERENCES` on the same days, regret ($ a day above the optimum) and the columns of
+        `Exam.measure`.
+    """
+    rows = [_key_of(result["description"]) | row for result in results for row in result["rows"]]
+    table = pd.DataFrame(rows)
+    bills = opponents.pivot(index="tested_on", columns="policy", values="bill")
+    references = {
+        column: table["tested_on"].map(bills[policy]) for policy, column in REFERENCES.items() if policy in bills
+    }
+    keys = ["algorithm", "trained_on", "steps", "seed", "tested_on", "days"]
+    regret = {"regret": table["bill"] - references["optimum_bill"]}
+    return pd.concat([table[keys], pd.DataFrame(references | regret), table.drop(columns=keys)], axis=1)
+
+
+def curves_table(results: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return the learning curves of runs: a row per run and point, at (slots), seconds and mean_return ($ a day)."""
+    return pd.DataFrame(
+        _key_of(result["description"])
+        | {"at": point["steps"], "seconds": point["seconds"], "mean_return": point["mean_return"]}
+        for result in results
+        for point in result["description"]["curve"]
+    )
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV, atomically."""
+    text = table.to_csv(index=False, float_format="%.6g")
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def _key_of(description: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what tells one run of a study from the others."""
+    made = {"algorithm": description["algorithm"], "trained_on": description["pattern"]}
+    return made | {"steps": description["steps"], "seed": description["seed"]}
