@@ -1,8 +1,10 @@
-"""The clairvoyant optimum: exhaustive search on tiny services, and a linear relaxation below it.
+"""The clairvoyant optimum: exhaustive searches on small services, and a linear relaxation below it.
 
-Neither knows the search: the first plays every sequence of actions, the second is solved by HiGHS.
+None of them knows our search: the first plays every sequence of actions, the second goes through every state in plain
+Python, the relaxation is solved by HiGHS.
 """
 
+import functools
 import itertools
 
 import numpy as np
@@ -69,6 +71,46 @@ def test_the_tiny_days_have_queues_and_drops():
     service = TINY["one step"]
     best = roll_out(Optimum(service), some_days(service, 5), service)
     assert best.queue.any() and best.dropped.any() and (best.ready > 3).any()
+
+
+LONGER = {
+    "one step": {},
+    "boots three slots": {"boot_slots": 3},
+    "wide steps, boots two slots": {"boot_slots": 2, "fleet_changes": (-3, -1, 0, 1, 4)},
+    "late requests cost little": {"late_price": 1e-5},
+    "drops cost less than waiting": {"late_price": 1e-3, "drop_price": 5e-4},
+}
+
+
+@pytest.mark.parametrize("sizes", LONGER.values(), ids=LONGER)
+def test_a_search_through_every_state_finds_the_same(sizes):
+    service = Service(**BASE | {"slots_per_episode": 40} | sizes)
+    days = some_days(service, 3, seed=1)
+    bills = cheapest_plan(days, service).bills
+    assert bills == pytest.approx([cheapest_by_states(day.tolist(), service) for day in days], rel=1e-12)
+
+
+def cheapest_by_states(day, service):
+    """Return the lowest bill of a day: backward over every state, by the rules of a slot as the design states them."""
+
+    @functools.cache
+    def rest(slot, ready, orders, queue):
+        if slot == len(day):
+            return 0.0
+        ready, waiting = ready + orders[0], queue + day[slot]
+        bills = []
+        for change in service.fleet_changes:
+            fleet, ordered, left = ready + sum(orders[1:]), max(change, 0), ready - max(-change, 0)
+            if (ordered and fleet + ordered > service.max_instances) or (change < 0 and left < service.min_instances):
+                continue
+            unserved = max(waiting - service.capacity_per_instance * left, 0)
+            stays = min(unserved, service.queue_limit)
+            bill = service.instance_price * (fleet + change)
+            bill += service.late_price * stays + service.drop_price * (unserved - stays)
+            bills.append(bill + rest(slot + 1, left, (*orders[1:], ordered), stays))
+        return min(bills)
+
+    return rest(0, service.initial_instances, (0,) * service.boot_slots, 0)
 
 
 def test_the_plan_costs_what_it_says(any_service, random_rollout):
