@@ -16,7 +16,7 @@ TOO_OLD = $(FIRST_PYTHON) is $(shell command -v $(FIRST_PYTHON) >/dev/null 2>&1 
 	(elsewhere? make PYTHON=/path/to/python3.12 ...)
 
 .DEFAULT_GOAL := help
-.PHONY: help run quick lab setup test lint format bench clean
+.PHONY: help run quick lab demo setup test lint format bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,9 @@ quick: .venv/.course ## the whole course with tiny budgets, written under build/
 
 lab: .venv/.course ## open JupyterLab on the course
 	@$(VENV)/python -m jupyterlab --notebook-dir=. $(ARGS) notebooks
+
+demo: .venv/.course ## serve the control room as a web page on this machine
+	@$(VENV)/autoscaler demo --web $(ARGS)
 
 setup: .venv/.all ## install the course and the developers' tools into .venv; the other targets install what they need
 

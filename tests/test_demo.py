@@ -1,4 +1,4 @@
-"""The demonstration: sessions slot by slot, as text, as a film, with controls."""
+"""The demonstration: sessions slot by slot, as text, as a film, as pictures."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from autoscaler_env.catalog import find_policy
-from autoscaler_env.demo import controls, gif, terminal
+from autoscaler_env.demo import gif, picture, terminal
 from autoscaler_env.demo.session import Session, demo_days
 from autoscaler_env.evaluation import evaluate
 from autoscaler_env.rollouts import roll_out
@@ -135,28 +135,47 @@ def test_a_film_of_nothing_is_refused(sessions, tmp_path):
 
 
 def test_the_drawing_takes_names_and_a_number():
-    figure = controls.draw_day("target-tracking", "SPIKE", 2)
+    figure = picture.draw_day("target-tracking", "SPIKE", 2)
     assert len(figure.axes) == 6 and "SPIKE, evaluation day 2" in figure.get_suptitle()
-    assert len(controls.draw_day("threshold", "SPIKE", 2).axes) == 3
+    assert len(picture.draw_day("threshold", "SPIKE", 2).axes) == 3
 
 
-def test_the_controls_redraw_what_is_chosen():
-    drawn = []
+def test_the_score_picture_names_the_cheaper_and_draws_the_optimum(sessions):
+    for session in sessions:
+        session.run(24)
+    figure = picture.draw_score(sessions, "SPIKE")
+    cheaper = min(sessions, key=lambda session: session.state.bill).name
+    assert f"SPIKE: {cheaper} is cheaper by $" in figure.get_suptitle()
+    assert "optimum" in [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
 
-    def draw(policy, pattern, day):
-        drawn.append((policy, pattern, day))
-        if pattern == "SPIKE":
-            raise ValueError("no such model")
-        return controls.draw_day("static", pattern, day)
 
-    box = controls.controls(draw, ["static", "threshold"], ["STEADY", "SPIKE"], seed=4)
-    (policy, pattern, day), message, image = box.children[0].children, *box.children[1:]
-    before = bytes(image.value)
-    policy.value, day.value, pattern.value = "static", 5, "SPIKE"
-    assert drawn == [
-        ("threshold", "STEADY", 4),
-        ("static", "STEADY", 4),
-        ("static", "STEADY", 5),
-        ("static", "SPIKE", 5),
-    ]
-    assert before.startswith(b"\x89PNG") and message.value == "no such model"
+class Watcher:
+    """Holds, and remembers what it was shown."""
+
+    name = "watcher"
+
+    def reset(self, days):
+        self.seen = []
+
+    def predict(self, observations):
+        self.seen.append(observations[0].tolist())
+        return np.full(len(observations), SHORT.hold)
+
+
+def test_a_successor_has_seen_the_day_from_its_start(sessions):
+    from_the_start = Session(Watcher(), sessions[0].days, SHORT)
+    from_the_start.run(9)
+    sessions[0].run(5)  # static, which holds too
+    sessions[0].hand_over(successor := Watcher())
+    sessions[0].run(4)
+    assert successor.seen == from_the_start.policy.seen
+
+
+def test_a_successor_acts_from_the_next_slot_on(sessions):
+    session = sessions[0]
+    session.run(5)
+    session.hand_over(find_policy("threshold", SHORT))
+    session.run(5)
+    assert session.history["action"][:5] == [SHORT.hold] * 5
+    assert any(action != SHORT.hold for action in session.history["action"][5:])
+    assert session.name == "threshold"

@@ -13,8 +13,11 @@ from autoscaler_env.rollouts import check_actions
 from autoscaler_env.service import Service
 from autoscaler_env.workloads import Workload, as_workload, day_seeds
 
-QUANTITIES = ("ready", "booting", "arrivals", "queue", "served", "dropped", "scaled", "bill")
-"""What a session keeps of each slot: instances, requests, whether the fleet changed (0 or 1), and dollars."""
+ITEMS = ("instance_cost", "late_cost", "drop_cost")
+"""What the bill of a slot is made of, in dollars."""
+
+QUANTITIES = ("ready", "booting", "arrivals", "queue", "served", "dropped", "scaled", "refused", *ITEMS)
+"""What a session keeps of each slot as the environment reports it: instances, requests, 0 or 1, and dollars."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class Session:
         self.days = days
         self._env = AutoscalerEnv(service=self.service)
         self._observation: NDArray[np.float32]
+        self._seen: list[NDArray[np.float32]]
         self.start()
 
     @property
@@ -80,8 +84,8 @@ class Session:
 
     def start(self) -> State:
         """Go back to the start of the first day; return that state."""
-        self.history: dict[str, list[float]] = {name: [] for name in QUANTITIES}
-        """What happened in each slot so far, by quantity, over all days."""
+        self.history: dict[str, list[float]] = {name: [] for name in (*QUANTITIES, "bill", "action")}
+        """What happened in each slot so far, by quantity, over all days; `action` as an index of fleet changes."""
         self.state = State(0, 0, self.service.initial_instances, 0, int(self.days[0, 0]), 0, 0, 0.0, 0, 0)
         self._start_day(0)
         return self.state
@@ -97,11 +101,14 @@ class Session:
         if slot == self.service.slots_per_episode:
             day, slot = day + 1, 0
             self._start_day(day)
-        action = check_actions(self.policy, self.policy.predict(self._observation[np.newaxis]), 1)[0]
+        self._seen.append(self._observation)
+        action = int(check_actions(self.policy, self.policy.predict(self._observation[np.newaxis]), 1)[0])
         self._observation, reward, _, _, info = self._env.step(action)
         bill = -float(reward)
         for name in QUANTITIES:
-            self.history[name].append(bill if name == "bill" else info[name])
+            self.history[name].append(info[name])
+        self.history["bill"].append(bill)
+        self.history["action"].append(action)
         self.state = State(
             day=day,
             slot=slot + 1,
@@ -122,8 +129,30 @@ class Session:
             self.step()
         return self.state
 
+    def hand_over(self, policy: Policy) -> None:
+        """Let another policy act from the next slot on.
+
+        It is shown what has been seen of the day, so that it remembers as much as if it had watched from the start.
+
+        Args:
+            policy: The successor.
+        """
+        policy.reset(self._today()[np.newaxis])
+        for observation in self._seen:
+            policy.predict(observation[np.newaxis])
+        self.policy = policy
+
+    @property
+    def looked_at(self) -> NDArray[np.float32] | None:
+        """What the policy saw before it last acted, float32 of shape (7,); `None` at the start of a day."""
+        return self._seen[-1] if self._seen else None
+
+    def _today(self) -> NDArray[np.int64]:
+        return self.days[self.state.day % len(self.days)]
+
     def _start_day(self, day: int) -> None:
         arrivals = self.days[day % len(self.days)]
+        self._seen = []
         self.policy.reset(arrivals[np.newaxis])
         self._observation, _ = self._env.reset(options={"day": arrivals})
 

@@ -76,6 +76,7 @@ class DeepPolicy:
         width = network.observation_space.shape
         plain = width == OBSERVATION_LOW.shape
         self._inputs = None if plain else Inputs(service, levels=width == (INPUTS_WITH_LEVELS,))
+        self._looked_at = np.zeros((0, 0), dtype=np.float32)
 
     def reset(self, days: NDArray[np.int64]) -> None:
         """Forget the past."""
@@ -85,7 +86,23 @@ class DeepPolicy:
     def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return the most probable (PPO) or most valuable (DQN) actions, shape (n,)."""
         inputs = observations if self._inputs is None else self._inputs(observations)
-        return self.network.predict(np.ascontiguousarray(inputs), deterministic=True)[0]
+        self._looked_at = np.ascontiguousarray(inputs)
+        return self.network.predict(self._looked_at, deterministic=True)[0]
+
+    @property
+    def preferences_are(self) -> str:
+        """What `preferences` returns: `values` (DQN, expected return in dollars) or `probabilities` (PPO)."""
+        return "probabilities" if isinstance(self.network, ActorCriticPolicy) else "values"
+
+    def preferences(self) -> NDArray[np.float64]:
+        """Return what the last `predict` chose by: a value or a probability of each action, shape (n, actions)."""
+        with torch.no_grad():
+            looked_at = torch.from_numpy(self._looked_at)
+            if isinstance(self.network, ActorCriticPolicy):
+                distribution: Any = self.network.get_distribution(looked_at).distribution
+                return distribution.probs.double().numpy()
+            network: Any = self.network
+            return network.q_net(looked_at).double().numpy()
 
 
 def build_network(algorithm: str, inputs: int, actions: int, widths: list[int]) -> BasePolicy:

@@ -69,6 +69,8 @@ class QTable:
         ValueError: The shape does not fit, or a value is not finite.
     """
 
+    preferences_are = "values"
+
     def __init__(
         self,
         values: NDArray[np.float64],
@@ -86,6 +88,7 @@ class QTable:
         self.values = values
         self.visits = np.zeros(values.shape)
         self.name = name
+        self._cells = np.zeros(0, dtype=np.int64)
 
     @classmethod
     def zeros(cls, service: Service | None = None, discretisation: Discretisation | None = None) -> QTable:
@@ -100,7 +103,12 @@ class QTable:
 
     def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return the best action of each cell, shape (n,)."""
-        return np.argmax(self.values[self.discretisation.cells(observations, self.service)], axis=1)
+        self._cells = self.discretisation.cells(observations, self.service)
+        return np.argmax(self.values[self._cells], axis=1)
+
+    def preferences(self) -> NDArray[np.float64]:
+        """Return the values that the last `predict` chose by: dollars, shape (n, actions)."""
+        return self.values[self._cells]
 
 
 def learn(

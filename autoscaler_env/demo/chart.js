@@ -1,0 +1,334 @@
+// Draws a frame of the control room on a canvas: numbers in, pixels out. widget.js follows in the same file.
+
+const ROWS = ["ready", "booting", "queue", "dropped", "bill"];
+
+/** Unpack what frames.py packs: a head, the arrivals, and the rows of each lane. */
+function readFrame(block) {
+  if (!block || block.byteLength < 16) return null;
+  const numbers = new Float32Array(block.buffer.slice(block.byteOffset, block.byteOffset + block.byteLength));
+  const [counter, run, slot, count] = numbers;
+  let from = 4;
+  const next = () => numbers.subarray(from, (from += slot));
+  const arrivals = next();
+  const lanes = Array.from({ length: count }, () => Object.fromEntries(ROWS.map((name) => [name, next()])));
+  return { counter, run, slot, arrivals, lanes };
+}
+
+/** Round numbers to mark on an axis, from 0 to `high`, at least `count` besides the 0. */
+function ticks(high, count) {
+  const rough = high / count;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5].map((factor) => factor * power).findLast((size) => size <= rough);
+  const marks = [];
+  for (let value = 0; value <= high * 1.0001; value += step) marks.push(value);
+  return marks;
+}
+
+const largest = (rows, least) => {
+  let most = least;
+  for (const row of rows) for (const value of row) if (value > most) most = value;
+  return most;
+};
+
+const clock = (slot, scene) => {
+  const minutes = Math.round((slot * scene.slot_seconds) / 60);
+  const two = (number) => String(number).padStart(2, "0");
+  return `${two(Math.floor(minutes / 60) % 100)}:${two(minutes % 60)}`;
+};
+
+/** Say where everything goes: panels with their place in CSS pixels, and the height of the whole. */
+function layOut(width, lanes, overlay) {
+  const left = 46,
+    right = 22,
+    small = width < 560;
+  const fleet = small ? 150 : 200,
+    queue = small ? 60 : 76,
+    bill = small ? 96 : 120;
+  const panels = [];
+  const column = (x, w, y, whose) => {
+    panels.push({ kind: "fleet", whose, x, w, y, h: fleet });
+    panels.push({ kind: "queue", whose, x, w, y: y + fleet + 28, h: queue, hours: true });
+    return y + fleet + 28 + queue + 46;
+  };
+  const full = width - left - right;
+  let y = 24;
+  if (overlay || lanes.length === 1) {
+    y = column(left, full, y, lanes);
+  } else if (width >= 700) {
+    const half = (width - 2 * (left + right)) / 2;
+    column(left, half, y, [lanes[0]]);
+    y = column(2 * left + right + half, half, y, [lanes[1]]);
+  } else {
+    for (const lane of lanes) y = column(left, full, y, [lane]);
+  }
+  panels.push({ kind: "bill", whose: lanes, x: left, w: full, y, h: bill, hours: true });
+  return { panels, height: y + bill + 36 };
+}
+
+const tiles = new Map();
+
+/** A pattern of diagonal stripes: instances that boot, in the colour of their lane. */
+function stripes(context, colour, paper) {
+  const key = `${colour} on ${paper}`;
+  if (tiles.has(key)) return tiles.get(key);
+  const tile = document.createElement("canvas");
+  tile.width = tile.height = 6;
+  const pen = tile.getContext("2d");
+  pen.fillStyle = paper;
+  pen.fillRect(0, 0, 6, 6);
+  pen.strokeStyle = colour;
+  pen.lineWidth = 2;
+  for (const shift of [-6, 0, 6]) {
+    pen.beginPath();
+    pen.moveTo(shift, 6);
+    pen.lineTo(shift + 6, 0);
+    pen.stroke();
+  }
+  tiles.set(key, context.createPattern(tile, "repeat"));
+  return tiles.get(key);
+}
+
+/** The chart of a control room on one canvas. */
+class Chart {
+  constructor(canvas) {
+    this.canvas = canvas;
+    this.context = canvas.getContext("2d");
+    this.drawn = 0;
+  }
+
+  /**
+   * Draw.
+   * @param frame What readFrame returns.
+   * @param scene What scene_of sends.
+   * @param style Colours: ink, faint, paper, lanes (one per lane), queue, best; font.
+   * @param view overlay (both fleets in one panel), upto (slots to show), hover (slot under the pointer or null),
+   *     best (the optimum's fleet or null).
+   */
+  draw(frame, scene, style, view) {
+    const width = Math.max(this.canvas.parentElement.clientWidth, 240);
+    const ratio = window.devicePixelRatio || 1;
+    const order = frame.lanes.map((_, lane) => lane);
+    const { panels, height } = layOut(width, order, view.overlay);
+    if (this.canvas.width !== Math.round(width * ratio) || this.canvas.height !== Math.round(height * ratio)) {
+      this.canvas.width = Math.round(width * ratio);
+      this.canvas.height = Math.round(height * ratio);
+      this.canvas.style.width = `${width}px`;
+      this.canvas.style.height = `${height}px`;
+    }
+    Object.assign(this, { frame, scene, style, view, panels });
+    this.upto = Math.min(view.upto ?? frame.slot, frame.slot);
+    const context = this.context;
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, width, height);
+    context.font = `12px ${style.font}`;
+    const work = frame.arrivals.map((arrivals) => arrivals / scene.capacity);
+    const fleets = frame.lanes.map((lane) => lane.ready.map((ready, slot) => ready + lane.booting[slot]));
+    this.work = work;
+    this.fleets = fleets;
+    const tops = {
+      fleet:
+        1.08 *
+        largest(
+          [work, ...fleets, ...(view.best ? [view.best] : [])],
+          Math.max(scene.peak / scene.capacity, scene.initial),
+        ),
+      queue:
+        1.1 *
+        largest(
+          frame.lanes.map((lane) => lane.queue),
+          100,
+        ),
+      bill:
+        1.08 *
+        largest(
+          frame.lanes.map((lane) => lane.bill.slice(-1)),
+          1,
+        ),
+    };
+    for (const panel of panels) {
+      panel.top = tops[panel.kind];
+      this.axes(panel);
+      context.save();
+      context.beginPath();
+      context.rect(panel.x, panel.y - 1, panel.w, panel.h + 1);
+      context.clip();
+      this[panel.kind](panel);
+      context.restore();
+    }
+    if (view.hover !== null && view.hover < this.upto) this.hairline(view.hover);
+    this.drawn += 1;
+    this.canvas.dataset.frame = String(frame.counter);
+    this.canvas.dataset.slot = String(frame.slot);
+    this.canvas.dataset.drawn = String(this.drawn);
+  }
+
+  x(panel, slot) {
+    return panel.x + (panel.w * slot) / this.scene.slots;
+  }
+
+  y(panel, value) {
+    return panel.y + panel.h * (1 - value / panel.top);
+  }
+
+  axes(panel) {
+    const { context, style, scene } = this;
+    const name = { fleet: "instances", queue: "queue (requests)", bill: "bill so far ($)" }[panel.kind];
+    const whose = panel.whose.length === 1 && panel.kind !== "bill" ? `${scene.lanes[panel.whose[0]].label}: ` : "";
+    context.lineWidth = 1;
+    context.strokeStyle = style.faint;
+    context.fillStyle = style.soft;
+    context.textBaseline = "middle";
+    context.textAlign = "right";
+    for (const value of ticks(panel.top, { fleet: 3, queue: 1, bill: 2 }[panel.kind])) {
+      const y = Math.round(this.y(panel, value)) + 0.5;
+      if (y < panel.y - 1) continue;
+      context.beginPath();
+      context.moveTo(panel.x, y);
+      context.lineTo(panel.x + panel.w, y);
+      context.stroke();
+      context.fillText(value >= 10000 ? `${value / 1000}k` : value.toLocaleString("en"), panel.x - 6, y);
+    }
+    context.textBaseline = "alphabetic";
+    context.textAlign = "left";
+    context.fillText(whose + name, panel.x - 40, panel.y - 9);
+    if (!panel.hours) return;
+    const hours = (scene.slots * scene.slot_seconds) / 3600;
+    const steps = [0.25, 0.5, 1, 2, 3, 6, 12, 24, 48];
+    const step = steps.find((size) => (panel.w / hours) * size >= 44) ?? 96;
+    context.textAlign = "center";
+    for (let hour = 0; hour <= hours + 1e-9; hour += step) {
+      const x = panel.x + (panel.w * hour) / hours;
+      context.fillText(clock((hour * 3600) / scene.slot_seconds, scene), x, panel.y + panel.h + 15);
+    }
+    if (panel.kind === "bill") context.fillText("hour of the day", panel.x + panel.w / 2, panel.y + panel.h + 30);
+  }
+
+  /** Begin the outline of values that hold for a slot each. */
+  steps(panel, values) {
+    const { context } = this;
+    context.beginPath();
+    for (let slot = 0; slot < this.upto; slot++) {
+      const y = this.y(panel, values[slot]);
+      if (slot === 0) context.moveTo(this.x(panel, 0), y);
+      else context.lineTo(this.x(panel, slot), y);
+      context.lineTo(this.x(panel, slot + 1), y);
+    }
+  }
+
+  /** Fill between values, from `low` (0 if there is none) up to `high`. */
+  area(panel, high, low, fill) {
+    if (this.upto === 0) return;
+    const { context } = this;
+    this.steps(panel, high);
+    for (let slot = this.upto - 1; slot >= 0; slot--) {
+      const y = this.y(panel, low ? low[slot] : 0);
+      context.lineTo(this.x(panel, slot + 1), y);
+      context.lineTo(this.x(panel, slot), y);
+    }
+    context.closePath();
+    context.fillStyle = fill;
+    context.fill();
+  }
+
+  line(panel, values, colour, width, dash = []) {
+    const { context } = this;
+    this.steps(panel, values);
+    context.strokeStyle = colour;
+    context.lineWidth = width;
+    context.lineJoin = "round";
+    context.setLineDash(dash);
+    context.stroke();
+    context.setLineDash([]);
+  }
+
+  fleet(panel) {
+    const { context, style, frame, scene } = this;
+    const alone = panel.whose.length === 1;
+    for (const lane of panel.whose) {
+      const colour = style.lanes[lane];
+      if (alone) {
+        context.globalAlpha = 0.3;
+        this.area(panel, frame.lanes[lane].ready, null, colour);
+        context.globalAlpha = 1;
+        this.area(panel, this.fleets[lane], frame.lanes[lane].ready, stripes(context, colour, style.paper));
+      }
+      this.line(panel, this.fleets[lane], colour, 2, alone || lane === 0 ? [] : [6, 3]);
+    }
+    if (this.view.best) this.line(panel, this.view.best, style.best, 1.5, [2, 3]);
+    this.line(panel, this.work, style.ink, 1.3);
+    if (!alone) return;
+    context.textAlign = "left";
+    for (const handover of scene.lanes[panel.whose[0]]?.handovers ?? []) {
+      const x = this.x(panel, handover.slot);
+      context.strokeStyle = style.soft;
+      context.lineWidth = 1;
+      context.setLineDash([3, 3]);
+      context.beginPath();
+      context.moveTo(x, panel.y);
+      context.lineTo(x, panel.y + panel.h);
+      context.stroke();
+      context.setLineDash([]);
+      context.fillStyle = style.soft;
+      context.fillText(handover.label, x + 4, panel.y + 12);
+    }
+  }
+
+  queue(panel) {
+    const { context, style, frame } = this;
+    const alone = panel.whose.length === 1;
+    for (const lane of panel.whose) {
+      const { queue, dropped } = frame.lanes[lane];
+      if (alone) this.area(panel, queue, null, style.queue);
+      else this.line(panel, queue, style.lanes[lane], 1.8, lane === 0 ? [] : [6, 3]);
+      context.fillStyle = style.ink;
+      for (let slot = 0; slot < this.upto; slot++) {
+        if (dropped[slot] === 0) continue;
+        const x = this.x(panel, slot + 0.5),
+          y = panel.y + 1 + (alone ? 0 : 8 * lane);
+        context.beginPath();
+        context.moveTo(x - 3.5, y);
+        context.lineTo(x + 3.5, y);
+        context.lineTo(x, y + 7);
+        context.fill();
+      }
+    }
+  }
+
+  bill(panel) {
+    const { context, style, frame } = this;
+    const [first, second] = frame.lanes;
+    if (second && this.upto > 0) {
+      const dearer = first.bill[this.upto - 1] > second.bill[this.upto - 1] ? 0 : 1;
+      context.globalAlpha = 0.15;
+      this.area(panel, first.bill, second.bill, style.lanes[dearer]);
+      context.globalAlpha = 1;
+    }
+    for (const lane of panel.whose)
+      this.line(panel, frame.lanes[lane].bill, style.lanes[lane], 2.2, lane ? [6, 3] : []);
+  }
+
+  hairline(slot) {
+    const { context, style } = this;
+    context.strokeStyle = style.ink;
+    context.globalAlpha = 0.5;
+    context.lineWidth = 1;
+    for (const panel of this.panels) {
+      const x = this.x(panel, slot + 0.5);
+      context.beginPath();
+      context.moveTo(x, panel.y);
+      context.lineTo(x, panel.y + panel.h);
+      context.stroke();
+    }
+    context.globalAlpha = 1;
+  }
+
+  /** Return the slot at a place on the canvas, in CSS pixels; null outside the panels. */
+  slotAt(x, y) {
+    for (const panel of this.panels ?? []) {
+      if (x >= panel.x && x < panel.x + panel.w && y >= panel.y - 10 && y <= panel.y + panel.h + 10) {
+        return Math.floor(((x - panel.x) / panel.w) * this.scene.slots);
+      }
+    }
+    return null;
+  }
+}

@@ -1,0 +1,196 @@
+// Pieces of the control room's page: elements, icons, colours, the reasons, the score card. Stands between chart.js and
+// widget.js in one file.
+
+const ICONS = {
+  play: "M4 2l10 6-10 6z",
+  pause: "M3 2h4v12H3zM9 2h4v12H9z",
+  step: "M3 2l7 6-7 6zM11 2h2v12h-2z",
+  restart: "M8 2a6 6 0 1 1-5.6 3.9l1.9.7A4 4 0 1 0 8 4v3L3.5 3.5 8 0z",
+  minus: "M2 7h12v2H2z",
+  hold: "M2 4h12v2H2zM2 10h12v2H2z",
+  plus: "M7 2h2v5h5v2H9v5H7V9H2V7h5z",
+};
+const PAID_FROM = {
+  worked: "instance_cost",
+  idle: "instance_cost",
+  booting: "instance_cost",
+  late: "late_cost",
+  dropped: "drop_cost",
+};
+const ITEMS = [
+  ["instance_cost", "Instances"],
+  ["late_cost", "Lateness"],
+  ["drop_cost", "Drops"],
+];
+
+const dollars = (value) => `$${value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
+const whole = (value) => Math.round(value).toLocaleString("en");
+
+/** Make an element: `make("button", { class: "x", onclick }, "text", child)`. */
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value !== undefined && value !== false) element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.filter((child) => child !== null));
+  return element;
+}
+
+function icon(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 16 16");
+  svg.setAttribute("aria-hidden", "true");
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  path.setAttribute("d", ICONS[name]);
+  svg.append(path);
+  return svg;
+}
+
+/** Lay colours over each other until `colour` stands out from `paper` (contrast of 3 to 1, as WCAG asks of graphics). */
+function legible(colour, paper) {
+  const channels = (text) => {
+    const hex = text.trim().match(/^#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})$/i);
+    return hex
+      ? hex.slice(1).map((part) => parseInt(part, 16))
+      : (text.match(/[\d.]+/g) ?? [0, 0, 0]).slice(0, 3).map(Number);
+  };
+  const light = (rgb) => {
+    const [r, g, b] = rgb.map((c) => (c / 255 <= 0.04045 ? c / 3294.6 : ((c / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = light(channels(paper)),
+    toward = ground < 0.4 ? 255 : 0;
+  let rgb = channels(colour);
+  for (let step = 0; step < 20; step++) {
+    const [low, high] = [light(rgb), ground].sort((a, b) => a - b);
+    if ((high + 0.05) / (low + 0.05) >= (toward ? 3 : 2)) break;
+    rgb = rgb.map((c) => Math.round(c + (toward - c) * 0.1));
+  }
+  return `rgb(${rgb.join(", ")})`;
+}
+
+/** A button with an icon and a word. */
+function textButton(picture, text, pressed) {
+  return make(
+    "button",
+    { type: "button", class: "asr-button", title: text, onclick: pressed },
+    icon(picture),
+    make("span", {}, text),
+  );
+}
+
+/** Why each lane acted: what why.py sends, in words and bars. */
+function reasons(why, labels) {
+  return why.map(({ saw, did, scale, bars }, number) => {
+    const rows = bars.flatMap(({ label, start, end, text, chosen }) => {
+      const bar = make("i");
+      bar.style.left = `${100 * start}%`;
+      bar.style.width = `${100 * Math.max(end - start, 0.004)}%`;
+      const one = chosen ? " asr-chosen" : "";
+      return [
+        make("span", { class: `asr-what${one}` }, label),
+        make("div", { class: `asr-track${one}` }, bar),
+        make("span", { class: `asr-value${one}` }, text),
+      ];
+    });
+    return make(
+      "section",
+      {},
+      make("h4", {}, labels[number] ?? ""),
+      make("p", {}, saw),
+      bars.length ? make("p", { class: "asr-scale" }, scale) : null,
+      make("div", { class: "asr-bars" }, ...rows),
+      make("p", {}, did),
+    );
+  });
+}
+
+/** The score card: what score.py sends, as a table and as bars; `again` and `replay` are called by its buttons. */
+function scoreCard(scene, card, style, { again, replay }) {
+  const columns = card.lanes.concat(card.optimum ? [card.optimum] : []);
+  const most = Math.max(...columns.map((column) => column.bill), 0.01);
+  const row = (label, cells, kind) =>
+    make(
+      "tr",
+      { class: kind ?? "" },
+      make("th", { scope: "row" }, label),
+      ...cells.map((cell) => make("td", {}, cell)),
+    );
+  const table = make(
+    "table",
+    {},
+    make(
+      "thead",
+      {},
+      make("tr", {}, make("th", {}, ""), ...columns.map((column) => make("th", { scope: "col" }, column.label))),
+    ),
+    make(
+      "tbody",
+      {},
+      row(
+        "Bill",
+        columns.map((column) => dollars(column.bill)),
+        "asr-total",
+      ),
+      ...ITEMS.map(([item, label]) =>
+        row(
+          label,
+          columns.map((column) => dollars(column.items[item])),
+        ),
+      ),
+      row(
+        "Dearest hour",
+        columns.map(({ dearest }) => `${String(dearest.hour).padStart(2, "0")}:00, ${dollars(dearest.bill)}`),
+        "asr-more",
+      ),
+      row(
+        "Longest queue",
+        columns.map((column) => whole(column.peak_queue)),
+        "asr-more",
+      ),
+      row(
+        "Scaling actions",
+        columns.map((column) => whole(column.scaling_actions)),
+        "asr-more",
+      ),
+    ),
+  );
+  const bars = columns.map((column) => {
+    const pieces = Object.entries(card.words).map(([name, label]) => {
+      const piece = make("i", { class: `asr-${name}`, title: `${label}: ${dollars(column.where[name])}` });
+      piece.style.width = `${(100 * column.where[name]) / most}%`;
+      piece.style.setProperty("--asr-colour", legible(scene.colours[PAID_FROM[name]], style.paper));
+      return piece;
+    });
+    return [make("span", {}, column.label), make("div", { class: "asr-money" }, ...pieces)];
+  });
+  const keys = Object.entries(card.words).map(([name, label]) => {
+    const swatch = make("i", { class: `asr-key asr-block asr-${name}` });
+    swatch.style.setProperty("--asr-colour", legible(scene.colours[PAID_FROM[name]], style.paper));
+    return make("span", {}, swatch, label);
+  });
+  return [
+    make("h3", {}, "Score card"),
+    make("p", { class: "asr-verdict" }, card.verdict),
+    make(
+      "div",
+      { class: "asr-columns" },
+      make("div", { class: "asr-scroll" }, table),
+      make(
+        "div",
+        {},
+        make("h4", {}, "Where the money went"),
+        make("div", { class: "asr-moneys" }, ...bars.flat()),
+        make("div", { class: "asr-legend" }, ...keys),
+      ),
+    ),
+    card.reason ? make("p", { class: "asr-note" }, card.reason) : null,
+    make(
+      "div",
+      { class: "asr-transport" },
+      textButton("play", "Replay with both fleets", replay),
+      textButton("restart", "Play the day again", again),
+    ),
+  ].filter((part) => part !== null);
+}

@@ -1,0 +1,72 @@
+"""The control room in a notebook: a thin view of `room.Room`."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+from autoscaler_env.demo.room import Room
+from autoscaler_env.plotting.style import png_of
+
+_HERE = Path(__file__).parent
+
+
+def script() -> str:
+    """Return the JavaScript of the view: one module, made of three files, without a build step."""
+    return "".join((_HERE / name).read_text(encoding="utf-8") for name in ("chart.js", "parts.js", "widget.js"))
+
+
+def style_sheet() -> str:
+    """Return the CSS of the view."""
+    return (_HERE / "widget.css").read_text(encoding="utf-8")
+
+
+class ControlRoom(anywidget.AnyWidget):
+    """Two policies on the same day, live, with controls.
+
+    The browser asks for each slot when it is due, so a day stands still where nobody looks: in a deleted cell, a closed
+    page, a restarted kernel. A document without a kernel (an executed notebook, an HTML page) shows the picture of the
+    finished day instead.
+
+    Args:
+        arguments: Those of `Room`.
+        named: Those of `Room`.
+
+    Example:
+        >>> panel = ControlRoom("threshold", "static", "STEADY")
+        >>> panel.room.handle({"do": "step"})
+        >>> panel.room.slot
+        1
+    """
+
+    _esm = script()
+    _css = style_sheet()
+    frame = traitlets.Bytes().tag(sync=True)
+    scene = traitlets.Dict().tag(sync=True)
+    why: Any = traitlets.List().tag(sync=True)
+    card = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True)
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        self.room = Room(*arguments, **named)
+        super().__init__(**self.room.news())
+        self.on_msg(self._hear)
+
+    def _hear(self, _widget: Any, message: Any, _buffers: Any) -> None:
+        """Do what the browser asks for, and tell it in one message what has changed."""
+        self.room.handle(message)
+        with self.hold_sync():
+            for name, value in self.room.news().items():
+                setattr(self, name, value)
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        """Return the view, and a picture for documents that cannot show it."""
+        bundle = super()._repr_mimebundle_(**options)
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        if data is not None:
+            data["image/png"] = base64.b64encode(png_of(self.room.picture())).decode()
+            data["text/plain"] = f"Control room: {self.room.title}"
+        return bundle
