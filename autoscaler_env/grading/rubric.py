@@ -1,0 +1,173 @@
+"""What earns points: a rubric, read from TOML."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+from autoscaler_env.grading.limits import Limits
+from autoscaler_env.policies.rules import RULES
+
+DEFAULT = Path(__file__).with_name("rubric.toml")
+"""The rubric that the course ships; its comments say what each value means."""
+
+PARTS = ("notebooks", "exercises", "models", "bills")
+"""What a submission consists of."""
+
+
+def _check_share(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"{name} = {value!r}: must be a number from 0 to 1")
+
+
+def _check_points(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise ValueError(f"{name} = {value!r}: must be a number, at least 0")
+
+
+@dataclass(frozen=True)
+class Points:
+    """Points of each part, in all."""
+
+    notebooks: float = 10
+    exercises: float = 50
+    models: float = 15
+    bills: float = 25
+
+    def __post_init__(self) -> None:
+        for part in PARTS:
+            _check_points(part, getattr(self, part))
+
+
+@dataclass(frozen=True)
+class Models:
+    """Which models are expected, and what a poor one is worth."""
+
+    expected: tuple[str, ...] = ("q_learning_mixed", "dqn_mixed", "ppo_mixed")
+    poor: float = 0.5
+    course_models: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.expected, list | tuple) or not all(isinstance(name, str) for name in self.expected):
+            raise ValueError(f"expected = {self.expected!r}: must be a list of names")
+        object.__setattr__(self, "expected", tuple(self.expected))
+        _check_share("poor", self.poor)
+        if not isinstance(self.course_models, bool):
+            raise ValueError(f"course_models = {self.course_models!r}: must be true or false")
+
+
+@dataclass(frozen=True)
+class Bills:
+    """The scale that a model's bill lies on."""
+
+    days: int = 200
+    zero_at: str = "threshold"
+    full_at: str = "target-tracking"
+    enough: float = 0.9
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if type(self.days) is not int or not 1 <= self.days <= 100_000:
+            raise ValueError(f"days = {self.days!r}: must be a whole number from 1 to 100000")
+        for name in ("zero_at", "full_at"):
+            if getattr(self, name) not in RULES:
+                raise ValueError(f"{name} = {getattr(self, name)!r}: must be one of {', '.join(RULES)}")
+        _check_share("enough", self.enough)
+        if self.enough == 0:
+            raise ValueError("enough = 0: must be above 0")
+        if self.seed is not None and (type(self.seed) is not int or not 0 <= self.seed < 2**61):
+            raise ValueError(f"seed = {self.seed!r}: must be a whole number from 0 to {2**61 - 1}")
+
+    def share(self, bill: float, zero: float, full: float) -> float:
+        """Return what share of its points a bill earns, from 0 to 1.
+
+        Args:
+            bill: Of the model, dollars a day.
+            zero: Of the rule that earns nothing.
+            full: Of the rule that earns all.
+
+        Example:
+            >>> [round(Bills().share(bill, 200, 150), 2) for bill in (210, 177.5, 155, 140)]
+            [0.0, 0.5, 1.0, 1.0]
+        """
+        if zero <= full:  # on these days the rules stand the other way round: there is nothing to measure
+            return float(bill <= full)
+        return min(max((zero - bill) / (zero - full) / self.enough, 0.0), 1.0)
+
+
+@dataclass(frozen=True)
+class Rubric:
+    """What earns how many points, and what a notebook may use."""
+
+    points: Points = field(default_factory=Points)
+    weights: Mapping[str, float] = field(default_factory=dict)
+    models: Models = field(default_factory=Models)
+    bills: Bills = field(default_factory=Bills)
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        for name, weight in self.weights.items():
+            _check_points(name, weight)
+
+    @classmethod
+    def read(cls, path: Path = DEFAULT) -> Self:
+        """Return the rubric of a TOML file.
+
+        Raises:
+            ValueError: It cannot be read, or has a name or a value that is not allowed; one line says which.
+        """
+        try:
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ValueError(f"rubric = {str(path)!r}: {error}") from None
+        kinds: dict[str, Any] = {
+            "points": Points,
+            "weights": dict,
+            "models": Models,
+            "bills": Bills,
+            "limits": Limits,
+        }
+        _check_names(path, "", content, kinds)
+        made: dict[str, Any] = {}
+        for name, values in content.items():
+            if not isinstance(values, dict):
+                raise ValueError(f"rubric = {str(path)!r}: {name} must be a table, [{name}]")
+            if name != "weights":
+                _check_names(path, f"{name}.", values, [known.name for known in fields(kinds[name])])
+            try:
+                made[name] = kinds[name](**values)
+            except ValueError as error:
+                raise ValueError(f"rubric = {str(path)!r}: {name}.{error}") from None
+        try:
+            return cls(**made)
+        except ValueError as error:
+            raise ValueError(f"rubric = {str(path)!r}: weights.{error}") from None
+
+    def worth(self, part: str, names: Iterable[str]) -> dict[str, float]:
+        """Return what each item of a part is worth in points; they add up to the part's.
+
+        Example:
+            >>> Rubric(weights={"01.3": 2}).worth("exercises", ["01.1", "01.2", "01.3"])
+            {'01.1': 12.5, '01.2': 12.5, '01.3': 25.0}
+        """
+        weights = {name: float(self.weights.get(name, 1)) for name in names}
+        total = sum(weights.values())
+        return {name: getattr(self.points, part) * weight / total if total else 0.0 for name, weight in weights.items()}
+
+    @property
+    def fingerprint(self) -> str:
+        """A short hash of all that it says."""
+        text = json.dumps(asdict(self) | {"weights": dict(self.weights)}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _check_names(path: Path, place: str, content: Iterable[str], known: Iterable[str]) -> None:
+    known = list(known)
+    for name in content:
+        if name not in known:
+            raise ValueError(f"rubric = {str(path)!r}: {place}{name}: must be one of {', '.join(known)}")

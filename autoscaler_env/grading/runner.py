@@ -1,0 +1,153 @@
+"""Execute notebooks through papermill, their kernels behind a wall; a process of its own that `watch` looks after.
+
+This process runs no code of the submission: papermill stays on our side and sends the kernel one cell at a time. From
+the kernel come the messages of Jupyter's protocol alone, JSON over local sockets, so a submission cannot write the
+executed notebook itself, nor end the program that judges it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import papermill
+import psutil
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import NBClientEngine, papermill_engines
+
+from autoscaler_env.grading.limits import MEGABYTE
+from autoscaler_env.grading.processes import end_descendants
+from autoscaler_env.grading.wall import Enclosed
+from autoscaler_env.storage import write_json
+
+START_SECONDS = 120
+"""A kernel that has not answered after this long does not start."""
+
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+class _TooMuch(Exception):
+    """A notebook's outputs passed their limit."""
+
+
+class _Manager(AsyncKernelManager):
+    """Starts a kernel by the command that a wall gave, whatever kernels are installed."""
+
+    enclosed: Enclosed
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        """What is started, instead of an installed kernel."""
+        return KernelSpec(argv=list(self.enclosed.command), display_name="Python 3", language="python")
+
+
+class _Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill has no types
+    """Papermill's client, with a kernel behind a wall, that gives up when outputs pass their limit.
+
+    Args:
+        enclosed: How to start the kernel.
+        connection: Its connection file; the sockets lie beside it.
+        most: Bytes that its messages may hold.
+    """
+
+    def __init__(self, manager: Any, enclosed: Enclosed, connection: Path, most: int, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._enclosed = enclosed
+        self._connection = connection
+        self._left = most
+        self._most = most
+
+    def create_kernel_manager(self) -> AsyncKernelManager:
+        """Return a manager that starts our kernel."""
+        transport = "tcp" if sys.platform == "win32" else "ipc"  # files: a wall without network lets them through
+        self.km = _Manager(transport=transport, connection_file=str(self._connection))
+        self.km.enclosed = self._enclosed
+        return self.km
+
+    def start_new_kernel(self, **options: Any) -> None:
+        """Start it, its own standard streams closed: what cells print comes as messages."""
+        options |= {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        if self._enclosed.environment is not None:
+            options["env"] = self._enclosed.environment
+        super().start_new_kernel(**options)
+
+    def process_message(self, msg: dict[str, Any], *rest: Any) -> Any:
+        """Count what a message holds before it is kept."""
+        self._left -= len(json.dumps(msg["content"], default=str))
+        if self._left < 0:
+            raise _TooMuch(f"its outputs pass {self._most // MEGABYTE} MB")
+        return super().process_message(msg, *rest)
+
+
+def run(job: dict[str, Any]) -> str | None:
+    """Execute a notebook; return what stopped it, `None` if papermill saw nothing.
+
+    Args:
+        job: `notebook` and `executed` (files), `parameters`, `enclosed` (the fields of `Enclosed`), `connection` (the
+            connection file), `output_bytes`.
+    """
+    enclosed = Enclosed(**job["enclosed"])
+
+    class Engine(NBClientEngine):  # type: ignore[misc]
+        @classmethod
+        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **unused: Any) -> Any:
+            client = _Client(
+                nb_man,
+                enclosed,
+                Path(job["connection"]),
+                job["output_bytes"],
+                timeout=None,  # `watch` keeps the time, of the whole notebook
+                startup_timeout=START_SECONDS,
+                kernel_name=kernel_name,
+                iopub_timeout=START_SECONDS,
+                force_raise_errors=True,
+                store_widget_state=False,
+                shutdown_kernel="immediate",
+                ipython_hist_file="",
+            )
+            return client.execute()
+
+    papermill_engines.register("walled", Engine)
+    try:
+        papermill.execute_notebook(
+            job["notebook"],
+            job["executed"],
+            job["parameters"],
+            engine_name="walled",
+            kernel_name="python3",
+            language="python",
+            progress_bar=False,
+        )
+    except papermill.PapermillExecutionError as failure:
+        return f"{failure.ename}: {failure.evalue}"
+    except Exception as failure:  # a dead kernel, a flood: whatever it is, it is the notebook's own
+        return f"{type(failure).__name__}: {failure}"
+    return None
+
+
+def main() -> None:
+    """Do the jobs that come on standard input, a line of JSON each; write how each ended to its file `result`.
+
+    A line on standard output says that it is ready for them.
+    """
+    if sys.platform == "linux":
+        # What a kernel without a wall leaves behind becomes a child of this process, where it is found.
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    os.umask(0o077)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        job = json.loads(line)
+        error = run(job)
+        end_descendants(psutil.Process())
+        write_json(Path(job["result"]), {"error": error})
+
+
+if __name__ == "__main__":
+    main()
