@@ -6,6 +6,7 @@ Left out are the examples of HPA's rate limits, per sync of 15 s: they never bin
 import numpy as np
 import pytest
 
+from autoscaler_env.catalog import find_policy
 from autoscaler_env.dynamics import OBSERVATION_NAMES
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.knative import Kpa, PanicMode, propose_by_windows
@@ -256,7 +257,9 @@ def test_kpa_averages_its_slots_and_panics_on_the_last():
 
 @pytest.mark.parametrize("name", AUTOSCALERS)
 def test_it_is_a_policy_by_its_name(name):
-    assert isinstance(AUTOSCALERS[name](), Policy) and AUTOSCALERS[name]().name == name
+    policy = find_policy(name, FREE)
+    assert isinstance(policy, Policy) and type(policy) is AUTOSCALERS[name]
+    assert policy.name == name and policy.service == FREE
 
 
 @pytest.mark.parametrize("name", AUTOSCALERS)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy import optimize, sparse
 
+from autoscaler_env.catalog import find_policy
 from autoscaler_env.policies import oracle
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.knative import Kpa
@@ -215,6 +216,12 @@ def test_it_is_a_policy_that_reads_the_days():
     first = policy.predict(np.zeros((2, 7), dtype=np.float32))
     assert isinstance(policy, Policy) and policy.name == "optimum"
     assert first.tolist() == cheapest_plan(days).actions[:, 0].tolist()
+
+
+def test_it_is_found_by_its_name():
+    service = Service(boot_slots=2)
+    policy = find_policy("optimum", service)
+    assert isinstance(policy, Optimum) and policy.service == service
 
 
 def test_a_service_of_too_many_states_is_refused_in_a_line():

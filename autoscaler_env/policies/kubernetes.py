@@ -210,7 +210,7 @@ class HpaCpu(_Hpa):
         capacity = self.service.capacity_per_instance * counts.ready
         served = np.rint(counts.load * capacity).astype(np.int64)
         percent = percent_used(served, np.maximum(capacity, 1))
-        return propose_by_pods(percent / (100 * self.target), counts.ready, counts.booting, self._tolerance)
+        return propose_by_pods(percent / np.round(100 * self.target, 9), counts.ready, counts.booting, self._tolerance)
 
 
 class HpaDemand(_Hpa):
