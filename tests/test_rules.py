@@ -272,3 +272,10 @@ def test_a_foreign_model_is_asked_for_its_deterministic_actions():
     policy.reset(np.zeros((4, 288)))
     assert isinstance(policy, Policy) and policy.name == "mine"
     assert policy.predict(np.zeros((4, 7))).tolist() == [2, 2, 2, 2]
+
+
+def test_a_step_that_the_service_would_refuse_is_not_chosen():
+    service = Service(fleet_changes=(-8, -4, -1, 0, 1, 8))
+    fleet = np.array([9, 9, 98])
+    actions = step_toward(np.array([1, 2, 105]), fleet, service)
+    assert [service.fleet_changes[action] for action in actions] == [-4, -4, 1]

@@ -21,8 +21,9 @@ class Evaluate:
 
     policies: Annotated[Positional[tuple[str, ...]], arg(metavar="POLICY ...", help_behavior_hint="(one or more)")]
     """random, static, threshold, target-tracking, target-tracking-PATTERN (calibrated on it),
-    target-tracking-calibrated (on the pattern, or the earlier days of the trace), a model's name or file, or
-    module:Class. The last one is what the others are compared with."""
+    target-tracking-calibrated (on the pattern, or the earlier days of the trace), hpa-cpu, hpa-demand, kpa, forecast
+    (with --trace), optimum (knows the day), a model's name or file, or module:Class. The last one is what the others
+    are compared with."""
     pattern: PatternName = None
     trace: TraceFile = None
     smooth: Smooth = 1

@@ -88,14 +88,17 @@ def step_toward(wanted: NDArray[Any], fleet: NDArray[np.int64], service: Service
     Args:
         wanted: The fleet wanted, in instances, shape (n,).
         fleet: Instances ready or booting, shape (n,).
-        service: Gives the changes that actions ask for. With (-1, 0, +1) this is one step toward the target.
+        service: Gives the changes that actions ask for, and the limits of the fleet: no change that would leave them is
+            chosen. With (-1, 0, +1) this is one step toward the target.
 
     Returns:
         Actions, shape (n,). Of two that are equally near, the smaller change wins.
     """
     changes = np.array(service.fleet_changes)
     smallest_first = np.argsort(np.abs(changes), kind="stable")
-    distance = np.abs((wanted - fleet)[:, np.newaxis] - changes[smallest_first])
+    after = fleet[:, np.newaxis] + changes[smallest_first]
+    within = (service.min_instances <= after) & (after <= service.max_instances) | (changes[smallest_first] == 0)
+    distance = np.where(within, np.abs(np.asarray(wanted)[:, np.newaxis] - after), np.inf)
     return smallest_first[np.argmin(distance, axis=1)]
 
 

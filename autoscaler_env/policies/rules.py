@@ -81,9 +81,10 @@ class Threshold(_Rule):
 
     def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return actions, shape (n,)."""
-        load = decode(observations, self.service).load
-        wanted = np.where(load > self._add_above, 1, np.where(load < self._remove_below, -1, 0))
-        return step_toward(wanted, np.zeros_like(wanted), self.service)
+        counts = decode(observations, self.service)
+        change = np.where(counts.load > self._add_above, 1, np.where(counts.load < self._remove_below, -1, 0))
+        fleet = counts.ready + counts.booting
+        return step_toward(fleet + change, fleet, self.service)
 
 
 class TargetTracking(_Rule):
