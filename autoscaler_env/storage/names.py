@@ -61,7 +61,7 @@ _CALLED = {"REDUCE": 1, "NEWOBJ": 1, "NEWOBJ_EX": 2}
 """Tokens that call something, and how far below the top of the stack it lies."""
 
 
-def check_names(content: bytes, allowed: frozenset[str]) -> None:
+def check_names(content: bytes, allowed: frozenset[str], *, references: bool = False) -> None:
     """Check that a pickle names nothing but what is known, and calls nothing but what it names.
 
     It follows texts and names over the stack and lets everything else be a blank.
@@ -69,12 +69,13 @@ def check_names(content: bytes, allowed: frozenset[str]) -> None:
     Args:
         content: The pickle.
         allowed: The names, as `module name`.
+        references: Whether it may refer to data outside of it, as tensors do to their numbers.
 
     Raises:
         ValueError: There is another name, a call of something that the pickle made, or a token that no sound file has;
             or it is no pickle.
     """
-    follower = _Follower(allowed)
+    follower = _Follower(allowed, references)
     try:
         for token, argument, position in tokens(content):
             follower.step(token, argument, position)
@@ -85,8 +86,9 @@ def check_names(content: bytes, allowed: frozenset[str]) -> None:
 class _Follower:
     """A stack machine of texts, names and blanks."""
 
-    def __init__(self, allowed: frozenset[str]) -> None:
+    def __init__(self, allowed: frozenset[str], references: bool) -> None:
         self._allowed = allowed
+        self._references = references
         self._stack: list[Any] = []
         self._memory: dict[int, Any] = {}
 
@@ -129,6 +131,8 @@ class _Follower:
                 return _NAME
             if called not in (_NAME, _TYPE):
                 raise ValueError(f"it calls what it has made ({name} at byte {position:,})")
+        if name == "BINPERSID" and not (self._references and taken[0] is _BLANK):
+            raise ValueError(refusal(name, argument, position))
         if name == "TUPLE1" and isinstance(taken[0], str):
             return (taken[0],)
         return argument if isinstance(argument, str) else _BLANK

@@ -85,7 +85,7 @@ def _settings(data: bytes) -> dict[str, Any]:
     """Return what `data` says in plain JSON; check the pickles in it, which are not read."""
     if len(data) > _MOST_DATA:
         raise ValueError(f"its data has {len(data):,} bytes; at most {_MOST_DATA:,} are read")
-    settings = _in("data", json.loads, data)
+    settings = _in("data", lambda content: json.loads(content.decode()), data)
     if not isinstance(settings, dict):
         raise ValueError("data: no object with names")
     for key, value in settings.items():
@@ -121,14 +121,16 @@ def _sizes(algorithm: str, weights: dict[str, Array]) -> tuple[tuple[int, ...], 
         critic = _matrices(weights, r"mlp_extractor\.value_net\.(\d{1,2})\.weight")
         layers = actor + _matrices(weights, r"action_net\.(weight)")
         hidden = {"pi": [len(layer) for layer in actor], "vf": [len(layer) for layer in critic]}
-    if not layers or any(layer.ndim != 2 for layer in layers):
-        raise ValueError("not a DQN or PPO network of plain layers: a layer is missing or is no matrix")
+    if not layers:
+        raise ValueError("not a DQN or PPO network of plain layers: it has none")
     return (layers[0].shape[1], *(len(layer) for layer in layers)), hidden
 
 
 def _matrices(weights: dict[str, Array], pattern: str) -> list[Array]:
     """Return the weights whose names match, by the numbers in their names."""
     found = {match[1]: weights[key] for key in weights if (match := re.fullmatch(pattern, key))}
+    if any(layer.ndim != 2 for layer in found.values()):
+        raise ValueError("not a DQN or PPO network of plain layers: the weights of one are no matrix")
     return [found[number] for number in sorted(found, key=lambda text: (len(text), text))]
 
 
@@ -144,7 +146,8 @@ def _build(
     try:
         network.load_state_dict({key: torch.tensor(array) for key, array in weights.items()}, strict=True)
     except RuntimeError as error:
-        raise ValueError(f"not a DQN or PPO network of plain layers: {printable(error)}") from None
+        complaint = printable(" ".join(str(error).split()))
+        raise ValueError(f"not a DQN or PPO network of plain layers: {complaint}") from None
     network.set_training_mode(False)
     return DeepPolicy(network, service, name)
 

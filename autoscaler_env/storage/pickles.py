@@ -61,14 +61,19 @@ def tokens(content: bytes) -> Iterator[tuple[Any, Any, int]]:
     Raises:
         ValueError: It is none, or has too many, or bytes follow its end.
     """
-    end = 0
-    for count, (token, argument, position) in enumerate(pickletools.genops(content)):
-        if count == MOST_TOKENS:
-            raise ValueError(f"a pickle of more than {MOST_TOKENS:,} tokens")
-        yield token, argument, position or 0
-        end = (position or 0) + 1
+    count = end = 0
+    try:
+        for token, argument, position in pickletools.genops(content):
+            if (count := count + 1) > MOST_TOKENS:
+                break
+            yield token, argument, position or 0
+            end = (position or 0) + 1
+    except ValueError as error:
+        raise ValueError(f"no pickle, or one that is damaged or cut off: {error}") from None
+    if count > MOST_TOKENS:
+        raise ValueError(f"a pickle of more than {MOST_TOKENS:,} tokens")
     if end != len(content):
-        raise ValueError(f"{len(content) - end:,} bytes follow the end of the pickle")
+        raise ValueError("something follows the end of the pickle")
 
 
 class _Machine:

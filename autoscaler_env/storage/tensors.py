@@ -46,6 +46,8 @@ def read_tensors(content: bytes) -> dict[str, Array]:
     members = _members(content)
 
     def storage(reference: Any) -> Array:
+        if type(reference) is not tuple or len(reference) != 5:
+            raise ValueError("a tensor has no numbers")
         kind, dtype, key, _device, count = reference
         if kind != "storage" or dtype is not _float_storage:
             raise ValueError("a tensor is not of float32")
@@ -75,7 +77,7 @@ def read_tensors(content: bytes) -> dict[str, Array]:
 
 def check_tensors(content: bytes) -> None:
     """Check a file of torch that nobody is going to read; raise `ValueError` if torch would not have written it."""
-    check_names(_members(content)["data.pkl"], _NAMES)
+    check_names(_members(content)["data.pkl"], _NAMES, references=True)
 
 
 def _members(content: bytes) -> dict[str, bytes]:

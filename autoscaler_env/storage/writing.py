@@ -97,8 +97,8 @@ def _lock(descriptor: int, *, wait: bool = True) -> bool:
     """Lock an open file until it is closed or its process is gone; return whether that was possible."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError as error:  # held by another, or a file system without locks: then nothing is swept
-        return wait and error.errno not in (errno.EAGAIN, errno.EACCES)
+    except OSError:  # another holds it; or the file system knows no locks, and nothing is swept
+        return False
     return True
 
 

@@ -1,0 +1,131 @@
+"""Nothing that a stranger calls a model runs code, hangs, or stops the check of others; real models are accepted."""
+
+import contextlib
+import io
+import os
+import pickle
+import time
+
+import bad_models
+import pytest
+import torch
+from bad_networks import Donor
+from bad_pickles import CODE, SILENT, table
+from stable_baselines3 import DQN, PPO
+
+from autoscaler_env import AutoscalerEnv
+from autoscaler_env.paths import Folders
+from autoscaler_env.policies.deep import build_learner
+from autoscaler_env.policies.presets import PRESETS
+from autoscaler_env.service import Service
+from autoscaler_env.verification import Children, overall, verify, verify_one_by_one
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes and sockets in folders")
+
+
+def saved(learner):
+    """Return what stable-baselines3 writes for a learner."""
+    buffer = io.BytesIO()
+    learner.save(buffer)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def donors():
+    """Return a sound network of each algorithm."""
+    learners = {
+        name: build_learner(name, preset, "SPIKE", Service(), seed=0, device="cpu") for name, preset in PRESETS.items()
+    }
+    return {name: Donor(saved(learner)) for name, learner in learners.items()}
+
+
+@pytest.fixture
+def corpus(tmp_path, donors, monkeypatch):
+    """Return a function that writes the corpus, or each n-th of it: the names, the folder, and where payloads go."""
+
+    def write(every=1):
+        models, made = tmp_path / "models", tmp_path / "made"
+        models.mkdir()
+        made.mkdir()
+        (tmp_path / "sound.pkl").write_bytes(table())
+        names = bad_models.write_corpus(models, donors, lambda name: str(made / name), tmp_path / "sound.pkl", every)
+        return names, models, made
+
+    monkeypatch.chdir(tmp_path)
+    return write
+
+
+def check_all_are_refused(names, models, made):
+    """Verify a folder of bad models; check that each is refused in one printable line within ten seconds."""
+    verdicts, seconds = [], []
+    with Children() as children:
+        children.start()
+        begun = time.perf_counter()
+        for verdict in verify_one_by_one(models, children=children):
+            verdicts.append(verdict)
+            seconds.append(time.perf_counter() - begun)
+            begun = time.perf_counter()
+    assert len(verdicts) == len(names)
+    assert [verdict.file for verdict in verdicts if verdict.status != "broken"] == []
+    assert all(verdict.reason and verdict.reason.isprintable() and verdict.file.isprintable() for verdict in verdicts)
+    assert not [verdict.reason for verdict in verdicts if "crash" in verdict.reason or "longer" in verdict.reason]
+    assert max(seconds) < 10
+    assert list(made.iterdir()) == []
+
+
+def test_a_sample_of_the_corpus_is_refused_and_runs_nothing(corpus):
+    check_all_are_refused(*corpus(every=15))
+
+
+@pytest.mark.slow
+def test_the_whole_corpus_is_refused_and_runs_nothing(corpus):
+    names, models, made = corpus()
+    assert len(names) >= 300
+    check_all_are_refused(names, models, made)
+
+
+@pytest.mark.parametrize("route", [route for route in CODE if route not in SILENT])
+def test_the_payload_of_each_route_is_real(route, tmp_path):
+    with contextlib.suppress(TypeError):  # some call and then stumble over what they got
+        pickle.loads(CODE[route](str(tmp_path / "made")))
+    assert (tmp_path / "made").is_dir()
+
+
+@pytest.mark.parametrize("route", ["global", "newobj", "build", "function_by_value"])
+def test_the_default_loader_runs_the_payload_in_the_settings_of_a_zip(route, donors, tmp_path):
+    content = donors["ppo"].with_pickle(CODE[route](str(tmp_path / "made")))
+    with contextlib.suppress(Exception):
+        PPO.load(io.BytesIO(content), device="cpu")
+    assert (tmp_path / "made").is_dir()
+
+
+@pytest.mark.parametrize("place", ["policy.pth", "policy.optimizer.pth", "pytorch_variables.pth"])
+def test_torch_would_run_the_payload_in_a_file_of_tensors(place, donors, tmp_path):
+    spoiled = Donor(donors["dqn"].with_member_of(place, data__pkl=CODE["exec"](str(tmp_path / "made"))), weights=False)
+    torch.load(io.BytesIO(spoiled.members[place]), weights_only=False)
+    assert (tmp_path / "made").is_dir()
+
+
+def plain_learners():
+    """Yield learners as a student may set them up with stable-baselines3 alone."""
+    env = AutoscalerEnv()
+    options = {"learning_rate": lambda left: 1e-3 * left, "device": "cpu"}
+    yield "ppo", PPO("MlpPolicy", env, n_steps=64, device="cpu")
+    yield "dqn", DQN("MlpPolicy", env, buffer_size=500, learning_starts=50, device="cpu")
+    yield "wide", PPO("MlpPolicy", env, n_steps=64, policy_kwargs={"net_arch": {"pi": [32], "vf": [8, 8]}}, **options)
+    adamw = {"net_arch": [], "optimizer_class": torch.optim.AdamW, "activation_fn": torch.nn.ReLU}
+    yield "narrow", DQN("MlpPolicy", env, buffer_size=500, learning_starts=50, policy_kwargs=adamw, **options)
+
+
+def test_what_stable_baselines3_saves_after_some_learning_is_accepted(tmp_path):
+    for name, learner in plain_learners():
+        learner.learn(100)
+        learner.save(tmp_path / f"{name}.zip")
+    (tmp_path / "table.pkl").write_bytes(table())
+    verdicts = verify(tmp_path, episodes=1, seconds=60, progress=False)
+    assert len(verdicts) == 5 and overall(verdicts)[0], [verdict.reason for verdict in verdicts]
+
+
+def test_the_models_of_the_project_are_accepted():
+    verdicts = verify(Folders().models, episodes=1, seconds=60, progress=False)
+    assert len(verdicts) >= 3 and overall(verdicts)[0]
