@@ -25,6 +25,9 @@ from autoscaler_env.workloads import PATTERNS, Workload, as_workload
 OPTIMUM_DAYS = 200
 """Evaluation days of each pattern whose optimum is kept."""
 
+ITEMS = ("instance_cost", "late_cost", "drop_cost")
+"""The items of a bill, as the columns of `evaluation.evaluate` call them."""
+
 COMMAND = "python -m autoscaler_env.regret"
 """What makes `results/optimum.csv`."""
 
@@ -124,6 +127,32 @@ def regret(episodes: pd.DataFrame, optima: pd.DataFrame | None = None) -> pd.Dat
     return pd.DataFrame(
         {"days": days.loc[saved.index], "regret": -saved["saving"], "low": -saved["high"], "high": -saved["low"]}
     )
+
+
+def losses(episodes: pd.DataFrame) -> pd.DataFrame:
+    """Return on which items of the bill each policy loses its regret, on the days that the optimum played too.
+
+    Args:
+        episodes: What `evaluation.evaluate` returns, the policy `optimum` among them; `regret` checks that they match.
+
+    Returns:
+        Indexed by policy and pattern (`MEAN` over patterns where there are several): instance_cost, late_cost,
+        drop_cost, what the policy pays for the item above the optimum ($ a day, negative where it pays less); they add
+        up to its regret.
+
+    Raises:
+        ValueError: As `regret`.
+    """
+    order = regret(episodes).index
+    costs = list(ITEMS)
+    rows = episodes[["policy", "pattern", "episode", *costs]]
+    best = rows[rows["policy"] == Optimum.name].drop(columns="policy")
+    pairs = rows[rows["policy"] != Optimum.name].merge(best, on=["pattern", "episode"], suffixes=("", "_best"))
+    for cost in costs:
+        pairs[cost] -= pairs.pop(f"{cost}_best")
+    if pairs["pattern"].nunique() > 1:
+        pairs = pd.concat([pairs, mean_over_patterns(pairs)], ignore_index=True)
+    return pairs.groupby(["policy", "pattern"])[costs].mean().loc[order]
 
 
 def main() -> None:

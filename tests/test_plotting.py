@@ -38,11 +38,15 @@ COURSE_POLICIES = [
     "random",
     "static",
     "threshold",
+    "hpa-cpu",
+    "hpa-demand",
+    "kpa",
     "target-tracking-mixed",
     "target-tracking-per-pattern",
     "q_learning_mixed",
     "dqn_mixed",
     "ppo_mixed",
+    "optimum",
 ]
 
 

@@ -10,7 +10,7 @@ from autoscaler_env.evaluation import MEAN, evaluate, evaluate_patterns
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.oracle import Optimum
 from autoscaler_env.policies.rules import TargetTracking, Threshold
-from autoscaler_env.regret import OPTIMUM_DAYS, find_optima, read_optima, regret, save_optima
+from autoscaler_env.regret import ITEMS, OPTIMUM_DAYS, find_optima, losses, read_optima, regret, save_optima
 from autoscaler_env.service import Service
 from autoscaler_env.workloads import PATTERNS
 
@@ -54,6 +54,25 @@ def test_the_optimum_among_the_policies_serves_as_well():
     together = pd.concat([episodes(BILLS), episodes(BEST, policy="optimum")])
     assert regret(together).equals(regret(episodes(BILLS), optima(BEST)))
     assert regret(together, optima(BEST)).equals(regret(together))
+
+
+def with_items(bills, policy, shares):
+    """Return what `evaluate` might, each bill split into its items by the shares."""
+    table = episodes(bills, policy)
+    return table.assign(**{item: share * table["bill"] for item, share in zip(ITEMS, shares, strict=True)})
+
+
+def test_losses_are_the_items_above_the_optimum_s_on_the_days_it_played():
+    rule = with_items({"STEADY": [10.0, 20.0, 900.0]}, "rule", (0.5, 0.3, 0.2))
+    best = with_items({"STEADY": [8.0, 12.0]}, "optimum", (1.0, 0.0, 0.0))
+    # instances 5 - 8 and 10 - 12, lateness 3 and 6, drops 2 and 4; the third day has no optimum
+    assert losses(pd.concat([rule, best])).loc[("rule", "STEADY")].tolist() == pytest.approx([-2.5, 4.5, 3])
+
+
+def test_losses_add_up_to_the_regret_on_every_pattern_and_on_their_mean():
+    together = evaluate_patterns(lambda _: [TargetTracking(), Threshold(), Optimum()], ["STEADY", "SPIKE"], 3)
+    assert losses(together).sum(axis=1).to_numpy() == pytest.approx(regret(together)["regret"].to_numpy())
+    assert list(losses(together).index) == list(regret(together).index)
 
 
 @pytest.mark.parametrize("known", [None, optima({"SPIKE": [1.0]})])

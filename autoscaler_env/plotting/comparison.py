@@ -29,8 +29,8 @@ def plot_bills(summary: pd.DataFrame, title: str = "Mean bill of a day") -> Figu
     Returns:
         The figure; dollars a day, the policies in the order of the summary.
     """
-    patterns = _order(summary, "pattern")
-    figure, panels = _grid(len(patterns), _order(summary, "policy"), title, sharex=True)
+    patterns = names_in(summary, "pattern")
+    figure, panels = policy_panels(len(patterns), names_in(summary, "policy"), title, sharex=True)
     for axes, pattern in zip(panels, patterns, strict=True):
         rows = summary.xs(pattern, level="pattern")
         _bars(axes, rows["bill"], rows["bill_low"], rows["bill_high"], "${:,.1f}")
@@ -50,8 +50,8 @@ def plot_bill_items(summary: pd.DataFrame, title: str = "Where the dollars go") 
     Returns:
         The figure; dollars a day.
     """
-    patterns = _order(summary, "pattern")
-    figure, panels = _grid(len(patterns), _order(summary, "policy"), title, sharex=True)
+    patterns = names_in(summary, "pattern")
+    figure, panels = policy_panels(len(patterns), names_in(summary, "policy"), title, sharex=True)
     for axes, pattern in zip(panels, patterns, strict=True):
         rows = summary.xs(pattern, level="pattern")
         left = np.zeros(len(rows))
@@ -78,7 +78,7 @@ def plot_savings(savings: pd.DataFrame, against: str, title: str = "Saving a day
     Returns:
         The figure; dollars a day, to the right of zero is cheaper.
     """
-    policies, patterns = _order(savings, "policy"), _order(savings, "pattern")
+    policies, patterns = names_in(savings, "policy"), names_in(savings, "pattern")
     figure = new_figure(9.0, 1.6 + 0.17 * len(policies) * len(patterns))
     axes = figure.subplots()
     offsets = np.linspace(-0.32, 0.32, len(policies)) if len(policies) > 1 else [0.0]
@@ -113,7 +113,7 @@ def plot_bill_spread(episodes: pd.DataFrame, title: str = "The bill from day to 
     """
     patterns = list(episodes["pattern"].unique())
     policies = list(episodes["policy"].unique())
-    figure, panels = _grid(len(patterns), policies, title, sharex=True)
+    figure, panels = policy_panels(len(patterns), policies, title, sharex=True)
     for axes, pattern in zip(panels, patterns, strict=True):
         _boxes(axes, episodes[episodes["pattern"] == pattern], "bill", policies)
         axes.set_title("" if len(patterns) == 1 else pattern)
@@ -133,7 +133,7 @@ def plot_scaling_actions(episodes: pd.DataFrame, title: str = "Scaling actions")
         The figure; changes of the fleet a day.
     """
     policies = list(episodes["policy"].unique())
-    figure, (axes,) = _grid(1, policies, title)
+    figure, (axes,) = policy_panels(1, policies, title)
     _boxes(axes, episodes, "scaling_actions", policies)
     axes.set(
         xlabel="scaling actions a day: median, middle half, 5th to 95th percentile; diamond: mean", xlim=(-5, None)
@@ -204,13 +204,13 @@ def plot_calibration(grid: pd.DataFrame, title: str = "Bill of each setting") ->
     return figure
 
 
-def _order(table: pd.DataFrame, level: str) -> list[str]:
+def names_in(table: pd.DataFrame, level: str) -> list[str]:
     """Return the names in a level of the index, in the order in which they come."""
     return list(table.index.get_level_values(level).unique())
 
 
-def _grid(panels: int, policies: Sequence[str], title: str, sharex: bool = False) -> tuple[Figure, list[Axes]]:
-    """Make a figure with a panel per pattern, a line per policy in each."""
+def policy_panels(panels: int, policies: Sequence[str], title: str, sharex: bool = False) -> tuple[Figure, list[Axes]]:
+    """Make a figure with a panel per pattern, a line per policy in each; return it and its panels."""
     columns = min(3, panels)
     rows = -(-panels // columns)
     figure = new_figure(9.0 if panels > 1 else 8.0, rows * (0.7 + 0.26 * len(policies)) + 0.8)

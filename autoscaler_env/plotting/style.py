@@ -22,25 +22,34 @@ POLICY_COLOURS = {
     "random": "#B0B0B0",
     "static": "#8C6D31",
     "threshold": "#E69F00",
+    "hpa-cpu": "#999933",
+    "hpa-demand": "#332288",
+    "kpa": "#882255",
     "target-tracking": "#56B4E9",
     "target-tracking-mixed": "#56B4E9",
     "target-tracking-per-pattern": "#0072B2",
     "q_learning": "#CC79A7",
     "dqn": "#D55E00",
     "ppo": "#009E73",
+    "optimum": "#3A3A3A",
 }
-"""A fixed colour per policy, or per learner whatever it was trained on (Okabe and Ito's set, grey and brown)."""
+"""A fixed colour per policy, or per learner whatever it was trained on (Okabe and Ito's set, grey and brown;
+Tol's muted olive, indigo and wine for Kubernetes and Knative)."""
 
 POLICY_LABELS = {
     "random": "random",
     "static": "static",
     "threshold": "threshold",
+    "hpa-cpu": "HPA, CPU",
+    "hpa-demand": "HPA, demand",
+    "kpa": "Knative KPA",
     "target-tracking": "target tracking",
     "target-tracking-mixed": "target tracking, one setting",
     "target-tracking-per-pattern": "target tracking, per pattern",
     "q_learning": "Q-learning",
     "dqn": "DQN",
     "ppo": "PPO",
+    "optimum": "optimum",
 }
 """What figures call a policy, or a learner that was trained on `MIXED`."""
 

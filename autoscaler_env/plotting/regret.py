@@ -1,0 +1,165 @@
+"""Figures of the distance from the limit: where policies lose their dollars, and what promptness costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
+
+from autoscaler_env.plotting.comparison import names_in, policy_panels
+from autoscaler_env.plotting.style import ITEM_COLOURS, ITEM_LABELS, colour_of, label_of, new_figure, themed
+from autoscaler_env.policies.oracle import Optimum
+
+_LINE = 0.075
+"""The height of a line of labels beside a scatter, as a share of the panel's."""
+
+
+@themed
+def plot_losses(
+    losses: pd.DataFrame, regrets: pd.DataFrame, title: str = "Where each policy loses its dollars"
+) -> Figure:
+    """Draw what each policy pays above the optimum, item by item, a panel per pattern.
+
+    Args:
+        losses: What `regret.losses` returns.
+        regrets: What `regret.regret` returns for the same days.
+        title: What the figure says.
+
+    Returns:
+        The figure; dollars a day. Items that a policy pays more for lie to the right of zero, items it pays less for to
+        the left; the diamond and the number are its regret, with its 95 % interval over days.
+    """
+    patterns = names_in(losses, "pattern")
+    figure, panels = policy_panels(len(patterns), names_in(losses, "policy"), title, sharex=True)
+    farthest = 0.0
+    for axes, pattern in zip(panels, patterns, strict=True):
+        rows = _of(losses, pattern)
+        _stack(axes, rows)
+        totals = _of(regrets, pattern).loc[rows.index]
+        places = np.arange(len(totals))
+        ends = [totals["regret"] - totals["low"], totals["high"] - totals["regret"]]
+        style: dict[str, Any] = {"fmt": "D", "color": "black", "markersize": 3.5, "capsize": 2, "linewidth": 1}
+        axes.errorbar(totals["regret"], places, xerr=ends, label="regret, 95 % interval", **style)
+        beyond = np.maximum(rows.clip(lower=0).sum(axis=1), totals["high"])
+        farthest = max(farthest, float(beyond.max()))
+        for place, end, total in zip(places, beyond, totals["regret"], strict=True):
+            axes.annotate(f"{total:.1f}", (end, place), (4, 0), textcoords="offset points", va="center", fontsize=8)
+        axes.axvline(0, color="#444444", linewidth=1)
+        axes.set_title("" if len(patterns) == 1 else pattern)
+    panels[0].set_xlim(right=1.2 * farthest)
+    for axes in panels[-3:]:
+        axes.set_xlabel("above the optimum ($ a day)")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    return figure
+
+
+def _of(table: pd.DataFrame, pattern: str) -> pd.DataFrame:
+    """Return the rows of a pattern, by policy."""
+    return table[table.index.get_level_values("pattern") == pattern].droplevel("pattern")
+
+
+def _stack(axes: Axes, rows: pd.DataFrame) -> None:
+    """Draw the items of each row side by side: from zero to the right what is above it, to the left what is below."""
+    right, left = np.zeros(len(rows)), np.zeros(len(rows))
+    for item, colour in ITEM_COLOURS.items():
+        widths = rows[item].to_numpy()
+        starts = np.where(widths >= 0, right, left)
+        axes.barh(range(len(rows)), widths, left=starts, color=colour, height=0.7, label=ITEM_LABELS[item])
+        right, left = right + widths.clip(min=0), left + widths.clip(max=0)
+
+
+@themed
+def plot_frontier(summary: pd.DataFrame, title: str = "What promptness costs") -> Figure:
+    """Draw the bill of each policy against the share of requests that it does not serve in their slot.
+
+    Args:
+        summary: What `evaluation.summarise` returns; a panel per pattern. The policy `optimum`, if it is there, is a
+            star and no part of the frontier: nobody can deploy it.
+        title: What the figure says.
+
+    Returns:
+        The figure; dollars a day, with the 95 % interval over days, against late or dropped requests in percent. The
+        dashed line is the frontier: no other policy is both cheaper and prompter than one on it.
+    """
+    patterns = names_in(summary, "pattern")
+    columns = min(2, len(patterns))
+    lines = -(-len(patterns) // columns)
+    figure = new_figure(8.0 if columns == 1 else 11.0, 4.2 * lines + 0.4)
+    panels = list(figure.subplots(lines, columns, squeeze=False).flat)
+    for axes in panels[len(patterns) :]:
+        axes.remove()
+    for axes, pattern in zip(panels, patterns, strict=False):
+        _scatter(axes, _of(summary, pattern))
+        axes.set_title("" if len(patterns) == 1 else pattern)
+        axes.set_xlabel("late or dropped (% of the requests)")
+    for axes in panels[: len(patterns) : columns]:
+        axes.set_ylabel("mean bill ($ a day)")
+    figure.suptitle(title, x=0.01, ha="left")
+    return figure
+
+
+def _scatter(axes: Axes, rows: pd.DataFrame) -> None:
+    """Draw a point per policy, named in a column beside the panel, and the frontier through the best."""
+    late = 100 * (1 - rows["in_time"])
+    deployable = [policy for policy in rows.index if policy != Optimum.name]
+    best = frontier(late[deployable], rows["bill"][deployable])
+    axes.plot(late[best], rows["bill"][best], color="#444444", linestyle="--", linewidth=1, zorder=1)
+    for policy in rows.index:
+        row = rows.loc[policy]
+        ends = [[row["bill"] - row["bill_low"]], [row["bill_high"] - row["bill"]]]
+        marker, size = ("*", 13) if policy == Optimum.name else ("o", 7)
+        axes.errorbar(
+            late[policy], row["bill"], yerr=ends, fmt=marker, color=colour_of(policy), markersize=size,
+            markeredgecolor="white", markeredgewidth=0.6, capsize=2, linewidth=1,
+        )  # fmt: skip
+    axes.margins(0.08)
+    axes.autoscale_view()
+    axes.set_xlim(left=0)
+    bottom, top = axes.get_ylim()
+    heights = ((rows["bill"] - bottom) / (top - bottom)).sort_values()
+    for policy, height in zip(heights.index, spread(heights.to_numpy(), _LINE), strict=True):
+        colour = colour_of(policy)
+        axes.annotate(
+            label_of(policy), (late[policy], rows["bill"][policy]), (1.04, height), textcoords="axes fraction",
+            va="center", fontsize=9, fontweight="bold" if policy in best else "normal",
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkB": 4, "relpos": (0, 0.5)},
+        )  # fmt: skip
+
+
+def frontier(late: pd.Series, bill: pd.Series) -> list[str]:
+    """Return the names of those than whom nobody is both cheaper and prompter, the promptest first.
+
+    Args:
+        late: Late share by name; lower is better.
+        bill: Cost by the same names; lower is better.
+
+    Example:
+        >>> names = ["prompt", "cheap", "worse than cheap"]
+        >>> frontier(pd.Series([1, 5, 6], names), pd.Series([9.0, 3.0, 4.0], names))
+        ['prompt', 'cheap']
+    """
+    table = pd.DataFrame({"late": late, "bill": bill}).sort_values(["late", "bill"])
+    cheaper_than_all_before = table["bill"] < table["bill"].cummin().shift(fill_value=float("inf"))
+    return list(table.index[cheaper_than_all_before])
+
+
+def spread(places: Sequence[float] | NDArray[np.float64], gap: float) -> NDArray[np.float64]:
+    """Move places apart until neighbours are a gap from each other, as little as possible in the sum of squares.
+
+    Args:
+        places: In rising order.
+        gap: The least distance, in the same unit.
+
+    Example:
+        >>> spread([0.0, 1.0, 1.0], 0.2).round(2).tolist()
+        [0.0, 0.9, 1.1]
+    """
+    steps = gap * np.arange(len(places))
+    return np.asarray(isotonic_regression(np.asarray(places) - steps).x) + steps

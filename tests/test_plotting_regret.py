@@ -1,0 +1,103 @@
+"""Figures of regret and of promptness show what the tables say."""
+
+import itertools
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+
+from autoscaler_env.plotting.regret import frontier, plot_frontier, plot_losses, spread
+from autoscaler_env.plotting.style import label_of, png_of
+
+ITEMS = ["instance_cost", "late_cost", "drop_cost"]
+RULES = ["threshold", "hpa-cpu"]
+NAMES = pd.MultiIndex.from_product([RULES, ["STEADY", "SPIKE"]], names=["policy", "pattern"])
+LOSSES = pd.DataFrame([[30.0, -2.0, 1.0], [10.0, 5.0, 5.0], [20.0, 0.0, 0.0], [-4.0, 8.0, 6.0]], NAMES, ITEMS)
+REGRETS = LOSSES.sum(axis=1).to_frame("regret").assign(low=lambda table: table["regret"] - 3)
+REGRETS["high"] = REGRETS["regret"] + 3
+
+
+def summary(rows):
+    """Return what `summarise` might of one pattern: bill and share served in time, by policy."""
+    index = pd.MultiIndex.from_product([list(rows), ["SPIKE"]], names=["policy", "pattern"])
+    table = pd.DataFrame(list(rows.values()), index, ["bill", "in_time"])
+    return table.assign(bill_low=table["bill"] - 1, bill_high=table["bill"] + 1)
+
+
+SCATTER = {"threshold": (200.0, 0.99), "kpa": (170.0, 0.95), "dqn_mixed": (170.2, 0.90), "optimum": (120.0, 0.98)}
+
+
+@pytest.fixture(scope="module")
+def losses():
+    return plot_losses(LOSSES, REGRETS)
+
+
+@pytest.fixture(scope="module")
+def scatter():
+    return plot_frontier(summary(SCATTER))
+
+
+def test_items_above_the_optimum_lie_right_of_zero_and_items_below_it_left(losses):
+    instances, lateness, drops = (
+        group for group in losses.axes[0].containers if isinstance(group, mpl.container.BarContainer)
+    )
+    ends = [(bars[0].get_x(), bars[0].get_x() + bars[0].get_width()) for bars in (instances, lateness, drops)]
+    assert ends == [(0, 30), (0, -2), (30, 31)]  # threshold on STEADY
+
+
+def test_diamonds_stand_at_the_regret_with_its_interval(losses):
+    for axes, pattern in zip(losses.axes, ("STEADY", "SPIKE"), strict=True):
+        (points,) = [group for group in axes.containers if isinstance(group, mpl.container.ErrorbarContainer)]
+        line, _, (bars,) = points
+        rows = REGRETS.xs(pattern, level="pattern")
+        assert line.get_xdata().tolist() == rows["regret"].tolist()
+        assert [list(segment[:, 0]) for segment in bars.get_segments()] == rows[["low", "high"]].to_numpy().tolist()
+        assert {text.get_text() for text in axes.texts} == {f"{value:.1f}" for value in rows["regret"]}
+
+
+@pytest.mark.parametrize("name", ["losses", "scatter"])
+def test_figures_name_their_units_and_are_pictures(request, name):
+    figure = request.getfixturevalue(name)
+    assert any("$ a day" in text.get_text() for text in figure.findobj(mpl.text.Text))
+    assert png_of(figure, dpi=40).startswith(b"\x89PNG")
+
+
+def test_every_policy_is_named_beside_the_scatter_and_no_two_names_overlap(scatter):
+    scatter.draw_without_rendering()
+    (axes,) = scatter.axes
+    assert {text.get_text() for text in axes.texts} == {label_of(policy) for policy in SCATTER}
+    # An annotation's own extent holds its leader too; of interest is the extent of its words.
+    boxes = sorted((mpl.text.Text.get_window_extent(text) for text in axes.texts), key=lambda box: box.y0)
+    assert all(above.y0 >= below.y1 for below, above in itertools.pairwise(boxes))
+    assert all(box.x0 > axes.get_window_extent().x1 for box in boxes)
+
+
+def test_points_stand_at_late_share_and_bill(scatter):
+    points = np.array([container[0].get_xydata()[0] for container in scatter.axes[0].containers])
+    assert points == pytest.approx(np.array([(100 * (1 - in_time), bill) for bill, in_time in SCATTER.values()]))
+
+
+def test_the_drawn_frontier_leaves_out_the_dominated_and_the_clairvoyant(scatter):
+    (line,) = [line for line in scatter.axes[0].lines if line.get_linestyle() == "--"]
+    assert line.get_ydata().tolist() == [200, 170]
+    assert {text.get_text() for text in scatter.axes[0].texts if text.get_fontweight() == "bold"} == {
+        label_of("threshold"),
+        label_of("kpa"),
+    }
+
+
+def test_the_frontier_is_who_no_other_dominates():
+    rng = np.random.default_rng(0)
+    late, bill = (pd.Series(rng.integers(0, 12, 60).astype(float)) for _ in range(2))
+    for name in frontier(late, bill):
+        no_worse = (late <= late[name]) & (bill <= bill[name])
+        assert not (no_worse & ((late < late[name]) | (bill < bill[name]))).any()
+    best = [(late[name], bill[name]) for name in frontier(late, bill)]
+    for point in zip(late, bill, strict=True):
+        assert any(kept[0] <= point[0] and kept[1] <= point[1] for kept in best)
+
+
+def test_labels_move_apart_and_those_far_apart_stay():
+    moved = spread([0.1, 0.5, 0.5, 0.5, 0.9], 0.1)
+    assert moved.tolist() == pytest.approx([0.1, 0.4, 0.5, 0.6, 0.9])
