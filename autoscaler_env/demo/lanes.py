@@ -29,6 +29,13 @@ class Lane:
         self.note = note
         self.handovers: list[dict[str, Any]] = []
         """Slot and name of each policy that took over while the day ran."""
+        self._first = choice
+
+    @property
+    def label(self) -> str:
+        """Who has acted in it, in order."""
+        names = [label_of(self._first), *(handover["label"] for handover in self.handovers)]
+        return ", then ".join(name for i, name in enumerate(names) if i == 0 or name != names[i - 1])
 
 
 class Lanes:
@@ -117,7 +124,9 @@ class Lanes:
         lane = self.all[number]
         lane.session.hand_over(policy)
         lane.choice, lane.note = choice, note
-        if 0 < self.slot < self.slots:
+        if self.slot == 0:
+            self.all[number] = Lane(choice, lane.session, note)
+        elif self.slot < self.slots:
             lane.handovers.append({"slot": self.slot, "label": label_of(choice)})
 
     def finished_copies(self) -> list[Session]:

@@ -51,7 +51,7 @@ class _File(_Local, RequestHandler):
         self.set_header(
             "Content-Security-Policy",
             "default-src 'self'; img-src data:; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; "
-            f"connect-src 'self' ws://{self.request.host}",
+            f"connect-src 'self' ws://{self.request.host}; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
         )
         self.finish(self._content)
 

@@ -81,8 +81,8 @@ function textButton(picture, text, pressed) {
 }
 
 /** Why each lane acted: what why.py sends, in words and bars. */
-function reasons(why, labels) {
-  return why.map(({ saw, did, scale, bars }, number) => {
+function reasons(why) {
+  return why.map(({ who, saw, did, scale, bars }) => {
     const rows = bars.flatMap(({ label, start, end, text, chosen }) => {
       const bar = make("i");
       bar.style.left = `${100 * start}%`;
@@ -97,7 +97,7 @@ function reasons(why, labels) {
     return make(
       "section",
       {},
-      make("h4", {}, labels[number] ?? ""),
+      make("h4", {}, who),
       make("p", {}, saw),
       bars.length ? make("p", { class: "asr-scale" }, scale) : null,
       make("div", { class: "asr-bars" }, ...rows),

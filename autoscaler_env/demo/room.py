@@ -28,7 +28,6 @@ from autoscaler_env.demo.settings import (
 )
 from autoscaler_env.demo.why import explain
 from autoscaler_env.paths import Folders
-from autoscaler_env.plotting.style import label_of
 from autoscaler_env.service import Service
 from autoscaler_env.workloads import MIXED, PATTERNS, Workload
 
@@ -82,7 +81,7 @@ class Room:
         self.seed = read_number("seed", seed, 0, LAST_DAY, whole=True)
         whole = self.service.slots_per_episode
         self.slots = whole if slots is None else read_number("slots", slots, 1, whole, whole=True)
-        self.speed = read_number("speed", speed, 1, SPEEDS[-1], whole=True)
+        self.speed = int(read_choice("speed", str(speed), [str(each) for each in SPEEDS]))
         self.policies = policy_choices(self.folders, (first, second))
         self.lengths = length_choices(self.service, self.slots)
         self.playing = False
@@ -199,8 +198,8 @@ class Room:
 
     def _score(self, request: dict[str, Any]) -> None:
         if self.finished and self.card is None:
-            labels = [label_of(choice) for choice in self.lanes.choices]
-            self.card = score([lane.session for lane in self.lanes.all], labels)
+            lanes = self.lanes.all
+            self.card = score([lane.session for lane in lanes], [lane.label for lane in lanes])
 
     def _optimum(self, request: dict[str, Any]) -> None:
         if self.card is not None and self.card["pending"]:

@@ -69,7 +69,7 @@ class Session:
     """
 
     def __init__(self, policy: Policy, days: NDArray[np.int64], service: Service | None = None) -> None:
-        self.policy = policy
+        self.policy = self.acted = policy
         self.service = service or Service()
         self.days = days
         self._env = AutoscalerEnv(service=self.service)
@@ -101,6 +101,7 @@ class Session:
         if slot == self.service.slots_per_episode:
             day, slot = day + 1, 0
             self._start_day(day)
+        self.acted = self.policy
         self._seen.append(self._observation)
         action = int(check_actions(self.policy, self.policy.predict(self._observation[np.newaxis]), 1)[0])
         self._observation, reward, _, _, info = self._env.step(action)

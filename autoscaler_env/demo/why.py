@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from autoscaler_env.demo.session import Session
+from autoscaler_env.plotting.style import label_of
 from autoscaler_env.policies.base import Policy, decode
 from autoscaler_env.policies.rules import Static, TargetTracking, Threshold
 from autoscaler_env.service import Service
@@ -29,19 +30,20 @@ def explain(session: Session) -> dict[str, Any]:
     is; of any other policy only what it did is known.
 
     Returns:
-        `saw`, a sentence on the observation; `did`, a sentence on the action; `scale`, what the bars measure; `bars`,
-        each with `label`, `start` and `end` (shares of the width, from 0 to 1), `text` and `chosen`. Plain values only.
+        `who` acted; `saw`, a sentence on the observation; `did`, a sentence on the action; `scale`, what the bars
+        measure; `bars`, each with `label`, `start` and `end` (shares of the width, from 0 to 1), `text` and `chosen`.
+        Plain values only.
     """
-    looked_at = session.looked_at
+    looked_at, who = session.looked_at, label_of(session.acted.name)
     if looked_at is None:
-        return {"saw": "The day has not begun.", "did": "", "scale": "", "bars": []}
+        return {"who": who, "saw": "The day has not begun.", "did": "", "scale": "", "bars": []}
     action, refused = int(session.history["action"][-1]), bool(session.history["refused"][-1])
     changes = session.service.fleet_changes
     did = f"So it chose: {action_label(changes[action])}."
     if refused:
         did += " Refused: the fleet is at its limit."
     scale, bars = _bars(session, action)
-    return {"saw": in_words(looked_at, session.service), "did": did, "scale": scale, "bars": bars}
+    return {"who": who, "saw": in_words(looked_at, session.service), "did": did, "scale": scale, "bars": bars}
 
 
 def in_words(observation: np.ndarray, service: Service) -> str:
@@ -72,7 +74,7 @@ def in_words(observation: np.ndarray, service: Service) -> str:
 
 def _bars(session: Session, action: int) -> tuple[str, list[dict[str, Any]]]:
     """Return what the bars measure, and the bars."""
-    policy, changes = session.policy, session.service.fleet_changes
+    policy, changes = session.acted, session.service.fleet_changes
     in_order = sorted(range(len(changes)), key=lambda i: changes[i])
     if hasattr(policy, "preferences"):
         preferences = np.asarray(policy.preferences(), dtype=float)[0]

@@ -1,6 +1,5 @@
 // The control room as a page shows it: controls, chart, player's buttons, reasons, score card. Everything is decided in
-// Python (room.py): this sends messages and shows what comes back. chart.js and parts.js stand
-// above in the same file.
+// Python (room.py): this sends messages and shows what comes back. chart.js and parts.js stand above in the same file.
 
 const ASK_AGAIN = 3000; // milliseconds after which an unanswered request for the next slot is repeated
 const GIVE_UP = 5; // repetitions after which time stands still
@@ -78,6 +77,7 @@ class View {
 
   /** Take an answer: whatever was asked for has been done, or refused. */
   hear() {
+    if (this.asked !== null) this.parts.canvas.dataset.lag = String(performance.now() - this.asked);
     this.asked = null;
     this.waiting = null;
     this.repeated = 0;
@@ -171,7 +171,7 @@ class View {
     const typed = (name, type) =>
       make("input", {
         type,
-        inputmode: "decimal",
+        inputmode: name === "seed" ? "numeric" : "decimal",
         spellcheck: "false",
         onchange: (event) => this.set(name, event.target.value),
         oninput: () => this.typed.add(name),
@@ -189,7 +189,7 @@ class View {
     const transport = make(
       "div",
       { class: "asr-transport" },
-      button("play", "play", "Play", () => this.ask({ do: this.model.get("scene").playing ? "pause" : "play" })),
+      button("play", "play", "Play", () => this.ask({ do: this.model.get("scene").playing && !this.silent ? "pause" : "play" })),
       button("step", "step", "Step", () => this.ask({ do: "step" })),
       button("restart", "restart", "Restart", () => this.ask({ do: "restart" })),
       field("speed", "speed", select("speed"), "slots a second"),
@@ -527,13 +527,7 @@ class View {
     const why = this.model.get("why");
     if (this.explained === why) return;
     this.explained = why;
-    const { lanes } = this.model.get("scene");
-    this.parts.why.replaceChildren(
-      ...reasons(
-        why,
-        lanes.map((lane) => lane.label),
-      ),
-    );
+    this.parts.why.replaceChildren(...reasons(why));
   }
 
   /** Show the score card of a finished day; ask for it first. */
