@@ -1,19 +1,23 @@
 """Model files: whole or not there, the same policy after loading, and nothing in them is ever run."""
 
+import ast
 import base64
 import hashlib
 import io
 import json
+import os
 import pickle
 import shutil
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from stable_baselines3 import PPO
 
+import autoscaler_env
 from autoscaler_env import AutoscalerEnv
 from autoscaler_env.policies.base import ForeignPolicy
 from autoscaler_env.policies.deep import DeepPolicy, build_learner
@@ -22,12 +26,14 @@ from autoscaler_env.policies.q_learning import Discretisation, QTable, learn
 from autoscaler_env.rollouts import roll_out
 from autoscaler_env.service import Service
 from autoscaler_env.storage import (
+    FIELDS,
+    fits,
     load_policy,
+    missing_fields,
+    printable,
     read_description,
     save_description,
     save_q_table,
-    write_atomically,
-    write_json,
 )
 from autoscaler_env.workloads import Pattern, day_seeds
 
@@ -249,33 +255,88 @@ def test_loading_a_table_leaves_nothing_imported_but_what_was_there(saved):
     assert set(sys.modules) == before
 
 
-# --- writing ---------------------------------------------------------------------------------------------------------
+def test_links_are_refused_even_to_a_sound_model(models):
+    (models / "link.zip").symlink_to(models / "ppo.zip")
+    assert "a link; links are not followed" in refusal(models / "link.zip")
 
 
-def test_a_writer_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
-    path = tmp_path / "model.pkl"
-    path.write_bytes(b"old")
-
-    def fail(file):
-        file.write(b"half of the n")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_atomically(path, fail)
-    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes in folders")
+def test_what_is_no_regular_file_is_refused_without_waiting(tmp_path):
+    os.mkfifo(tmp_path / "pipe.zip")
+    (tmp_path / "folder.pkl").mkdir()
+    assert "not a regular file but a pipe" in refusal(tmp_path / "pipe.zip")
+    assert "not a regular file but a folder" in refusal(tmp_path / "folder.pkl")
 
 
-def test_writing_replaces_the_old_file_and_makes_folders(tmp_path):
-    path = tmp_path / "deep" / "down" / "model.pkl"
-    for content in (b"old, and longer", b"new"):
-        write_atomically(path, lambda file, content=content: file.write(content))
-    assert path.read_bytes() == b"new" and list(path.parent.iterdir()) == [path]
+def test_an_enormous_file_is_refused_unread(tmp_path):
+    with (tmp_path / "hole.zip").open("wb") as file:
+        file.truncate(2**40)
+    assert "1,099,511,627,776 bytes large; at most" in refusal(tmp_path / "hole.zip")
 
 
-def test_json_comes_back_as_it_was_written(tmp_path):
-    content = {"a": [1, 2.5, None], "b": {"c": "ü"}}
-    write_json(tmp_path / "x.json", content)
-    assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8")) == content
+@pytest.mark.parametrize("text", ["{", "[]", "\xff", "[" * 10**5, "9" * 5_000])
+def test_a_damaged_description_is_refused_in_one_line(tmp_path, text):
+    (tmp_path / "model.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match=r"model\.json: not a description of a model"):
+        read_description(tmp_path / "model.pkl")
+
+
+def test_only_the_description_with_the_hash_of_the_file_fits():
+    description = {"seed": 1, "sha256": "ab"}
+    assert fits(description, "ab") and not fits(description, "cd") and not fits({}, "ab")
+    assert missing_fields(description) == [name for name in FIELDS if name not in ("seed", "sha256")]
+
+
+def test_a_text_is_shown_without_what_a_terminal_obeys():
+    shown = printable("a\n\x1b[31m\u202eb\udcff" + "c" * 1_000)
+    assert shown.isprintable() and shown.startswith(r"a\n\x1b[31m\u202eb\udcff") and len(shown) <= 300
+    assert printable("löwe.zip") == "löwe.zip"
+
+
+READERS = {"load", "loads", "Unpickler", "read_pickle", "load_replay_buffer", "load_from_zip_file"}
+SAFE = {"json.load", "json.loads", "tomllib.load", "tomllib.loads"}
+MODULES = {"cloudpickle", "dill", "joblib", "marshal", "shelve"}
+
+
+def unsafe_readers(source):
+    """Return what in a source might run what a file holds: calls with something to read, and imports."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in READERS
+            and node.args
+        ):
+            name, given = ast.unparse(node.func), {each.arg: ast.unparse(each.value) for each in node.keywords}
+            plain = name in ("np.load", "numpy.load") and given.get("allow_pickle") == "False"
+            found += [] if name in SAFE or plain else [name]
+        elif isinstance(node, ast.Import):
+            found += MODULES & {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module in {"pickle", "torch", "numpy"} | MODULES:
+            found += READERS & {alias.name for alias in node.names} or MODULES & {node.module}
+    return found
+
+
+def test_nothing_in_the_package_unpickles_or_calls_a_default_load():
+    package = Path(autoscaler_env.__file__).parent
+    sources = {path.relative_to(package).as_posix(): path.read_text() for path in package.rglob("*.py")}
+    assert {name: found for name, source in sources.items() if (found := unsafe_readers(source))} == {}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "pickle.load(file)",
+        "from pickle import loads",
+        "DQN.load(path)",
+        "torch.load(path)",
+        "np.load(path)",
+        "import dill",
+    ],
+)
+def test_that_test_would_notice(source):
+    assert unsafe_readers(source)
 
 
 def test_a_description_holds_the_hash_of_its_model(models):
