@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from autoscaler_env.commands.advise import Advise
 from autoscaler_env.commands.demo import Demo
 from autoscaler_env.commands.devices import Devices
 from autoscaler_env.commands.evaluate import Evaluate
+from autoscaler_env.commands.grade import Grade
 from autoscaler_env.commands.run import Run
 from autoscaler_env.commands.study import Study
 from autoscaler_env.commands.train import Train
@@ -23,6 +25,8 @@ COMMANDS: dict[str, Any] = {
     "verify": Verify,
     "devices": Devices,
     "run": Run,
+    "advise": Advise,
+    "grade": Grade,
     "study": Study,
 }
 """The commands, by the names that users type."""

@@ -1,0 +1,126 @@
+"""The answer as plain values: what the page shows and the JSON holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from autoscaler_env.advice.contest import OPTIMUM, Contest, Entry
+from autoscaler_env.advice.limits import limits_of
+from autoscaler_env.advice.recommend import (
+    DAYS_A_YEAR,
+    Interval,
+    Recommendation,
+    bootstrap_interval,
+    recommend,
+)
+from autoscaler_env.advice.setup import TODAY
+from autoscaler_env.advice.words import LABELS, headline, reason
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was found, what is recommended, and the words for it."""
+
+    contest: Contest
+    recommendation: Recommendation
+    headline: str
+    reason: str
+    limits: list[str]
+    seed: int
+
+    @property
+    def worst_day(self) -> int:
+        """The held-out day that was the dearest for today's rule."""
+        return int(np.argmax(self.contest.entries[TODAY].bills))
+
+    @property
+    def beside(self) -> str:
+        """The policy that the worst day shows beside today's rule: the recommended one, or the cheapest other."""
+        chosen, bills = self.recommendation.policy, self.contest.bills
+        others = [name for name in self.contest.entries if name != TODAY]
+        return chosen if chosen != TODAY else min(others, key=lambda name: bills[name].to_numpy().mean())
+
+    def best_setting(self) -> str:
+        """Return the calibrated rule of the kind that runs today, by its name in tables."""
+        return str(self.contest.setup.today["rule"])
+
+
+def answer(contest: Contest, seed: int = 0) -> Answer:
+    """Draw the conclusion from a contest.
+
+    Args:
+        contest: What every policy cost on the held-out days.
+        seed: Seeds the intervals.
+    """
+    recommendation = recommend(contest, seed)
+    return Answer(
+        contest,
+        recommendation,
+        headline(contest, recommendation),
+        reason(contest, recommendation, seed),
+        limits_of(contest, recommendation),
+        seed,
+    )
+
+
+def interval_of(entry: Entry, seed: int) -> Interval:
+    """Return the mean bill of a policy with its interval, dollars a day."""
+    return bootstrap_interval(entry.bills, seed)
+
+
+def as_plain(found: Answer) -> dict[str, Any]:
+    """Return the answer as values that JSON can hold; money in dollars, rounded to a hundredth of a cent."""
+    contest, chosen = found.contest, found.recommendation
+    optimum = contest.optimum
+    today = contest.entries[TODAY].bills
+    policies = {}
+    for name, entry in [*contest.entries.items(), *([(OPTIMUM, optimum)] if optimum else [])]:
+        saved = bootstrap_interval(today - entry.bills, found.seed)
+        policies[name] = {
+            "label": LABELS[name],
+            "setting": entry.setting,
+            "settings": dict(entry.settings),
+            "dollars_a_day": _plain(interval_of(entry, found.seed)),
+            "dollars_a_year": _plain(interval_of(entry, found.seed).yearly),
+            "saved_a_day": _plain(saved),
+            "saved_a_year": _plain(saved.yearly),
+            "above_optimum": round(float(entry.bills.mean() / optimum.bills.mean() - 1), 6) if optimum else None,
+            "late_share": round(entry.late_share, 6),
+            "dropped_share": round(entry.drop_share, 6),
+            "wait_p95_seconds": entry.wait_p95,
+            "scaling_actions_a_day": round(entry.actions, 2),
+            "bills": [round(float(bill), 4) for bill in entry.bills],
+        }
+    held_out = contest.days.labels[contest.days.first_days :]
+    return {
+        "service": {"name": contest.setup.name, "today": dict(contest.setup.today)} | contest.service.as_dict(),
+        "traffic": {
+            "days": len(contest.days.requests),
+            "first_days": contest.days.first_days,
+            "held_out": list(held_out),
+            "notes": list(contest.days.notes),
+        },
+        "recommendation": {
+            "policy": chosen.policy,
+            "setting": contest.entries[chosen.policy].setting,
+            "headline": found.headline,
+            "reason": found.reason,
+            "cheapest": chosen.cheapest,
+            "dearer_than_cheapest": round(chosen.extra_share, 6),
+            "dearer_than_cheapest_a_day": _plain(chosen.extra),
+            "simpler_and_dearer": list(chosen.refused),
+        },
+        "policies": policies,
+        "no_optimum": contest.no_optimum or None,
+        "worst_day": held_out[found.worst_day],
+        "limits": found.limits,
+        "days_a_year": DAYS_A_YEAR,
+        "seed": found.seed,
+    }
+
+
+def _plain(interval: Interval) -> dict[str, float | None]:
+    return {name: round(value, 4) if np.isfinite(value) else None for name, value in interval._asdict().items()}

@@ -1,0 +1,133 @@
+"""What a user says of their service: sizes, prices, and the rule that scales it today."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autoscaler_env.advice.cut import CutDays
+from autoscaler_env.advice.families import FAMILIES
+from autoscaler_env.advice.traffic import DAY
+from autoscaler_env.policies.base import Policy
+from autoscaler_env.service import Service
+from autoscaler_env.storage import write_atomically
+
+TODAY = "today"
+"""What tables call the rule that scales the service today."""
+
+DEFAULT_RULE = {"rule": "threshold", "add_above": 0.7, "remove_below": 0.4}
+"""The rule of today where the owner names none: what most tutorials show."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A service as its owner describes it, before its traffic is known."""
+
+    name: str = "my-service"
+    """What the page and the manifest call the service."""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of `Service` that the owner set."""
+    today: Mapping[str, Any] = field(default_factory=lambda: dict(DEFAULT_RULE))
+    """The rule of today and its settings."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise ValueError(f"name = {self.name!r}: must be a text")
+        least = self.fields.get("min_instances", Service.min_instances)
+        service = Service.from_dict({"initial_instances": least} | dict(self.fields))
+        if "slots_per_episode" in self.fields and service.slots_per_episode * service.slot_seconds != DAY:
+            raise ValueError(f"slots_per_episode = {service.slots_per_episode}: leave it out; the day decides")
+        self.policy(service)
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> Setup:
+        """Read a set-up; `template()` is one with comments.
+
+        Raises:
+            ValueError: The file cannot be read, is not TOML, or holds a bad value; the message names the file.
+        """
+        try:
+            values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            name, today = values.pop("name", cls.name), values.pop("today", dict(DEFAULT_RULE))
+            if not isinstance(today, dict):
+                raise ValueError(f'today = {today!r}: must be a table, as in [today] and rule = "fixed" below it')
+            return cls(name, values, today)
+        except OSError as error:
+            raise ValueError(f"{path}: {error.strerror or error}") from None
+        except UnicodeDecodeError:
+            raise ValueError(f"{path}: not UTF-8 text") from None
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"{path}: not TOML: {error}") from None
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+
+    @property
+    def slot_seconds(self) -> int | None:
+        """Length of a slot, where the owner says it."""
+        return self.fields.get("slot_seconds")
+
+    @property
+    def today_settings(self) -> dict[str, float]:
+        """The settings of today's rule, without its name."""
+        return {name: value for name, value in self.today.items() if name != "rule"}
+
+    def service_for(self, days: CutDays) -> Service:
+        """Return the service for its traffic.
+
+        A slot is as long as those of the traffic, an episode is a day. Observations are scaled by the highest influx
+        of the first part, and a day begins with the instances that its first slot usually needs, unless the owner says
+        otherwise.
+
+        Raises:
+            ValueError: The traffic is too large to be observed exactly.
+        """
+        fields = {"peak_influx": max(int(days.earlier.max()), 1)} | dict(self.fields)
+        fields |= {"slot_seconds": days.slot_seconds, "slots_per_episode": DAY // days.slot_seconds}
+        if "initial_instances" not in fields:
+            capacity, least, most = (
+                fields.get(name, getattr(Service, name))
+                for name in ("capacity_per_instance", "min_instances", "max_instances")
+            )
+            needed = math.ceil(np.median(days.earlier[:, 0]) / capacity)
+            fields["initial_instances"] = min(max(needed, least), most)
+        return Service.from_dict(fields)
+
+    def policy(self, service: Service) -> Policy:
+        """Return the rule that scales the service today.
+
+        Raises:
+            ValueError: The rule is unknown, or one of its settings is.
+        """
+        rule = self.today.get("rule")
+        if rule not in FAMILIES:
+            raise ValueError(f"today.rule = {rule!r}: must be one of {', '.join(FAMILIES)}")
+        for name, value in self.today_settings.items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ValueError(f"today.{name} = {value!r}: must be a number")
+        try:
+            return FAMILIES[rule].policy(service, self.today_settings, TODAY)
+        except ValueError as error:
+            raise ValueError(f"today: {error}") from None
+
+
+def template() -> str:
+    """Return a set-up with comments, to be filled in: TOML."""
+    return files("autoscaler_env.advice").joinpath("template.toml").read_text(encoding="utf-8")
+
+
+def write_template(path: Path) -> None:
+    """Write the set-up with comments to a file.
+
+    Raises:
+        ValueError: The file is there already.
+    """
+    if path.exists():
+        raise ValueError(f"{path}: is there already; give another name, or remove it")
+    write_atomically(path, lambda file: file.write(template().encode()))

@@ -1,0 +1,232 @@
+"""A user's own traffic: request counts at even intervals, with what was wrong about them said."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoscaler_env.advice.columns import Columns, read_columns
+
+DAY = 86_400
+"""Seconds of a day."""
+
+FILLED_SECONDS = 3600
+"""Gaps up to this long are filled in a straight line; the day of a longer one is left out."""
+
+_HOUR = 3600
+_LONGEST = 10_000_000  # intervals: a hundred years of five minutes
+_INTERVALS = np.array([seconds for seconds in range(1, DAY + 1) if DAY % seconds == 0])  # a day is whole slots
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Requests at even intervals, in the order of time."""
+
+    name: str
+    """The file's name without its ending."""
+    interval: int
+    """Seconds from one count to the next."""
+    start: datetime | None
+    """When the first interval begins, by the clock of the file; `None` where it has steps only."""
+    requests: NDArray[np.float64]
+    """Requests of each interval, NaN where the file has a gap too long to fill; shape (intervals,)."""
+    notes: tuple[str, ...]
+    """What was found and done, a sentence each: gaps, changes of the clock, sums over finer rows."""
+
+
+def read_traffic(source: str | Path, step_seconds: int | None = None) -> Traffic:
+    """Read request counts from a CSV file, or from standard input where the source is `-`.
+
+    The interval is found out from times; rows at a finer interval are added up to the coarser one. Daylight saving is
+    recognised: time runs on evenly through it.
+
+    Args:
+        source: The file; see `columns.read_columns` for what it may look like.
+        step_seconds: Length of a step, in seconds, for a file that has steps instead of times.
+
+    Raises:
+        ValueError: The file cannot be read or is malformed; the message names file, row and reason.
+    """
+    if str(source) == "-":
+        name, shown, raw = "standard input", "standard input", sys.stdin.buffer.read()
+    else:
+        path = Path(source)
+        name, shown = path.stem, str(path)
+        try:
+            raw = path.read_bytes()
+        except OSError as error:
+            raise ValueError(f"{path}: {error.strerror or error}") from None
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = raw.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{shown}, row {row}: not UTF-8 text") from None
+    columns = read_columns(text, shown)
+    if len(columns.counts) < 2:
+        raise ValueError(f"{shown}, row {columns.rows[0]}: the only row; two whole days are needed")
+    if columns.timed:
+        return _of_times(columns, name, shown)
+    if step_seconds is None:
+        raise ValueError(f"{shown}: it has steps and no times; say by slot_seconds in the set-up how long a step is")
+    _check_order(np.array(columns.times), columns, shown)
+    notes: list[str] = []
+    requests = _onto_grid(np.array(columns.times), 1, columns, shown)
+    return Traffic(name, step_seconds, None, _fill(requests, step_seconds, shown, notes), tuple(notes))
+
+
+def _of_times(columns: Columns, name: str, shown: str) -> Traffic:
+    notes: list[str] = []
+    times = np.array(columns.times)
+    positive = np.diff(times)[np.diff(times) > 0]
+    if not len(positive):
+        raise ValueError(
+            f"{shown}, row {columns.rows[1]}: its time is not after the row's before; rows must be in the order of time"
+        )
+    usual = _usual(positive)
+    times = _through_clock_changes(times, usual, columns, notes)
+    _check_order(times, columns, shown)
+    coarse = _coarsest(np.diff(times), usual)
+    if coarse > usual:
+        notes.append(f"Rows come every {usual} s and every {coarse} s; the finer ones are added up.")
+        requests = _added_up(times, usual, coarse, columns)
+    else:
+        requests = _onto_grid(times, coarse, columns, shown)
+    zone = columns.offsets[0] if columns.offsets else 0
+    start = datetime.fromtimestamp(times[0] + zone, UTC).replace(tzinfo=None)
+    return Traffic(name, coarse, start, _fill(requests, coarse, shown, notes), tuple(notes))
+
+
+def _check_order(times: NDArray[np.float64], columns: Columns, shown: str) -> None:
+    late = np.flatnonzero(np.diff(times) <= 0)
+    if len(late):
+        row = columns.rows[late[0] + 1]
+        what = "the same time as" if times[late[0] + 1] == times[late[0]] else "earlier than"
+        raise ValueError(f"{shown}, row {row}: {what} the row before; rows must be in the order of time, each once")
+
+
+def _usual(steps: NDArray[np.float64]) -> int:
+    """Return the most frequent step in whole seconds; one that is nearly a whole part of a day is taken for it."""
+    values, counts = np.unique(np.maximum(np.rint(steps), 1), return_counts=True)
+    usual = int(values[np.argmax(counts)])
+    nearest = int(_INTERVALS[np.argmin(np.abs(_INTERVALS - usual))])
+    return nearest if abs(nearest - usual) <= 0.02 * usual else usual
+
+
+def _coarsest(steps: NDArray[np.float64], usual: int) -> int:
+    """Return the coarsest interval of the file: one of many rows in a line, for a good part of the time it covers.
+
+    A longer step that is rare, or that stands among others, is a gap.
+    """
+    coarsest = usual
+    for step in np.unique(steps):
+        alike = steps == step
+        in_line = (alike[1:] & alike[:-1]).sum()
+        if step > usual and step % usual == 0 and in_line >= 10 and alike.sum() * step >= 0.1 * steps.sum():
+            coarsest = int(step)
+    return coarsest
+
+
+def _through_clock_changes(
+    times: NDArray[np.float64], usual: int, columns: Columns, notes: list[str]
+) -> NDArray[np.float64]:
+    """Let time run on evenly where clocks were put forward or back; say where that was."""
+    if columns.offsets is not None:
+        for i in np.flatnonzero(np.diff(columns.offsets)):
+            hours = (columns.offsets[i + 1] - columns.offsets[i]) / _HOUR
+            notes.append(_clock_note(columns.rows[i + 1], hours))
+        return times
+    steps = np.diff(times)
+    times = times.copy()
+    for i in np.flatnonzero((steps == usual - _HOUR) | (steps == usual + _HOUR)):
+        forward = bool(steps[i] > usual)
+        clock = datetime.fromtimestamp(columns.times[i], UTC)
+        # A missing hour is daylight saving only in such a night; an hour told twice by night is nothing else.
+        if clock.hour > 3 or (forward and not (clock.weekday() >= 4 and clock.month in (3, 4, 9, 10))):
+            continue
+        times[i + 1 :] += -_HOUR if forward else _HOUR
+        notes.append(_clock_note(columns.rows[i + 1], 1.0 if forward else -1.0))
+    return times
+
+
+def _clock_note(row: int, hours: float) -> str:
+    way, later = ("forward", "later") if hours > 0 else ("back", "earlier")
+    return (
+        f"Row {row}: clocks go {way} by {abs(hours):g} h (daylight saving). Time runs on evenly, so by the clock the "
+        f"days from there on begin {abs(hours):g} h {later}."
+    )
+
+
+def _onto_grid(times: NDArray[np.float64], interval: int, columns: Columns, shown: str) -> NDArray[np.float64]:
+    """Return requests by interval, NaN where there is no row or no count; rows may be a little off the beat."""
+    places = np.rint((times - times[0]) / interval).astype(np.int64)
+    if places[-1] >= _LONGEST:
+        worst = int(np.argmax(np.diff(times)))
+        raise ValueError(
+            f"{shown}, row {columns.rows[worst + 1]}: {np.diff(places)[worst]:,} intervals after the row before"
+        )
+    twice = np.flatnonzero(np.diff(places) == 0)
+    if len(twice):
+        raise ValueError(
+            f"{shown}, row {columns.rows[twice[0] + 1]}: {times[twice[0] + 1] - times[twice[0]]:g} s after the row "
+            f"before, while most rows are {interval} s apart"
+        )
+    requests = np.full(places[-1] + 1, np.nan)
+    requests[places] = columns.counts
+    return requests
+
+
+def _added_up(times: NDArray[np.float64], fine: int, coarse: int, columns: Columns) -> NDArray[np.float64]:
+    """Return requests by the coarse interval: of its own rows, and of finer rows where they are all there."""
+    steps = np.diff(times)
+    steps = np.append(steps, steps[-1])
+    first_coarse = int(np.flatnonzero(steps == coarse)[0])
+    places = np.floor((times - times[first_coarse]) / coarse + 1e-6).astype(np.int64)
+    places -= places[0]
+    counts = np.array(columns.counts)
+    rows, sums = np.zeros(places[-1] + 1), np.zeros(places[-1] + 1)
+    np.add.at(rows, places, 1)
+    np.add.at(sums, places, counts)
+    whole = rows == coarse // fine
+    whole[places[steps >= coarse]] |= rows[places[steps >= coarse]] == 1
+    return np.where(whole, sums, np.nan)
+
+
+def _fill(requests: NDArray[np.float64], interval: int, shown: str, notes: list[str]) -> NDArray[np.float64]:
+    """Fill short gaps in a straight line; say how many there are, and how many are too long."""
+    missing = np.isnan(requests)
+    if missing.all():
+        raise ValueError(f"{shown}: no row has a count")
+    if (requests[~missing] % 1 != 0).any():
+        notes.append("Counts have fractions; they are rounded to whole requests in a slot.")
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], missing.astype(np.int8), [0]))))
+    firsts, ends = edges[::2], edges[1::2]
+    longest = max(1, FILLED_SECONDS // interval)
+    short = (ends - firsts <= longest) & (firsts > 0) & (ends < len(requests))
+    known = np.flatnonzero(~missing)
+    filled = np.interp(np.arange(len(requests)), known, requests[known])
+    for first, end in zip(firsts[~short], ends[~short], strict=True):
+        filled[first:end] = np.nan
+    if short.any():
+        notes.append(
+            f"{numbered(int(short.sum()), 'gap')} of at most {longest * interval / 60:g} min "
+            f"({numbered(int((ends - firsts)[short].sum()), 'interval')} in all) filled in a straight line."
+        )
+    if not short.all():
+        hours = (ends - firsts)[~short].max() * interval / _HOUR
+        notes.append(f"{numbered(int((~short).sum()), 'longer gap')} (up to {hours:.1f} h); their days are left out.")
+    return filled
+
+
+def numbered(count: int, what: str) -> str:
+    """Return a count with what is counted, in the plural where that is right.
+
+    Example:
+        >>> numbered(1, "gap"), numbered(1200, "gap")
+        ('1 gap', '1,200 gaps')
+    """
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

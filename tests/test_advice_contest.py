@@ -1,0 +1,228 @@
+"""The contest on held-out days, and the recommendation, on traffic whose answer is known by construction."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from autoscaler_env.advice.answer import answer, as_plain
+from autoscaler_env.advice.contest import hold_contest
+from autoscaler_env.advice.cut import CutDays
+from autoscaler_env.advice.families import FAMILIES, forecast_family
+from autoscaler_env.advice.limits import limits_of, traffic_limits
+from autoscaler_env.advice.play import by_day, calibrate_family, play_through
+from autoscaler_env.advice.recommend import ORDER, Interval, bootstrap_interval, choose
+from autoscaler_env.advice.setup import Setup
+from autoscaler_env.policies.rules import Static, TargetTracking
+from autoscaler_env.rollouts import roll_out
+from autoscaler_env.traces import Trace
+
+CHANGES = [-32, -16, -8, -4, -2, -1, 0, 1, 2, 4, 8, 16, 32]
+WIDE = {"capacity_per_instance": 100, "fleet_changes": CHANGES, "max_instances": 40, "queue_limit": 2000}
+"""A service whose fleet gets anywhere within a slot or two."""
+
+RNG = np.random.default_rng(0)
+
+
+def wavy(days=10, slots=24):
+    """Return days with a smooth course of their own: arrivals, shape (days, slots)."""
+    hours = np.arange(slots) * 24 / slots
+    levels = RNG.uniform(800, 1200, days)
+    return np.rint(levels[:, None] * (1 + 0.6 * np.sin(2 * np.pi * (hours - 9) / 24))).astype(np.int64)
+
+
+def found(requests, fields=None, today=None, **options):
+    """Return the answer for days of one-hour slots, without learners."""
+    setup = Setup("shop", WIDE | (fields or {}), today or {"rule": "threshold", "add_above": 0.7, "remove_below": 0.4})
+    days = CutDays.of(requests, 86_400 // requests.shape[1])
+    return answer(hold_contest(setup, days, **{"budgets": {}} | options))
+
+
+def test_days_in_a_row_are_one_long_day():
+    days, service = wavy(4), Setup(fields=WIDE).service_for(CutDays.of(wavy(4), 3600))
+    through = play_through(TargetTracking(service), days, service)
+    single = roll_out(TargetTracking(service), days, service)
+    cut = by_day(through, service)
+    assert np.array_equal(cut.fleet[0], single.fleet[0]) and cut.bill.sum() == pytest.approx(through.bill.sum())
+    assert np.array_equal(
+        cut.ready[1:, 0],
+        cut.ready[:-1, -1] + cut.booting[:-1, -1] + np.minimum(np.array(service.fleet_changes)[cut.actions[1:, 0]], 0),
+    ), "the fleet goes over midnight"
+
+
+@pytest.mark.parametrize("name", [*FAMILIES, "forecast"])
+def test_calibration_finds_what_trying_one_by_one_finds(name):
+    days = wavy(4)
+    service = Setup(fields=WIDE).service_for(CutDays.of(days, 3600))
+    family = forecast_family(Trace("t", days)) if name == "forecast" else FAMILIES[name]
+    some = dataclasses.replace(family, grid=lambda service: family.grid(service)[::9])
+    settings, bill = calibrate_family(some, days[1:], service)
+    tried = [dict(zip(some.settings, values, strict=True)) for values in some.grid(service)]
+    bills = [play_through(some.policy(service, each), days[1:], service).bill.sum() / 3 for each in tried]
+    assert bill == pytest.approx(min(bills)) and settings == tried[int(np.argmin(bills))]
+
+
+def test_calibration_looks_at_the_first_part_alone():
+    requests = wavy(5)
+    other = requests.copy()
+    other[3:] = RNG.integers(0, 3000, other[3:].shape)
+    one, two = found(requests).contest, found(other).contest
+    for name in one.entries:
+        assert one.entries[name].settings == two.entries[name].settings
+
+
+def test_the_optimum_costs_no_more_than_any_policy():
+    contest = found(wavy()).contest
+    assert contest.optimum is not None
+    assert contest.optimum.bills.sum() <= contest.bills.sum().min() + 1e-9
+
+
+def test_every_bill_is_that_of_a_plain_rollout_of_the_held_out_days():
+    contest = found(wavy()).contest
+    rule = TargetTracking(contest.service, **contest.entries["target-tracking"].settings)
+    days = contest.days.later.reshape(1, -1)
+    service = dataclasses.replace(contest.service, slots_per_episode=days.size)
+    assert contest.bills["target-tracking"].sum() == pytest.approx(roll_out(rule, days, service).bill.sum())
+
+
+# --- answers known by construction ---------------------------------------------------------------------------------
+
+
+def test_constant_load_gets_a_fixed_fleet():
+    told = found(np.full((10, 24), 950))
+    assert told.recommendation.policy == "fixed"
+    assert "fixed fleet of 10 instances" in told.headline, "950 requests, 100 for each instance"
+
+
+def test_constant_load_gets_a_fixed_fleet_of_the_old_size_where_it_runs_already():
+    told = found(np.full((10, 24), 950), today={"rule": "fixed", "instances": 10})
+    assert told.recommendation.policy == "today" and told.headline.startswith("Keep today's rule")
+
+
+def test_demand_that_steps_at_random_gets_a_rule_that_follows_demand():
+    # Levels last for hours and come without warning: nobody can do better than follow. Waiting is cheap and short.
+    levels = np.repeat(np.random.default_rng(1).integers(3, 36, (20, 6)) * 100, 16, axis=1)
+    told = found(levels, {"late_price": 1e-6})
+    assert told.recommendation.policy in ("hpa-demand", "target-tracking")
+    assert told.contest.bills["today"].mean() > 1.2 * told.contest.bills[told.recommendation.policy].mean()
+    best = told.contest.bills.mean().min()
+    assert told.contest.bills[told.recommendation.policy].mean() <= 1.01 * best
+
+
+def test_a_rush_at_the_same_hour_every_day_gets_a_forecast():
+    # The rush is over before an instance that was ordered at its beginning has booted, and dropping is dear.
+    requests = np.full((20, 96), 300)
+    requests[:, 40:44] = 3000
+    fields = {"boot_slots": 3, "queue_limit": 100, "drop_price": 0.05, "late_price": 0.01}
+    told = found(requests, fields)
+    assert told.recommendation.policy == "forecast"
+    assert "longer than the interval" in " ".join(told.limits)
+
+
+def test_the_setting_of_todays_rule_is_all_that_changes_where_that_is_best():
+    levels = np.repeat(np.random.default_rng(1).integers(3, 36, (20, 6)) * 100, 16, axis=1)
+    told = found(levels, {"late_price": 1e-6}, {"rule": "target-tracking", "target": 0.4, "headroom": 9})
+    assert told.recommendation.policy == "target-tracking" and told.recommendation.saving.low > 0
+    assert told.headline.startswith("Keep your rule and change its setting: target ")
+
+
+# --- the rule of the recommendation ----------------------------------------------------------------------------------
+
+
+def table(**bills):
+    return pd.DataFrame(bills)
+
+
+def test_the_simplest_policy_whose_interval_reaches_the_best_is_chosen():
+    noise = RNG.normal(0, 5, 30)
+    best = 100 + RNG.normal(0, 20, 30)
+    bills = table(
+        today=best + 30, threshold=best + 3, **{"target-tracking": best + noise - noise.mean() + 0.2}, ppo=best
+    )
+    chosen = choose(bills)
+    assert (chosen.policy, chosen.cheapest, chosen.refused) == ("target-tracking", "ppo", ("today", "threshold"))
+    assert chosen.extra.low < 0 < chosen.extra.high and chosen.extra.mean == pytest.approx(0.2)
+
+
+def test_a_learner_is_chosen_where_every_rule_is_dearer_beyond_doubt():
+    best = 100 + RNG.normal(0, 20, 30)
+    wobble = RNG.normal(0, 0.1, 30)
+    assert choose(table(fixed=best + 9, today=best + 5, threshold=best + 1 + wobble, ppo=best)).policy == "ppo"
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_of_equals_the_simplest_is_chosen(name):
+    equals = ORDER[ORDER.index(name) :]
+    bills = {each: [10.0, 12.0, 11.0] for each in equals} | {"today": [10.0, 12.0, 11.0]}
+    assert choose(table(**bills)).policy == (name if name == "fixed" else "today")
+
+
+def test_the_interval_is_that_of_paired_days():
+    days = RNG.normal(1000, 300, 40)
+    saving = RNG.normal(2, 1, 40)
+    mean, low, high = bootstrap_interval(days - (days - saving))
+    half = stats.t.ppf(0.975, 39) * stats.sem(saving)
+    assert mean == pytest.approx(saving.mean())
+    assert (low, high) == pytest.approx((mean - half, mean + half), rel=0.1)
+
+
+def test_the_interval_is_the_same_for_the_same_seed_and_reaches_everywhere_for_one_day():
+    values = RNG.normal(0, 1, 12)
+    assert bootstrap_interval(values, 1) == bootstrap_interval(values, 1) != bootstrap_interval(values, 2)
+    assert bootstrap_interval(np.array([5.0]))[1:] == (-np.inf, np.inf)
+
+
+# --- limits ---------------------------------------------------------------------------------------------------------
+
+
+def limits(requests, fields=None):
+    days = CutDays.of(requests, 3600)
+    return " ".join(traffic_limits(days, Setup(fields=WIDE | (fields or {})).service_for(days)))
+
+
+def test_few_days_are_a_limit():
+    assert "3 days to learn from, 2 held out and do not hold each day of the week" in limits(wavy(5))
+    assert "The days are few" not in limits(wavy(40))
+    assert "Only 1 day is held out" in limits(wavy(2))
+
+
+def test_a_held_out_part_unlike_the_first_is_a_limit():
+    grown, turned = wavy(40), wavy(40)
+    grown[24:] *= 2
+    turned[24:] = np.roll(turned[24:], 12, axis=1)
+    assert "more traffic than those before" in limits(grown)
+    assert "course of the day is another" in limits(turned)
+    assert "traffic" not in limits(wavy(40)) and "course" not in limits(wavy(40))
+
+
+def test_coarse_slots_a_small_fleet_and_small_steps_are_limits():
+    assert "60 min long: bursts within it" in limits(wavy())
+    assert "10 instances (max_instances) cannot serve all" in limits(wavy(), {"max_instances": 10})
+    assert "longer than the interval" in limits(wavy(), {"boot_slots": 2})
+    jumpy = np.tile([100, 3000] * 12, (10, 1))
+    assert "fleet_changes lets the fleet grow by 1 at most" in limits(jumpy, {"fleet_changes": [-1, 0, 1]})
+
+
+def test_a_recommended_policy_that_is_dearer_than_the_cheapest_is_said():
+    told = found(wavy(4))
+    dearer = {"extra": Interval(3.0, -1.0, 7.0), "extra_share": 0.03}
+    said, steady, near = (
+        " ".join(limits_of(told.contest, dataclasses.replace(told.recommendation, **dearer | more)))
+        for more in ({}, {"steady": True}, {"extra_share": 0.009})
+    )
+    assert "cost 3.0% more on these days than the cheapest" in said and "cannot tell that from chance" in said
+    assert "the traffic is steady" in steady and "than the cheapest" not in near
+
+
+def test_a_service_with_too_many_states_has_no_optimum_and_says_so():
+    told = found(wavy(4), {"boot_slots": 9})
+    assert told.contest.optimum is None and "No optimum is shown" in " ".join(told.limits)
+    assert as_plain(told)["no_optimum"]
+
+
+def test_more_than_can_be_played_in_one_piece_costs_one_line():
+    service = Setup().service_for(CutDays.of(np.ones((2, 1440)), 60))
+    with pytest.raises(ValueError, match="set slot_seconds"):
+        play_through(Static(service), np.ones((100, 1440), dtype=np.int64), service)

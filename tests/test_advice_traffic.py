@@ -1,0 +1,204 @@
+"""A user's own request counts: any CSV of them, its interval found out, what is wrong with it said in one line."""
+
+import io
+from datetime import datetime, timedelta, timezone
+
+import numpy as np
+import pytest
+
+from autoscaler_env.advice.cut import cut_days
+from autoscaler_env.advice.traffic import read_traffic
+
+START = datetime(2026, 5, 4)  # a Monday
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Return a function that writes text to a file and reads it as traffic."""
+
+    def read_text(text, **options):
+        path = tmp_path / "traffic.csv"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return read_traffic(path, **options)
+
+    return read_text
+
+
+def rows(moments, counts=None, heading="timestamp,requests"):
+    counts = range(len(moments)) if counts is None else counts
+    return "\n".join([heading, *(f"{moment},{count}" for moment, count in zip(moments, counts, strict=True))]) + "\n"
+
+
+def every(seconds, count, start=START):
+    return [start + timedelta(seconds=seconds * i) for i in range(count)]
+
+
+@pytest.mark.parametrize("seconds", [10, 60, 300, 900, 3600])
+def test_the_interval_is_found_out(read, seconds):
+    traffic = read(rows(every(seconds, 50)))
+    assert traffic.interval == seconds and traffic.start == START and traffic.notes == ()
+    assert traffic.requests.tolist() == list(range(50))
+
+
+SAME = {
+    "iso with a zone": rows([f"{moment.isoformat()}Z" for moment in every(300, 4)]),
+    "cloudwatch": rows([f"{moment} +0000" for moment in every(300, 4)], heading="Timestamp,Sum"),
+    "slashes": rows([f"{moment:%Y/%m/%d %H:%M}" for moment in every(300, 4)]),
+    "unix seconds": rows([1_777_852_800 + 300 * i for i in range(4)], heading="time,value"),
+    "unix milliseconds": rows([1000 * (1_777_852_800 + 300 * i) for i in range(4)], heading="Time,Value"),
+    "semicolons": rows(every(300, 4)).replace(",", ";"),
+    "tabs and a third column": "\n".join(f"{m}\t{i}\tweb" for i, m in enumerate(["time", *every(300, 4)]))
+    .replace("time\t0\tweb", "time\tcount\thost")
+    .replace("\t1\t", "\t0\t")
+    .replace("\t2\t", "\t1\t")
+    .replace("\t3\t", "\t2\t")
+    .replace("\t4\t", "\t3\t"),
+    "no heading": rows(every(300, 4)).partition("\n")[2],
+    "byte order mark": "\ufeff" + rows(every(300, 4)),
+    "windows line ends": rows(every(300, 4)).replace("\n", "\r\n"),
+}
+
+
+@pytest.mark.parametrize("text", SAME.values(), ids=SAME)
+def test_exports_of_many_programs_are_read_alike(read, text):
+    traffic = read(text)
+    assert (traffic.interval, traffic.requests.tolist()) == (300, [0, 1, 2, 3])
+    assert traffic.start == START
+
+
+def test_steps_need_a_length(read):
+    assert read("step,requests\n0,5\n1,6\n", step_seconds=60).interval == 60
+    assert read("5\n6\n", step_seconds=60).requests.tolist() == [5, 6]
+    with pytest.raises(ValueError, match="slot_seconds"):
+        read("step,requests\n0,5\n1,6\n")
+
+
+def test_standard_input_is_read(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(rows(every(60, 3)).encode())))
+    assert read_traffic("-").requests.tolist() == [0, 1, 2]
+
+
+def test_short_gaps_are_filled_in_a_line_and_told(read):
+    moments, counts = every(300, 6), [0, 10, 20, 30, 40, 50]
+    told = read(rows(moments[:2] + moments[4:], counts[:2] + counts[4:]))
+    assert told.requests.tolist() == counts and "1 gap of at most 60 min (2 intervals in all)" in told.notes[0]
+
+
+def test_a_missing_count_is_a_gap(read):
+    assert read(rows(every(300, 3), [10, "NaN", 30])).requests.tolist() == [10, 20, 30]
+
+
+def test_days_with_long_gaps_are_left_out_and_named(read):
+    moments = every(3600, 24 * 4)
+    kept = [moment for moment in moments if not (moment.day == 5 and 3 <= moment.hour < 7)]
+    days = cut_days(read(rows(kept)))
+    assert days.labels == ("2026-05-04", "2026-05-06", "2026-05-07")
+    assert "1 day left out for gaps: 2026-05-05." in days.notes
+
+
+def berlin(first, days):
+    """Return the wall clock of Berlin, hour by hour, through the days from a date on, and its offsets."""
+    change = {3: datetime(2026, 3, 29, 1), 10: datetime(2026, 10, 25, 1)}[first.month]  # UTC
+    before, after = {3: (1, 2), 10: (2, 1)}[first.month]
+    instants = [first - timedelta(hours=before) + timedelta(hours=i) for i in range(24 * days)]
+    return [
+        (utc + timedelta(hours=before if utc < change else after), before if utc < change else after)
+        for utc in instants
+    ]
+
+
+@pytest.mark.parametrize(("month", "day", "way"), [(3, 28, "forward"), (10, 24, "back")])
+def test_time_runs_on_through_daylight_saving(read, month, day, way):
+    clock = berlin(datetime(2026, month, day), 3)
+    plain = read(rows([wall for wall, _ in clock]))
+    zoned = read(rows([wall.replace(tzinfo=timezone(timedelta(hours=offset))).isoformat() for wall, offset in clock]))
+    for traffic in (plain, zoned):
+        assert traffic.requests.tolist() == list(range(72)) and traffic.interval == 3600
+        assert len(traffic.notes) == 1 and f"clocks go {way} by 1 h (daylight saving)" in traffic.notes[0]
+
+
+def test_a_missing_hour_by_day_is_a_gap_and_no_change_of_the_clock(read):
+    moments = every(300, 288)
+    told = read(rows(moments[:120] + moments[132:]))
+    assert len(told.requests) == 288 and "1 gap" in told.notes[0]
+
+
+def test_finer_rows_are_added_up_to_the_coarser_ones(read):
+    fine, coarse = every(60, 100), every(300, 40, START + timedelta(seconds=6000))
+    told = read(rows(fine + coarse, [1] * 100 + [5] * 40))
+    assert told.interval == 300 and told.requests.tolist() == [5] * 60
+    assert "every 60 s and every 300 s" in told.notes[0]
+
+
+def test_rows_a_little_off_the_beat_are_read(read):
+    jitter = np.random.default_rng(0).integers(-3, 4, 200)
+    moments = [moment + timedelta(seconds=int(off)) for moment, off in zip(every(300, 200), jitter, strict=True)]
+    traffic = read(rows(moments))
+    assert traffic.interval == 300 and traffic.requests.tolist() == list(range(200)) and traffic.notes == ()
+
+
+GOOD = rows(every(300, 5))
+MALFORMED = {
+    "empty": ("", "empty"),
+    "heading alone": ("timestamp,requests\n", "no rows"),
+    "one row": (rows(every(300, 1)), "row 2"),
+    "negative": (GOOD.replace(",3\n", ",-3\n"), "row 5: requests '-3'"),
+    "not a number": (GOOD.replace(",3\n", ",many\n"), "row 5: requests 'many' is not a number"),
+    "infinite": (GOOD.replace(",3\n", ",inf\n"), "row 5: requests 'inf'"),
+    "no time": (GOOD.replace("2026-05-04 00:15:00", "noon"), "row 5: 'noon'"),
+    "backwards": (GOOD.replace("00:15:00", "00:07:00"), "row 5: earlier than the row before"),
+    "twice": (GOOD.replace("00:15:00", "00:10:00"), "row 5: the same time as the row before"),
+    "mixed": (GOOD.replace("2026-05-04 00:15:00", "3"), "row 5: '3' is a step"),
+    "ragged": (GOOD.replace(",3\n", "\n"), "row 5: 1 fields; the first row has 2"),
+    "which column": ("timestamp,web,api\n2026-05-04,1,2\n", "row 1: the columns are timestamp, web, api"),
+    "no count at all": (rows(every(300, 2), ["", ""]), "no row has a count"),
+    "not text": (b"timestamp,requests\n\xff\xfe,1\n", "row 2: not UTF-8 text"),
+    "a typing error in the year": (GOOD.replace("2026-05-04 00:20", "9026-05-04 00:20"), "row 6"),
+}
+
+
+@pytest.mark.parametrize(("text", "says"), MALFORMED.values(), ids=MALFORMED)
+def test_bad_input_costs_one_line_with_file_row_and_reason(read, text, says):
+    with pytest.raises(ValueError) as error:
+        read(text)
+    assert "traffic.csv" in str(error.value) and says in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_missing_file_costs_one_line():
+    with pytest.raises(ValueError, match=r"nowhere\.csv: No such file"):
+        read_traffic("nowhere.csv")
+
+
+def test_days_are_cut_at_midnight(read):
+    traffic = read(rows(every(3600, 60, START + timedelta(hours=18))))
+    days = cut_days(traffic)
+    assert days.labels == ("2026-05-05", "2026-05-06") and days.requests[0].tolist() == list(range(6, 30))
+    assert days.weekdays == (1, 2)
+
+
+def test_counts_are_added_up_to_longer_slots(read):
+    days = cut_days(read(rows(every(900, 4 * 24 * 2), [1, 2, 3, 4] * 48)), 3600)
+    assert days.slot_seconds == 3600 and (days.requests == 10).all() and "added up" in days.notes[0]
+
+
+def test_counts_are_spread_over_shorter_slots(read):
+    days = cut_days(read(rows(every(3600, 48), [40] * 48)), 900)
+    assert days.requests.shape == (2, 96) and (days.requests == 10).all() and "spread evenly" in days.notes[0]
+
+
+def test_nothing_is_rescaled_unless_asked(read):
+    traffic = read(rows(every(3600, 48), list(range(48))))
+    assert cut_days(traffic).requests.reshape(-1).tolist() == list(range(48))
+    scaled = cut_days(traffic, rescale=4700).requests
+    assert np.percentile(scaled, 99) == pytest.approx(4700, rel=0.01)
+
+
+def test_the_first_60_percent_of_the_days_are_learned_from(read):
+    days = cut_days(read(rows(every(3600, 24 * 10), list(range(240)))))
+    assert len(days.earlier) == 6 and len(days.later) == 4
+    assert days.earlier.max() < days.later.min()
+
+
+def test_too_few_days_cost_one_line(read):
+    with pytest.raises(ValueError, match="1 whole day of 24 slots"):
+        cut_days(read(rows(every(3600, 40))))
