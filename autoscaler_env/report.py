@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Sequence
 
+from autoscaler_env.claims import CLAIMS, deployment
+from autoscaler_env.findings import MEAN, duels, on_traces, regret_table
 from autoscaler_env.paths import Folders
 from autoscaler_env.seeds import read_study, savings_over_seeds
 from autoscaler_env.storage import write_atomically
+from autoscaler_env.workloads import PATTERNS
 
 
 def bill_table(folders: Folders) -> str:
@@ -39,16 +43,40 @@ def refresh_readme(folders: Folders, seconds: dict[str, float]) -> None:
     if not readme.exists():
         return
     text = readme.read_text(encoding="utf-8")
-    contents = {
-        "results": results_markdown(folders),
-        "seeds": seeds_markdown(folders),
-        "times": times_markdown(seconds),
-    }
-    for mark, content in contents.items():
-        begin, end = f"<!-- {mark}: begin -->", f"<!-- {mark}: end -->"
-        before, rest = text.split(begin)
-        text = before + begin + "\n" + content + "\n" + end + rest.split(end)[1]
+    for mark, content in {"times": times_markdown(seconds)}.items():
+        text = replaced(text, mark, content)
+    for mark, markdown in BLOCKS.items():
+        if begin_of(mark) in text:
+            text = replaced(text, mark, markdown(folders))
     write_atomically(readme, lambda file: file.write(text.encode()))
+
+
+def begin_of(mark: str) -> str:
+    """Return what stands in the README where a generated block begins."""
+    return f"<!-- {mark}: begin -->\n"
+
+
+def end_of(mark: str) -> str:
+    """Return what stands in the README where a generated block ends."""
+    return f"\n<!-- {mark}: end -->"
+
+
+def block_of(text: str, mark: str) -> str:
+    """Return what stands between the marks of a block.
+
+    Raises:
+        ValueError: The marks are not there, once each and in this order.
+    """
+    before, *between = text.split(begin_of(mark))
+    if len(between) != 1 or between[0].count(end_of(mark)) != 1 or end_of(mark) in before:
+        raise ValueError(f"README.md: the marks of {mark!r} must be there once, begin and end")
+    return between[0].split(end_of(mark))[0]
+
+
+def replaced(text: str, mark: str, content: str) -> str:
+    """Return the text with other content between the marks of a block."""
+    old = begin_of(mark) + block_of(text, mark) + end_of(mark)
+    return text.replace(old, begin_of(mark) + content + end_of(mark))
 
 
 def results_markdown(folders: Folders) -> str:
@@ -74,21 +102,83 @@ def results_markdown(folders: Folders) -> str:
 
 def seeds_markdown(folders: Folders) -> str:
     """Return what many trainings save against target tracking with one setting, a row per learner and budget."""
-    header = ("learner", "slots of training", "trainings", "mean bill", "saved a day", "95 % interval")
-    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
+    header = ("learner", "slots of training", "trainings", "mean bill", "saved a day", "95 % interval", "middle half")
+    lines = _head(header)
     for name in ("budgets", "long"):
         table = savings_over_seeds(read_study(name, folders), "one_setting_bill").reset_index()
         for row in table.to_dict("records"):
-            cells = (
-                str(row["algorithm"]),
-                f"{row['steps']:,}",
-                str(row["seeds"]),
-                f"{row['bill']:.2f}",
-                f"{row['saving']:+.2f}",
-                f"{row['low']:+.2f} to {row['high']:+.2f}",
-            )
-            lines.append(f"| {' | '.join(cells)} |")
+            row = {str(key): value for key, value in row.items()}
+            interval = f"{row['low']:+.2f} to {row['high']:+.2f}"
+            cells = (f"{row['steps']:,}", f"{row['seeds']}", f"{row['bill']:.2f}", f"{row['saving']:+.2f}", interval)
+            lines.append(_row(row["algorithm"], *cells, f"{row['iqm']:+.2f}"))
     return "\n".join(lines)
+
+
+def regret_markdown(folders: Folders, service: str = "") -> str:
+    """Return how far every policy is from the clairvoyant optimum, by pattern; see `findings.regret_table`."""
+    lines = _head(("policy", "trainings", "mean", "95 % interval", *PATTERNS))
+    for policy, row in regret_table(folders, service).iterrows():
+        learned = row["seeds"] > 0
+        interval = f"{row['low']:.2f} to {row['high']:.2f}" if learned else "-"
+        seeds = f"{row['seeds']:.0f}" if learned else "-"
+        lines.append(_row(policy, seeds, f"{row[MEAN]:.2f}", interval, *(f"{row[name]:.1f}" for name in PATTERNS)))
+    return "\n".join(lines)
+
+
+def workloads_markdown(folders: Folders) -> str:
+    """Return who wins on which pattern, PPO trained on it or the cheapest rule; see `findings.duels`."""
+    wins = {"ppo": "PPO", "rule": "the rule", "neither": "neither, beyond doubt"}
+    lines = _head(("pattern", "cheapest rule", "its bill", "PPO's", "optimum", "PPO saves", "95 % interval", "cheaper"))
+    for pattern, row in duels(folders).iterrows():
+        bills = (f"{row[name]:.2f}" for name in ("rule_bill", "learner_bill", "optimum_bill"))
+        interval = f"{row['low']:+.2f} to {row['high']:+.2f}"
+        lines.append(_row(pattern, row["rule"], *bills, f"{row['saving']:+.2f}", interval, wins[row["cheaper"]]))
+    return "\n".join(lines)
+
+
+def traces_markdown(folders: Folders) -> str:
+    """Return regret and late share of every policy on recorded traffic; see `findings.on_traces`."""
+    table = on_traces(folders)
+    traces = table.index.unique("trace")
+    days = ", ".join(f"{trace} {table.loc[trace, 'days'].iloc[0]} days" for trace in traces)
+    lines = [f"Regret in dollars a day, and the share of requests late or dropped; {days}.", ""]
+    lines += _head(("policy", "trainings", *traces))
+    for policy in table.index.unique("policy"):
+        rows = table.xs(policy, level="policy")
+        cells = (f"{rows.loc[trace, 'regret']:.1f} ({rows.loc[trace, 'late_share']:.1%})" for trace in traces)
+        lines.append(_row(policy, f"{rows['seeds'].iloc[0]}" if rows["seeds"].iloc[0] else "-", *cells))
+    return "\n".join(lines)
+
+
+def claims_markdown(folders: Folders) -> str:
+    """Return every claim about the study as a list."""
+    return "\n".join(f"- {claim(folders)}" for claim in CLAIMS)
+
+
+def deployment_markdown(folders: Folders) -> str:
+    """Return what to deploy on which workload as a list."""
+    return "\n".join(f"- {sentence}" for sentence in deployment(folders))
+
+
+BLOCKS: dict[str, Callable[[Folders], str]] = {
+    "results": results_markdown,
+    "seeds": seeds_markdown,
+    "regret": regret_markdown,
+    "workloads": workloads_markdown,
+    "deployment": deployment_markdown,
+    "wide": lambda folders: regret_markdown(folders, "wide"),
+    "traces": traces_markdown,
+    "claims": claims_markdown,
+}
+"""What the README holds between marks, and what makes it from the committed tables; the times come from a run."""
+
+
+def _head(cells: Sequence[str]) -> list[str]:
+    return [_row(*cells), "|---" * len(cells) + "|"]
+
+
+def _row(*cells: object) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def times_markdown(seconds: dict[str, float]) -> str:

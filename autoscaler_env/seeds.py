@@ -1,11 +1,42 @@
-"""Read what a study found: many trainings, with intervals over training seeds."""
+"""Read what a study found: many trainings, with intervals over training seeds.
+
+The training seed is the unit of replication: a training counts once, by its mean over days and workloads, since another
+day with the same model says nothing about another training. Intervals are percentiles of the bootstrap over trainings,
+and the interquartile mean stands beside the mean (Agarwal et al., "Deep reinforcement learning at the edge of the
+statistical precipice", NeurIPS 2021). With few trainings such an interval is somewhat too narrow; `sample_sizes` shows
+by how much.
+"""
 
 from __future__ import annotations
 
-import pandas as pd
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
-from autoscaler_env.evaluation import mean_interval
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
 from autoscaler_env.paths import Folders
+
+RESAMPLES = 9_999
+"""Resamples of a bootstrap."""
+
+LEARNER = ["algorithm", "trained_on", "steps"]
+"""The columns that tell one learner from another; the trainings of a learner differ by their seed."""
+
+
+class Estimate(NamedTuple):
+    """What several trainings say about a quantity, with 95 % intervals over trainings."""
+
+    seeds: int
+    mean: float
+    low: float
+    high: float
+    iqm: float
+    """The mean of the middle half."""
+    iqm_low: float
+    iqm_high: float
 
 
 def read_study(name: str, folders: Folders) -> pd.DataFrame:
@@ -15,6 +46,21 @@ def read_study(name: str, folders: Folders) -> pd.DataFrame:
         FileNotFoundError: The study has not been run; the message has the command that does.
     """
     return _read(f"study_{name}.csv", name, folders)
+
+
+def read_opponents(setting: str, folders: Folders) -> pd.DataFrame:
+    """Return what rules and the clairvoyant optimum pay: a row per policy and workload.
+
+    Args:
+        setting: Empty for the reference service and the six patterns, `wide` or `traces`.
+        folders: Where the tables lie.
+
+    Raises:
+        FileNotFoundError: The study has not been run; the message has the command that does.
+    """
+    return _read(
+        f"study_{setting}_opponents.csv" if setting else "study_opponents.csv", setting or "opponents", folders
+    )
 
 
 def read_curves(name: str, algorithm: str, folders: Folders) -> list[pd.DataFrame]:
@@ -39,30 +85,185 @@ def read_curves(name: str, algorithm: str, folders: Folders) -> list[pd.DataFram
 def _read(file: str, name: str, folders: Folders) -> pd.DataFrame:
     path = folders.results / file
     if not path.exists():
-        raise FileNotFoundError(f"{folders.shown(path)} is missing; make it with: autoscaler study {name}")
+        needs = " --traces FOLDER" if name == "traces" else ""
+        raise FileNotFoundError(f"{folders.shown(path)} is missing; make it with: autoscaler study {name}{needs}")
     return pd.read_csv(path)
 
 
-def savings_over_seeds(study: pd.DataFrame, against: str) -> pd.DataFrame:
-    """Return what each learner saves a day against a calibrated rule, with the interval over training seeds.
-
-    A run trained on `MIXED` counts by its mean over the six patterns. Policy and rule played the same days, so a run's
-    saving is paired; the interval is Student's, over runs.
+def per_training(study: pd.DataFrame, column: str) -> pd.Series:
+    """Return one number per training: the mean of a column over the workloads that it was tested on.
 
     Args:
-        study: The table of `gather`.
-        against: `one_setting_bill` or `per_pattern_bill`.
+        study: A row per training and workload, as `read_study` returns it, or some of these rows.
+        column: Such as `bill` or `regret`.
 
     Returns:
-        Indexed by algorithm, trained_on and steps: seeds, bill, rule, saving, low, high ($ a day).
+        Indexed by algorithm, trained_on, steps and seed, in the order in which they came.
+
+    Raises:
+        ValueError: The rows are not those of trainings, such as the episodes of one model.
     """
-    keys = ["algorithm", "trained_on", "steps"]
-    runs = study.groupby([*keys, "seed"], sort=False)[["bill", against]].mean()
-    rows = {}
-    for key, group in runs.groupby(level=keys, sort=False):
-        saving, low, high = mean_interval((group[against] - group["bill"]).to_numpy())
-        bills = {"seeds": len(group), "bill": group["bill"].mean(), "rule": group[against].mean()}
-        rows[key] = bills | {"saving": saving, "low": low, "high": high}
-    table = pd.DataFrame.from_dict(rows, orient="index")
-    table.index = pd.MultiIndex.from_tuples(table.index, names=keys)
+    keys = [*LEARNER, "seed"]
+    lacking = [name for name in (*keys, "tested_on", column) if name not in study]
+    if lacking or "episode" in study:
+        found = "one row per episode" if "episode" in study else f"no column {', '.join(lacking)}"
+        raise ValueError(f"study: {found}; needed is one row per training seed and workload, as read_study returns it")
+    twice = study.duplicated([*keys, "tested_on"])
+    if twice.any():
+        row = study.loc[twice, [*keys, "tested_on"]].iloc[0].to_dict()
+        raise ValueError(
+            f"study: several rows for {row}; the training seed is the unit of replication, episodes are not"
+        )
+    return study.groupby(keys, sort=False)[column].mean()
+
+
+def estimate(trainings: pd.Series) -> Estimate:
+    """Return mean and interquartile mean over trainings, with 95 % bootstrap intervals.
+
+    Args:
+        trainings: One number per training of one learner: what `per_training` returns, or a difference of two.
+
+    Raises:
+        ValueError: The numbers are not indexed by training seed, or are of several learners.
+
+    Example:
+        >>> study = pd.DataFrame({"algorithm": "ppo", "trained_on": "MIXED", "steps": 1, "seed": range(4)})
+        >>> found = estimate(per_training(study.assign(tested_on="SPIKE", bill=[1.0, 2.0, 3.0, 10.0]), "bill"))
+        >>> found.seeds, found.mean, found.iqm, found.low < 4 < found.high
+        (4, 4.0, 2.5, True)
+    """
+    values = _values_of(trainings)
+    mean, low, high = _bootstrap(values, np.mean)
+    return Estimate(len(values), mean, low, high, *_bootstrap(values, interquartile_mean))
+
+
+def interquartile_mean(values: NDArray[np.float64], axis: int = -1) -> Any:
+    """Return the mean of the middle half; a quarter, rounded down, is cut off at either end."""
+    return stats.trim_mean(values, 0.25, axis=axis)
+
+
+def estimates(study: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return `estimate` of a column for each learner of a study, indexed by algorithm, trained_on and steps."""
+    return _by_learner(per_training(study, column))
+
+
+def savings_over_seeds(study: pd.DataFrame, against: str) -> pd.DataFrame:
+    """Return what each learner saves a day against another policy on the same days.
+
+    Args:
+        study: What `read_study` returns, or some of its rows.
+        against: A column with the other's bill: `one_setting_bill`, `per_pattern_bill` or `optimum_bill`.
+
+    Returns:
+        Indexed by algorithm, trained_on and steps: seeds, bill, rule (the other's bill), saving, low, high, iqm,
+        iqm_low, iqm_high ($ a day; 95 % intervals over trainings).
+    """
+    bills, others = per_training(study, "bill"), per_training(study, against)
+    table = _by_learner(others - bills).rename(columns={"mean": "saving"})
+    table.insert(1, "bill", bills.groupby(level=LEARNER, sort=False).mean())
+    table.insert(2, "rule", others.groupby(level=LEARNER, sort=False).mean())
     return table
+
+
+def probability_of_improvement(
+    first: pd.DataFrame, second: pd.DataFrame, column: str = "bill"
+) -> tuple[float, float, float]:
+    """Return how probably a training of one learner ends cheaper than one of another, on a workload of the study.
+
+    For each workload the share of pairs of trainings in which the first is lower, a tie counting half (Mann and
+    Whitney's U over its largest value), averaged over workloads. One half says that neither is better.
+
+    Args:
+        first: Rows of one learner, tested on some workloads.
+        second: Rows of another, tested on the same.
+        column: What is compared; lower is better.
+
+    Returns:
+        Probability, and the ends of its 95 % bootstrap interval over the trainings of both.
+
+    Raises:
+        ValueError: The rows are not those of trainings, of several learners, or tested on different workloads.
+    """
+    tables = []
+    for study in (first, second):
+        _values_of(per_training(study, column))
+        tables.append(study.pivot(index="seed", columns="tested_on", values=column))
+    ours, theirs = tables
+    if set(ours.columns) != set(theirs.columns):
+        raise ValueError(f"tested on {', '.join(ours.columns)} and on {', '.join(theirs.columns)}: must be the same")
+    difference = theirs[ours.columns].to_numpy()[np.newaxis] - ours.to_numpy()[:, np.newaxis]
+    wins = ((difference > 0) + 0.5 * (difference == 0)).mean(axis=2)
+
+    def share(rows: NDArray[np.int64], columns: NDArray[np.int64], axis: int = -1) -> Any:
+        return wins[rows[..., :, np.newaxis], columns[..., np.newaxis, :]].mean(axis=(-2, -1))
+
+    places = (np.arange(len(ours)), np.arange(len(theirs)))
+    low, high = _interval(places, share)
+    return float(wins.mean()), low, high
+
+
+def sample_sizes(trainings: pd.Series, counts: Sequence[int], repetitions: int = 300, seed: int = 0) -> pd.DataFrame:
+    """Return what studies with fewer or more trainings would have found, by drawing them from the trainings there are.
+
+    Args:
+        trainings: One number per training of one learner, such as what it saves.
+        counts: Numbers of trainings, each at least 2.
+        repetitions: Studies of each size, drawn with replacement.
+        seed: Seeds the draw.
+
+    Returns:
+        Indexed by the number of trainings: half_width (mean half width of a study's 95 % bootstrap interval), covered
+        (share of the studies whose interval holds the mean of all trainings; 95 % is promised) and supported (share
+        whose interval lies wholly on that mean's side of 0: they would have supported the claim).
+
+    Raises:
+        ValueError: The numbers are not one per training, or a count is below 2.
+    """
+    values = _values_of(trainings)
+    if min(counts) < 2:
+        raise ValueError(f"counts = {list(counts)}: each must be at least 2 trainings")
+    truth = values.mean()
+    rng = np.random.default_rng(seed)
+    rows = {}
+    for count in counts:
+        drawn = rng.choice(values, (repetitions, count))
+        again = rng.integers(count, size=(300, count))
+        low, high = np.percentile(drawn[:, again].mean(axis=2), [2.5, 97.5], axis=1)
+        rows[count] = {
+            "half_width": float(((high - low) / 2).mean()),
+            "covered": float(((low <= truth) & (truth <= high)).mean()),
+            "supported": float((low > 0).mean() if truth > 0 else (high < 0).mean()),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("trainings")
+
+
+def _by_learner(trainings: pd.Series) -> pd.DataFrame:
+    groups = trainings.groupby(level=LEARNER, sort=False)
+    table = pd.DataFrame({key: estimate(group)._asdict() for key, group in groups}).T
+    table.index = pd.MultiIndex.from_tuples(table.index, names=LEARNER)
+    return table.astype({"seeds": int})
+
+
+def _values_of(trainings: pd.Series) -> NDArray[np.float64]:
+    """Return the numbers of one learner's trainings, each seed once."""
+    index = trainings.index.to_frame(index=False)
+    seeds = index.pop("seed") if "seed" in index else None
+    if seeds is None or seeds.duplicated().any() or index.nunique().gt(1).any():
+        raise ValueError("trainings: must be one number per training seed of one learner, as per_training returns them")
+    return trainings.to_numpy(dtype=np.float64)
+
+
+def _bootstrap(values: NDArray[np.float64], statistic: Callable[..., Any]) -> tuple[float, float, float]:
+    low, high = _interval((values,), statistic)
+    return float(statistic(values)), low, high
+
+
+def _interval(samples: tuple[NDArray[Any], ...], statistic: Callable[..., Any]) -> tuple[float, float]:
+    """Return the ends of the 95 % percentile bootstrap interval; a single training says nothing of its spread."""
+    if any(len(sample) < 2 for sample in samples):
+        return float("nan"), float("nan")
+    rng = np.random.default_rng(0)
+    found = stats.bootstrap(
+        samples, statistic, n_resamples=RESAMPLES, method="percentile", vectorized=True, random_state=rng
+    ).confidence_interval
+    return float(found.low), float(found.high)

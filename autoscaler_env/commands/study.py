@@ -35,6 +35,8 @@ class Study:
     each, and no shared disk."""
     traces: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(none)")] = None
     """Holds recorded traffic: CSV files as `evaluate --trace` takes them."""
+    figures: bool = False
+    """Draw every figure of the study from the tables that are there; alone, it trains nothing."""
     profile: Literal["quick", "full"] = "full"
     """full: replaces the project's tables. quick: tiny budgets and few days, below build/quick."""
     output: Output = None
@@ -45,8 +47,8 @@ class Study:
         from autoscaler_env.study.conduct import NAMES, TRACES, conduct
 
         names = list(dict.fromkeys(self.names))
-        if not names:
-            raise ValueError(f"study: name one or more of {', '.join(NAMES)}, or all")
+        if not names and not self.figures:
+            raise ValueError(f"study: name one or more of {', '.join(NAMES)}, or all; or give --figures")
         if "all" in names:
             names = [name for name in NAMES if name != TRACES or self.traces is not None]
             if self.traces is None:
@@ -65,6 +67,10 @@ class Study:
         except RunsFailed as failure:
             print(f"autoscaler: {' '.join(str(failure).split())}", file=sys.stderr)
             return 1
+        if self.figures:
+            from autoscaler_env.plotting.study import draw_figures
+
+            written = [*written, *draw_figures(folders)]
         for path in written:
             print(f"Wrote {shown(path)}.")
         return 0

@@ -11,12 +11,16 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from autoscaler_env.calibration import Calibration, calibrate, read_calibrations, save_calibrations
+from autoscaler_env.catalog import OPPONENTS
 from autoscaler_env.paths import Folders
+from autoscaler_env.policies.base import Policy
+from autoscaler_env.policies.forecast import Forecast
 from autoscaler_env.policies.oracle import Optimum
-from autoscaler_env.policies.rules import RULES, TargetTracking
+from autoscaler_env.policies.rules import TargetTracking
 from autoscaler_env.service import Service
 from autoscaler_env.study.exams import Exam
-from autoscaler_env.workloads import MIXED, PATTERNS
+from autoscaler_env.traces import Trace
+from autoscaler_env.workloads import MIXED, PATTERNS, Workload
 
 ONE_SETTING = "target-tracking-mixed"
 """Target tracking with one setting for all patterns."""
@@ -50,7 +54,9 @@ def calibrations(service: Service, folders: Folders, days: int = 100) -> dict[st
 def measure_opponents(
     exam: Exam, service: Service, settings: dict[str, Calibration], limit: Sequence[dict[str, Any]]
 ) -> pd.DataFrame:
-    """Measure every rule and target tracking as it was calibrated, beside the clairvoyant optimum.
+    """Measure every rule, Kubernetes' autoscalers and target tracking as it was calibrated, beside the optimum.
+
+    On traces a forecast from the days before plays too.
 
     Args:
         exam: What to measure on.
@@ -63,17 +69,24 @@ def measure_opponents(
         columns of `Exam.measure`. Target tracking with the setting for the
         workload is there where that is a pattern.
     """
-    fixed = [*(rule(service) for rule in RULES.values()), tracking(settings[MIXED], service, ONE_SETTING)]
+    fixed = [make(service) for name, make in OPPONENTS.items() if name != Optimum.name]
+    fixed.append(tracking(settings[MIXED], service, ONE_SETTING))
     rows: list[dict[str, Any]] = []
     for each in tqdm(exam.workloads, desc="opponents", unit="workload", leave=False, disable=None):
         alone = dataclasses.replace(exam, workloads=(each,))
-        own = [tracking(settings[each], service, PER_PATTERN)] if isinstance(each, str) else []
-        for policy in (*fixed, *own):
+        for policy in (*fixed, *_for_workload(each, service, settings)):
             rows += [{"policy": policy.name} | row for row in alone.measure(policy, service)]
     table = pd.DataFrame(rows + [{"policy": Optimum.name} | row for row in limit])
     cheapest = {row["tested_on"]: row["bill"] for row in limit}
     table.insert(3, "regret", table["bill"] - table["tested_on"].map(cheapest))
     return table
+
+
+def _for_workload(workload: str | Workload, service: Service, settings: dict[str, Calibration]) -> list[Policy]:
+    """Return the policies that exist for this workload alone."""
+    if isinstance(workload, str):
+        return [tracking(settings[workload], service, PER_PATTERN)]
+    return [Forecast(service, workload)] if isinstance(workload, Trace) else []
 
 
 def tracking(setting: Calibration, service: Service, name: str) -> TargetTracking:
