@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -27,8 +29,11 @@ _CLASSES: dict[str, Callable[..., BaseAlgorithm]] = {"dqn": DQN, "ppo": PPO}
 
 
 def falling(learning_rate: float) -> Callable[[float], float]:
-    """Return a schedule, as stable-baselines3 has it, that falls linearly to 0."""
-    return lambda remaining: learning_rate * remaining
+    """Return a schedule, as stable-baselines3 has it, that falls linearly to 0.
+
+    No lambda: saved with a model, that would carry the path of this file.
+    """
+    return functools.partial(operator.mul, learning_rate)
 
 
 def build_learner(
