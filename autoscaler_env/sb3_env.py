@@ -64,6 +64,15 @@ class AutoscalerVecEnv(VecEnv):
             self._returns[:] = 0
         return observations, rewards.astype(np.float32), truncated, infos
 
+    def state(self) -> dict[str, Any]:
+        """Return what this is between two slots, for `restore`: arrays, and what JSON holds."""
+        return {"batch": self.batch.state(), "returns": self._returns.copy()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Become what another was when its `state` was asked; of equal size, pattern and service."""
+        self.batch.restore(state["batch"])
+        self._returns = state["returns"]
+
     def close(self) -> None:
         """Do nothing: there are no processes to end."""
 

@@ -161,6 +161,22 @@ class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArra
         dynamics.start_all(self._state, arrivals[0], self._constants, columns)
         return columns.T
 
+    def state(self) -> dict[str, Any]:
+        """Return what the batch is between two slots, for `restore`: arrays, and what JSON holds."""
+        return {
+            "services": self._state.copy(),
+            "arrivals": self.arrivals.copy(),
+            "slot": self._slot,
+            "generator": self.np_random.bit_generator.state,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Become what another batch was when its `state` was asked; of equal size, pattern and service."""
+        self._state[:] = state["services"]
+        self.arrivals = state["arrivals"]
+        self._slot = state["slot"]
+        self.np_random.bit_generator.state = state["generator"]
+
     def _draw_days(self, seeds: NDArray[np.uint64] | None) -> NDArray[np.int64]:
         if seeds is None:
             seeds = random_training_seeds(self.np_random, self.num_envs)

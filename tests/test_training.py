@@ -4,6 +4,7 @@ import hashlib
 import importlib.metadata
 import json
 import re
+import shlex
 import zipfile
 
 import numpy as np
@@ -11,11 +12,13 @@ import pytest
 import torch
 
 from autoscaler_env import training
+from autoscaler_env.cli import parse
+from autoscaler_env.console import whole_rollouts
 from autoscaler_env.device import Device
 from autoscaler_env.paths import Folders
 from autoscaler_env.rollouts import roll_out
 from autoscaler_env.service import Service
-from autoscaler_env.storage import load_policy
+from autoscaler_env.storage import fits, load_policy, missing_fields, read_description
 from autoscaler_env.traces import Trace
 from autoscaler_env.training import TrainingRun, obtain, train
 from autoscaler_env.training import deep as training_deep
@@ -54,6 +57,11 @@ def steps_of(paths):
     return sorted(int(re.fullmatch(r".*_(\d+)_steps", path.stem)[1]) for path in paths)
 
 
+def checkpoints_of(folders):
+    """Return the checkpoints in a folder, without their descriptions."""
+    return [path for path in folders.checkpoints.iterdir() if path.suffix != ".json"]
+
+
 def contents_of(path):
     """Return what a model file holds, without the times in a zip: its weights, or the bytes of a table."""
     if path.suffix == ".pkl":
@@ -79,13 +87,37 @@ def test_the_description_says_how_the_model_was_made(result):
     assert written["device"] == "cpu" and Service.from_dict(written["service"]) == SHORT
     assert written["versions"]["torch"] == importlib.metadata.version("torch")
     assert written["curve"] == trained.curve.to_dict("records")
+    slots = run.budget * (24 if run.algorithm == "q-learning" else 1)
+    assert written["budget"] == {"slots": slots} and written["steps"] >= slots
+
+
+def test_every_model_file_is_described(result):
+    run, folders, _ = result
+    final, best = run.model_path(folders), run.best_path(folders)
+    for path in (final, best, *checkpoints_of(folders)):
+        description = read_description(path)
+        assert missing_fields(description) == [] and description["seed"] == run.seed
+        assert fits(description, hashlib.sha256(path.read_bytes()).hexdigest())
+    for path in checkpoints_of(folders):
+        assert [read_description(path)["steps"]] == steps_of([path])
+
+
+def test_a_description_says_how_the_model_did_on_selection_days(result):
+    run, folders, trained = result
+    told = trained.description["evaluation"]
+    curve = trained.curve.iloc[1:]
+    assert (told["purpose"], told["days"]) == ("selection", SELECTION_DAYS)
+    assert told["mean_return"] == curve["mean_return"].iloc[-1]
+    best = curve.loc[curve["mean_return"].idxmax()]
+    assert (told["best_mean_return"], told["best_steps"]) == (best["mean_return"], best["steps"])
+    assert read_description(run.best_path(folders))["evaluation"]["mean_return"] == best["mean_return"]
 
 
 def test_steps_are_counted_as_they_were_taken(result):
     run, _, trained = result
     steps = trained.description["steps"]
     assert steps == trained.curve["steps"].iloc[-1]
-    assert steps == 105 * 24 if run.algorithm == "q-learning" else run.budget <= steps < run.budget + 64 * 24
+    assert steps == (105 * 24 if run.algorithm == "q-learning" else whole_rollouts(run.preset))
 
 
 def test_models_are_judged_at_about_every_tenth_of_the_budget(result):
@@ -99,15 +131,15 @@ def test_models_are_judged_at_about_every_tenth_of_the_budget(result):
 def test_checkpoints_of_a_network_lie_at_about_every_so_many_slots(tmp_path, monkeypatch):
     monkeypatch.setattr("autoscaler_env.training.deep.CHECKPOINT_SLOTS", 1_000)
     trained = train(TrainingRun("ppo", budget=4_000, service=SHORT), Folders(tmp_path), progress=False)
-    counts = steps_of(Folders(tmp_path).checkpoints.iterdir())
+    counts = steps_of(checkpoints_of(Folders(tmp_path)))
     assert counts == [1_024, 2_048, 3_008, trained.description["steps"]]  # 64 services move at once
 
 
 def test_a_checkpoint_is_the_model_of_its_step(result):
     run, folders, trained = result
-    path = max(folders.checkpoints.iterdir(), key=lambda path: steps_of([path]))
+    path = max(checkpoints_of(folders), key=lambda path: steps_of([path]))
     assert selection_return(load_policy(path, SHORT)) == selection_return(load_policy(run.model_path(folders), SHORT))
-    earlier = min(folders.checkpoints.iterdir(), key=lambda path: steps_of([path]))
+    earlier = min(checkpoints_of(folders), key=lambda path: steps_of([path]))
     row = trained.curve[trained.curve["steps"] == steps_of([earlier])[0]].iloc[0]
     assert selection_return(load_policy(earlier, SHORT)) == pytest.approx(row["mean_return"], abs=6e-4)
 
@@ -175,6 +207,7 @@ def test_training_leaves_only_what_it_says(results):
         "models/ppo_steady.zip",
         "models/ppo_steady.json",
         "models/best/ppo_steady/best_model.zip",
+        "models/best/ppo_steady/best_model.json",
         "logs/ppo_steady/selection.csv",
         "logs/ppo_steady/progress.csv",
     }
@@ -250,6 +283,8 @@ BAD = {
     "budget": (0, "at least 1"),
     "learning_rate": (0.0, "between 0 and 1"),
     "batch_size": (1, "at least 2"),
+    "discount": (1.0, "below 1"),
+    "widths": ((64, 0), "at least 1 unit"),
     "name": ("../evil", "plain file name"),
 }
 
@@ -262,9 +297,10 @@ def test_a_bad_field_is_named_with_what_is_allowed(name):
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_table_has_no_learning_rate():
+@pytest.mark.parametrize("setting", [{"learning_rate": 0.1}, {"batch_size": 9}, {"discount": 0.0}, {"widths": (8,)}])
+def test_settings_of_a_network_are_not_for_a_table(setting):
     with pytest.raises(ValueError, match="not for q-learning"):
-        TrainingRun("q-learning", learning_rate=0.1)
+        TrainingRun("q-learning", **setting)
 
 
 def test_own_settings_replace_those_of_the_preset():
@@ -278,6 +314,8 @@ def test_package_offers_what_notebooks_import():
 
 
 def test_the_command_that_is_written_down_makes_the_same_model():
-    run = TrainingRun("ppo", "SPIKE", 5_000, "mine", 2, learning_rate=0.01, batch_size=256)
-    words = ("train ppo", "--pattern SPIKE", "--timesteps 5000", "--name mine", "--seed 2", "--learning-rate 0.01")
-    assert all(word in run.command() for word in (*words, "--batch-size 256"))
+    run = TrainingRun("ppo", "SPIKE", 5_000, "mine", 2, "cpu", 0.01, 256, 0.8, (32, 16))
+    name, *words = shlex.split(run.command())
+    assert name == "autoscaler" and parse(words).training_run() == run
+    short = TrainingRun("q-learning", budget=7)
+    assert parse(shlex.split(short.command())[1:]).training_run() == short

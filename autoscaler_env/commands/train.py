@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shlex
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
@@ -14,6 +18,7 @@ from autoscaler_env.workloads import PATTERNS, Workload
 
 if TYPE_CHECKING:
     from autoscaler_env.training import TrainingRun
+    from autoscaler_env.training.state import Unfinished
 
 
 @dataclass(frozen=True)
@@ -41,24 +46,47 @@ class Train:
     """Step size of the first update, of dqn and ppo; falls to 0."""
     batch_size: Annotated[int | None, arg(metavar="N", help_behavior_hint="(the preset's)")] = None
     """Slots in one update, of dqn and ppo."""
+    discount: Annotated[float | None, arg(metavar="X", help_behavior_hint="(the preset's)")] = None
+    """Weight of the next slot's value, of dqn and ppo; at least 0 and below 1."""
+    widths: Annotated[tuple[int, ...] | None, arg(metavar="N ...", help_behavior_hint="(the preset's)")] = None
+    """Units of each hidden layer, of dqn and ppo."""
     service: ServiceFile = None
+    resume: bool = False
+    """Go on with this very run where it was saved last, after a kill or Ctrl-C; give the same options."""
     overwrite: bool = False
-    """Replace a model of the name that is there."""
+    """Replace a model of the name that was made otherwise; begin anew where a run is unfinished."""
     output: Output = None
 
     def run(self) -> int:
         """Train, and say what was written."""
         from autoscaler_env.training import train
+        from autoscaler_env.training.state import Unfinished
 
         folders = Folders(self.output)
         run = self.training_run()
         path = run.model_path(folders)
-        if path.exists() and not self.overwrite:
-            raise ValueError(
-                f"{folders.shown(path)} is there already; give --overwrite to replace it, or another --name"
-            )
+        unfinished = Unfinished(run, folders)
+        if self.resume and not self.has_something_to_resume(run, folders, unfinished):
+            print(f"{shown(path)} is finished: there is nothing to resume.")
+            return 0
+        if not self.resume and not self.overwrite:
+            refuse_to_lose(run, folders, unfinished)
         print(training_plan(run, folders), flush=True)
-        trained = train(run, folders)
+        if self.resume:
+            print(unfinished.going_on(), flush=True)
+        try:
+            trained = train(run, folders, resume=self.resume)
+        except KeyboardInterrupt:
+            progress = unfinished.progress()
+            if progress is None:
+                raise
+            print(f"autoscaler: interrupted after {progress}; go on with: {self.to_resume()}", file=sys.stderr)
+            return 130
+        except OSError as error:
+            file = f"{shown(Path(error.filename))}: " if error.filename else ""
+            progress = unfinished.progress()
+            saved = f"saved are {progress}; go on with: {self.to_resume()}" if progress else "nothing was saved yet"
+            raise OSError(f"{file}{error.strerror or error}; {saved}") from error
         print(f"Wrote {shown(path)} after {trained.description['steps']:,} slots.")
         print(selection_report(run, trained, folders))
         if self.eval:
@@ -87,5 +115,54 @@ class Train:
             self.device,
             self.learning_rate,
             self.batch_size,
-            service=service,
+            self.discount,
+            self.widths,
+            service,
+        )
+
+    def has_something_to_resume(self, run: TrainingRun, folders: Folders, unfinished: Unfinished) -> bool:
+        """Return whether the run is unfinished; false if it is finished.
+
+        Raises:
+            ValueError: It was never begun, another run of the name is unfinished, or the options contradict each other.
+        """
+        from autoscaler_env.training.state import made_otherwise
+
+        if self.overwrite:
+            raise ValueError("--resume and --overwrite: only one of them; the one goes on, the other begins anew")
+        if unfinished.load() is not None:
+            return True
+        if not run.model_path(folders).exists() or made_otherwise(run, folders):
+            raise ValueError(f"--resume: there is no unfinished run of {run.model_name}; leave it out to begin one")
+        return False
+
+    def to_resume(self) -> str:
+        """Return the command that goes on with this run."""
+        words = ["autoscaler", "train", self.algorithm]
+        for field in dataclasses.fields(self)[1:]:
+            value = getattr(self, field.name)
+            if value != field.default and field.name not in ("resume", "overwrite"):
+                values = value if isinstance(value, tuple) else () if value is True else (value,)
+                words += [f"--{field.name.replace('_', '-')}", *map(str, values)]
+        return shlex.join([*words, "--resume"])
+
+
+def refuse_to_lose(run: TrainingRun, folders: Folders, unfinished: Unfinished) -> None:
+    """Refuse to replace what somebody may want to keep.
+
+    Raises:
+        ValueError: A run of the name is unfinished, or a model of the name was made otherwise.
+    """
+    from autoscaler_env.training.state import made_otherwise
+
+    progress = unfinished.progress()
+    if progress is not None:
+        raise ValueError(
+            f"{run.model_name} is unfinished, {progress} are done; give --resume to go on, or --overwrite to begin anew"
+        )
+    otherwise = made_otherwise(run, folders)
+    if otherwise is not None:
+        raise ValueError(
+            f"{folders.shown(run.model_path(folders))} is there already, made otherwise ({otherwise}); give "
+            "--overwrite to replace it, or another --name"
         )

@@ -57,3 +57,19 @@ class LearnerVecEnv(VecEnvWrapper):
                 info["terminal_observation"] = inputs
             self._inputs.start()
         return self._inputs(observations), (rewards - shadow_rewards).astype(np.float32), truncated, infos
+
+    def state(self) -> dict[str, Any]:
+        """Return what this is between two slots, for `restore`: arrays, and what JSON holds."""
+        return {
+            "services": cast(AutoscalerVecEnv, self.venv).state(),
+            "shadow": self._shadow.state(),
+            "shadow_sees": self._shadow_sees.copy(),
+            "inputs": self._inputs.state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Become what another was when its `state` was asked; of equal size, pattern and service."""
+        cast(AutoscalerVecEnv, self.venv).restore(state["services"])
+        self._shadow.restore(state["shadow"])
+        self._shadow_sees = state["shadow_sees"]
+        self._inputs.restore(state["inputs"])

@@ -6,9 +6,10 @@ import io
 from pathlib import Path
 from typing import Any, cast
 
+from stable_baselines3 import DQN
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import configure
+from stable_baselines3.common.logger import CSVOutputFormat, Logger, configure
 from tqdm.auto import tqdm
 
 from autoscaler_env.device import Device, choose_device, is_out_of_memory
@@ -17,89 +18,186 @@ from autoscaler_env.policies.deep import DeepPolicy, build_learner, count_weight
 from autoscaler_env.policies.inputs import INPUTS, INPUTS_WITH_LEVELS
 from autoscaler_env.policies.presets import DeepPreset
 from autoscaler_env.storage import write_atomically
-from autoscaler_env.training.record import EVALUATIONS, Judge, finish
+from autoscaler_env.training.deep_state import ReplayParts, learner_state, restore_generators, restore_learner
+from autoscaler_env.training.interruption import Interruption
+from autoscaler_env.training.record import EVALUATIONS, Judge, describe, finish
 from autoscaler_env.training.run import Trained, TrainingRun
+from autoscaler_env.training.state import Unfinished, clear
 
 CHECKPOINT_SLOTS = 10_000
-"""Slots between two checkpoints, at least."""
+"""Slots between two checkpoints, and between two saved states, at least."""
 
 
-def train_deep(run: TrainingRun, folders: Folders, progress: bool) -> Trained:
-    """Train DQN or PPO; see `train`."""
+def train_deep(run: TrainingRun, folders: Folders, progress: bool, saved: dict[str, Any] | None = None) -> Trained:
+    """Train DQN or PPO, from the start or from a saved state; see `train`."""
     preset = run.preset
     assert isinstance(preset, DeepPreset)
     one_thread()
     inputs = INPUTS_WITH_LEVELS if preset.levels else INPUTS
     weights = count_weights(preset.widths, len(run.service.fleet_changes), inputs)
-    device = choose_device(run.device, weights=weights, batch_size=preset.batch_size)
+    # What `auto` chose when the run began stays chosen.
+    wanted = saved["device"] if saved is not None and run.device == "auto" else run.device
+    device = choose_device(wanted, weights=weights, batch_size=preset.batch_size)
     try:
-        return _learn(run, preset, folders, device, progress)
+        return _learn(run, preset, folders, device, progress, saved)
     except RuntimeError as error:
         if run.device != "auto" or device.name == "cpu" or not is_out_of_memory(error):
             raise
         print(f"{device.name} ran out of memory; starting again on the CPU.")
-        return _learn(run, preset, folders, Device("cpu", f"{device.name} ran out of memory"), progress)
+        return _learn(run, preset, folders, Device("cpu", f"{device.name} ran out of memory"), progress, None)
 
 
-def _learn(run: TrainingRun, preset: DeepPreset, folders: Folders, device: Device, progress: bool) -> Trained:
+def _learn(
+    run: TrainingRun,
+    preset: DeepPreset,
+    folders: Folders,
+    device: Device,
+    progress: bool,
+    saved: dict[str, Any] | None,
+) -> Trained:
     model = build_learner(run.algorithm, preset, run.pattern, run.service, seed=run.seed, device=device.name)
-    log = folders.logs / run.model_name
-    log.mkdir(parents=True, exist_ok=True)
-    model.set_logger(configure(str(log), ["csv"]))
-    judge = Judge(run)
     policy = DeepPolicy(model.policy, run.service, run.model_name)
-    judge.judge(policy, 0)
-    keeper = _Keeper(run, folders, judge, policy, preset.timesteps)
-    try:
-        with tqdm(total=preset.timesteps, desc=run.model_name, unit="slot", disable=not progress) as bar:
-            model.learn(preset.timesteps, callback=[keeper, _Progress(bar)])
-        keeper.checkpoint()
-        keeper.judge()
-    finally:
-        model.logger.close()
+    unfinished = Unfinished(run, folders)
+    with Interruption() as interruption:
+        keeper = _Keeper(run, folders, model, policy, unfinished, interruption)
+        if saved is None:
+            clear(run, folders)
+            keeper.judge_untrained()
+        else:
+            keeper.restore(saved)
+        done = model.num_timesteps
+        model.set_logger(open_log(folders.logs / run.model_name, done))
+        try:
+            with tqdm(
+                total=preset.timesteps, initial=done, desc=run.model_name, unit="slot", disable=not progress
+            ) as bar:
+                model.learn(preset.timesteps - done, [keeper, _Progress(bar)], reset_num_timesteps=saved is None)
+            keeper.judge()
+            keeper.checkpoint()
+        finally:
+            model.logger.close()
     save_learner(model, run.model_path(folders))
-    return finish(run, folders, policy, judge, model.num_timesteps, device.name)
+    trained = finish(run, folders, policy, keeper.judged, model.num_timesteps, device.name)
+    unfinished.remove()
+    return trained
 
 
 def save_learner(model: BaseAlgorithm, path: Path) -> None:
     """Write a stable-baselines3 model atomically."""
-    write_atomically(path, lambda file: model.save(cast(io.BufferedIOBase, file)))
+    buffer = io.BytesIO()  # torch would say of a full disk what no user understands
+    model.save(buffer)
+    write_atomically(path, lambda file: file.write(buffer.getbuffer()))
+
+
+def open_log(folder: Path, done: int) -> Logger:
+    """Return stable-baselines3's own log, `progress.csv`, with its rows up to `done` slots kept."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "progress.csv"
+    rows = [line.split(",") for line in path.read_text().splitlines()] if done and path.exists() else []
+    logger = configure(str(folder), ["csv"])
+    if rows and "time/total_timesteps" in rows[0]:
+        log = cast(CSVOutputFormat, logger.output_formats[0])
+        log.keys = rows[0]
+        column = rows[0].index("time/total_timesteps")
+        whole = [row for row in rows[1:] if len(row) == len(rows[0])]  # a kill may have left half a row
+        kept = [rows[0], *(row for row in whole if int(row[column]) <= done)]
+        log.file.writelines(",".join(row) + "\n" for row in kept)
+    return logger
 
 
 class _Keeper(BaseCallback):
-    """Keeps checkpoints, about every 10,000 slots, and the best model, judged at about every tenth of the budget."""
+    """Keeps checkpoints and states, about every 10,000 slots, and the best model, judged at about every tenth."""
 
-    def __init__(self, run: TrainingRun, folders: Folders, judge: Judge, policy: DeepPolicy, budget: int) -> None:
+    def __init__(
+        self,
+        run: TrainingRun,
+        folders: Folders,
+        model: BaseAlgorithm,
+        policy: DeepPolicy,
+        unfinished: Unfinished,
+        interruption: Interruption,
+    ) -> None:
         super().__init__()
+        self.judged = Judge(run)
         self._run = run
         self._folders = folders
-        self._judge = judge
+        self._learner = model
         self._policy = policy
-        self._budget = budget
-        self._every = max(budget // EVALUATIONS, 1)
-        self._next = self._every
-        self._next_checkpoint = CHECKPOINT_SLOTS
+        self._unfinished = unfinished
+        self._interruption = interruption
+        self._replay = None
+        if isinstance(model, DQN):
+            assert model.replay_buffer is not None
+            self._replay = ReplayParts(model.replay_buffer, unfinished.folder)
+        self._every = max(run.slots // EVALUATIONS, 1)
+        self._next = {"judgement": self._every, "checkpoint": CHECKPOINT_SLOTS, "state": 0}
+        self._saved: dict[str, Any] | None = None
+
+    def _on_rollout_start(self) -> None:
+        # Between two rollouts a learner is all in its state: nothing is half collected.
+        if self._saved is not None:
+            restore_generators(self.model, self._saved["learner"])  # here, where nothing draws before the rollout does
+            self._saved = None
+        if self._interruption.asked:
+            self.save()
+            raise KeyboardInterrupt
+        if self.model.num_timesteps >= self._next["state"]:
+            self.save()
 
     def _on_step(self) -> bool:
         # From the budget on the end is near: the final model is kept after its last update, not before.
-        if self._next_checkpoint <= self.num_timesteps < self._budget:
-            self.checkpoint()
-            self._next_checkpoint = next_multiple(self.num_timesteps, CHECKPOINT_SLOTS)
-        if self._next <= self.num_timesteps < self._budget:
+        if self._next["judgement"] <= self.num_timesteps < self._run.slots:
             self.judge()
-            self._next = next_multiple(self.num_timesteps, self._every)
+            self._next["judgement"] = next_multiple(self.num_timesteps, self._every)
+        if self._next["checkpoint"] <= self.num_timesteps < self._run.slots:
+            self.checkpoint()
+            self._next["checkpoint"] = next_multiple(self.num_timesteps, CHECKPOINT_SLOTS)
         return True
 
     def checkpoint(self) -> None:
         """Write a checkpoint; its name holds the true number of slots."""
-        name = f"{self._run.model_name}_{self.num_timesteps}_steps.zip"
-        save_learner(self.model, self._folders.checkpoints / name)
+        self._keep(self._run.checkpoint_path(self._folders, self._learner.num_timesteps))
+
+    def judge_untrained(self) -> None:
+        """Begin the curve."""
+        self.judged.judge(self._policy, 0)
 
     def judge(self) -> None:
         """Judge the model on selection days; write it if it is the best so far."""
-        self.model.policy.set_training_mode(False)
-        if self._judge.judge(self._policy, self.num_timesteps):
-            save_learner(self.model, self._folders.best / self._run.model_name / "best_model.zip")
+        self._learner.policy.set_training_mode(False)
+        if self.judged.judge(self._policy, self._learner.num_timesteps):
+            self._keep(self._run.best_path(self._folders))
+
+    def _keep(self, path: Path) -> None:
+        save_learner(self._learner, path)
+        describe(path, self._run, self.judged, self._learner.num_timesteps, self._learner.device.type)
+
+    def save(self) -> None:
+        """Save all that the run is, at the start of a rollout."""
+        steps = self._learner.num_timesteps
+        self._next["state"] = next_multiple(steps, CHECKPOINT_SLOTS)
+        state = {
+            "steps": steps,
+            "of": self._run.slots,
+            "device": self._learner.device.type,
+            "learner": learner_state(self._learner),
+            "judge": self.judged.state(),
+            "next": self._next,
+        }
+        if self._replay is None:
+            self._unfinished.save(state)
+            return
+        state["replay"] = self._replay.write(steps // self._learner.n_envs)
+        self._unfinished.save(state, self._replay.names)
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Become what was saved; the generators follow when the rollout starts."""
+        restore_learner(self._learner, saved["learner"])
+        self.judged.restore(saved["judge"], self._run.best_path(self._folders))
+        self._next = saved["next"]
+        if self._replay is not None:
+            self._replay.read(saved["steps"] // self._learner.n_envs, saved["replay"])
+        self._saved = saved
 
 
 def next_multiple(count: int, of: int) -> int:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import platform
 import subprocess
 import time
 from datetime import UTC, datetime
-from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from autoscaler_env.paths import Folders, project_root
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.rollouts import roll_out
-from autoscaler_env.storage import save_description, write_atomically
+from autoscaler_env.storage import load_policy, save_description, write_atomically
 from autoscaler_env.training.run import Trained, TrainingRun
+from autoscaler_env.training.state import identity, versions
 from autoscaler_env.workloads import MIXED, PATTERNS, Workload, as_workload, day_seeds
 
 SELECTION_DAYS = 20
@@ -34,16 +36,17 @@ class Judge:
         seeds = day_seeds("selection", SELECTION_DAYS)
         self._days = np.vstack([as_workload(name, run.service).draw(seeds) for name in names])
         self._service = run.service
-        self._started = time.perf_counter()
+        self._began = time.perf_counter()
         self._judging = 0.0
         self.rows: list[dict[str, float]] = []
         self.best = -np.inf
+        """Mean return of the best model, dollars a day."""
 
     def judge(self, policy: Policy, steps: int) -> bool:
         """Add a point to the curve; return whether the policy is the best so far."""
         begun = time.perf_counter()
-        mean_return = -float(roll_out(policy, self._days, self._service).bill.sum(axis=1).mean())
-        seconds = begun - self._started - self._judging
+        mean_return = self._mean_return(policy)
+        seconds = begun - self._began - self._judging
         self._judging += time.perf_counter() - begun
         self.rows.append({"steps": steps, "seconds": round(seconds, 3), "mean_return": round(mean_return, 3)})
         if steps == 0 or mean_return <= self.best:  # an untrained policy begins the curve; it is never the best
@@ -51,31 +54,77 @@ class Judge:
         self.best = mean_return
         return True
 
+    def state(self) -> dict[str, Any]:
+        """Return the curve, and the seconds that training has taken, for `restore`."""
+        return {"rows": self.rows, "seconds": time.perf_counter() - self._began - self._judging}
 
-def finish(run: TrainingRun, folders: Folders, policy: Policy, judge: Judge, steps: int, device: str) -> Trained:
-    """Write the learning curve and the model's description."""
-    lines = [",".join(judge.rows[0])] + [",".join(str(value) for value in row.values()) for row in judge.rows]
-    log = folders.logs / run.model_name / "selection.csv"
-    write_atomically(log, lambda file: file.write(("\n".join(lines) + "\n").encode()))
-    description = {
-        "algorithm": run.algorithm,
-        "pattern": run.pattern_name,
+    def restore(self, state: dict[str, Any], best: Path) -> None:
+        """Go on with a curve.
+
+        Args:
+            state: What `state` returned.
+            best: The best model so far. It may have been found after the state was saved, so it is judged again: only
+                a better one replaces it.
+        """
+        if best.exists():
+            self.best = self._mean_return(load_policy(best, self._service))
+        self.rows = state["rows"]
+        self._began, self._judging = time.perf_counter() - state["seconds"], 0.0
+
+    def evaluation(self, steps: int) -> dict[str, Any]:
+        """Return how the model did on selection days after some slots, and the best so far, as descriptions hold it.
+
+        Args:
+            steps: Slots of training; where it was not judged then, its return is `None`.
+        """
+        judged = {row["steps"]: row["mean_return"] for row in self.rows}
+        best = max(self.rows[1:], key=lambda row: row["mean_return"], default=self.rows[0])
+        return {
+            "purpose": "selection",
+            "days": len(self._days),
+            "mean_return": judged.get(steps),
+            "best_mean_return": best["mean_return"],
+            "best_steps": best["steps"],
+        }
+
+    def _mean_return(self, policy: Policy) -> float:
+        return -float(roll_out(policy, self._days, self._service).bill.sum(axis=1).mean())
+
+
+def describe(path: Path, run: TrainingRun, judge: Judge, steps: int, device: str) -> dict[str, Any]:
+    """Write beside a model how it was made, with the hash of its file; return it.
+
+    Args:
+        path: The model.
+        run: What it was trained by.
+        judge: Knows how it does on selection days.
+        steps: Slots that it was trained for.
+        device: Where.
+    """
+    description = identity(run) | {
+        "budget": {"slots": run.slots},
         "steps": steps,
-        "seed": run.seed,
         "device": device,
-        "preset": dataclasses.asdict(run.preset),
-        "service": run.service.as_dict(),
         "command": run.command(),
         "date": datetime.now(UTC).date().isoformat(),
         "commit": _commit(),
-        "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in ("numpy", "numba", "gymnasium", "stable-baselines3", "torch")},
+        "versions": {"python": platform.python_version()} | versions(),
+        "evaluation": judge.evaluation(steps),
         "curve": judge.rows,
     }
-    save_description(run.model_path(folders), description)
-    return Trained(policy, description)
+    save_description(path, description)
+    return description
 
 
+def finish(run: TrainingRun, folders: Folders, policy: Policy, judge: Judge, steps: int, device: str) -> Trained:
+    """Write the learning curve and the final model's description."""
+    lines = [",".join(judge.rows[0])] + [",".join(str(value) for value in row.values()) for row in judge.rows]
+    log = folders.logs / run.model_name / "selection.csv"
+    write_atomically(log, lambda file: file.write(("\n".join(lines) + "\n").encode()))
+    return Trained(policy, describe(run.model_path(folders), run, judge, steps, device))
+
+
+@functools.cache
 def _commit() -> str | None:
     """Return the commit of the checkout; `None` outside one."""
     try:

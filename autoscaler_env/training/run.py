@@ -67,7 +67,10 @@ class TrainingRun:
             raise ValueError(f"batch_size = {self.batch_size}: must be at least 2")
         if self.discount is not None and not 0 <= self.discount < 1:
             raise ValueError(f"discount = {self.discount}: must be at least 0 and below 1")
-        if self.algorithm == "q-learning" and (self.learning_rate or self.batch_size or self.discount or self.widths):
+        if self.widths is not None and (not self.widths or min(self.widths) < 1):
+            raise ValueError(f"widths = {self.widths}: must be one or more layers of at least 1 unit")
+        own = (self.learning_rate, self.batch_size, self.discount, self.widths)
+        if self.algorithm == "q-learning" and any(setting is not None for setting in own):
             raise ValueError("learning_rate, batch_size, discount and widths are for dqn and ppo, not for q-learning")
         if self.name is not None and (not self.name or Path(self.name).name != self.name or self.name.startswith(".")):
             raise ValueError(f"name = {self.name!r}: must be a plain file name without an ending")
@@ -96,18 +99,45 @@ class TrainingRun:
         preset = deep_preset(self.algorithm, self.budget)
         return dataclasses.replace(preset, **{name: value for name, value in changed.items() if value is not None})
 
+    @property
+    def ending(self) -> str:
+        """The ending of its model files."""
+        return ".pkl" if self.algorithm == "q-learning" else ".zip"
+
+    @property
+    def slots(self) -> int:
+        """Slots of training, before whole rollouts are made of them."""
+        preset = self.preset
+        if isinstance(preset, QLearningPreset):
+            return preset.episodes * self.service.slots_per_episode
+        return preset.timesteps
+
     def model_path(self, folders: Folders) -> Path:
         """Return where the model lies."""
-        return folders.models / f"{self.model_name}{'.pkl' if self.algorithm == 'q-learning' else '.zip'}"
+        return folders.models / f"{self.model_name}{self.ending}"
+
+    def best_path(self, folders: Folders) -> Path:
+        """Return where the best version of the model lies."""
+        return folders.best / self.model_name / f"best_model{self.ending}"
+
+    def checkpoint_path(self, folders: Folders, steps: int) -> Path:
+        """Return where the model lies as it was after some slots."""
+        return folders.checkpoints / f"{self.model_name}_{steps}_steps{self.ending}"
 
     def command(self) -> str:
-        """Return the command line that makes this model."""
+        """Return the command line that makes this model.
+
+        A trace and a service of one's own stand in it by names: the run does not know the files that they came from.
+        """
         traffic = f"--pattern {self.pattern}" if isinstance(self.pattern, str) else f"--trace {self.pattern.name}.csv"
         options = {
             "episodes" if self.algorithm == "q-learning" else "timesteps": self.budget,
             "name": self.name,
             "learning-rate": self.learning_rate,
             "batch-size": self.batch_size,
+            "discount": self.discount,
+            "widths": None if self.widths is None else " ".join(map(str, self.widths)),
+            "device": None if self.device == "auto" else self.device,
             "service": None if self.service == Service() else "SERVICE.toml",
         }
         given = "".join(f" --{name} {value}" for name, value in options.items() if value is not None)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,35 +16,71 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.policies.presets import QLearningPreset
 from autoscaler_env.policies.q_learning import QTable, learn
 from autoscaler_env.storage import save_q_table
-from autoscaler_env.training.record import EVALUATIONS, Judge, finish
+from autoscaler_env.training.interruption import Interruption
+from autoscaler_env.training.record import EVALUATIONS, Judge, describe, finish
 from autoscaler_env.training.run import Trained, TrainingRun
+from autoscaler_env.training.state import Unfinished, clear
 from autoscaler_env.workloads import Workload, as_workload, random_training_seeds
 
 DAYS_AT_ONCE = 500
 """Days that are drawn, and learned from, in one compiled call."""
 
+STATE_SECONDS = 1.0
+"""Seconds between two saved states, at least: a table learns a million slots in less."""
 
-def train_q_learning(run: TrainingRun, folders: Folders, progress: bool) -> Trained:
-    """Fill a Q-table; see `train`."""
+
+def train_q_learning(
+    run: TrainingRun, folders: Folders, progress: bool, saved: dict[str, Any] | None = None
+) -> Trained:
+    """Fill a Q-table, from the start or from a saved state; see `train`."""
     preset = run.preset
     assert isinstance(preset, QLearningPreset)
     table = QTable.zeros(run.service)
     table.name = run.model_name
+    rng = np.random.default_rng(run.seed)
     judge = Judge(run)
-    judge.judge(table, 0)
-    best = folders.best / run.model_name / "best_model.pkl"
+    unfinished = Unfinished(run, folders)
+    if saved is None:
+        clear(run, folders)
+        done = 0
+        judge.judge(table, 0)
+    else:
+        done = saved["days"]
+        table.values[:], table.visits[:] = saved["values"], saved["visits"]
+        rng.bit_generator.state = saved["generator"]
+        judge.restore(saved["judge"], run.best_path(folders))
+
+    def keep(path: Path, steps: int) -> None:
+        save_q_table(table, path)
+        describe(path, run, judge, steps, "cpu")
+
+    def save(days: int) -> float:
+        progress = {"steps": days * run.service.slots_per_episode, "of": run.slots, "days": days}
+        learned = {"values": table.values, "visits": table.visits, "generator": rng.bit_generator.state}
+        unfinished.save(progress | learned | {"judge": judge.state()})
+        return time.perf_counter()
+
     workload = as_workload(run.pattern, run.service)
-    with tqdm(total=preset.episodes, desc=run.model_name, unit="day", disable=not progress) as bar:
-        for episodes in fill_table(table, preset, workload, np.random.default_rng(run.seed)):
+    with (
+        Interruption() as interruption,
+        tqdm(total=preset.episodes, initial=done, desc=run.model_name, unit="day", disable=not progress) as bar,
+    ):
+        saved_at = save(done)
+        for episodes in fill_table(table, preset, workload, rng, done):
             bar.update(episodes - bar.n)
-            if episodes not in tenths_of(preset.episodes):
-                continue
-            steps = episodes * run.service.slots_per_episode
-            save_q_table(table, folders.checkpoints / f"{run.model_name}_{steps}_steps.pkl")
-            if judge.judge(table, steps):
-                save_q_table(table, best)
+            if episodes in tenths_of(preset.episodes):
+                steps = episodes * run.service.slots_per_episode
+                if judge.judge(table, steps):
+                    keep(run.best_path(folders), steps)
+                keep(run.checkpoint_path(folders, steps), steps)
+            if interruption.asked or time.perf_counter() - saved_at > STATE_SECONDS:
+                saved_at = save(episodes)
+            if interruption.asked:
+                raise KeyboardInterrupt
     save_q_table(table, run.model_path(folders))
-    return finish(run, folders, table, judge, preset.episodes * run.service.slots_per_episode, "cpu")
+    trained = finish(run, folders, table, judge, run.slots, "cpu")
+    unfinished.remove()
+    return trained
 
 
 def tenths_of(episodes: int) -> NDArray[np.int64]:
@@ -49,7 +88,9 @@ def tenths_of(episodes: int) -> NDArray[np.int64]:
     return np.linspace(0, episodes, EVALUATIONS + 1).astype(np.int64)
 
 
-def fill_table(table: QTable, preset: QLearningPreset, workload: Workload, rng: np.random.Generator) -> Iterator[int]:
+def fill_table(
+    table: QTable, preset: QLearningPreset, workload: Workload, rng: np.random.Generator, done: int = 0
+) -> Iterator[int]:
     """Train a table, some days at a time.
 
     Args:
@@ -57,13 +98,14 @@ def fill_table(table: QTable, preset: QLearningPreset, workload: Workload, rng: 
         preset: How it is filled.
         workload: What the training days are drawn from.
         rng: Draws the days and the exploration.
+        done: Days that the table has been trained for already: a number that was yielded then.
 
     Yields:
         The number of days so far: at each tenth of the training, and in between.
     """
     epsilon = preset.epsilon(preset.episodes)
     ends = np.unique([*tenths_of(preset.episodes), *range(0, preset.episodes, DAYS_AT_ONCE)])
-    for first, last in pairwise(ends.tolist()):
+    for first, last in pairwise(ends[ends >= done].tolist()):
         days = workload.draw(random_training_seeds(rng, last - first))
         learn(table, days, epsilon[first:last], preset.rate_exponent, preset.discount, rng)
         yield last
