@@ -78,6 +78,16 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill has n
             options["env"] = self._enclosed.environment
         super().start_new_kernel(**options)
 
+    def start_new_kernel_client(self, **options: Any) -> Any:
+        """Connect; then, where the kernel is another user than we are, take the folder of its sockets back.
+
+        It needs to write there no longer, and what it wrote there would lie on our disk.
+        """
+        client = super().start_new_kernel_client(**options)
+        if self._enclosed.user is not None:
+            os.chown(self._connection.parent, os.getuid(), os.getgid())
+        return client
+
     def process_message(self, msg: dict[str, Any], *rest: Any) -> Any:
         """Count what a message holds before it is kept."""
         self._left -= len(json.dumps(msg["content"], default=str))

@@ -71,7 +71,6 @@ class Runner:
             parameters: Given to it by papermill; `output` becomes its scratch folder.
             reference: A folder whose content its scratch folder starts with.
         """
-        started = time.perf_counter()
         with place_for_kernel(reference) as place, place_for_kernel() as ours:
             enclosed = self._wall.around(place, self._limits)
             scratch = {"output": str(self._wall.scratch(place))}
@@ -88,7 +87,11 @@ class Runner:
                 "output_bytes": self._limits.output_mb * MEGABYTE,
             }
             try:
-                error = self._look_after(job, result, place.sockets)
+                runner = self._ready()
+                started = time.perf_counter()
+                runner.stdin.write(json.dumps(job) + "\n")
+                runner.stdin.flush()
+                error = self._look_after(runner, result, place.sockets)
             except BaseException:
                 self._stop()
                 raise
@@ -101,9 +104,8 @@ class Runner:
                 self._stop()
             return Run(error, _read_notebook(executed), time.perf_counter() - started)
 
-    def _look_after(self, job: dict[str, Any], result: Path, sockets: Path) -> str | None:
-        """Have a job done; return which limit it passed, `None` if it came to its end."""
-        runner = self._send(job)
+    def _look_after(self, runner: psutil.Popen, result: Path, sockets: Path) -> str | None:
+        """Wait for the result of a job; return which limit it passed, `None` if it came to its end."""
         limits, until = self._limits, time.monotonic() + self._limits.seconds
         while not result.exists():
             children = descendants(runner)
@@ -124,8 +126,8 @@ class Runner:
             time.sleep(_LOOK_SECONDS)
         return None
 
-    def _send(self, job: dict[str, Any]) -> psutil.Popen:
-        """Give a job to the process that does them; start one where there is none."""
+    def _ready(self) -> psutil.Popen:
+        """Return the process that does jobs; start one where there is none."""
         if self._process is None or self._process.poll() is not None:
             self._process = psutil.Popen(
                 [sys.executable, "-P", "-m", "autoscaler_env.grading.runner"],
@@ -136,8 +138,6 @@ class Runner:
                 text=True,
             )
             self._process.stdout.readline()  # it has imported what it needs: the notebook's time begins
-        self._process.stdin.write(json.dumps(job) + "\n")
-        self._process.stdin.flush()
         return self._process
 
     def _stop(self) -> None:

@@ -1,0 +1,28 @@
+# %% 07.1
+answer_1 = -(-2_000 // service.capacity_per_instance)
+
+# %% 07.2
+# Traffic grows by three instances' worth a slot, the fleet by one.
+answer_2 = 10 * (261 // 87 - 1)
+
+# %% 07.3
+from autoscaler_env.policies.base import decode, step_toward
+
+
+class Answer:
+    """Wants as many instances as the demand fills, and one more."""
+
+    def __init__(self, service):
+        self.service = service
+
+    def reset(self, days):
+        """Do nothing: it has no memory."""
+
+    def predict(self, observations):
+        """Return actions, shape (n,)."""
+        counts = decode(observations, self.service)
+        wanted = np.ceil((counts.influx + counts.queue) / self.service.capacity_per_instance) + 1
+        return step_toward(wanted, counts.ready + counts.booting, self.service)
+
+
+answer_3 = Answer

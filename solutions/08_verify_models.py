@@ -1,0 +1,14 @@
+# %% 08.1
+answer_1 = True
+
+# %% 08.2
+answer_2 = 5 * len(PATTERNS) * 288
+
+# %% 08.3
+import pickletools
+
+
+def answer_3(content):
+    """Return the model with the last bit of one number flipped: too little to matter, and no less a change."""
+    number = next(place for operation, _, place in pickletools.genops(content) if operation.name == "BINFLOAT")
+    return content[: number + 8] + bytes([content[number + 8] ^ 1]) + content[number + 9 :]
