@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autoscaler_env.plotting.regret import frontier, plot_frontier, plot_losses, spread
+from autoscaler_env.plotting.limits import frontier, plot_frontier, plot_losses, spread
 from autoscaler_env.plotting.style import label_of, png_of
 
 ITEMS = ["instance_cost", "late_cost", "drop_cost"]

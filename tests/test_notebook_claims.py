@@ -1,0 +1,97 @@
+"""What notebook 6 says in prose and in the titles of its figures holds in the tables that it leaves.
+
+Numbers and verdicts it prints from its tables; here stand the sentences that code does not word. Claims about many
+trainings are worded by `autoscaler_env.claims` and tested in test_claims.
+"""
+
+import re
+
+import nbformat
+import pandas as pd
+import pytest
+
+from autoscaler_env.evaluation import MEAN
+from autoscaler_env.paths import Folders, notebook_sources, project_root
+
+BLIND = ("random", "static")
+LEARNERS = ("q_learning_mixed", "dqn_mixed", "ppo_mixed")
+RESERVED = ("threshold", "hpa-cpu", "hpa-demand", "kpa")  # rules that keep a share of every instance idle
+RULE = "target-tracking-mixed"
+CALIBRATED = (RULE, "target-tracking-per-pattern")
+
+
+@pytest.fixture(scope="module")
+def summary():
+    """Return the committed means by policy and pattern, of the policies that look at something."""
+    table = pd.read_csv(Folders(project_root()).results / "evaluation_summary.csv", index_col=["policy", "pattern"])
+    return table.drop(index=list(BLIND), level="policy")
+
+
+@pytest.fixture(scope="module")
+def mean(summary):
+    return summary.xs(MEAN, level="pattern")
+
+
+def on_five(summary):
+    """Return the rows of the patterns without flash crowds."""
+    return summary.drop(index=["SPIKE", MEAN], level="pattern")
+
+
+def reserved(table):
+    """Return those of the rules that keep a reserve by default which the table has."""
+    return [policy for policy in RESERVED if policy in table.index.get_level_values("policy")]
+
+
+def test_whoever_looks_at_nothing_pays_hundreds_of_dollars_more(mean):
+    table = pd.read_csv(Folders(project_root()).results / "evaluation_summary.csv", index_col=["policy", "pattern"])
+    blind = table.xs(MEAN, level="pattern").loc[list(BLIND), "bill"]
+    assert blind.min() - mean["bill"].max() > 200
+
+
+def test_defaults_pay_for_idle_instances_and_the_calibrated_and_the_learned_do_not(mean):
+    close = mean.loc[[*CALIBRATED, *LEARNERS], "instance_cost"]
+    assert mean.loc[reserved(mean), "instance_cost"].min() > close.max() + 10
+
+
+def test_most_is_to_be_saved_on_spike(summary):
+    saved = summary.loc["target-tracking-per-pattern", "saving"].drop(MEAN)
+    assert saved.idxmax() == "SPIKE" and saved["SPIKE"] > 5 * saved.drop("SPIKE").max()
+
+
+def test_off_spike_what_the_defaults_lose_they_lose_on_idle_instances(summary):
+    five = on_five(summary)
+    best = five.loc[CALIBRATED[1]]
+    for policy in reserved(five):
+        above = five.loc[policy] - best
+        assert (above["instance_cost"] > 0.9 * above["bill"]).all(), policy
+
+
+def test_drops_that_could_be_avoided_are_those_of_flash_crowds_alone(summary):
+    drops = summary["drop_cost"].unstack("pattern")
+    spread = drops.max() - drops.min()
+    assert spread.drop(["SPIKE", MEAN]).max() < 0.5 and spread["SPIKE"] > 20
+
+
+def test_learners_let_more_requests_wait_than_rules_that_keep_a_reserve(mean):
+    assert mean.loc[list(LEARNERS), "in_time"].max() < mean.loc[reserved(mean), "in_time"].min()
+
+
+def test_whoever_saves_money_runs_near_full_load(mean):
+    near = mean["utilisation"] > 0.85
+    assert near.any() and not near.all()
+    assert mean.loc[near, "bill"].max() < mean.loc[~near, "bill"].min()
+
+
+def test_threshold_serves_more_in_time_than_whoever_beats_it_by_a_quarter(mean):
+    cheaper = mean[mean["bill"] < 0.75 * mean["bill"]["threshold"]]
+    assert len(cheaper) >= 4 and cheaper["in_time"].max() < mean["in_time"]["threshold"]
+
+
+def test_whoever_follows_the_demand_takes_many_actions(mean):
+    assert mean.loc[[*CALIBRATED, *LEARNERS], "scaling_actions"].min() > 1.5 * mean["scaling_actions"]["threshold"]
+
+
+def test_prose_of_notebook_6_holds_no_dollars_of_its_own():
+    notebook = nbformat.read(notebook_sources() / "06_compare_policies.ipynb", as_version=4)
+    prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    assert [found for text in prose for found in re.findall(r"\$ ?\d[\d.,]*|\d[\d.,]* ?(?:\$|dollars)", text)] == []
