@@ -32,6 +32,7 @@ from autoscaler_env.storage import (
     missing_fields,
     printable,
     read_description,
+    read_model,
     save_description,
     save_q_table,
 )
@@ -223,6 +224,21 @@ def test_any_plain_layers_of_stable_baselines3_are_read(tmp_path, layers):
     assert np.array_equal(
         roll_out(loaded, DAYS, SHORT).actions, roll_out(ForeignPolicy(learner, "x"), DAYS, SHORT).actions
     )
+
+
+def test_a_function_of_its_maker_is_noted_and_one_of_python_is_refused(tmp_path):
+    """A model with a learning rate of its own is a model; in neither case is anything imported."""
+    own = PPO("MlpPolicy", AutoscalerEnv(service=SHORT), learning_rate=lambda left: float(np.exp(-left)), device="cpu")
+    own.save(tmp_path / "own.zip")
+    assert read_model(tmp_path / "own.zip", SHORT).notes == (
+        "its data names cloudpickle.cloudpickle.subimport, which other loaders would import",
+    )
+    for module in ("my_schedules", "os"):
+        named = base64.b64encode(f"c{module}\nlinear\n.".encode()).decode()
+        shutil.copy(tmp_path / "own.zip", tmp_path / f"{module}.zip")
+        change_settings(tmp_path / f"{module}.zip", lambda old, named=named: old | {"x": {":serialized:": named}})
+    assert "my_schedules.linear" in read_model(tmp_path / "my_schedules.zip", SHORT).notes[0]
+    assert "data: x: it names os.linear" in refusal(tmp_path / "os.zip")
 
 
 NO_EDGES = {"headrooms": [], "changes": [], "levels": []}

@@ -23,6 +23,8 @@ class ModelFile:
     """Slots it was trained for, as the file says; `None` if it does not."""
     sha256: str
     """The hash of the file."""
+    notes: tuple[str, ...] = ()
+    """What else should be known about it, a sentence each."""
 
 
 def load_policy(path: Path, service: Service | None = None) -> Policy:
@@ -66,4 +68,4 @@ def _parse(content: bytes, path: Path, service: Service) -> ModelFile:
         return ModelFile(table, f"Q-table of {cells} cells x {actions} actions", slots, sha256)
     network = networks.parse_network(content, service, name)
     kind = f"{network.algorithm.upper()} {'-'.join(map(str, network.sizes))}"
-    return ModelFile(network.policy, kind, network.slots, sha256)
+    return ModelFile(network.policy, kind, network.slots, sha256, network.notes)

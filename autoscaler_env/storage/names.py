@@ -1,15 +1,19 @@
 """Check the pickles that nobody is going to read: those in the `data` of a DQN or PPO model, and beside its weights.
 
-Which names a sound one has is known, so a pickle with others was made to do something else when a default loader reads
-it, and is refused.
+No safety depends on this: they are never unpickled. It tells an instructor what a file would do elsewhere. Which names
+stable-baselines3 writes is known. Functions and classes of the maker's own, such as a learning rate, and of other
+libraries are noted. But a file that names anything else of Python, numpy or torch was made to do something when a
+default loader reads it, and is refused.
 """
 
 from __future__ import annotations
 
 import pickletools
+import sys
 from typing import Any
 
-from autoscaler_env.storage.pickles import refusal, tokens
+from autoscaler_env.storage.pickles import DAMAGED, refusal, tokens
+from autoscaler_env.storage.reading import printable
 
 _TYPE = "cloudpickle.cloudpickle _builtin_type"
 _NUMPY = ("multiarray scalar", "multiarray _reconstruct", "numeric _frombuffer")
@@ -44,7 +48,9 @@ IN_DATA = frozenset(
         "torch.optim.rmsprop RMSprop",
         "torch.optim.sgd SGD",
         "stable_baselines3.common.sb2_compat.rmsprop_tf_like RMSpropTFLike",
-        # Schedules that are functions, such as a learning rate: made by these, called only by those who go on training.
+        # Learning rates and other schedules that are functions: made by these, called only by who goes on training.
+        "functools partial",
+        "_operator mul",
         _TYPE,
         "cloudpickle.cloudpickle _function_setstate",
         "cloudpickle.cloudpickle _make_cell",
@@ -54,6 +60,13 @@ IN_DATA = frozenset(
 )
 """What stable-baselines3 names in `data`, as `module name`; where numpy's versions differ, in the words of each."""
 
+_NOTED = frozenset(
+    f"cloudpickle.cloudpickle {name}" for name in ("subimport", "_make_skeleton_class", "_class_setstate")
+)
+"""Of cloudpickle, what it needs for functions that use modules, and for classes."""
+
+_REFUSED_ROOTS = sys.stdlib_module_names | {"numpy", "torch", "cloudpickle", "__builtin__", "copy_reg", "commands"}
+"""Packages of which nothing else is let pass; the last three are Python 2's, which old pickles may say."""
 
 _MARK, _BLANK, _NAME = object(), object(), object()
 _REFUSED = {"INST", "OBJ", "EXT1", "EXT2", "EXT4", "PERSID", "NEXT_BUFFER", "READONLY_BUFFER"}
@@ -61,26 +74,30 @@ _CALLED = {"REDUCE": 1, "NEWOBJ": 1, "NEWOBJ_EX": 2}
 """Tokens that call something, and how far below the top of the stack it lies."""
 
 
-def check_names(content: bytes, allowed: frozenset[str], *, references: bool = False) -> None:
-    """Check that a pickle names nothing but what is known, and calls nothing but what it names.
+def check_names(content: bytes, allowed: frozenset[str], *, references: bool = False) -> set[str]:
+    """Check that a pickle names nothing that it has no business with, and calls nothing but what it names.
 
     It follows texts and names over the stack and lets everything else be a blank.
 
     Args:
         content: The pickle.
-        allowed: The names, as `module name`.
-        references: Whether it may refer to data outside of it, as tensors do to their numbers.
+        allowed: What it may name, as `module name`.
+        references: Whether it is of tensors, which refer to data outside of it and name nothing else.
+
+    Returns:
+        The other names that were let pass: those of its maker, and of other libraries, as `module.name`.
 
     Raises:
-        ValueError: There is another name, a call of something that the pickle made, or a token that no sound file has;
-            or it is no pickle.
+        ValueError: It names something else of Python, numpy or torch, calls something that it made, or has a token that
+            no sound file has; or it is no pickle.
     """
     follower = _Follower(allowed, references)
     try:
         for token, argument, position in tokens(content):
             follower.step(token, argument, position)
-    except (IndexError, KeyError, TypeError, OverflowError) as error:
-        raise ValueError(f"a malformed pickle ({type(error).__name__})") from None
+    except (IndexError, KeyError, TypeError, OverflowError):
+        raise ValueError(DAMAGED) from None
+    return follower.noted
 
 
 class _Follower:
@@ -91,6 +108,7 @@ class _Follower:
         self._references = references
         self._stack: list[Any] = []
         self._memory: dict[int, Any] = {}
+        self.noted: set[str] = set()
 
     def step(self, token: Any, argument: Any, position: int) -> None:
         """Follow one token."""
@@ -122,8 +140,7 @@ class _Follower:
         """Return what a token puts on the stack."""
         if name in ("GLOBAL", "STACK_GLOBAL"):
             named = argument if name == "GLOBAL" else f"{taken[1]} {taken[0]}"
-            if named not in self._allowed:
-                raise ValueError(refusal("GLOBAL", named))
+            self._look_at(named)
             return named if named == _TYPE else _NAME
         if name in _CALLED:
             called = taken[_CALLED[name]]
@@ -136,3 +153,13 @@ class _Follower:
         if name == "TUPLE1" and isinstance(taken[0], str):
             return (taken[0],)
         return argument if isinstance(argument, str) else _BLANK
+
+    def _look_at(self, named: str) -> None:
+        """Let a name pass, note it, or refuse it."""
+        if named in self._allowed:
+            return
+        root = named.partition(" ")[0].partition(".")[0]
+        if self._references or (root in _REFUSED_ROOTS and named not in _NOTED):
+            raise ValueError(refusal("GLOBAL", named))
+        if root != "autoscaler_env":
+            self.noted.add(printable(named.replace(" ", ".")))

@@ -46,6 +46,8 @@ class Network(NamedTuple):
     """Inputs, units of the hidden layers, actions."""
     slots: int | None
     """Slots it was trained for, if it says so."""
+    notes: tuple[str, ...]
+    """What else should be known about the file, a sentence each."""
 
 
 def parse_network(content: bytes, service: Service, name: str) -> Network:
@@ -59,7 +61,7 @@ def parse_network(content: bytes, service: Service, name: str) -> Network:
         for needed in ("data", "policy.pth"):
             if needed not in members:
                 raise ValueError(f"it has no member {needed}")
-        settings = _settings(members["data"])
+        settings, noted = _settings(members["data"])
         _check_unused(members)
         weights = _in("policy.pth", read_tensors, members["policy.pth"])
     except ValueError as error:
@@ -70,7 +72,9 @@ def parse_network(content: bytes, service: Service, name: str) -> Network:
     sizes, widths = _sizes(algorithm, weights)
     _check_ends(sizes[0], sizes[-1], service)
     policy = _build(algorithm, weights, sizes, widths, service, name)
-    return Network(policy, algorithm, sizes, slots if type(slots) is int and slots >= 0 else None)
+    names = ", ".join(sorted(noted)[:3]) + (" and more" if len(noted) > 3 else "")
+    notes = (f"its data names {names}, which other loaders would import",) if noted else ()
+    return Network(policy, algorithm, sizes, slots if type(slots) is int and slots >= 0 else None, notes)
 
 
 def _in(place: str, read: Any, content: bytes) -> Any:
@@ -81,23 +85,24 @@ def _in(place: str, read: Any, content: bytes) -> Any:
         raise ValueError(f"{place}: {error}") from None
 
 
-def _settings(data: bytes) -> dict[str, Any]:
-    """Return what `data` says in plain JSON; check the pickles in it, which are not read."""
+def _settings(data: bytes) -> tuple[dict[str, Any], set[str]]:
+    """Return what `data` says in plain JSON, and unusual names in the pickles in it, which are checked and not read."""
     if len(data) > _MOST_DATA:
         raise ValueError(f"its data has {len(data):,} bytes; at most {_MOST_DATA:,} are read")
     settings = _in("data", lambda content: json.loads(content.decode()), data)
     if not isinstance(settings, dict):
         raise ValueError("data: no object with names")
+    noted: set[str] = set()
     for key, value in settings.items():
         if isinstance(value, dict) and ":serialized:" in value:
-            _in(f"data: {printable(key)}", _check_serialized, value[":serialized:"])
-    return settings
+            noted |= _in(f"data: {printable(key)}", _check_serialized, value[":serialized:"])
+    return settings, noted
 
 
-def _check_serialized(text: Any) -> None:
+def _check_serialized(text: Any) -> set[str]:
     if not isinstance(text, str):
         raise ValueError("not a pickle in base64")
-    check_names(base64.b64decode(text, validate=True), IN_DATA)
+    return check_names(base64.b64decode(text, validate=True), IN_DATA)
 
 
 def _check_unused(members: dict[str, bytes]) -> None:

@@ -19,6 +19,9 @@ MOST_CONTAINERS = 200_000
 MOST_TOKENS = 500_000
 """Tokens of a pickle, at most: a second or two of reading."""
 
+DAMAGED = "no pickle, or one that is damaged or cut off"
+"""What is said of bytes that make no sense."""
+
 _VALUES = {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "SHORT_BINUNICODE", "BINUNICODE"}
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _EMPTY: dict[str, Callable[[], Any]] = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_TUPLE": tuple, "MARK": list}
@@ -49,9 +52,9 @@ def read_values(
         for token, argument, position in tokens(content):
             machine.step(token.name, argument, position)
         if len(machine.stack) != 1:
-            raise ValueError("a malformed pickle: it holds several values")
-    except (IndexError, TypeError, AttributeError, KeyError, OverflowError, UnicodeError) as error:
-        raise ValueError(f"a malformed pickle ({type(error).__name__})") from None
+            raise ValueError(DAMAGED)
+    except (IndexError, TypeError, AttributeError, KeyError, OverflowError, UnicodeError):
+        raise ValueError(DAMAGED) from None
     return machine.stack[0]
 
 
@@ -69,7 +72,7 @@ def tokens(content: bytes) -> Iterator[tuple[Any, Any, int]]:
             yield token, argument, position or 0
             end = (position or 0) + 1
     except ValueError as error:
-        raise ValueError(f"no pickle, or one that is damaged or cut off: {error}") from None
+        raise ValueError(f"{DAMAGED}: {error}") from None
     if count > MOST_TOKENS:
         raise ValueError(f"a pickle of more than {MOST_TOKENS:,} tokens")
     if end != len(content):

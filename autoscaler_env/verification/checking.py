@@ -69,6 +69,7 @@ def _check(path: Path, place: Place, episodes: int, findings: Findings) -> None:
     service = _service(about, described, findings)
     model = read_model(path, service)
     findings.kind = model.kind
+    findings.notes += model.notes
     findings.slots = _slots(path, model.slots, described if about == path else {})
     if described and about == path and not fits(described, model.sha256):
         findings.notes.append(f"{_json_of(path)} is stale: it describes another file (SHA-256 differs)")
