@@ -39,6 +39,14 @@ def donors():
     return {name: Donor(saved(learner)) for name, learner in learners.items()}
 
 
+@pytest.fixture(scope="module")
+def checkers():
+    """Return children that all tests share, ready to check."""
+    with Children() as shared:
+        shared.start()
+        yield shared
+
+
 @pytest.fixture
 def corpus(tmp_path, donors, monkeypatch):
     """Return a function that writes the corpus, or each n-th of it: the names, the folder, and where payloads go."""
@@ -55,16 +63,14 @@ def corpus(tmp_path, donors, monkeypatch):
     return write
 
 
-def check_all_are_refused(names, models, made):
+def check_all_are_refused(checkers, names, models, made):
     """Verify a folder of bad models; check that each is refused in one printable line within ten seconds."""
     verdicts, seconds = [], []
-    with Children() as children:
-        children.start()
+    begun = time.perf_counter()
+    for verdict in verify_one_by_one(models, children=checkers):
+        verdicts.append(verdict)
+        seconds.append(time.perf_counter() - begun)
         begun = time.perf_counter()
-        for verdict in verify_one_by_one(models, children=children):
-            verdicts.append(verdict)
-            seconds.append(time.perf_counter() - begun)
-            begun = time.perf_counter()
     assert len(verdicts) == len(names)
     assert [verdict.file for verdict in verdicts if verdict.status != "broken"] == []
     assert all(verdict.reason and verdict.reason.isprintable() and verdict.file.isprintable() for verdict in verdicts)
@@ -73,15 +79,15 @@ def check_all_are_refused(names, models, made):
     assert list(made.iterdir()) == []
 
 
-def test_a_sample_of_the_corpus_is_refused_and_runs_nothing(corpus):
-    check_all_are_refused(*corpus(every=15))
+def test_a_sample_of_the_corpus_is_refused_and_runs_nothing(corpus, checkers):
+    check_all_are_refused(checkers, *corpus(every=15))
 
 
 @pytest.mark.slow
-def test_the_whole_corpus_is_refused_and_runs_nothing(corpus):
+def test_the_whole_corpus_is_refused_and_runs_nothing(corpus, checkers):
     names, models, made = corpus()
     assert len(names) >= 300
-    check_all_are_refused(names, models, made)
+    check_all_are_refused(checkers, names, models, made)
 
 
 @pytest.mark.parametrize("route", [route for route in CODE if route not in SILENT])
@@ -117,15 +123,15 @@ def plain_learners():
     yield "narrow", DQN("MlpPolicy", env, buffer_size=500, learning_starts=50, policy_kwargs=adamw, **options)
 
 
-def test_what_stable_baselines3_saves_after_some_learning_is_accepted(tmp_path):
+def test_what_stable_baselines3_saves_after_some_learning_is_accepted(tmp_path, checkers):
     for name, learner in plain_learners():
         learner.learn(100)
         learner.save(tmp_path / f"{name}.zip")
     (tmp_path / "table.pkl").write_bytes(table())
-    verdicts = verify(tmp_path, episodes=1, seconds=60, progress=False)
+    verdicts = verify(tmp_path, episodes=1, seconds=60, progress=False, children=checkers)
     assert len(verdicts) == 5 and overall(verdicts)[0], [verdict.reason for verdict in verdicts]
 
 
-def test_the_models_of_the_project_are_accepted():
-    verdicts = verify(Folders().models, episodes=1, seconds=60, progress=False)
+def test_the_models_of_the_project_are_accepted(checkers):
+    verdicts = verify(Folders().models, episodes=1, seconds=60, progress=False, children=checkers)
     assert len(verdicts) >= 3 and overall(verdicts)[0]

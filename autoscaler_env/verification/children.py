@@ -33,6 +33,9 @@ from autoscaler_env.verification.prepared import main
 main(sys.argv[2])
 """
 _ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS", "VECLIB_MAXIMUM", "NUMEXPR")}
+_STATM = Path("/proc/self/statm")
+"""Where Linux tells how much memory a process has."""
+
 _PATIENCE = 300.0
 """Seconds to wait for the prepared process: where nothing is compiled yet it takes a while."""
 
@@ -41,7 +44,7 @@ def missing_safeguards() -> list[str]:
     """Return what protects a check elsewhere and this system has not, a sentence each."""
     if not _can_fork():
         return ["This system cannot fork limited processes: files are checked in this one, without limits."]
-    if not Path("/proc/self/statm").exists():
+    if not _STATM.exists():
         return ["This system does not say how much memory a process has: checks are limited in time only."]
     return []
 

@@ -21,7 +21,7 @@ from typing import Any
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.service import Service
 from autoscaler_env.storage import printable
-from autoscaler_env.verification.checking import YARDSTICKS, check, play, yardstick
+from autoscaler_env.verification.checking import YARDSTICKS, Findings, check, play, yardstick
 
 MOST_ANSWER = 2**16
 """Bytes of an answer, at most."""
@@ -83,8 +83,8 @@ def _in_child(request: dict[str, Any]) -> dict[str, Any]:
     if answer is None or (os.WIFSIGNALED(ended) and os.WTERMSIG(ended) in (signal.SIGXCPU, signal.SIGALRM)):
         return {"status": "broken", "reason": f"its check took longer than {request['seconds']:g} seconds"}
     try:
-        return json.loads(answer)
-    except ValueError:
+        return dataclasses.asdict(Findings(**json.loads(answer)))
+    except (ValueError, TypeError):
         how = signal.Signals(os.WTERMSIG(ended)).name if os.WIFSIGNALED(ended) else f"status {os.WEXITSTATUS(ended)}"
         return {"status": "broken", "reason": f"its check crashed ({how})"}
 
@@ -113,6 +113,8 @@ def _be_child(request: dict[str, Any], writer: int) -> None:
         nowhere = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
             os.dup2(nowhere, stream)
+        os.closerange(3, writer)  # the line to the other side among them
+        os.closerange(writer + 1, writer + 64)
         findings = dataclasses.asdict(check(Path(request["path"]), request["place"], request["episodes"]))
         os.write(writer, json.dumps(findings).encode("ascii"))
     except BaseException as error:
@@ -124,16 +126,14 @@ def _be_child(request: dict[str, Any], writer: int) -> None:
 
 def _limit(seconds: float, megabytes: int) -> None:
     """Limit this process: memory on top of what it has, time, no files written, no core dumps."""
-    limits = {
-        resource.RLIMIT_CPU: int(seconds) + 1,
-        resource.RLIMIT_FSIZE: 0,
-        resource.RLIMIT_CORE: 0,
-    }
+    limits = {resource.RLIMIT_CPU: int(seconds) + 1, resource.RLIMIT_FSIZE: 0, resource.RLIMIT_CORE: 0}
     used = Path("/proc/self/statm")
     if used.exists():  # elsewhere the limit on addresses counts nothing, or other things
         pages = int(used.read_text().split()[0])
         limits[resource.RLIMIT_AS] = pages * resource.getpagesize() + megabytes * 2**20
     for which, most in limits.items():
-        resource.setrlimit(which, (most, most))
+        _, hard = resource.getrlimit(which)
+        allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)  # a stricter limit stays
+        resource.setrlimit(which, (allowed, allowed))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(int(seconds) + 2)  # should nobody be left to end it
