@@ -179,6 +179,14 @@ CLAIMS: Sequence[Callable[[Folders], str]] = (
 """Every claim about the study."""
 
 
+def say(claim: Callable[[Folders], str], folders: Folders) -> str:
+    """Return a claim's sentence, or in one line which table is not there yet, with the command that makes it."""
+    try:
+        return claim(folders)
+    except FileNotFoundError as missing:
+        return f"Not known yet: {missing}"
+
+
 def deployment(folders: Folders) -> list[str]:
     """Say for each workload what an engineer should deploy, and whether reinforcement learning pays there.
 

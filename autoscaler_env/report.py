@@ -127,7 +127,7 @@ def regret_markdown(folders: Folders, service: str = "") -> str:
 
 def workloads_markdown(folders: Folders) -> str:
     """Return who wins on which pattern, PPO trained on it or the cheapest rule; see `findings.duels`."""
-    wins = {"ppo": "PPO", "rule": "the rule", "neither": "neither, beyond doubt"}
+    wins = {"ppo": "PPO", "rule": "the rule", "neither": "cannot be told apart"}
     lines = _head(("pattern", "cheapest rule", "its bill", "PPO's", "optimum", "PPO saves", "95 % interval", "cheaper"))
     for pattern, row in duels(folders).iterrows():
         bills = (f"{row[name]:.2f}" for name in ("rule_bill", "learner_bill", "optimum_bill"))

@@ -28,3 +28,11 @@ def test_speed_benchmark_compares_everything_it_names(tmp_path):
     assert ran.returncode == 0, ran.stderr
     table = pd.read_csv(tmp_path / "results" / "benchmark_speed.csv")
     assert len(table) == 1 + 4 + 2 + 4 and (table["ratio"] > 0).all()
+
+
+@pytest.mark.slow
+def test_study_benchmark_measures_one_worker_and_more(tmp_path):
+    ran = run("bench_study.py", "--quick", "--workers", 2, "--output", tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    table = pd.read_csv(tmp_path / "results" / "benchmark_study.csv")
+    assert table["workers"].tolist() == [1, 2] and (table["seconds"] > 0).all() and table["times_faster"].iloc[0] == 1

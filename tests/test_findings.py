@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autoscaler_env.claims import CLAIMS, deployment
+from autoscaler_env.claims import CLAIMS, deployment, say
 from autoscaler_env.cli import main
 from autoscaler_env.findings import at_home, duels, generalisation, on_traces, regret_table
 from autoscaler_env.paths import Folders
@@ -153,6 +153,13 @@ def test_claims_change_with_the_tables(folders):
     assert before != after and "ppo on MIXED, 1,000 slots is dearer than target tracking with one setting" in after
 
 
+def test_claim_whose_table_is_missing_says_how_to_make_it(folders):
+    (folders.results / "study_wide.csv").unlink()
+    wide = next(each for each in CLAIMS if each.__name__ == "wide_claim")
+    assert say(wide, folders) == "Not known yet: results/study_wide.csv is missing; make it with: autoscaler study wide"
+    assert say(CLAIMS[0], folders) == CLAIMS[0](folders)
+
+
 def test_deployment_says_for_each_pattern_whether_learning_pays(folders):
     advice = dict(sentence.split(": ", 1) for sentence in deployment(folders))
     assert list(advice) == list(PATTERNS)
@@ -194,7 +201,7 @@ def test_figure_whose_table_is_missing_is_left_out_aloud(folders, capsys):
     for name in ("budgets", "long", "patterns", "traces"):
         (folders.results / f"study_{name}.csv").unlink()
     assert [path.stem for path in draw_figures(folders)] == ["09_wide"]
-    assert "09_traces is not drawn: results/study_traces.csv is missing; make it with" in capsys.readouterr().err
+    assert "09_traces is not drawn: results/study_traces.csv is missing; make it with" in capsys.readouterr().out
 
 
 def test_points_of_seeds_lie_at_what_they_save(folders):

@@ -18,7 +18,7 @@ from autoscaler_env.service import Service
 from autoscaler_env.study import runs as study_runs
 from autoscaler_env.study.conduct import NAMES, setting
 from autoscaler_env.study.exams import Exam, trace_exam
-from autoscaler_env.study.opponents import measure_opponents
+from autoscaler_env.study.opponents import measure_opponents, play_traces
 from autoscaler_env.study.plan import WIDE, trainings
 from autoscaler_env.study.runs import describe, fingerprint, identity_of, key_of, perform
 from autoscaler_env.study.store import Store
@@ -206,6 +206,17 @@ def test_exam_knows_the_days_of_a_trace_not_only_its_name(tmp_path):
         write_trace(tmp_path / "trace.csv", level)
         identities.append(trace_exam(tmp_path, Service())[0].identity())
     assert fingerprint(identities[0]) != fingerprint(identities[1])
+
+
+def test_models_play_traces_beside_all_opponents_and_a_forecast(tmp_path):
+    write_trace(tmp_path / "busy.csv", 2_000, days=6)
+    model = Static()
+    model.name = "my_model"
+    table = play_traces(tmp_path, [model], SETTINGS).xs("busy", level="trace")
+    assert {"my_model", "forecast", "optimum", "hpa-demand", "target-tracking-mixed"} < set(table.index)
+    assert table.loc["my_model", ["days", "seeds"]].tolist() == [3, 1] and table["seeds"].sum() == 1
+    assert table.loc["my_model", "bill"] == table.loc["static", "bill"]
+    assert table["regret"].min() == table.loc["optimum", "regret"] == 0
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------

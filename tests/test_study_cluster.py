@@ -129,7 +129,7 @@ def test_failed_runs_are_told_and_the_others_kept(tmp_path):
 @pytest.mark.slow
 def test_workers_with_several_threads_are_refused():
     with (
-        dask.distributed.LocalCluster(n_workers=1, threads_per_worker=3, dashboard_address=None) as cluster,
+        dask.distributed.LocalCluster(n_workers=1, threads_per_worker=3, dashboard_address=":0") as cluster,
         pytest.raises(ValueError, match=r"3 threads.*--nthreads 1"),
         connect(scheduler=cluster.scheduler_address),
     ):

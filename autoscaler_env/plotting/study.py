@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -13,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import LogLocator
 
 from autoscaler_env.findings import MEAN, OPTIMUM, duels, each_learner, generalisation, on_traces, regret_table
 from autoscaler_env.paths import Folders
@@ -20,7 +20,7 @@ from autoscaler_env.plotting.style import colour_of, label_of, new_figure, save_
 from autoscaler_env.seeds import estimate, per_training, read_study, sample_sizes
 from autoscaler_env.training import Algorithm
 
-SIZES = (2, 3, 5, 7, 10, 15, 20, 30)
+SIZES = (3, 5, 7, 10, 15, 20, 30)
 """Numbers of trainings whose studies are compared."""
 
 _POINT: dict[str, Any] = {"fmt": "D", "markersize": 6, "capsize": 3, "linewidth": 1.6}
@@ -90,18 +90,18 @@ def plot_matrix(matrices: Mapping[str, pd.DataFrame], title: str = "Trained on r
         axes.set_xlabel("tested on")
         axes.grid(visible=False)
     panels[0].set_ylabel("trained on")
-    figure.colorbar(mesh, ax=panels, label="above the optimum ($ a day)", pad=0.02)
+    figure.colorbar(mesh, ax=panels, label="above the optimum ($ a day)", pad=0.02, format="{x:g}")
     figure.suptitle(title, x=0.01, ha="left")
     return figure
 
 
 @themed
-def plot_regret(table: pd.DataFrame, title: str = "How far from the best possible", most: float = 30.0) -> Figure:
+def plot_regret(table: pd.DataFrame, title: str | None = None, most: float = 30.0) -> Figure:
     """Draw what each policy pays above the optimum, the mean of the six patterns, as points with 95 % intervals.
 
     Args:
         table: What `findings.regret_table` returns.
-        title: What the figure says.
+        title: What the figure says; how far the best rule and the best learner are, by default.
         most: Where the axis ends, $ a day; policies beyond are named in the title.
 
     Returns:
@@ -120,17 +120,18 @@ def plot_regret(table: pd.DataFrame, title: str = "How far from the best possibl
     )
     note = f" (beyond the axis: {beyond})" if beyond else ""
     axes.set_xlabel(f"above the clairvoyant optimum ($ a day){note}")
-    axes.set_title(title)
+    rule, learner = (table.loc[table["seeds"].eq(0) == is_rule, MEAN].min() for is_rule in (True, False))
+    axes.set_title(title or f"The best rule pays ${rule:.2f} a day above the optimum, the best learner ${learner:.2f}")
     return figure
 
 
 @themed
-def plot_duels(table: pd.DataFrame, title: str = "PPO trained on a pattern against the cheapest rule there") -> Figure:
+def plot_duels(table: pd.DataFrame, title: str | None = None) -> Figure:
     """Draw what PPO trained on each pattern saves against the cheapest rule on it, with 95 % intervals.
 
     Args:
         table: What `findings.duels` returns.
-        title: What the figure says.
+        title: What the figure says; on how many patterns who is cheaper, by default.
 
     Returns:
         The figure; dollars a day, to the right of zero PPO is cheaper; each row names the rule.
@@ -144,33 +145,40 @@ def plot_duels(table: pd.DataFrame, title: str = "PPO trained on a pattern again
     axes.set_yticks(range(len(table)), names, fontsize=8)
     axes.set_ylim(len(table) - 0.5, -0.5)
     axes.set_xlabel("saved by PPO ($ a day), with its 95 % bootstrap interval over trainings")
-    axes.set_title(title)
+    won, lost = (int(table["cheaper"].eq(who).sum()) for who in ("ppo", "rule"))
+    by_default = (
+        f"PPO trained on the pattern against the cheapest rule there: cheaper on {won}, dearer on {lost} of six"
+    )
+    axes.set_title(title or by_default)
     return figure
 
 
 @themed
 def plot_sample_sizes(sizes: Mapping[str, pd.DataFrame], title: str = "How many seeds a claim needs") -> Figure:
-    """Draw what studies of different sizes would have found: the width of their interval, and what they could claim.
+    """Draw what studies of different sizes would have found: how wide their intervals are, and what these hold.
 
     Args:
-        sizes: By what is claimed, what `seeds.sample_sizes` returns.
+        sizes: By the learner, what `seeds.sample_sizes` returns.
         title: What the figure says.
 
     Returns:
-        The figure, three panels against the number of trainings.
+        The figure, two panels against the number of trainings.
     """
-    figure = new_figure(11.0, 3.6)
-    panels = list(figure.subplots(1, 3))
-    for name, table in sizes.items():
-        for axes, column in zip(panels, ("half_width", "supported", "covered"), strict=True):
-            scale = 1 if column == "half_width" else 100
-            axes.plot(table.index, scale * table[column], marker="o", markersize=4, label=name)
-    panels[0].set(title="Half width of the 95 % interval", ylabel="$ a day", ylim=(0, None))
-    panels[1].set(title="Studies that support the claim", ylabel="share (%)", ylim=(0, 104))
-    panels[2].set(title="Intervals that hold the truth", ylabel="share (%)", ylim=(None, 100))
-    panels[2].axhline(95, color="#444444", linestyle="--", linewidth=1)
+    figure = new_figure(9.0, 4.0)
+    panels = list(figure.subplots(1, 2))
+    for (name, table), marker in zip(sizes.items(), "osD^v", strict=False):
+        style = {"marker": marker, "markersize": 5, "color": colour_of(_learner_in(name)), "label": name}
+        panels[0].plot(table.index, table["half_width"], **style)
+        panels[1].plot(table.index, 100 * table["covered"], **style)
+    panels[0].set(title="Half width of the 95 % interval", ylabel="$ a day", yscale="log")
+    panels[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    panels[0].yaxis.set_major_formatter("{x:g}")
+    panels[0].minorticks_off()
+    panels[1].set(title="Intervals that hold the truth", ylabel="share (%)", ylim=(None, 100))
+    panels[1].axhline(95, color="#444444", linestyle="--", linewidth=1)
     for axes in panels:
         axes.set_xlabel("trainings in the study")
+        axes.set_xlim(left=0)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(2, len(labels)))
     figure.suptitle(title, x=0.01, ha="left")
@@ -244,28 +252,31 @@ FIGURES: dict[str, Callable[[Folders], Figure]] = {
     "09_regret": lambda folders: plot_regret(regret_table(folders)),
     "09_duels": lambda folders: plot_duels(duels(folders)),
     "09_matrix": lambda folders: plot_matrix({name: generalisation(name, folders) for name in get_args(Algorithm)}),
-    "09_wide": lambda folders: plot_regret(regret_table(folders, "wide"), "With an action set of wide steps"),
+    "09_wide": lambda folders: plot_regret(regret_table(folders, "wide")),
     "09_traces": lambda folders: plot_traces(on_traces(folders)),
 }
 """The figures of the study, by the names of their files."""
 
 
-def draw_figures(folders: Folders) -> list[Path]:
-    """Draw every figure of the study from the tables that are there; say on stderr which table is missing.
+def draw(name: str, tables: Folders, folders: Folders) -> Figure | None:
+    """Draw one of the `FIGURES` and save it; say in one line if its table is not there yet.
 
     Args:
-        folders: Their results are read, and their figures written.
+        name: The figure's name.
+        tables: Folders whose results are read.
+        folders: Where the figure is written.
 
     Returns:
-        The pictures written.
+        The figure; `None` without its table.
     """
-    written = []
-    for name, draw in FIGURES.items():
-        try:
-            figure = draw(folders)
-        except FileNotFoundError as missing:
-            print(f"{name} is not drawn: {missing}", file=sys.stderr)
-            continue
-        save_figure(figure, folders, name)
-        written.append(folders.figures / f"{name}.png")
-    return written
+    try:
+        figure = FIGURES[name](tables)
+    except FileNotFoundError as missing:
+        print(f"{name} is not drawn: {missing}")
+        return None
+    return save_figure(figure, folders, name)
+
+
+def draw_figures(folders: Folders) -> list[Path]:
+    """Draw every figure of the study whose table is there; return the pictures written."""
+    return [folders.figures / f"{name}.png" for name in FIGURES if draw(name, folders, folders) is not None]

@@ -102,7 +102,7 @@ def connect(workers: int | None = None, scheduler: str | None = None) -> Iterato
         raise ValueError("the study needs Dask; install it with: pip install -e .[study]") from None
     with ExitStack() as stack:
         if scheduler is None:
-            quiet: dict[str, Any] = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
+            quiet: dict[str, Any] = {"dashboard_address": ":0", "silence_logs": logging.CRITICAL}
             cluster = stack.enter_context(LocalCluster(n_workers=workers or CPU_COUNT, threads_per_worker=1, **quiet))
             yield stack.enter_context(Client(cluster))
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,13 +13,14 @@ from tqdm.auto import tqdm
 
 from autoscaler_env.calibration import Calibration, calibrate, read_calibrations, save_calibrations
 from autoscaler_env.catalog import OPPONENTS
+from autoscaler_env.evaluation import EPISODES
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.forecast import Forecast
 from autoscaler_env.policies.oracle import Optimum
 from autoscaler_env.policies.rules import TargetTracking
 from autoscaler_env.service import Service
-from autoscaler_env.study.exams import Exam
+from autoscaler_env.study.exams import Exam, trace_exam
 from autoscaler_env.traces import Trace
 from autoscaler_env.workloads import MIXED, PATTERNS, Workload
 
@@ -80,6 +82,33 @@ def measure_opponents(
     cheapest = {row["tested_on"]: row["bill"] for row in limit}
     table.insert(3, "regret", table["bill"] - table["tested_on"].map(cheapest))
     return table
+
+
+def play_traces(
+    folder: Path, policies: Sequence[Policy], settings: dict[str, Calibration], episodes: int = EPISODES
+) -> pd.DataFrame:
+    """Let policies, and all opponents, scale the evaluation days of the traces in a folder.
+
+    Args:
+        folder: Holds CSV files as `Trace.from_csv` takes them; see `exams.trace_exam`.
+        policies: Such as trained models, for the reference service.
+        settings: What `calibrations` returns: found on synthetic days.
+        episodes: Evaluation days of each trace, at most.
+
+    Returns:
+        Indexed by trace and policy: days, smooth (slots), seeds (0 for an opponent, 1 for a model), bill, regret ($ a
+        day), low, high (unknown: one training has no interval) and late_share, as `findings.on_traces`.
+    """
+    service = Service()
+    exam, smoothing = trace_exam(folder, service, episodes)
+    table = measure_opponents(exam, service, settings, exam.measure(Optimum(service), service)).assign(seeds=0)
+    rows = [{"policy": policy.name, "seeds": 1} | row for policy in policies for row in exam.measure(policy, service)]
+    table = pd.concat([table, pd.DataFrame(rows)], ignore_index=True).rename(columns={"tested_on": "trace"})
+    best = table[table["policy"] == Optimum.name].set_index("trace")["bill"]
+    table["regret"] = table["bill"] - table["trace"].map(best)
+    table = table.assign(smooth=table["trace"].map(smoothing), low=float("nan"), high=float("nan"))
+    columns = ["days", "smooth", "seeds", "bill", "regret", "low", "high", "late_share"]
+    return table.set_index(["trace", "policy"])[columns].sort_index(level="trace", sort_remaining=False, kind="stable")
 
 
 def _for_workload(workload: str | Workload, service: Service, settings: dict[str, Calibration]) -> list[Policy]:
