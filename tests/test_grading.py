@@ -13,8 +13,10 @@ import nbformat
 import numpy as np
 import pytest
 
+from autoscaler_env.cli import main
 from autoscaler_env.course import course_notebooks
 from autoscaler_env.grading.answers import Replay, decode, encode, received, tell
+from autoscaler_env.grading.find import find_wall
 from autoscaler_env.grading.gradebook import identical, write_gradebook
 from autoscaler_env.grading.handin import CourseNotebook, judge, one_line, prepare, read_cells, told_answers
 from autoscaler_env.grading.limits import Limits
@@ -500,3 +502,59 @@ def test_identical_files_are_named_on_both_sides_and_no_others():
 def test_a_name_cannot_become_a_formula_in_the_gradebook(tmp_path):
     write_gradebook([report("=cmd()")], Path(tmp_path / "g.csv"))
     assert rows(tmp_path / "g.csv")[0]["submission"] == "'=cmd()"
+
+
+# --- walls -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_programs(monkeypatch):
+    """Let no program be found."""
+    monkeypatch.setattr("shutil.which", lambda name: None)
+
+
+def test_without_a_wall_grading_refuses_and_says_what_to_do(no_programs, tmp_path, capsys):
+    (tmp_path / "ann").mkdir()
+    assert main(["grade", str(tmp_path / "ann"), "--output", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1
+    assert "bubblewrap" in said and "--i-trust-this-code" in said and "--container" in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_elsewhere_than_on_linux_only_trust_goes_on_and_says_so(monkeypatch, platform):
+    monkeypatch.setattr("sys.platform", platform)
+    with pytest.raises(ValueError, match=f"bubblewrap is for Linux only, and this is {platform}"):
+        find_wall()
+    wall = find_wall(trusted=True)
+    assert wall.kind == "none" and wall.told.startswith("No wall") and platform in wall.told
+
+
+def test_a_container_needs_a_program_that_runs_it(no_programs):
+    with pytest.raises(ValueError, match="neither docker nor podman"):
+        find_wall("image", trusted=True)
+
+
+def test_a_wall_that_does_not_work_is_no_wall(monkeypatch, tmp_path):
+    broken = tmp_path / "bwrap"
+    broken.write_text("#!/bin/sh\necho 'No permissions to create new namespace' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("shutil.which", lambda name: str(broken))
+    with pytest.raises(ValueError, match="does not work: No permissions to create new namespace"):
+        find_wall()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["x", "--workers", "0"], "workers = 0"),
+        (["x", "--rubric", "none.toml"], "none.toml"),
+        ([], "submissions"),
+    ],
+)
+def test_a_bad_option_costs_one_line(options, said, capsys):
+    assert main(["grade", *options]) == 2
+    error = capsys.readouterr().err
+    assert said in error and len(error.splitlines()) == 1

@@ -13,11 +13,11 @@ import nbformat
 import psutil
 import pytest
 
-from autoscaler_env.grading.find import find_wall
+from autoscaler_env.grading.find import bubblewraps, find_wall, working
 from autoscaler_env.grading.grade import Course, Grading
 from autoscaler_env.grading.limits import Limits
 from autoscaler_env.grading.rubric import Models, Rubric
-from autoscaler_env.grading.wall import Wall
+from autoscaler_env.grading.wall import NO_WALL, Wall
 
 pytestmark = [
     pytest.mark.slow,
@@ -122,6 +122,10 @@ ENDLESS = {
     "while True: time.sleep(1)",
     "prints_beneath_python": "while True: os.write(1, b'x' * 1_000_000)",
 }
+
+if hasattr(os, "geteuid") and os.geteuid() == 0:
+    # Root's kernels are another user, and lose the folder of their sockets once those are there.
+    HOSTILE["writes_beside_its_sockets"] = "import glob\nopen(glob.glob('/tmp/grade-*')[0] + '/junk', 'w').write('x')"
 
 
 @dataclass
@@ -253,3 +257,74 @@ def test_notebooks_without_end_are_ended(tmp_path):
         assert state(found.reports[name])[0] == "failed"
     assert state(found.reports["loops"])[1] == f"it took longer than {SECONDS} s"
     assert not left_over()
+
+
+def test_an_ordinary_user_has_a_wall_too(tmp_path):
+    need_wall()
+    wall = working(bubblewraps()[-1:])
+    names = ("fork_bomb", "network", "writes_outside", "reads_home", "leaves_processes")
+    found = grade(tmp_path, wall, {name: HOSTILE[name] for name in names})
+    assert not wall.as_root
+    assert [state(report)[0] for report in found.reports.values()] == ["passed", *["failed"] * len(names), "passed"]
+    assert not left_over() and not found.outside.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not say what a process left behind")
+def test_without_a_wall_what_is_left_running_is_ended(tmp_path):
+    found = grade(tmp_path, NO_WALL, {"leaves_processes": HOSTILE["leaves_processes"]})
+    assert state(found.reports["leaves_processes"])[0] == "failed"
+    assert state(found.reports["z_honest"])[0] == "passed"
+    assert found.reports["z_honest"].wall.startswith("No wall")
+    assert not left_over()
+
+
+DOCKER = """#!{python}
+# Stands for docker: carries out by bubblewrap what docker's options ask for.
+import os, pathlib, sys
+log = pathlib.Path({log!r})
+words = sys.argv[1:]
+log.open("a").write(" ".join(words[:3]) + "\\n")
+if words[0] == "rm":
+    sys.exit()
+assert words.pop(0) == "run"
+asked, given = [], {{}}
+while words[0].startswith("--"):
+    option = words.pop(0)
+    if option in ("--rm", "--read-only"):
+        asked.append(option)
+    else:
+        given.setdefault(option, []).append(words.pop(0))
+image, program, *rest = words
+assert image == "course:1" and program == "python" and asked == ["--rm", "--read-only"]
+assert given["--network"] == ["none"] and given["--cap-drop"] == ["ALL"]
+made = ["bwrap", "--unshare-pid", "--unshare-net", "--die-with-parent", "--clearenv"]
+made += ["--proc", "/proc", "--dev", "/dev"]
+for top in pathlib.Path("/").iterdir():
+    if top.name not in ("proc", "dev", "tmp", "sys"):
+        made += ["--symlink", os.readlink(top), top] if top.is_symlink() else ["--ro-bind", top, top]
+for each in given["--tmpfs"]:
+    made += ["--perms", "1777", "--tmpfs", each.split(":")[0]]
+for each in given["--volume"]:
+    outside, inside, *how = each.split(":")
+    made += ["--ro-bind" if how == ["ro"] else "--bind", outside, inside]
+for each in given["--env"]:
+    made += ["--setenv", *each.split("=", 1)]
+made += ["--chdir", *given["--workdir"], "--", {python!r}, *rest]
+os.execvp("bwrap", [str(word) for word in made])
+"""
+
+
+def test_a_container_is_a_wall(tmp_path, monkeypatch):
+    need_wall()
+    log, program = tmp_path / "log", tmp_path / "bin" / "docker"
+    program.parent.mkdir()
+    program.write_text(DOCKER.format(python=sys.executable, log=str(log)))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    wall = find_wall("course:1")
+    names = ("network", "writes_outside", "raises")
+    found = grade(tmp_path / "graded", wall, {name: HOSTILE[name] for name in names})
+    assert "container of course:1" in wall.told
+    assert [state(report)[0] for report in found.reports.values()] == ["passed", *["failed"] * len(names), "passed"]
+    assert "refused" in state(found.reports["network"])[1]
+    assert log.read_text().count("rm --force") == len(found.reports)

@@ -31,9 +31,9 @@ def find_wall(container: str | None = None, trusted: bool = False) -> Wall:
         if program is None:
             raise ValueError(f"container = {container!r}: neither docker nor podman is installed")
         told = f"Wall: a container of {container} ({Path(program).name}), without network, its file system read-only."
-        return _working([Wall("container", told, program, container)])
+        return working([Wall("container", told, program, container)])
     try:
-        return _working(_bubblewraps())
+        return working(bubblewraps())
     except ValueError as reason:
         if trusted:
             return replace(NO_WALL, told=f"{NO_WALL.told} ({reason})")
@@ -43,7 +43,7 @@ def find_wall(container: str | None = None, trusted: bool = False) -> Wall:
         ) from None
 
 
-def _bubblewraps() -> list[Wall]:
+def bubblewraps() -> list[Wall]:
     """Return the ways to start bubblewrap, the strongest first.
 
     Raises:
@@ -59,7 +59,7 @@ def _bubblewraps() -> list[Wall]:
     return [*([as_root] if os.geteuid() == 0 else []), Wall("bubblewrap", f"{told}.", program)]
 
 
-def _working(walls: list[Wall]) -> Wall:
+def working(walls: list[Wall]) -> Wall:
     """Return the first wall behind which a kernel's program starts.
 
     Raises:

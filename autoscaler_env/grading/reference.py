@@ -37,6 +37,7 @@ class Reference:
         self._process: subprocess.Popen[str] | None = None
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._lock = threading.Lock()
+        self._flaw: str | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -83,6 +84,8 @@ class Reference:
 
     def _start(self) -> subprocess.Popen[str]:
         """Run the course, unless it is there already."""
+        if self._flaw is not None:
+            raise ValueError(self._flaw)
         if self._process is not None:
             return self._process
         self._folder = self._folder or tempfile.TemporaryDirectory(prefix="course-")
@@ -109,7 +112,8 @@ class Reference:
             error = json.loads(self._lines.get() or '{"error": "it ended"}')["error"]
             if error is not None:
                 self._stop()
-                raise ValueError(f"the course itself does not run here: {notebook.name}: {error}")
+                self._flaw = f"the course itself does not run here: {notebook.name}: {error}"
+                raise ValueError(self._flaw)
         return self._process
 
     def _variables(self) -> dict[str, str]:

@@ -62,7 +62,6 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill has n
         self._enclosed = enclosed
         self._connection = connection
         self._left = most
-        self._most = most
 
     def create_kernel_manager(self) -> AsyncKernelManager:
         """Return a manager that starts our kernel."""
@@ -89,11 +88,18 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill has n
         return client
 
     def process_message(self, msg: dict[str, Any], *rest: Any) -> Any:
-        """Count what a message holds before it is kept."""
+        """Count what a message holds before it is kept; past the limit, wait for the cell no longer."""
         self._left -= len(json.dumps(msg["content"], default=str))
-        if self._left < 0:
-            raise _TooMuch(f"its outputs pass {self._most // MEGABYTE} MB")
-        return super().process_message(msg, *rest)
+        if not self.passed_limit:
+            return super().process_message(msg, *rest)
+        if self.task_poll_for_reply is not None:
+            self.task_poll_for_reply.cancel()  # the one way to end a cell: as if its kernel had died
+        return None
+
+    @property
+    def passed_limit(self) -> bool:
+        """Whether outputs were more than may be kept."""
+        return self._left < 0
 
 
 def run(job: dict[str, Any]) -> str | None:
@@ -122,7 +128,11 @@ def run(job: dict[str, Any]) -> str | None:
                 shutdown_kernel="immediate",
                 ipython_hist_file="",
             )
-            return client.execute()
+            try:
+                return client.execute()
+            finally:
+                if client.passed_limit:
+                    raise _TooMuch(f"its outputs pass {job['output_bytes'] // MEGABYTE} MB")
 
     papermill_engines.register("walled", Engine)
     try:
@@ -135,6 +145,8 @@ def run(job: dict[str, Any]) -> str | None:
             language="python",
             progress_bar=False,
         )
+    except _TooMuch as failure:
+        return str(failure)
     except papermill.PapermillExecutionError as failure:
         return f"{failure.ename}: {failure.evalue}"
     except Exception as failure:  # a dead kernel, a flood: whatever it is, it is the notebook's own
