@@ -38,12 +38,10 @@ class Verify:
 
     def run(self) -> int:
         """Print a verdict per file as it comes, a table of the final models, and one verdict overall."""
-        from autoscaler_env.verification import missing_safeguards, overall, summary
+        from autoscaler_env.verification import overall, summary
 
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may not have every letter of a file's name
-        limits = f"Each file is checked in a process of its own, within {self.seconds:g} s and {self.megabytes:,} MB."
-        print(*(missing_safeguards() or [limits]), file=sys.stderr, flush=True)
         verdicts = self._verdicts()
         sound, told = overall(verdicts)
         if self.json:
@@ -54,14 +52,15 @@ class Verify:
         return 0 if sound else 1
 
     def _verdicts(self) -> list[Verdict]:
-        from autoscaler_env.verification import verify, verify_one_by_one
+        from autoscaler_env.verification import missing_safeguards, verify_one_by_one
 
-        if self.json:
-            return verify(self.folder, seconds=self.seconds, megabytes=self.megabytes)
         verdicts = []
         coming = verify_one_by_one(self.folder, seconds=self.seconds, megabytes=self.megabytes)
+        limits = f"Each file is checked in a process of its own, within {self.seconds:g} s and {self.megabytes:,} MB."
+        print(*(missing_safeguards() or [limits]), file=sys.stderr, flush=True)
         with contextlib.closing(coming):  # whatever interrupts us, its processes end
             for verdict in coming:
-                print(f"{verdict.status:<7} {verdict.file}: {verdict.reason}", flush=True)
+                if not self.json:
+                    print(f"{verdict.status:<7} {verdict.file}: {verdict.reason}", flush=True)
                 verdicts.append(verdict)
         return verdicts
