@@ -13,7 +13,7 @@ from autoscaler_env.advice.cut import CutDays
 from autoscaler_env.advice.families import FAMILIES, forecast_family
 from autoscaler_env.advice.limits import limits_of, traffic_limits
 from autoscaler_env.advice.play import by_day, calibrate_family, play_through
-from autoscaler_env.advice.recommend import ORDER, Interval, bootstrap_interval, choose
+from autoscaler_env.advice.recommend import ORDER, Interval, bootstrap_interval, choose, is_steady
 from autoscaler_env.advice.setup import Setup
 from autoscaler_env.policies.rules import Static, TargetTracking
 from autoscaler_env.rollouts import roll_out
@@ -96,6 +96,16 @@ def test_constant_load_gets_a_fixed_fleet():
     assert "fixed fleet of 10 instances" in told.headline, "950 requests, 100 for each instance"
 
 
+def test_noise_about_a_constant_level_is_steady_and_a_rush_is_not():
+    service = Setup(fields=WIDE).service_for(CutDays.of(wavy(), 3600))
+    service = dataclasses.replace(service, slot_seconds=300, slots_per_episode=288)
+    noisy = np.random.default_rng(0).poisson(2000, (30, 288))
+    rush = noisy.copy()
+    rush[::7, 100:104] += 3000  # 20 minutes a week
+    assert is_steady(noisy, service) and not is_steady(rush, service)
+    assert is_steady(np.random.default_rng(0).integers(0, 200, (30, 288)), service), "two instances serve it always"
+
+
 def test_constant_load_gets_a_fixed_fleet_of_the_old_size_where_it_runs_already():
     told = found(np.full((10, 24), 950), today={"rule": "fixed", "instances": 10})
     assert told.recommendation.policy == "today" and told.headline.startswith("Keep today's rule")
@@ -125,7 +135,7 @@ def test_the_setting_of_todays_rule_is_all_that_changes_where_that_is_best():
     levels = np.repeat(np.random.default_rng(1).integers(3, 36, (20, 6)) * 100, 16, axis=1)
     told = found(levels, {"late_price": 1e-6}, {"rule": "target-tracking", "target": 0.4, "headroom": 9})
     assert told.recommendation.policy == "target-tracking" and told.recommendation.saving.low > 0
-    assert told.headline.startswith("Keep your rule and change its setting: target ")
+    assert told.headline.startswith("Keep your rule and change its setting to target ")
 
 
 # --- the rule of the recommendation ----------------------------------------------------------------------------------

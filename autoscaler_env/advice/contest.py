@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -79,6 +80,8 @@ class Contest:
     """The clairvoyant one; `None` where the service has too many states to find it."""
     no_optimum: str = ""
     """Why there is no optimum."""
+    quick: bool = False
+    """Whether a learner had less than its full budget."""
 
     @property
     def bills(self) -> pd.DataFrame:
@@ -124,7 +127,7 @@ def hold_contest(
         for algorithm, budget in budgets.items():
             steps.begin(f"training {algorithm}")
             run = TrainingRun(algorithm, ResampledDays("traffic", days), budget, None, seed, "cpu", service=service)
-            policy, model = _train(run, Folders(folder), progress)
+            policy, model = _train(run, Folders(folder), progress and sys.stderr.isatty())
             told = f"{budget:,} {'days' if algorithm == 'q-learning' else 'slots'} of training"
             entries[policy.name] = _play(policy, told, later, service, model=model)
     steps.begin("finding the optimum")
@@ -133,7 +136,8 @@ def hold_contest(
     except ValueError as error:
         optimum, reason = None, str(error)
     steps.end()
-    return Contest(setup, service, days, entries, optimum, reason)
+    quick = any(budget < BUDGETS[False].get(algorithm, 0) for algorithm, budget in budgets.items())
+    return Contest(setup, service, days, entries, optimum, reason, quick)
 
 
 def _told_today(setup: Setup) -> str:
@@ -177,9 +181,11 @@ def _train(run: TrainingRun, folders: Folders, progress: bool) -> tuple[Policy, 
 def _plan(days: CutDays, budgets: Mapping[Algorithm, int]) -> dict[str, float]:
     """Return the steps and about how many seconds each takes on a slow core."""
     slots = days.requests.size / 1000
-    training = {"q-learning": 0.001, "dqn": 1.4e-4, "ppo": 1.6e-4}
+    training = {"q-learning": 7e-7 * days.requests.shape[1], "dqn": 1.2e-4, "ppo": 1.1e-4}
     families = [*FAMILIES, *(["forecast"] if days.first_days > 1 else [])]
-    seconds = {f"calibrating {name}": 0.3 + 0.1 * slots for name in families}
+    seconds = {f"calibrating {name}": 0.1 + 0.12 * slots for name in families}
     for algorithm, budget in budgets.items():
-        seconds[f"training {algorithm}"] = 1 + training[algorithm] * budget + 0.4 * slots * (algorithm != "q-learning")
-    return seconds | {"finding the optimum": 1 + slots}
+        seconds[f"training {algorithm}"] = (
+            0.5 + training[algorithm] * budget + 0.3 * slots * (algorithm != "q-learning")
+        )
+    return seconds | {"finding the optimum": 0.5 + 0.1 * slots}

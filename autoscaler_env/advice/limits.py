@@ -28,6 +28,8 @@ COARSE_SECONDS = 900
 def limits_of(contest: Contest, recommendation: Recommendation) -> list[str]:
     """Return the limits of an answer, a sentence or two each; none where nothing is to be said."""
     found = [_dearer(contest, recommendation), *traffic_limits(contest.days, contest.service)]
+    if contest.quick:
+        found.append("The learners had small budgets, for a quick answer: in full ones they may do better.")
     if contest.optimum is None:
         found.append(f"No optimum is shown. {contest.no_optimum[0].upper()}{contest.no_optimum[1:]}.")
     return [text for text in found if text]

@@ -110,7 +110,11 @@ def _tiles(found: Answer) -> list[dict[str, str]]:
 
     def tile(what: str, name: str) -> dict[str, str]:
         bill = interval_of(contest.entries[name], found.seed)
-        return {"what": what, "value": f"{dollars(bill.mean)} a day", "more": f"{dollars(bill.yearly.mean, 0)} a year"}
+        return {
+            "what": what,
+            "value": dollars(bill.mean),
+            "more": f"{dollars(bill.yearly.mean, 0)} a year ({between(bill.yearly, 0)})",
+        }
 
     tiles = [tile("Today's rule", TODAY), tile("Its best setting", best)]
     if chosen.policy not in (TODAY, best):
@@ -120,8 +124,8 @@ def _tiles(found: Answer) -> list[dict[str, str]]:
         tiles.append(
             {
                 "what": "Optimum, knowing the future",
-                "value": f"{dollars(bill.mean)} a day",
-                "more": f"{dollars(bill.yearly.mean, 0)} a year",
+                "value": dollars(bill.mean),
+                "more": f"{dollars(bill.yearly.mean, 0)} a year ({between(bill.yearly, 0)})",
             }
         )
     return tiles

@@ -6,8 +6,8 @@ difference of their bills, day by day, reaches zero. The simplest is the first i
 is a fixed fleet, a fixed fleet, the rule of today, a threshold, HPA on utilisation, HPA on demand, target tracking,
 a forecast, Q-learning, DQN, PPO. So a learner is recommended only where every rule is dearer beyond doubt.
 
-One exception: steady traffic gets a fixed fleet. Where a load is constant nothing is left to chance, and switching the
-last instance off and on while requests wait may cost less beyond doubt; nobody should run an autoscaler for that.
+One exception: steady traffic gets a fixed fleet. Where the load is constant but for its noise, switching the last
+instance off and on while requests wait may cost less beyond doubt; nobody should run an autoscaler for that.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ NEAR = 0.01
 """How much dearer than the cheapest the recommended policy may be, as a share of its bill, before we say so."""
 
 STEADY = 1.0
-"""Instances' worth of traffic that lie between the 1st and the 99th percentile of steady traffic, at most."""
+"""Instances' worth of traffic by which the hours of steady traffic differ, at most, ..."""
+
+STEADY_SHARE = 0.04
+"""... or this share of its median, where that is more."""
 
 DAYS_A_YEAR = 365
 
@@ -119,9 +122,17 @@ def recommend(contest: Contest, seed: int = 0) -> Recommendation:
 
 
 def is_steady(requests: NDArray[np.int64], service: Service) -> bool:
-    """Return whether traffic asks for the same fleet all the time, but for an instance."""
-    needed = np.maximum(requests / service.capacity_per_instance, service.min_instances)
-    return bool(np.ptp(np.percentile(needed, (1, 99))) <= STEADY)
+    """Return whether traffic asks for the same fleet hour after hour, whatever its noise from slot to slot.
+
+    Args:
+        requests: Arrivals, shape (days, slots).
+        service: Says what an instance can serve, and the fewest there are.
+    """
+    slots = max(1, 3600 // service.slot_seconds)
+    hours = requests[:, : requests.shape[1] // slots * slots].reshape(-1, slots).mean(axis=1)
+    needed = np.maximum(hours / service.capacity_per_instance, service.min_instances)
+    low, middle, high = np.percentile(needed, (0.1, 50, 99.9))
+    return bool(high - low <= max(STEADY, STEADY_SHARE * middle))
 
 
 def choose(bills: pd.DataFrame, today_is_fixed: bool = False, steady: bool = False, seed: int = 0) -> Recommendation:

@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 
 _PAGE_COLOURS = {
     "#010101": "var(--ink)",  # what is said, see `_SETTINGS`
-    "#000000": "var(--ink)",
+    "#000000": "var(--plain)",  # a policy that has no colour of its own
     "#222222": "var(--ink)",
     "#444444": "var(--ink)",
+    "#332288": "var(--indigo)",  # of HPA; too dark on a dark page
     "#888888": "var(--line)",
     "#e2e2e2": "var(--grid)",
 }

@@ -60,8 +60,8 @@ def _what_to_do(contest: Contest, policy: str) -> str:
         return f"Run a fixed fleet of {entry.settings['instances']:.0f} instances{switch}"
     if policy in LEARNED:
         return f"Deploy the {LABELS[policy]} policy that was trained on your traffic"
-    verb = "Keep your rule and change its setting" if same_kind else f"Use {_with_article(policy)}"
-    return f"{verb}: {entry.setting}"
+    verb = "Keep your rule and change its setting to" if same_kind else f"Use {_with_article(policy)}"
+    return f"{verb} {entry.setting}" if same_kind else f"{verb} ({entry.setting})"
 
 
 def _with_article(policy: str) -> str:
@@ -80,7 +80,7 @@ def _what_it_saves(recommendation: Recommendation) -> str:
     saving, year = recommendation.saving, recommendation.saving.yearly
     if saving.low <= 0 <= saving.high:
         return (
-            f": it costs about what today's rule does ({dollars(saving.mean)} a day less, 95 % interval "
+            f": it costs about what today's rule does (it saves {dollars(saving.mean)} a day, 95 % interval "
             f"{between(saving)})"
         )
     word = "saves" if saving.mean > 0 else "costs"

@@ -7,14 +7,8 @@ from matplotlib.figure import Figure
 
 from autoscaler_env.plotting.style import POLICY_COLOURS, colour_of, new_figure, themed
 
-OFFER_COLOURS = {
-    "fixed": POLICY_COLOURS["static"],
-    "today": "#6E6E6E",
-    "hpa-cpu": "#7B5EA7",
-    "hpa-demand": "#A88BD0",
-    "forecast": "#0072B2",
-}
-"""Colours of policies that only an answer knows, and of those that have none elsewhere."""
+OFFER_COLOURS = {"fixed": POLICY_COLOURS["static"], "today": "#6E7680", "forecast": "#0072B2"} | POLICY_COLOURS
+"""The colours of all policies, those that only an answer knows among them."""
 
 
 @themed
@@ -42,7 +36,14 @@ def plot_offer(
     places = range(len(offer))
     colours = [OFFER_COLOURS.get(name, colour_of(name)) for name in offer.index]
     ends = [offer["bill"] - offer["low"].clip(lower=0), offer["high"] - offer["bill"]]
-    axes.barh(places, offer["bill"], xerr=ends, color=colours, height=0.68, error_kw={"linewidth": 1.2, "capsize": 2.5})
+    axes.barh(
+        places,
+        offer["bill"],
+        xerr=ends,
+        color=colours,
+        height=0.68,
+        error_kw={"ecolor": "#222222", "linewidth": 1.2, "capsize": 2.5},
+    )
     longest = float(offer["high"].max())
     for place, (name, row) in zip(places, offer.iterrows(), strict=True):
         weight = "bold" if name == recommended else "normal"
