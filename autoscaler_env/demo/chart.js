@@ -280,7 +280,7 @@ class Chart {
       const { queue, dropped } = frame.lanes[lane];
       if (alone) this.area(panel, queue, null, style.queue);
       else this.line(panel, queue, style.lanes[lane], 1.8, lane === 0 ? [] : [6, 3]);
-      context.fillStyle = style.ink;
+      context.fillStyle = alone ? style.ink : style.lanes[lane];
       for (let slot = 0; slot < this.upto; slot++) {
         if (dropped[slot] === 0) continue;
         const x = this.x(panel, slot + 0.5),

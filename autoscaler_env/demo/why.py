@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from autoscaler_env.demo.person import PERSON
 from autoscaler_env.demo.session import Session
 from autoscaler_env.plotting.style import label_of
 from autoscaler_env.policies.base import Policy, decode
@@ -39,7 +40,7 @@ def explain(session: Session) -> dict[str, Any]:
         return {"who": who, "saw": "The day has not begun.", "did": "", "scale": "", "bars": []}
     action, refused = int(session.history["action"][-1]), bool(session.history["refused"][-1])
     changes = session.service.fleet_changes
-    did = f"So it chose: {action_label(changes[action])}."
+    did = f"{'You' if who == PERSON else 'It'} chose: {action_label(changes[action])}."
     if refused:
         did += " Refused: the fleet is at its limit."
     scale, bars = _bars(session, action)

@@ -36,9 +36,10 @@ class View {
     this.theme.observe(document.body, { attributes: true });
     this.night = matchMedia("(prefers-color-scheme: dark)");
     this.night.addEventListener("change", this.restyle);
-    this.paint();
     this.loop = (now) => {
       if (!this.alive) return;
+      // A notebook attaches the element, and its style, after it was made: colours can be read only then.
+      if (!this.colours?.ink && this.root.isConnected) this.paint();
       this.tick(now);
       this.draw(now);
       this.request = requestAnimationFrame(this.loop);
@@ -192,10 +193,10 @@ class View {
       button("play", "play", "Play", () => this.ask({ do: this.model.get("scene").playing && !this.silent ? "pause" : "play" })),
       button("step", "step", "Step", () => this.ask({ do: "step" })),
       button("restart", "restart", "Restart", () => this.ask({ do: "restart" })),
-      field("speed", "speed", select("speed"), "slots a second"),
+      field("speed", "speed", select("speed"), "slots/s"),
       field("pattern", "traffic", pattern),
       parts.file,
-      field("seed", "day", typed("seed", "text"), "evaluation day, from 0"),
+      field("seed", "day", typed("seed", "text"), "from 0"),
       field("slots", "length", select("slots")),
     );
     parts.lanes = [1, 2].map((number) => {
@@ -301,7 +302,7 @@ class View {
     const busy = this.waiting && now - this.waiting > 400;
     this.root.classList.toggle("asr-busy", Boolean(busy));
     if (this.replay !== null) this.changed = true;
-    if (!this.changed || !this.root.isConnected) return;
+    if (!this.changed || !this.root.isConnected || !this.colours?.ink) return;
     this.changed = false;
     if (this.run !== this.frame.run) {
       this.run = this.frame.run;

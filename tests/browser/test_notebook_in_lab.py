@@ -1,0 +1,185 @@
+"""The control room in JupyterLab: notebook 7 played as a person plays it, and what happens when a cell goes."""
+
+import re
+import shutil
+
+import nbformat
+import pytest
+from playwright.sync_api import expect
+
+from autoscaler_env.paths import Folders, notebook_sources
+
+pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("default")]
+
+KERNEL_READY = """(name) => {
+    const session = window.jupyterapp?.shell.currentWidget?.sessionContext?.session;
+    return session?.name === name && session?.kernel?.connectionStatus === "connected" && session.kernel.status === "idle";
+}"""
+
+LAST_CELL_RAN = """() => {
+    const notebook = jupyterapp.shell.currentWidget.content;
+    return notebook.widgets.filter((cell) => cell.model.type === "code").at(-1).model.executionCount !== null;
+}"""
+
+ASK_KERNEL = """async (code) => {
+    const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+    const asked = kernel.requestExecute({ code: `print(${code})`, store_history: false });
+    let said = "";
+    asked.onIOPub = (message) => {
+        if (message.header.msg_type === "stream") said += message.content.text;
+        if (message.header.msg_type === "error") said += message.content.evalue;
+    };
+    await asked.done;
+    return said.trim();
+}"""
+
+SHOW_CELL = """async (name) => {
+    const notebook = jupyterapp.shell.currentWidget.content;
+    const index = notebook.widgets.findIndex((cell) => cell.model.sharedModel.source.startsWith(name + " ="));
+    notebook.activeCellIndex = index;
+    await notebook.scrollToItem(index, "start");
+}"""
+
+DRAWN_IN = """(canvas, [red, green, blue]) => {
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    for (let at = 0; at < data.length; at += 4) {
+        if (data[at] === red && data[at + 1] === green && data[at + 2] === blue && data[at + 3] === 255) return true;
+    }
+    return false;
+}"""
+
+TWO_ROOMS = [
+    "from autoscaler_env.demo.widget import ControlRoom",
+    'panel = ControlRoom("threshold", "static")\npanel',
+    'game = ControlRoom("you", "target-tracking", slots=24, speed=20)\ngame',
+]
+
+
+@pytest.fixture
+def opened(lab, window):
+    """Return a function that opens a notebook in JupyterLab, runs every cell, and returns the page."""
+
+    def open_notebook(notebook, name, **options):
+        nbformat.write(notebook, lab.folder / name)
+        page = window(1280, 1000, **options)
+        page.goto(f"{lab.address}/lab/tree/{name}?reset")
+        page.wait_for_function(KERNEL_READY, arg=name)
+        page.evaluate("void jupyterapp.commands.execute('notebook:run-all-cells')")
+        page.wait_for_function(LAST_CELL_RAN)
+        return page
+
+    return open_notebook
+
+
+@pytest.fixture
+def notebook_7(opened, tmp_path):
+    """Return a page that shows notebook 7 with every cell run; it writes to a temporary folder."""
+    notebook = nbformat.read(notebook_sources() / "07_scaling_demo.ipynb", as_version=4)
+    (parameters,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    parameters.source = parameters.source.replace('output = ""', f"output = {str(tmp_path)!r}")
+    shutil.copytree(Folders().models, tmp_path / "models", ignore=shutil.ignore_patterns("checkpoints", "best"))
+    return opened(notebook, "seven.ipynb")
+
+
+@pytest.fixture
+def two_rooms(opened, request):
+    """Return a page that shows a small notebook with two control rooms."""
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    cells = [nbformat.v4.new_code_cell(source) for source in TWO_ROOMS]
+    return opened(nbformat.v4.new_notebook(cells=cells, metadata=kernel), f"{request.node.name}.ipynb")
+
+
+def control_room(page, name):
+    """Scroll to the control room that a variable of the notebook holds, and return it."""
+    page.evaluate(SHOW_CELL, name)
+    room = page.locator(".jp-Cell.jp-mod-active .asr")
+    expect(room.locator("canvas")).to_have_attribute("data-frame", re.compile(r"\d"))
+    return room
+
+
+def play(room):
+    """Press Play, and wait until time passes."""
+    room.get_by_role("button", name="Play", exact=True).click()
+    expect(room.locator("canvas")).to_have_attribute("data-slot", re.compile(r"[1-9]"))
+
+
+def test_a_person_watches_and_plays_in_notebook_7(notebook_7, screenshots):
+    page = notebook_7
+
+    def kernel(code):
+        return page.evaluate(ASK_KERNEL, code)
+
+    panel = control_room(page, "panel")
+    canvas = panel.locator("canvas")
+    play(panel)
+    panel.get_by_role("combobox", name="second lane").select_option("static")
+    expect(panel.locator(".asr-why")).to_contain_text("static")
+    panel.get_by_role("button", name="Pause").click()
+    expect(panel.get_by_role("button", name="Play")).to_be_visible()
+    page.screenshot(path=screenshots / "lab_panel.png")
+    assert kernel("panel.room.lanes.choices[1], panel.room.playing") == "static False"
+    assert kernel("panel.room.slot") == canvas.get_attribute("data-slot")
+    assert 0 < int(kernel("panel.room.lanes.all[1].handovers[0]['slot']")) < int(kernel("panel.room.slot"))
+
+    panel.get_by_role("textbox", name="day").fill("tomorrow")
+    panel.get_by_role("textbox", name="day").press("Enter")
+    expect(panel.locator(".asr-error[data-control=seed]")).to_contain_text("must be a whole number")
+
+    game = control_room(page, "game")
+    game.get_by_role("combobox", name="length").select_option("24")
+    game.get_by_role("combobox", name="speed").select_option("40")
+    expect(game.locator(".asr-bar strong")).to_contain_text("00:00")
+    game.focus()
+    active = page.evaluate("jupyterapp.shell.currentWidget.content.activeCellIndex")
+    for slot, key in enumerate(("ArrowUp", "ArrowUp", "ArrowDown"), start=1):
+        page.keyboard.press(key)
+        expect(game.locator("canvas")).to_have_attribute("data-slot", str(slot))
+    assert kernel("game.room.lanes.all[0].session.history['action']") == "[2, 2, 0]"
+    assert page.evaluate("jupyterapp.shell.currentWidget.content.activeCellIndex") == active
+    play(game)
+    score = game.locator(".asr-score")
+    expect(score.get_by_role("columnheader", name="optimum")).to_be_visible()
+    bill = score.get_by_role("row", name="Bill").get_by_role("cell").first
+    assert bill.text_content() == kernel("f'${game.room.lanes.all[0].session.state.bill:,.2f}'")
+    score.scroll_into_view_if_needed()
+    page.screenshot(path=screenshots / "lab_score.png")
+
+
+def test_nothing_runs_on_where_nobody_looks(two_rooms):
+    page = two_rooms
+
+    def kernel(code):
+        return page.evaluate(ASK_KERNEL, code)
+
+    panel = control_room(page, "panel")
+    play(panel)
+    assert kernel("game.room.slot") == "0", "two control rooms do not disturb each other"
+    page.evaluate("void jupyterapp.commands.execute('notebook:clear-cell-output')")
+    expect(panel).to_have_count(0)
+    before = kernel("panel.room.counter, panel.room.playing")
+    for _ in range(20):
+        kernel("0")
+    assert kernel("panel.room.counter, panel.room.playing") == before and before.endswith("True")
+
+    game = control_room(page, "game")
+    play(game)
+    page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    assert kernel("'game' in globals()") == "False"
+    stopped = game.locator("canvas").get_attribute("data-frame")
+    for _ in range(20):
+        kernel("0")
+    assert game.locator("canvas").get_attribute("data-frame") == stopped
+
+
+def test_the_chart_follows_the_theme_of_jupyterlab(two_rooms, screenshots):
+    page = two_rooms
+    panel = control_room(page, "panel")
+    play(panel)
+    grid = {"light": [225, 229, 233], "dark": [58, 65, 73]}
+    assert panel.locator("canvas").evaluate(DRAWN_IN, grid["light"])
+    page.evaluate("jupyterapp.commands.execute('apputils:change-theme', { theme: 'JupyterLab Dark' })")
+    expect(panel).to_have_attribute("data-theme", "dark")
+    drawn = int(panel.locator("canvas").get_attribute("data-drawn"))
+    expect(panel.locator("canvas")).not_to_have_attribute("data-drawn", str(drawn))
+    assert panel.locator("canvas").evaluate(DRAWN_IN, grid["dark"])
+    page.screenshot(path=screenshots / "lab_dark.png")

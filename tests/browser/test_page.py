@@ -1,0 +1,108 @@
+"""The page of `make demo`, played as a person plays it."""
+
+import re
+import urllib.error
+import urllib.request
+
+import pytest
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def page(demo_page, window):
+    """Return a function that opens the page, with a list of what it asked other machines for."""
+
+    def open_page(*arguments, **options):
+        page = window(*arguments, **options)
+        page.elsewhere = []
+        page.on("request", lambda request: request.url.startswith(demo_page) or page.elsewhere.append(request.url))
+        page.errors = []
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        page.on("console", lambda line: line.type in ("error", "warning") and page.errors.append(line.text))
+        page.goto(demo_page)
+        expect(page.locator("canvas")).to_have_attribute("data-frame", re.compile(r"\d"))
+        return page
+
+    return open_page
+
+
+def test_a_person_watches_and_plays(page, screenshots):
+    page = page(1280, 1000)
+    canvas = page.locator("canvas")
+    page.get_by_role("combobox", name="speed").select_option("40")
+    page.get_by_role("button", name="Play").click()
+    expect(canvas).to_have_attribute("data-slot", re.compile(r"^[1-9]\d"))
+    page.get_by_role("combobox", name="second lane").select_option("static")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("button", name="Play")).to_be_visible()
+    expect(page.locator(".asr-bar strong")).to_contain_text("SINE_CURVE, evaluation day 0")
+
+    page.get_by_role("textbox", name="day").fill("-3")
+    page.get_by_role("textbox", name="day").press("Enter")
+    expect(page.locator(".asr-error[data-control=seed]")).to_contain_text("day = '-3': must be a whole number")
+    page.screenshot(path=screenshots / "page_refused.png", full_page=True)
+    page.get_by_role("textbox", name="day").fill("7")
+    page.get_by_role("textbox", name="day").press("Enter")
+    expect(page.locator(".asr-error[data-control=seed]")).to_be_empty()
+
+    page.get_by_role("combobox", name="length").select_option("24")
+    page.get_by_role("combobox", name="first lane").select_option("you")
+    expect(page.get_by_role("button", name="add 1")).to_be_visible()
+    page.locator(".asr").focus()
+    for slot, key in enumerate(("ArrowUp", "ArrowUp", "ArrowDown"), start=1):
+        page.keyboard.press(key)
+        expect(canvas).to_have_attribute("data-slot", str(slot))
+    expect(page.locator("section.asr-lane").first).to_contain_text("26 ready, 0 booting")
+    page.get_by_role("button", name="Play").click()
+    score = page.locator(".asr-score")
+    expect(score.get_by_role("columnheader", name="optimum")).to_be_visible()
+    bills = [float(text[1:]) for text in score.get_by_role("row", name="Bill").get_by_role("cell").all_text_contents()]
+    assert len(bills) == 3 and bills[2] == min(bills)
+    assert page.locator("output.asr-bill").first.text_content() == f"${bills[0]:,.2f}"
+    page.screenshot(path=screenshots / "page_score.png", full_page=True)
+    assert page.elsewhere == [] and page.errors == []
+
+
+def test_a_slider_restarts_the_day(page):
+    page = page()
+    page.get_by_role("button", name="Step").click()
+    expect(page.locator("canvas")).to_have_attribute("data-slot", "1")
+    page.get_by_text("The service: boot delay").click()
+    page.get_by_role("slider", name="boot delay").fill("5")
+    expect(page.locator("canvas")).to_have_attribute("data-slot", "0")
+    expect(page.locator("input[type=text][data-control=boot_slots]")).to_have_value("5")
+
+
+def test_a_trace_from_a_file_is_played(page, tmp_path):
+    trace = tmp_path / "mine.csv"
+    trace.write_text("step,requests\n" + "".join(f"{step},{step % 97}\n" for step in range(3 * 288)))
+    page = page()
+    page.locator("input[type=file]").set_input_files(trace)
+    expect(page.get_by_role("combobox", name="traffic")).to_have_value("mine")
+    expect(page.locator(".asr-bar strong")).to_contain_text("mine, evaluation day 0")
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, True), (1920, False), (390, False), (390, True)])
+def test_the_page_fits_its_window(page, screenshots, width, dark):
+    density = 2 if width < 500 else 1
+    page = page(width, dark=dark, density=density)
+    page.get_by_role("combobox", name="speed").select_option("100")
+    page.get_by_role("combobox", name="traffic").select_option("SPIKE")
+    page.get_by_role("combobox", name="first lane").select_option("you")
+    page.get_by_role("button", name="Play").click()
+    expect(page.locator(".asr-score").get_by_role("columnheader", name="optimum")).to_be_visible()
+    page.screenshot(path=screenshots / f"page_{width}_{'dark' if dark else 'light'}.png", full_page=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    canvas = page.locator("canvas").bounding_box()
+    assert page.evaluate("document.querySelector('canvas').width") == density * round(canvas["width"])
+    assert page.locator(".asr").get_attribute("data-theme") == ("dark" if dark else "light")
+
+
+def test_only_this_machine_is_answered(demo_page):
+    with urllib.request.urlopen(demo_page) as answer:
+        assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+    for headers in ({"Host": "example.com"}, {"Host": "rebound.example:80"}):
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(urllib.request.Request(demo_page, headers=headers))
