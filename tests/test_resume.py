@@ -22,8 +22,9 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.policies import presets
 from autoscaler_env.policies.presets import DQN_PRESET, PPO_LONG_PRESET, PPO_PRESET
 from autoscaler_env.service import Service
-from autoscaler_env.storage import read_description
-from autoscaler_env.training import TrainingRun, deep, tabular, train
+from autoscaler_env.storage import load_policy, read_description
+from autoscaler_env.training import TrainingRun, deep, record, tabular, train
+from autoscaler_env.training.deep_state import learner_state, restore_generators, restore_learner
 from autoscaler_env.training.state import Unfinished, read_tree, write_tree
 
 
@@ -148,6 +149,28 @@ def test_a_run_that_broke_off_twice_ends_as_if_it_never_had(name, uninterrupted,
         assert np.array_equal(trained.policy.visits, whole.policy.visits)
 
 
+@pytest.mark.parametrize(
+    "described", [pytest.param(count, marks=[] if count % 7 == 0 else pytest.mark.slow) for count in range(18)]
+)
+def test_a_run_that_broke_off_between_a_model_and_its_description_ends_the_same(
+    described, uninterrupted, monkeypatch, tmp_path
+):
+    run, folders, counted = run_of("q_learning"), Folders(tmp_path), iter(range(described))
+    save = record.save_description
+
+    def save_or_break(path, description):
+        if next(counted, None) is None:
+            raise BrokeOff
+        save(path, description)
+
+    monkeypatch.setattr(record, "save_description", save_or_break)
+    with pytest.raises(BrokeOff):
+        train(run, folders, progress=False)
+    monkeypatch.setattr(record, "save_description", save)
+    train(run, folders, progress=False, resume=True)
+    assert left_by(folders) == uninterrupted("q_learning")[1]
+
+
 KILLED = """
 import os
 
@@ -201,7 +224,7 @@ def check_kills(name, kills, seed, context, uninterrupted, folders):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.usefixtures("small_presets")
 def test_a_run_killed_at_random_moments_ends_as_if_it_never_was(name, context, uninterrupted, tmp_path):
-    check_kills(name, 3, 0, context, uninterrupted, Folders(tmp_path))
+    check_kills(name, 2, 0, context, uninterrupted, Folders(tmp_path))
 
 
 @pytest.mark.slow
@@ -220,6 +243,15 @@ def test_a_better_best_model_is_never_replaced(break_off, tmp_path):
     shutil.copy(run.best_path(elsewhere), run.best_path(folders))
     train(run, folders, progress=False, resume=True)
     assert run.best_path(folders).read_bytes() == run.best_path(elsewhere).read_bytes()
+
+
+def test_a_damaged_best_model_is_said_and_replaced(break_off, tmp_path, capsys):
+    folders, run = Folders(tmp_path), run_of("q_learning")
+    break_off(2, run, folders)
+    run.best_path(folders).write_bytes(b"damaged")
+    train(run, folders, progress=False, resume=True)
+    assert "best_model.pkl: not a Q-table" in capsys.readouterr().out
+    assert load_policy(run.best_path(folders), SHORT)
 
 
 def test_a_run_begun_anew_starts_from_no_best_model(tmp_path):
@@ -254,6 +286,35 @@ def test_a_replay_buffer_is_written_once_and_forgotten_with_its_rows(name, break
     rows = sorted(tuple(map(int, path.stem.split("_")[1:])) for path in folder.glob("replay_*"))
     assert all(end == first for (_, end), (first, _) in itertools.pairwise(rows))
     assert rows[0][0] > 0 and rows[0][1] > rows[-1][1] - 800 // 8 >= rows[0][0]
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+@pytest.mark.usefixtures("small_presets")
+def test_a_restored_learner_is_the_saved_one_in_everything(name, break_off, monkeypatch, tmp_path):
+    run, models = run_of(name), []
+    build = deep.build_learner
+    monkeypatch.setattr(deep, "build_learner", lambda *a, **options: models.append(build(*a, **options)) or models[0])
+    break_off(4, run, Folders(tmp_path))
+    saved = Unfinished(run, Folders(tmp_path)).load()["learner"]
+    model = build(run.algorithm, run.preset, run.pattern, run.service, seed=99, device="cpu")
+    restore_learner(model, saved)
+    restore_generators(model, saved)
+    assert plain(learner_state(model)) == plain(saved) and numbers(model) == numbers(models[0])
+
+
+def numbers(model):
+    """Return all numbers that a learner has of its own, but those that `learn` sets when it begins."""
+    begun = ("seed", "start_time", "_total_timesteps", "_num_timesteps_at_start", "_custom_logger")
+    return {name: value for name, value in vars(model).items() if isinstance(value, int | float) and name not in begun}
+
+
+def plain(tree):
+    """Return a tree with arrays as their types and bytes, to compare."""
+    if isinstance(tree, dict):
+        return {str(name): plain(value) for name, value in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return [plain(value) for value in tree]
+    return (tree.dtype.str, tree.shape, tree.tobytes()) if isinstance(tree, np.ndarray) else tree
 
 
 def test_a_tree_comes_back_as_it_was_written(tmp_path):
@@ -426,7 +487,9 @@ def test_a_model_of_unknown_making_is_not_replaced_unasked(change, command, tmp_
 # --- no room ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("writes", range(1, 40, 3))
+@pytest.mark.parametrize(
+    "writes", [pytest.param(count, marks=[] if count % 9 == 1 else pytest.mark.slow) for count in range(1, 38)]
+)
 def test_a_full_disk_is_one_line_and_what_was_saved_is_whole(
     writes, command, uninterrupted, monkeypatch, tmp_path, capsys
 ):

@@ -163,6 +163,6 @@ def refuse_to_lose(run: TrainingRun, folders: Folders, unfinished: Unfinished) -
     otherwise = made_otherwise(run, folders)
     if otherwise is not None:
         raise ValueError(
-            f"{folders.shown(run.model_path(folders))} is there already, made otherwise ({otherwise}); give "
+            f"{shown(run.model_path(folders))} is there already, made otherwise ({otherwise}); give "
             "--overwrite to replace it, or another --name"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import platform
 import subprocess
 import time
@@ -15,7 +16,7 @@ import numpy as np
 from autoscaler_env.paths import Folders, project_root
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.rollouts import roll_out
-from autoscaler_env.storage import load_policy, save_description, write_atomically
+from autoscaler_env.storage import fits, load_policy, read_description, save_description, write_atomically
 from autoscaler_env.training.run import Trained, TrainingRun
 from autoscaler_env.training.state import identity, versions
 from autoscaler_env.workloads import MIXED, PATTERNS, Workload, as_workload, day_seeds
@@ -64,10 +65,15 @@ class Judge:
         Args:
             state: What `state` returned.
             best: The best model so far. It may have been found after the state was saved, so it is judged again: only
-                a better one replaces it.
+                a better one replaces it, unless it is damaged.
         """
         if best.exists():
-            self.best = self._mean_return(load_policy(best, self._service))
+            try:
+                self.best = self._mean_return(load_policy(best, self._service))
+                if not is_described(best):  # killed between the two files: found again, it is written again
+                    self.best = np.nextafter(self.best, -np.inf)
+            except ValueError as error:
+                print(f"{error}; the next one judged replaces it.")
         self.rows = state["rows"]
         self._began, self._judging = time.perf_counter() - state["seconds"], 0.0
 
@@ -114,6 +120,15 @@ def describe(path: Path, run: TrainingRun, judge: Judge, steps: int, device: str
     }
     save_description(path, description)
     return description
+
+
+def is_described(path: Path) -> bool:
+    """Return whether what stands beside a model is of the file that lies there.
+
+    Raises:
+        ValueError: Something stands there that is no description.
+    """
+    return fits(read_description(path) or {}, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def finish(run: TrainingRun, folders: Folders, policy: Policy, judge: Judge, steps: int, device: str) -> Trained:

@@ -145,7 +145,7 @@ def read_tree(path: Path, shown: str) -> dict[str, Any]:
 @functools.cache
 def versions() -> dict[str, str]:
     """Return the versions of the libraries that decide, to the last bit, what training makes."""
-    return {name: version(name) for name in ("numpy", "numba", "stable-baselines3", "torch")}
+    return {name: version(name) for name in ("numpy", "numba", "gymnasium", "stable-baselines3", "torch")}
 
 
 @functools.lru_cache(maxsize=8)
