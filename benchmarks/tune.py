@@ -63,11 +63,9 @@ SPACE: dict[str, dict[str, list[Any]]] = {
 }
 
 LONG_SPACE: dict[str, list[Any]] = {
-    "learning_rate": [5e-4, 1e-3, 2e-3],
-    "discount": [0.97, 0.98, 0.99, 0.995],
-    "batch_size": [576, 1_152, 2_304],
+    "discount": [0.98, 0.99, 0.995, 0.998],
     "levels": [False, True],
-    "settings.gae_lambda": [0.95, 0.97, 0.98],
+    "settings.gae_lambda": [0.97, 0.98, 0.99],
     "settings.ent_coef": [0.0, 0.001, 0.003],
 }
 """What is searched for PPO with a long budget."""
@@ -120,6 +118,9 @@ def main() -> None:
         preset = deep_preset(arguments.algorithm, arguments.budget)
         if arguments.algorithm == "ppo" and preset.timesteps >= LONG_BUDGET:
             space = LONG_SPACE
+    budget = f"_{arguments.budget}" if arguments.budget else ""
+    name = f"tuning_{arguments.algorithm.replace('-', '_')}_{arguments.pattern.lower()}{budget}.csv"
+    path = Folders(arguments.output).results / name
     rng = np.random.default_rng(0)
     rows = []
     for trial in tqdm(range(arguments.trials), unit="trial"):
@@ -133,12 +134,10 @@ def main() -> None:
         rows.append(
             {"bill": np.mean(bills), "worst": max(bills), "cpu_seconds": seconds} | (values or {"note": "preset"})
         )
-    table = pd.DataFrame(rows).sort_values("bill")
+        table = pd.DataFrame(rows).sort_values("bill")
+        content = table.to_csv(index=False, float_format="%.6g").encode()
+        write_atomically(path, lambda file, content=content: file.write(content))
     print(table.to_string(index=False, float_format="%.4g"))
-    budget = f"_{arguments.budget}" if arguments.budget else ""
-    name = f"tuning_{arguments.algorithm.replace('-', '_')}_{arguments.pattern.lower()}{budget}.csv"
-    path = Folders(arguments.output).results / name
-    write_atomically(path, lambda file: file.write(table.to_csv(index=False, float_format="%.6g").encode()))
 
 
 if __name__ == "__main__":
