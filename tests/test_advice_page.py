@@ -1,6 +1,7 @@
 """The answer as a person and a program get it: the page, the JSON, the manifest, the model, the command."""
 
 import dataclasses
+import io
 import json
 import re
 import shutil
@@ -15,6 +16,7 @@ from autoscaler_env.advice.answer import answer, as_plain
 from autoscaler_env.advice.contest import hold_contest
 from autoscaler_env.advice.cut import CutDays
 from autoscaler_env.advice.deliver import deliver
+from autoscaler_env.advice.how import how_to
 from autoscaler_env.advice.live import Autoscaler
 from autoscaler_env.advice.manifest import hpa_manifest
 from autoscaler_env.advice.page import page
@@ -43,6 +45,13 @@ def html(told):
 def recommending(told, policy):
     """Return the same answer with another recommendation."""
     return dataclasses.replace(told, recommendation=dataclasses.replace(told.recommendation, policy=policy))
+
+
+@pytest.fixture(scope="module")
+def learned(told, tmp_path_factory):
+    """Return the folder of an answer that recommends the table, and the names of its files."""
+    folder = tmp_path_factory.mktemp("learned")
+    return folder, [path.name for path in deliver(recommending(told, "q_learning"), folder)]
 
 
 class Elements(HTMLParser):
@@ -106,7 +115,9 @@ def test_the_page_says_what_the_json_says(told, html):
         assert policy["setting"] in text
     for limit in plain["limits"]:
         assert limit.replace("'", "&#39;") in text
-    assert plain["recommendation"]["headline"].replace("'", "&#39;") in text
+    for told_too in (plain["recommendation"]["headline"], plain["recommendation"]["reason"], plain["method"]):
+        assert told_too.replace("'", "&#39;") in text
+    assert plain["worst_day"]["day"] in text
 
 
 def test_the_json_holds_the_arithmetic(told):
@@ -118,6 +129,9 @@ def test_the_json_holds_the_arithmetic(told):
         assert policy["saved_a_year"]["mean"] == pytest.approx(365 * (today - bills).mean(), abs=0.1)
         assert policy["saved_a_day"]["low"] <= policy["saved_a_day"]["mean"] <= policy["saved_a_day"]["high"]
     assert len(today) == len(plain["traffic"]["held_out"]) == 4
+    worst = plain["worst_day"]
+    assert plain["traffic"]["held_out"][int(np.argmax(today))] == worst["day"]
+    assert sum(worst["today"]["bill"]) == pytest.approx(today.max(), abs=1e-3)
 
 
 def test_the_same_seed_gives_the_same_page_and_another_does_not():
@@ -147,27 +161,43 @@ def test_the_manifest_is_kubernetes_autoscaling_v2(metric, target, wants):
     assert manifest["spec"]["behavior"]["scaleDown"]["stabilizationWindowSeconds"] == 300
 
 
+HOW = {
+    "fixed": "kubectl scale deployment a-shop-b --replicas=",
+    "threshold": "add one instance",
+    "hpa-demand": "averageValue",
+    "target-tracking": "instances = ceil((arriving + waiting) / (100 x ",
+    "forecast": "instances = ceil((forecast + waiting) / (100 x ",
+    "q_learning": "scaler.decide(",
+    "today": "",
+}
+
+
+@pytest.mark.parametrize(("policy", "code"), HOW.items())
+def test_every_recommendation_says_how_to_do_it(policy, code, told):
+    how = how_to(told.contest, policy)
+    assert how.text and code in how.code and bool(how.code) == (policy != "today")
+
+
 def test_with_hpa_the_manifest_lies_beside_the_page(told, tmp_path):
     paths = deliver(recommending(told, "hpa-cpu"), tmp_path)
     assert [path.name for path in paths] == ["advice.html", "advice.json", "hpa.yaml"]
     assert "averageUtilization" in (tmp_path / "advice.html").read_text()
 
 
-def test_with_a_learner_its_model_lies_beside_the_page_and_three_lines_run_it(told, tmp_path, monkeypatch):
-    paths = deliver(recommending(told, "q_learning"), tmp_path)
-    assert [path.name for path in paths] == ["advice.html", "advice.json", "q_learning.pkl", "service.toml"]
-    (code,) = re.findall(r"<pre>(.*?)</pre>", (tmp_path / "advice.html").read_text(), flags=re.DOTALL)
+def test_with_a_learner_its_model_lies_beside_the_page_and_three_lines_run_it(learned, monkeypatch):
+    folder, files = learned
+    assert files == ["advice.html", "advice.json", "q_learning.pkl", "service.toml"]
+    (code,) = re.findall(r"<pre>(.*?)</pre>", (folder / "advice.html").read_text(), flags=re.DOTALL)
     lines = code.replace("&#34;", '"').strip().splitlines()
     assert len(lines) == 3
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(folder)
     names = {}
     exec("\n".join(lines), names)
     assert names["change"] in SETUP.fields["fleet_changes"]
 
 
-def test_a_model_decides_live_as_it_did_on_the_page(told, tmp_path):
-    deliver(recommending(told, "q_learning"), tmp_path)
-    scaler = Autoscaler(tmp_path / "q_learning.pkl", tmp_path / "service.toml")
+def test_a_model_decides_live_as_it_did_on_the_page(told, learned):
+    scaler = Autoscaler(learned[0] / "q_learning.pkl", learned[0] / "service.toml")
     rollout = told.contest.entries["q_learning"].rollout
     service = told.contest.service
     seen = np.column_stack([array[0] for array in (rollout.ready, rollout.booting, rollout.queue, rollout.arrivals)])
@@ -181,9 +211,8 @@ def test_a_model_decides_live_as_it_did_on_the_page(told, tmp_path):
     assert decided == [service.fleet_changes[action] for action in rollout.actions[0]]
 
 
-def test_a_count_below_zero_costs_one_line(told, tmp_path):
-    deliver(recommending(told, "q_learning"), tmp_path)
-    scaler = Autoscaler(tmp_path / "q_learning.pkl", tmp_path / "service.toml")
+def test_a_count_below_zero_costs_one_line(learned):
+    scaler = Autoscaler(learned[0] / "q_learning.pkl", learned[0] / "service.toml")
     with pytest.raises(ValueError, match="queue = -1: must be at least 0"):
         scaler.decide(ready=3, booting=0, queue=-1, influx=5)
 
@@ -224,6 +253,12 @@ def test_the_command_writes_page_and_json_and_says_the_answer(files, capsys):
     plain = json.loads((files / "out" / "advice.json").read_text())
     assert plain["recommendation"]["headline"] in told.out and "out/advice.html" in told.out
     assert "left" in told.err and "q_learning" in plain["policies"]
+
+
+def test_the_command_reads_standard_input(files, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO((files / "traffic.csv").read_bytes())))
+    assert main(["advise", "-", "--service", "shop.toml", "--output", "out"]) == 0
+    assert (files / "out" / "advice.html").exists()
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ OPTIMUM = "optimum"
 """What tables call the cheapest bill that was possible, had the traffic been known: no policy that one can deploy."""
 
 BUDGETS: Mapping[bool, dict[Algorithm, int]] = {
-    False: {"q-learning": 5_000, "dqn": 100_000, "ppo": 150_000},
+    False: {"q-learning": 10_000, "dqn": 150_000, "ppo": 250_000},
     True: {"q-learning": 1_000, "dqn": 15_000, "ppo": 30_000},
 }
 """What is spent on each learner, days for Q-learning and slots for the others: in full, and where it must be quick."""
@@ -183,7 +183,7 @@ def _plan(days: CutDays, budgets: Mapping[Algorithm, int]) -> dict[str, float]:
     slots = days.requests.size / 1000
     training = {"q-learning": 7e-7 * days.requests.shape[1], "dqn": 1.2e-4, "ppo": 1.1e-4}
     families = [*FAMILIES, *(["forecast"] if days.first_days > 1 else [])]
-    seconds = {f"calibrating {name}": 0.1 + 0.12 * slots for name in families}
+    seconds = {f"calibrating {name}": 0.2 + 0.2 * slots for name in families}
     for algorithm, budget in budgets.items():
         seconds[f"training {algorithm}"] = (
             0.5 + training[algorithm] * budget + 0.3 * slots * (algorithm != "q-learning")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from autoscaler_env.advice.answer import Answer, as_plain
+from autoscaler_env.advice.how import model_file
 from autoscaler_env.advice.manifest import hpa_manifest
 from autoscaler_env.advice.page import page
 from autoscaler_env.service import Service
@@ -28,7 +29,7 @@ def deliver(found: Answer, folder: Path) -> list[Path]:
         files["hpa.yaml"] = hpa_manifest(contest.setup.name, policy, target, contest.service).encode()
     model = contest.entries[policy].model
     if model is not None:
-        files[f"{policy}{'.pkl' if policy == 'q_learning' else '.zip'}"] = model
+        files[model_file(policy)] = model
         files["service.toml"] = service_toml(contest.service).encode()
     paths = []
     for name, content in files.items():

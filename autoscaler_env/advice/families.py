@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ from autoscaler_env.policies.kubernetes import HpaCpu, HpaDemand
 from autoscaler_env.policies.rules import TargetTracking, Threshold
 from autoscaler_env.service import Service
 from autoscaler_env.traces import Trace
+
+REFINED = 4
+"""Fine steps to either side of the best setting of the grid that are tried after it."""
 
 Settings = Mapping[str, Any]
 """A setting by name; each a number, or an array with one for each service of a batch."""
@@ -66,7 +70,7 @@ class _Forecasts(Forecast):
     """The forecast over days in a row, with a target and a headroom of its own for each service of a batch."""
 
     def __init__(self, service: Service, trace: Trace, target: Any, headroom: Any) -> None:
-        super().__init__(service, trace)
+        super().__init__(service, trace, float(np.min(target)), float(np.min(headroom)))
         self.target, self.headroom = target, headroom
 
     def reset(self, days: NDArray[np.int64]) -> None:
@@ -84,12 +88,12 @@ class Family:
 
     name: str
     """What tables and set-ups call it."""
-    meaning: str
-    """What it does, in a few words."""
     settings: tuple[str, ...]
     """The names of what can be set."""
     grid: Callable[[Service], list[tuple[float, ...]]]
-    """Returns the settings that are tried for a service."""
+    """Returns the settings that are tried first for a service."""
+    fine: tuple[float, ...]
+    """Steps in which each setting is then varied about the best of those."""
     make: Callable[..., Policy]
     """Returns a policy; called with the service and the settings, each a number or an array over the batch."""
     tell: Callable[[Settings], str]
@@ -109,6 +113,19 @@ class Family:
         policy.name = name or self.name
         return policy
 
+    def near(self, service: Service, settings: Settings) -> list[tuple[float, ...]]:
+        """Return the settings that are tried about the best of the grid: up to `REFINED` fine steps off, if allowed."""
+        offsets = [np.arange(-REFINED, REFINED + 1) * step for step in self.fine]
+        about = [np.unique(np.round(settings[name] + off, 6)) for name, off in zip(self.settings, offsets, strict=True)]
+        return [values for values in product(*(each.tolist() for each in about)) if self._allowed(service, values)]
+
+    def _allowed(self, service: Service, values: tuple[float, ...]) -> bool:
+        try:
+            self.make(service, **dict(zip(self.settings, values, strict=True)))
+        except ValueError:
+            return False
+        return True
+
 
 def percent(share: float) -> str:
     """Return a share in percent.
@@ -117,7 +134,7 @@ def percent(share: float) -> str:
         >>> percent(0.85)
         '85 %'
     """
-    return f"{100 * share:.0f} %"
+    return f"{round(100 * share, 1):g} %"
 
 
 def _fleets(service: Service) -> list[tuple[float, ...]]:
@@ -149,41 +166,41 @@ FAMILIES = {
     for family in (
         Family(
             "fixed",
-            "always the same number of instances",
             ("instances",),
             _fleets,
+            (1.0,),
             FixedFleet,
             lambda to: f"{to['instances']:.0f} instances",
         ),
         Family(
             "threshold",
-            "one instance more above one utilisation, one fewer below another",
             ("add_above", "remove_below"),
             _loads,
+            (0.01, 0.01),
             _Thresholds,
             lambda to: f"add above {percent(to['add_above'])}, remove below {percent(to['remove_below'])}",
         ),
         Family(
             "hpa-cpu",
-            "Kubernetes' HPA on utilisation",
             ("target",),
             _targets,
+            (0.01,),  # Kubernetes knows whole percent
             lambda service, target: HpaCpu(service, target),
             lambda to: f"target {percent(to['target'])}",
         ),
         Family(
             "hpa-demand",
-            "Kubernetes' HPA on requests per instance, waiting ones included",
             ("target",),
             _targets,
+            (0.005,),
             lambda service, target: HpaDemand(service, target),
             lambda to: f"target {percent(to['target'])}",
         ),
         Family(
             "target-tracking",
-            "as many instances as the demand needs at a target utilisation, and some more",
             ("target", "headroom"),
             _targets_and_headrooms,
+            (0.01, 0.25),
             _target_tracking,
             lambda to: f"target {percent(to['target'])}, headroom {to['headroom']:g}",
         ),
@@ -200,9 +217,9 @@ def forecast_family(trace: Trace) -> Family:
     """
     return Family(
         "forecast",
-        "the same time of the day and of the week before, at today's level",
         ("target", "headroom"),
         _targets_and_headrooms,
+        (0.01, 0.25),
         lambda service, target, headroom: _Forecasts(service, trace, target, headroom),
         FAMILIES["target-tracking"].tell,
     )

@@ -9,25 +9,16 @@ import jinja2
 import pandas as pd
 from matplotlib.figure import Figure
 
-from autoscaler_env.advice.answer import Answer, interval_of
+from autoscaler_env.advice.answer import Answer, interval_of, method_of
 from autoscaler_env.advice.contest import OPTIMUM, Entry
-from autoscaler_env.advice.manifest import hpa_manifest
+from autoscaler_env.advice.how import how_to
 from autoscaler_env.advice.recommend import ORDER, bootstrap_interval
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.advice.svg import svg_of
 from autoscaler_env.advice.traffic import numbered
-from autoscaler_env.advice.words import LABELS, LEARNED, between, dollars
+from autoscaler_env.advice.words import LABELS, between, dollars
 from autoscaler_env.plotting.advice import plot_offer
 from autoscaler_env.plotting.days import plot_day, plot_side_by_side
-
-METHOD = (
-    "The days were split by time. On the first {first}, every setting of a fixed fleet, a threshold, HPA, target "
-    "tracking and a forecast was tried, and {learners} were trained on days drawn from them, shifted and perturbed. "
-    "All policies then ran through the {held_out} days held out, one day after the other, on the same simulated "
-    "service: fleet and queue go over midnight. The optimum knew that traffic beforehand: nothing can cost less. "
-    "Intervals are 95 % bootstrap intervals over the held-out days; of differences, paired by day. A year is 365 such "
-    "days. Recommended is the simplest policy whose bill cannot be told from the cheapest, in the order: {order}."
-)
 
 
 def page(found: Answer) -> str:
@@ -45,8 +36,7 @@ def _content(found: Answer) -> dict[str, Any]:
     label = days.labels[days.first_days + worst]
     costs = {name: dollars(float(contest.entries[name].bills[worst])) for name in (TODAY, beside)}
     shown = f"The worst day for today's rule, {label}: {costs[TODAY]}; with {LABELS[beside]} {costs[beside]}."
-    how, code = _how(found)
-    learners = [LABELS[name] for name in LEARNED if name in contest.entries]
+    how, code = how_to(contest, chosen)
     return {
         "name": contest.setup.name,
         "basis": (
@@ -74,12 +64,7 @@ def _content(found: Answer) -> dict[str, Any]:
         "how": how,
         "code": code,
         "limits": found.limits or ["None was found in the traffic; the simulation is still a simulation."],
-        "method": METHOD.format(
-            first=days.first_days,
-            held_out=held_out,
-            learners=" and ".join([", ".join(learners[:-1]), learners[-1]]).removeprefix(" and ") or "no learner",
-            order=", ".join(LABELS[name] for name in ORDER if name in contest.entries),
-        ),
+        "method": method_of(contest),
         "notes": list(days.notes),
     }
 
@@ -158,39 +143,3 @@ def _row(found: Answer, name: str, entry: Entry) -> dict[str, str]:
         "wait": f"{entry.wait_p95:,.0f} s",
         "actions": f"{entry.actions:.0f}",
     }
-
-
-def _how(found: Answer) -> tuple[str, str]:
-    """Return how to do what is recommended: a sentence, and what to copy."""
-    contest, policy = found.contest, found.recommendation.policy
-    entry, service = contest.entries[policy], contest.service
-    if policy == TODAY:
-        return "Nothing to change.", ""
-    if policy in ("hpa-cpu", "hpa-demand"):
-        manifest = hpa_manifest(contest.setup.name, policy, entry.settings["target"], service)
-        return "Apply this manifest (hpa.yaml beside this page): kubectl apply -f hpa.yaml", manifest
-    if policy in LEARNED:
-        file = f"{policy}{'.pkl' if policy == 'q_learning' else '.zip'}"
-        lines = (
-            f'from autoscaler_env.advice.live import Autoscaler\nscaler = Autoscaler("{file}", "service.toml")\n'
-            f"change = scaler.decide(ready=12, booting=0, queue=0, influx=900)  # every {service.slot_seconds} s: "
-            "instances to add or remove"
-        )
-        return (
-            f"The model is {file} beside this page, verified: it was read back without running anything in it, and "
-            "that file is what was billed here. Three lines run it:"
-        ), lines
-    if policy in ("target-tracking", "forecast"):
-        expected = "arriving" if policy == "target-tracking" else "forecast"
-        told = "Every slot, want this many instances, and go toward it"
-        if policy == "forecast":
-            told += (
-                ". The forecast is the mean of the same time a day and a week before, times what came in over the last "
-                f"hour over what came in then; the largest until {numbered(service.boot_slots, 'slot')} from now counts"
-            )
-        return f"{told}:", (
-            f"instances = ceil(({expected} + waiting) / ({service.capacity_per_instance} x "
-            f"{entry.settings['target']:g}) + {entry.settings['headroom']:g})"
-        )
-    settings = "\n".join(f"{name} = {value:g}" for name, value in entry.settings.items())
-    return "Set your rule so; as a table of the set-up file:", f'[today]\nrule = "{policy}"\n{settings}'
