@@ -453,7 +453,7 @@ def test_overwrite_begins_an_unfinished_run_anew(command, break_off, uninterrupt
     ("options", "differs"),
     [
         (["--seed", "1"], "seed 0, now 1"),
-        (["--pattern", "STEADY"], "pattern SPIKE, now STEADY; traffic "),
+        (["--pattern", "STEADY"], "pattern SPIKE, now STEADY; other traffic"),
         (["--episodes", "30"], "episodes 3000, now 30"),
     ],
 )

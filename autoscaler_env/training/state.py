@@ -181,7 +181,7 @@ def differences(was: dict[str, Any], now: dict[str, Any]) -> str:
         if isinstance(value, dict) and isinstance(before, dict):
             told.append(differences(before, value))
         elif name in was and before != value:
-            told.append(f"{name} {before}, now {value}")
+            told.append("other traffic" if name == "traffic" else f"{name} {before}, now {value}")
     return "; ".join(filter(None, told))
 
 
