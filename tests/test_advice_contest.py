@@ -167,6 +167,13 @@ def test_a_learner_is_chosen_where_every_rule_is_dearer_beyond_doubt():
     assert choose(table(fixed=best + 9, today=best + 5, threshold=best + 1 + wobble, ppo=best)).policy == "ppo"
 
 
+def test_steady_traffic_gets_a_fixed_fleet_unless_todays_rule_is_cheaper_beyond_doubt():
+    bills = table(fixed=[10.0, 10.0], today=[12.0, 12.0], ppo=[9.0, 9.0])
+    assert choose(bills, steady=True).policy == "fixed" and choose(bills).policy == "ppo"
+    assert choose(bills, steady=True).extra_share == pytest.approx(1 / 9)
+    assert choose(bills.assign(today=9.5), steady=True).policy == "ppo"
+
+
 @pytest.mark.parametrize("name", ORDER)
 def test_of_equals_the_simplest_is_chosen(name):
     equals = ORDER[ORDER.index(name) :]

@@ -200,5 +200,5 @@ def test_the_first_60_percent_of_the_days_are_learned_from(read):
 
 
 def test_too_few_days_cost_one_line(read):
-    with pytest.raises(ValueError, match="1 whole day of 24 slots"):
+    with pytest.raises(ValueError, match="traffic: 1 whole day of 24 slots"):
         cut_days(read(rows(every(3600, 40))))

@@ -70,17 +70,21 @@ def cut_days(
     slot = slot_seconds or traffic.interval
     notes = list(traffic.notes)
     if DAY % slot:
-        raise ValueError(f"slot_seconds = {slot}: a day must be whole slots, as with 60, 300 or 3600 seconds")
+        raise ValueError(
+            f"{traffic.name}: slots of {slot} s: a day must be whole slots, as with slot_seconds = 60, 300 or 3600"
+        )
     requests, skipped = _from_midnight(traffic, slot)
     if slot > traffic.interval:
         if slot % traffic.interval:
-            raise ValueError(f"slot_seconds = {slot}: must be a multiple of the interval, {traffic.interval} s")
+            raise ValueError(
+                f"slot_seconds = {slot}: must be a multiple of the interval of {traffic.name}, {traffic.interval} s"
+            )
         whole = len(requests) // (slot // traffic.interval) * (slot // traffic.interval)
         requests = requests[:whole].reshape(-1, slot // traffic.interval).sum(axis=1)
         notes.append(f"Counts of {traffic.interval} s are added up to slots of {slot} s.")
     elif slot < traffic.interval:
         if traffic.interval % slot:
-            raise ValueError(f"slot_seconds = {slot}: must divide the interval, {traffic.interval} s")
+            raise ValueError(f"slot_seconds = {slot}: must divide the interval of {traffic.name}, {traffic.interval} s")
         requests = np.repeat(requests / (traffic.interval // slot), traffic.interval // slot)
         notes.append(f"Counts of {traffic.interval} s are spread evenly over slots of {slot} s.")
     if smooth > 1:
@@ -88,7 +92,7 @@ def cut_days(
         notes.append(f"Smoothed by a moving average over {smooth} slots, as asked.")
     if rescale is not None:
         requests = _rescaled(requests, rescale, notes)
-    return _whole_days(requests, slot, _midnight(traffic, skipped), notes)
+    return _whole_days(requests, slot, _midnight(traffic, skipped), traffic.name, notes)
 
 
 def _from_midnight(traffic: Traffic, slot: int) -> tuple[NDArray[np.float64], int]:
@@ -120,7 +124,9 @@ def _rescaled(requests: NDArray[np.float64], to: int, notes: list[str]) -> NDArr
     return requests * (to / high)
 
 
-def _whole_days(requests: NDArray[np.float64], slot: int, start: datetime | None, notes: list[str]) -> CutDays:
+def _whole_days(
+    requests: NDArray[np.float64], slot: int, start: datetime | None, name: str, notes: list[str]
+) -> CutDays:
     slots = DAY // slot
     count = len(requests) // slots
     days = requests[: count * slots].reshape(count, slots)
@@ -134,11 +140,11 @@ def _whole_days(requests: NDArray[np.float64], slot: int, start: datetime | None
         )
     if sum(kept) < FEWEST_DAYS:
         raise ValueError(
-            f"the traffic has {numbered(sum(kept), 'whole day')} of {slots} slots without long gaps; at least "
+            f"{name}: {numbered(sum(kept), 'whole day')} of {slots} slots without long gaps; at least "
             f"{FEWEST_DAYS} are needed, to learn from one and to hold one out"
         )
     if days[kept].max() > LARGEST_COUNT:
-        raise ValueError(f"{days[kept].max():.3g} requests in a slot; at most {LARGEST_COUNT} can be simulated")
+        raise ValueError(f"{name}: {days[kept].max():.3g} requests in a slot; at most {LARGEST_COUNT} can be simulated")
     return CutDays(
         slot,
         np.rint(days[kept]).astype(np.int64),

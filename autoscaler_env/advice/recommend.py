@@ -7,7 +7,8 @@ is a fixed fleet, a fixed fleet, the rule of today, a threshold, HPA on utilisat
 a forecast, Q-learning, DQN, PPO. So a learner is recommended only where every rule is dearer beyond doubt.
 
 One exception: steady traffic gets a fixed fleet. Where the load is constant but for its noise, switching the last
-instance off and on while requests wait may cost less beyond doubt; nobody should run an autoscaler for that.
+instance off and on while requests wait may cost less beyond doubt; nobody should run an autoscaler for that. (Whoever
+runs one already that is cheaper beyond doubt gets the plain rule.)
 """
 
 from __future__ import annotations
@@ -153,7 +154,8 @@ def choose(bills: pd.DataFrame, today_is_fixed: bool = False, steady: bool = Fal
     if today_is_fixed:
         order = [TODAY, *(name for name in order if name != TODAY)]
     cheapest = _cheapest(bills, order)
-    among = order if not steady else [name for name in order if name == "fixed" or (today_is_fixed and name == TODAY)]
+    steady = steady and bootstrap_interval((bills["fixed"] - bills[TODAY]).to_numpy(), seed).low <= 0
+    among = [name for name in order if name == "fixed" or (today_is_fixed and name == TODAY)] if steady else order
     best = _cheapest(bills, among)
     extra = {name: bootstrap_interval((bills[name] - bills[best]).to_numpy(), seed) for name in among}
     policy = next(name for name in among if extra[name].low <= 0)

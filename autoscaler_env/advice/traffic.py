@@ -146,7 +146,7 @@ def _through_clock_changes(
         forward = bool(steps[i] > usual)
         clock = datetime.fromtimestamp(columns.times[i], UTC)
         # A missing hour is daylight saving only in such a night; an hour told twice by night is nothing else.
-        if clock.hour > 3 or (forward and not (clock.weekday() >= 4 and clock.month in (3, 4, 9, 10))):
+        if 3 < clock.hour < 23 or (forward and not (clock.weekday() >= 4 and clock.month in (3, 4, 9, 10))):
             continue
         times[i + 1 :] += -_HOUR if forward else _HOUR
         notes.append(_clock_note(columns.rows[i + 1], 1.0 if forward else -1.0))
