@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import pandas as pd
 
 from autoscaler_env.findings import (
@@ -93,18 +94,15 @@ def order_claim(folders: Folders) -> str:
 def specialists_claim(folders: Folders) -> str:
     """Say on which patterns PPO trained on the pattern is cheaper or dearer than the cheapest rule there."""
     table = duels(folders)
-    names = {
-        verdict: _listed(table.index[table["cheaper"] == verdict].tolist()) for verdict in ("ppo", "rule", "neither")
-    }
-    parts = [
-        f"is cheaper than the cheapest rule on {names['ppo']}" if names["ppo"] else "",
-        f"dearer on {names['rule']}" if names["rule"] else "",
-        f"not to be told apart from it on {names['neither']}" if names["neither"] else "",
+    words = {"ppo": "cheaper on", "rule": "dearer on", "neither": "not to be told apart on"}
+    verdicts = [
+        f"{word} {_listed(table.index[table['cheaper'] == who].tolist())}"
+        for who, word in words.items()
+        if (table["cheaper"] == who).any()
     ]
     saved = saved_against(at_home(of_learner(read_study("patterns", folders), "ppo")), "per_pattern_bill")
-    whom = "target tracking calibrated for each pattern"
-    mean = compared(saved, "it", whom)
-    return f"PPO trained on a pattern {', '.join(filter(None, parts))}; over the six patterns {mean}."
+    mean = compared(saved, "it", "target tracking calibrated for each pattern")
+    return f"PPO trained on a pattern, against the cheapest rule there: {'; '.join(verdicts)}. Over the six, {mean}."
 
 
 def regret_claim(folders: Folders) -> str:
@@ -125,15 +123,15 @@ def regret_claim(folders: Folders) -> str:
 def generalisation_claim(folders: Folders) -> str:
     """Say what a model trained on one pattern loses on the others, beside one trained on MIXED."""
     matrix = generalisation("ppo", folders)
-    specialists = matrix.loc[list(PATTERNS)]
-    home = pd.Series({name: specialists.loc[name, name] for name in PATTERNS})
-    away = (specialists.sum(axis=1) - home) / (len(PATTERNS) - 1)
-    trained_on = str(specialists.max(axis=1).idxmax())
-    tested_on = str(specialists.loc[trained_on].idxmax())
+    strangers = matrix.loc[list(PATTERNS)]
+    home = pd.Series({name: strangers[name][name] for name in PATTERNS})
+    strangers = strangers.mask(np.eye(len(PATTERNS), dtype=bool))
+    trained_on = str(strangers.max(axis=1).idxmax())
+    tested_on = str(strangers.loc[trained_on].idxmax())
     return (
         f"PPO trained on one pattern pays on average ${home.mean():.2f} a day above the optimum at home and "
-        f"${away.mean():.2f} on the other five (trained on {trained_on}, tested on {tested_on}: "
-        f"${specialists[tested_on][trained_on]:.2f}); trained on MIXED it pays ${matrix.iloc[0].mean():.2f}."
+        f"${strangers.mean(axis=1).mean():.2f} on the other five (trained on {trained_on}, tested on {tested_on}: "
+        f"${strangers[tested_on][trained_on]:.2f}); trained on MIXED it pays ${matrix.iloc[0].mean():.2f}."
     )
 
 

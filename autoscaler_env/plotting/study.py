@@ -80,7 +80,13 @@ def plot_matrix(matrices: Mapping[str, pd.DataFrame], title: str = "Trained on r
         for (row, column), value in np.ndenumerate(matrix.to_numpy()):
             dark = norm(max(value, norm.vmin or 0.1)) > 0.55
             axes.text(
-                column, row, f"{value:.3g}", ha="center", va="center", fontsize=8, color="white" if dark else "black"
+                column,
+                row,
+                f"{value:.1f}" if value < 100 else f"{value:,.0f}",
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="white" if dark else "black",
             )
             if matrix.index[row] == matrix.columns[column]:
                 axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="#D55E00", linewidth=2))
@@ -114,7 +120,7 @@ def plot_regret(table: pd.DataFrame, title: str | None = None, most: float = 30.
         _interval(axes, place, row[MEAN], row["low"], row["high"], colour_of(_learner_in(str(policy))))
     axes.set_yticks(range(len(near)), [_label(str(policy)) for policy in near.index])
     axes.set_ylim(-0.6, len(near) - 0.4)
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, 1.03 * axes.get_xlim()[1])
     beyond = ", ".join(
         f"{_label(str(policy))} {row[MEAN]:.0f}" for policy, row in table.drop(index=near.index).iterrows()
     )
@@ -198,8 +204,8 @@ def plot_traces(table: pd.DataFrame, title: str = "On recorded traffic", most: f
         The figure; dollars a day; intervals are over trainings, so rules have none.
     """
     table = table.drop(index=OPTIMUM, level="policy")
-    nearest = table["regret"].groupby(level="policy", sort=False).min()
-    policies = list(nearest[nearest <= most].sort_values(ascending=False).index)
+    regrets = table["regret"].groupby(level="policy", sort=False)
+    policies = [name for name in regrets.mean().sort_values(ascending=False).index if regrets.min()[name] <= most]
     traces = list(table.index.unique("trace"))
     figure = new_figure(2.6 * len(traces) + 3.2, 1.4 + 0.3 * len(policies))
     panels = list(figure.subplots(1, len(traces), sharey=True, squeeze=False).flat)
@@ -211,7 +217,7 @@ def plot_traces(table: pd.DataFrame, title: str = "On recorded traffic", most: f
         days, smooth = there["days"].iloc[0], there["smooth"].iloc[0]
         smoothed = f", mean of {smooth} slots" if smooth > 1 else ""
         axes.set_title(f"{trace}\n{days} days{smoothed}", fontsize=8, loc="left")
-        axes.set_xlim(left=0)
+        axes.set_xlim(0, 1.06 * axes.get_xlim()[1])
     panels[0].set_yticks(range(len(policies)), [_label(policy) for policy in policies], fontsize=8)
     panels[0].set_ylim(-0.6, len(policies) - 0.4)
     figure.supxlabel("above the clairvoyant optimum ($ a day)", fontsize=10)

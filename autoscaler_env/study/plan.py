@@ -33,7 +33,10 @@ WIDE = Service(fleet_changes=(-16, -8, -4, -2, -1, 0, 1, 2, 4, 8, 16))
 """The reference service with a stronger actuator: any of these steps in one slot."""
 
 QUICK = {"q-learning": 40, "dqn": 2_048, "ppo": 2_048}
-"""Budgets of the quick profile, in days for Q-learning and in slots for the others: they show that everything runs."""
+"""Budgets of the quick profile, in days for Q-learning and in slots for the others; twice that for a long training.
+
+They show that everything runs.
+"""
 
 
 def trainings(study: str, seeds: int | None = None, *, quick: bool = False) -> list[TrainingRun]:
@@ -57,7 +60,12 @@ def trainings(study: str, seeds: int | None = None, *, quick: bool = False) -> l
     if count < 1:
         raise ValueError(f"seeds = {count}: must be at least 1")
     runs = [run for seed in range(count) for run in _with_seed(study, seed)]
-    return [dataclasses.replace(run, budget=QUICK[run.algorithm]) for run in runs] if quick else runs
+    return [_shortened(run) for run in runs] if quick else runs
+
+
+def _shortened(run: TrainingRun) -> TrainingRun:
+    """Return a training with the quick profile's budget."""
+    return dataclasses.replace(run, budget=QUICK[run.algorithm] * (2 if run.budget == LONG else 1))
 
 
 def _with_seed(study: str, seed: int) -> list[TrainingRun]:
