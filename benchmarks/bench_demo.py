@@ -32,6 +32,11 @@ from autoscaler_env.storage import write_atomically
 PATIENCE = 180_000
 """Milliseconds until something that should happen counts as not happening."""
 
+KERNEL_READY = """() => {
+    const kernel = window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel;
+    return kernel?.connectionStatus === "connected" && kernel.status === "idle";
+}"""
+
 PLAY = """async ([speed, seconds]) => {
     const canvas = document.querySelector(".asr canvas");
     const button = (name) => document.querySelector(`.asr button[title=${name}]`);
@@ -105,7 +110,7 @@ def open_page(browser: Browser, folder: Path) -> Iterator[tuple[str, Page]]:
     homes["JUPYTERLAB_SETTINGS_DIR"] = str(folder / "settings")
     with running(command, rf"http://127\.0\.0\.1:{port}/", env=os.environ | homes) as address:
         page.goto(f"{address}lab/tree/room.ipynb")
-        page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
+        page.wait_for_function(KERNEL_READY)
         page.evaluate("void jupyterapp.commands.execute('notebook:run-all-cells')")
         yield "JupyterLab", page
     page.close()

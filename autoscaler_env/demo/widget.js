@@ -482,6 +482,7 @@ class View {
     const overlaid = this.overlay && frame.lanes.length > 1;
     const text = JSON.stringify([
       overlaid,
+      this.root.dataset.theme,
       style.lanes,
       scene.lanes.map((lane) => lane.label),
       Boolean(this.model.get("card")?.optimum),

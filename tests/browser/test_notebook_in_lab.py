@@ -12,8 +12,9 @@ from autoscaler_env.paths import Folders, notebook_sources
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("default")]
 
 KERNEL_READY = """(name) => {
-    const session = window.jupyterapp?.shell.currentWidget?.sessionContext?.session;
-    return session?.name === name && session?.kernel?.connectionStatus === "connected" && session.kernel.status === "idle";
+    const { session } = window.jupyterapp?.shell.currentWidget?.sessionContext ?? {};
+    const kernel = session?.name === name ? session.kernel : null;
+    return kernel?.connectionStatus === "connected" && kernel.status === "idle";
 }"""
 
 LAST_CELL_RAN = """() => {
