@@ -11,6 +11,7 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.plotting.study import FIGURES, draw_figures, plot_duels, plot_matrix, plot_seeds, plot_traces
 from autoscaler_env.plotting.style import colour_of
 from autoscaler_env.report import BLOCKS, block_of, replaced
+from autoscaler_env.study.tables import report
 from autoscaler_env.workloads import MIXED, PATTERNS
 
 ABOVE = {"threshold": 50.0, "hpa-demand": 20.0, "target-tracking-mixed": 10.0, "target-tracking-per-pattern": 5.0}
@@ -157,6 +158,13 @@ def test_claims_change_with_the_tables(folders):
     table.assign(bill=table["bill"] + 20).to_csv(path, index=False)
     after = claim("mixed_claim", folders)
     assert before != after and "ppo on MIXED, 1,000 slots is dearer than target tracking with one setting" in after
+
+
+def test_report_of_a_study_says_what_its_trainings_save(folders):
+    mixed, specialists = report("long", folders), report("patterns", folders)
+    assert mixed.split()[-10:-4] == ["1000", "5", "129.0", "135.0", "6.0", "5.82"]  # steps, seeds, bills, saving, low
+    assert "SPIKE" in specialists and "calibrated for the pattern" in specialists
+    assert report("opponents", folders) == ""
 
 
 def test_claim_whose_table_is_missing_says_how_to_make_it(folders):

@@ -45,6 +45,7 @@ class Study:
         """Complete the study, print what it found; 1 if a run failed."""
         from autoscaler_env.study.cluster import RunsFailed
         from autoscaler_env.study.conduct import NAMES, TRACES, conduct
+        from autoscaler_env.study.tables import report
 
         names = list(dict.fromkeys(self.names))
         if not names and not self.figures:
@@ -73,4 +74,6 @@ class Study:
             written = [*written, *draw_figures(folders)]
         for path in written:
             print(f"Wrote {shown(path)}.")
+        for name in names:
+            print(report(name, folders), end="")
         return 0
