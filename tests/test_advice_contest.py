@@ -181,13 +181,14 @@ def test_of_equals_the_simplest_is_chosen(name):
     assert choose(table(**bills)).policy == (name if name == "fixed" else "today")
 
 
-def test_the_interval_is_that_of_paired_days():
-    days = RNG.normal(1000, 300, 40)
-    saving = RNG.normal(2, 1, 40)
-    mean, low, high = bootstrap_interval(days - (days - saving))
-    half = stats.t.ppf(0.975, 39) * stats.sem(saving)
+@pytest.mark.parametrize("days", [6, 12, 40])
+def test_the_interval_of_normal_paired_days_is_students(days):
+    draw = np.random.default_rng(3)
+    bills, saving = draw.normal(1000, 300, days), draw.normal(2, 1, days)
+    mean, low, high = bootstrap_interval(bills - (bills - saving))
+    half = stats.t.ppf(0.975, days - 1) * stats.sem(saving)
     assert mean == pytest.approx(saving.mean())
-    assert (low, high) == pytest.approx((mean - half, mean + half), rel=0.1)
+    assert high - low == pytest.approx(2 * half, rel=0.12)
 
 
 def test_the_interval_is_the_same_for_the_same_seed_and_reaches_everywhere_for_one_day():

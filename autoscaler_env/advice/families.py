@@ -152,8 +152,8 @@ def _targets(service: Service) -> list[tuple[float, ...]]:
 
 
 def _targets_and_headrooms(service: Service) -> list[tuple[float, ...]]:
-    targets = np.round(np.concatenate((np.arange(0.5, 0.8, 0.1), np.arange(0.8, 1.201, 0.05), (1.3, 1.5, 2.0))), 2)
-    headrooms = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 16)
+    targets = np.round(np.concatenate((np.arange(0.5, 0.8, 0.1), np.arange(0.8, 1.201, 0.05), (1.3, 1.5, 2.0, 3.0))), 2)
+    headrooms = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 25, 30, 40)
     return [(float(target), float(headroom)) for target in targets for headroom in headrooms]
 
 

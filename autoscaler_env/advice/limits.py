@@ -9,7 +9,7 @@ from autoscaler_env.advice.contest import Contest
 from autoscaler_env.advice.cut import CutDays
 from autoscaler_env.advice.recommend import NEAR, Recommendation
 from autoscaler_env.advice.traffic import numbered
-from autoscaler_env.advice.words import LABELS, between, dollars
+from autoscaler_env.advice.words import LABELS, LEARNED, between, dollars
 from autoscaler_env.service import Service
 
 FEW_DAYS = 14
@@ -28,6 +28,11 @@ COARSE_SECONDS = 900
 def limits_of(contest: Contest, recommendation: Recommendation) -> list[str]:
     """Return the limits of an answer, a sentence or two each; none where nothing is to be said."""
     found = [_dearer(contest, recommendation), *traffic_limits(contest.days, contest.service)]
+    if recommendation.policy in LEARNED:
+        found.append(
+            "The policy comes from one training. The intervals are over days, not over trainings: another seed "
+            "(--seed) gives another policy, and may give another answer."
+        )
     if contest.quick:
         found.append("The learners had small budgets, for a quick answer: in full ones they may do better.")
     if contest.optimum is None:
@@ -73,8 +78,8 @@ def _few_days(days: CutDays) -> str:
         return "Only 1 day is held out: no interval can be given, and the answer may be that day's. Bring two weeks."
     weekdays = " and do not hold each day of the week" if held_out < 7 else ""
     return (
-        f"The days are few: {numbered(days.first_days, 'day')} to learn from, {held_out} held out{weekdays}. With so "
-        "few an interval is narrower than it should be; rare events are not in it. A month or more says more."
+        f"The days are few: {numbered(days.first_days, 'day')} to learn from, {held_out} held out{weekdays}. Rare "
+        "events are not among so few, and intervals are wide. Two months say more."
     )
 
 

@@ -90,29 +90,18 @@ def _offer(found: Answer, width: float) -> Figure:
 
 
 def _tiles(found: Answer) -> list[dict[str, str]]:
-    contest, chosen = found.contest, found.recommendation
-    best = found.best_setting()
-
-    def tile(what: str, name: str) -> dict[str, str]:
-        bill = interval_of(contest.entries[name], found.seed)
-        return {
-            "what": what,
-            "value": dollars(bill.mean),
-            "more": f"{dollars(bill.yearly.mean, 0)} a year ({between(bill.yearly, 0)})",
-        }
-
-    tiles = [tile("Today's rule", TODAY), tile("Its best setting", best)]
-    if chosen.policy not in (TODAY, best):
-        tiles.append(tile(f"Recommended: {LABELS[chosen.policy]}", chosen.policy))
+    """Return the four numbers that matter: today's rule, its best setting, what is recommended, the optimum."""
+    contest, chosen, best = found.contest, found.recommendation.policy, found.best_setting()
+    shown = [("Today's rule", contest.entries[TODAY]), ("Its best setting", contest.entries[best])]
+    if chosen not in (TODAY, best):
+        shown.append((f"Recommended: {LABELS[chosen]}", contest.entries[chosen]))
     if contest.optimum is not None:
-        bill = interval_of(contest.optimum, found.seed)
-        tiles.append(
-            {
-                "what": "Optimum, knowing the future",
-                "value": dollars(bill.mean),
-                "more": f"{dollars(bill.yearly.mean, 0)} a year ({between(bill.yearly, 0)})",
-            }
-        )
+        shown.append(("Optimum, knowing the traffic", contest.optimum))
+    tiles = []
+    for what, entry in shown:
+        bill = interval_of(entry, found.seed)
+        year = f"{dollars(bill.yearly.mean, 0)} a year"
+        tiles.append({"what": what, "value": dollars(bill.mean), "year": year, "interval": between(bill.yearly, 0)})
     return tiles
 
 

@@ -99,7 +99,7 @@ def reason(contest: Contest, recommendation: Recommendation, seed: int = 0) -> s
         return "The traffic is steady: it asks for the same fleet all the time, and an autoscaler has nothing to do."
     if policy == cheapest:
         told = "It was the cheapest of all policies on the days held out"
-        told += f", and {_list(recommendation.refused)} cost more beyond doubt." if recommendation.refused else "."
+        told += f", and {_simpler(recommendation.refused)} beyond doubt." if recommendation.refused else "."
     else:
         told = (
             f"It is the simplest policy whose bill cannot be told from that of the cheapest, {LABELS[cheapest]} "
@@ -108,9 +108,10 @@ def reason(contest: Contest, recommendation: Recommendation, seed: int = 0) -> s
     return f"{told} {_learning(contest, policy, seed)}".strip()
 
 
-def _list(names: tuple[str, ...]) -> str:
-    told = [LABELS[name] for name in names]
-    return told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}"
+def _simpler(names: tuple[str, ...]) -> str:
+    if len(names) > 2:
+        return f"all {len(names)} simpler ones cost more"
+    return " and ".join(LABELS[name] for name in names) + (" cost more" if len(names) > 1 else " costs more")
 
 
 def _learning(contest: Contest, policy: str, seed: int) -> str:
@@ -124,7 +125,10 @@ def _learning(contest: Contest, policy: str, seed: int) -> str:
             (name for name in contest.entries if name not in LEARNED), key=lambda name: bills[name].to_numpy().mean()
         )
         more = bootstrap_interval((bills[rival] - bills[policy]).to_numpy(), seed)
-        return f"The best rule, {LABELS[rival]}, costs {dollars(more.mean)} a day more (95 % interval {between(more)})."
+        return (
+            f"The best rule, {LABELS[rival]}, costs {dollars(more.mean)} a day more (95 % interval {between(more)}), "
+            f"{dollars(more.yearly.mean, 0)} a year: that is what learning is worth here."
+        )
     best = min(learners, key=lambda name: bills[name].to_numpy().mean())
     less = bootstrap_interval((bills[policy] - bills[best]).to_numpy(), seed)
     if less.high < 0:
