@@ -368,6 +368,25 @@ def test_the_words_say_what_the_observation_holds():
     assert "25 instances ready and 1 booting" in saw and "825 wait" in saw
 
 
+class Stubborn:
+    """Wants forty instances, whatever comes."""
+
+    name = "stubborn"
+    wanted = np.array([40])
+
+    def reset(self, days):
+        pass
+
+    def predict(self, observations):
+        return np.array([2])
+
+
+def test_a_rule_with_a_memory_may_say_what_it_wanted():
+    session = Session(Stubborn(), np.full((1, 288), 1_000))
+    session.step()
+    assert [bar["text"] for bar in explain(session)["bars"]] == ["25", "40"]
+
+
 def test_nothing_is_explained_before_the_first_slot(room):
     assert room.news()["why"][0]["bars"] == []
 

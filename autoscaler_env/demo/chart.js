@@ -1,4 +1,4 @@
-// Draws a frame of the control room on a canvas: numbers in, pixels out. widget.js follows in the same file.
+// Draws a frame of the control room on a canvas: numbers in, pixels out. The view's files follow.
 
 const ROWS = ["ready", "booting", "queue", "dropped", "bill"];
 

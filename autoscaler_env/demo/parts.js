@@ -1,5 +1,4 @@
-// Pieces of the control room's page: elements, icons, colours, the reasons, the score card. Stands between chart.js and
-// widget.js in one file.
+// Pieces of the control room's page: elements, icons, colours, the reasons, the score card.
 
 const ICONS = {
   play: "M4 2l10 6-10 6z",

@@ -18,6 +18,7 @@ from autoscaler_env.demo.score import score, with_optimum
 from autoscaler_env.demo.settings import (
     LAST_DAY,
     NOBODY,
+    SLIDERS,
     SPEEDS,
     length_choices,
     policy_choices,
@@ -181,6 +182,7 @@ class Room:
 
     def _restart(self, request: dict[str, Any]) -> None:
         self._begin(self.lanes.choices)
+        self.errors = {name: text for name, text in self.errors.items() if name in ("seed", *SLIDERS)}
 
     def _tick(self, request: dict[str, Any]) -> None:
         """Let time pass, unless the view is not where the room is: another view was faster, or the day began anew."""

@@ -27,8 +27,9 @@ def action_label(change: int) -> str:
 def explain(session: Session) -> dict[str, Any]:
     """Say why a session's policy did what it did in the slot that just ended.
 
-    A learner that has `preferences()` shows a number per action, a rule without a memory the fleet it would leave as it
-    is; of any other policy only what it did is known.
+    A learner that has `preferences()` shows a number per action; a rule without a memory is asked which fleets it would
+    leave as they are; one with a memory shows the fleet it wanted, if it keeps that as `wanted`, shape (n,). Of any
+    other policy only what it did is known.
 
     Returns:
         `who` acted; `saw`, a sentence on the observation; `did`, a sentence on the action; `scale`, what the bars
@@ -89,22 +90,31 @@ def _bars(session: Session, action: int) -> tuple[str, list[dict[str, Any]]]:
             _bar(action_label(changes[i]), 1 + 0.9 * behind[i] / longest, f"{preferences[i]:.3f}", i == action)
             for i in in_order
         ]
-    if isinstance(policy, Static | Threshold | TargetTracking) and session.looked_at is not None:
+    if session.looked_at is not None and (wanted := _wanted(policy, session)) is not None:
         counts = decode(session.looked_at[np.newaxis], session.service)
         has = int(counts.ready[0] + counts.booting[0])
-        low, high = content_with(policy, int(counts.influx[0]), int(counts.queue[0]), session.service)
-        if low is None or high is None:
-            return "", []
+        low, high = wanted
         most = max(has, high, 1)
-        wants = str(low) if low == high else f"{low} to {high}"
+        text = str(low) if low == high else f"{low} to {high}"
         return "Fleet, in instances: what it has, and what it would leave as it is in this traffic", [
             _bar("has", has / most, str(has), False),
-            _bar("wants", high / most, wants, True, 0.0 if low == high else low / most),
+            _bar("wants", high / most, text, True, 0.0 if low == high else low / most),
         ]
     return "", []
 
 
-def content_with(policy: Policy, influx: int, queue: int, service: Service) -> tuple[int | None, int | None]:
+def _wanted(policy: Policy, session: Session) -> tuple[int, int] | None:
+    """Return the smallest and the largest fleet that a rule wants, as far as it can be asked."""
+    if isinstance(policy, Static | Threshold | TargetTracking) and session.looked_at is not None:
+        counts = decode(session.looked_at[np.newaxis], session.service)
+        return content_with(policy, int(counts.influx[0]), int(counts.queue[0]), session.service)
+    if getattr(policy, "wanted", None) is not None:
+        wanted = int(np.asarray(policy.wanted)[0])  # type: ignore[attr-defined]  # asked for above
+        return wanted, wanted
+    return None
+
+
+def content_with(policy: Policy, influx: int, queue: int, service: Service) -> tuple[int, int] | None:
     """Return the smallest and the largest fleet that a rule without a memory would leave as it is; `None` for none.
 
     The rule is asked what it would do with each fleet that is allowed, all of it ready.
@@ -130,7 +140,7 @@ def content_with(policy: Policy, influx: int, queue: int, service: Service) -> t
     observations[:, 4] = min(influx / service.influx_scale, 1.0)
     observations[:, 6] = np.maximum((capacity - influx - queue) / service.headroom_scale, -1.0)
     holds = ready[policy.predict(observations.astype(np.float32)) == service.hold]
-    return (int(holds[0]), int(holds[-1])) if len(holds) else (None, None)
+    return (int(holds[0]), int(holds[-1])) if len(holds) else None
 
 
 def _bar(label: str, end: float, text: str, chosen: bool, start: float = 0.0) -> dict[str, Any]:

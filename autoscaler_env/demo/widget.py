@@ -13,11 +13,12 @@ from autoscaler_env.demo.room import Room
 from autoscaler_env.plotting.style import png_of
 
 _HERE = Path(__file__).parent
+_SCRIPTS = ("chart.js", "parts.js", "clock.js", "controls.js", "widget.js")
 
 
 def script() -> str:
-    """Return the JavaScript of the view: one module, made of three files, without a build step."""
-    return "".join((_HERE / name).read_text(encoding="utf-8") for name in ("chart.js", "parts.js", "widget.js"))
+    """Return the JavaScript of the view: one module, its files one after another, without a build step."""
+    return "".join((_HERE / name).read_text(encoding="utf-8") for name in _SCRIPTS)
 
 
 def style_sheet() -> str:

@@ -62,6 +62,14 @@ def test_a_person_watches_and_plays(page, screenshots):
     assert len(bills) == 3 and bills[2] == min(bills)
     assert page.locator("output.asr-bill").first.text_content() == f"${bills[0]:,.2f}"
     page.screenshot(path=screenshots / "page_score.png", full_page=True)
+
+    page.get_by_role("button", name="Play the day again").click()
+    expect(score).to_be_empty()
+    page.get_by_role("button", name="Play", exact=True).click()
+    expect(score.get_by_role("columnheader", name="optimum")).to_be_visible()
+    page.get_by_role("button", name="Replay with both fleets").click()
+    page.get_by_role("button", name="Show side by side").click()
+    expect(page.get_by_role("button", name="Overlay the fleets")).to_be_visible()
     assert page.elsewhere == [] and page.errors == []
 
 

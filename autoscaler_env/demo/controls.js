@@ -1,0 +1,237 @@
+// What a person may change: transport, the day, who acts in the lanes, the person's own buttons, the service.
+
+class Controls {
+  /** `stale` is called when something is to be shown anew. */
+  constructor(clock, stale) {
+    this.clock = clock;
+    this.stale = stale;
+    this.typed = new Set(); // controls that show what a person is typing, not what is in force
+    this.player = make("div", { class: "asr-player" });
+    this.sliders = make("div", { class: "asr-sliders" });
+    this.build();
+    const { parts } = this;
+    this.elements = [this.transport, parts["play-error"], parts.silence, this.lanes, this.player];
+  }
+
+  set(name, value) {
+    this.typed.delete(name);
+    this.clock.ask({ do: "set", name, value });
+  }
+
+  act(action) {
+    this.clock.ask({ do: "act", action });
+  }
+
+  /** Take an arrow key of a person who plays. */
+  key(event) {
+    event.stopPropagation();
+    if (event.target.matches("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
+    const { scene } = this.clock;
+    const changes = scene.actions.map((action) => action.change);
+    const nearest = (sign) => {
+      const wanted = changes.filter((change) => Math.sign(change) === sign).sort((a, b) => Math.abs(a) - Math.abs(b));
+      return changes.indexOf(event.shiftKey ? wanted.at(-1) : wanted[0]);
+    };
+    const sign = { ArrowUp: 1, ArrowDown: -1, ArrowRight: 0 }[event.key];
+    if (sign !== undefined && scene.person !== null) {
+      event.preventDefault();
+      const action = nearest(sign);
+      if (action >= 0 && !(event.repeat && this.clock.waiting !== null)) this.act(action);
+    }
+  }
+
+  build() {
+    const parts = (this.parts = {});
+    const button = (name, picture, text, pressed) => (parts[name] = textButton(picture, text, pressed));
+    const field = (name, label, control, unit) => {
+      parts[name] = control;
+      parts[`${name}-error`] = make("div", { class: "asr-error", role: "alert", "data-control": name });
+      control.setAttribute("aria-label", label);
+      control.setAttribute("data-control", name);
+      return make(
+        "label",
+        { class: "asr-field" },
+        make("span", { class: "asr-label" }, label, unit ? make("small", {}, ` ${unit}`) : ""),
+        control,
+        parts[`${name}-error`],
+      );
+    };
+    const select = (name) => make("select", { onchange: (event) => this.set(name, event.target.value) });
+    const typed = (name, type) =>
+      make("input", {
+        type,
+        inputmode: name === "seed" ? "numeric" : "decimal",
+        spellcheck: "false",
+        onchange: (event) => this.set(name, event.target.value),
+        oninput: () => this.typed.add(name),
+      });
+    parts.file = make("input", { type: "file", accept: ".csv,text/csv", hidden: true, onchange: () => this.upload() });
+    const pattern = make("select", {
+      onchange: (event) => {
+        if (event.target.value !== "file:") this.set("pattern", event.target.value);
+        else parts.file.click();
+        this.stale();
+      },
+    });
+    parts["play-error"] = make("div", { class: "asr-error", role: "alert", "data-control": "play" });
+    parts.silence = make("div", { class: "asr-error", role: "alert" });
+    this.transport = make(
+      "div",
+      { class: "asr-transport" },
+      button("play", "play", "Play", () => this.clock.ask({ do: this.clock.playing ? "pause" : "play" })),
+      button("step", "step", "Step", () => this.clock.ask({ do: "step" })),
+      button("restart", "restart", "Restart", () => this.clock.ask({ do: "restart" })),
+      field("speed", "speed", select("speed"), "slots/s"),
+      field("pattern", "traffic", pattern),
+      parts.file,
+      field("seed", "day", typed("seed", "text"), "from 0"),
+      field("slots", "length", select("slots")),
+    );
+    parts.lanes = [1, 2].map((number) => {
+      const lane = (parts[`card${number}`] = {
+        swatch: make("span", { class: "asr-swatch" }),
+        bill: make("output", { class: "asr-bill" }),
+        now: make("div", { class: "asr-now" }),
+        note: make("div", { class: "asr-note" }),
+      });
+      lane.box = make(
+        "section",
+        { class: "asr-lane" },
+        lane.swatch,
+        field(`lane${number}`, number === 1 ? "first lane" : "second lane", select(`lane${number}`)),
+        lane.bill,
+        lane.now,
+        lane.note,
+      );
+      return lane;
+    });
+    parts.gap = make("output", { class: "asr-gap" });
+    this.lanes = make("div", { class: "asr-lanes" }, parts.lanes[0].box, parts.gap, parts.lanes[1].box);
+    this.field = field;
+    this.range = typed;
+  }
+
+  async upload() {
+    const [file] = this.parts.file.files;
+    this.parts.file.value = "";
+    if (file) this.clock.ask({ do: "trace", name: file.name, text: await file.slice(0, 4000001).text() });
+  }
+
+  fill(select, choices, value) {
+    const text = JSON.stringify(choices);
+    if (select.dataset.choices !== text) {
+      select.dataset.choices = text;
+      select.replaceChildren();
+      const groups = new Map();
+      for (const { value, label, group } of choices) {
+        if (group && !groups.has(group)) {
+          groups.set(group, make("optgroup", { label: group }));
+          select.append(groups.get(group));
+        }
+        (groups.get(group) ?? select).append(make("option", { value }, label));
+      }
+    }
+    if (select.value !== String(value)) select.value = String(value);
+  }
+
+  /** Show what is in force, what was refused, and leave what a person is typing. */
+  show() {
+    const { parts } = this;
+    const { playing, scene, complaint } = this.clock;
+    const { values } = scene;
+    parts.play.querySelector("path").setAttribute("d", ICONS[playing ? "pause" : "play"]);
+    parts.play.lastChild.textContent = parts.play.title = playing ? "Pause" : "Play";
+    parts.step.disabled = scene.finished;
+    parts.silence.textContent = complaint;
+    this.fill(
+      parts.speed,
+      scene.speeds.map((speed) => ({ value: String(speed), label: String(speed) })),
+      values.speed,
+    );
+    const patterns = scene.patterns.map((name) => ({ value: name, label: name }));
+    this.fill(parts.pattern, [...patterns, { value: "file:", label: "trace from a CSV file ..." }], values.pattern);
+    this.fill(parts.slots, scene.lengths, values.slots);
+    this.fill(parts.lane1, scene.policies, values.lane1);
+    this.fill(parts.lane2, [...scene.policies, { value: "", label: "nobody", group: "none" }], values.lane2);
+    if (!this.sliders.firstChild) this.slide(scene);
+    for (const name of ["seed", ...Object.keys(scene.sliders)]) {
+      const refused = scene.errors[name];
+      for (const control of [parts[name], parts[`${name}-range`]]) {
+        if (!control || this.typed.has(name) || (refused && control === parts[name])) continue;
+        if (control.value !== String(values[name])) control.value = String(values[name]);
+      }
+    }
+    for (const name of ["play", "speed", "pattern", "seed", "slots", "lane1", "lane2", ...Object.keys(scene.sliders)]) {
+      const text = scene.errors[name] ?? "";
+      if (parts[`${name}-error`].textContent !== text) parts[`${name}-error`].textContent = text;
+      parts[name].setAttribute("aria-invalid", text ? "true" : "false");
+    }
+    this.person(scene);
+  }
+
+  /** Make the sliders, each with a box to type in. */
+  slide(scene) {
+    for (const [name, { label, unit, low, high, step }] of Object.entries(scene.sliders)) {
+      const box = this.range(name, "text");
+      const field = this.field(name, label, box, unit);
+      const range = make("input", {
+        type: "range",
+        min: low,
+        max: high,
+        step,
+        "aria-label": label,
+        oninput: (event) => (box.value = event.target.value),
+        onchange: (event) => this.set(name, event.target.value),
+      });
+      this.parts[`${name}-range`] = range;
+      field.insertBefore(range, box);
+      this.sliders.append(field);
+    }
+    const reset = make("button", {
+      type: "button",
+      class: "asr-button",
+      onclick: () => this.clock.ask({ do: "reference" }),
+    });
+    reset.append(make("span", {}, "Back to the reference"));
+    this.sliders.append(reset);
+  }
+
+  /** Show the person's buttons if a person plays. */
+  person(scene) {
+    const { player } = this;
+    const key = scene.person === null ? "" : JSON.stringify(scene.actions);
+    if (player.dataset.actions !== key) {
+      player.dataset.actions = key;
+      player.replaceChildren();
+      if (key) {
+        const hint = { "-1": "arrow down", 0: "arrow right", 1: "arrow up" };
+        scene.actions
+          .map((action, index) => ({ ...action, index }))
+          .sort((a, b) => a.change - b.change)
+          .forEach(({ change, label, index }) => {
+            const sign = Math.sign(change);
+            const picture = ["minus", "hold", "plus"][sign + 1];
+            const button = make("button", {
+              type: "button",
+              class: "asr-act",
+              "data-action": index,
+              onclick: () => this.act(index),
+            });
+            button.append(icon(picture), make("span", {}, label), make("kbd", {}, hint[sign]));
+            player.append(button);
+          });
+        player.append(
+          make(
+            "p",
+            {},
+            "You are the autoscaler. Paused, each press plays one slot; after Play time passes by itself, and a press counts for the next slot.",
+          ),
+        );
+      }
+    }
+    for (const button of player.querySelectorAll("button")) {
+      button.disabled = scene.finished;
+      button.classList.toggle("asr-next", scene.playing && Number(button.dataset.action) === scene.person);
+    }
+  }
+}
