@@ -1,5 +1,7 @@
 """What several test modules share: services of many shapes, and ways to play days by hand."""
 
+import signal
+
 import gymnasium
 import numpy as np
 import pytest
@@ -33,6 +35,12 @@ SERVICES = {
         slots_per_episode=96,
     ),
 }
+
+
+def pytest_configure():
+    """Hear Ctrl-C though a shell that runs the tests in the background has it ignored: some tests send it."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=SERVICES)
