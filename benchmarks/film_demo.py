@@ -98,7 +98,7 @@ def main() -> None:
     if len(content.getvalue()) > LARGEST:
         sys.exit(f"{len(content.getvalue()):,} bytes: more than {LARGEST:,}")
     write_atomically(options.output, lambda file: file.write(content.getvalue()))
-    print(f"Wrote {options.output}: {len(content.getvalue()):,} bytes, {len(frames)} pictures.")
+    print(f"Wrote {Folders().shown(options.output)}: {len(content.getvalue()):,} bytes, {len(frames)} pictures.")
 
 
 if __name__ == "__main__":

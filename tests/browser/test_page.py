@@ -103,6 +103,9 @@ def test_the_page_fits_its_window(page, screenshots, width, dark):
     expect(page.locator(".asr-score").get_by_role("columnheader", name="optimum")).to_be_visible()
     page.screenshot(path=screenshots / f"page_{width}_{'dark' if dark else 'light'}.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("[...document.querySelectorAll('.asr *')].every((one) => one.scrollWidth <= innerWidth)")
+    table = page.locator(".asr-scroll")
+    assert table.evaluate("(box) => box.scrollWidth <= box.clientWidth")
     canvas = page.locator("canvas").bounding_box()
     assert page.evaluate("document.querySelector('canvas').width") == density * round(canvas["width"])
     assert page.locator(".asr").get_attribute("data-theme") == ("dark" if dark else "light")
