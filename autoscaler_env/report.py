@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -160,6 +161,28 @@ def deployment_markdown(folders: Folders) -> str:
     return "\n".join(f"- {sentence}" for sentence in deployment(folders))
 
 
+def workers_markdown(folders: Folders) -> str:
+    """Return how the time of a study falls with the number of workers, as a sentence.
+
+    Raises:
+        FileNotFoundError: The benchmark has not run.
+    """
+    path = folders.results / "benchmark_study.csv"
+    if not path.exists():
+        raise FileNotFoundError(f"{folders.shown(path)} is missing; make it with: python benchmarks/bench_study.py")
+    with path.open(encoding="utf-8", newline="") as file:
+        first, *others = csv.DictReader(file)
+    more = ", ".join(
+        f"{float(row['seconds']):.0f} s with {row['workers']} ({float(row['times_faster']):.2f} times faster)"
+        for row in others
+    )
+    return (
+        f"Measured on {first['processors']} cores: {first['runs']} small trainings with their tests took "
+        f"{float(first['seconds']):.0f} s with one worker, {more}; starting the workers took "
+        f"{float(first['start_seconds']):.1f} s of that."
+    )
+
+
 BLOCKS: dict[str, Callable[[Folders], str]] = {
     "results": results_markdown,
     "seeds": seeds_markdown,
@@ -169,6 +192,7 @@ BLOCKS: dict[str, Callable[[Folders], str]] = {
     "wide": lambda folders: regret_markdown(folders, "wide"),
     "traces": traces_markdown,
     "claims": claims_markdown,
+    "workers": workers_markdown,
 }
 """What the README holds between marks, and what makes it from the committed tables; the times come from a run."""
 

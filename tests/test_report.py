@@ -4,7 +4,7 @@ import re
 import pytest
 
 from autoscaler_env.paths import Folders, project_root
-from autoscaler_env.report import BLOCKS, bill_table, block_of, refresh_readme
+from autoscaler_env.report import BLOCKS, bill_table, block_of, refresh_readme, workers_markdown
 
 MARKS = ("results", "seeds", "times")
 COMMITTED = Folders(project_root())
@@ -42,3 +42,14 @@ def test_refresh_changes_what_stands_between_the_marks_only(tmp_path):
 def test_missing_results_are_said_with_the_command_that_makes_them(tmp_path):
     with pytest.raises(FileNotFoundError, match="autoscaler run --only 06_compare_policies"):
         bill_table(Folders(tmp_path))
+
+
+def test_workers_are_said_with_what_two_of_them_gain(tmp_path):
+    folders = Folders(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"python benchmarks/bench_study\.py"):
+        workers_markdown(folders)
+    folders.results.mkdir()
+    rows = ["workers,runs,start_seconds,seconds,times_faster,processors", "1,16,1.8,100,1,2", "2,16,2,54.6,1.832,2"]
+    (folders.results / "benchmark_study.csv").write_text("\n".join(rows))
+    text = workers_markdown(folders)
+    assert "16 small trainings with their tests took 100 s with one worker, 55 s with 2 (1.83 times faster)" in text

@@ -52,7 +52,7 @@ def processes():
             for child in psutil.Process(process.pid).children(recursive=True):
                 child.kill()
             process.kill()
-        process.wait()
+        process.communicate()
 
 
 @pytest.mark.slow
@@ -82,7 +82,10 @@ def test_killed_worker_s_run_is_done_again_and_nothing_twice(tmp_path):
 def test_interrupted_study_goes_on_where_it_was(tmp_path, processes):
     command = ["study", "budgets", "--profile", "quick", "--seeds", "2", "--workers", "1", "--output", str(tmp_path)]
     program = [sys.executable, "-m", "autoscaler_env.cli", *command]
-    study = subprocess.Popen(program, env=SAME_PATH, stderr=subprocess.PIPE, text=True)
+    listens = {
+        "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    }  # also where tests run in the background
+    study = subprocess.Popen(program, env=SAME_PATH, stderr=subprocess.PIPE, text=True, **listens)
     processes.append(study)
     wait_for(results_below(tmp_path))
     study.send_signal(signal.SIGINT)
