@@ -77,9 +77,9 @@ def test_an_answer_nested_without_end_is_refused():
         decode(told)
 
 
-def test_an_answer_of_millions_of_values_is_refused():
-    with pytest.raises(ValueError, match="1,000,000 values"):
-        decode({"list": [None] * 1_000_001})
+def test_an_answer_of_too_many_values_is_refused():
+    with pytest.raises(ValueError, match="100,000 values"):
+        decode({"list": [None] * 100_001})
 
 
 def test_an_object_that_equals_everything_does_not_cross():

@@ -224,11 +224,12 @@ class Grading:
         for exercise in notebook.exercises:
             of = worth[exercise.name]
             if exercise.name not in told:
-                yield Item(exercise.name, "not attempted", "the notebook told no answer", 0, of)
+                yield Item(exercise.name, "not reached", "the notebook stopped before it, or lacks its cell", 0, of)
                 continue
             said = one_line(reference.check(notebook.name, exercise.name, told[exercise.name]))
             state = next((state for state in ("right", "not attempted") if said.startswith(state)), "not yet")
-            yield Item(exercise.name, state, "" if said == state else said, of if state == "right" else 0, of)
+            reason = said.removeprefix(state).removeprefix(":").strip()
+            yield Item(exercise.name, state, reason, of if state == "right" else 0, of)
 
     def _prints(self, submission: Submission) -> dict[str, str]:
         """Return a hash of each file's content, but of those that are the course's own."""

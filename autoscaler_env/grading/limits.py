@@ -18,9 +18,9 @@ class Limits:
     seconds: int = 600
     """From the start of its kernel to its last cell."""
     memory_mb: int = 4_096
-    """Memory of the kernel and of every process that it starts, together; what it writes to disk is a part of it."""
+    """Memory of the kernel and of every process that it starts, together."""
     disk_mb: int = 512
-    """What it writes to its scratch folder."""
+    """What it writes to its scratch folder, which is in memory; as much again to each of `/tmp` and `/dev/shm`."""
     output_mb: int = 20
     """What its cells print and display."""
     processes: int = 256

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -78,13 +79,14 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill has n
         super().start_new_kernel(**options)
 
     def start_new_kernel_client(self, **options: Any) -> Any:
-        """Connect; then, where the kernel is another user than we are, take the folder of its sockets back.
+        """Connect; then remove the folder of the sockets, before any cell runs.
 
-        It needs to write there no longer, and what it wrote there would lie on our disk.
+        Both sides have their ends, and what a kernel wrote beside them would lie on our disk: in a folder that is gone
+        nothing can be made, not even where it is still mounted. Without a wall the scratch folder is in it, and stays.
         """
         client = super().start_new_kernel_client(**options)
-        if self._enclosed.user is not None:
-            os.chown(self._connection.parent, os.getuid(), os.getgid())
+        if self._enclosed.apart:
+            shutil.rmtree(self._connection.parent, ignore_errors=True)
         return client
 
     def process_message(self, msg: dict[str, Any], *rest: Any) -> Any:

@@ -77,6 +77,8 @@ class Enclosed:
     """The user that the kernel changes to, and that has to be able to write its sockets."""
     afterwards: list[str] | None = None
     """A command that ends what may be left."""
+    apart: bool = True
+    """Whether its scratch folder is out of our sight."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ class Wall:
             command = [self.program, *self._container(place, limits, name), self.image, *inner]
             return Enclosed(command, None, None, [self.program, "rm", "--force", name])
         inner = [sys.executable, "-P", *_kernel(_package(), place, scratch, limits, None, probe)]
-        return Enclosed(inner, dict(os.environ) | _variables(scratch))
+        return Enclosed(inner, dict(os.environ) | _variables(scratch), apart=False)
 
     def scratch(self, place: Place) -> Path:
         """Return the folder that the kernel writes to, by the name it has there."""
@@ -186,7 +188,6 @@ def _kernel(package: Path, place: Place, scratch: Path, limits: Limits, user: in
     """
     held = {
         "RLIMIT_DATA": limits.memory_mb * MEGABYTE,
-        "RLIMIT_FSIZE": limits.disk_mb * MEGABYTE,
         "RLIMIT_CPU": 2 * limits.seconds,
         "RLIMIT_NOFILE": 1_024,
         "RLIMIT_CORE": 0,

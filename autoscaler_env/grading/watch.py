@@ -25,7 +25,7 @@ _LOOK_SECONDS = 0.1
 """How long something may go on between two looks."""
 
 _SPARE_DISK_MB = 1_024
-"""A run ends when it leaves less than this free where its sockets lie."""
+"""A run ends when it leaves less than this free where temporary files lie."""
 
 _RUNNER_MEMORY_MB = 2_048
 """What our own side of a run may use, whatever a kernel sends it."""
@@ -91,7 +91,7 @@ class Runner:
                 started = time.perf_counter()
                 runner.stdin.write(json.dumps(job) + "\n")
                 runner.stdin.flush()
-                error = self._look_after(runner, result, place.sockets)
+                error = self._look_after(runner, result)
             except BaseException:
                 self._stop()
                 raise
@@ -104,7 +104,7 @@ class Runner:
                 self._stop()
             return Run(error, _read_notebook(executed), time.perf_counter() - started)
 
-    def _look_after(self, runner: psutil.Popen, result: Path, sockets: Path) -> str | None:
+    def _look_after(self, runner: psutil.Popen, result: Path) -> str | None:
         """Wait for the result of a job; return which limit it passed, `None` if it came to its end."""
         limits, until = self._limits, time.monotonic() + self._limits.seconds
         while not result.exists():
@@ -119,7 +119,7 @@ class Runner:
                 return "it sent more than can be kept"
             if len(children) > limits.processes:
                 return f"it ran more than {limits.processes} processes"
-            if shutil.disk_usage(sockets).free < _SPARE_DISK_MB * MEGABYTE:
+            if shutil.disk_usage(result.parent).free < _SPARE_DISK_MB * MEGABYTE:
                 return "it filled the disk"
             if self._cancelled.is_set():
                 return "it was cancelled"

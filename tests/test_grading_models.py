@@ -1,0 +1,87 @@
+"""Handed-in models are checked and billed where none of their code runs."""
+
+import pickle
+import shutil
+from pathlib import Path
+
+import pytest
+
+from autoscaler_env.evaluation import evaluate_patterns
+from autoscaler_env.grading.bills import play, rule_bill
+from autoscaler_env.grading.models import grade_models
+from autoscaler_env.grading.rubric import Bills, Models, Rubric
+from autoscaler_env.grading.submission import take_in
+from autoscaler_env.paths import Folders
+from autoscaler_env.policies.rules import Threshold
+from autoscaler_env.storage import load_policy, save_q_table
+from autoscaler_env.workloads import PATTERNS
+
+SHIPPED = Folders().models
+RUBRIC = Rubric(models=Models(("q_learning_mixed", "trap", "absent")), bills=Bills(days=5, seed=0))
+
+pytestmark = pytest.mark.slow
+
+
+def test_bills_are_those_of_the_evaluation_days_from_the_seed_on():
+    expected = evaluate_patterns(lambda pattern: [Threshold()], PATTERNS, 5)["bill"].mean()
+    assert rule_bill("threshold", 0, 5) == pytest.approx(expected)
+    assert rule_bill("threshold", 2**60, 5) != pytest.approx(expected)
+
+
+class Trap:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (Path(self.path),)
+
+
+@pytest.fixture
+def graded(tmp_path):
+    """Grade a folder of models with RUBRIC; return items by part and name."""
+
+    def grade(models):
+        (tmp_path / "copy").mkdir()
+        submission = take_in(models.parent, tmp_path / "copy")
+        works, bills, acts = grade_models(submission, RUBRIC, 0, SHIPPED)
+        return {item.name: item for item in works}, {item.name: item for item in bills}, acts
+
+    return grade
+
+
+@pytest.fixture
+def models(tmp_path):
+    folder = tmp_path / "in" / "models"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_a_model_of_one_s_own_earns_its_points(models, graded):
+    table = load_policy(SHIPPED / "q_learning_mixed.pkl")
+    table.values[:, 0] += 0.01
+    save_q_table(table, models / "q_learning_mixed.pkl")
+    works, bills, acts = graded(models)
+    assert works["q_learning_mixed"].state in ("ok", "poor") and works["q_learning_mixed"].points > 0
+    own = play(models / "q_learning_mixed.pkl", 0, 5)["bill"]
+    assert bills["q_learning_mixed"].state == f"${own:.2f} a day"
+    assert list(acts) == ["how q_learning_mixed acts"]
+
+
+def test_a_model_that_acts_as_the_course_s_own_earns_nothing(models, graded):
+    table = load_policy(SHIPPED / "q_learning_mixed.pkl")
+    table.values *= 2  # another file that acts alike
+    save_q_table(table, models / "q_learning_mixed.pkl")
+    works, bills, acts = graded(models)
+    assert works["q_learning_mixed"].state == "the course's own"
+    assert works["q_learning_mixed"].points == bills["q_learning_mixed"].points == 0
+    assert acts == {}
+
+
+def test_a_hostile_file_is_broken_and_runs_nothing_and_an_absent_one_is_no_error(models, graded, tmp_path):
+    (models / "trap.pkl").write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
+    shutil.copy(SHIPPED / "q_learning_mixed.json", models / "trap.json")
+    works, bills, _ = graded(models)
+    assert (works["trap"].state, bills["trap"].state) == ("broken", "no bill")
+    assert works["absent"].state == bills["absent"].state == "not handed in"
+    assert sum(item.points for item in (*works.values(), *bills.values())) == 0
+    assert not (tmp_path / "sprung").exists()
