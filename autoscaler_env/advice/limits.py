@@ -64,8 +64,8 @@ def _dearer(contest: Contest, recommendation: Recommendation) -> str:
     )
     if recommendation.steady:
         return (
-            told + "It is recommended all the same: the traffic is steady, and all that the cheapest does is to switch "
-            "the last instance off and on while requests wait."
+            f"{told}It is recommended all the same: the traffic is steady, it asks for the same fleet hour after hour, "
+            "and the difference is all that an autoscaler could earn within the hours."
         )
     return told + f"It is recommended all the same: {held_out} cannot tell that from chance, and it is simpler."
 

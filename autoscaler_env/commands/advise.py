@@ -23,7 +23,7 @@ class Advise:
     init: bool = False
     """Write a set-up to fill in, to the file that --service names, or service.toml."""
     quick: bool = False
-    """Small budgets for the learners: a first answer within a minute instead of five."""
+    """Small budgets for the learners: a first answer within a minute."""
     output: Annotated[Path, arg(metavar="FOLDER")] = Path("advice")
     """Folder for advice.html, advice.json and what the recommendation needs."""
     seed: Annotated[int, arg(metavar="N")] = 0
