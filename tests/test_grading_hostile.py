@@ -82,7 +82,8 @@ HOSTILE = {
     "        time.sleep(600)\n"
     "time.sleep(600)",
     "disk": "for number in range(100):\n    open(f'{output}/{number}', 'wb').write(bytes(2**20))",
-    "prints": "while True: print('x' * 1_000_000)",
+    "prints": "import time\nwhile True:\n    print('x' * 100_000)\n    time.sleep(0.02)",
+    "floods": "while True: print('x' * 1_000_000)",  # faster than it is read: memory may run out before the output does
     "displays": "from IPython.display import display\nwhile True: display({'text/plain': 'x' * 100_000}, raw=True)",
     "tells_too_much": "answer_1 = list(range(10**6))\nprint('y' * 3 * 2**20)",
     # out of the wall
