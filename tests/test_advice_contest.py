@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from autoscaler_env.advice.answer import answer, as_plain
-from autoscaler_env.advice.contest import hold_contest
+from autoscaler_env.advice.contest import BUDGETS, hold_contest
 from autoscaler_env.advice.cut import CutDays
 from autoscaler_env.advice.families import FAMILIES, forecast_family
 from autoscaler_env.advice.limits import limits_of, traffic_limits
@@ -126,14 +126,31 @@ def test_demand_that_steps_at_random_gets_a_rule_that_follows_demand():
     assert told.contest.bills[told.recommendation.policy].mean() <= 1.01 * best
 
 
-def test_a_rush_at_the_same_hour_every_day_gets_a_forecast():
-    # The rush is over before an instance that was ordered at its beginning has booted, and dropping is dear.
+RUSH = {"boot_slots": 3, "queue_limit": 100, "drop_price": 0.05, "late_price": 0.01}
+
+
+def rush():
+    """Return days with a rush that is over before an instance ordered at its beginning has booted."""
     requests = np.full((20, 96), 300)
     requests[:, 40:44] = 3000
-    fields = {"boot_slots": 3, "queue_limit": 100, "drop_price": 0.05, "late_price": 0.01}
-    told = found(requests, fields)
+    return requests
+
+
+def test_a_rush_at_the_same_hour_every_day_gets_a_forecast():
+    told = found(rush(), RUSH)
     assert told.recommendation.policy == "forecast"
     assert "longer than the interval" in " ".join(told.limits)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("requests", "fields", "best"),
+    [(rush(), RUSH, "forecast"), (np.full((20, 96), 950), {}, "fixed")],
+    ids=["rush", "constant"],
+)
+def test_learners_do_not_talk_it_out_of_an_answer_known_by_construction(requests, fields, best):
+    told = found(requests, fields, budgets=BUDGETS[True])
+    assert set(told.contest.entries) >= {"q_learning", "dqn", "ppo"} and told.recommendation.policy == best
 
 
 def test_the_setting_of_todays_rule_is_all_that_changes_where_that_is_best():

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 from autoscaler_env.grading.limits import Limits
 from autoscaler_env.grading.wall import NO_WALL, Wall, place_for_kernel
@@ -27,11 +26,11 @@ def find_wall(container: str | None = None, trusted: bool = False) -> Wall:
         ValueError: No wall works here, and the code is not trusted; or there is nothing to run containers.
     """
     if container is not None:
-        program = shutil.which("docker") or shutil.which("podman")
-        if program is None:
+        programs = [program for name in ("docker", "podman") if (program := shutil.which(name))]
+        if not programs:
             raise ValueError(f"container = {container!r}: neither docker nor podman is installed")
-        told = f"Wall: a container of {container} ({Path(program).name}), without network, its file system read-only."
-        return working([Wall("container", told, program, container)])
+        told = f"Wall: a container of {container}, without network, its file system read-only, processes of its own."
+        return working([Wall("container", told, program, container) for program in programs])
     try:
         return working(bubblewraps())
     except ValueError as reason:
