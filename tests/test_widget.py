@@ -1,12 +1,20 @@
 """The control room: what a person may ask for, what comes back, and how little a view has to know."""
 
+import asyncio
 import json
 
+import nbformat
 import numpy as np
 import pytest
+from nbclient import NotebookClient
+from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.websocket import websocket_connect
 
 from autoscaler_env.catalog import find_policy
 from autoscaler_env.demo.frames import HEAD, ROWS
+from autoscaler_env.demo.page import application, serve
 from autoscaler_env.demo.room import Room
 from autoscaler_env.demo.score import score
 from autoscaler_env.demo.session import Session, demo_days
@@ -345,6 +353,11 @@ def test_a_learner_chose_its_longest_bar(name):
         assert longest["chosen"] and longest["label"] in why["did"]
 
 
+def test_values_are_called_what_they_are():
+    scales = [explain(watched(name))["scale"] for name in ("q_learning_mixed", "dqn_mixed", "ppo_mixed")]
+    assert "return" in scales[0] and "save" in scales[1] and "Probability" in scales[2]
+
+
 def test_probabilities_add_up_to_one():
     assert sum(bar["end"] for bar in explain(watched("ppo_mixed"))["bars"]) == pytest.approx(1)
 
@@ -450,12 +463,83 @@ def test_two_widgets_do_not_disturb_each_other():
     assert (one.room.slot, other.room.slot) == (1, 0)
 
 
-def test_a_document_without_a_kernel_gets_a_picture():
+def test_a_document_gets_a_picture_beside_the_view():
     data, _ = ControlRoom("you", "threshold", "STEADY", slots=24)._repr_mimebundle_()
     assert data["image/png"].startswith("iVBOR") and "widget-view" in str(list(data))
+
+
+def test_where_nobody_can_be_asked_there_is_only_the_picture(monkeypatch):
+    monkeypatch.setattr("autoscaler_env.demo.widget.somebody_is_there", lambda: False)
+    data, _ = ControlRoom("threshold", "static", "STEADY", slots=24)._repr_mimebundle_()
+    assert list(data) == ["text/plain", "image/png"]
+
+
+@pytest.mark.notebook
+@pytest.mark.filterwarnings("default")
+def test_an_executed_notebook_holds_the_picture_and_no_view():
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    code = "from autoscaler_env.demo.widget import ControlRoom\nControlRoom('threshold', 'static', 'STEADY')"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)], metadata=kernel)
+    NotebookClient(notebook).execute()
+    (output,) = notebook.cells[0].outputs
+    assert set(output.data) == {"text/plain", "image/png"}
 
 
 def test_the_view_asks_nothing_of_any_other_machine():
     assert "//" not in ControlRoom._css.replace("/*", "")
     addresses = [line for line in ControlRoom._esm.splitlines() if "http" in line]
     assert all("www.w3.org/2000/svg" in line for line in addresses)
+
+
+@pytest.fixture
+def on_a_page():
+    """Return a function that runs `visit(address, rooms)` while the server of the page listens."""
+
+    async def serve_and_visit(visit):
+        (listening,) = bind_sockets(0, "127.0.0.1")
+        port = listening.getsockname()[1]
+        app = application(lambda: Room("threshold", "static"), port)
+        server = HTTPServer(app)
+        server.add_sockets([listening])
+        await visit(f"127.0.0.1:{port}", app.settings["rooms"])
+        server.stop()
+        await server.close_all_connections()
+
+    return lambda visit: asyncio.run(asyncio.wait_for(serve_and_visit(visit), 60))
+
+
+def test_a_page_has_a_room_of_its_own_until_it_closes(on_a_page):
+    async def visit(address, rooms):
+        pages = [await websocket_connect(f"ws://{address}/socket") for _ in range(2)]
+        for page in pages:
+            assert set(json.loads(await page.read_message())) == {"scene", "why", "card"}
+            assert isinstance(await page.read_message(), bytes)
+        await pages[0].write_message("no JSON")
+        assert "errors" in json.loads(await pages[0].read_message())["scene"]
+        await pages[0].read_message()
+        await pages[0].write_message(json.dumps({"do": "step"}))
+        assert "why" in json.loads(await pages[0].read_message())
+        frame = np.frombuffer(await pages[0].read_message(), dtype=np.float32)
+        assert frame[HEAD.index("slots")] == 1
+        assert len(rooms) == 2
+        for page in pages:
+            page.close()
+        while rooms:
+            await asyncio.sleep(0.01)
+
+    on_a_page(visit)
+
+
+@pytest.mark.parametrize("headers", [{"Origin": "http://example.com"}, {"Host": "example.com"}])
+def test_a_page_of_another_site_is_refused(on_a_page, headers):
+    async def visit(address, rooms):
+        with pytest.raises(HTTPClientError, match="403"):
+            await websocket_connect(HTTPRequest(f"ws://{address}/socket", headers=headers))
+        assert not rooms
+
+    on_a_page(visit)
+
+
+def test_a_port_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="port = 70000"):
+        serve(Room, 70_000)

@@ -13,6 +13,13 @@ from autoscaler_env.policies.base import Policy, decode
 from autoscaler_env.policies.rules import Static, TargetTracking, Threshold
 from autoscaler_env.service import Service
 
+SCALES = {
+    "probabilities": "Probability of each action",
+    "returns": "Value of each action: the return it expects of the coming slots, in dollars",
+    "savings": "Value of each action: what it expects to save in the coming slots against target tracking, in dollars",
+}
+"""What the bars of a learner measure, by what it says of itself."""
+
 
 def action_label(change: int) -> str:
     """Return what an action is called.
@@ -80,13 +87,14 @@ def _bars(session: Session, action: int) -> tuple[str, list[dict[str, Any]]]:
     in_order = sorted(range(len(changes)), key=lambda i: changes[i])
     if hasattr(policy, "preferences"):
         preferences = np.asarray(policy.preferences(), dtype=float)[0]
-        if getattr(policy, "preferences_are", "values") == "probabilities":
-            return "Probability of each action", [
+        kind = getattr(policy, "preferences_are", "returns")
+        if kind == "probabilities":
+            return SCALES[kind], [
                 _bar(action_label(changes[i]), preferences[i], f"{preferences[i]:.1%}", i == action) for i in in_order
             ]
         behind = preferences - preferences.max()
         longest = max(float(-behind.min()), 1e-9)
-        return "Value of each action: the return it expects of the coming slots, in dollars", [
+        return SCALES[kind], [
             _bar(action_label(changes[i]), 1 + 0.9 * behind[i] / longest, f"{preferences[i]:.3f}", i == action)
             for i in in_order
         ]

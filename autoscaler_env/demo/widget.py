@@ -8,6 +8,7 @@ from typing import Any
 
 import anywidget
 import traitlets
+from IPython import get_ipython
 
 from autoscaler_env.demo.room import Room
 from autoscaler_env.plotting.style import png_of
@@ -24,6 +25,12 @@ def script() -> str:
 def style_sheet() -> str:
     """Return the CSS of the view."""
     return (_HERE / "widget.css").read_text(encoding="utf-8")
+
+
+def somebody_is_there() -> bool:
+    """Return whether a person could be asked something: not under papermill or nbconvert, which allow no input."""
+    kernel = getattr(get_ipython(), "kernel", None)
+    return bool(getattr(kernel, "_allow_stdin", True))
 
 
 class ControlRoom(anywidget.AnyWidget):
@@ -64,10 +71,11 @@ class ControlRoom(anywidget.AnyWidget):
                 setattr(self, name, value)
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
-        """Return the view, and a picture for documents that cannot show it."""
+        """Return the view if somebody is there to use it, and a picture for documents that cannot show it."""
+        picture = base64.b64encode(png_of(self.room.picture())).decode()
+        data = {"text/plain": f"Control room: {self.room.title}", "image/png": picture}
+        if not somebody_is_there():
+            return data, {}
         bundle = super()._repr_mimebundle_(**options)
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        if data is not None:
-            data["image/png"] = base64.b64encode(png_of(self.room.picture())).decode()
-            data["text/plain"] = f"Control room: {self.room.title}"
-        return bundle
+        shown, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        return (shown or {}) | data, metadata

@@ -96,8 +96,14 @@ class DeepPolicy:
 
     @property
     def preferences_are(self) -> str:
-        """What `preferences` returns: `values` (DQN, expected return in dollars) or `probabilities` (PPO)."""
-        return "probabilities" if isinstance(self.network, ActorCriticPolicy) else "values"
+        """What `preferences` returns.
+
+        `probabilities` (PPO); of a DQN dollars: expected `savings` against target tracking, which is what ours are
+        trained on, or plain `returns` if it sees plain observations, as one from elsewhere does.
+        """
+        if isinstance(self.network, ActorCriticPolicy):
+            return "probabilities"
+        return "returns" if self._inputs is None else "savings"
 
     def preferences(self) -> NDArray[np.float64]:
         """Return what the last `predict` chose by: a value or a probability of each action, shape (n, actions)."""

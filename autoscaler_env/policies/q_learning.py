@@ -69,7 +69,7 @@ class QTable:
         ValueError: The shape does not fit, or a value is not finite.
     """
 
-    preferences_are = "values"
+    preferences_are = "returns"
 
     def __init__(
         self,
