@@ -14,7 +14,7 @@ from autoscaler_env.policies.rules import TargetTracking
 from autoscaler_env.rollouts import roll_out
 from autoscaler_env.service import Service
 from autoscaler_env.storage import write_atomically
-from autoscaler_env.workloads import Workload, as_workload, day_seeds
+from autoscaler_env.workloads import MIXED, PATTERNS, Workload, as_workload, day_seeds
 
 TARGETS = np.round(np.arange(0.80, 1.201, 0.05), 2)
 """Target utilisations that are tried."""
@@ -36,7 +36,7 @@ def calibrate(patterns: Sequence[str | Workload], service: Service | None = None
     """Try every setting of the grid on the same calibration days.
 
     Args:
-        patterns: One or more; their mean bill counts.
+        patterns: One or more; their mean bill counts. `MIXED` stands for the six of which it is made.
         service: The reference service by default.
         days: Calibration days of each pattern.
 
@@ -55,7 +55,7 @@ def calibration_grid(
     """Return the mean bill of every setting of the grid on the same calibration days.
 
     Args:
-        patterns: One or more; their mean bill counts.
+        patterns: One or more; their mean bill counts. `MIXED` stands for the six of which it is made.
         service: The reference service by default.
         days: Calibration days of each pattern, at least 1.
 
@@ -72,14 +72,15 @@ def calibration_grid(
     settings = np.array([(target, headroom) for target in TARGETS for headroom in HEADROOMS])
     target, headroom = (np.repeat(column, days) for column in settings.T)
     bills = np.zeros(len(settings))
-    for pattern in patterns:
+    single = [each for pattern in patterns for each in (PATTERNS if pattern == MIXED else (pattern,))]
+    for pattern in single:
         drawn = as_workload(pattern, service).draw(day_seeds("calibration", days))
         rule = TargetTracking(service, target, headroom)
         rollout = roll_out(rule, np.tile(drawn, (len(settings), 1)), service)
         bills += rollout.bill.sum(axis=1).reshape(len(settings), days).mean(axis=1)
     rows = pd.Index(TARGETS, name="target")
     columns = pd.Index(HEADROOMS, name="headroom")
-    return pd.DataFrame((bills / len(patterns)).reshape(len(rows), len(columns)), rows, columns)
+    return pd.DataFrame((bills / len(single)).reshape(len(rows), len(columns)), rows, columns)
 
 
 def save_calibrations(calibrations: dict[str, Calibration], folders: Folders) -> Path:

@@ -183,7 +183,7 @@ def _calibrated(spec: str, service: Service, folders: Folders, workload: str | W
         known = read_calibrations(folders)
     if pattern not in known:
         print(f"Calibrating {name} on 100 calibration days of each pattern.", file=sys.stderr)
-        known[pattern] = calibrate(PATTERNS if pattern == MIXED else (pattern,), service)
+        known[pattern] = calibrate((pattern,), service)
     return TargetTracking(service, known[pattern].target, known[pattern].headroom, name)
 
 

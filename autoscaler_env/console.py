@@ -53,10 +53,12 @@ def training_plan(run: TrainingRun, folders: Folders) -> str:
         from autoscaler_env.device import choose_device
         from autoscaler_env.policies.deep import count_weights
 
-        true = whole_rollouts(preset)
+        true = whole_rollouts(preset, slots)
         budget = f"{true:,} slots"
         if true != preset.timesteps:
             budget += f" ({preset.timesteps:,} rounded up to whole rollouts of {_rollout(preset):,})"
+        if preset.imitation_days:
+            budget += f", of which {_imitated(preset, slots):,} imitate calibrated rules"
         weights = count_weights(preset.widths, len(run.service.fleet_changes))
         chosen = choose_device(run.device, weights=weights, batch_size=preset.batch_size)
         device = f"{chosen.name} ({chosen.reason})"
@@ -67,14 +69,20 @@ def training_plan(run: TrainingRun, folders: Folders) -> str:
     )
 
 
-def whole_rollouts(preset: DeepPreset) -> int:
+def whole_rollouts(preset: DeepPreset, slots_per_episode: int = 288) -> int:
     """Return how many slots a budget comes to: stable-baselines3 finishes the rollout that it has begun.
 
     Example:
         >>> whole_rollouts(DeepPreset(100, 64, 1e-3, 512, 0.9))
         128
     """
-    return -(-preset.timesteps // _rollout(preset)) * _rollout(preset)
+    imitated = _imitated(preset, slots_per_episode)
+    rewarded = max(preset.timesteps - imitated, 0)
+    return imitated + -(-rewarded // _rollout(preset)) * _rollout(preset)
+
+
+def _imitated(preset: DeepPreset, slots_per_episode: int) -> int:
+    return preset.imitation_days * preset.environments * slots_per_episode
 
 
 def _rollout(preset: DeepPreset) -> int:

@@ -81,8 +81,8 @@ def learner_name(algorithm: str, trained_on: str, steps: int) -> str:
     """Return what tables call a learner.
 
     Example:
-        >>> learner_name("ppo", "MIXED", 1_013_760), learner_name("q-learning", "OWN", 2_880_000)
-        ('ppo on MIXED, 1,013,760 slots', 'q-learning on each pattern, 2,880,000 slots')
+        >>> learner_name("ppo", "MIXED", 995_328), learner_name("q-learning", "OWN", 2_880_000)
+        ('ppo on MIXED, 995,328 slots', 'q-learning on each pattern, 2,880,000 slots')
     """
     return f"{algorithm} on {'each pattern' if trained_on == OWN else trained_on}, {steps:,} slots"
 

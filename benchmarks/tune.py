@@ -27,6 +27,7 @@ from autoscaler_env.policies.q_learning import QTable
 from autoscaler_env.rollouts import roll_out
 from autoscaler_env.service import Service
 from autoscaler_env.storage import write_atomically
+from autoscaler_env.training.imitation import imitate, teachers
 from autoscaler_env.training.tabular import fill_table
 from autoscaler_env.workloads import MIXED, PATTERNS, Pattern, day_seeds
 
@@ -64,9 +65,7 @@ SPACE: dict[str, dict[str, list[Any]]] = {
 
 LONG_SPACE: dict[str, list[Any]] = {
     "discount": [0.98, 0.99, 0.995, 0.998],
-    "levels": [False, True],
-    "settings.gae_lambda": [0.97, 0.98, 0.99],
-    "settings.ent_coef": [0.0, 0.001, 0.003],
+    "imitation_days": [0, 2, 4, 8],
 }
 """What is searched for PPO with a long budget."""
 
@@ -83,8 +82,12 @@ def changed(preset: Any, values: dict[str, Any]) -> Any:
 def train(algorithm: str, preset: Any, pattern: str, seed: int) -> Policy:
     """Train one model without writing anything."""
     if isinstance(preset, DeepPreset):
-        model = build_learner(algorithm, preset, pattern, SERVICE, seed=seed, device="cpu")
-        model.learn(preset.timesteps)
+        taught = teachers(pattern, SERVICE) if preset.imitation_days else []
+        rule = taught[0][1] if len(taught) == 1 else None
+        model = build_learner(algorithm, preset, pattern, SERVICE, seed=seed, device="cpu", rule=rule)
+        if taught:
+            imitate(model, taught, preset, seed)
+        model.learn(preset.timesteps - model.num_timesteps, reset_num_timesteps=False)
         return DeepPolicy(model.policy, SERVICE, algorithm)
     table = QTable.zeros(SERVICE)
     for _ in fill_table(table, preset, Pattern(pattern, SERVICE), np.random.default_rng(seed)):

@@ -36,9 +36,9 @@ def small(preset, **settings):
 PRESETS = {
     "dqn": small(DQN_PRESET, buffer_size=800, learning_starts=200, target_update_interval=100, gradient_steps=1),
     "ppo": small(PPO_PRESET, n_steps=16, n_epochs=2),
-    "ppo_long": small(PPO_LONG_PRESET, n_steps=16, n_epochs=2),
+    "ppo_long": dataclasses.replace(small(PPO_LONG_PRESET, n_steps=16, n_epochs=2), imitation_days=1),
 }
-"""DQN's buffer is full before the run is over; PPO's long preset normalises rewards."""
+"""DQN's buffer is full before the run is over; PPO's long preset normalises rewards, and begins with imitation here."""
 
 SHORT = Service(slots_per_episode=24)
 BUDGETS = {"q_learning": 3_000, "dqn": 1_600, "ppo": 1_600, "ppo_long": 1_600}

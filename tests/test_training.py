@@ -314,7 +314,7 @@ def test_package_offers_what_notebooks_import():
 
 
 def test_the_command_that_is_written_down_makes_the_same_model():
-    run = TrainingRun("ppo", "SPIKE", 5_000, "mine", 2, "cpu", 0.01, 256, 0.8, (32, 16))
+    run = TrainingRun("ppo", "SPIKE", 5_000, "mine", 2, "cpu", 0.01, 256, 0.8, 3, (32, 16))
     name, *words = shlex.split(run.command())
     assert name == "autoscaler" and parse(words).training_run() == run
     short = TrainingRun("q-learning", budget=7)

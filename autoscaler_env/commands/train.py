@@ -48,6 +48,8 @@ class Train:
     """Slots in one update, of dqn and ppo."""
     discount: Annotated[float | None, arg(metavar="X", help_behavior_hint="(the preset's)")] = None
     """Weight of the next slot's value, of dqn and ppo; at least 0 and below 1."""
+    imitation_days: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 0)")] = None
+    """Days that calibrated rules play in each environment for ppo to imitate before it learns from rewards."""
     widths: Annotated[tuple[int, ...] | None, arg(metavar="N ...", help_behavior_hint="(the preset's)")] = None
     """Units of each hidden layer, of dqn and ppo."""
     service: ServiceFile = None
@@ -116,6 +118,7 @@ class Train:
             self.learning_rate,
             self.batch_size,
             self.discount,
+            self.imitation_days,
             self.widths,
             service,
         )

@@ -22,6 +22,7 @@ from autoscaler_env.dynamics import OBSERVATION_HIGH, OBSERVATION_LOW
 from autoscaler_env.policies.inputs import INPUTS, INPUTS_WITH_LEVELS, Inputs
 from autoscaler_env.policies.learner_env import LearnerVecEnv
 from autoscaler_env.policies.presets import DeepPreset
+from autoscaler_env.policies.rules import TargetTracking
 from autoscaler_env.sb3_env import AutoscalerVecEnv
 from autoscaler_env.service import Service
 
@@ -37,7 +38,14 @@ def falling(learning_rate: float) -> Callable[[float], float]:
 
 
 def build_learner(
-    algorithm: str, preset: DeepPreset, pattern: Any, service: Service, *, seed: int, device: str
+    algorithm: str,
+    preset: DeepPreset,
+    pattern: Any,
+    service: Service,
+    *,
+    seed: int,
+    device: str,
+    rule: TargetTracking | None = None,
 ) -> BaseAlgorithm:
     """Return an untrained learner in its environment.
 
@@ -48,8 +56,10 @@ def build_learner(
         service: The service to scale.
         seed: Seeds the network, the exploration and the days.
         device: `cpu`, `cuda` or `mps`.
+        rule: What its rewards are measured against; see `LearnerVecEnv`.
     """
-    env: VecEnvWrapper = LearnerVecEnv(AutoscalerVecEnv(preset.environments, pattern, service), preset.levels)
+    services = AutoscalerVecEnv(preset.environments, pattern, service)
+    env: VecEnvWrapper = LearnerVecEnv(services, preset.levels, rule)
     if preset.normalise_reward:
         env = VecNormalize(env, norm_obs=False, gamma=preset.discount, clip_reward=100.0)
     return _CLASSES[algorithm](

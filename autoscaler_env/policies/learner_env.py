@@ -27,15 +27,16 @@ class LearnerVecEnv(VecEnvWrapper):
     Args:
         services: The batch to train on.
         levels: Whether the inputs say where the level of traffic lies; see `Inputs`.
+        rule: The rule; target tracking with its defaults if not given.
     """
 
-    def __init__(self, services: AutoscalerVecEnv, levels: bool = False) -> None:
+    def __init__(self, services: AutoscalerVecEnv, levels: bool = False, rule: TargetTracking | None = None) -> None:
         batch = self._batch = services.batch
         self._inputs = Inputs(batch.service, levels)
         space = gymnasium.spaces.Box(-np.inf, np.inf, (self._inputs.count,), np.float32)
         super().__init__(services, observation_space=space)
         self._shadow = AutoscalerVectorEnv(services.num_envs, batch.workload, batch.service)
-        self._rule = TargetTracking(batch.service)
+        self._rule = rule or TargetTracking(batch.service)
         self._shadow_sees = np.empty((services.num_envs, 7), dtype=np.float32)
 
     def reset(self) -> NDArray[np.float32]:

@@ -55,6 +55,8 @@ class DeepPreset:
     """Units of the hidden layers."""
     levels: bool = False
     """Whether the inputs say where the level of traffic lies; see `inputs.Inputs`."""
+    imitation_days: int = 0
+    """Days that calibrated rules play in each environment, for PPO to imitate before it learns from rewards."""
     normalise_reward: bool = False
     """Whether rewards are divided by the running spread of the return."""
     settings: dict[str, Any] = field(default_factory=dict)

@@ -46,8 +46,7 @@ def calibrations(service: Service, folders: Folders, days: int = 100) -> dict[st
     if service == Service() and written.exists():
         return read_calibrations(folders)
     print("Calibrating target tracking.", file=sys.stderr)
-    found = {MIXED: calibrate(PATTERNS, service, days)}
-    found |= {pattern: calibrate((pattern,), service, days) for pattern in PATTERNS}
+    found = {pattern: calibrate((pattern,), service, days) for pattern in (MIXED, *PATTERNS)}
     if service == Service():
         save_calibrations(found, folders)
     return found

@@ -20,8 +20,8 @@ STUDIES = {
 SEEDS = {"budgets": 10, "long": 10, "patterns": 5, "wide": 5}
 """Trainings of each learner on each pattern, by study: seeds 0, 1, 2, ..."""
 
-LONG = 1_000_000
-"""Slots of PPO's long trainings."""
+LONG = 54 * 64 * 288
+"""Slots of PPO's long trainings: 995,328, which is as many of its rollouts (64 days) as a million slots hold."""
 
 SPECIALISTS: dict[str, dict[str, Any]] = {"SPIKE": {"discount": 0.99}}
 """Where selection days asked for other settings than the preset's, by pattern; for PPO, as `TrainingRun` names them.

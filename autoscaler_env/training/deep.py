@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 from typing import Any, cast
 
-from stable_baselines3 import DQN
+from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import CSVOutputFormat, Logger, configure
@@ -19,6 +19,7 @@ from autoscaler_env.policies.inputs import INPUTS, INPUTS_WITH_LEVELS
 from autoscaler_env.policies.presets import DeepPreset
 from autoscaler_env.storage import write_atomically
 from autoscaler_env.training.deep_state import ReplayParts, learner_state, restore_generators, restore_learner
+from autoscaler_env.training.imitation import imitate, teachers
 from autoscaler_env.training.interruption import Interruption
 from autoscaler_env.training.record import EVALUATIONS, Judge, describe, finish
 from autoscaler_env.training.run import Trained, TrainingRun
@@ -55,7 +56,16 @@ def _learn(
     progress: bool,
     saved: dict[str, Any] | None,
 ) -> Trained:
-    model = build_learner(run.algorithm, preset, run.pattern, run.service, seed=run.seed, device=device.name)
+    taught = teachers(run.pattern, run.service) if preset.imitation_days else []
+    model = build_learner(
+        run.algorithm,
+        preset,
+        run.pattern,
+        run.service,
+        seed=run.seed,
+        device=device.name,
+        rule=taught[0][1] if len(taught) == 1 else None,
+    )
     policy = DeepPolicy(model.policy, run.service, run.model_name)
     unfinished = Unfinished(run, folders)
     with Interruption() as interruption:
@@ -63,6 +73,9 @@ def _learn(
         if saved is None:
             clear(run, folders)
             keeper.judge_untrained()
+            if taught:
+                imitate(cast(PPO, model), taught, preset, run.seed)
+                keeper.judge()
         else:
             keeper.restore(saved)
         done = model.num_timesteps
@@ -71,7 +84,7 @@ def _learn(
             with tqdm(
                 total=preset.timesteps, initial=done, desc=run.model_name, unit="slot", disable=not progress
             ) as bar:
-                model.learn(preset.timesteps - done, [keeper, _Progress(bar)], reset_num_timesteps=saved is None)
+                model.learn(preset.timesteps - done, [keeper, _Progress(bar)], reset_num_timesteps=False)
             keeper.judge()
             keeper.checkpoint()
         finally:
@@ -148,7 +161,6 @@ class _Keeper(BaseCallback):
         # From the budget on the end is near: the final model is kept after its last update, not before.
         if self._next["judgement"] <= self.num_timesteps < self._run.slots:
             self.judge()
-            self._next["judgement"] = next_multiple(self.num_timesteps, self._every)
         if self._next["checkpoint"] <= self.num_timesteps < self._run.slots:
             self.checkpoint()
             self._next["checkpoint"] = next_multiple(self.num_timesteps, CHECKPOINT_SLOTS)
@@ -164,6 +176,7 @@ class _Keeper(BaseCallback):
 
     def judge(self) -> None:
         """Judge the model on selection days; write it if it is the best so far."""
+        self._next["judgement"] = next_multiple(self._learner.num_timesteps, self._every)
         self._learner.policy.set_training_mode(False)
         if self.judged.judge(self._policy, self._learner.num_timesteps):
             self._keep(self._run.best_path(self._folders))

@@ -44,6 +44,8 @@ class TrainingRun:
     """Instead of the preset's (DQN, PPO)."""
     discount: float | None = None
     """Instead of the preset's weight of the next slot's value (DQN, PPO)."""
+    imitation_days: int | None = None
+    """Instead of the preset's days of imitation (PPO)."""
     widths: tuple[int, ...] | None = None
     """Instead of the preset's hidden layers (DQN, PPO)."""
     service: Service = field(default_factory=Service)
@@ -69,6 +71,10 @@ class TrainingRun:
             raise ValueError(f"discount = {self.discount}: must be at least 0 and below 1")
         if self.widths is not None and (not self.widths or min(self.widths) < 1):
             raise ValueError(f"widths = {self.widths}: must be one or more layers of at least 1 unit")
+        if self.imitation_days is not None and self.imitation_days < 0:
+            raise ValueError(f"imitation_days = {self.imitation_days}: must be at least 0")
+        if self.imitation_days is not None and self.algorithm != "ppo":
+            raise ValueError(f"imitation_days = {self.imitation_days}: is for ppo, not for {self.algorithm}")
         own = (self.learning_rate, self.batch_size, self.discount, self.widths)
         if self.algorithm == "q-learning" and any(setting is not None for setting in own):
             raise ValueError("learning_rate, batch_size, discount and widths are for dqn and ppo, not for q-learning")
@@ -94,6 +100,7 @@ class TrainingRun:
             "learning_rate": self.learning_rate,
             "batch_size": self.batch_size,
             "discount": self.discount,
+            "imitation_days": self.imitation_days,
             "widths": self.widths,
         }
         preset = deep_preset(self.algorithm, self.budget)
@@ -136,6 +143,7 @@ class TrainingRun:
             "learning-rate": self.learning_rate,
             "batch-size": self.batch_size,
             "discount": self.discount,
+            "imitation-days": self.imitation_days,
             "widths": None if self.widths is None else " ".join(map(str, self.widths)),
             "device": None if self.device == "auto" else self.device,
             "service": None if self.service == Service() else "SERVICE.toml",
