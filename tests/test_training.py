@@ -170,11 +170,12 @@ def test_stable_baselines_own_log_is_kept(results):
         assert (results[name][0].logs / f"{name}_steady" / "progress.csv").exists()
 
 
-@pytest.mark.parametrize("name", ["q-learning", "ppo"])
-def test_equal_runs_write_equal_models(results, tmp_path, name):
+@pytest.mark.parametrize("name", list(RUNS))
+def test_equal_runs_write_equal_files(results, tmp_path, name):
     folders = Folders(tmp_path)
     train(RUNS[name], folders, progress=False)
-    assert contents_of(RUNS[name].model_path(folders)) == contents_of(RUNS[name].model_path(results[name][0]))
+    content = RUNS[name].model_path(folders).read_bytes()
+    assert content == RUNS[name].model_path(results[name][0]).read_bytes() and b" at 0x" not in content
 
 
 def test_obtain_uses_the_model_that_is_there_and_says_so(results, capsys):

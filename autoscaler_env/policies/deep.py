@@ -34,7 +34,9 @@ def falling(learning_rate: float) -> Callable[[float], float]:
 
     No lambda: saved with a model, that would carry the path of this file.
     """
-    return functools.partial(operator.mul, learning_rate)
+    schedule = functools.partial(operator.mul, learning_rate)
+    vars(schedule)  # stable-baselines3 looks at it when it saves, and from then on it would be pickled otherwise
+    return schedule
 
 
 def build_learner(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,10 +16,10 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.policies.deep import DeepPolicy, build_learner, count_weights, one_thread
 from autoscaler_env.policies.inputs import INPUTS, INPUTS_WITH_LEVELS
 from autoscaler_env.policies.presets import DeepPreset
-from autoscaler_env.storage import write_atomically
 from autoscaler_env.training.deep_state import ReplayParts, learner_state, restore_generators, restore_learner
 from autoscaler_env.training.imitation import imitate, teachers
 from autoscaler_env.training.interruption import Interruption
+from autoscaler_env.training.model_file import save_learner
 from autoscaler_env.training.record import EVALUATIONS, Judge, describe, finish
 from autoscaler_env.training.run import Trained, TrainingRun
 from autoscaler_env.training.state import Unfinished, clear
@@ -93,13 +92,6 @@ def _learn(
     trained = finish(run, folders, policy, keeper.judged, model.num_timesteps, device.name)
     unfinished.remove()
     return trained
-
-
-def save_learner(model: BaseAlgorithm, path: Path) -> None:
-    """Write a stable-baselines3 model atomically."""
-    buffer = io.BytesIO()  # torch would say of a full disk what no user understands
-    model.save(buffer)
-    write_atomically(path, lambda file: file.write(buffer.getbuffer()))
 
 
 def open_log(folder: Path, done: int) -> Logger:
