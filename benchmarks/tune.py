@@ -1,7 +1,7 @@
 """Search the presets: the same number of random trials for each learner, judged on selection days.
 
     python benchmarks/tune.py ppo --trials 20 --seeds 2 --pattern MIXED
-    python benchmarks/tune.py ppo --trials 8 --seeds 1 --pattern SPIKE --budget 1000000
+    python benchmarks/tune.py ppo --trials 8 --seeds 2 --pattern SPIKE --budget 995328
 
 A trial draws one value for each setting below, trains with each seed, and is judged by the mean bill on selection days;
 the first trial is the present preset. Nothing here touches an evaluation day. The trials, best first, are saved as
