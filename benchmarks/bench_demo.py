@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import nbformat
@@ -70,15 +70,23 @@ PLAY = """async ([speed, seconds]) => {
 }"""
 
 
+def answers(address: str) -> bool:
+    """Return whether somebody listens: JupyterLab says its address before it does."""
+    host, port = address.removeprefix("http://").strip("/").split(":")
+    with suppress(OSError), socket.create_connection((host, int(port)), timeout=5):
+        return True
+    return False
+
+
 @contextmanager
 def running(command: list[str], says: str, **options: object) -> Iterator[str]:
-    """Run a server with all that it starts until the block ends; give what it said that matches `says`."""
+    """Run a server with all that it starts until the block ends; give its address, which matches `says`."""
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, text=True, start_new_session=True, **options)  # type: ignore[call-overload]
         try:
             for _ in range(PATIENCE // 100):
                 log.seek(0)
-                if found := re.search(says, log.read()):
+                if (found := re.search(says, log.read())) and answers(found.group()):
                     yield found.group()
                     return
                 time.sleep(0.1)
