@@ -1,9 +1,25 @@
-"""Importing the package is cheap and has no side effects."""
+"""Importing the package is cheap and has no side effects, and its rooms import each other in one direction."""
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "autoscaler_env"
+PLACES = """
+    compiled service dynamics workloads traces rendering env vector_env __init__ sb3_env
+    policies rollouts
+    paths device storage calibration catalog
+    waits evaluation regret training
+    seeds study findings claims verification plotting
+    report course demo grading advice
+    console commands cli
+"""
+"""The rooms of the package, modules and folders: each imports from those before it only."""
+
+ORDER = PLACES.split()
 
 
 def run(code, **options):
@@ -46,3 +62,32 @@ def test_everything_the_package_names_exists():
     import autoscaler_env
 
     assert all(hasattr(autoscaler_env, name) for name in autoscaler_env.__all__)
+
+
+def rooms_imported(path):
+    """Return the rooms that a module imports from, wherever in it the import stands."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    inside = [name.split(".")[1:] for name in names if name.split(".")[0] == PACKAGE.name]
+    return {parts[0] if parts and parts[0] in ORDER else "__init__" for parts in inside}
+
+
+def test_every_room_has_its_place_in_the_order():
+    rooms = [path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]
+    assert sorted(rooms) == sorted(ORDER)
+
+
+@pytest.mark.parametrize("room", ORDER)
+def test_imports_go_one_way(room):
+    folder = PACKAGE / room
+    allowed = {room, *ORDER[: ORDER.index(room)]}
+    upward = {
+        str(path.relative_to(PACKAGE)): wrong
+        for path in (folder.rglob("*.py") if folder.is_dir() else [PACKAGE / f"{room}.py"])
+        if (wrong := rooms_imported(path) - allowed)
+    }
+    assert not upward

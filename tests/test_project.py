@@ -136,3 +136,8 @@ def test_only_compiled_functions_lack_annotations():
                 compiled = "compiled" in map(ast.unparse, node.decorator_list)
                 bare += [] if compiled else [f"{path.name}:{node.lineno} {node.name}"]
     assert not bare
+
+
+def test_modules_of_the_package_have_at_most_300_lines():
+    lengths = {path: len(path.read_text().splitlines()) for path in (ROOT / "autoscaler_env").rglob("*.py")}
+    assert not {path.name: length for path, length in lengths.items() if length > 300}
