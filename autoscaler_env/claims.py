@@ -31,6 +31,7 @@ from autoscaler_env.seeds import (
     read_opponents,
     read_study,
 )
+from autoscaler_env.study.plan import SPECIALISTS
 from autoscaler_env.workloads import PATTERNS
 
 
@@ -56,7 +57,7 @@ def compared(saved: Estimate, what: str, whom: str) -> str:
         nearest, farthest = sorted((abs(saved.low), abs(saved.high)))
         interval = f"95 % interval ${nearest:.2f} to ${farthest:.2f}, {basis}"
         return f"{what} is {word} than {whom} by ${abs(saved.mean):.2f} a day ({interval})"
-    low, mean, high = (f"{'-' if value < 0 else '+'}${abs(value):.2f}" for value in (saved.low, saved.mean, saved.high))
+    low, mean, high = (_signed(value) for value in (saved.low, saved.mean, saved.high))
     return f"{what} and {whom} cannot be told apart: {mean} a day saved (95 % interval {low} to {high}, {basis})"
 
 
@@ -105,6 +106,31 @@ def specialists_claim(folders: Folders) -> str:
     return f"PPO trained on a pattern, against the cheapest rule there: {'; '.join(verdicts)}. Over the six, {mean}."
 
 
+def imitated(pattern: str) -> bool:
+    """Return whether the study's PPO on a pattern begins by imitating the rule that was calibrated for it."""
+    return bool(SPECIALISTS.get(pattern, {}).get("imitation_days"))
+
+
+def specialists_begin() -> str:
+    """Say where the study's PPO of each pattern begins, and which settings of its own it has."""
+    begun = [name for name in PATTERNS if imitated(name)]
+    alone = [name for name in PATTERNS if not imitated(name)]
+    told = f"On {_listed(alone)} PPO learns from rewards alone." if alone else ""
+    if begun:
+        told += (
+            f" On {_listed(begun)} it begins by imitating target tracking as it was calibrated for that pattern, and "
+            "learns from rewards after that: it shows what learning adds to the rule, not that learning finds the rule."
+        )
+    own = [
+        f"{name} ({', '.join(f'{setting} {value}' for setting, value in SPECIALISTS[name].items())})"
+        for name in PATTERNS
+        if SPECIALISTS.get(name)
+    ]
+    if own:
+        told += f" Settings other than the preset's, chosen on selection days: {_listed(own)}."
+    return told.strip()
+
+
 def regret_claim(folders: Folders) -> str:
     """Say how far the best policies are from the clairvoyant optimum."""
     table = regret_table(folders)
@@ -112,11 +138,13 @@ def regret_claim(folders: Folders) -> str:
     rules = table[table["seeds"] == 0]
     learned = table[table["seeds"] > 0]
     rule, learner = cheapest(rules[MEAN]), cheapest(learned[MEAN])
+    back = 1 - learned[MEAN].min() / rules[MEAN].min()
+    gained = f"Learning gets back {back:.0%}" if back > 0 else "Learning gets back nothing"
     return (
         f"The clairvoyant optimum pays ${optimum:.2f} a day, the mean of the six patterns. The rule nearest to it is "
         f"{rule}, ${rules[MEAN].min():.2f} a day above ({rules[MEAN].min() / optimum:.1%}); the nearest learner "
         f"{learner}, ${learned[MEAN].min():.2f} above ({learned[MEAN].min() / optimum:.1%}; 95 % interval "
-        f"${learned['low'][learner]:.2f} to ${learned['high'][learner]:.2f})."
+        f"${learned['low'][learner]:.2f} to ${learned['high'][learner]:.2f}). {gained} of what that rule leaves."
     )
 
 
@@ -125,13 +153,18 @@ def generalisation_claim(folders: Folders) -> str:
     matrix = generalisation("ppo", folders)
     strangers = matrix.loc[list(PATTERNS)]
     home = pd.Series({name: strangers[name][name] for name in PATTERNS})
+    jack = matrix.iloc[0] - home
     strangers = strangers.mask(np.eye(len(PATTERNS), dtype=bool))
     trained_on = str(strangers.max(axis=1).idxmax())
     tested_on = str(strangers.loc[trained_on].idxmax())
+    away, visited = strangers.mean(axis=1), strangers.mean(axis=0)
     return (
         f"PPO trained on one pattern pays on average ${home.mean():.2f} a day above the optimum at home and "
         f"${strangers.mean(axis=1).mean():.2f} on the other five (trained on {trained_on}, tested on {tested_on}: "
-        f"${strangers[tested_on][trained_on]:.2f}); trained on MIXED it pays ${matrix.iloc[0].mean():.2f}."
+        f"${strangers[tested_on][trained_on]:.2f}). Dearest away from home is the one trained on {away.idxmax()} "
+        f"(${away.max():.2f} on average); hardest for strangers is {visited.idxmax()} (${visited.max():.2f}). Trained "
+        f"on MIXED it pays ${matrix.iloc[0].mean():.2f}: beside the model trained on the pattern from "
+        f"{_signed(jack.min())} ({jack.idxmin()}) to {_signed(jack.max())} ({jack.idxmax()})."
     )
 
 
@@ -145,7 +178,8 @@ def wide_claim(folders: Folders) -> str:
     rule = cheapest(table[table["seeds"] == 0][MEAN])
     return (
         f"With wide steps the optimum falls from ${narrow[OPTIMUM]:.2f} to ${opponents[OPTIMUM]:.2f} a day, hpa-demand "
-        f"from ${narrow['hpa-demand']:.2f} to ${opponents['hpa-demand']:.2f}; "
+        f"from ${narrow['hpa-demand']:.2f} to ${opponents['hpa-demand']:.2f}, PPO on MIXED from "
+        f"${per_training(read_study('long', folders), 'bill').mean():.2f} to ${bills.mean():.2f}; "
         f"{compared(estimate(opponents[rule] - bills), 'PPO on MIXED', f'{rule}, the cheapest rule,')}."
     )
 
@@ -199,8 +233,13 @@ def deployment(folders: Folders) -> list[str]:
             "rule": f"deploy {row['rule']}; reinforcement learning does not pay",
             "neither": f"deploy {row['rule']}; reinforcement learning does no better, and costs a training",
         }[row["cheaper"]]
-        sentences.append(f"{pattern}: {advice}. {_capital(compared(saved, 'PPO trained on it', row['rule']))}.")
+        name = "PPO trained on it" + (", beginning as the calibrated rule," if imitated(str(pattern)) else "")
+        sentences.append(f"{pattern}: {advice}. {_capital(compared(saved, name, row['rule']))}.")
     return sentences
+
+
+def _signed(dollars: float) -> str:
+    return f"{'-' if dollars < 0 else '+'}${abs(dollars):.2f}"
 
 
 def _capital(sentence: str) -> str:

@@ -3,8 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
-from autoscaler_env.claims import CLAIMS, deployment, say
+from autoscaler_env import claims
+from autoscaler_env.claims import CLAIMS, deployment, say, specialists_begin
 from autoscaler_env.cli import main
 from autoscaler_env.findings import at_home, duels, generalisation, on_traces, regret_table
 from autoscaler_env.paths import Folders
@@ -151,6 +153,26 @@ def test_claims_say_who_is_cheaper_and_who_is_not(folders):
     assert "q-learning on MIXED, 100 slots is dearer" in text
 
 
+def test_claims_answer_what_notebook_9_lets_predict(folders):
+    assert "Learning gets back 20% of what that rule leaves." in claim("regret_claim", folders)  # 4 of 5 dollars stay
+    away = claim("generalisation_claim", folders)
+    assert "trained on STEADY ($34.60 on average); hardest for strangers is SPIKE ($39.00)" in away
+    assert "beside the model trained on the pattern from -$5.00 (SPIKE) to +$3.00 (STEADY)." in away
+    assert "PPO on MIXED from $129.00 to $107.00; " in claim("wide_claim", folders)
+
+
+def test_training_that_began_as_a_rule_is_said_to(folders, monkeypatch):
+    monkeypatch.setattr(claims, "SPECIALISTS", {"SPIKE": {"discount": 0.99, "imitation_days": 4}})
+    begun = specialists_begin()
+    alone = "On STEADY, SINE_CURVE, SINUSOIDAL, POISSON and RANDOM PPO learns from rewards alone."
+    assert begun.startswith(f"{alone} On SPIKE it begins by imitating")
+    assert begun.endswith("chosen on selection days: SPIKE (discount 0.99, imitation_days 4).")
+    assert ["beginning as the calibrated rule" in sentence for sentence in deployment(folders)].index(True) == 3
+    monkeypatch.setattr(claims, "SPECIALISTS", {})
+    assert specialists_begin() == f"On {', '.join(PATTERNS[:-1])} and {PATTERNS[-1]} PPO learns from rewards alone."
+    assert not any("beginning" in sentence for sentence in deployment(folders))
+
+
 def test_claims_change_with_the_tables(folders):
     before = claim("mixed_claim", folders)
     path = folders.results / "study_long.csv"
@@ -223,6 +245,7 @@ def test_points_of_seeds_lie_at_what_they_save(folders):
     points = next(line for line in axes.lines if len(line.get_xdata()) == 5)
     assert sorted(points.get_xdata()) == pytest.approx([5.8, 5.9, 6.0, 6.1, 6.2])
     assert points.get_color() == colour_of("ppo")
+    assert axes.get_xlabel() == "saved against target tracking, one setting ($ a day)"
 
 
 def test_matrix_is_drawn_with_its_numbers_and_home_framed(folders):
@@ -231,6 +254,12 @@ def test_matrix_is_drawn_with_its_numbers_and_home_framed(folders):
     texts = [text.get_text() for text in axes.texts]
     assert len(texts) == 7 * 6 and texts[:6] == ["4.0"] * 6
     assert [patch.get_xy() for patch in axes.patches] == [(i - 0.5, i + 0.5) for i in range(6)]
+
+
+def test_prices_in_the_title_of_regrets_are_no_formula(folders):
+    (axes,) = FIGURES["09_regret"](folders).axes
+    title = next(text for text in axes.findobj(Text) if text.get_text().startswith("The best rule pays $5.00"))
+    assert not title.get_parse_math()
 
 
 def test_duels_and_traces_name_everyone(folders):

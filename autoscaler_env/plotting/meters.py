@@ -105,6 +105,6 @@ def plot_rankings(summaries: Mapping[str, pd.DataFrame], title: str = "One ranki
         axes.set_title(meter)
     panels[0].set_yticks(places, [label_of(policy) for policy in policies[0]])
     panels[0].set_ylim(len(policies[0]) - 0.4, -0.6)
-    figure.supxlabel("mean bill ($ a day), with its 95 % interval over days", fontsize=10)
+    figure.supxlabel("place (1: the cheapest) and mean bill ($ a day), with its 95 % interval over days", fontsize=10)
     figure.suptitle(title, x=0.01, ha="left", parse_math=False)
     return figure

@@ -23,11 +23,19 @@ from autoscaler_env.training import Algorithm
 SIZES = (3, 5, 7, 10, 15, 20, 30)
 """Numbers of trainings whose studies are compared."""
 
+_OPPONENTS = {
+    "one_setting_bill": label_of("target-tracking-mixed"),
+    "per_pattern_bill": label_of("target-tracking-per-pattern"),
+}
+"""Whose bill a column of a study holds."""
+
 _POINT: dict[str, Any] = {"fmt": "D", "markersize": 6, "capsize": 3, "linewidth": 1.6}
 
 
 @themed
-def plot_seeds(study: pd.DataFrame, against: str = "one_setting_bill", title: str = "Every training counts") -> Figure:
+def plot_seeds(
+    study: pd.DataFrame, against: str = "one_setting_bill", title: str = "In a row nothing differs but the seed"
+) -> Figure:
     """Draw what each training saves a day as a point, and their mean with its 95 % interval, a row per learner.
 
     Args:
@@ -53,8 +61,8 @@ def plot_seeds(study: pd.DataFrame, against: str = "one_setting_bill", title: st
     axes.set_yticks(range(len(rows)), list(rows))
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel("saved ($ a day): a circle per training; diamond: their mean, with its 95 % bootstrap interval")
-    axes.set_title(title)
+    axes.set_xlabel(f"saved against {_OPPONENTS.get(against, against)} ($ a day)")
+    figure.suptitle(f"{title}\n(circle: a training; diamond: their mean, with its 95 % interval)", x=0.01, ha="left")
     return figure
 
 
@@ -124,10 +132,11 @@ def plot_regret(table: pd.DataFrame, title: str | None = None, most: float = 30.
     beyond = ", ".join(
         f"{_label(str(policy))} {row[MEAN]:.0f}" for policy, row in table.drop(index=near.index).iterrows()
     )
-    note = f" (beyond the axis: {beyond})" if beyond else ""
+    note = f"\n(beyond the axis: {beyond})" if beyond else ""
     axes.set_xlabel(f"above the clairvoyant optimum ($ a day){note}")
     rule, learner = (table.loc[table["seeds"].eq(0) == is_rule, MEAN].min() for is_rule in (True, False))
-    axes.set_title(title or f"The best rule pays ${rule:.2f} a day above the optimum, the best learner ${learner:.2f}")
+    by_default = f"The best rule pays ${rule:.2f} a day above the optimum, the best learner ${learner:.2f}"
+    axes.set_title(title or by_default, parse_math=False)  # two dollar signs are two prices, not a formula
     return figure
 
 
@@ -160,7 +169,10 @@ def plot_duels(table: pd.DataFrame, title: str | None = None) -> Figure:
 
 
 @themed
-def plot_sample_sizes(sizes: Mapping[str, pd.DataFrame], title: str = "How many seeds a claim needs") -> Figure:
+def plot_sample_sizes(
+    sizes: Mapping[str, pd.DataFrame],
+    title: str = "More seeds: narrower intervals, and intervals that keep their promise",
+) -> Figure:
     """Draw what studies of different sizes would have found: how wide their intervals are, and what these hold.
 
     Args:
@@ -176,11 +188,11 @@ def plot_sample_sizes(sizes: Mapping[str, pd.DataFrame], title: str = "How many 
         style = {"marker": marker, "markersize": 5, "color": colour_of(_learner_in(name)), "label": name}
         panels[0].plot(table.index, table["half_width"], **style)
         panels[1].plot(table.index, 100 * table["covered"], **style)
-    panels[0].set(title="Half width of the 95 % interval", ylabel="$ a day", yscale="log")
+    panels[0].set(title="Half width of the 95 % interval", ylabel="half width ($ a day)", yscale="log")
     panels[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     panels[0].yaxis.set_major_formatter("{x:g}")
     panels[0].minorticks_off()
-    panels[1].set(title="Intervals that hold the truth", ylabel="share (%)", ylim=(None, 100))
+    panels[1].set(title="Intervals that hold the truth", ylabel="share (%); dashed: the promise", ylim=(None, 100))
     panels[1].axhline(95, color="#444444", linestyle="--", linewidth=1)
     for axes in panels:
         axes.set_xlabel("trainings in the study")
