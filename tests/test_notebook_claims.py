@@ -53,6 +53,12 @@ def test_defaults_pay_for_idle_instances_and_the_calibrated_and_the_learned_do_n
     assert mean.loc[reserved(mean), "instance_cost"].min() > close.max() + 10
 
 
+def test_whoever_runs_defaults_finds_most_of_the_saving_in_a_calibrated_rule(mean):
+    for today in ("hpa-cpu", "hpa-demand", "kpa"):
+        saved = mean["bill"][today] - mean["bill"]
+        assert saved[RULE] > 0.5 * saved[list(LEARNERS)].max(), today
+
+
 def test_most_is_to_be_saved_on_spike(summary):
     saved = summary.loc["target-tracking-per-pattern", "saving"].drop(MEAN)
     assert saved.idxmax() == "SPIKE" and saved["SPIKE"] > 5 * saved.drop("SPIKE").max()
