@@ -24,6 +24,7 @@ slots instead of seconds are ours.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import Any
 
@@ -142,7 +143,7 @@ def toward(wanted: NDArray[np.int64], fleet: NDArray[np.int64], service: Service
     return step_toward(np.clip(wanted, service.min_instances, service.max_instances), fleet, service)
 
 
-class _Hpa:
+class _Hpa(ABC):
     """The Horizontal Pod Autoscaler, whatever its metric.
 
     Args:
@@ -192,9 +193,9 @@ class _Hpa:
         wanted = stabilise(fleet, proposal[np.newaxis], np.array(self._lately))
         return toward(wanted, fleet, self.service)
 
+    @abstractmethod
     def _propose(self, counts: Counts) -> NDArray[np.int64]:
-        """Return pods, shape (n,), before stabilisation."""
-        raise NotImplementedError
+        """Return how many pods the metric asks for, before stabilisation: shape (n,)."""
 
 
 class HpaCpu(_Hpa):

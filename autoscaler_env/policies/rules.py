@@ -10,7 +10,7 @@ from autoscaler_env.service import Service
 
 
 class _Rule:
-    """A rule without a memory."""
+    """What rules have in common: they know their service, and most have no memory."""
 
     name: str
 
@@ -18,7 +18,7 @@ class _Rule:
         self.service = service or Service()
 
     def reset(self, days: NDArray[np.int64]) -> None:
-        """Prepare for a batch of days."""
+        """Do nothing: there is no memory to prepare."""
 
 
 class Random(_Rule):

@@ -36,7 +36,7 @@ class Model:
     file_name: str
     content: bytes
     description: dict[str, Any]
-    """How it was made; see `training.record.finish`."""
+    """How it was made; see `training.record.describe`."""
 
 
 @dataclass(frozen=True)

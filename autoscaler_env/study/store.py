@@ -48,7 +48,7 @@ class Store:
         if path is None:
             return None
         description = json.loads(path.read_text(encoding="utf-8"))
-        file = path.with_suffix(".pkl" if run.algorithm == "q-learning" else ".zip")
+        file = path.with_suffix(run.ending)
         content = file.read_bytes() if file.exists() else b""
         if hashlib.sha256(content).hexdigest() != description.get("sha256"):
             return None
