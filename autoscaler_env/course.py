@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from autoscaler_env.paths import Folders, notebook_sources, project_root
 from autoscaler_env.report import refresh_readme
-from autoscaler_env.storage import write_atomically
+from autoscaler_env.storage import write_text
 
 Profile = Literal["quick", "full"]
 
@@ -126,9 +126,8 @@ def execute(source: Path, given: dict[str, Any], folders: Folders) -> Executed:
         notebook = clean(nbformat.read(raw, as_version=4))
         error = error or unexecuted(notebook)
         html, _ = HTMLExporter().from_notebook_node(notebook)
-        write_atomically(folders.html / f"{source.stem}.html", lambda file: file.write(html.encode()))
-        copy = nbformat.writes(without_measurements(notebook))
-        write_atomically(target, lambda file: file.write(copy.encode()))
+        write_text(folders.html / f"{source.stem}.html", html)
+        write_text(target, nbformat.writes(without_measurements(notebook)))
         raw.unlink()
     return Executed(source.stem, seconds, error)
 

@@ -13,12 +13,15 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.rollouts import Rollout, roll_out
 from autoscaler_env.service import Service
-from autoscaler_env.storage import write_atomically, write_json
+from autoscaler_env.storage import write_json, write_text
 from autoscaler_env.waits import wait_percentiles
 from autoscaler_env.workloads import Workload, as_workload
 
 EPISODES = 2_000
 """Evaluation days per pattern, unless told otherwise."""
+
+MEAN = "MEAN"
+"""What stands in the column `pattern` for the mean over patterns."""
 
 
 def measure(rollout: Rollout) -> pd.DataFrame:
@@ -161,10 +164,6 @@ def savings(episodes: pd.DataFrame, against: str) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index(["policy", "pattern"])
 
 
-MEAN = "MEAN"
-"""What stands in the column `pattern` for the mean over patterns."""
-
-
 def mean_over_patterns(episodes: pd.DataFrame) -> pd.DataFrame:
     """Average each policy's episodes over the patterns: episode i of one with episode i of the others.
 
@@ -238,8 +237,7 @@ def save_evaluation(episodes: pd.DataFrame, folders: Folders, against: str | Non
         saved = savings(together, against)
         summary[["saving", "saving_low", "saving_high"]] = saved[["saving", "low", "high"]]
     table = folders.results / "evaluation_summary.csv"
-    text = summary.round(4).to_csv()
-    write_atomically(table, lambda file: file.write(text.encode()))
+    write_text(table, summary.round(4).to_csv())
     found: dict[str, dict[str, dict[str, float | None]]] = {name: {} for name in together["pattern"].unique()}
     for policy, pattern in summary.index:
         row = summary.loc[(policy, pattern)].round(4)

@@ -19,7 +19,7 @@ from autoscaler_env.evaluation import mean_over_patterns, savings
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.oracle import Optimum, cheapest_plan
 from autoscaler_env.service import Service
-from autoscaler_env.storage import write_atomically
+from autoscaler_env.storage import write_text
 from autoscaler_env.workloads import PATTERNS, Workload, as_workload
 
 OPTIMUM_DAYS = 200
@@ -59,8 +59,7 @@ def find_optima(
 def save_optima(optima: pd.DataFrame, folders: Folders) -> Path:
     """Write what `find_optima` returns to `results/optimum.csv`; return its path."""
     path = folders.results / "optimum.csv"
-    text = optima.round(6).to_csv(index=False)
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_text(path, optima.round(6).to_csv(index=False))
     return path
 
 

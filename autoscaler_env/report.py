@@ -11,7 +11,7 @@ from autoscaler_env.claims import CLAIMS, deployment
 from autoscaler_env.findings import MEAN, duels, on_traces, regret_table
 from autoscaler_env.paths import Folders
 from autoscaler_env.seeds import read_study, savings_over_seeds
-from autoscaler_env.storage import write_atomically
+from autoscaler_env.storage import write_text
 from autoscaler_env.workloads import PATTERNS
 
 
@@ -43,13 +43,11 @@ def refresh_readme(folders: Folders, seconds: dict[str, float]) -> None:
     readme = folders.root / "README.md"
     if not readme.exists():
         return
-    text = readme.read_text(encoding="utf-8")
-    for mark, content in {"times": times_markdown(seconds)}.items():
-        text = replaced(text, mark, content)
+    text = replaced(readme.read_text(encoding="utf-8"), "times", times_markdown(seconds))
     for mark, markdown in BLOCKS.items():
         if begin_of(mark) in text:
             text = replaced(text, mark, markdown(folders))
-    write_atomically(readme, lambda file: file.write(text.encode()))
+    write_text(readme, text)
 
 
 def begin_of(mark: str) -> str:

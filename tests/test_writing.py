@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from autoscaler_env.storage import sweep, write_atomically, write_json, writing
+from autoscaler_env.storage import sweep, write_atomically, write_json, write_text, writing
 
 
 def test_a_writer_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -37,6 +37,11 @@ def test_json_comes_back_as_it_was_written(tmp_path):
     content = {"a": [1, 2.5, None], "b": {"c": "ü"}}
     write_json(tmp_path / "x.json", content)
     assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8")) == content
+
+
+def test_a_text_is_written_as_it_is(tmp_path):
+    write_text(tmp_path / "x.csv", "a,b\r\n1,ü\n")
+    assert (tmp_path / "x.csv").read_bytes() == b"a,b\r\n1,\xc3\xbc\n"
 
 
 def abandoned(folder):

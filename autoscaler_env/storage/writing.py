@@ -54,10 +54,14 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     _sync_folder(path.parent)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text as UTF-8 with the line ends that it has, atomically."""
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write plain values as JSON, atomically."""
-    text = json.dumps(content, indent=2) + "\n"
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def sweep(folder: Path) -> int:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from autoscaler_env.paths import Folders
 from autoscaler_env.seeds import read_study, savings_over_seeds
-from autoscaler_env.storage import write_atomically
+from autoscaler_env.storage import write_text
 from autoscaler_env.study.opponents import ONE_SETTING, PER_PATTERN
 from autoscaler_env.study.plan import STUDIES
 
@@ -70,8 +70,7 @@ def report(name: str, folders: Folders) -> str:
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table as CSV, atomically."""
-    text = table.to_csv(index=False, float_format="%.6g")
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_text(path, table.to_csv(index=False, float_format="%.6g"))
 
 
 def _key_of(description: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import numpy as np
 from autoscaler_env.paths import Folders, project_root
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.rollouts import roll_out
-from autoscaler_env.storage import fits, load_policy, read_description, save_description, write_atomically
+from autoscaler_env.storage import fits, load_policy, read_description, save_description, write_text
 from autoscaler_env.training.run import Trained, TrainingRun
 from autoscaler_env.training.state import identity, versions
 from autoscaler_env.workloads import MIXED, PATTERNS, Workload, as_workload, day_seeds
@@ -135,7 +135,7 @@ def finish(run: TrainingRun, folders: Folders, policy: Policy, judge: Judge, ste
     """Write the learning curve and the final model's description."""
     lines = [",".join(judge.rows[0])] + [",".join(str(value) for value in row.values()) for row in judge.rows]
     log = folders.logs / run.model_name / "selection.csv"
-    write_atomically(log, lambda file: file.write(("\n".join(lines) + "\n").encode()))
+    write_text(log, "\n".join(lines) + "\n")
     return Trained(policy, describe(run.model_path(folders), run, judge, steps, device))
 
 
