@@ -13,7 +13,7 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.policies.rules import TargetTracking
 from autoscaler_env.rollouts import roll_out
 from autoscaler_env.service import Service
-from autoscaler_env.storage import write_atomically
+from autoscaler_env.storage import write_text
 from autoscaler_env.workloads import MIXED, PATTERNS, Workload, as_workload, day_seeds
 
 TARGETS = np.round(np.arange(0.80, 1.201, 0.05), 2)
@@ -30,6 +30,10 @@ class Calibration(NamedTuple):
     headroom: float
     bill: float
     """Mean over the calibration days, in dollars a day."""
+
+    def rule(self, service: Service | None = None, name: str = "target-tracking") -> TargetTracking:
+        """Return target tracking with this setting."""
+        return TargetTracking(service, self.target, self.headroom, name)
 
 
 def calibrate(patterns: Sequence[str | Workload], service: Service | None = None, days: int = 100) -> Calibration:
@@ -87,7 +91,7 @@ def save_calibrations(calibrations: dict[str, Calibration], folders: Folders) ->
     """Write the settings found, by pattern, to `results/calibration.csv`; return its path."""
     path = folders.results / "calibration.csv"
     table = pd.DataFrame.from_dict(calibrations, orient="index", columns=Calibration._fields)
-    write_atomically(path, lambda file: file.write(table.to_csv(index_label="pattern").encode()))
+    write_text(path, table.to_csv(index_label="pattern"))
     return path
 
 
@@ -110,6 +114,4 @@ def calibrated_rule(
     pattern: str, folders: Folders, service: Service | None = None, name: str | None = None
 ) -> TargetTracking:
     """Return target tracking with the setting calibrated on a pattern, named `target-tracking-PATTERN` by default."""
-    setting = read_calibrations(folders)[pattern]
-    name = name or f"target-tracking-{pattern.lower()}"
-    return TargetTracking(service, setting.target, setting.headroom, name)
+    return read_calibrations(folders)[pattern].rule(service, name or f"target-tracking-{pattern.lower()}")

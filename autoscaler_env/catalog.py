@@ -18,6 +18,7 @@ from autoscaler_env.policies.kubernetes import HpaCpu, HpaDemand
 from autoscaler_env.policies.oracle import Optimum
 from autoscaler_env.policies.rules import RULES, TargetTracking
 from autoscaler_env.service import Service
+from autoscaler_env.storage import load_policy, read_description
 from autoscaler_env.traces import Trace
 from autoscaler_env.workloads import MIXED, PATTERNS, Workload
 
@@ -164,19 +165,16 @@ def _what_there_is(spec: str, folders: Folders) -> str:
 
 def _calibrated(spec: str, service: Service, folders: Folders, workload: str | Workload) -> TargetTracking:
     """Return target tracking as it was calibrated, or calibrated now if it was not, or for another service."""
-    if spec.lower() == f"{CALIBRATED}calibrated" and not isinstance(workload, str):
-        from autoscaler_env.calibration import calibrate
+    from autoscaler_env.calibration import calibrate, read_calibrations  # here: it imports pandas, which no rule needs
 
+    if spec.lower() == f"{CALIBRATED}calibrated" and not isinstance(workload, str):
         print(f"Calibrating {spec} on the earlier days of {workload.name}.", file=sys.stderr)
-        best = calibrate([workload], service)
-        return TargetTracking(service, best.target, best.headroom, f"{CALIBRATED}calibrated")
+        return calibrate([workload], service).rule(service, f"{CALIBRATED}calibrated")
     pattern = spec[len(CALIBRATED) :].upper().replace("-", "_")
     if pattern == "CALIBRATED":
         pattern = str(workload)
     if pattern not in (*PATTERNS, MIXED):
         raise ValueError(f"policy = {spec!r}: {pattern!r} must be one of {', '.join((*PATTERNS, MIXED))}")
-    from autoscaler_env.calibration import calibrate, read_calibrations
-
     name = f"{CALIBRATED}{pattern.lower()}"
     known = {}
     if service == Service() and (folders.results / "calibration.csv").exists():
@@ -184,7 +182,7 @@ def _calibrated(spec: str, service: Service, folders: Folders, workload: str | W
     if pattern not in known:
         print(f"Calibrating {name} on 100 calibration days of each pattern.", file=sys.stderr)
         known[pattern] = calibrate((pattern,), service)
-    return TargetTracking(service, known[pattern].target, known[pattern].headroom, name)
+    return known[pattern].rule(service, name)
 
 
 def _file_of(spec: str, folders: Folders) -> Path:
@@ -194,8 +192,6 @@ def _file_of(spec: str, folders: Folders) -> Path:
 
 
 def _load(path: Path, service: Service) -> Policy:
-    from autoscaler_env.storage import load_policy, read_description  # here: they import torch, which no rule needs
-
     policy = load_policy(path, service)
     trained_for = (read_description(path) or {}).get("service", service.as_dict())
     other = [

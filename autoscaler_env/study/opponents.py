@@ -18,7 +18,6 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.forecast import Forecast
 from autoscaler_env.policies.oracle import Optimum
-from autoscaler_env.policies.rules import TargetTracking
 from autoscaler_env.service import Service
 from autoscaler_env.study.exams import Exam, trace_exam
 from autoscaler_env.traces import Trace
@@ -67,11 +66,10 @@ def measure_opponents(
 
     Returns:
         A row per policy and workload: policy, tested_on, days, regret ($ a day above the optimum) and the other
-        columns of `Exam.measure`. Target tracking with the setting for the
-        workload is there where that is a pattern.
+        columns of `Exam.measure`. Target tracking with the setting for the workload is there where that is a pattern.
     """
     fixed = [make(service) for name, make in OPPONENTS.items() if name != Optimum.name]
-    fixed.append(tracking(settings[MIXED], service, ONE_SETTING))
+    fixed.append(settings[MIXED].rule(service, ONE_SETTING))
     rows: list[dict[str, Any]] = []
     for each in tqdm(exam.workloads, desc="opponents", unit="workload", leave=False, disable=None):
         alone = dataclasses.replace(exam, workloads=(each,))
@@ -113,10 +111,5 @@ def play_traces(
 def _for_workload(workload: str | Workload, service: Service, settings: dict[str, Calibration]) -> list[Policy]:
     """Return the policies that exist for this workload alone."""
     if isinstance(workload, str):
-        return [tracking(settings[workload], service, PER_PATTERN)]
+        return [settings[workload].rule(service, PER_PATTERN)]
     return [Forecast(service, workload)] if isinstance(workload, Trace) else []
-
-
-def tracking(setting: Calibration, service: Service, name: str) -> TargetTracking:
-    """Return target tracking with a setting that was found."""
-    return TargetTracking(service, setting.target, setting.headroom, name)

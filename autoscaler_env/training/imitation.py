@@ -39,11 +39,7 @@ def teachers(pattern: str | Workload, service: Service) -> list[tuple[Workload, 
         service: The service to scale.
     """
     workloads = [as_workload(each, service) for each in (PATTERNS if pattern == MIXED else (pattern,))]
-    settings = [calibrate([workload], service) for workload in workloads]
-    return [
-        (workload, TargetTracking(service, setting.target, setting.headroom))
-        for workload, setting in zip(workloads, settings, strict=True)
-    ]
+    return [(workload, calibrate([workload], service).rule(service)) for workload in workloads]
 
 
 def imitate(model: PPO, taught: list[tuple[Workload, TargetTracking]], preset: DeepPreset, seed: int) -> None:
