@@ -48,6 +48,7 @@ def plot_patterns(days: Mapping[str, NDArray[np.int64]], service: Service, title
         axes.axhline(service.peak_influx, color="#888888", linestyle=":", linewidth=1)
         axes.set_title(f"{name}\n{PATTERN_MEANING.get(name, '')}".rstrip(), fontsize=10)
         _hour_axis(axes, service, label=False)
+    panels[0].yaxis.set_major_formatter("{x:,.0f}")
     for axes in panels[len(days) :]:
         axes.remove()
     figure.suptitle(title, x=0.01, ha="left")
@@ -109,6 +110,7 @@ def plot_side_by_side(rollouts: Mapping[str, Rollout], day: int = 0, title: str 
     panels[2, 0].set_ylim(0, max(1, 1.1 * dearest))
     for axes, label in zip(panels[:, 0], ("instances", "queue\n(requests)", "bill so far ($)"), strict=True):
         axes.set_ylabel(label)
+    panels[1, 0].yaxis.set_major_formatter("{x:,.0f}")
     figure.align_ylabels()
     figure.suptitle(title, x=0.01, ha="left")
     return figure

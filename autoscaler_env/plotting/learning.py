@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import ListedColormap, LogNorm
@@ -30,7 +31,8 @@ def plot_learning_curves(
     """Draw how learners did on selection days while they trained, a panel against slots and one against seconds.
 
     Several seeds of a learner are drawn as their mean with its 95 % interval, and as thin lines by themselves. What
-    lies far below the rules is cut off and said in words, since the start of a training would hide its end.
+    lies far below the rules is cut off and said in words, since the start of a training would hide its end. The axis
+    is as wide as the rules and the ends of the trainings need: fewer rules, a closer look.
 
     Args:
         curves: By the policy's name, the curve of each seed: what `Trained.curve` holds, all at the same steps.
@@ -186,9 +188,8 @@ def _draw_shares(axes: Axes, shares: NDArray[np.float64], everywhere: NDArray[np
     present = everywhere[everywhere > 0]
     low, high = (float(present.min()), float(present.max())) if len(present) else (0.1, 1.0)
     norm = LogNorm(min(low, 0.99 * high), high)
-    return axes.pcolormesh(
-        np.ma.masked_less_equal(shares, 0), cmap="Greys", norm=norm, edgecolor="white", linewidth=0.8
-    )
+    greys = ListedColormap(colormaps["Greys"](np.linspace(0.12, 1, 256)))  # white is left to cells that were never seen
+    return axes.pcolormesh(np.ma.masked_less_equal(shares, 0), cmap=greys, norm=norm, edgecolor="white", linewidth=0.8)
 
 
 @themed
