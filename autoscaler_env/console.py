@@ -51,7 +51,7 @@ def training_plan(run: TrainingRun, folders: Folders) -> str:
         device = "cpu (a table)"
     else:
         from autoscaler_env.device import choose_device
-        from autoscaler_env.policies.deep import count_weights
+        from autoscaler_env.policies.deep import weights_of_preset
 
         true = whole_rollouts(preset, slots)
         budget = f"{true:,} slots"
@@ -59,7 +59,7 @@ def training_plan(run: TrainingRun, folders: Folders) -> str:
             budget += f" ({preset.timesteps:,} rounded up to whole rollouts of {_rollout(preset):,})"
         if preset.imitation_days:
             budget += f", of which {_imitated(preset, slots):,} imitate calibrated rules"
-        weights = count_weights(preset.widths, len(run.service.fleet_changes))
+        weights = weights_of_preset(preset, run.service)
         chosen = choose_device(run.device, weights=weights, batch_size=preset.batch_size)
         device = f"{chosen.name} ({chosen.reason})"
     path = shown(run.model_path(folders))
@@ -123,8 +123,8 @@ def selection_report(run: TrainingRun, trained: Trained, folders: Folders) -> st
     last, best = curve[-1], max(curve[1:], key=lambda point: point["mean_return"])
     report = f"On selection days it returns {last['mean_return']:.1f} $ a day."
     if best["steps"] != last["steps"]:
-        path = folders.best / run.model_name / f"best_model{run.model_path(folders).suffix}"
-        report += f" At {best['steps']:,} slots it was {best['mean_return']:.1f}: {shown(path)}."
+        path = shown(run.best_path(folders))
+        report += f" At {best['steps']:,} slots it was {best['mean_return']:.1f}: {path}."
     return report
 
 
@@ -158,13 +158,12 @@ def bill_report(episodes: pd.DataFrame) -> str:
 def device_report() -> str:
     """Return the devices that are there, and what `auto` would choose for each learner, and why."""
     from autoscaler_env.device import available_devices, choose_device
-    from autoscaler_env.policies.deep import count_weights
+    from autoscaler_env.policies.deep import weights_of_preset
 
     lines = [f"{name:<11} {description}" for name, description in available_devices().items()]
     lines += ["", "auto would choose:", "q-learning  cpu: a table needs no other device"]
     for algorithm, preset in PRESETS.items():
-        weights = count_weights(preset.widths, len(Service().fleet_changes))
-        device = choose_device("auto", weights=weights, batch_size=preset.batch_size)
+        device = choose_device("auto", weights=weights_of_preset(preset, Service()), batch_size=preset.batch_size)
         lines.append(f"{algorithm:<11} {device.name}: {device.reason}")
     return "\n".join(lines)
 

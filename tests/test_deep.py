@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from autoscaler_env.policies.deep import DeepPolicy, build_learner, build_network, count_weights, falling, one_thread
+from autoscaler_env.policies.deep import (
+    DeepPolicy,
+    build_learner,
+    build_network,
+    count_weights,
+    falling,
+    one_thread,
+    weights_of_preset,
+)
 from autoscaler_env.policies.inputs import INPUTS
 from autoscaler_env.policies.presets import PRESETS
 from autoscaler_env.rollouts import roll_out
@@ -103,6 +111,13 @@ def test_a_network_over_the_plain_observation_is_a_policy_too(algorithm):
 def test_weights_are_counted_as_the_library_builds_them(widths):
     q_network = build_network("dqn", INPUTS, 3, list(widths)).q_net
     assert count_weights(widths, 3) == sum(weights.numel() for weights in q_network.parameters())
+
+
+@pytest.mark.parametrize("levels", [False, True])
+def test_weights_of_a_preset_are_those_of_the_learner_that_is_built_with_it(levels):
+    preset = dataclasses.replace(PRESETS["dqn"], levels=levels)
+    learner = build_learner("dqn", preset, "SPIKE", SHORT, seed=0, device="cpu")
+    assert weights_of_preset(preset, SHORT) == sum(weights.numel() for weights in learner.policy.q_net.parameters())
 
 
 def test_learning_rate_falls_linearly_to_nothing():

@@ -70,7 +70,7 @@ def rooms_imported(path):
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     for node in nodes:
         if isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: imports are absolute"
+            assert node.level == 0, f"{path}: imports must be absolute"
             names += [f"{node.module}.{alias.name}" for alias in node.names]
     inside = [name.split(".")[1:] for name in names if name.split(".")[0] == PACKAGE.name]
     return {parts[0] if parts and parts[0] in ORDER else "__init__" for parts in inside}

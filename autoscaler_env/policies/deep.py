@@ -152,6 +152,12 @@ def count_weights(widths: tuple[int, ...], actions: int, inputs: int = INPUTS) -
     return sum((before + 1) * after for before, after in pairwise(sizes))
 
 
+def weights_of_preset(preset: DeepPreset, service: Service) -> int:
+    """Return how many weights one network of a preset has: `device.choose_device` goes by them."""
+    inputs = INPUTS_WITH_LEVELS if preset.levels else INPUTS
+    return count_weights(preset.widths, len(service.fleet_changes), inputs)
+
+
 def one_thread() -> None:
     """Let torch compute on one thread: for networks this small, more threads only wait for each other."""
     torch.set_num_threads(1)

@@ -13,8 +13,7 @@ from tqdm.auto import tqdm
 
 from autoscaler_env.device import Device, choose_device, is_out_of_memory
 from autoscaler_env.paths import Folders
-from autoscaler_env.policies.deep import DeepPolicy, build_learner, count_weights, one_thread
-from autoscaler_env.policies.inputs import INPUTS, INPUTS_WITH_LEVELS
+from autoscaler_env.policies.deep import DeepPolicy, build_learner, one_thread, weights_of_preset
 from autoscaler_env.policies.presets import DeepPreset
 from autoscaler_env.training.deep_state import ReplayParts, learner_state, restore_generators, restore_learner
 from autoscaler_env.training.imitation import imitate, teachers
@@ -33,11 +32,9 @@ def train_deep(run: TrainingRun, folders: Folders, progress: bool, saved: dict[s
     preset = run.preset
     assert isinstance(preset, DeepPreset)
     one_thread()
-    inputs = INPUTS_WITH_LEVELS if preset.levels else INPUTS
-    weights = count_weights(preset.widths, len(run.service.fleet_changes), inputs)
     # What `auto` chose when the run began stays chosen.
     wanted = saved["device"] if saved is not None and run.device == "auto" else run.device
-    device = choose_device(wanted, weights=weights, batch_size=preset.batch_size)
+    device = choose_device(wanted, weights=weights_of_preset(preset, run.service), batch_size=preset.batch_size)
     try:
         return _learn(run, preset, folders, device, progress, saved)
     except RuntimeError as error:
