@@ -153,6 +153,8 @@ MALFORMED = {
     "which column": ("timestamp,web,api\n2026-05-04,1,2\n", "row 1: the columns are timestamp, web, api"),
     "no count at all": (rows(every(300, 2), ["", ""]), "no row has a count"),
     "not text": (b"timestamp,requests\n\xff\xfe,1\n", "row 2: not UTF-8 text"),
+    "zero bytes": ("timestamp,requests\n2026-05-04,1\n\0\0\n", "row 3: not text"),
+    "a time before Unix time": ("time,requests\n-1000000000000,1\n-999999999700,2\n", "row 2: '-1000000000000'"),
     "a typing error in the year": (GOOD.replace("2026-05-04 00:20", "9026-05-04 00:20"), "row 6"),
 }
 
@@ -200,5 +202,5 @@ def test_the_first_60_percent_of_the_days_are_learned_from(read):
 
 
 def test_too_few_days_cost_one_line(read):
-    with pytest.raises(ValueError, match="traffic: 1 whole day of 24 slots"):
+    with pytest.raises(ValueError, match=r"traffic\.csv: 1 whole day of 24 slots"):
         cut_days(read(rows(every(3600, 40))))

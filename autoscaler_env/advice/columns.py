@@ -137,7 +137,7 @@ def _moment(cell: str, where: str) -> tuple[str, float, int | None]:
         offset = moment.utcoffset()
         assert offset is not None
         return "time with a zone", moment.timestamp(), int(offset.total_seconds())
-    if not math.isfinite(number):
+    if not -_EARLIEST_EPOCH < number < math.inf:
         raise ValueError(f"{where}: {cell!r} is neither a step nor a time")
     if abs(number) < _EARLIEST_EPOCH:
         if number != int(number):

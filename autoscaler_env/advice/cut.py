@@ -65,7 +65,8 @@ def cut_days(
         rescale: The 99th percentile that the traffic is scaled to, in requests a slot; `None` leaves it as it is.
 
     Raises:
-        ValueError: The interval does not fit the slot or the day, or fewer than two whole days are left.
+        ValueError: The interval does not fit the slot or the day, the average is longer than the traffic, or fewer than
+            two whole days are left.
     """
     slot = slot_seconds or traffic.interval
     notes = list(traffic.notes)
@@ -87,6 +88,8 @@ def cut_days(
             raise ValueError(f"slot_seconds = {slot}: must divide the interval of {traffic.name}, {traffic.interval} s")
         requests = np.repeat(requests / (traffic.interval // slot), traffic.interval // slot)
         notes.append(f"Counts of {traffic.interval} s are spread evenly over slots of {slot} s.")
+    if smooth > len(requests):
+        raise ValueError(f"smooth = {smooth}: {traffic.name} has only {len(requests):,} slots")
     if smooth > 1:
         requests = _smoothed(requests, smooth)
         notes.append(f"Smoothed by a moving average over {smooth} slots, as asked.")

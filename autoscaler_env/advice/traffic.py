@@ -28,7 +28,7 @@ class Traffic:
     """Requests at even intervals, in the order of time."""
 
     name: str
-    """The file's name without its ending."""
+    """What messages call it: the file as it was named, or standard input."""
     interval: int
     """Seconds from one count to the next."""
     start: datetime | None
@@ -53,10 +53,10 @@ def read_traffic(source: str | Path, step_seconds: int | None = None) -> Traffic
         ValueError: The file cannot be read or is malformed; the message names file, row and reason.
     """
     if str(source) == "-":
-        name, shown, raw = "standard input", "standard input", sys.stdin.buffer.read()
+        shown, raw = "standard input", sys.stdin.buffer.read()
     else:
         path = Path(source)
-        name, shown = path.stem, str(path)
+        shown = str(path)
         try:
             raw = path.read_bytes()
         except OSError as error:
@@ -66,20 +66,23 @@ def read_traffic(source: str | Path, step_seconds: int | None = None) -> Traffic
     except UnicodeDecodeError as error:
         row = raw.count(b"\n", 0, error.start) + 1
         raise ValueError(f"{shown}, row {row}: not UTF-8 text") from None
+    if "\0" in text:
+        row = text.count("\n", 0, text.index("\0")) + 1
+        raise ValueError(f"{shown}, row {row}: not text: it holds a zero byte")
     columns = read_columns(text, shown)
     if len(columns.counts) < 2:
         raise ValueError(f"{shown}, row {columns.rows[0]}: the only row; two whole days are needed")
     if columns.timed:
-        return _of_times(columns, name, shown)
+        return _of_times(columns, shown)
     if step_seconds is None:
         raise ValueError(f"{shown}: it has steps and no times; say by slot_seconds in the set-up how long a step is")
     _check_order(np.array(columns.times), columns, shown)
     notes: list[str] = []
     requests = _onto_grid(np.array(columns.times), 1, columns, shown)
-    return Traffic(name, step_seconds, None, _fill(requests, step_seconds, shown, notes), tuple(notes))
+    return Traffic(shown, step_seconds, None, _fill(requests, step_seconds, shown, notes), tuple(notes))
 
 
-def _of_times(columns: Columns, name: str, shown: str) -> Traffic:
+def _of_times(columns: Columns, shown: str) -> Traffic:
     notes: list[str] = []
     times = np.array(columns.times)
     positive = np.diff(times)[np.diff(times) > 0]
@@ -98,7 +101,7 @@ def _of_times(columns: Columns, name: str, shown: str) -> Traffic:
         requests = _onto_grid(times, coarse, columns, shown)
     zone = columns.offsets[0] if columns.offsets else 0
     start = datetime.fromtimestamp(times[0] + zone, UTC).replace(tzinfo=None)
-    return Traffic(name, coarse, start, _fill(requests, coarse, shown, notes), tuple(notes))
+    return Traffic(shown, coarse, start, _fill(requests, coarse, shown, notes), tuple(notes))
 
 
 def _check_order(times: NDArray[np.float64], columns: Columns, shown: str) -> None:
