@@ -257,9 +257,9 @@ class Chart {
     if (this.view.best) this.line(panel, this.view.best, style.best, 1.5, [2, 3]);
     this.line(panel, this.work, style.ink, 1.3);
     if (!alone) return;
-    context.textAlign = "left";
-    for (const handover of scene.lanes[panel.whose[0]]?.handovers ?? []) {
+    (scene.lanes[panel.whose[0]]?.handovers ?? []).forEach((handover, number) => {
       const x = this.x(panel, handover.slot);
+      const room = x + 8 + context.measureText(handover.label).width < panel.x + panel.w;
       context.strokeStyle = style.soft;
       context.lineWidth = 1;
       context.setLineDash([3, 3]);
@@ -269,8 +269,9 @@ class Chart {
       context.stroke();
       context.setLineDash([]);
       context.fillStyle = style.soft;
-      context.fillText(handover.label, x + 4, panel.y + 12);
-    }
+      context.textAlign = room ? "left" : "right";
+      context.fillText(handover.label, room ? x + 4 : x - 4, panel.y + 12 + 14 * (number % 3));
+    });
   }
 
   queue(panel) {

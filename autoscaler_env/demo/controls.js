@@ -1,11 +1,14 @@
 // What a person may change: transport, the day, who acts in the lanes, the person's own buttons, the service.
 
+const PERSON = "you"; // as person.py says
+
 class Controls {
   /** `stale` is called when something is to be shown anew. */
   constructor(clock, stale) {
     this.clock = clock;
     this.stale = stale;
     this.typed = new Set(); // controls that show what a person is typing, not what is in force
+    this.pointed = null; // the menu that was last opened with a mouse or a finger
     this.player = make("div", { class: "asr-player" });
     this.sliders = make("div", { class: "asr-sliders" });
     this.build();
@@ -16,6 +19,17 @@ class Controls {
   set(name, value) {
     this.typed.delete(name);
     this.clock.ask({ do: "set", name, value });
+  }
+
+  /**
+   * Take a choice from a menu. A menu that was opened with a mouse would keep the arrow keys: a person who plays gets
+   * them back, so that the next one scales the fleet instead of changing the choice.
+   */
+  choose(name, menu) {
+    this.set(name, menu.value);
+    const plays = menu.value === PERSON || this.clock.scene.person !== null;
+    if (plays && this.pointed === menu) menu.closest(".asr").focus({ preventScroll: true });
+    this.pointed = null;
   }
 
   act(action) {
@@ -56,7 +70,12 @@ class Controls {
         parts[`${name}-error`],
       );
     };
-    const select = (name) => make("select", { onchange: (event) => this.set(name, event.target.value) });
+    const menu = (chosen) =>
+      make("select", {
+        onpointerdown: (event) => (this.pointed = event.currentTarget),
+        onchange: (event) => chosen(event.target),
+      });
+    const select = (name) => menu((chosen) => this.choose(name, chosen));
     const typed = (name, type) =>
       make("input", {
         type,
@@ -66,12 +85,10 @@ class Controls {
         oninput: () => this.typed.add(name),
       });
     parts.file = make("input", { type: "file", accept: ".csv,text/csv", hidden: true, onchange: () => this.upload() });
-    const pattern = make("select", {
-      onchange: (event) => {
-        if (event.target.value !== "file:") this.set("pattern", event.target.value);
-        else parts.file.click();
-        this.stale();
-      },
+    const pattern = menu((chosen) => {
+      if (chosen.value !== "file:") this.choose("pattern", chosen);
+      else parts.file.click();
+      this.stale();
     });
     parts["play-error"] = make("div", { class: "asr-error", role: "alert", "data-control": "play" });
     parts.silence = make("div", { class: "asr-error", role: "alert" });
@@ -220,15 +237,17 @@ class Controls {
             button.append(icon(picture), make("span", {}, label), make("kbd", {}, hint[sign]));
             player.append(button);
           });
-        player.append(
-          make(
-            "p",
-            {},
-            "You are the autoscaler. Paused, each press plays one slot; after Play time passes by itself, and a press counts for the next slot.",
-          ),
-        );
+        player.append(make("p"));
       }
     }
+    const said = player.querySelector("p");
+    const boot = scene.values.boot_slots;
+    const aim = scene.lanes.length > 1 ? "pay less than the other lane" : "keep the bill low";
+    const later = boot === 1 ? "a slot" : `${boot} slots`;
+    const text = scene.finished
+      ? "The day is over: your score card is below the chart."
+      : `You are the autoscaler: ${aim}. What you add is ready ${later} later. Paused, each press plays one slot; after Play time passes by itself, and a press counts for the next slot.`;
+    if (said && said.textContent !== text) said.textContent = text;
     for (const button of player.querySelectorAll("button")) {
       button.disabled = scene.finished;
       button.classList.toggle("asr-next", scene.playing && Number(button.dataset.action) === scene.person);

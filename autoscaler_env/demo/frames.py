@@ -10,6 +10,7 @@ from autoscaler_env.demo.person import PERSON, Person
 from autoscaler_env.demo.settings import NOBODY, SLIDERS, SPEEDS
 from autoscaler_env.demo.why import action_label
 from autoscaler_env.plotting.style import ITEM_COLOURS, QUEUE_COLOUR, colour_of, label_of
+from autoscaler_env.workloads import MIXED, PATTERN_MEANING
 
 if TYPE_CHECKING:
     from autoscaler_env.demo.lanes import Lane
@@ -44,6 +45,7 @@ def scene_of(room: Room) -> dict[str, Any]:
     person = room.lanes.person
     return {
         "title": room.title,
+        "caption": _caption(room),
         "run": room.run,
         "slots": room.slots,
         "slot_seconds": service.slot_seconds,
@@ -81,6 +83,18 @@ def scene_of(room: Room) -> dict[str, Any]:
         "errors": dict(room.errors),
         "colours": {"queue": QUEUE_COLOUR, **ITEM_COLOURS},
     }
+
+
+def _caption(room: Room) -> str:
+    """Say what the traffic stands for and how the chart measures it."""
+    service = room.service
+    others = {MIXED: "a day of one of the patterns, drawn by chance"}
+    meaning = PATTERN_MEANING.get(room.pattern) or others.get(room.pattern, "recorded traffic")
+    return (
+        f"{room.pattern}: {meaning}. A slot is {service.slot_seconds / 60:g} minutes. Demand is the number of "
+        f"instances that a slot's requests need, {service.capacity_per_instance} each. "
+        "Point at the chart to read a slot."
+    )
 
 
 def _lane(lane: Lane) -> dict[str, Any]:

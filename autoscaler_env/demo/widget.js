@@ -148,7 +148,7 @@ class View {
     const { parts } = this;
     const { frame } = this.clock;
     const at = frame.slot - 1;
-    parts.title.textContent = `${scene.title}, ${clock(frame.slot, scene)}`;
+    parts.title.textContent = `${scene.title}, ${clock(frame.slot, scene)}${scene.finished ? ": score card below" : ""}`;
     const bills = frame.lanes.map((lane) => (at >= 0 ? lane.bill[at] : 0));
     this.controls.parts.lanes.forEach((lane, number) => {
       const there = number < frame.lanes.length;
@@ -210,12 +210,12 @@ class View {
     this.reading(scene);
   }
 
-  /** Say what the chart shows under the pointer. */
+  /** Say what the chart shows under the pointer; without one, what it shows at all. */
   reading(scene) {
     const { hover } = this;
     const { frame } = this.clock;
     if (hover === null || hover >= frame.slot) {
-      this.parts.read.textContent = "";
+      this.parts.read.textContent = scene.caption;
       return;
     }
     const demand = (frame.arrivals[hover] / scene.capacity).toFixed(1);
