@@ -112,12 +112,38 @@ def test_ppo_on_mixed_saves_money_against_one_setting_for_all_patterns(study, na
     assert saved["seeds"].item() == 10 and saved["low"].item() > 0
 
 
+def at_home(table, learner, pattern):
+    """Return the rows of a learner that was trained on a pattern and tested on it."""
+    return table[(table["algorithm"] == learner) & (table["trained_on"] == pattern) & (table["tested_on"] == pattern)]
+
+
+def saved_at_home(table, pattern):
+    """Return what PPO trained on a pattern saves there against the rule calibrated for it, and that rule's bill."""
+    home = at_home(table, "ppo", pattern)
+    rule = per_training(home, "per_pattern_bill")
+    return estimate(rule - per_training(home, "bill")), rule.mean()
+
+
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_ppo_trained_on_a_pattern_is_no_dearer_than_the_rule_calibrated_for_it(study, pattern):
+def test_ppo_trained_on_a_pattern_is_at_most_half_a_percent_dearer_than_the_rule_calibrated_for_it(study, pattern):
     table = study("patterns")
-    home = table[(table["algorithm"] == "ppo") & (table["trained_on"] == pattern) & (table["tested_on"] == pattern)]
-    saved = estimate(per_training(home, "per_pattern_bill") - per_training(home, "bill"))
-    assert saved.seeds == 5 and saved.high >= 0, f"dearer beyond doubt: {saved}"
+    saved, rule = saved_at_home(table, pattern)
+    assert saved.seeds == 5 and saved.low >= -0.005 * rule
+    assert at_home(table, "ppo", pattern)["steps"].max() <= 1_000_000
+
+
+def test_ppo_trained_on_a_pattern_is_cheaper_than_its_rule_on_at_least_three(study):
+    won = [pattern for pattern in PATTERNS if saved_at_home(study("patterns"), pattern)[0].low > 0]
+    assert len(won) >= 3
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_q_learning_is_better_than_the_threshold_on_every_pattern(study, pattern):
+    threshold = study("opponents").set_index(["policy", "tested_on"])["bill"]["threshold", pattern]
+    budgets = study("budgets")
+    mixed = budgets[(budgets["algorithm"] == "q-learning") & (budgets["tested_on"] == pattern)]
+    for rows in (mixed, at_home(study("patterns"), "q-learning", pattern)):
+        assert rows["bill"].mean() < threshold
 
 
 def test_more_training_brings_ppo_nearer_to_the_optimum(study):
@@ -128,12 +154,11 @@ def test_more_training_brings_ppo_nearer_to_the_optimum(study):
     )
 
 
-def test_model_is_nearer_to_the_optimum_at_home_than_away(study):
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_ppo_is_nearer_to_the_optimum_on_its_pattern_than_ppo_from_elsewhere(study, pattern):
     study("patterns")
-    for learner in LEARNERS:
-        matrix = generalisation(learner, COMMITTED).loc[list(PATTERNS)]
-        for pattern in PATTERNS:
-            assert matrix.loc[pattern, pattern] < matrix.loc[pattern].drop(pattern).mean(), f"{learner}, {pattern}"
+    tested = generalisation("ppo", COMMITTED).loc[list(PATTERNS), pattern]
+    assert tested[pattern] < tested.drop(pattern).min()
 
 
 def test_every_pattern_has_a_verdict(study):
