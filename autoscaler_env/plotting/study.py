@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -132,11 +133,12 @@ def plot_regret(table: pd.DataFrame, title: str | None = None, most: float = 30.
     beyond = ", ".join(
         f"{_label(str(policy))} {row[MEAN]:.0f}" for policy, row in table.drop(index=near.index).iterrows()
     )
-    note = f"\n(beyond the axis: {beyond})" if beyond else ""
-    axes.set_xlabel(f"above the clairvoyant optimum ($ a day){note}")
+    note = textwrap.fill(f"(beyond the axis: {beyond})", width=110) if beyond else ""
+    figure.supxlabel(f"above the clairvoyant optimum ($ a day)\n{note}".rstrip(), fontsize="medium")
     rule, learner = (table.loc[table["seeds"].eq(0) == is_rule, MEAN].min() for is_rule in (True, False))
     by_default = f"The best rule pays ${rule:.2f} a day above the optimum, the best learner ${learner:.2f}"
-    axes.set_title(title or by_default, parse_math=False)  # two dollar signs are two prices, not a formula
+    # Two dollar signs are two prices, not a formula.
+    figure.suptitle(title or by_default, x=0.01, ha="left", parse_math=False)
     return figure
 
 
@@ -250,7 +252,8 @@ def _learner_in(name: str) -> str:
 
 def _label(policy: str) -> str:
     """Return what figures call a policy of the tables."""
-    return policy if " on " in policy else label_of(policy)
+    learner, _, rest = policy.partition(" on ")
+    return f"{label_of(learner.replace('-', '_'))} on {rest}" if rest else label_of(policy)
 
 
 def savings_against_one_setting(folders: Folders) -> dict[str, pd.Series]:
