@@ -59,7 +59,7 @@ def plot_seeds(
         axes.plot(saved, np.full(len(saved), place + 0.18), "o", color=colour, alpha=0.45, markersize=5)
         _interval(axes, place - 0.12, found.mean, found.low, found.high, colour)
     axes.axvline(0, color="#444444", linewidth=1)
-    axes.set_yticks(range(len(rows)), list(rows))
+    axes.set_yticks(range(len(rows)), [_label(row) for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel(f"saved against {_OPPONENTS.get(against, against)} ($ a day)")
