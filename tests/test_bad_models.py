@@ -2,9 +2,11 @@
 
 import contextlib
 import io
+import json
 import os
 import pickle
 import time
+import zipfile
 
 import bad_models
 import pytest
@@ -18,6 +20,7 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.policies.deep import build_learner
 from autoscaler_env.policies.presets import PRESETS
 from autoscaler_env.service import Service
+from autoscaler_env.training.model_file import save_learner
 from autoscaler_env.verification import Children, overall, verify, verify_one_by_one
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes and sockets in folders")
@@ -112,6 +115,12 @@ def test_torch_would_run_the_payload_in_a_file_of_tensors(place, donors, tmp_pat
     assert (tmp_path / "made").is_dir()
 
 
+def settings(path):
+    """Return the settings in a network's file."""
+    with zipfile.ZipFile(path) as archive:
+        return archive.read("data")
+
+
 def plain_learners():
     """Yield learners as a student may set them up with stable-baselines3 alone."""
     env = AutoscalerEnv()
@@ -123,13 +132,15 @@ def plain_learners():
     yield "narrow", DQN("MlpPolicy", env, buffer_size=500, learning_starts=50, policy_kwargs=adamw, **options)
 
 
-def test_what_stable_baselines3_saves_after_some_learning_is_accepted(tmp_path, checkers):
+def test_what_stable_baselines3_saves_after_some_learning_is_accepted_and_what_we_leave_of_it(tmp_path, checkers):
     for name, learner in plain_learners():
         learner.learn(100)
         learner.save(tmp_path / f"{name}.zip")
+        assert {"ep_info_buffer", "_last_obs", "start_time"} <= set(json.loads(settings(tmp_path / f"{name}.zip")))
+        save_learner(learner, tmp_path / f"own_{name}.zip")
     (tmp_path / "table.pkl").write_bytes(table())
     verdicts = verify(tmp_path, episodes=1, seconds=60, progress=False, children=checkers)
-    assert len(verdicts) == 5 and overall(verdicts)[0], [verdict.reason for verdict in verdicts]
+    assert len(verdicts) == 9 and overall(verdicts)[0], [verdict.reason for verdict in verdicts]
 
 
 def test_the_models_of_the_project_are_accepted(checkers):

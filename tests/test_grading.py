@@ -17,12 +17,14 @@ from autoscaler_env.cli import main
 from autoscaler_env.course import course_notebooks
 from autoscaler_env.grading.answers import Replay, decode, encode, received, tell
 from autoscaler_env.grading.find import find_wall
+from autoscaler_env.grading.grade import Course, Grading
 from autoscaler_env.grading.gradebook import identical, write_gradebook
 from autoscaler_env.grading.handin import CourseNotebook, judge, one_line, prepare, read_cells, told_answers
 from autoscaler_env.grading.limits import Limits
 from autoscaler_env.grading.report import Item, Report, read_report, write_report
-from autoscaler_env.grading.rubric import DEFAULT, Bills, Rubric
+from autoscaler_env.grading.rubric import DEFAULT, Bills, Models, Rubric
 from autoscaler_env.grading.submission import MOST_FILES, take_in
+from autoscaler_env.grading.wall import NO_WALL
 from autoscaler_env.grading.watch import Run
 
 COURSE = [CourseNotebook(path) for path in course_notebooks()]
@@ -497,6 +499,28 @@ def test_identical_files_are_named_on_both_sides_and_no_others():
         report("cy", prints={"models/ppo.zip": "4"}),
     ]
     assert identical(reports) == {"ann": ["models/ppo.zip as in bob"], "bob": ["models/ppo.zip as in ann"]}
+
+
+def test_a_file_that_half_a_class_holds_costs_a_short_warning():
+    names = [f"s{number:02}" for number in range(50)]
+    warnings = identical([report(name, prints={"notebooks/03.ipynb": "1"}) for name in names])
+    assert warnings["s00"] == ["notebooks/03.ipynb as in s01, s02, s03, s04, s05 and 44 more"]
+    assert list(warnings) == names
+
+
+def test_late_submissions_come_into_one_gradebook_with_those_graded_alike_before(tmp_path):
+    course = Course((COURSE[0].path,), tmp_path / "no models")
+
+    def others_with(name, rubric):
+        grading = Grading(tmp_path / "out", rubric, NO_WALL, course=course)
+        reports = grading.run([packed(tmp_path / f"{name}.zip", ("notes.txt", b""))], progress=False)
+        return [report.name for report in grading.earlier(reports)]
+
+    rubric = Rubric(models=Models(expected=()), bills=Bills(seed=1))
+    assert others_with("made_otherwise", replace(rubric, weights={"01.1": 2})) == []
+    assert others_with("bob", rubric) == []
+    assert others_with("ann", rubric) == ["bob"]
+    assert others_with("late", rubric) == ["ann", "bob"]
 
 
 def test_a_name_cannot_become_a_formula_in_the_gradebook(tmp_path):

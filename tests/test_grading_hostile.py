@@ -3,8 +3,11 @@
 import contextlib
 import os
 import shutil
+import signal
 import socket
+import subprocess
 import sys
+import time
 import uuid
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +19,7 @@ import pytest
 from autoscaler_env.grading.find import bubblewraps, find_wall, working
 from autoscaler_env.grading.grade import Course, Grading
 from autoscaler_env.grading.limits import Limits
+from autoscaler_env.grading.report import read_report
 from autoscaler_env.grading.rubric import Models, Rubric
 from autoscaler_env.grading.wall import NO_WALL, Wall
 
@@ -25,11 +29,14 @@ pytestmark = [
     pytest.mark.filterwarnings("default"),  # what papermill warns about is its own
 ]
 
-LIMITS = Limits(seconds=300, memory_mb=700, disk_mb=64, output_mb=2, processes=64)
+LIMITS = Limits(seconds=600, memory_mb=700, disk_mb=64, output_mb=2, processes=64)
 """Enough time for an honest notebook on a machine that has other work too."""
 
 SECONDS = 10
-"""For notebooks without end."""
+"""For notebooks without end; they are graded at once, and no honest one is held to it."""
+
+WORKERS = 4
+"""More than small machines have cores: a kernel that has died is waited for, and so is one that sleeps."""
 
 CELLS = [
     ("parameters", "parameters", "output = ''  # folder"),
@@ -155,8 +162,8 @@ def need_wall():
     return find_wall()
 
 
-def grade(root, wall, hostile, *, limits=LIMITS, port=9):
-    """Grade an honest submission, hostile ones, and an honest one again."""
+def grade(root, wall, hostile, *, limits=LIMITS, port=9, before=False, after=True):
+    """Grade hostile submissions, with an honest one before them or after them, or both."""
     root = root.resolve()
     write(root / "course" / "notebooks" / "01_tiny.ipynb")
     honest = write(root / "in" / "a_honest" / "notebooks" / "01_tiny.ipynb", answer="answer_1 = secret")
@@ -168,15 +175,16 @@ def grade(root, wall, hostile, *, limits=LIMITS, port=9):
         "honest": honest / "notebooks" / "01_tiny.ipynb",
         "token": TOKEN,
     }
-    sources = [honest]
+    sources = [honest] if before else []
     for name, code in hostile.items():
         for word, value in known.items():
             code = code.replace(f"@{word}", str(value))
         sources.append(write(root / "in" / name / "notebooks" / "01_tiny.ipynb", mine=code, answer="answer_1 = secret"))
-    sources.append(write(root / "in" / "z_honest" / "notebooks" / "01_tiny.ipynb", answer="answer_1 = 0.25"))
+    if after:
+        sources.append(write(root / "in" / "z_honest" / "notebooks" / "01_tiny.ipynb", answer="answer_1 = 0.25"))
     course = Course((root / "course" / "notebooks" / "01_tiny.ipynb",), root / "no models")
     rubric = Rubric(models=Models(expected=()), limits=limits)
-    reports = Grading(root / "out", rubric, wall, course=course).run(sources, workers=2, progress=False)
+    reports = Grading(root / "out", rubric, wall, course=course).run(sources, WORKERS, progress=False)
     return Outcome(wall, {report.name: report for report in reports}, root / "outside")
 
 
@@ -186,7 +194,8 @@ def outcome(tmp_path_factory):
     wall = need_wall()
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.1)
-        found = grade(tmp_path_factory.mktemp("hostile"), wall, HOSTILE, port=server.getsockname()[1])
+        root, port = tmp_path_factory.mktemp("hostile"), server.getsockname()[1]
+        found = grade(root, wall, HOSTILE, port=port, before=True)
         with contextlib.suppress(TimeoutError):
             found.connections.append(server.accept())
     return found
@@ -250,7 +259,7 @@ def test_what_it_says_is_one_printable_line(outcome):
 
 
 def test_notebooks_without_end_are_ended(tmp_path):
-    found = grade(tmp_path, need_wall(), ENDLESS, limits=replace(LIMITS, seconds=SECONDS))
+    found = grade(tmp_path, need_wall(), ENDLESS, limits=replace(LIMITS, seconds=SECONDS), after=False)
     for name in ENDLESS:
         assert state(found.reports[name])[0] == "failed"
     assert state(found.reports["loops"])[1] == f"it took longer than {SECONDS} s"
@@ -259,14 +268,45 @@ def test_notebooks_without_end_are_ended(tmp_path):
 
 def test_only_a_submission_that_changed_is_graded_again(tmp_path):
     wall = need_wall()
-    first = grade(tmp_path, wall, {"raises": HOSTILE["raises"]})
+    first = grade(tmp_path, wall, {"raises": HOSTILE["raises"]}, before=True)
     times = {name: (tmp_path / "out" / name / "report.json").stat().st_mtime_ns for name in first.reports}
     (tmp_path / "out" / "z_honest" / "report.json").write_text("cut off in the midd")
-    second = grade(tmp_path, wall, {"raises": "pass"})
+    second = grade(tmp_path, wall, {"raises": "pass"}, before=True)
     again = {name for name in times if (tmp_path / "out" / name / "report.json").stat().st_mtime_ns != times[name]}
     assert again == {"raises", "z_honest"}
     assert state(second.reports["raises"])[0] == "passed"
     assert second.reports["z_honest"].points() == first.reports["z_honest"].points()
+
+
+GRADER = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, os.environ["TESTS"])
+from test_grading_hostile import find_wall, grade
+grade(Path(os.environ["ROOT"]), find_wall(), {"sits": os.environ["CODE"]}, before=True, after=False)
+"""
+
+
+@pytest.mark.parametrize("sent", ["SIGINT", "SIGKILL"])
+def test_an_interrupted_grading_leaves_nothing_running_and_keeps_what_it_has_graded(tmp_path, sent):
+    need_wall()
+    told = {
+        "TESTS": str(Path(__file__).parent),
+        "ROOT": str(tmp_path),
+        "CODE": f"{LEAVE}\nimport time\ntime.sleep(600)",
+    }
+    first, until = tmp_path / "out" / "a_honest" / "report.json", time.monotonic() + LIMITS.seconds
+    with subprocess.Popen([sys.executable, "-c", GRADER], env=os.environ | told, stderr=subprocess.DEVNULL) as grader:
+        while not (first.exists() and left_over()):
+            assert grader.poll() is None and time.monotonic() < until
+            time.sleep(0.1)
+        grader.send_signal(getattr(signal, sent))
+        assert grader.wait(LIMITS.seconds) != 0
+    while left_over() and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not left_over()
+    assert read_report(first.parent).points() == 60
+    assert read_report(tmp_path / "out" / "sits") is None
 
 
 def test_a_submission_that_is_none_does_not_stop_the_rest(tmp_path):
@@ -288,7 +328,7 @@ def test_an_ordinary_user_has_a_wall_too(tmp_path):
     names = ("fork_bomb", "network", "writes_outside", "writes_beside_its_sockets", "reads_home", "leaves_processes")
     found = grade(tmp_path, wall, {name: HOSTILE[name] for name in names})
     assert not wall.as_root
-    assert [state(report)[0] for report in found.reports.values()] == ["passed", *["failed"] * len(names), "passed"]
+    assert [state(report)[0] for report in found.reports.values()] == [*["failed"] * len(names), "passed"]
     assert not left_over() and not found.outside.exists()
 
 
@@ -348,6 +388,6 @@ def test_a_container_is_a_wall(tmp_path, monkeypatch):
     names = ("network", "writes_outside", "raises")
     found = grade(tmp_path / "graded", wall, {name: HOSTILE[name] for name in names})
     assert "container of course:1" in wall.told
-    assert [state(report)[0] for report in found.reports.values()] == ["passed", *["failed"] * len(names), "passed"]
+    assert [state(report)[0] for report in found.reports.values()] == [*["failed"] * len(names), "passed"]
     assert "refused" in state(found.reports["network"])[1]
     assert log.read_text().count("rm --force") == len(found.reports)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -49,12 +50,20 @@ class Grade:
         wall = find_wall(self.container, self.i_trust_this_code)
         output = (self.output or project_root() / "build" / "grades").absolute()
         print(wall.told, flush=True)
-        reports = Grading(output, rubric, wall, self.profile).run(self.submissions, self.workers)
-        write_gradebook(reports, output / "gradebook.csv")
+        grading = Grading(output, rubric, wall, self.profile)
+        try:
+            reports = grading.run(self.submissions, self.workers)
+        except KeyboardInterrupt:
+            told = f"What is graded by now is in {shown(output)}; the same command goes on with the rest."
+            print(f"\n{told}", file=sys.stderr)
+            raise
+        earlier = grading.earlier(reports)
+        write_gradebook([*reports, *earlier], output / "gradebook.csv")
         for report in reports:
             points = f"{report.points():6.1f} of {report.of():.0f}" if report.key else "    -    "
             print("; ".join([f"{points}  {report.name}", *report.notes]))
-        for name, warnings in identical(reports).items():
+        for name, warnings in identical([*reports, *earlier]).items():
             print("\n".join(f"identical: {name}: {warning}" for warning in warnings))
-        print(f"Reports and gradebook.csv are in {shown(output)}.")
+        also = f", with {len(earlier)} graded before" if earlier else ""
+        print(f"Reports and gradebook.csv{also} are in {shown(output)}.")
         return 0 if all(report.key for report in reports) else 1

@@ -11,7 +11,7 @@ from dataclasses import replace
 from autoscaler_env.grading.limits import Limits
 from autoscaler_env.grading.wall import NO_WALL, Wall, place_for_kernel
 
-PROBE_SECONDS = 120
+PROBE_SECONDS = 300
 """A wall that takes longer than this to start a Python does not work."""
 
 

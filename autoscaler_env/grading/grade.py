@@ -111,8 +111,19 @@ class Grading:
                 self._cancelled.set()
                 for job in jobs:
                     job.cancel()
+                reference.end()  # jobs may be waiting for it, and the pool waits for jobs
                 raise
         return [reports[name] for name in names]
+
+    def earlier(self, reports: Sequence[Report]) -> list[Report]:
+        """Return the output folder's reports beside those of a run: made alike, or of what could not be graded.
+
+        Late submissions are graded alone, and belong into one gradebook with the others, whose copies they may be.
+        """
+        names, alike = {report.name for report in reports}, self._made_alike().items()
+        others = sorted(path.parent for path in self.output.glob("*/report.json") if path.parent.name not in names)
+        found = [read_report(folder) for folder in others]
+        return [report for report in found if report and (not report.key or alike <= report.key.items())]
 
     @contextlib.contextmanager
     def _runners(self, count: int) -> Iterator[queue.SimpleQueue[Runner]]:
@@ -145,8 +156,11 @@ class Grading:
 
     def _key(self, submission: Submission) -> dict[str, str]:
         """Return all that a report depends on."""
+        return {"submission": submission.fingerprint} | self._made_alike()
+
+    def _made_alike(self) -> dict[str, str]:
+        """Return what all reports of a run have in common."""
         return {
-            "submission": submission.fingerprint,
             "rubric": self._rubric.fingerprint,
             "course": self._course.fingerprint,
             "profile": self._profile,
@@ -163,6 +177,8 @@ class Grading:
         runners: queue.SimpleQueue[Runner],
     ) -> Report:
         notebooks, exercises = self._notebooks(submission, reference, runners)
+        if self._cancelled.is_set():
+            raise ValueError("it was cancelled")
         models, bills, acts = grade_models(submission, self._rubric, self._seed, self._course.models)
         return Report(
             name,

@@ -12,11 +12,14 @@ from autoscaler_env.grading.report import Report
 from autoscaler_env.grading.rubric import PARTS
 from autoscaler_env.storage import write_atomically
 
+MOST_NAMED = 5
+"""Other submissions that a warning names: where an answer is a number, half a class may have handed in the same."""
+
 
 def identical(reports: Sequence[Report]) -> dict[str, list[str]]:
     """Return, by submission, what it holds that another holds too; a line each.
 
-    What the course itself gave does not count, and neither does what everybody has to hand in alike.
+    What the course itself gave does not count.
     """
     owners: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for report in reports:
@@ -27,7 +30,8 @@ def identical(reports: Sequence[Report]) -> dict[str, list[str]]:
         for name, what in holders:
             others = sorted({other for other, _ in holders if other != name})
             if others:
-                warnings[name].append(f"{what} as in {', '.join(others)}")
+                more = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
+                warnings[name].append(f"{what} as in {', '.join(others[:MOST_NAMED])}{more}")
     return dict(warnings)
 
 

@@ -38,6 +38,7 @@ class Reference:
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._flaw: str | None = None
+        self._ended = False
 
     def __enter__(self) -> Self:
         return self
@@ -46,6 +47,12 @@ class Reference:
         self._stop()
         if self._folder is not None:
             self._folder.cleanup()
+
+    def end(self) -> None:
+        """End the course's process for good, whoever waits for it: they get an error."""
+        self._ended = True
+        if (process := self._process) is not None:
+            process.kill()
 
     def workspace(self) -> Path:
         """Return the folder with what the course has written.
@@ -84,6 +91,8 @@ class Reference:
 
     def _start(self) -> subprocess.Popen[str]:
         """Run the course, unless it is there already."""
+        if self._ended:
+            raise ValueError("it was cancelled")
         if self._flaw is not None:
             raise ValueError(self._flaw)
         if self._process is not None:
@@ -96,7 +105,10 @@ class Reference:
             stdout=subprocess.PIPE,
             text=True,
             env=dict(os.environ) | self._variables(),
+            start_new_session=True,  # a Ctrl-C comes to us alone; we end it
         )
+        if self._ended:  # since we looked
+            self._process.kill()
         self._lines = queue.SimpleQueue()
         threading.Thread(target=_pass_on, args=(self._process.stdout, self._lines), daemon=True).start()
         parameters = self._parameters | ({"output": self._folder.name} if "output" in self._parameters else {})

@@ -10,9 +10,11 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import queue
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ from autoscaler_env.grading.processes import end_descendants
 from autoscaler_env.grading.wall import Enclosed
 from autoscaler_env.storage import write_json
 
-START_SECONDS = 120
+START_SECONDS = 300
 """A kernel that has not answered after this long does not start."""
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -156,18 +158,31 @@ def run(job: dict[str, Any]) -> str | None:
     return None
 
 
+def _listen(jobs: queue.SimpleQueue[str]) -> None:
+    """Pass on the jobs; when there are no more, whoever gave them is gone, and what runs ends, in the middle of a job.
+
+    `watch` may have been killed, or its terminal closed: then nobody keeps a notebook's time any more.
+    """
+    for line in sys.stdin:
+        jobs.put(line)
+    end_descendants(psutil.Process())
+    os._exit(1)
+
+
 def main() -> None:
     """Do the jobs that come on standard input, a line of JSON each; write how each ended to its file `result`.
 
     A line on standard output says that it is ready for them.
     """
+    jobs: queue.SimpleQueue[str] = queue.SimpleQueue()
     if sys.platform == "linux":
         # What a kernel without a wall leaves behind becomes a child of this process, where it is found.
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     os.umask(0o077)
     print("ready", flush=True)
-    for line in sys.stdin:
-        job = json.loads(line)
+    threading.Thread(target=_listen, args=(jobs,), daemon=True).start()
+    while True:
+        job = json.loads(jobs.get())
         error = run(job)
         end_descendants(psutil.Process())
         write_json(Path(job["result"]), {"error": error})

@@ -71,6 +71,8 @@ class Runner:
             parameters: Given to it by papermill; `output` becomes its scratch folder.
             reference: A folder whose content its scratch folder starts with.
         """
+        if self._cancelled.is_set():
+            return Run("it was cancelled", None, 0.0)
         with place_for_kernel(reference) as place, place_for_kernel() as ours:
             enclosed = self._wall.around(place, self._limits)
             scratch = {"output": str(self._wall.scratch(place))}
