@@ -257,8 +257,8 @@ def test_matrix_is_drawn_with_its_numbers_and_home_framed(folders):
 
 
 def test_prices_in_the_title_of_regrets_are_no_formula(folders):
-    (axes,) = FIGURES["09_regret"](folders).axes
-    title = next(text for text in axes.findobj(Text) if text.get_text().startswith("The best rule pays $5.00"))
+    texts = FIGURES["09_regret"](folders).findobj(Text)
+    title = next(text for text in texts if text.get_text().startswith("The best rule pays $5.00"))
     assert not title.get_parse_math()
 
 
