@@ -229,7 +229,7 @@ def deployment(folders: Folders) -> list[str]:
     for pattern, row in duels(folders).iterrows():
         saved = Estimate(int(row["seeds"]), row["saving"], row["low"], row["high"], *[float("nan")] * 3)
         advice = {
-            "ppo": f"train PPO on it; it pays: {100 * row['saving'] / row['rule_bill']:.1f} % of the bill",
+            "ppo": f"train PPO on it; it saves {100 * row['saving'] / row['rule_bill']:.1f} % of the bill",
             "rule": f"deploy {row['rule']}; reinforcement learning does not pay",
             "neither": f"deploy {row['rule']}; reinforcement learning does no better, and costs a training",
         }[row["cheaper"]]

@@ -199,7 +199,7 @@ def test_claim_whose_table_is_missing_says_how_to_make_it(folders):
 def test_deployment_says_for_each_pattern_whether_learning_pays(folders):
     advice = dict(sentence.split(": ", 1) for sentence in deployment(folders))
     assert list(advice) == list(PATTERNS)
-    assert advice["STEADY"].startswith("train PPO on it; it pays: 3.8 % of the bill.")  # 4 of 105 dollars
+    assert advice["STEADY"].startswith("train PPO on it; it saves 3.8 % of the bill.")  # 4 of 105 dollars
     assert advice["SPIKE"].startswith("deploy target-tracking-per-pattern; reinforcement learning does not pay.")
     assert advice["POISSON"].startswith("deploy target-tracking-per-pattern; reinforcement learning does no better")
 

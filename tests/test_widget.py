@@ -429,6 +429,14 @@ def test_news_are_what_changed_and_plain(room):
     json.dumps(news["why"])
 
 
+def test_the_caption_says_what_the_traffic_stands_for_and_how_it_is_measured(room):
+    assert room.news()["scene"]["caption"].startswith("SPIKE: flash crowds, viral content. A slot is 5 minutes.")
+    room.handle({"do": "trace", "name": "mine.csv", "text": TRACE})
+    room.handle({"do": "set", "name": "capacity_per_instance", "value": "50"})
+    caption = room.news()["scene"]["caption"]
+    assert caption.startswith("mine: recorded traffic.") and "need, 50 each." in caption
+
+
 def test_choices_on_the_page_are_those_that_are_allowed(room):
     scene = room.news()["scene"]
     json.dumps(scene)

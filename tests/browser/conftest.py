@@ -42,9 +42,9 @@ def browser():
         browser.close()
 
 
-@pytest.fixture
-def window(browser):
-    """Return a function that opens a window: `window(width=1280, dark=False)` returns its page."""
+@contextmanager
+def windows(browser):
+    """Give a function that opens a window: `window(width=1280, dark=False)` returns its page."""
     contexts = []
 
     def open_window(width=1280, height=1000, *, dark=False, density=1):
@@ -62,6 +62,20 @@ def window(browser):
     yield open_window
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def window(browser):
+    """Return a function that opens a window for a test."""
+    with windows(browser) as open_window:
+        yield open_window
+
+
+@pytest.fixture(scope="module")
+def shared_window(browser):
+    """Return a function that opens a window for the tests of a file."""
+    with windows(browser) as open_window:
+        yield open_window
 
 
 def free_port():

@@ -41,7 +41,7 @@ SHOW_CELL = """async (name) => {
     await notebook.scrollToItem(index, "start");
 }"""
 
-DRAWN_IN = """(canvas, [red, green, blue]) => {
+DRAWN_IN = """([canvas, [red, green, blue]]) => {
     const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
     for (let at = 0; at < data.length; at += 4) {
         if (data[at] === red && data[at + 1] === green && data[at + 2] === blue && data[at + 3] === 255) return true;
@@ -49,45 +49,25 @@ DRAWN_IN = """(canvas, [red, green, blue]) => {
     return false;
 }"""
 
-TWO_ROOMS = [
-    "from autoscaler_env.demo.widget import ControlRoom",
-    'panel = ControlRoom("threshold", "static")\npanel',
-    'game = ControlRoom("you", "target-tracking", slots=24, speed=20)\ngame',
-]
 
+@pytest.fixture(scope="module")
+def notebook_7(lab, shared_window, tmp_path_factory):
+    """Return a page that shows notebook 7 with every cell run, once for all tests; it writes to a temporary folder.
 
-@pytest.fixture
-def opened(lab, window):
-    """Return a function that opens a notebook in JupyterLab, runs every cell, and returns the page."""
-
-    def open_notebook(notebook, name, **options):
-        nbformat.write(notebook, lab.folder / name)
-        page = window(1280, 1000, **options)
-        page.goto(f"{lab.address}/lab/tree/{name}?reset")
-        page.wait_for_function(KERNEL_READY, arg=name)
-        page.evaluate("void jupyterapp.commands.execute('notebook:run-all-cells')")
-        page.wait_for_function(LAST_CELL_RAN)
-        return page
-
-    return open_notebook
-
-
-@pytest.fixture
-def notebook_7(opened, tmp_path):
-    """Return a page that shows notebook 7 with every cell run; it writes to a temporary folder."""
+    Its two control rooms, `panel` and `game`, stand still where a test begins, and may have been played before.
+    """
+    name, folder = "seven.ipynb", tmp_path_factory.mktemp("seven")
     notebook = nbformat.read(notebook_sources() / "07_scaling_demo.ipynb", as_version=4)
     (parameters,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
-    parameters.source = parameters.source.replace('output = ""', f"output = {str(tmp_path)!r}")
-    shutil.copytree(Folders().models, tmp_path / "models", ignore=shutil.ignore_patterns("checkpoints", "best"))
-    return opened(notebook, "seven.ipynb")
-
-
-@pytest.fixture
-def two_rooms(opened, request):
-    """Return a page that shows a small notebook with two control rooms."""
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    cells = [nbformat.v4.new_code_cell(source) for source in TWO_ROOMS]
-    return opened(nbformat.v4.new_notebook(cells=cells, metadata=kernel), f"{request.node.name}.ipynb")
+    parameters.source = parameters.source.replace('output = ""', f"output = {str(folder)!r}")
+    shutil.copytree(Folders().models, folder / "models", ignore=shutil.ignore_patterns("checkpoints", "best"))
+    nbformat.write(notebook, lab.folder / name)
+    page = shared_window(1280, 1000)
+    page.goto(f"{lab.address}/lab/tree/{name}?reset")
+    page.wait_for_function(KERNEL_READY, arg=name)
+    page.evaluate("void jupyterapp.commands.execute('notebook:run-all-cells')")
+    page.wait_for_function(LAST_CELL_RAN)
+    return page
 
 
 def control_room(page, name):
@@ -146,41 +126,46 @@ def test_a_person_watches_and_plays_in_notebook_7(notebook_7, screenshots):
     page.screenshot(path=screenshots / "lab_score.png")
 
 
-def test_nothing_runs_on_where_nobody_looks(two_rooms):
-    page = two_rooms
+def test_the_chart_follows_the_theme_of_jupyterlab(notebook_7, screenshots):
+    page = notebook_7
+    panel = control_room(page, "panel")
+    canvas = panel.locator("canvas").element_handle()
+    grid = {"light": [225, 229, 233], "dark": [58, 65, 73]}
+    assert page.evaluate(DRAWN_IN, [canvas, grid["light"]])
+    page.evaluate("jupyterapp.commands.execute('apputils:change-theme', { theme: 'JupyterLab Dark' })")
+    expect(panel).to_have_attribute("data-theme", "dark")
+    page.wait_for_function(DRAWN_IN, arg=[canvas, grid["dark"]])
+    assert not page.evaluate(DRAWN_IN, [canvas, grid["light"]])
+    page.screenshot(path=screenshots / "lab_dark.png")
+
+
+def test_nothing_runs_on_where_nobody_looks(notebook_7):
+    page = notebook_7
 
     def kernel(code):
         return page.evaluate(ASK_KERNEL, code)
 
+    untouched = kernel("game.room.counter, game.room.slot")
     panel = control_room(page, "panel")
     play(panel)
-    assert kernel("game.room.slot") == "0", "two control rooms do not disturb each other"
-    page.evaluate("void jupyterapp.commands.execute('notebook:clear-cell-output')")
-    expect(panel).to_have_count(0)
+    assert kernel("game.room.counter, game.room.slot") == untouched, "two control rooms do not disturb each other"
+    element = panel.element_handle()
+    page.evaluate("void jupyterapp.commands.execute('notebook:delete-cell')")
+    page.wait_for_function("(element) => !element.isConnected", arg=element)
     before = kernel("panel.room.counter, panel.room.playing")
     for _ in range(20):
         kernel("0")
     assert kernel("panel.room.counter, panel.room.playing") == before and before.endswith("True")
 
     game = control_room(page, "game")
+    game.get_by_role("combobox", name="length").select_option("288")
+    game.get_by_role("combobox", name="speed").select_option("5")
+    expect(game.locator("canvas")).to_have_attribute("data-slot", "0")
     play(game)
     page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
     assert kernel("'game' in globals()") == "False"
     stopped = game.locator("canvas").get_attribute("data-frame")
+    assert int(game.locator("canvas").get_attribute("data-slot")) < 288
     for _ in range(20):
         kernel("0")
     assert game.locator("canvas").get_attribute("data-frame") == stopped
-
-
-def test_the_chart_follows_the_theme_of_jupyterlab(two_rooms, screenshots):
-    page = two_rooms
-    panel = control_room(page, "panel")
-    play(panel)
-    grid = {"light": [225, 229, 233], "dark": [58, 65, 73]}
-    assert panel.locator("canvas").evaluate(DRAWN_IN, grid["light"])
-    page.evaluate("jupyterapp.commands.execute('apputils:change-theme', { theme: 'JupyterLab Dark' })")
-    expect(panel).to_have_attribute("data-theme", "dark")
-    drawn = int(panel.locator("canvas").get_attribute("data-drawn"))
-    expect(panel.locator("canvas")).not_to_have_attribute("data-drawn", str(drawn))
-    assert panel.locator("canvas").evaluate(DRAWN_IN, grid["dark"])
-    page.screenshot(path=screenshots / "lab_dark.png")

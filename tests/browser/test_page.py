@@ -92,23 +92,48 @@ def test_a_trace_from_a_file_is_played(page, tmp_path):
     expect(page.locator(".asr-bar strong")).to_contain_text("mine, evaluation day 0")
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1280, True), (1920, False), (390, False), (390, True)])
-def test_the_page_fits_its_window(page, screenshots, width, dark):
-    density = 2 if width < 500 else 1
-    page = page(width, dark=dark, density=density)
+def test_after_a_choice_with_the_mouse_the_arrow_keys_play(page):
+    page = page()
+    first = page.get_by_role("combobox", name="first lane")
+    first.dispatch_event("pointerdown")  # a menu's list is no part of the page: the choice itself cannot be clicked
+    first.focus()
+    first.select_option("you")
+    expect(page.get_by_role("button", name="add 1")).to_be_visible()
+    page.keyboard.press("ArrowUp")
+    expect(page.locator("canvas")).to_have_attribute("data-slot", "1")
+    expect(first).to_have_value("you")
+
+
+@pytest.fixture(scope="module")
+def finished_day(demo_page, shared_window):
+    """Return the page with a game that is over, on a screen of high density."""
+    page = shared_window(1280, density=2)
+    page.goto(demo_page)
     page.get_by_role("combobox", name="speed").select_option("100")
     page.get_by_role("combobox", name="traffic").select_option("SPIKE")
     page.get_by_role("combobox", name="first lane").select_option("you")
     page.get_by_role("button", name="Play").click()
     expect(page.locator(".asr-score").get_by_role("columnheader", name="optimum")).to_be_visible()
-    page.screenshot(path=screenshots / f"page_{width}_{'dark' if dark else 'light'}.png", full_page=True)
+    return page
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 1920, 390])
+def test_the_page_fits_its_window(finished_day, screenshots, width, dark):
+    page, theme = finished_day, "dark" if dark else "light"
+    page.set_viewport_size({"width": width, "height": 1000})
+    page.emulate_media(color_scheme=theme)
+    expect(page.locator(".asr")).to_have_attribute("data-theme", theme)
+    page.wait_for_function(
+        "document.querySelector('canvas').width === 2 * document.querySelector('.asr-chart').clientWidth"
+    )
+    page.screenshot(path=screenshots / f"page_{width}_{theme}.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("[...document.querySelectorAll('.asr *')].every((one) => one.scrollWidth <= innerWidth)")
     table = page.locator(".asr-scroll")
     assert table.evaluate("(box) => box.scrollWidth <= box.clientWidth")
     canvas = page.locator("canvas").bounding_box()
-    assert page.evaluate("document.querySelector('canvas').width") == density * round(canvas["width"])
-    assert page.locator(".asr").get_attribute("data-theme") == ("dark" if dark else "light")
+    assert page.evaluate("document.querySelector('canvas').width") == 2 * round(canvas["width"])
 
 
 def test_only_this_machine_is_answered(demo_page):
