@@ -24,7 +24,7 @@ from autoscaler_env.storage import write_atomically
 LARGEST = 2_000_000
 """Bytes of the film, at most."""
 
-WIDTH, HEIGHT, SHOWN = 1040, 790, 900
+WIDTH, HEIGHT, SHOWN = 1040, 800, 900
 """Pixels: of the window, and the width that the film is scaled to."""
 
 MILLISECONDS, LAST_MILLISECONDS = 90, 4_000

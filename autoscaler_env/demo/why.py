@@ -104,7 +104,7 @@ def _bars(session: Session, action: int) -> tuple[str, list[dict[str, Any]]]:
         low, high = wanted
         most = max(has, high, 1)
         text = str(low) if low == high else f"{low} to {high}"
-        return "Fleet, in instances: what it has, and what it would leave as it is in this traffic", [
+        return "Fleet, in instances: what it has, booting ones too, and what it would keep, were all of it ready", [
             _bar("has", has / most, str(has), False),
             _bar("wants", high / most, text, True, 0.0 if low == high else low / most),
         ]
