@@ -1,6 +1,7 @@
 """The contest on held-out days, and the recommendation, on traffic whose answer is known by construction."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from autoscaler_env.advice.limits import limits_of, traffic_limits
 from autoscaler_env.advice.play import by_day, calibrate_family, play_through
 from autoscaler_env.advice.recommend import ORDER, Interval, bootstrap_interval, choose, is_steady
 from autoscaler_env.advice.setup import Setup
+from autoscaler_env.advice.words import reason
 from autoscaler_env.policies.rules import Static, TargetTracking
 from autoscaler_env.rollouts import roll_out
 from autoscaler_env.traces import Trace
@@ -189,6 +191,12 @@ def test_steady_traffic_gets_a_fixed_fleet_unless_todays_rule_is_cheaper_beyond_
     assert choose(bills, steady=True).policy == "fixed" and choose(bills).policy == "ppo"
     assert choose(bills, steady=True).extra_share == pytest.approx(1 / 9)
     assert choose(bills.assign(today=9.5), steady=True).policy == "ppo"
+
+
+def test_a_learner_that_is_dearer_on_average_is_not_said_to_save_less_than_nothing():
+    bills = table(today=[10.0, 10.0, 10.0], ppo=[9.0, 11.0, 13.0])
+    told = reason(SimpleNamespace(bills=bills), choose(bills))
+    assert "the best learner, PPO, cost $1.00 a day more" in told and "would save, -$" not in told
 
 
 @pytest.mark.parametrize("name", ORDER)

@@ -109,7 +109,7 @@ def test_the_page_has_a_light_and_a_dark_face_and_its_figures_too(html):
 
 def test_the_page_says_what_the_json_says(told, html):
     plain = as_plain(told)
-    text = re.sub(r"<svg.*?</svg>", "", html, flags=re.DOTALL)
+    text = re.sub(r"<svg.*?</svg>", "", html, flags=re.DOTALL).replace("\N{NO-BREAK SPACE}", " ")
     for name, policy in plain["policies"].items():
         assert f"${policy['dollars_a_day']['mean']:,.2f}" in text, name
         assert policy["setting"] in text
@@ -269,7 +269,12 @@ def test_the_command_reads_standard_input(files, monkeypatch):
         (["advise", "nothing.csv", "--service", "shop.toml"], "nothing.csv: No such file"),
         (["advise", "traffic.csv", "--service", "nothing.toml"], "nothing.toml: No such file"),
         (["advise", "traffic.csv", "--service", "shop.toml", "--smooth", "0"], "smooth = 0"),
+        (
+            ["advise", "traffic.csv", "--service", "shop.toml", "--smooth", "9999"],
+            "smooth = 9999: traffic.csv has only",
+        ),
         (["advise", "traffic.csv", "--service", "shop.toml", "--output", "shop.toml"], "is a file"),
+        (["advise", "traffic.csv", "--service", "shop.toml", "--output", "shop.toml/in"], "shop.toml/in'"),
     ],
 )
 def test_a_bad_argument_costs_one_line(arguments, says, files, capsys):

@@ -53,7 +53,8 @@ def how_to(contest: Contest, policy: str) -> How:
         )
     demand = "forecast" if policy == "forecast" else "arriving"
     share = f"{service.capacity_per_instance} x {entry.settings['target']:g}"
-    return How(f"{told}:", f"instances = ceil(({demand} + waiting) / ({share}) + {entry.settings['headroom']:g})")
+    spare = f" + {entry.settings['headroom']:g}" if entry.settings["headroom"] else ""
+    return How(f"{told}:", f"instances = ceil(({demand} + waiting) / ({share}){spare})")
 
 
 def model_file(policy: str) -> str:

@@ -43,8 +43,8 @@ def _content(found: Answer) -> dict[str, Any]:
             f"{numbered(len(days.requests), 'day')} of traffic ({days.labels[0]} to {days.labels[-1]}) in slots of "
             f"{days.slot_seconds / 60:g} min: {days.first_days} to learn from, {held_out} held out to judge on"
         ),
-        "headline": found.headline,
-        "reason": found.reason,
+        "headline": _unbroken(found.headline),
+        "reason": _unbroken(found.reason),
         "tiles": _tiles(found),
         "offer_wide": _svg(lambda: _offer(found, 9.0), "bills", "Bars: mean bill of each policy."),
         "offer_narrow": _svg(lambda: _offer(found, 5.2), "billsn", "Bars: mean bill of each policy."),
@@ -63,10 +63,16 @@ def _content(found: Answer) -> dict[str, Any]:
         ),
         "how": how,
         "code": code,
-        "limits": found.limits or ["None was found in the traffic; the simulation is still a simulation."],
+        "limits": [_unbroken(limit) for limit in found.limits]
+        or ["None was found in the traffic; the simulation is still a simulation."],
         "method": method_of(contest),
         "notes": list(days.notes),
     }
+
+
+def _unbroken(text: str) -> str:
+    """Return a text in which no line ends between a number and its percent sign."""
+    return text.replace(" %", "\u00a0%")
 
 
 def _svg(draw: Any, name: str, description: str, size: tuple[float, float] | None = None) -> str:
@@ -94,7 +100,7 @@ def _tiles(found: Answer) -> list[dict[str, str]]:
     contest, chosen, best = found.contest, found.recommendation.policy, found.best_setting()
     shown = [("Today's rule", contest.entries[TODAY]), ("Its best setting", contest.entries[best])]
     if chosen not in (TODAY, best):
-        shown.append((f"Recommended: {LABELS[chosen]}", contest.entries[chosen]))
+        shown.append(("Recommended", contest.entries[chosen]))
     if contest.optimum is not None:
         shown.append(("Optimum, knowing the traffic", contest.optimum))
     tiles = []
@@ -121,7 +127,7 @@ def _row(found: Answer, name: str, entry: Entry) -> dict[str, str]:
     return {
         "kind": "chosen" if chosen else "bound" if name == OPTIMUM else "",
         "label": LABELS[name] + (" (recommended)" if chosen else ""),
-        "setting": entry.setting,
+        "setting": _unbroken(entry.setting),
         "bill": dollars(bill.mean),
         "bill_interval": between(bill),
         "saved": "-" if name == TODAY else dollars(saved.mean, 0),

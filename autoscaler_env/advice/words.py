@@ -137,6 +137,11 @@ def _learning(contest: Contest, policy: str, seed: int) -> str:
         return (
             f"The best learner, {LABELS[best]}, would save {dollars(less.mean)} a day (95 % interval {between(less)})."
         )
+    if less.mean < 0:
+        return (
+            f"Skip reinforcement learning: the best learner, {LABELS[best]}, cost {dollars(-less.mean)} a day more "
+            f"(what it would save: 95 % interval {between(less)})."
+        )
     return (
         f"Skip reinforcement learning: what the best learner, {LABELS[best]}, would save, {dollars(less.mean)} a day, "
         f"cannot be told from nothing (95 % interval {between(less)})."

@@ -60,6 +60,10 @@ class Advise:
         days = cut_days(traffic, setup.slot_seconds, smooth=self.smooth, rescale=self.rescale)
         print("\n".join(days.notes), end="\n" if days.notes else "")
 
+        try:  # before minutes are spent on what could not be written
+            self.output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"output = {str(self.output)!r}: {error.strerror or error}") from None
         from autoscaler_env.advice.answer import answer
         from autoscaler_env.advice.contest import BUDGETS, hold_contest
         from autoscaler_env.advice.deliver import deliver
