@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 
-from autoscaler_env.claims import CLAIMS, deployment
+from autoscaler_env.claims import CLAIMS, deployment, traces_claim
 from autoscaler_env.findings import MEAN, duels, on_traces, regret_table
 from autoscaler_env.paths import Folders
 from autoscaler_env.seeds import read_study, savings_over_seeds
@@ -136,11 +136,12 @@ def workloads_markdown(folders: Folders) -> str:
 
 
 def traces_markdown(folders: Folders) -> str:
-    """Return regret and late share of every policy on recorded traffic; see `findings.on_traces`."""
+    """Return who is cheapest on recorded traffic, then regret and late share of all; see `findings.on_traces`."""
     table = on_traces(folders)
     traces = table.index.unique("trace")
     days = ", ".join(f"{trace} {table.loc[trace, 'days'].iloc[0]} days" for trace in traces)
-    lines = [f"Regret in dollars a day, and the share of requests late or dropped; {days}.", ""]
+    what = f"Regret in dollars a day, and the share of requests late or dropped; {days}."
+    lines = [traces_claim(folders), "", what, ""]
     lines += _head(("policy", "trainings", *traces))
     for policy in table.index.unique("policy"):
         rows = table.xs(policy, level="policy")
