@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import nbformat
 import numpy as np
@@ -513,7 +514,12 @@ def on_a_page():
         server.stop()
         await server.close_all_connections()
 
-    return lambda visit: asyncio.run(asyncio.wait_for(serve_and_visit(visit), 60))
+    def in_a_thread(visit):
+        # Of its own: in the thread of the tests a browser's event loop may be running.
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(asyncio.run, asyncio.wait_for(serve_and_visit(visit), 60)).result()
+
+    return in_a_thread
 
 
 def test_a_page_has_a_room_of_its_own_until_it_closes(on_a_page):

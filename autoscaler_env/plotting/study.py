@@ -87,16 +87,9 @@ def plot_matrix(matrices: Mapping[str, pd.DataFrame], title: str = "Trained on r
     for axes, (name, matrix) in zip(panels, matrices.items(), strict=True):
         mesh = axes.imshow(matrix.clip(lower=norm.vmin), norm=norm, cmap="cividis_r", aspect="auto")
         for (row, column), value in np.ndenumerate(matrix.to_numpy()):
-            dark = norm(max(value, norm.vmin or 0.1)) > 0.55
-            axes.text(
-                column,
-                row,
-                f"{value:.1f}" if value < 100 else f"{value:,.0f}",
-                ha="center",
-                va="center",
-                fontsize=8,
-                color="white" if dark else "black",
-            )
+            colour = "white" if norm(max(value, norm.vmin or 0.1)) > 0.55 else "black"
+            text = f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+            axes.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
             if matrix.index[row] == matrix.columns[column]:
                 axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="#D55E00", linewidth=2))
         axes.set_xticks(range(len(matrix.columns)), list(matrix.columns), rotation=45, ha="right", fontsize=8)
