@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
-from autoscaler_env.policies.presets import PRESETS, DeepPreset, QLearningPreset
+from autoscaler_env.policies.presets import PRESETS, QLearningPreset
 from autoscaler_env.service import Service
 from autoscaler_env.workloads import Workload
 
@@ -53,12 +53,12 @@ def training_plan(run: TrainingRun, folders: Folders) -> str:
         from autoscaler_env.device import choose_device
         from autoscaler_env.policies.deep import weights_of_preset
 
-        true = whole_rollouts(preset, slots)
+        true = preset.whole_rollouts(slots)
         budget = f"{true:,} slots"
         if true != preset.timesteps:
-            budget += f" ({preset.timesteps:,} rounded up to whole rollouts of {_rollout(preset):,})"
+            budget += f" ({preset.timesteps:,} rounded up to whole rollouts of {preset.rollout:,})"
         if preset.imitation_days:
-            budget += f", of which {_imitated(preset, slots):,} imitate calibrated rules"
+            budget += f", of which {preset.imitated_slots(slots):,} imitate calibrated rules"
         weights = weights_of_preset(preset, run.service)
         chosen = choose_device(run.device, weights=weights, batch_size=preset.batch_size)
         device = f"{chosen.name} ({chosen.reason})"
@@ -67,27 +67,6 @@ def training_plan(run: TrainingRun, folders: Folders) -> str:
         f"Training {run.algorithm} on {run.pattern_name}: {budget}, seed {run.seed}, device {device}; "
         f"writes {path}, its .json, checkpoints/, best/ and logs/{run.model_name}/."
     )
-
-
-def whole_rollouts(preset: DeepPreset, slots_per_episode: int = 288) -> int:
-    """Return how many slots a budget comes to: stable-baselines3 finishes the rollout that it has begun.
-
-    Example:
-        >>> whole_rollouts(DeepPreset(100, 64, 1e-3, 512, 0.9))
-        128
-    """
-    imitated = _imitated(preset, slots_per_episode)
-    rewarded = max(preset.timesteps - imitated, 0)
-    return imitated + -(-rewarded // _rollout(preset)) * _rollout(preset)
-
-
-def _imitated(preset: DeepPreset, slots_per_episode: int) -> int:
-    return preset.imitation_days * preset.environments * slots_per_episode
-
-
-def _rollout(preset: DeepPreset) -> int:
-    per_environment: int = preset.settings.get("n_steps") or preset.settings.get("train_freq", 1)
-    return preset.environments * per_environment
 
 
 def evaluate_all(

@@ -12,7 +12,7 @@ import pytest
 
 from autoscaler_env.cli import main
 from autoscaler_env.commands import COMMANDS
-from autoscaler_env.console import training_plan, whole_rollouts
+from autoscaler_env.console import training_plan
 from autoscaler_env.course import Executed
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.presets import PRESETS
@@ -171,7 +171,7 @@ def test_the_plan_is_one_line_with_the_true_count(algorithm, budget, says, tmp_p
 # stable-baselines3 leaves the file of its CSV log to the garbage collector.
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_the_announced_count_is_the_one_that_is_trained(tmp_path, capsys):
-    announced = whole_rollouts(TrainingRun("ppo", budget=1_600).preset)
+    announced = TrainingRun("ppo", budget=1_600).preset.whole_rollouts(288)
     assert main(["train", "ppo", "--timesteps", "1600", "--device", "cpu", "--output", str(tmp_path)]) == 0
     assert json.loads((tmp_path / "models" / "ppo_mixed.json").read_text())["steps"] == announced == 3_072
     assert f"{announced:,} slots" in capsys.readouterr().out

@@ -13,7 +13,6 @@ import torch
 
 from autoscaler_env import training
 from autoscaler_env.cli import parse
-from autoscaler_env.console import whole_rollouts
 from autoscaler_env.device import Device
 from autoscaler_env.paths import Folders
 from autoscaler_env.rollouts import roll_out
@@ -117,7 +116,7 @@ def test_steps_are_counted_as_they_were_taken(result):
     run, _, trained = result
     steps = trained.description["steps"]
     assert steps == trained.curve["steps"].iloc[-1]
-    assert steps == (105 * 24 if run.algorithm == "q-learning" else whole_rollouts(run.preset))
+    assert steps == (105 * 24 if run.algorithm == "q-learning" else run.preset.whole_rollouts(24))
 
 
 def test_models_are_judged_at_about_every_tenth_of_the_budget(result):

@@ -63,6 +63,27 @@ class DeepPreset:
     settings: dict[str, Any] = field(default_factory=dict)
     """What else the library's class is given, by the library's names."""
 
+    @property
+    def rollout(self) -> int:
+        """Slots, over all environments, that are collected before an update."""
+        per_environment: int = self.settings.get("n_steps") or self.settings.get("train_freq", 1)
+        return self.environments * per_environment
+
+    def imitated_slots(self, slots_per_episode: int) -> int:
+        """Return how many of the slots rules play, for the learner to imitate."""
+        return self.imitation_days * self.environments * slots_per_episode
+
+    def whole_rollouts(self, slots_per_episode: int) -> int:
+        """Return how many slots the budget comes to: stable-baselines3 finishes the rollout that it has begun.
+
+        Example:
+            >>> DeepPreset(100, 64, 1e-3, 512, 0.9).whole_rollouts(288)
+            128
+        """
+        imitated = self.imitated_slots(slots_per_episode)
+        rewarded = max(self.timesteps - imitated, 0)
+        return imitated + -(-rewarded // self.rollout) * self.rollout
+
 
 PPO_PRESET = DeepPreset(
     timesteps=100_000,
