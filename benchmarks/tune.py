@@ -27,7 +27,7 @@ from autoscaler_env.policies.q_learning import QTable
 from autoscaler_env.rollouts import roll_out
 from autoscaler_env.service import Service
 from autoscaler_env.storage import write_atomically
-from autoscaler_env.training.imitation import imitate, teachers
+from autoscaler_env.training.imitation import imitate, rule_to_beat, teachers
 from autoscaler_env.training.tabular import fill_table
 from autoscaler_env.workloads import MIXED, PATTERNS, Pattern, day_seeds
 
@@ -83,8 +83,7 @@ def train(algorithm: str, preset: Any, pattern: str, seed: int) -> Policy:
     """Train one model without writing anything."""
     if isinstance(preset, DeepPreset):
         taught = teachers(pattern, SERVICE) if preset.imitation_days else []
-        rule = taught[0][1] if len(taught) == 1 else None
-        model = build_learner(algorithm, preset, pattern, SERVICE, seed=seed, device="cpu", rule=rule)
+        model = build_learner(algorithm, preset, pattern, SERVICE, seed=seed, device="cpu", rule=rule_to_beat(taught))
         if taught:
             imitate(model, taught, preset, seed)
         model.learn(preset.timesteps - model.num_timesteps, reset_num_timesteps=False)

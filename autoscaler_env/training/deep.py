@@ -16,7 +16,7 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.policies.deep import DeepPolicy, build_learner, one_thread, weights_of_preset
 from autoscaler_env.policies.presets import DeepPreset
 from autoscaler_env.training.deep_state import ReplayParts, learner_state, restore_generators, restore_learner
-from autoscaler_env.training.imitation import imitate, teachers
+from autoscaler_env.training.imitation import imitate, rule_to_beat, teachers
 from autoscaler_env.training.interruption import Interruption
 from autoscaler_env.training.model_file import save_learner
 from autoscaler_env.training.record import EVALUATIONS, Judge, describe, finish
@@ -60,7 +60,7 @@ def _learn(
         run.service,
         seed=run.seed,
         device=device.name,
-        rule=taught[0][1] if len(taught) == 1 else None,
+        rule=rule_to_beat(taught),
     )
     policy = DeepPolicy(model.policy, run.service, run.model_name)
     unfinished = Unfinished(run, folders)

@@ -42,6 +42,11 @@ def teachers(pattern: str | Workload, service: Service) -> list[tuple[Workload, 
     return [(workload, calibrate([workload], service).rule(service)) for workload in workloads]
 
 
+def rule_to_beat(taught: list[tuple[Workload, TargetTracking]]) -> TargetTracking | None:
+    """Return what rewards are best measured against: the rule that is imitated, if it is one; see `LearnerVecEnv`."""
+    return taught[0][1] if len(taught) == 1 else None
+
+
 def imitate(model: PPO, taught: list[tuple[Workload, TargetTracking]], preset: DeepPreset, seed: int) -> None:
     """Let the network of PPO learn to act as rules do (behavioural cloning).
 
