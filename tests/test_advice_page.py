@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import yaml
+from needs import is_missing
 
 from autoscaler_env.advice.answer import answer, as_plain
 from autoscaler_env.advice.contest import hold_contest
@@ -287,7 +288,7 @@ def test_a_bad_argument_costs_one_line(arguments, says, files, capsys):
 def test_the_page_prints_on_two_pages(told, tmp_path):
     browser = shutil.which("chromium")
     if browser is None:
-        pytest.skip("chromium is not installed")
+        is_missing("chromium is not installed")
     deliver(recommending(told, "hpa-demand"), tmp_path)
     paper = tmp_path / "page.pdf"
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer", f"--print-to-pdf={paper}"]

@@ -27,18 +27,12 @@ LEARNERS = tuple(BANDS)
 
 @pytest.fixture
 def study():
-    """Return a function that reads a committed table, and skips the test aloud where it has not been computed yet.
-
-    A table that the README quotes cannot be missing: test_report makes its blocks from the tables.
-    """
+    """Return a function that reads a committed table; one that is missing is an error."""
 
     def read(name):
-        try:
-            if name.endswith("opponents"):
-                return read_opponents(name.removesuffix("opponents").rstrip("_"), COMMITTED)
-            return read_study(name, COMMITTED)
-        except FileNotFoundError as missing:
-            return pytest.skip(str(missing))
+        if name.endswith("opponents"):
+            return read_opponents(name.removesuffix("opponents").rstrip("_"), COMMITTED)
+        return read_study(name, COMMITTED)
 
     return read
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
+from needs import is_missing
 
 from autoscaler_env.grading.find import bubblewraps, find_wall, working
 from autoscaler_env.grading.grade import Course, Grading
@@ -158,7 +159,7 @@ def write(path, **changed):
 def need_wall():
     """Return the wall of this machine; skip aloud without one, and fail where it was promised."""
     if sys.platform != "linux" or shutil.which("bwrap") is None:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("bubblewrap is not installed")
+        is_missing("bubblewrap is not installed")
     return find_wall()
 
 

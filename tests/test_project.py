@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from needs import is_missing
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -27,7 +28,7 @@ def need(program):
     """Return the path of a program; skip aloud without it, and fail where it was promised."""
     path = shutil.which(program)
     if path is None:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{program} is not installed")
+        is_missing(f"{program} is not installed")
     return path
 
 
@@ -49,7 +50,7 @@ def tracked_texts():
     """Return the text of every tracked file that is text, by its path."""
     need("git")
     if not (ROOT / ".git").exists():
-        pytest.skip("not a git checkout: no list of tracked files")
+        is_missing("not a git checkout: no list of tracked files")
     listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     texts = {}
     for name in filter(None, listing.split("\0")):

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 
 import pytest
+from needs import is_missing
 from playwright.sync_api import expect, sync_playwright
 
 from autoscaler_env.paths import project_root
@@ -34,7 +35,7 @@ def browser():
     """Return the system's chromium; skip aloud without it, and fail where it was promised."""
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("chromium is not installed")
+        is_missing("chromium is not installed")
     with sync_playwright() as playwright:
         expect.set_options(timeout=1000 * PATIENCE)
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
@@ -115,7 +116,7 @@ def demo_page(tmp_path_factory):
     """Return the address that `make demo` says, at a free port."""
     make, root = shutil.which("make"), project_root()
     if make is None or not (root / ".venv" / "bin" / "autoscaler").exists():
-        pytest.skip("needs make and the project's .venv")
+        is_missing("needs make and the project's .venv")
     log = tmp_path_factory.mktemp("demo") / "server.log"
     with running([make, "--assume-old=.venv/.course", "demo", "ARGS=--port 0"], log, cwd=root):
         said = wait_for(lambda: re.search(r"http://127\.0\.0\.1:\d+/", log.read_text()), "make demo says nothing", log)
