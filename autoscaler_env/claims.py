@@ -153,7 +153,7 @@ def generalisation_claim(folders: Folders) -> str:
     matrix = generalisation("ppo", folders)
     strangers = matrix.loc[list(PATTERNS)]
     home = pd.Series({name: strangers[name][name] for name in PATTERNS})
-    jack = matrix.iloc[0] - home
+    on_mixed = matrix.iloc[0] - home
     strangers = strangers.mask(np.eye(len(PATTERNS), dtype=bool))
     trained_on = str(strangers.max(axis=1).idxmax())
     tested_on = str(strangers.loc[trained_on].idxmax())
@@ -164,7 +164,7 @@ def generalisation_claim(folders: Folders) -> str:
         f"${strangers[tested_on][trained_on]:.2f}). Dearest away from home is the one trained on {away.idxmax()} "
         f"(${away.max():.2f} on average); hardest for strangers is {visited.idxmax()} (${visited.max():.2f}). Trained "
         f"on MIXED it pays ${matrix.iloc[0].mean():.2f}: beside the model trained on the pattern from "
-        f"{_signed(jack.min())} ({jack.idxmin()}) to {_signed(jack.max())} ({jack.idxmax()})."
+        f"{_signed(on_mixed.min())} ({on_mixed.idxmin()}) to {_signed(on_mixed.max())} ({on_mixed.idxmax()})."
     )
 
 

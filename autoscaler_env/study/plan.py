@@ -27,8 +27,8 @@ SPECIALISTS: dict[str, dict[str, Any]] = {"SPIKE": {"discount": 0.998, "imitatio
 """Where selection days asked for other settings than the preset's, by pattern; for PPO, as `TrainingRun` names them.
 
 A flash crowd is rare, and what it costs comes late: the horizon is longer, and the learner begins with the headroom of
-the rule that was calibrated for it, which it does not find by itself (`results/tuning_ppo_spike_995328.csv`: $2 a day).
-On the other patterns imitation held PPO back (SINUSOIDAL) or changed nothing (RANDOM).
+the rule that was calibrated for it, which it does not find by itself (`results/tuning_ppo_spike_995328.csv`). In single
+trials at the preset's discount imitation held PPO back on SINUSOIDAL and changed nothing on RANDOM.
 """
 
 WIDE = Service(fleet_changes=(-16, -8, -4, -2, -1, 0, 1, 2, 4, 8, 16))
