@@ -21,6 +21,7 @@ from autoscaler_env.grading.grade import Course, Grading
 from autoscaler_env.grading.gradebook import identical, write_gradebook
 from autoscaler_env.grading.handin import CourseNotebook, judge, one_line, prepare, read_cells, told_answers
 from autoscaler_env.grading.limits import Limits
+from autoscaler_env.grading.prints import prints
 from autoscaler_env.grading.report import Item, Report, read_report, write_report
 from autoscaler_env.grading.rubric import DEFAULT, Bills, Models, Rubric
 from autoscaler_env.grading.submission import MOST_FILES, take_in
@@ -494,11 +495,30 @@ def test_the_gradebook_has_a_row_for_each_with_its_points(tmp_path):
 
 def test_identical_files_are_named_on_both_sides_and_no_others():
     reports = [
-        report("ann", prints={"models/ppo.zip": "1", "notebooks/01.ipynb": "2"}),
-        report("bob", prints={"models/ppo.zip": "1", "notebooks/01.ipynb": "3"}),
-        report("cy", prints={"models/ppo.zip": "4"}),
+        report("ann", prints={"models/ppo.zip": "1", "notebooks/01.ipynb": "2", "notebooks/02.ipynb": "5"}),
+        report("bob", prints={"models/ppo.zip": "1", "notebooks/01.ipynb": "3", "notebooks/02.ipynb": "5"}),
+        report("cy", prints={"models/ppo.zip": "4", "notebooks/01.ipynb": "3"}),
     ]
-    assert identical(reports) == {"ann": ["models/ppo.zip as in bob"], "bob": ["models/ppo.zip as in ann"]}
+    assert identical(reports) == {
+        "ann": ["models/ppo.zip, notebooks/02.ipynb as in bob"],
+        "bob": ["models/ppo.zip, notebooks/02.ipynb as in ann", "notebooks/01.ipynb as in cy"],
+        "cy": ["notebooks/01.ipynb as in bob"],
+    }
+
+
+def test_a_copied_notebook_is_known_by_what_its_code_does(tmp_path):
+    def handed(name, **changed):
+        (tmp_path / name).mkdir()
+        path = tmp_path / name / COURSE[0].path.name
+        nbformat.write(handed_in(COURSE[0], **changed), path)
+        return prints({f"notebooks/{path.name}": path}, [COURSE[0].path])
+
+    answer = COURSE[0].exercises[0].cell
+    first = handed("first", **{answer: "answer_1 = 12"})
+    assert list(first) == [f"notebooks/{COURSE[0].path.name}"]
+    assert handed("disguised", **{answer: "# my own work\n\nanswer_1  =  12  # indeed\n"}) == first
+    assert handed("another", **{answer: "answer_1 = 13"}) != first
+    assert handed("unanswered", **{answer: "answer_1 = None  # I do not know"}) == {}
 
 
 def test_a_file_that_half_a_class_holds_costs_a_short_warning():

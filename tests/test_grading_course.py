@@ -100,6 +100,10 @@ class TestGradedCourse:
         assert lost(report(graded, "solved")) == []
         assert report(graded, "solved")["points"] == pytest.approx(100)
 
+    def test_what_a_check_says_in_several_lines_is_told_whole(self, graded):
+        (last,) = [item for item in report(graded, "solved")["parts"]["exercises"] if item["name"] == "10.3"]
+        assert "by the broken meter" in last["reason"] and "by ours your day costs" in last["reason"]
+
     def test_bare_course_earns_the_points_of_notebooks_that_run(self, graded):
         bare = report(graded, "bare")
         assert [item["state"] for item in bare["parts"]["notebooks"]] == ["passed"] * len(COURSE)

@@ -23,6 +23,7 @@ import autoscaler_env
 from autoscaler_env.course import FULL, QUICK, Profile, course_notebooks
 from autoscaler_env.grading.handin import CourseNotebook, judge, one_line, prepare, told_answers
 from autoscaler_env.grading.models import grade_models
+from autoscaler_env.grading.prints import prints
 from autoscaler_env.grading.reference import Reference
 from autoscaler_env.grading.report import Item, Report, read_report, write_report
 from autoscaler_env.grading.rubric import Rubric
@@ -46,6 +47,12 @@ class Course:
     def read(self) -> list[CourseNotebook]:
         """The notebooks, read."""
         return [CourseNotebook(path) for path in self.notebooks]
+
+    @property
+    def files(self) -> list[Path]:
+        """The notebooks and the models."""
+        models = self.models.glob("*.*") if self.models.is_dir() else ()
+        return [*self.notebooks, *(path for path in models if path.is_file())]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -188,7 +195,7 @@ class Grading:
             self._profile,
             {"notebooks": notebooks, "exercises": exercises, "models": models, "bills": bills},
             submission.notes,
-            self._prints(submission) | acts,
+            prints(submission.files, self._course.files) | acts,
         )
 
     def _notebooks(
@@ -246,24 +253,6 @@ class Grading:
             state = next((state for state in ("right", "not attempted") if said.startswith(state)), "not yet")
             reason = said.removeprefix(state).removeprefix(":").strip()
             yield Item(exercise.name, state, reason, of if state == "right" else 0, of)
-
-    def _prints(self, submission: Submission) -> dict[str, str]:
-        """Return a hash of each file's content, but of those that are the course's own."""
-        own = {path.name: _content(path) for path in self._course.notebooks}
-        if self._course.models.is_dir():
-            own |= {path.name: _content(path) for path in self._course.models.glob("*.*") if path.is_file()}
-        found = {name: _content(path) for name, path in submission.files.items() if not name.endswith(".json")}
-        return {name: print_ for name, print_ in found.items() if own.get(Path(name).name) != print_}
-
-
-def _content(path: Path) -> str:
-    """Return a hash of a file; of a notebook, of what its cells say, whatever they printed."""
-    content = path.read_bytes()
-    if path.suffix == ".ipynb":
-        with contextlib.suppress(ValueError):
-            cells = CourseNotebook(path).cells
-            content = json.dumps([(cell.kind, cell.source) for cell in cells]).encode()
-    return hashlib.sha256(content).hexdigest()
 
 
 def _own_names(sources: Sequence[Path]) -> list[str]:

@@ -17,7 +17,7 @@ MOST_NAMED = 5
 
 
 def identical(reports: Sequence[Report]) -> dict[str, list[str]]:
-    """Return, by submission, what it holds that another holds too; a line each.
+    """Return, by submission, what it holds that others hold too; a line for each set of others.
 
     What the course itself gave does not count.
     """
@@ -25,14 +25,17 @@ def identical(reports: Sequence[Report]) -> dict[str, list[str]]:
     for report in reports:
         for what, print_ in report.prints.items():
             owners[print_].append((report.name, what))
-    warnings: dict[str, list[str]] = defaultdict(list)
+    shared: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for holders in owners.values():
         for name, what in holders:
             others = sorted({other for other, _ in holders if other != name})
             if others:
                 more = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
-                warnings[name].append(f"{what} as in {', '.join(others[:MOST_NAMED])}{more}")
-    return dict(warnings)
+                shared[name][f"{', '.join(others[:MOST_NAMED])}{more}"].append(what)
+    return {
+        name: [f"{', '.join(held)} as in {others}" for others, held in by_others.items()]
+        for name, by_others in shared.items()
+    }
 
 
 def write_gradebook(reports: Sequence[Report], path: Path) -> None:

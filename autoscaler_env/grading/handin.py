@@ -36,6 +36,17 @@ class Cell:
     tags: tuple[str, ...]
     identity: str = ""
 
+    @property
+    def does(self) -> str:
+        """What its code does, whatever its comments and its layout: the text itself if it is no Python; or nothing."""
+        if self.kind != "code":
+            return ""
+        try:
+            tree = ast.parse(self.source)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return self.source.strip()
+        return ast.dump(tree) if tree.body else ""
+
 
 @dataclass(frozen=True)
 class Exercise:
@@ -211,11 +222,14 @@ def _problem(cells: list[Cell], course: CourseNotebook, needed: set[str]) -> str
         return f"{len(tagged)} cells are tagged parameters; it takes one"
     if lacking := needed - _assigned(tagged[0].source):
         return f"its parameters lack {', '.join(sorted(lacking))}"
-    left = iter([_meaning(cell.source) for cell in cells if cell.kind == "code"])
+    left = iter([cell.does for cell in cells if cell.kind == "code"])
     for cell in course.given:
-        if _meaning(cell.source) not in left:  # looks on from where the cell before it was found
-            first = cell.source.splitlines()[0]
-            return f"one of the course's own cells was changed, moved or removed: {one_line(first, 60)!r}"
+        if cell.does not in left:  # looks on from where the cell before it was found
+            first = one_line(cell.source.splitlines()[0], 60)
+            return (
+                f"one of the course's own cells was changed, moved or removed, or the notebook is that of another "
+                f"version of the course: {first!r}"
+            )
     return None
 
 
@@ -247,11 +261,3 @@ def _assigned(source: str) -> set[str]:
         return set()
     targets = [target for statement in statements if isinstance(statement, ast.Assign) for target in statement.targets]
     return {target.id for target in targets if isinstance(target, ast.Name)}
-
-
-def _meaning(source: str) -> str:
-    """Return what a cell does, whatever its comments and its layout; the text itself if it is no Python."""
-    try:
-        return ast.dump(ast.parse(source))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return source.strip()

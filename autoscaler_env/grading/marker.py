@@ -49,7 +49,7 @@ class Marker:
         return None
 
     def check(self, notebook: str, exercise: str, told: dict[str, Any]) -> str:
-        """Return what the course's check says to answers, its first line.
+        """Return what the course's check says to answers, in one line.
 
         Args:
             notebook: Whose exercise it is.
@@ -71,7 +71,7 @@ class Marker:
         finally:
             shell.user_ns.clear()
             shell.user_ns.update(before)
-        return f"not yet: {problem}" if problem else (printed.getvalue().splitlines() or ["not yet"])[0]
+        return f"not yet: {problem}" if problem else " ".join(printed.getvalue().split()) or "not yet"
 
 
 def _before_the_end(cells: list[Cell]) -> list[Cell]:

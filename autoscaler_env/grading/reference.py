@@ -66,7 +66,7 @@ class Reference:
             return Path(self._folder.name)
 
     def check(self, notebook: str, exercise: str, told: dict[str, Any]) -> str:
-        """Return what the course's check says to answers: its first line.
+        """Return what the course's check says to answers, in one line.
 
         Args:
             notebook: Whose exercise it is.
