@@ -17,10 +17,10 @@ from stable_baselines3 import DQN, PPO
 
 from autoscaler_env import AutoscalerEnv
 from autoscaler_env.paths import Folders
-from autoscaler_env.policies.deep import build_learner
-from autoscaler_env.policies.presets import PRESETS
 from autoscaler_env.service import Service
+from autoscaler_env.training.learners import build_learner
 from autoscaler_env.training.model_file import save_learner
+from autoscaler_env.training.presets import PRESETS
 from autoscaler_env.verification import Children, overall, verify, verify_one_by_one
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes and sockets in folders")

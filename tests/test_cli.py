@@ -15,8 +15,8 @@ from autoscaler_env.commands import COMMANDS
 from autoscaler_env.console import training_plan
 from autoscaler_env.course import Executed
 from autoscaler_env.paths import Folders
-from autoscaler_env.policies.presets import PRESETS
 from autoscaler_env.training import TrainingRun
+from autoscaler_env.training.presets import PRESETS
 
 ONE_DAY_SERVICE = "slots_per_episode = 24\n"
 

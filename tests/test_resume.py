@@ -18,12 +18,11 @@ import pytest
 
 from autoscaler_env.cli import main
 from autoscaler_env.paths import Folders
-from autoscaler_env.policies import presets
-from autoscaler_env.policies.presets import DQN_PRESET, PPO_LONG_PRESET, PPO_PRESET
 from autoscaler_env.service import Service
 from autoscaler_env.storage import load_policy, read_description
-from autoscaler_env.training import TrainingRun, deep, record, tabular, train
+from autoscaler_env.training import TrainingRun, deep, presets, record, tabular, train
 from autoscaler_env.training.deep_state import learner_state, restore_generators, restore_learner
+from autoscaler_env.training.presets import DQN_PRESET, PPO_LONG_PRESET, PPO_PRESET
 from autoscaler_env.training.state import Unfinished, read_tree, write_tree
 
 
@@ -169,7 +168,7 @@ def test_a_run_that_broke_off_between_a_model_and_its_description_ends_the_same(
 KILLED = """
 import os
 
-from autoscaler_env.policies import presets
+from autoscaler_env.training import presets
 from autoscaler_env.training import deep, tabular, train
 
 deep.CHECKPOINT_SLOTS, tabular.STATE_SECONDS, os.fsync = 200, 0.0, lambda descriptor: None

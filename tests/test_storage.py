@@ -20,8 +20,7 @@ from stable_baselines3 import PPO
 import autoscaler_env
 from autoscaler_env import AutoscalerEnv
 from autoscaler_env.policies.base import ForeignPolicy
-from autoscaler_env.policies.deep import DeepPolicy, build_learner
-from autoscaler_env.policies.presets import PRESETS
+from autoscaler_env.policies.deep import DeepPolicy
 from autoscaler_env.policies.q_learning import Discretisation, QTable, learn
 from autoscaler_env.rollouts import roll_out
 from autoscaler_env.service import Service
@@ -36,6 +35,8 @@ from autoscaler_env.storage import (
     save_description,
     save_q_table,
 )
+from autoscaler_env.training.learners import build_learner
+from autoscaler_env.training.presets import PRESETS
 from autoscaler_env.workloads import Pattern, day_seeds
 
 SHORT = Service(slots_per_episode=48)

@@ -12,7 +12,6 @@ import pytest
 
 from autoscaler_env.calibration import Calibration
 from autoscaler_env.paths import Folders
-from autoscaler_env.policies.presets import PPO_PRESET
 from autoscaler_env.policies.rules import Static
 from autoscaler_env.service import Service
 from autoscaler_env.study import runs as study_runs
@@ -24,6 +23,7 @@ from autoscaler_env.study.runs import describe, fingerprint, identity_of, key_of
 from autoscaler_env.study.store import Store
 from autoscaler_env.study.tables import curves_table, study_table
 from autoscaler_env.training import TrainingRun
+from autoscaler_env.training.presets import PPO_PRESET
 from autoscaler_env.workloads import MIXED, PATTERNS
 
 RUN = TrainingRun("q-learning", "STEADY", 20)

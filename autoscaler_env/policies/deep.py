@@ -1,10 +1,7 @@
-"""DQN and PPO: stable-baselines3's own classes, with the settings that they are trained with."""
+"""DQN and PPO as policies: networks of stable-baselines3, and the memory that their inputs need."""
 
 from __future__ import annotations
 
-import functools
-import operator
-from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -12,69 +9,12 @@ import gymnasium
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from stable_baselines3 import DQN, PPO
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
-from stable_baselines3.common.vec_env import VecEnvWrapper, VecNormalize
 from stable_baselines3.dqn.policies import DQNPolicy
 
 from autoscaler_env.dynamics import OBSERVATION_HIGH, OBSERVATION_LOW
 from autoscaler_env.policies.inputs import INPUTS, INPUTS_WITH_LEVELS, Inputs
-from autoscaler_env.policies.learner_env import LearnerVecEnv
-from autoscaler_env.policies.presets import DeepPreset
-from autoscaler_env.policies.rules import TargetTracking
-from autoscaler_env.sb3_env import AutoscalerVecEnv
 from autoscaler_env.service import Service
-
-_CLASSES: dict[str, Callable[..., BaseAlgorithm]] = {"dqn": DQN, "ppo": PPO}
-
-
-def falling(learning_rate: float) -> Callable[[float], float]:
-    """Return a schedule, as stable-baselines3 has it, that falls linearly to 0.
-
-    No lambda: saved with a model, that would carry the path of this file.
-    """
-    schedule = functools.partial(operator.mul, learning_rate)
-    vars(schedule)  # stable-baselines3 looks at it when it saves, and from then on it would be pickled otherwise
-    return schedule
-
-
-def build_learner(
-    algorithm: str,
-    preset: DeepPreset,
-    pattern: Any,
-    service: Service,
-    *,
-    seed: int,
-    device: str,
-    rule: TargetTracking | None = None,
-) -> BaseAlgorithm:
-    """Return an untrained learner in its environment.
-
-    Args:
-        algorithm: `dqn` or `ppo`.
-        preset: How it is trained.
-        pattern: What it is trained on: a pattern's name or a workload.
-        service: The service to scale.
-        seed: Seeds the network, the exploration and the days.
-        device: `cpu`, `cuda` or `mps`.
-        rule: What its rewards are measured against; see `LearnerVecEnv`.
-    """
-    services = AutoscalerVecEnv(preset.environments, pattern, service)
-    env: VecEnvWrapper = LearnerVecEnv(services, preset.levels, rule)
-    if preset.normalise_reward:
-        env = VecNormalize(env, norm_obs=False, gamma=preset.discount, clip_reward=100.0)
-    return _CLASSES[algorithm](
-        "MlpPolicy",
-        env,
-        learning_rate=falling(preset.learning_rate),
-        batch_size=preset.batch_size,
-        gamma=preset.discount,
-        seed=seed,
-        device=device,
-        policy_kwargs={"net_arch": list(preset.widths)},
-        **preset.settings,
-    )
 
 
 class DeepPolicy:
@@ -143,19 +83,13 @@ def build_network(algorithm: str, inputs: int, actions: int, widths: list[int]) 
         observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (inputs,), np.float32)
     action_space = gymnasium.spaces.Discrete(actions)
     network_class = {"dqn": DQNPolicy, "ppo": ActorCriticPolicy}[algorithm]
-    return network_class(observation_space, action_space, falling(0.0), net_arch=widths)
+    return network_class(observation_space, action_space, lambda progress: 0.0, net_arch=widths)
 
 
 def count_weights(widths: tuple[int, ...], actions: int, inputs: int = INPUTS) -> int:
     """Return how many weights one network of these hidden layers has."""
     sizes = (inputs, *widths, actions)
     return sum((before + 1) * after for before, after in pairwise(sizes))
-
-
-def weights_of_preset(preset: DeepPreset, service: Service) -> int:
-    """Return how many weights one network of a preset has: `device.choose_device` goes by them."""
-    inputs = INPUTS_WITH_LEVELS if preset.levels else INPUTS
-    return count_weights(preset.widths, len(service.fleet_changes), inputs)
 
 
 def one_thread() -> None:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
-from autoscaler_env.policies.presets import DeepPreset
 from autoscaler_env.study.exams import Exam
 from autoscaler_env.study.runs import perform
 from autoscaler_env.study.store import Store
 from autoscaler_env.training import TrainingRun
+from autoscaler_env.training.presets import DeepPreset
 
 if TYPE_CHECKING:
     from dask.distributed import Client

@@ -19,11 +19,11 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from autoscaler_env.paths import Folders
-from autoscaler_env.policies.presets import DeepPreset, QLearningPreset
 from autoscaler_env.service import Service
 from autoscaler_env.storage import load_policy
 from autoscaler_env.study.exams import Exam
 from autoscaler_env.training import TrainingRun, train
+from autoscaler_env.training.presets import DeepPreset, QLearningPreset
 
 _ONE_AT_A_TIME = threading.Lock()
 """Torch's random numbers belong to the process: two trainings in its threads would disturb each other."""

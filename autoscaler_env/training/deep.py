@@ -13,12 +13,13 @@ from tqdm.auto import tqdm
 
 from autoscaler_env.device import Device, choose_device, is_out_of_memory
 from autoscaler_env.paths import Folders
-from autoscaler_env.policies.deep import DeepPolicy, build_learner, one_thread, weights_of_preset
-from autoscaler_env.policies.presets import DeepPreset
+from autoscaler_env.policies.deep import DeepPolicy, one_thread
 from autoscaler_env.training.deep_state import ReplayParts, learner_state, restore_generators, restore_learner
 from autoscaler_env.training.imitation import imitate, rule_to_beat, teachers
 from autoscaler_env.training.interruption import Interruption
+from autoscaler_env.training.learners import build_learner, weights_of_preset
 from autoscaler_env.training.model_file import save_learner
+from autoscaler_env.training.presets import DeepPreset
 from autoscaler_env.training.record import EVALUATIONS, Judge, describe, finish
 from autoscaler_env.training.run import Trained, TrainingRun
 from autoscaler_env.training.state import Unfinished, clear

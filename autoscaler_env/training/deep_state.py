@@ -17,7 +17,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.vec_env import VecNormalize
 
-from autoscaler_env.policies.learner_env import LearnerVecEnv
+from autoscaler_env.training.learner_env import LearnerVecEnv
 from autoscaler_env.training.state import read_tree, write_tree
 
 _COUNTERS = (

@@ -12,9 +12,9 @@ from torch.distributions import Categorical
 
 from autoscaler_env.calibration import calibrate
 from autoscaler_env.policies.inputs import Inputs
-from autoscaler_env.policies.presets import DeepPreset
 from autoscaler_env.policies.rules import TargetTracking
 from autoscaler_env.service import Service
+from autoscaler_env.training.presets import DeepPreset
 from autoscaler_env.vector_env import AutoscalerVectorEnv
 from autoscaler_env.workloads import MIXED, PATTERNS, Workload, as_workload
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
-from autoscaler_env.policies.presets import DeepPreset, QLearningPreset, deep_preset
 from autoscaler_env.service import Service
+from autoscaler_env.training.presets import DeepPreset, QLearningPreset, deep_preset
 from autoscaler_env.workloads import MIXED, Workload, as_workload
 
 if TYPE_CHECKING:

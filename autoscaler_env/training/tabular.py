@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from autoscaler_env.paths import Folders
-from autoscaler_env.policies.presets import QLearningPreset
 from autoscaler_env.policies.q_learning import QTable, learn
 from autoscaler_env.storage import save_q_table
 from autoscaler_env.training.interruption import Interruption
+from autoscaler_env.training.presets import QLearningPreset
 from autoscaler_env.training.record import EVALUATIONS, Judge, describe, finish
 from autoscaler_env.training.run import Trained, TrainingRun
 from autoscaler_env.training.state import Unfinished, clear
