@@ -13,7 +13,6 @@ import pandas as pd
 
 from autoscaler_env.findings import (
     MEAN,
-    OPTIMUM,
     at_home,
     cheapest,
     duels,
@@ -23,6 +22,7 @@ from autoscaler_env.findings import (
     regret_table,
 )
 from autoscaler_env.paths import Folders
+from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.seeds import (
     Estimate,
     estimate,

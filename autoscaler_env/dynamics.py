@@ -147,7 +147,7 @@ def new_state(service: Service, services: int) -> NDArray[np.int32]:
 
 
 @compiled
-def _observe_all(state, law, observations):
+def observe_all(state, law, observations):
     """Write what an operator sees of each service into `observations`, float32 of shape (7, n)."""
     for i in range(state.shape[1]):
         ready = state[READY, i]
@@ -180,7 +180,7 @@ def start_all(state, first_influx, constants, observations):
         state[READY, i] = law.initial_instances
         state[INFLUX, i] = first_influx[i]
         state[SERVED, i] = min(first_influx[i], law.capacity * law.initial_instances)
-    _observe_all(state, law, observations)
+    observe_all(state, law, observations)
 
 
 @compiled
@@ -207,7 +207,7 @@ def advance_one(state, slot, fleet_change, arrivals, constants, observation):
     """Move a single service by one slot; write its observation, shape (7,); return the slot's bill in dollars."""
     law = law_of(constants)
     bill = _advance_column(state, 0, STATE_ROWS + slot % law.boot_slots, fleet_change, arrivals, law)
-    _observe_all(state, law, observation.reshape((7, 1)))
+    observe_all(state, law, observation.reshape((7, 1)))
     return bill
 
 
@@ -235,5 +235,5 @@ def advance_all(state, slot, actions, fleet_changes, arrivals, constants, observ
     due_row = STATE_ROWS + slot % law.boot_slots
     for i in range(state.shape[1]):
         rewards[i] = -_advance_column(state, i, due_row, fleet_changes[actions[i]], arrivals[i], law)
-    _observe_all(state, law, observations)
+    observe_all(state, law, observations)
     return -1

@@ -11,14 +11,12 @@ from typing import Any
 import pandas as pd
 
 from autoscaler_env.paths import Folders
+from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.seeds import LEARNER, Estimate, estimate, per_training, read_opponents, read_study
 from autoscaler_env.workloads import MIXED, PATTERNS
 
 OWN = "OWN"
 """What stands in `trained_on` for models that are tested on the pattern that each was trained on."""
-
-OPTIMUM = "optimum"
-"""The clairvoyant optimum's name among the opponents."""
 
 MEAN = "mean"
 """The column of the mean over workloads."""

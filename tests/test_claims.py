@@ -7,8 +7,9 @@ test_report). Here stands what the tables have to say for the project to have me
 import pandas as pd
 import pytest
 
-from autoscaler_env.findings import MEAN, OPTIMUM, duels, generalisation, on_traces, regret_table
+from autoscaler_env.findings import MEAN, duels, generalisation, on_traces, regret_table
 from autoscaler_env.paths import Folders, project_root
+from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.seeds import (
     estimate,
     per_training,

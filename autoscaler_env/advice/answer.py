@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from autoscaler_env.advice.contest import OPTIMUM, Contest, Entry
+from autoscaler_env.advice.contest import Contest, Entry
 from autoscaler_env.advice.how import how_to
 from autoscaler_env.advice.limits import limits_of
 from autoscaler_env.advice.recommend import (
@@ -21,6 +21,7 @@ from autoscaler_env.advice.recommend import (
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.advice.traffic import numbered
 from autoscaler_env.advice.words import LABELS, LEARNED, headline, reason
+from autoscaler_env.policies.oracle import OPTIMUM
 
 METHOD = (
     "The days were split by time. On the first {first}, every setting of a fixed fleet, a threshold, HPA, target "

@@ -28,9 +28,6 @@ from autoscaler_env.storage import load_policy
 from autoscaler_env.traces import Trace
 from autoscaler_env.training import Algorithm, TrainingRun, train
 
-OPTIMUM = "optimum"
-"""What tables call the cheapest bill that was possible, had the traffic been known: no policy that one can deploy."""
-
 BUDGETS: Mapping[bool, dict[Algorithm, int]] = {
     False: {"q-learning": 10_000, "dqn": 150_000, "ppo": 250_000},
     True: {"q-learning": 1_000, "dqn": 15_000, "ppo": 30_000},

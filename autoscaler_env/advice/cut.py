@@ -74,7 +74,7 @@ def cut_days(
         raise ValueError(
             f"{traffic.name}: slots of {slot} s: a day must be whole slots, as with slot_seconds = 60, 300 or 3600"
         )
-    requests, skipped = _from_midnight(traffic, slot)
+    requests, skipped = _from_midnight(traffic)
     if slot > traffic.interval:
         if slot % traffic.interval:
             raise ValueError(
@@ -98,7 +98,7 @@ def cut_days(
     return _whole_days(requests, slot, _midnight(traffic, skipped), traffic.name, notes)
 
 
-def _from_midnight(traffic: Traffic, slot: int) -> tuple[NDArray[np.float64], int]:
+def _from_midnight(traffic: Traffic) -> tuple[NDArray[np.float64], int]:
     """Return the counts from the first midnight on, and how many intervals were skipped for it."""
     if traffic.start is None:
         return traffic.requests, 0

@@ -62,5 +62,5 @@ class Autoscaler:
         state[dynamics.CHANGE] = influx - (influx if self._influx is None else self._influx)
         self._influx = influx
         columns = np.empty((7, 1), dtype=np.float32)
-        dynamics._observe_all(state, dynamics.law_of(self._constants), columns)  # the one place that knows the scales
+        dynamics.observe_all(state, dynamics.law_of(self._constants), columns)  # the one place that knows the scales
         return int(self.service.fleet_changes[int(self._policy.predict(columns.T)[0])])

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from autoscaler_env.advice.answer import Answer, interval_of, method_of
-from autoscaler_env.advice.contest import OPTIMUM, Entry
+from autoscaler_env.advice.contest import Entry
 from autoscaler_env.advice.how import how_to
 from autoscaler_env.advice.recommend import ORDER, bootstrap_interval
 from autoscaler_env.advice.setup import TODAY
@@ -19,6 +19,7 @@ from autoscaler_env.advice.traffic import numbered
 from autoscaler_env.advice.words import LABELS, between, dollars
 from autoscaler_env.plotting.advice import plot_offer
 from autoscaler_env.plotting.days import plot_day, plot_side_by_side
+from autoscaler_env.policies.oracle import OPTIMUM
 
 
 def page(found: Answer) -> str:

@@ -47,10 +47,10 @@ class Demo:
             raise ValueError(
                 f"steps = {self.steps}, delay = {self.delay}: must be at least 1 slot and at least 0 seconds"
             )
-        if self.save is not None and self.save.suffix.lower() != ".gif":
-            raise ValueError(f"save = {str(self.save)!r}: must end in .gif")
-        if self.save is not None and not self.save.absolute().parent.is_dir():
-            raise ValueError(f"save = {str(self.save)!r}: there is no such folder")
+        if self.save is not None:
+            from autoscaler_env.demo.gif import check_gif
+
+            check_gif(self.save)
         service = service_of(self.service)
         pattern = self.load_pattern.upper()
         if self.web:

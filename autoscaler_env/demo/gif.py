@@ -69,6 +69,8 @@ def check_gif(path: Path) -> None:
         raise ValueError(f"save = {str(path)!r}: must end in .gif")
     if path.is_dir():
         raise ValueError(f"save = {str(path)!r}: is a folder")
+    if not path.absolute().parent.is_dir():
+        raise ValueError(f"save = {str(path)!r}: there is no such folder")
 
 
 def _stage(

@@ -24,9 +24,6 @@ from autoscaler_env.demo.widget import script, style_sheet
 HOST = "127.0.0.1"
 """This machine only."""
 
-PORT = 8866
-"""Where the page is, unless something else is there."""
-
 
 class _Local:
     """Answers only who asks for this machine by its own name, so that no other site's page reaches it."""
@@ -115,7 +112,7 @@ def application(build: Callable[[], Room], port: int) -> Application:
     )
 
 
-def serve(build: Callable[[], Room], port: int = PORT) -> None:
+def serve(build: Callable[[], Room], port: int) -> None:
     """Serve the control room on this machine until it is interrupted; say where.
 
     Args:

@@ -16,16 +16,13 @@ from autoscaler_env.demo.person import PERSON, Person
 from autoscaler_env.paths import Folders
 from autoscaler_env.plotting.style import label_of
 from autoscaler_env.policies.base import Policy
-from autoscaler_env.policies.oracle import Optimum
+from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.policies.rules import RULES
 from autoscaler_env.service import Service
 from autoscaler_env.traces import Trace
 
 NOBODY = ""
 """The choice of the second lane that leaves it out."""
-
-OPTIMUM = Optimum.name
-"""The choice that has read the day."""
 
 SPEEDS = (1, 2, 5, 10, 20, 40, 100)
 """Slots a second."""

@@ -27,6 +27,9 @@ from autoscaler_env.compiled import compiled
 from autoscaler_env.dynamics import advance, bill_of, constants_of, law_of
 from autoscaler_env.service import Service
 
+OPTIMUM = "optimum"
+"""What tables and choices call it; a bound more than a policy, for nobody can deploy it."""
+
 LARGEST_CONFIGURATIONS = 100_000
 """Sets of instances (ready, and due in each coming slot) that are kept apart, at most."""
 
@@ -107,7 +110,7 @@ class Optimum:
         ValueError: At `reset`: the service has too many states to go through them all.
     """
 
-    name = "optimum"
+    name = OPTIMUM
 
     def __init__(self, service: Service | None = None) -> None:
         self.service = service or Service()
