@@ -2,6 +2,7 @@
 
     python benchmarks/tune.py ppo --trials 20 --seeds 2 --pattern MIXED
     python benchmarks/tune.py ppo --trials 8 --seeds 2 --pattern SPIKE --budget 995328
+    python benchmarks/tune.py ppo --trials 8 --seeds 2 --pattern MIXED --budget 995328
 
 A trial draws one value for each setting below, trains with each seed, and is judged by the mean bill on selection days;
 the first trial is the present preset. Nothing here touches an evaluation day. The trials, best first, are saved as
@@ -64,11 +65,11 @@ SPACE: dict[str, dict[str, list[Any]]] = {
     },
 }
 
-LONG_SPACE: dict[str, list[Any]] = {
-    "discount": [0.98, 0.99, 0.995, 0.998],
-    "imitation_days": [0, 2, 4, 8],
-}
-"""What is searched for PPO with a long budget."""
+
+def long_space(pattern: str) -> dict[str, list[Any]]:
+    """Return what is searched for PPO with a long budget; on `MIXED` six teachers share the services, for more days."""
+    days = [0, 6, 12, 24] if pattern == MIXED else [0, 2, 4, 8]
+    return {"discount": [0.98, 0.99, 0.995, 0.998], "imitation_days": days}
 
 
 def changed(preset: Any, values: dict[str, Any]) -> Any:
@@ -120,7 +121,7 @@ def main() -> None:
     else:
         preset = deep_preset(arguments.algorithm, arguments.budget)
         if arguments.algorithm == "ppo" and preset.timesteps >= LONG_BUDGET:
-            space = LONG_SPACE
+            space = long_space(arguments.pattern)
     budget = f"_{arguments.budget}" if arguments.budget else ""
     name = f"tuning_{arguments.algorithm.replace('-', '_')}_{arguments.pattern.lower()}{budget}.csv"
     path = Folders(arguments.output).results / name

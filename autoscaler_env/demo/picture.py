@@ -23,13 +23,12 @@ from autoscaler_env.plotting.style import (
     new_figure,
     themed,
 )
+from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.rollouts import roll_out
 from autoscaler_env.service import Service
 
 RIVAL = "threshold"
 """The policy that is drawn beside the chosen one, unless told otherwise."""
-
-OPTIMUM_COLOUR = "#777777"
 
 _WHERE_STYLE: dict[str, dict[str, Any]] = {
     "worked": {"color": ITEM_COLOURS["instance_cost"]},
@@ -97,7 +96,9 @@ def draw_score(sessions: Sequence[Session], title: str) -> Figure:
     service = sessions[0].service
     hours = np.arange(service.slots_per_episode + 1) * service.slot_seconds / 3600
     if card["optimum"] is not None:
-        fleets.stairs(card["optimum"]["fleet"], hours, baseline=None, color=OPTIMUM_COLOUR, ls=":", label="optimum")
+        fleets.stairs(
+            card["optimum"]["fleet"], hours, baseline=None, color=colour_of(OPTIMUM), lw=1.5, ls=":", label=OPTIMUM
+        )
     for session, label, line in zip(sessions, labels, _LINES, strict=False):
         look: dict[str, Any] = {"color": colour_of(session.name), "baseline": None, "linestyle": line}
         fleet = np.add(session.history["ready"], session.history["booting"])

@@ -105,13 +105,14 @@ def plot_matrix(matrices: Mapping[str, pd.DataFrame], title: str = "Trained on r
 
 
 @themed
-def plot_regret(table: pd.DataFrame, title: str | None = None, most: float = 30.0) -> Figure:
+def plot_regret(table: pd.DataFrame, scene: str = "", most: float = 30.0) -> Figure:
     """Draw what each policy pays above the optimum, the mean of the six patterns, as points with 95 % intervals.
 
     Args:
         table: What `findings.regret_table` returns.
-        title: What the figure says; how far the best rule and the best learner are, by default.
-        most: Where the axis ends, $ a day; policies beyond are named in the title.
+        scene: What the title says before it tells how far the best rule and the best learner are, such as another
+            service.
+        most: Where the axis ends, $ a day; policies beyond are named below it.
 
     Returns:
         The figure; dollars a day; intervals are over trainings, so rules have none.
@@ -130,9 +131,9 @@ def plot_regret(table: pd.DataFrame, title: str | None = None, most: float = 30.
     note = textwrap.fill(f"(beyond the axis: {beyond})", width=110) if beyond else ""
     figure.supxlabel(f"above the clairvoyant optimum ($ a day)\n{note}".rstrip(), fontsize="medium")
     rule, learner = (table.loc[table["seeds"].eq(0) == is_rule, MEAN].min() for is_rule in (True, False))
-    by_default = f"The best rule pays ${rule:.2f} a day above the optimum, the best learner ${learner:.2f}"
+    title = f"{scene} the best rule pays ${rule:.2f} a day above the optimum, the best learner ${learner:.2f}".lstrip()
     # Two dollar signs are two prices, not a formula.
-    figure.suptitle(title or by_default, x=0.01, ha="left", parse_math=False)
+    figure.suptitle(title[0].upper() + title[1:], x=0.01, ha="left", parse_math=False)
     return figure
 
 
@@ -267,7 +268,7 @@ FIGURES: dict[str, Callable[[Folders], Figure]] = {
     "09_regret": lambda folders: plot_regret(regret_table(folders)),
     "09_duels": lambda folders: plot_duels(duels(folders)),
     "09_matrix": lambda folders: plot_matrix({name: generalisation(name, folders) for name in get_args(Algorithm)}),
-    "09_wide": lambda folders: plot_regret(regret_table(folders, "wide")),
+    "09_wide": lambda folders: plot_regret(regret_table(folders, "wide"), "With wide steps"),
     "09_traces": lambda folders: plot_traces(on_traces(folders)),
 }
 """The figures of the study, by the names of their files."""

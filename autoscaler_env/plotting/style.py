@@ -68,8 +68,8 @@ ITEM_LABELS = {"instance_cost": "instances", "late_cost": "lateness", "drop_cost
 DEMAND_COLOUR = "#222222"
 """The colour of what arrives, whoever scales."""
 
-QUEUE_COLOUR = "#A4243B"
-"""The colour of what waits, whoever scales."""
+QUEUE_COLOUR = ITEM_COLOURS["late_cost"]
+"""The colour of what waits, whoever scales: waiting is what lateness is paid for."""
 
 ACTION_COLOURS = {"remove": "#0072B2", "hold": "#E5E5E5", "add": "#D55E00"}
 """A colour per kind of action: fewer, the same, more instances."""
