@@ -1,5 +1,6 @@
 """A run that was killed, interrupted or out of disk goes on as if nothing had happened."""
 
+import contextlib
 import dataclasses
 import errno
 import itertools
@@ -195,9 +196,10 @@ def train_and_kill(context, run, folders, small, moment):
     process.start()
     seen, states = None, moment.randint(1, 3)
     while process.is_alive() and states:
-        now = path.stat().st_mtime_ns if path.exists() else None
-        states -= now not in (None, seen)
-        seen = now
+        with contextlib.suppress(FileNotFoundError):  # none is saved yet; or the run is ending, and none is needed
+            now = path.stat().st_mtime_ns
+            states -= now != seen
+            seen = now
         time.sleep(0.001)
     time.sleep(moment.uniform(0, 0.05))
     process.kill()
