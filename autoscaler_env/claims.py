@@ -31,8 +31,8 @@ from autoscaler_env.seeds import (
     read_opponents,
     read_study,
 )
-from autoscaler_env.study.plan import SPECIALISTS
-from autoscaler_env.workloads import PATTERNS
+from autoscaler_env.study.plan import SETTINGS
+from autoscaler_env.workloads import MIXED, PATTERNS
 
 
 def compared(saved: Estimate, what: str, whom: str) -> str:
@@ -77,6 +77,7 @@ def mixed_claim(folders: Folders) -> str:
     sentences = []
     for study in (*(of_learner(budgets, name) for name in ("q-learning", "dqn", "ppo")), long):
         name = learner_name(*study[["algorithm", "trained_on", "steps"]].iloc[0])
+        name += ", begun by imitating rules," if study is long and imitated(MIXED) else ""
         sentences.append(compared(saved_against(study, "one_setting_bill"), name, "target tracking with one setting"))
     return "; ".join(sentences) + "."
 
@@ -106,25 +107,26 @@ def specialists_claim(folders: Folders) -> str:
     return f"PPO trained on a pattern, against the cheapest rule there: {'; '.join(verdicts)}. Over the six, {mean}."
 
 
-def imitated(pattern: str) -> bool:
-    """Return whether the study's PPO on a pattern begins by imitating the rule that was calibrated for it."""
-    return bool(SPECIALISTS.get(pattern, {}).get("imitation_days"))
+def imitated(workload: str) -> bool:
+    """Return whether the study's long trainings of PPO on a workload begin by imitating calibrated rules."""
+    return bool(SETTINGS.get(workload, {}).get("imitation_days"))
 
 
-def specialists_begin() -> str:
-    """Say where the study's PPO of each pattern begins, and which settings of its own it has."""
-    begun = [name for name in PATTERNS if imitated(name)]
-    alone = [name for name in PATTERNS if not imitated(name)]
+def long_begins() -> str:
+    """Say where the study's long trainings of PPO begin, and which settings of their own they have."""
+    workloads = (MIXED, *PATTERNS)
+    begun = [name for name in workloads if imitated(name)]
+    alone = [name for name in workloads if not imitated(name)]
     told = f"On {_listed(alone)} PPO learns from rewards alone." if alone else ""
     if begun:
         told += (
-            f" On {_listed(begun)} it begins by imitating target tracking as it was calibrated for that pattern, and "
-            "learns from rewards after that: it shows what learning adds to the rule, not that learning finds the rule."
+            f" On {_listed(begun)} it begins by imitating target tracking, as it was calibrated for the day's pattern, "
+            "and learns from rewards after that: it shows what learning adds to rules, not that learning finds them."
         )
     own = [
-        f"{name} ({', '.join(f'{setting} {value}' for setting, value in SPECIALISTS[name].items())})"
-        for name in PATTERNS
-        if SPECIALISTS.get(name)
+        f"{name} ({', '.join(f'{setting} {value}' for setting, value in SETTINGS[name].items())})"
+        for name in workloads
+        if SETTINGS.get(name)
     ]
     if own:
         told += f" Settings other than the preset's, chosen on selection days: {_listed(own)}."

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.text import Text
 
 from autoscaler_env import claims
-from autoscaler_env.claims import CLAIMS, deployment, say, specialists_begin
+from autoscaler_env.claims import CLAIMS, deployment, long_begins, say
 from autoscaler_env.cli import main
 from autoscaler_env.findings import at_home, duels, generalisation, on_traces, regret_table
 from autoscaler_env.paths import Folders
@@ -149,7 +149,10 @@ def test_claims_say_who_is_cheaper_and_who_is_not(folders):
         "generalisation_claim", folders
     )
     text = claim("mixed_claim", folders)
-    assert "ppo on MIXED, 1,000 slots is cheaper than target tracking with one setting by $6.00 a day" in text
+    assert (
+        "ppo on MIXED, 1,000 slots, begun by imitating rules, is cheaper than target tracking with one setting by"
+        in text
+    )
     assert "q-learning on MIXED, 100 slots is dearer" in text
 
 
@@ -162,14 +165,15 @@ def test_claims_answer_what_notebook_9_lets_predict(folders):
 
 
 def test_training_that_began_as_a_rule_is_said_to(folders, monkeypatch):
-    monkeypatch.setattr(claims, "SPECIALISTS", {"SPIKE": {"discount": 0.99, "imitation_days": 4}})
-    begun = specialists_begin()
-    alone = "On STEADY, SINE_CURVE, SINUSOIDAL, POISSON and RANDOM PPO learns from rewards alone."
+    monkeypatch.setattr(claims, "SETTINGS", {"SPIKE": {"discount": 0.99, "imitation_days": 4}})
+    begun = long_begins()
+    alone = "On MIXED, STEADY, SINE_CURVE, SINUSOIDAL, POISSON and RANDOM PPO learns from rewards alone."
     assert begun.startswith(f"{alone} On SPIKE it begins by imitating")
     assert begun.endswith("chosen on selection days: SPIKE (discount 0.99, imitation_days 4).")
     assert ["beginning as the calibrated rule" in sentence for sentence in deployment(folders)].index(True) == 3
-    monkeypatch.setattr(claims, "SPECIALISTS", {})
-    assert specialists_begin() == f"On {', '.join(PATTERNS[:-1])} and {PATTERNS[-1]} PPO learns from rewards alone."
+    monkeypatch.setattr(claims, "SETTINGS", {})
+    assert long_begins() == f"On MIXED, {', '.join(PATTERNS[:-1])} and {PATTERNS[-1]} PPO learns from rewards alone."
+    assert "ppo on MIXED, 1,000 slots is cheaper" in claim("mixed_claim", folders)
     assert not any("beginning" in sentence for sentence in deployment(folders))
 
 
@@ -179,7 +183,10 @@ def test_claims_change_with_the_tables(folders):
     table = pd.read_csv(path)
     table.assign(bill=table["bill"] + 20).to_csv(path, index=False)
     after = claim("mixed_claim", folders)
-    assert before != after and "ppo on MIXED, 1,000 slots is dearer than target tracking with one setting" in after
+    assert (
+        before != after
+        and "1,000 slots, begun by imitating rules, is dearer than target tracking with one setting" in after
+    )
 
 
 def test_report_of_a_study_says_what_its_trainings_save(folders):

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from autoscaler_env.service import Service
 from autoscaler_env.training import Algorithm, TrainingRun
-from autoscaler_env.workloads import PATTERNS
+from autoscaler_env.workloads import MIXED, PATTERNS
 
 STUDIES = {
     "budgets": "the three learners on MIXED, with the published budgets",
@@ -23,12 +23,17 @@ SEEDS = {"budgets": 10, "long": 10, "patterns": 5, "wide": 5}
 LONG = 54 * 64 * 288
 """Slots of PPO's long trainings: 995,328, which is as many of its rollouts (64 days) as a million slots hold."""
 
-SPECIALISTS: dict[str, dict[str, Any]] = {"SPIKE": {"discount": 0.998, "imitation_days": 4}}
-"""Where selection days asked for other settings than the preset's, by pattern; for PPO, as `TrainingRun` names them.
+SETTINGS: dict[str, dict[str, Any]] = {
+    MIXED: {"discount": 0.995, "imitation_days": 12},
+    "SPIKE": {"discount": 0.998, "imitation_days": 4},
+}
+"""PPO's settings other than the preset's, by what it is trained on, for long trainings of the reference service.
 
-A flash crowd is rare, and what it costs comes late: the horizon is longer, and the learner begins with the headroom of
-the rule that was calibrated for it, which it does not find by itself (`results/tuning_ppo_spike_995328.csv`). In single
-trials at the preset's discount imitation held PPO back on SINUSOIDAL and changed nothing on RANDOM.
+They are named as in `TrainingRun`; selection days asked for them (`results/tuning_ppo_mixed_995328.csv`,
+`results/tuning_ppo_spike_995328.csv`). A flash crowd is rare, and what it costs comes late: the horizon is longer, and
+the learner begins with the headroom of the rules that were calibrated, which it does not find by itself. In single
+trials imitation held PPO back on SINUSOIDAL and changed nothing on RANDOM, both at the preset's discount; where steps
+are wide, the settings of MIXED changed nothing.
 """
 
 WIDE = Service(fleet_changes=(-16, -8, -4, -2, -1, 0, 1, 2, 4, 8, 16))
@@ -77,11 +82,11 @@ def _with_seed(study: str, seed: int) -> list[TrainingRun]:
     if study == "budgets":
         return [TrainingRun(learner, **common) for learner in learners]
     if study == "long":
-        return [TrainingRun("ppo", budget=LONG, **common)]
+        return [TrainingRun("ppo", MIXED, LONG, **SETTINGS[MIXED], **common)]
     if study == "wide":
         return [TrainingRun("ppo", budget=LONG, name="ppo_wide", service=WIDE, **common)]
     return [
-        TrainingRun("ppo", pattern, LONG, **SPECIALISTS.get(pattern, {}), **common)
+        TrainingRun("ppo", pattern, LONG, **SETTINGS.get(pattern, {}), **common)
         if learner == "ppo"
         else TrainingRun(learner, pattern, **common)
         for pattern in PATTERNS
