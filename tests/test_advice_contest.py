@@ -155,6 +155,14 @@ def test_learners_do_not_talk_it_out_of_an_answer_known_by_construction(requests
     assert set(told.contest.entries) >= {"q_learning", "dqn", "ppo"} and told.recommendation.policy == best
 
 
+def test_ppo_begins_by_imitating_where_its_budget_holds_a_day_of_that():
+    days = wavy()
+    imitating, alone = (
+        found(days, budgets={"ppo": slots}).contest.entries["ppo"].setting for slots in (64 * 24 + 1, 64 * 24)
+    )
+    assert "begun by imitating target tracking" in imitating and "imitating" not in alone
+
+
 def test_the_setting_of_todays_rule_is_all_that_changes_where_that_is_best():
     levels = np.repeat(np.random.default_rng(1).integers(3, 36, (20, 6)) * 100, 16, axis=1)
     told = found(levels, {"late_price": 1e-6}, {"rule": "target-tracking", "target": 0.4, "headroom": 9})

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -27,6 +29,7 @@ from autoscaler_env.service import Service
 from autoscaler_env.storage import load_policy
 from autoscaler_env.traces import Trace
 from autoscaler_env.training import Algorithm, TrainingRun, train
+from autoscaler_env.training.presets import DeepPreset
 
 BUDGETS: Mapping[bool, dict[Algorithm, int]] = {
     False: {"q-learning": 10_000, "dqn": 150_000, "ppo": 250_000},
@@ -123,9 +126,10 @@ def hold_contest(
     with tempfile.TemporaryDirectory(prefix="advise") as folder:
         for algorithm, budget in budgets.items():
             steps.begin(f"training {algorithm}")
-            run = TrainingRun(algorithm, ResampledDays("traffic", days), budget, None, seed, "cpu", service=service)
+            run = _training(algorithm, budget, days, service, seed)
             policy, model = _train(run, Folders(folder), progress and sys.stderr.isatty())
             told = f"{budget:,} {'days' if algorithm == 'q-learning' else 'slots'} of training"
+            told += ", begun by imitating target tracking" if run.imitation_days else ""
             entries[policy.name] = _play(policy, told, later, service, model=model)
     steps.begin("finding the optimum")
     try:
@@ -163,6 +167,19 @@ def _play(
         settings=dict(settings or {}),
         model=model,
     )
+
+
+def _training(algorithm: Algorithm, budget: int, days: CutDays, service: Service, seed: int) -> TrainingRun:
+    """Return how a learner is trained; PPO begins with a day of imitating calibrated target tracking, if it has one.
+
+    A small budget is spent better so: rewards then need not teach it first what every rule knows.
+    """
+    run = TrainingRun(algorithm, ResampledDays("traffic", days), budget, None, seed, "cpu", service=service)
+    if algorithm == "ppo":
+        imitating = dataclasses.replace(run, imitation_days=1)
+        if cast(DeepPreset, imitating.preset).imitated_slots(service.slots_per_episode) < budget:
+            return imitating
+    return run
 
 
 def _train(run: TrainingRun, folders: Folders, progress: bool) -> tuple[Policy, bytes]:
