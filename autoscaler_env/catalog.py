@@ -25,6 +25,9 @@ from autoscaler_env.workloads import MIXED, PATTERNS, Workload
 CALIBRATED = "target-tracking-"
 """What the name of a calibrated rule begins with; a pattern's name follows, in small letters, or `calibrated`."""
 
+LEARNERS = ("q_learning", "dqn", "ppo")
+"""How the names of learned policies begin; what they were trained on may follow."""
+
 REFERENCE_MODELS = ("q_learning_mixed", "dqn_mixed", "ppo_mixed")
 """The models that the project ships."""
 
@@ -37,7 +40,7 @@ OPPONENTS: dict[str, Callable[[Service], Policy]] = {
 }
 """Policies that need no file and no calibration, by the names that users type."""
 
-_TRAINED_NAME = re.compile(rf"(q_learning|dqn|ppo)_({'|'.join(name.lower() for name in (*PATTERNS, MIXED))})")
+_TRAINED_NAME = re.compile(rf"({'|'.join(LEARNERS)})_({'|'.join(name.lower() for name in (*PATTERNS, MIXED))})")
 
 
 def find_policy(

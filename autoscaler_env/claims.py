@@ -13,6 +13,7 @@ import pandas as pd
 
 from autoscaler_env.findings import (
     MEAN,
+    advised,
     at_home,
     cheapest,
     duels,
@@ -95,16 +96,21 @@ def order_claim(folders: Folders) -> str:
 
 def specialists_claim(folders: Folders) -> str:
     """Say on which patterns PPO trained on the pattern is cheaper or dearer than the cheapest rule there."""
-    table = duels(folders)
-    words = {"ppo": "cheaper on", "rule": "dearer on", "neither": "not to be told apart on"}
-    verdicts = [
-        f"{word} {_listed(table.index[table['cheaper'] == who].tolist())}"
-        for who, word in words.items()
-        if (table["cheaper"] == who).any()
-    ]
     saved = saved_against(at_home(of_learner(read_study("patterns", folders), "ppo")), "per_pattern_bill")
     mean = compared(saved, "it", "target tracking calibrated for each pattern")
-    return f"PPO trained on a pattern, against the cheapest rule there: {'; '.join(verdicts)}. Over the six, {mean}."
+    return (
+        f"PPO trained on a pattern, against the cheapest rule there: {_verdicts(duels(folders))}. Over the six, {mean}."
+    )
+
+
+def _verdicts(duelled: pd.DataFrame) -> str:
+    """Return where PPO is cheaper and where it is not, by the column `cheaper`."""
+    words = {"ppo": "cheaper on", "rule": "dearer on", "neither": "not to be told apart on"}
+    return "; ".join(
+        f"{word} {_listed(duelled.index[duelled['cheaper'] == who].tolist())}"
+        for who, word in words.items()
+        if (duelled["cheaper"] == who).any()
+    )
 
 
 def imitated(workload: str) -> bool:
@@ -201,6 +207,16 @@ def traces_claim(folders: Folders) -> str:
     return "On recorded traffic, the cheapest rule and the cheapest learner. " + "; ".join(sentences) + "."
 
 
+def advice_claim(folders: Folders) -> str:
+    """Say who is cheapest on each recorded trace if all are made on its first days, as by `autoscaler advise`."""
+    table = advised(folders)
+    return (
+        "Trained on the first days of a recorded trace and billed on the rest, PPO against the cheapest of the rules "
+        f"calibrated on the same first days: {_verdicts(table)} (95 % intervals over {table['seeds'].min()} "
+        "trainings, on the same days)."
+    )
+
+
 CLAIMS: Sequence[Callable[[Folders], str]] = (
     mixed_claim,
     order_claim,
@@ -209,6 +225,7 @@ CLAIMS: Sequence[Callable[[Folders], str]] = (
     generalisation_claim,
     wide_claim,
     traces_claim,
+    advice_claim,
 )
 """Every claim about the study."""
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from autoscaler_env.catalog import LEARNERS
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.seeds import LEARNER, Estimate, estimate, per_training, read_opponents, read_study
@@ -173,3 +174,44 @@ def on_traces(folders: Folders) -> pd.DataFrame:
     table = pd.DataFrame.from_dict(rows, orient="index").reindex(columns=columns)
     table.index = pd.MultiIndex.from_tuples(table.index, names=["trace", "policy"])
     return table.astype({"days": int, "smooth": int, "seeds": int})
+
+
+def advised(folders: Folders) -> pd.DataFrame:
+    """Return, for each recorded trace, PPO trained on its first days against the cheapest rule on the days after them.
+
+    Rules were calibrated on the same first days, as `autoscaler advise` does it. The rule is the cheapest on the very
+    days that count, so the choice favours the rules.
+
+    Returns:
+        Indexed by trace: days (held out), rule (its name), rule_bill, learner_bill, optimum_bill, seeds, saving, low,
+        high ($ a day, 95 % interval over trainings), cheaper (as in `duels`), recommended (policies, and of how many of
+        the seeds).
+
+    Raises:
+        FileNotFoundError: Nothing was advised yet; the message has the command.
+    """
+    path = folders.results / "advice_traces.csv"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{folders.shown(path)} is missing; make it with: python benchmarks/advise_traces.py TRACES"
+        )
+    rows = {}
+    for trace, there in pd.read_csv(path).groupby("trace", sort=False):
+        bills = there.pivot(index="seed", columns="policy", values="bill")
+        rules = bills.drop(columns=[OPTIMUM, *LEARNERS], errors="ignore").mean()
+        rule = cheapest(rules)
+        saved = estimate(bills[rule] - bills["ppo"])
+        rows[trace] = {
+            "days": there["days"].iloc[0],
+            "rule": rule,
+            "rule_bill": rules[rule],
+            "learner_bill": bills["ppo"].mean(),
+            "optimum_bill": bills[OPTIMUM].mean(),
+            "seeds": saved.seeds,
+            "saving": saved.mean,
+            "low": saved.low,
+            "high": saved.high,
+            "cheaper": verdict_of(saved),
+            "recommended": there.loc[there["recommended"], "policy"].value_counts().to_dict(),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("trace")

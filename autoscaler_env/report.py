@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 
 from autoscaler_env.claims import CLAIMS, deployment, traces_claim
-from autoscaler_env.findings import MEAN, duels, on_traces, regret_table
+from autoscaler_env.findings import MEAN, advised, duels, on_traces, regret_table
 from autoscaler_env.paths import Folders
 from autoscaler_env.seeds import read_study, savings_over_seeds
 from autoscaler_env.storage import write_text
@@ -150,6 +150,18 @@ def traces_markdown(folders: Folders) -> str:
     return "\n".join(lines)
 
 
+def advice_markdown(folders: Folders) -> str:
+    """Return PPO trained on recorded traffic against the cheapest rule calibrated on it; see `findings.advised`."""
+    header = ("trace", "days", "cheapest rule", "its bill", "PPO's", "optimum", "PPO saves", "95 % interval", "advised")
+    lines = _head(header)
+    for trace, row in advised(folders).iterrows():
+        bills = (f"{row[name]:.2f}" for name in ("rule_bill", "learner_bill", "optimum_bill"))
+        interval = f"{row['low']:+.2f} to {row['high']:+.2f}"
+        named = ", ".join(f"{policy} ({count} of {row['seeds']})" for policy, count in row["recommended"].items())
+        lines.append(_row(trace, row["days"], row["rule"], *bills, f"{row['saving']:+.2f}", interval, named))
+    return "\n".join(lines)
+
+
 def claims_markdown(folders: Folders) -> str:
     """Return every claim about the study as a list."""
     return "\n".join(f"- {claim(folders)}" for claim in CLAIMS)
@@ -190,6 +202,7 @@ BLOCKS: dict[str, Callable[[Folders], str]] = {
     "deployment": deployment_markdown,
     "wide": lambda folders: regret_markdown(folders, "wide"),
     "traces": traces_markdown,
+    "advice": advice_markdown,
     "claims": claims_markdown,
     "workers": workers_markdown,
 }

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -28,6 +29,20 @@ def test_speed_benchmark_compares_everything_it_names(tmp_path):
     assert ran.returncode == 0, ran.stderr
     table = pd.read_csv(tmp_path / "results" / "benchmark_speed.csv")
     assert len(table) == 1 + 4 + 2 + 4 and (table["ratio"] > 0).all()
+
+
+@pytest.mark.slow
+def test_advice_on_traces_bills_everyone_on_the_days_held_out(tmp_path):
+    hours = np.arange(6 * 288) / 12
+    requests = np.rint(1_000 * (1 + 0.8 * np.sin(2 * np.pi * hours / 24))).astype(int)
+    pd.DataFrame({"step": range(len(requests)), "requests": requests}).to_csv(tmp_path / "daily.csv", index=False)
+    (tmp_path / "short.csv").write_text("step,requests\n0,7\n1,8\n")
+    ran = run("advise_traces.py", tmp_path, "--seeds", 1, "--quick", "--workers", 1, "--output", tmp_path)
+    assert ran.returncode == 0 and "Left out" in ran.stderr, ran.stderr
+    table = pd.read_csv(tmp_path / "results" / "advice_traces.csv").set_index("policy")
+    assert set(table["trace"]) == {"daily"} and set(table["days"]) == {3} and table["recommended"].sum() == 1
+    assert {"today", "target-tracking", "forecast", "q_learning", "dqn", "ppo"} < set(table.index)
+    assert table["bill"].idxmin() == "optimum"
 
 
 @pytest.mark.slow

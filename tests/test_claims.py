@@ -89,6 +89,16 @@ def test_optimum_agrees_with_the_one_that_notebook_6_compares_with(study):
         assert abs(opponents[(OPTIMUM, pattern)] - mean) < 4 * first.sem()[pattern] + 1e-6
 
 
+def test_what_is_advised_on_traces_is_whole_and_nobody_is_cheaper_than_the_optimum():
+    table = pd.read_csv(COMMITTED.results / "advice_traces.csv")
+    bills = table.pivot(index=["trace", "seed"], columns="policy", values="bill")
+    assert bills.groupby("trace").size().ge(5).all() and bills.notna().all(axis=None)
+    assert table.groupby(["trace", "seed"])["recommended"].sum().eq(1).all()
+    assert bills.idxmin(axis=1).eq(OPTIMUM).all()
+    rules = bills.drop(columns=[OPTIMUM, "q_learning", "dqn", "ppo"])
+    assert rules.groupby("trace").nunique().eq(1).all(axis=None), "a rule knows no seed"
+
+
 # --- the goals -------------------------------------------------------------------------------------------------------
 
 

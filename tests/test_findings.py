@@ -8,7 +8,7 @@ from matplotlib.text import Text
 from autoscaler_env import claims
 from autoscaler_env.claims import CLAIMS, deployment, long_begins, say
 from autoscaler_env.cli import main
-from autoscaler_env.findings import at_home, duels, generalisation, on_traces, regret_table
+from autoscaler_env.findings import advised, at_home, duels, generalisation, on_traces, regret_table
 from autoscaler_env.paths import Folders
 from autoscaler_env.plotting.study import FIGURES, draw_figures, plot_duels, plot_matrix, plot_seeds, plot_traces
 from autoscaler_env.plotting.style import colour_of
@@ -80,6 +80,15 @@ def folders(tmp_path):
     }
     for name, table in tables.items():
         table.to_csv(folders.results / f"study_{name}.csv", index=False)
+    paid = {"threshold": 60.0, "forecast": 52.0, "ppo": 50.0, "optimum": 40.0}
+    contests = [
+        {"trace": trace, "days": 9, "seed": seed, "policy": policy, "recommended": policy == chosen}
+        | {"bill": bill + (shift + dearer if policy == "ppo" else 0)}
+        for trace, dearer, chosen in (("taxi", 0.0, "ppo"), ("mentions", 9.0, "forecast"))
+        for seed, shift in enumerate(SEEDS)
+        for policy, bill in paid.items()
+    ]
+    pd.DataFrame(contests).to_csv(folders.results / "advice_traces.csv", index=False)
     return folders
 
 
@@ -99,6 +108,13 @@ def test_regret_is_of_rules_and_learners_alike_the_cheapest_last(folders):
     assert table.loc["threshold", list(PATTERNS)].eq(50).all() and np.isnan(table.loc["threshold", "low"])
     assert table.loc["ppo on MIXED, 1,000 slots", "low"] < 4.0 < table.loc["ppo on MIXED, 1,000 slots", "high"]
     assert regret_table(folders, "wide").index[-1] == "ppo on MIXED, 1,000 slots"
+
+
+def test_advice_on_a_trace_is_held_against_the_cheapest_rule_there(folders):
+    taxi, mentions = (advised(folders).loc[trace] for trace in ("taxi", "mentions"))
+    assert (taxi["rule"], taxi["saving"], taxi["cheaper"], taxi["recommended"]) == ("forecast", 2.0, "ppo", {"ppo": 5})
+    assert mentions["low"] < mentions["saving"] == -7.0 < mentions["high"] < 0 and mentions["cheaper"] == "rule"
+    assert "cheaper on taxi; dearer on mentions (95 % intervals over 5 trainings" in claim("advice_claim", folders)
 
 
 def test_duel_is_against_the_cheapest_rule_and_the_interval_decides(folders):

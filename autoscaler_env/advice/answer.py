@@ -20,7 +20,8 @@ from autoscaler_env.advice.recommend import (
 )
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.advice.traffic import numbered
-from autoscaler_env.advice.words import LABELS, LEARNED, headline, reason
+from autoscaler_env.advice.words import LABELS, headline, reason
+from autoscaler_env.catalog import LEARNERS
 from autoscaler_env.policies.oracle import OPTIMUM
 
 METHOD = (
@@ -87,7 +88,7 @@ def interval_of(entry: Entry, seed: int) -> Interval:
 
 def method_of(contest: Contest) -> str:
     """Return how the answer was found, in sentences."""
-    learners = [LABELS[name] for name in LEARNED if name in contest.entries]
+    learners = [LABELS[name] for name in LEARNERS if name in contest.entries]
     return METHOD.format(
         first=numbered(contest.days.first_days, "day"),
         held_out=numbered(len(contest.days.later), "day"),

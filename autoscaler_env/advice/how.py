@@ -8,7 +8,7 @@ from autoscaler_env.advice.contest import Contest
 from autoscaler_env.advice.manifest import hpa_manifest, kubernetes_name
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.advice.traffic import numbered
-from autoscaler_env.advice.words import LEARNED
+from autoscaler_env.catalog import LEARNERS
 
 
 class How(NamedTuple):
@@ -30,7 +30,7 @@ def how_to(contest: Contest, policy: str) -> How:
     entry, service = contest.entries[policy], contest.service
     if policy == TODAY:
         return How("Nothing to change.", "")
-    if policy in LEARNED:
+    if policy in LEARNERS:
         return _learned(contest, policy)
     if policy in ("hpa-cpu", "hpa-demand"):
         manifest = hpa_manifest(contest.setup.name, policy, entry.settings["target"], service)

@@ -9,7 +9,8 @@ from autoscaler_env.advice.contest import Contest
 from autoscaler_env.advice.cut import CutDays
 from autoscaler_env.advice.recommend import NEAR, Recommendation
 from autoscaler_env.advice.traffic import numbered
-from autoscaler_env.advice.words import LABELS, LEARNED, between, dollars
+from autoscaler_env.advice.words import LABELS, between, dollars
+from autoscaler_env.catalog import LEARNERS
 from autoscaler_env.service import Service
 
 FEW_DAYS = 14
@@ -28,7 +29,7 @@ COARSE_SECONDS = 900
 def limits_of(contest: Contest, recommendation: Recommendation) -> list[str]:
     """Return the limits of an answer, a sentence or two each; none where nothing is to be said."""
     found = [_dearer(contest, recommendation), *traffic_limits(contest.days, contest.service)]
-    if recommendation.policy in LEARNED:
+    if recommendation.policy in LEARNERS:
         found.append(
             "The policy comes from one training. The intervals are over days, not over trainings: another seed "
             "(--seed) gives another policy, and may give another answer."

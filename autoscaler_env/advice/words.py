@@ -7,6 +7,7 @@ import numpy as np
 from autoscaler_env.advice.contest import Contest
 from autoscaler_env.advice.recommend import Interval, Recommendation, bootstrap_interval
 from autoscaler_env.advice.setup import TODAY
+from autoscaler_env.catalog import LEARNERS
 
 LABELS = {
     "fixed": "fixed fleet",
@@ -22,9 +23,6 @@ LABELS = {
     "optimum": "optimum",
 }
 """What the page calls each policy."""
-
-LEARNED = ("q_learning", "dqn", "ppo")
-"""The learners."""
 
 
 def dollars(value: float, digits: int = 2) -> str:
@@ -58,7 +56,7 @@ def _what_to_do(contest: Contest, policy: str) -> str:
     if policy == "fixed":
         switch = "" if same_kind else " and switch autoscaling off"
         return f"Run a fixed fleet of {entry.settings['instances']:.0f} instances{switch}"
-    if policy in LEARNED:
+    if policy in LEARNERS:
         return f"Deploy the {LABELS[policy]} policy that was trained on your traffic"
     verb = "Keep your rule and change its setting to" if same_kind else f"Use {_with_article(policy)}"
     return f"{verb} {entry.setting}" if same_kind else f"{verb} ({entry.setting})"
@@ -117,12 +115,12 @@ def _simpler(names: tuple[str, ...]) -> str:
 def _learning(contest: Contest, policy: str, seed: int) -> str:
     """Say whether learning pays: the best learner against the policy, or the best rule where a learner is it."""
     bills = contest.bills
-    learners = [name for name in LEARNED if name in bills]
+    learners = [name for name in LEARNERS if name in bills]
     if not learners:
         return ""
-    if policy in LEARNED:
+    if policy in LEARNERS:
         rival = min(
-            (name for name in contest.entries if name not in LEARNED), key=lambda name: bills[name].to_numpy().mean()
+            (name for name in contest.entries if name not in LEARNERS), key=lambda name: bills[name].to_numpy().mean()
         )
         more = bootstrap_interval((bills[rival] - bills[policy]).to_numpy(), seed)
         return (

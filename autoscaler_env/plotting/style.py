@@ -12,6 +12,7 @@ from cycler import cycler
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from autoscaler_env.catalog import LEARNERS
 from autoscaler_env.paths import Folders
 from autoscaler_env.storage import write_atomically
 
@@ -52,9 +53,6 @@ POLICY_LABELS = {
     "optimum": "optimum",
 }
 """What figures call a policy, or a learner that was trained on `MIXED`."""
-
-LEARNERS = ("q_learning", "dqn", "ppo")
-"""How the names of learned policies begin; what they were trained on follows."""
 
 UNKNOWN_COLOUR = "#000000"
 """The colour of a policy that has none of its own."""
