@@ -114,8 +114,9 @@ def execute(source: Path, given: dict[str, Any], folders: Folders) -> Executed:
             progress_bar=False,
             cwd=str(source.parent),
             execution_timeout=NOTEBOOK_SECONDS,
-            # A kernel of ours, on this machine: the warning that its connection is not encrypted says nothing.
-            extra_arguments=["--IPKernelApp.log_level=40"],
+            # A kernel of ours, on this machine: that its connection is not encrypted, and that it was interrupted in
+            # order to end, says nothing. What fails in a cell is told by papermill.
+            extra_arguments=["--IPKernelApp.log_level=50"],
         )
     except papermill.PapermillExecutionError as failure:
         error = f"cell {failure.exec_count}: {failure.ename}: {failure.evalue}".splitlines()[0]
