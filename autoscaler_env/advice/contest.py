@@ -170,7 +170,7 @@ def _play(
 
 
 def _training(algorithm: Algorithm, budget: int, days: CutDays, service: Service, seed: int) -> TrainingRun:
-    """Return how a learner is trained; PPO begins with a day of imitating calibrated target tracking, if it has one.
+    """Return how a learner is trained; PPO begins by imitating calibrated target tracking if its budget holds a day.
 
     A small budget is spent better so: rewards then need not teach it first what every rule knows.
     """

@@ -1,8 +1,8 @@
 """How each learner is trained.
 
 The presets for the published budgets were tuned on selection days by `benchmarks/tune.py`, twelve trials of two seeds
-for each learner; PPO's long preset by single trials on selection days, and SPIKE's own settings (`study/plan.py`) by
-eight trials of two seeds, so PPO has had more attention than the others.
+for each learner; PPO's long preset by single trials on selection days, and the settings of its own that it has on MIXED
+and on SPIKE (`study/plan.py`) by eight trials of two seeds each, so PPO has had more attention than the others.
 """
 
 from __future__ import annotations
