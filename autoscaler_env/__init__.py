@@ -6,11 +6,11 @@ nor pandas.
 
 import gymnasium
 
-from autoscaler_env.env import AutoscalerEnv
+from autoscaler_env.envs.single import AutoscalerEnv
 from autoscaler_env.service import Service
-from autoscaler_env.traces import Trace
-from autoscaler_env.vector_env import AutoscalerVectorEnv
-from autoscaler_env.workloads import MIXED, PATTERNS, Pattern
+from autoscaler_env.traffic.trace import Trace
+from autoscaler_env.envs.vector import AutoscalerVectorEnv
+from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Pattern
 
 __version__ = "0.1.0"
 __all__ = ["MIXED", "PATTERNS", "AutoscalerEnv", "AutoscalerVectorEnv", "Pattern", "Service", "Trace"]
@@ -19,8 +19,8 @@ __all__ = ["MIXED", "PATTERNS", "AutoscalerEnv", "AutoscalerVectorEnv", "Pattern
 # make a step slower.
 gymnasium.register(
     id="Autoscaler-v0",
-    entry_point="autoscaler_env.env:AutoscalerEnv",
-    vector_entry_point="autoscaler_env.vector_env:AutoscalerVectorEnv",
+    entry_point="autoscaler_env.envs.single:AutoscalerEnv",
+    vector_entry_point="autoscaler_env.envs.vector:AutoscalerVectorEnv",
     disable_env_checker=True,
     order_enforce=False,
 )

@@ -14,8 +14,8 @@ from nbconvert import HTMLExporter
 from tqdm.auto import tqdm
 
 from autoscaler_env.paths import Folders, notebook_sources, project_root
-from autoscaler_env.report import refresh_readme
-from autoscaler_env.storage import write_text
+from autoscaler_env.readme import refresh_readme
+from autoscaler_env.storage.files import write_text
 
 Profile = Literal["quick", "full"]
 

@@ -25,9 +25,9 @@ import nbformat
 import pandas as pd
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from autoscaler_env.demo.settings import SPEEDS
+from autoscaler_env.demo.controls import SPEEDS
 from autoscaler_env.paths import Folders
-from autoscaler_env.storage import write_atomically
+from autoscaler_env.storage.files import write_atomically
 
 PATIENCE = 180_000
 """Milliseconds until something that should happen counts as not happening."""
@@ -102,7 +102,7 @@ def open_page(browser: Browser, folder: Path) -> Iterator[tuple[str, Page]]:
     page = browser.new_page(viewport={"width": 1280, "height": 1000})
     page.set_default_timeout(PATIENCE)
     with running(
-        [sys.executable, "-m", "autoscaler_env.cli", "demo", "--web", "--port=0"], r"http://[\d.:]+/"
+        [sys.executable, "-m", "autoscaler_env.cli.main", "demo", "--web", "--port=0"], r"http://[\d.:]+/"
     ) as address:
         page.goto(address)
         yield "page of make demo", page

@@ -26,13 +26,13 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import ForeignPolicy, Policy
 from autoscaler_env.policies.deep import DeepPolicy
 from autoscaler_env.policies.q_learning import QTable, learn_days
-from autoscaler_env.rollouts import roll_out
+from autoscaler_env.evaluation.metrics.simulation import roll_out
 from autoscaler_env.service import Service
-from autoscaler_env.storage import write_atomically
+from autoscaler_env.storage.files import write_atomically
 from autoscaler_env.training.learners import build_learner
 from autoscaler_env.training.presets import PRESETS, QLearningPreset
 from autoscaler_env.training.tabular import fill_table
-from autoscaler_env.workloads import MIXED, PATTERNS, Pattern, day_seeds
+from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Pattern, day_seeds
 
 SERVICE = Service()
 

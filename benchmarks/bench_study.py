@@ -22,7 +22,7 @@ from autoscaler_env.study.cluster import complete, connect
 from autoscaler_env.study.exams import Exam
 from autoscaler_env.study.store import Store
 from autoscaler_env.study.tables import write_table
-from autoscaler_env.training import TrainingRun
+from autoscaler_env.training.config import TrainingRun
 
 
 def seconds_of_study(runs: list[TrainingRun], exam: Exam, workers: int) -> float:

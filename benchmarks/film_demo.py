@@ -19,7 +19,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
 from autoscaler_env.paths import Folders
-from autoscaler_env.storage import write_atomically
+from autoscaler_env.storage.files import write_atomically
 
 LARGEST = 2_000_000
 """Bytes of the film, at most."""
@@ -83,7 +83,7 @@ def main() -> None:
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
         sys.exit("chromium is not installed: the film is made in a browser")
-    command = [sys.executable, "-m", "autoscaler_env.cli", "demo", "--web", "--port=0"]
+    command = [sys.executable, "-m", "autoscaler_env.cli.main", "demo", "--web", "--port=0"]
     with running(command, r"http://[\d.:]+/") as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, bypass_csp=True)

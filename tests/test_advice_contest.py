@@ -8,18 +8,18 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from autoscaler_env.advice.answer import answer, as_plain
-from autoscaler_env.advice.contest import BUDGETS, hold_contest
-from autoscaler_env.advice.cut import CutDays
-from autoscaler_env.advice.families import FAMILIES, forecast_family
+from autoscaler_env.advice.report import answer, as_plain
+from autoscaler_env.advice.compare import BUDGETS, hold_contest
+from autoscaler_env.traffic.days import CutDays
+from autoscaler_env.advice.rule_grids import FAMILIES, forecast_family
 from autoscaler_env.advice.limits import limits_of, traffic_limits
 from autoscaler_env.advice.play import by_day, calibrate_family, play_through
 from autoscaler_env.advice.recommend import ORDER, Interval, bootstrap_interval, choose, is_steady
 from autoscaler_env.advice.setup import Setup
-from autoscaler_env.advice.words import reason
+from autoscaler_env.advice.text import reason
 from autoscaler_env.policies.rules import Static, TargetTracking
-from autoscaler_env.rollouts import roll_out
-from autoscaler_env.traces import Trace
+from autoscaler_env.evaluation.metrics.simulation import roll_out
+from autoscaler_env.traffic.trace import Trace
 
 CHANGES = [-32, -16, -8, -4, -2, -1, 0, 1, 2, 4, 8, 16, 32]
 WIDE = {"capacity_per_instance": 100, "fleet_changes": CHANGES, "max_instances": 40, "queue_limit": 2000}

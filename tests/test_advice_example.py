@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autoscaler_env.advice.cut import cut_days
+from autoscaler_env.traffic.days import cut_days
 from autoscaler_env.advice.setup import Setup
-from autoscaler_env.advice.traffic import read_traffic
-from autoscaler_env.cli import main
+from autoscaler_env.traffic.reading import read_traffic
+from autoscaler_env.cli.main import main
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
@@ -70,7 +70,7 @@ def test_the_month_is_answered_with_every_policy_and_the_answer_keeps_its_promis
 
 @pytest.mark.slow
 def test_trainings_of_networks_give_the_same_page_again(month, tmp_path, monkeypatch):
-    monkeypatch.setattr("autoscaler_env.advice.contest.BUDGETS", {True: {"dqn": 3_000, "ppo": 3_000}, False: {}})
+    monkeypatch.setattr("autoscaler_env.advice.compare.BUDGETS", {True: {"dqn": 3_000, "ppo": 3_000}, False: {}})
     pages = []
     for name in ("one", "two"):
         folder = tmp_path / name

@@ -13,17 +13,17 @@ import pytest
 import yaml
 from needs import is_missing
 
-from autoscaler_env.advice.answer import answer, as_plain
-from autoscaler_env.advice.contest import hold_contest
-from autoscaler_env.advice.cut import CutDays
+from autoscaler_env.advice.report import answer, as_plain
+from autoscaler_env.advice.compare import hold_contest
+from autoscaler_env.traffic.days import CutDays
 from autoscaler_env.advice.deliver import deliver
-from autoscaler_env.advice.how import how_to
-from autoscaler_env.advice.live import Autoscaler
+from autoscaler_env.advice.deploy import how_to
+from autoscaler_env.advice.runtime import Autoscaler
 from autoscaler_env.advice.manifest import hpa_manifest
 from autoscaler_env.advice.page import page
 from autoscaler_env.advice.progress import Progress
 from autoscaler_env.advice.setup import Setup
-from autoscaler_env.cli import main
+from autoscaler_env.cli.main import main
 from autoscaler_env.service import Service
 
 RNG = np.random.default_rng(0)
@@ -237,7 +237,7 @@ def files(tmp_path, monkeypatch):
     lines = [f"{i},{count}" for i, count in enumerate(DAYS.reshape(-1))]
     (tmp_path / "traffic.csv").write_text("\n".join(["step,requests", *lines]))
     (tmp_path / "shop.toml").write_text("slot_seconds = 3600\ncapacity_per_instance = 100\nmax_instances = 40\n")
-    monkeypatch.setattr("autoscaler_env.advice.contest.BUDGETS", {True: {"q-learning": 20}, False: {}})
+    monkeypatch.setattr("autoscaler_env.advice.compare.BUDGETS", {True: {"q-learning": 20}, False: {}})
     return tmp_path
 
 

@@ -5,11 +5,11 @@ import tomllib
 import numpy as np
 import pytest
 
-from autoscaler_env.advice.cut import CutDays
+from autoscaler_env.traffic.days import CutDays
 from autoscaler_env.advice.setup import Setup, template
 from autoscaler_env.advice.workload import ResampledDays
 from autoscaler_env.service import Service
-from autoscaler_env.workloads import Workload, day_seeds, random_training_seeds
+from autoscaler_env.traffic.patterns import Workload, day_seeds, random_training_seeds
 
 
 @pytest.fixture

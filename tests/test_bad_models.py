@@ -21,7 +21,9 @@ from autoscaler_env.service import Service
 from autoscaler_env.training.learners import build_learner
 from autoscaler_env.training.model_file import save_learner
 from autoscaler_env.training.presets import PRESETS
-from autoscaler_env.verification import Children, overall, verify, verify_one_by_one
+from autoscaler_env.verification.workers import Children
+from autoscaler_env.verification.verdicts import overall
+from autoscaler_env.verification.report import verify, verify_one_by_one
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes and sockets in folders")
 

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from autoscaler_env.catalog import command_for, find_policies, find_policy, showcase
+from autoscaler_env.policies.registry import command_for, find_policies, find_policy, showcase
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import ForeignPolicy
 from autoscaler_env.policies.q_learning import QTable
 from autoscaler_env.policies.rules import RULES
-from autoscaler_env.rollouts import roll_out
+from autoscaler_env.evaluation.metrics.simulation import roll_out
 from autoscaler_env.service import Service
-from autoscaler_env.storage import save_q_table
-from autoscaler_env.workloads import Pattern, day_seeds
+from autoscaler_env.storage.tables import save_q_table
+from autoscaler_env.traffic.patterns import Pattern, day_seeds
 
 USER_MODULE = """
 import numpy as np

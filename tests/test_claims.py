@@ -1,16 +1,16 @@
 """What the project claims must be in the committed tables: a claim that they do not support fails here.
 
-What README and notebooks say is worded by the tables themselves (`autoscaler_env.claims`, checked against the README in
+What README and notebooks say is worded by the tables themselves (`autoscaler_env.study.summary`, checked against the README in
 test_report). Here stands what the tables have to say for the project to have met its goals.
 """
 
 import pandas as pd
 import pytest
 
-from autoscaler_env.findings import MEAN, duels, generalisation, on_traces, regret_table
+from autoscaler_env.study.analysis import MEAN, duels, generalisation, on_traces, regret_table
 from autoscaler_env.paths import Folders, project_root
 from autoscaler_env.policies.oracle import OPTIMUM
-from autoscaler_env.seeds import (
+from autoscaler_env.evaluation.metrics.statistics import (
     estimate,
     per_training,
     probability_of_improvement,
@@ -19,7 +19,7 @@ from autoscaler_env.seeds import (
     savings_over_seeds,
 )
 from autoscaler_env.study.plan import SEEDS
-from autoscaler_env.workloads import MIXED, PATTERNS
+from autoscaler_env.traffic.patterns import MIXED, PATTERNS
 
 COMMITTED = Folders(project_root())
 BANDS = {"q-learning": (100, 300), "dqn": (50, 200), "ppo": (30, 150)}  # the published ones, dollars a day

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autoscaler_env.cli import main
+from autoscaler_env.cli.main import main
 from autoscaler_env.commands import COMMANDS
-from autoscaler_env.console import training_plan
+from autoscaler_env.cli.main.console import training_plan
 from autoscaler_env.course import Executed
 from autoscaler_env.paths import Folders
-from autoscaler_env.training import TrainingRun
+from autoscaler_env.training.config import TrainingRun
 from autoscaler_env.training.presets import PRESETS
 
 ONE_DAY_SERVICE = "slots_per_episode = 24\n"
@@ -45,7 +45,7 @@ def trace(path, days=5, slots=288):
 
 def modules_after(*arguments):
     """Return what a fresh interpreter has imported after a command."""
-    code = f"import sys\nfrom autoscaler_env.cli import main\ntry: main({list(arguments)!r})\n"
+    code = f"import sys\nfrom autoscaler_env.cli.main import main\ntry: main({list(arguments)!r})\n"
     code += "finally: print('\\n', *sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     return set(done.stdout.rsplit("\n", 2)[-2].split())
@@ -127,7 +127,7 @@ def test_a_bad_argument_gets_one_line(arguments, says, tmp_path, capsys):
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
 def test_the_status_and_the_line_reach_the_shell(encoding):
-    command = [sys.executable, "-m", "autoscaler_env.cli", "nope"]
+    command = [sys.executable, "-m", "autoscaler_env.cli.main", "nope"]
     environment = os.environ | {"PYTHONIOENCODING": encoding}
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
     assert done.returncode == 2 and done.stderr.startswith("autoscaler: Unrecognized options: nope; Available")

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from autoscaler_env.catalog import find_policy
-from autoscaler_env.demo import gif, picture, terminal
+from autoscaler_env.policies.registry import find_policy
+from autoscaler_env.demo import gif, figures, terminal
 from autoscaler_env.demo.session import Session, demo_days
-from autoscaler_env.evaluation import evaluate
-from autoscaler_env.rollouts import roll_out
+from autoscaler_env.evaluation.metrics import evaluate
+from autoscaler_env.evaluation.metrics.simulation import roll_out
 from autoscaler_env.service import Service
-from autoscaler_env.workloads import Pattern
+from autoscaler_env.traffic.patterns import Pattern
 
 SHORT = Service(slots_per_episode=24)
 
@@ -135,15 +135,15 @@ def test_a_film_of_nothing_is_refused(sessions, tmp_path):
 
 
 def test_the_drawing_takes_names_and_a_number():
-    figure = picture.draw_day("target-tracking", "SPIKE", 2)
+    figure = figures.draw_day("target-tracking", "SPIKE", 2)
     assert len(figure.axes) == 6 and "SPIKE, evaluation day 2" in figure.get_suptitle()
-    assert len(picture.draw_day("threshold", "SPIKE", 2).axes) == 3
+    assert len(figures.draw_day("threshold", "SPIKE", 2).axes) == 3
 
 
 def test_the_score_picture_names_the_cheaper_and_draws_the_optimum(sessions):
     for session in sessions:
         session.run(24)
-    figure = picture.draw_score(sessions, "SPIKE")
+    figure = figures.draw_score(sessions, "SPIKE")
     cheaper = min(sessions, key=lambda session: session.state.bill).name
     assert f"SPIKE: {cheaper} is cheaper by $" in figure.get_suptitle()
     assert "optimum" in [text.get_text() for text in figure.axes[0].get_legend().get_texts()]

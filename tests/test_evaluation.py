@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from autoscaler_env.evaluation import (
+from autoscaler_env.evaluation.metrics import (
     evaluate,
     evaluate_patterns,
     mean_interval,
@@ -20,9 +20,9 @@ from autoscaler_env.evaluation import (
 )
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.rules import Static, TargetTracking, Threshold
-from autoscaler_env.rollouts import roll_out
+from autoscaler_env.evaluation.metrics.simulation import roll_out
 from autoscaler_env.service import Service
-from autoscaler_env.workloads import Pattern, day_seeds
+from autoscaler_env.traffic.patterns import Pattern, day_seeds
 
 SMALL = Service(
     capacity_per_instance=10,

@@ -5,16 +5,16 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from autoscaler_env import claims
-from autoscaler_env.claims import CLAIMS, deployment, long_begins, say
-from autoscaler_env.cli import main
-from autoscaler_env.findings import advised, at_home, duels, generalisation, on_traces, regret_table
+from autoscaler_env.study import summary
+from autoscaler_env.study.summary import CLAIMS, deployment, long_begins, say
+from autoscaler_env.cli.main import main
+from autoscaler_env.study.analysis import advised, at_home, duels, generalisation, on_traces, regret_table
 from autoscaler_env.paths import Folders
 from autoscaler_env.plotting.study import FIGURES, draw_figures, plot_duels, plot_matrix, plot_seeds, plot_traces
 from autoscaler_env.plotting.style import colour_of
-from autoscaler_env.report import BLOCKS, block_of, replaced
+from autoscaler_env.readme import BLOCKS, block_of, replaced
 from autoscaler_env.study.tables import report
-from autoscaler_env.workloads import MIXED, PATTERNS
+from autoscaler_env.traffic.patterns import MIXED, PATTERNS
 
 ABOVE = {"threshold": 50.0, "hpa-demand": 20.0, "target-tracking-mixed": 10.0, "target-tracking-per-pattern": 5.0}
 LEARNED = {"q-learning": 12.0, "dqn": 8.0, "ppo": 6.0}  # regret of models on MIXED
@@ -181,13 +181,13 @@ def test_claims_answer_what_notebook_9_lets_predict(folders):
 
 
 def test_training_that_began_as_a_rule_is_said_to(folders, monkeypatch):
-    monkeypatch.setattr(claims, "SETTINGS", {"SPIKE": {"discount": 0.99, "imitation_days": 4}})
+    monkeypatch.setattr(summary, "SETTINGS", {"SPIKE": {"discount": 0.99, "imitation_days": 4}})
     begun = long_begins()
     alone = "On MIXED, STEADY, SINE_CURVE, SINUSOIDAL, POISSON and RANDOM PPO learns from rewards alone."
     assert begun.startswith(f"{alone} On SPIKE it begins by imitating")
     assert begun.endswith("chosen on selection days: SPIKE (discount 0.99, imitation_days 4).")
     assert ["beginning as the calibrated rule" in sentence for sentence in deployment(folders)].index(True) == 3
-    monkeypatch.setattr(claims, "SETTINGS", {})
+    monkeypatch.setattr(summary, "SETTINGS", {})
     assert long_begins() == f"On MIXED, {', '.join(PATTERNS[:-1])} and {PATTERNS[-1]} PPO learns from rewards alone."
     assert "ppo on MIXED, 1,000 slots is cheaper" in claim("mixed_claim", folders)
     assert not any("beginning" in sentence for sentence in deployment(folders))

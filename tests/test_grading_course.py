@@ -9,12 +9,13 @@ import nbformat
 import numpy as np
 import pytest
 
-from autoscaler_env.cli import main
+from autoscaler_env.cli.main import main
 from autoscaler_env.course import course_notebooks
-from autoscaler_env.grading.handin import CourseNotebook
+from autoscaler_env.grading.notebooks import CourseNotebook
 from autoscaler_env.grading.rubric import Rubric
 from autoscaler_env.paths import Folders, project_root
-from autoscaler_env.storage import load_policy, save_q_table
+from autoscaler_env.storage.models import load_policy
+from autoscaler_env.storage.tables import save_q_table
 
 SOLUTIONS = project_root() / "solutions"
 COURSE = [CourseNotebook(path) for path in course_notebooks()]

@@ -22,7 +22,7 @@ from autoscaler_env.grading.grade import Course, Grading
 from autoscaler_env.grading.limits import Limits
 from autoscaler_env.grading.report import read_report
 from autoscaler_env.grading.rubric import Models, Rubric
-from autoscaler_env.grading.wall import NO_WALL, Wall
+from autoscaler_env.grading.sandbox import NO_WALL, Wall
 
 pytestmark = [
     pytest.mark.slow,

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from autoscaler_env.evaluation import evaluate_patterns
+from autoscaler_env.evaluation.metrics import evaluate_patterns
 from autoscaler_env.grading.bills import play, rule_bill
-from autoscaler_env.grading.models import grade_models
+from autoscaler_env.grading.model_score import grade_models
 from autoscaler_env.grading.rubric import Bills, Models, Rubric
 from autoscaler_env.grading.submission import take_in
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.rules import Threshold
-from autoscaler_env.storage import load_policy, save_q_table
-from autoscaler_env.workloads import PATTERNS
+from autoscaler_env.storage.models import load_policy
+from autoscaler_env.storage.tables import save_q_table
+from autoscaler_env.traffic.patterns import PATTERNS
 
 SHIPPED = Folders().models
 RUBRIC = Rubric(models=Models(("q_learning_mixed", "trap", "absent")), bills=Bills(days=5, seed=0))

@@ -6,7 +6,7 @@ Left out are the examples of HPA's rate limits, per sync of 15 s: they never bin
 import numpy as np
 import pytest
 
-from autoscaler_env.catalog import find_policy
+from autoscaler_env.policies.registry import find_policy
 from autoscaler_env.dynamics import OBSERVATION_NAMES
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.knative import Kpa, PanicMode, propose_by_windows
@@ -18,9 +18,9 @@ from autoscaler_env.policies.kubernetes import (
     propose_by_total,
     stabilise,
 )
-from autoscaler_env.rollouts import roll_out
+from autoscaler_env.evaluation.metrics.simulation import roll_out
 from autoscaler_env.service import Service
-from autoscaler_env.workloads import Pattern, day_seeds
+from autoscaler_env.traffic.patterns import Pattern, day_seeds
 
 AUTOSCALERS = {each.name: each for each in (HpaCpu, HpaDemand, Kpa)}
 

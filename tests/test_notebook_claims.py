@@ -1,7 +1,7 @@
 """What notebook 6 says in prose and in the titles of its figures holds in the tables that it leaves.
 
 Numbers and verdicts it prints from its tables; here stand the sentences that code does not word. Claims about many
-trainings are worded by `autoscaler_env.claims` and tested in test_claims.
+trainings are worded by `autoscaler_env.study.summary` and tested in test_claims.
 """
 
 import re
@@ -10,7 +10,7 @@ import nbformat
 import pandas as pd
 import pytest
 
-from autoscaler_env.evaluation import MEAN
+from autoscaler_env.evaluation.metrics import MEAN
 from autoscaler_env.paths import Folders, notebook_sources, project_root
 
 BLIND = ("random", "static")

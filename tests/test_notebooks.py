@@ -12,8 +12,8 @@ import pytest
 
 from autoscaler_env.course import MEASURED, NOT_KEPT, QUICK, run_course, without_measurements
 from autoscaler_env.paths import Folders, notebook_sources
-from autoscaler_env.report import bill_table
-from autoscaler_env.workloads import PATTERNS
+from autoscaler_env.readme import bill_table
+from autoscaler_env.traffic.patterns import PATTERNS
 
 SOURCES = sorted(notebook_sources().glob("*.ipynb"))
 EXECUTED = sorted(Folders().executed.glob("[0-9]*.ipynb"))

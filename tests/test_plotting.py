@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autoscaler_env.calibration import HEADROOMS, TARGETS
-from autoscaler_env.evaluation import evaluate, savings, summarise
+from autoscaler_env.evaluation.metrics.calibration import HEADROOMS, TARGETS
+from autoscaler_env.evaluation.metrics import evaluate, savings, summarise
 from autoscaler_env.paths import Folders
 from autoscaler_env.plotting.comparison import (
     plot_bill_items,
@@ -30,9 +30,9 @@ from autoscaler_env.plotting.style import (
     save_figure,
 )
 from autoscaler_env.policies.rules import Random, Static, TargetTracking, Threshold
-from autoscaler_env.rollouts import roll_out
+from autoscaler_env.evaluation.metrics.simulation import roll_out
 from autoscaler_env.service import Service
-from autoscaler_env.workloads import PATTERNS, Pattern, day_seeds
+from autoscaler_env.traffic.patterns import PATTERNS, Pattern, day_seeds
 
 COURSE_POLICIES = [
     "random",

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from autoscaler_env.policies.rules import Static
-from autoscaler_env.rollouts import roll_out
+from autoscaler_env.evaluation.metrics.simulation import roll_out
 from autoscaler_env.service import Service
 
 

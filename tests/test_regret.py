@@ -5,14 +5,22 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from autoscaler_env import regret as module
-from autoscaler_env.evaluation import MEAN, evaluate, evaluate_patterns
+from autoscaler_env.evaluation.metrics import regret as module
+from autoscaler_env.evaluation.metrics import MEAN, evaluate, evaluate_patterns
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.oracle import Optimum
 from autoscaler_env.policies.rules import TargetTracking, Threshold
-from autoscaler_env.regret import ITEMS, OPTIMUM_DAYS, find_optima, losses, read_optima, regret, save_optima
+from autoscaler_env.evaluation.metrics.regret import (
+    ITEMS,
+    OPTIMUM_DAYS,
+    find_optima,
+    losses,
+    read_optima,
+    regret,
+    save_optima,
+)
 from autoscaler_env.service import Service
-from autoscaler_env.workloads import PATTERNS
+from autoscaler_env.traffic.patterns import PATTERNS
 
 BILLS = {"STEADY": [5.0, 6.0, 9.0], "SPIKE": [7.0, 7.0, 7.0]}
 BEST = {"STEADY": [4.0, 4.0, 4.0], "SPIKE": [6.0, 5.0, 4.0]}

@@ -4,7 +4,7 @@ import re
 import pytest
 
 from autoscaler_env.paths import Folders, project_root
-from autoscaler_env.report import BLOCKS, bill_table, block_of, refresh_readme, workers_markdown
+from autoscaler_env.readme import BLOCKS, bill_table, block_of, refresh_readme, workers_markdown
 
 MARKS = ("results", "seeds", "times")
 COMMITTED = Folders(project_root())

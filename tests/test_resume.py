@@ -17,14 +17,16 @@ import time
 import numpy as np
 import pytest
 
-from autoscaler_env.cli import main
+from autoscaler_env.cli.main import main
 from autoscaler_env.paths import Folders
 from autoscaler_env.service import Service
-from autoscaler_env.storage import load_policy, read_description
-from autoscaler_env.training import TrainingRun, deep, presets, record, tabular, train
+from autoscaler_env.storage.models import load_policy
+from autoscaler_env.storage.descriptions import read_description
+from autoscaler_env.training.config import TrainingRun
+from autoscaler_env.training import train, deep, presets, record, tabular
 from autoscaler_env.training.deep_state import learner_state, restore_generators, restore_learner
 from autoscaler_env.training.presets import DQN_PRESET, PPO_LONG_PRESET, PPO_PRESET
-from autoscaler_env.training.state import Unfinished, read_tree, write_tree
+from autoscaler_env.training.checkpoint import Unfinished, read_tree, write_tree
 
 
 def small(preset, **settings):

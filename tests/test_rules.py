@@ -8,9 +8,9 @@ import pytest
 
 from autoscaler_env.policies.base import ForeignPolicy, Policy, step_toward
 from autoscaler_env.policies.rules import RULES, Random, Static, TargetTracking, Threshold
-from autoscaler_env.rollouts import roll_out
+from autoscaler_env.evaluation.metrics.simulation import roll_out
 from autoscaler_env.service import Service
-from autoscaler_env.workloads import PATTERNS, Pattern, day_seeds
+from autoscaler_env.traffic.patterns import PATTERNS, Pattern, day_seeds
 
 REMOVE, HOLD, ADD = 0, 1, 2
 

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from autoscaler_env.paths import Folders
-from autoscaler_env.seeds import (
+from autoscaler_env.evaluation.metrics.statistics import (
     bootstrap_level,
     estimate,
     estimates,

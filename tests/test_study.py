@@ -10,21 +10,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autoscaler_env.calibration import Calibration
+from autoscaler_env.evaluation.metrics.calibration import Calibration
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.rules import Static
 from autoscaler_env.service import Service
 from autoscaler_env.study import runs as study_runs
-from autoscaler_env.study.conduct import NAMES, setting
+from autoscaler_env.study.run import NAMES, setting
 from autoscaler_env.study.exams import Exam, trace_exam
-from autoscaler_env.study.opponents import measure_opponents, play_traces
+from autoscaler_env.study.benchmark import measure_opponents, play_traces
 from autoscaler_env.study.plan import WIDE, trainings
 from autoscaler_env.study.runs import describe, fingerprint, identity_of, key_of, perform
 from autoscaler_env.study.store import Store
 from autoscaler_env.study.tables import curves_table, study_table
-from autoscaler_env.training import TrainingRun
+from autoscaler_env.training.config import TrainingRun
 from autoscaler_env.training.presets import PPO_PRESET
-from autoscaler_env.workloads import MIXED, PATTERNS
+from autoscaler_env.traffic.patterns import MIXED, PATTERNS
 
 RUN = TrainingRun("q-learning", "STEADY", 20)
 EXAM = Exam(("STEADY", "SPIKE"), 5)

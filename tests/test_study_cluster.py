@@ -13,15 +13,15 @@ import pandas as pd
 import psutil
 import pytest
 
-from autoscaler_env.cli import main
+from autoscaler_env.cli.main import main
 from autoscaler_env.paths import Folders
 from autoscaler_env.study.cluster import RunsFailed, complete, connect, effort
 from autoscaler_env.study.exams import Exam
 from autoscaler_env.study.plan import trainings
 from autoscaler_env.study.runs import perform
 from autoscaler_env.study.store import Store
-from autoscaler_env.training import TrainingRun
-from autoscaler_env.workloads import PATTERNS
+from autoscaler_env.training.config import TrainingRun
+from autoscaler_env.traffic.patterns import PATTERNS
 
 SAME_PATH = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -81,7 +81,7 @@ def test_killed_worker_s_run_is_done_again_and_nothing_twice(tmp_path):
 @pytest.mark.slow
 def test_interrupted_study_goes_on_where_it_was(tmp_path, processes):
     command = ["study", "budgets", "--profile", "quick", "--seeds", "2", "--workers", "1", "--output", str(tmp_path)]
-    program = [sys.executable, "-m", "autoscaler_env.cli", *command]
+    program = [sys.executable, "-m", "autoscaler_env.cli.main", *command]
     listens = {
         "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
     }  # also where tests run in the background

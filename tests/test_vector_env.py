@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
-from autoscaler_env.env import AutoscalerEnv
+from autoscaler_env.envs.single import AutoscalerEnv
 from autoscaler_env.service import Service
-from autoscaler_env.traces import Trace
-from autoscaler_env.vector_env import AutoscalerVectorEnv
-from autoscaler_env.workloads import MIXED, PATTERNS, Pattern, day_seeds, purpose_of
+from autoscaler_env.traffic.trace import Trace
+from autoscaler_env.envs.vector import AutoscalerVectorEnv
+from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Pattern, day_seeds, purpose_of
 
 COUNTS = ("ready", "booting", "queue", "arrivals", "served", "dropped", "scaled", "refused")
 SHORT = Service(slots_per_episode=4)

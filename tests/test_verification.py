@@ -12,24 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from autoscaler_env.cli import main
+from autoscaler_env.cli.main import main
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.q_learning import QTable
 from autoscaler_env.service import Service
-from autoscaler_env.storage import save_description, save_q_table
-from autoscaler_env.training import TrainingRun, train
-from autoscaler_env.verification import (
-    Children,
-    Verdict,
-    as_table,
-    children,
-    missing_safeguards,
-    model_files,
-    overall,
-    summary,
-    verify,
-    verify_one_by_one,
-)
+from autoscaler_env.storage.descriptions import save_description
+from autoscaler_env.storage.tables import save_q_table
+from autoscaler_env.training.config import TrainingRun
+from autoscaler_env.training import train
+from autoscaler_env.verification.workers import Children, missing_safeguards
+from autoscaler_env.verification.verdicts import Verdict, as_table, overall, summary
+from autoscaler_env.verification.finding import model_files
+from autoscaler_env.verification.report import verify, verify_one_by_one
+from autoscaler_env.verification import workers
 
 linux = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks at /proc")
 
@@ -263,7 +258,7 @@ def test_a_prepared_process_that_dies_costs_one_line(trained, checkers):
 
 
 def test_without_fork_files_are_checked_here_and_that_is_said(trained, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(children, "_can_fork", lambda: False)
+    monkeypatch.setattr(workers, "_can_fork", lambda: False)
     (tmp_path / "model.pkl").write_bytes((trained.models / "q_learning_mixed.pkl").read_bytes())
     (tmp_path / "junk.pkl").write_bytes(b"junk")
     assert main(["verify", str(tmp_path)]) == 1
@@ -274,7 +269,7 @@ def test_without_fork_files_are_checked_here_and_that_is_said(trained, tmp_path,
 
 def test_where_memory_cannot_be_limited_that_is_said(monkeypatch, tmp_path):
     """As on macOS."""
-    monkeypatch.setattr(children, "_STATM", tmp_path / "missing")
+    monkeypatch.setattr(workers, "_STATM", tmp_path / "missing")
     assert missing_safeguards() == [
         "This system does not say how much memory a process has: checks are limited in time only."
     ]
@@ -307,7 +302,7 @@ def test_an_interrupted_check_leaves_no_processes(sent, status, trained, tmp_pat
     for number in range(300):
         (tmp_path / f"{number}.pkl").write_bytes((trained.models / "q_learning_mixed.pkl").read_bytes())
     mark = uuid.uuid4().hex
-    command = [sys.executable, "-u", "-m", "autoscaler_env.cli", "verify", str(tmp_path), "--seconds", "60"]
+    command = [sys.executable, "-u", "-m", "autoscaler_env.cli.main", "verify", str(tmp_path), "--seconds", "60"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"MARK": mark}
     ) as run:

@@ -10,8 +10,8 @@ import pytest
 from scipy import stats
 
 from autoscaler_env.service import Service
-from autoscaler_env.vector_env import AutoscalerVectorEnv
-from autoscaler_env.workloads import (
+from autoscaler_env.envs.vector import AutoscalerVectorEnv
+from autoscaler_env.traffic.patterns import (
     MIXED,
     PATTERNS,
     Pattern,

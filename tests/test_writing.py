@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from autoscaler_env.storage import sweep, write_atomically, write_json, write_text, writing
+from autoscaler_env.storage.files import sweep, write_atomically, write_json, write_text
+from autoscaler_env.storage import files
 
 
 def test_a_writer_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -114,9 +115,9 @@ def test_a_folder_that_cannot_be_synced_is_said_once_and_the_file_is_written(tmp
 
 def test_without_locks_and_folder_sync_files_are_written_whole_and_that_is_said(tmp_path, monkeypatch, capsys):
     """As on Windows."""
-    monkeypatch.setattr(writing, "fcntl", None)
+    monkeypatch.setattr(files, "fcntl", None)
     monkeypatch.delattr(os, "O_DIRECTORY")
-    writing._say_once.cache_clear()
+    files._say_once.cache_clear()
     write_json(tmp_path / "deep" / "x.json", {})
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["x.json"]
     assert "this system does not sync folders" in capsys.readouterr().err

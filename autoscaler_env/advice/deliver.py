@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from autoscaler_env.advice.answer import Answer, as_plain
-from autoscaler_env.advice.how import model_file
+from autoscaler_env.advice.report import Answer, as_plain
+from autoscaler_env.advice.deploy import model_file
 from autoscaler_env.advice.manifest import hpa_manifest
 from autoscaler_env.advice.page import page
 from autoscaler_env.service import Service
-from autoscaler_env.storage import write_atomically, write_json
+from autoscaler_env.storage.files import write_atomically, write_json
 
 
 def deliver(found: Answer, folder: Path) -> list[Path]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
-from autoscaler_env.advice.contest import Contest
-from autoscaler_env.advice.cut import CutDays
+from autoscaler_env.advice.compare import Contest
+from autoscaler_env.traffic.days import CutDays
 from autoscaler_env.advice.recommend import NEAR, Recommendation
-from autoscaler_env.advice.traffic import numbered
-from autoscaler_env.advice.words import LABELS, between, dollars
-from autoscaler_env.catalog import LEARNERS
+from autoscaler_env.traffic.reading import numbered
+from autoscaler_env.advice.text import LABELS, between, dollars
+from autoscaler_env.policies.registry import LEARNERS
 from autoscaler_env.service import Service
 
 FEW_DAYS = 14

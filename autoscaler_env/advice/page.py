@@ -9,14 +9,14 @@ import jinja2
 import pandas as pd
 from matplotlib.figure import Figure
 
-from autoscaler_env.advice.answer import Answer, interval_of, method_of
-from autoscaler_env.advice.contest import Entry
-from autoscaler_env.advice.how import how_to
+from autoscaler_env.advice.report import Answer, interval_of, method_of
+from autoscaler_env.advice.compare import Entry
+from autoscaler_env.advice.deploy import how_to
 from autoscaler_env.advice.recommend import ORDER, bootstrap_interval
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.advice.svg import svg_of
-from autoscaler_env.advice.traffic import numbered
-from autoscaler_env.advice.words import LABELS, between, dollars
+from autoscaler_env.traffic.reading import numbered
+from autoscaler_env.advice.text import LABELS, between, dollars
 from autoscaler_env.plotting.advice import plot_offer
 from autoscaler_env.plotting.days import plot_day, plot_side_by_side
 from autoscaler_env.policies.oracle import OPTIMUM

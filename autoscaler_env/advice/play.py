@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoscaler_env.advice.families import Family
+from autoscaler_env.advice.rule_grids import Family
 from autoscaler_env.policies.base import Policy
-from autoscaler_env.rollouts import Rollout, roll_out
+from autoscaler_env.evaluation.metrics.simulation import Rollout, roll_out
 from autoscaler_env.service import Service
 
 LONGEST = 86_400

@@ -22,7 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from autoscaler_env.advice.contest import Contest
+from autoscaler_env.advice.compare import Contest
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.service import Service
 

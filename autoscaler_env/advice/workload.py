@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from autoscaler_env.advice.cut import CutDays
-from autoscaler_env.workloads import purpose_of
+from autoscaler_env.traffic.days import CutDays
+from autoscaler_env.traffic.patterns import purpose_of
 
 SHIFT_SECONDS = 3_600
 """How far a training day is shifted in time, at most, either way."""

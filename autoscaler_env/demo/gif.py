@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from autoscaler_env.demo.session import Session
 from autoscaler_env.plotting.style import DEMAND_COLOUR, colour_of, label_of, new_figure, themed
-from autoscaler_env.storage import write_atomically
+from autoscaler_env.storage.files import write_atomically
 
 FRAMES = 80
 """Most pictures in a film; where there are more slots, some are skipped."""

@@ -7,12 +7,12 @@ from typing import Any
 
 from autoscaler_env.demo.person import PERSON, Person
 from autoscaler_env.demo.session import Session, demo_days
-from autoscaler_env.demo.settings import NOBODY, policy_for
+from autoscaler_env.demo.controls import NOBODY, policy_for
 from autoscaler_env.paths import Folders
 from autoscaler_env.plotting.style import label_of
 from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.service import Service
-from autoscaler_env.workloads import Workload
+from autoscaler_env.traffic.patterns import Workload
 
 
 class Lane:

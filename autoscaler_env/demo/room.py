@@ -10,12 +10,12 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from autoscaler_env.demo.frames import frame_of, scene_of
+from autoscaler_env.demo.view import frame_of, scene_of
 from autoscaler_env.demo.lanes import Lanes
 from autoscaler_env.demo.person import PERSON
-from autoscaler_env.demo.picture import draw_score
+from autoscaler_env.demo.figures import draw_score
 from autoscaler_env.demo.score import score, with_optimum
-from autoscaler_env.demo.settings import (
+from autoscaler_env.demo.controls import (
     LAST_DAY,
     NOBODY,
     SLIDERS,
@@ -27,10 +27,10 @@ from autoscaler_env.demo.settings import (
     read_service,
     read_trace,
 )
-from autoscaler_env.demo.why import explain
+from autoscaler_env.demo.explain import explain
 from autoscaler_env.paths import Folders
 from autoscaler_env.service import Service
-from autoscaler_env.workloads import MIXED, PATTERNS, Workload
+from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload
 
 MOST_SLOTS = 50
 """Slots that one message may ask for."""

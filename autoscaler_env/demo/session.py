@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from autoscaler_env.env import AutoscalerEnv
+from autoscaler_env.envs.single import AutoscalerEnv
 from autoscaler_env.policies.base import Policy
-from autoscaler_env.rollouts import check_actions
+from autoscaler_env.evaluation.metrics.simulation import check_actions
 from autoscaler_env.service import Service
-from autoscaler_env.workloads import Workload, as_workload, day_seeds
+from autoscaler_env.traffic.patterns import Workload, as_workload, day_seeds
 
 ITEMS = ("instance_cost", "late_cost", "drop_cost")
 """What the bill of a slot is made of, in dollars."""

@@ -21,9 +21,9 @@ from autoscaler_env.grading.kernel import hold
 from autoscaler_env.grading.limits import MEGABYTE
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.rules import RULES
-from autoscaler_env.rollouts import roll_out
+from autoscaler_env.evaluation.metrics.simulation import roll_out
 from autoscaler_env.service import Service
-from autoscaler_env.workloads import PATTERNS, Pattern, day_seeds
+from autoscaler_env.traffic.patterns import PATTERNS, Pattern, day_seeds
 
 SECONDS = 300
 """Time for one model file."""
@@ -81,7 +81,7 @@ def _bills(policy: Policy, seed: int, days: int) -> np.ndarray:
 def main() -> None:
     """Read a job from standard input; write what was found to standard output."""
     hold({"RLIMIT_DATA": MEMORY_MB * MEGABYTE, "RLIMIT_CPU": SECONDS, "RLIMIT_CORE": 0})
-    from autoscaler_env.storage import load_policy
+    from autoscaler_env.storage.models import load_policy
 
     job = json.load(sys.stdin)
     try:

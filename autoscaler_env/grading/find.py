@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 
 from autoscaler_env.grading.limits import Limits
-from autoscaler_env.grading.wall import NO_WALL, Wall, place_for_kernel
+from autoscaler_env.grading.sandbox import NO_WALL, Wall, place_for_kernel
 
 PROBE_SECONDS = 300
 """A wall that takes longer than this to start a Python does not work."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from autoscaler_env.grading.report import Report
 from autoscaler_env.grading.rubric import PARTS
-from autoscaler_env.storage import write_atomically
+from autoscaler_env.storage.files import write_atomically
 
 MOST_NAMED = 5
 """Other submissions that a warning names: where an answer is a number, half a class may have handed in the same."""

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from autoscaler_env.grading.handin import read_cells
+from autoscaler_env.grading.notebooks import read_cells
 
 
 def prints(files: Mapping[str, Path], given: Iterable[Path]) -> dict[str, str]:

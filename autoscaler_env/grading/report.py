@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jinja2
 
-from autoscaler_env.storage import write_atomically, write_json
+from autoscaler_env.storage.files import write_atomically, write_json
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ from papermill.engines import NBClientEngine, papermill_engines
 
 from autoscaler_env.grading.limits import MEGABYTE
 from autoscaler_env.grading.processes import end_descendants
-from autoscaler_env.grading.wall import Enclosed
-from autoscaler_env.storage import write_json
+from autoscaler_env.grading.sandbox import Enclosed
+from autoscaler_env.storage.files import write_json
 
 START_SECONDS = 300
 """A kernel that has not answered after this long does not start."""

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from autoscaler_env.catalog import MODEL_ENDINGS
-from autoscaler_env.grading.handin import one_line
+from autoscaler_env.policies.registry import MODEL_ENDINGS
+from autoscaler_env.grading.notebooks import one_line
 from autoscaler_env.grading.limits import MEGABYTE
 
 MOST_FILES = 2_000

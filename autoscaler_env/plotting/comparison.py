@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from autoscaler_env.plotting.style import ITEM_COLOURS, ITEM_LABELS, colour_of, label_of, new_figure, themed
-from autoscaler_env.rollouts import Rollout
+from autoscaler_env.evaluation.metrics.simulation import Rollout
 
 
 @themed

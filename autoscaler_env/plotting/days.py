@@ -19,9 +19,9 @@ from autoscaler_env.plotting.style import (
     new_figure,
     themed,
 )
-from autoscaler_env.rollouts import Rollout
+from autoscaler_env.evaluation.metrics.simulation import Rollout
 from autoscaler_env.service import Service
-from autoscaler_env.workloads import PATTERN_MEANING
+from autoscaler_env.traffic.patterns import PATTERN_MEANING
 
 _DAY_COLOURS = ("#222222", "#0072B2", "#E69F00", "#009E73", "#CC79A7")
 

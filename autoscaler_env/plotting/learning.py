@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from autoscaler_env.evaluation import mean_interval
+from autoscaler_env.evaluation.metrics import mean_interval
 from autoscaler_env.plotting.style import ACTION_COLOURS, colour_of, label_of, new_figure, themed
 from autoscaler_env.policies.q_learning import QTable
 

@@ -12,9 +12,9 @@ from cycler import cycler
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from autoscaler_env.catalog import LEARNERS
+from autoscaler_env.policies.registry import LEARNERS
 from autoscaler_env.paths import Folders
-from autoscaler_env.storage import write_atomically
+from autoscaler_env.storage.files import write_atomically
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from autoscaler_env.policies.base import decode
 from autoscaler_env.policies.kubernetes import check_target, round_up, toward
 from autoscaler_env.service import Service
-from autoscaler_env.traces import Trace
+from autoscaler_env.traffic.trace import Trace
 
 WEEK = 7
 """Days from a day to the one of the same name before it."""

@@ -9,7 +9,7 @@ from autoscaler_env.storage.descriptions import FIELDS, fits, missing_fields, re
 from autoscaler_env.storage.models import ModelFile, load_policy, read_model
 from autoscaler_env.storage.reading import printable
 from autoscaler_env.storage.tables import save_q_table
-from autoscaler_env.storage.writing import sweep, write_atomically, write_json, write_text
+from autoscaler_env.storage.files import sweep, write_atomically, write_json, write_text
 
 __all__ = [
     "FIELDS",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from autoscaler_env.storage.reading import printable, read_file
-from autoscaler_env.storage.writing import write_json
+from autoscaler_env.storage.files import write_json
 
 FIELDS = (
     "algorithm",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from autoscaler_env.policies.q_learning import Discretisation, QTable
 from autoscaler_env.service import Service
 from autoscaler_env.storage.pickles import read_values
-from autoscaler_env.storage.writing import write_atomically
+from autoscaler_env.storage.files import write_atomically
 
 MOST_BYTES = 4 * 2**20
 """Size of a Q-table's file, at most: some 200,000 values. The course's have 405."""

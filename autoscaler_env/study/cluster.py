@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from autoscaler_env.study.exams import Exam
 from autoscaler_env.study.runs import perform
 from autoscaler_env.study.store import Store
-from autoscaler_env.training import TrainingRun
+from autoscaler_env.training.config import TrainingRun
 from autoscaler_env.training.presets import DeepPreset
 
 if TYPE_CHECKING:

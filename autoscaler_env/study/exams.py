@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autoscaler_env.evaluation import EPISODES, measure
+from autoscaler_env.evaluation.metrics import EPISODES, measure
 from autoscaler_env.policies.base import Policy
-from autoscaler_env.rollouts import roll_out
+from autoscaler_env.evaluation.metrics.simulation import roll_out
 from autoscaler_env.service import Service
-from autoscaler_env.traces import Trace
-from autoscaler_env.workloads import PATTERNS, Workload, as_workload
+from autoscaler_env.traffic.trace import Trace
+from autoscaler_env.traffic.patterns import PATTERNS, Workload, as_workload
 
 SMALL_COUNT = 100.0
 """Requests in a slot, on average, below which a trace is smoothed: its counting noise would be scaled up with it."""

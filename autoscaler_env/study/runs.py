@@ -20,9 +20,10 @@ from tqdm.auto import tqdm
 
 from autoscaler_env.paths import Folders
 from autoscaler_env.service import Service
-from autoscaler_env.storage import load_policy
+from autoscaler_env.storage.models import load_policy
 from autoscaler_env.study.exams import Exam
-from autoscaler_env.training import TrainingRun, train
+from autoscaler_env.training.config import TrainingRun
+from autoscaler_env.training import train
 from autoscaler_env.training.presets import DeepPreset, QLearningPreset
 
 _ONE_AT_A_TIME = threading.Lock()

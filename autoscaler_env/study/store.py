@@ -13,10 +13,10 @@ from typing import Any
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.oracle import Optimum
 from autoscaler_env.service import Service
-from autoscaler_env.storage import write_atomically, write_json
+from autoscaler_env.storage.files import write_atomically, write_json
 from autoscaler_env.study.exams import Exam
 from autoscaler_env.study.runs import Model, Outcome, describe, fingerprint, identity_of, key_of
-from autoscaler_env.training import TrainingRun
+from autoscaler_env.training.config import TrainingRun
 
 
 class Store:

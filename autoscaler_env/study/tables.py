@@ -10,9 +10,9 @@ import pandas as pd
 
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.oracle import OPTIMUM
-from autoscaler_env.seeds import read_study, savings_over_seeds
-from autoscaler_env.storage import write_text
-from autoscaler_env.study.opponents import ONE_SETTING, PER_PATTERN
+from autoscaler_env.evaluation.metrics.statistics import read_study, savings_over_seeds
+from autoscaler_env.storage.files import write_text
+from autoscaler_env.study.benchmark import ONE_SETTING, PER_PATTERN
 from autoscaler_env.study.plan import STUDIES
 
 REFERENCES = {ONE_SETTING: "one_setting_bill", PER_PATTERN: "per_pattern_bill", OPTIMUM: "optimum_bill"}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from autoscaler_env.paths import Folders
-from autoscaler_env.storage import load_policy, read_description
-from autoscaler_env.training.run import Algorithm, Trained, TrainingRun
-from autoscaler_env.training.state import Unfinished
+from autoscaler_env.storage.models import load_policy
+from autoscaler_env.storage.descriptions import read_description
+from autoscaler_env.training.config import Algorithm, Trained, TrainingRun
+from autoscaler_env.training.checkpoint import Unfinished
 from autoscaler_env.training.tabular import train_q_learning
 
 __all__ = ["Algorithm", "Trained", "TrainingRun", "obtain", "train"]

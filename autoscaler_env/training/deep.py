@@ -21,8 +21,8 @@ from autoscaler_env.training.learners import build_learner, weights_of_preset
 from autoscaler_env.training.model_file import save_learner
 from autoscaler_env.training.presets import DeepPreset
 from autoscaler_env.training.record import EVALUATIONS, Judge, describe, finish
-from autoscaler_env.training.run import Trained, TrainingRun
-from autoscaler_env.training.state import Unfinished, clear
+from autoscaler_env.training.config import Trained, TrainingRun
+from autoscaler_env.training.checkpoint import Unfinished, clear
 
 CHECKPOINT_SLOTS = 10_000
 """Slots between two checkpoints, and between two saved states, at least."""

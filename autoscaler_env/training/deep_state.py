@@ -18,7 +18,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.vec_env import VecNormalize
 
 from autoscaler_env.training.learner_env import LearnerVecEnv
-from autoscaler_env.training.state import read_tree, write_tree
+from autoscaler_env.training.checkpoint import read_tree, write_tree
 
 _COUNTERS = (
     "num_timesteps",

@@ -11,8 +11,8 @@ from stable_baselines3.common.vec_env import VecEnvWrapper
 
 from autoscaler_env.policies.inputs import Inputs
 from autoscaler_env.policies.rules import TargetTracking
-from autoscaler_env.sb3_env import AutoscalerVecEnv
-from autoscaler_env.vector_env import AutoscalerVectorEnv
+from autoscaler_env.envs.sb3 import AutoscalerVecEnv
+from autoscaler_env.envs.vector import AutoscalerVectorEnv
 
 
 class LearnerVecEnv(VecEnvWrapper):

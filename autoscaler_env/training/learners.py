@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env import VecEnvWrapper, VecNormalize
 from autoscaler_env.policies.deep import count_weights
 from autoscaler_env.policies.inputs import INPUTS, INPUTS_WITH_LEVELS
 from autoscaler_env.policies.rules import TargetTracking
-from autoscaler_env.sb3_env import AutoscalerVecEnv
+from autoscaler_env.envs.sb3 import AutoscalerVecEnv
 from autoscaler_env.service import Service
 from autoscaler_env.training.learner_env import LearnerVecEnv
 from autoscaler_env.training.presets import DeepPreset

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from autoscaler_env.storage import write_atomically
+from autoscaler_env.storage.files import write_atomically
 
 _ADDRESS = re.compile(rb" at 0x[0-9a-f]+")
 

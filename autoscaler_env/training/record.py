@@ -15,11 +15,13 @@ import numpy as np
 
 from autoscaler_env.paths import Folders, project_root
 from autoscaler_env.policies.base import Policy
-from autoscaler_env.rollouts import roll_out
-from autoscaler_env.storage import fits, load_policy, read_description, save_description, write_text
-from autoscaler_env.training.run import Trained, TrainingRun
-from autoscaler_env.training.state import identity, versions
-from autoscaler_env.workloads import MIXED, PATTERNS, Workload, as_workload, day_seeds
+from autoscaler_env.evaluation.metrics.simulation import roll_out
+from autoscaler_env.storage.descriptions import fits, read_description, save_description
+from autoscaler_env.storage.models import load_policy
+from autoscaler_env.storage.files import write_text
+from autoscaler_env.training.config import Trained, TrainingRun
+from autoscaler_env.training.checkpoint import identity, versions
+from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload, as_workload, day_seeds
 
 SELECTION_DAYS = 20
 """Selection days of each pattern on which a model is judged while it trains."""

@@ -4,11 +4,11 @@ Each file is read and played in a process of its own, with limits on memory and 
 never the run.
 """
 
-from autoscaler_env.verification.checking import EPISODES
-from autoscaler_env.verification.children import Children, missing_safeguards
+from autoscaler_env.verification.check import EPISODES
+from autoscaler_env.verification.workers import Children, missing_safeguards
 from autoscaler_env.verification.finding import model_files
 from autoscaler_env.verification.verdicts import Verdict, as_table, overall, summary
-from autoscaler_env.verification.verifying import verify, verify_one_by_one
+from autoscaler_env.verification.report import verify, verify_one_by_one
 
 __all__ = [
     "EPISODES",

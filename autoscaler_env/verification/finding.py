@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from autoscaler_env.catalog import MODEL_ENDINGS
+from autoscaler_env.policies.registry import MODEL_ENDINGS
 from autoscaler_env.verification.verdicts import Place
 
 MOST_FILES = 10_000

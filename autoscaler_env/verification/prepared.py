@@ -20,8 +20,8 @@ from typing import Any
 
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.service import Service
-from autoscaler_env.storage import printable
-from autoscaler_env.verification.checking import YARDSTICKS, Findings, check, play, yardstick
+from autoscaler_env.storage.reading import printable
+from autoscaler_env.verification.check import YARDSTICKS, Findings, check, play, yardstick
 
 MOST_ANSWER = 2**16
 """Bytes of an answer, at most."""

@@ -1,0 +1,85 @@
+"""`autoscaler demo`: watch policies scale the same days, in the terminal, as a film, or on a web page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import arg
+
+from autoscaler_env.policies.registry import model_names, showcase
+from autoscaler_env.cli.main.options import PATTERN_HELP, Output, ServiceFile, service_of
+from autoscaler_env.paths import Folders
+from autoscaler_env.service import Service
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Watch policies scale the same days, side by side, in the terminal; or play against them on a web page."""
+
+    policy: Annotated[str, arg(metavar="POLICY")] = "all"
+    """A policy as `evaluate` takes it, several with commas between, or all: the rules and the reference models."""
+    steps: Annotated[int, arg(metavar="N")] = 200
+    """Slots of 5 minutes; beyond a day they go on into the next day, which starts afresh."""
+    load_pattern: Annotated[str, arg(metavar="PATTERN", help=PATTERN_HELP)] = "SINE_CURVE"
+    delay: Annotated[float, arg(metavar="SECONDS")] = 0.05
+    """Seconds between two slots."""
+    no_render: bool = False
+    """Draw nothing; print the closing table only."""
+    save: Annotated[Path | None, arg(metavar="FILE.gif", help_behavior_hint="(none)")] = None
+    """Write the demonstration as a film."""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """Number of the first evaluation day, at least 0."""
+    web: bool = False
+    """Serve the control room as a web page on this machine, 127.0.0.1, until Ctrl+C."""
+    port: Annotated[int, arg(metavar="N")] = 8866
+    """Where --web listens; if something is there already, at a free port, which is said."""
+    service: ServiceFile = None
+    output: Output = None
+
+    def run(self) -> int:
+        """Play, and print the closing table."""
+        from autoscaler_env.demo import terminal
+        from autoscaler_env.demo.session import Session, demo_days
+
+        if self.steps < 1 or not 0 <= self.delay < float("inf"):
+            raise ValueError(
+                f"steps = {self.steps}, delay = {self.delay}: must be at least 1 slot and at least 0 seconds"
+            )
+        if self.save is not None:
+            from autoscaler_env.demo.gif import check_gif
+
+            check_gif(self.save)
+        service = service_of(self.service)
+        pattern = self.load_pattern.upper()
+        if self.web:
+            return self._serve(pattern, service)
+        count = -(-self.steps // service.slots_per_episode)
+        days = demo_days(pattern, seed=self.seed, count=count, service=service)
+        policies = showcase(self.policy, service, Folders(self.output))
+        sessions = [Session(policy, days, service) for policy in policies]
+        title = f"{pattern}, evaluation day {self.seed}"
+        terminal.play(sessions, self.steps, title=title, delay=self.delay, render=not self.no_render)
+        print(terminal.closing_table(sessions))
+        if self.save is not None:
+            from autoscaler_env.demo.gif import save_gif
+
+            save_gif(sessions, self.save, title=title)
+            print(f"Wrote {self.save}.")
+        return 0
+
+    def _serve(self, pattern: str, service: Service) -> int:
+        """Serve the control room; the first lanes are the policies asked for, or the best learner and its rival."""
+        from autoscaler_env.demo.server import serve
+        from autoscaler_env.demo.room import Room
+
+        folders = Folders(self.output)
+        names = [name.strip() for name in self.policy.split(",") if name.strip()]
+        if self.policy == "all":
+            names = ["ppo_mixed" if "ppo_mixed" in model_names(folders) else "target-tracking", "threshold"]
+        if not 1 <= len(names) <= 2:
+            raise ValueError(f"policy = {self.policy!r}: must be one or two for --web, which has two lanes")
+        first, second = names if len(names) == 2 else (names[0], "")
+        serve(lambda: Room(first, second, pattern, seed=self.seed, service=service, folders=folders), self.port)
+        return 0

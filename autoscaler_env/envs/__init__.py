@@ -1,0 +1,1 @@
+"""The environment: one service, many at once, and for stable-baselines3."""

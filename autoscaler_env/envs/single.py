@@ -1,0 +1,224 @@
+"""The environment for one service: `gymnasium.make("Autoscaler-v0")`."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, SupportsFloat
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from autoscaler_env import dynamics
+from autoscaler_env.compiled import entry_point
+from autoscaler_env.envs.rendering import DayRecord, RenderMode, render_day
+from autoscaler_env.service import Service, as_service
+from autoscaler_env.traffic.trace import LARGEST_COUNT
+from autoscaler_env.traffic.patterns import MIXED, Workload, as_workload, random_training_seeds
+
+
+class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
+    """Scale a fleet of instances, slot by slot, through one day of traffic.
+
+    ## Description
+    Requests arrive in slots of five minutes. Ready instances serve them, the rest wait in a queue, and what finds the
+    queue full is dropped. Instances cost money from the moment they are ordered, but serve only after they have booted.
+    The agent changes the fleet by one instance per slot and pays for instances, lateness and drops, in dollars.
+
+    ## Actions
+    `Discrete(len(service.fleet_changes))`. For the reference service: 0 removes an instance, 1 holds, 2 adds one. An
+    addition that would pass the maximum fleet and a removal that would pass the minimum of ready instances are refused:
+    nothing changes, `info["refused"]` is 1, and it does not count as a scaling action.
+
+    ## Observations
+    `Box` of seven float32 numbers, what an operator sees at the end of a slot:
+
+    | index | name | quantity | min | max | 1 stands for |
+    |---|---|---|---|---|---|
+    | 0 | ready | ready instances | 0 | 1 | max_instances |
+    | 1 | booting | booting instances | 0 | 1 | max_instances |
+    | 2 | load | requests served / capacity | 0 | 1 | full use |
+    | 3 | queue | requests waiting | 0 | 1 | queue_limit |
+    | 4 | influx | arrivals of the slot | 0 | 1 | 2 x peak_influx |
+    | 5 | change | influx minus that of the slot before | -1 | 1 | 2 x peak_influx |
+    | 6 | headroom | capacity of the fleet minus influx and queue | -1 | 1 | all capacity + queue_limit |
+
+    Each entry but the load is a count divided by its scale, so `policies.base.decode` recovers the counts exactly.
+    Where the influx passes its scale the observation is clipped; the arrivals never are.
+
+    ## Rewards
+    Minus the slot's bill in dollars: `instance_price * (ready + booting) + late_price * queue + drop_price * dropped`,
+    with weights $0.016, $0.00025 and $0.0025 for the reference service.
+
+    ## Starting state
+    `initial_instances` ready, none booting, an empty queue. The first observation shows the influx of the first slot as
+    if it had been seen the slot before, with change 0.
+
+    ## Episode end
+    By the clock alone: after `slots_per_episode` slots the episode is `truncated`, emitted by this class (no TimeLimit
+    wrapper). `terminated` is never true, so learners should bootstrap from the last observation.
+
+    ## Arguments
+    Args:
+        pattern: A name from `workloads.PATTERNS`, `MIXED`, or a workload such as `traces.Trace`.
+        service: Sizes and prices; the reference service by default.
+        render_mode: `None`, `"rgb_array"` (the day so far, uint8 of shape (height, width, 3)) or `"ansi"` (text).
+
+    `reset(seed=...)` seeds the draw of training days. `reset(options={"day_seed": s})` starts the day of that seed, and
+    `options={"day": arrivals}` a day of one's own, int64 of shape (slots,).
+
+    ## Versions
+    v0: first version.
+
+    Example:
+        >>> env = gymnasium.make("Autoscaler-v0", pattern="STEADY")
+        >>> observation, info = env.reset(seed=0)
+        >>> observation, reward, terminated, truncated, info = env.step(2)
+        >>> info["booting"], abs(reward + info["instance_cost"] + info["late_cost"] + info["drop_cost"]) < 1e-9
+        (1, True)
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array", "ansi"], "render_fps": 20}  # noqa: RUF012 - as gymnasium declares it
+
+    def __init__(
+        self, pattern: str | Workload = MIXED, service: Service | None = None, render_mode: RenderMode | None = None
+    ) -> None:
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError(f"render_mode = {render_mode!r}: must be None, 'rgb_array' or 'ansi'")
+        self.service = as_service(service)
+        self.workload = as_workload(pattern, self.service)
+        self.render_mode = render_mode
+        self.observation_space = gymnasium.spaces.Box(dynamics.OBSERVATION_LOW, dynamics.OBSERVATION_HIGH)
+        self.action_space = gymnasium.spaces.Discrete(len(self.service.fleet_changes))
+        self._constants = dynamics.constants_of(self.service)
+        self._state = dynamics.new_state(self.service, 1)
+        # Looked up once here: a step takes a microsecond, so attributes of attributes would show.
+        self._blank = np.zeros(7, dtype=np.float32)  # copying it is faster than allocating anew
+        self._changes = self.service.fleet_changes
+        self._late_price = self.service.late_price
+        self._drop_price = self.service.drop_price
+        self._arrivals: list[int] = []
+        self._slot = 0
+        self._record = DayRecord(self.service)
+        self._prepare_steps()
+
+    def _prepare_steps(self) -> None:
+        self._reported = self._state[: dynamics.CHANGE, 0]
+        self._advance = entry_point(dynamics.advance_one, self._state, 0, 0, 0, self._constants, self._blank)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy needs: all but the view into the state and the machine code."""
+        return {name: value for name, value in vars(self).items() if name not in ("_reported", "_advance")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Become a copy."""
+        vars(self).update(state)
+        self._prepare_steps()
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Start a day.
+
+        Args:
+            seed: Seeds the draw of training days, as gymnasium has it.
+            options: `{"day_seed": s}` or `{"day": arrivals}` to choose the day.
+
+        Returns:
+            The first observation and `{"day_seed": s}` (`None` for a day of one's own).
+
+        Raises:
+            ValueError: An option is unknown or the day does not fit the service.
+        """
+        super().reset(seed=seed)
+        day_seed, day = self._choose_day(options or {})
+        observation = np.empty((7, 1), dtype=np.float32)
+        dynamics.start_all(self._state, day[:1], self._constants, observation)
+        self._arrivals = day.tolist()
+        self._slot = 0
+        self._record.clear()
+        return observation[:, 0], {"day_seed": day_seed}
+
+    def step(self, action: Any) -> tuple[NDArray[np.float32], SupportsFloat, bool, bool, dict[str, Any]]:
+        """Move by one slot.
+
+        Args:
+            action: An index into `service.fleet_changes`.
+
+        Returns:
+            Observation, reward (minus the slot's bill, $), terminated (never), truncated (the day is over) and the
+            slot's counts and costs.
+
+        Raises:
+            ValueError: The action is out of range.
+            RuntimeError: The day has not been started, or is over.
+        """
+        changes = self._changes
+        try:
+            index = operator.index(action)
+        except TypeError:
+            index = -1
+        if not 0 <= index < len(changes):
+            raise ValueError(f"action = {action!r}: must be an integer from 0 to {len(changes) - 1}")
+        if self._slot == len(self._arrivals):
+            raise RuntimeError("the day is over or was never started: call reset() before step()")
+        observation = self._blank.copy()
+        arriving = self._arrivals[self._slot]
+        bill = self._advance(self._state, self._slot, changes[index], arriving, self._constants, observation)
+        self._slot += 1
+        ready, booting, queue, arrivals, served, dropped, scaled, refused = self._reported.tolist()
+        late_cost = self._late_price * queue
+        drop_cost = self._drop_price * dropped
+        info = {
+            "ready": ready,
+            "booting": booting,
+            "queue": queue,
+            "arrivals": arrivals,
+            "served": served,
+            "dropped": dropped,
+            "scaled": scaled,
+            "refused": refused,
+            "instance_cost": bill - late_cost - drop_cost,
+            "late_cost": late_cost,
+            "drop_cost": drop_cost,
+        }
+        if self.render_mode is not None:
+            self._record.append(info)
+        return observation, -bill, False, self._slot == len(self._arrivals), info
+
+    def render(self) -> Any:
+        """Show the day so far: fleet, demand, queue and bill, as pixels or text by `render_mode`."""
+        if self.render_mode is None:
+            gymnasium.logger.warn('render() without render_mode; make the environment with "rgb_array" or "ansi"')
+            return None
+        return render_day(self._record, "ansi" if self.render_mode == "ansi" else "rgb_array")
+
+    def _choose_day(self, options: dict[str, Any]) -> tuple[int | None, NDArray[np.int64]]:
+        unknown = set(options) - {"day_seed", "day"}
+        if unknown or len(options) > 1:
+            raise ValueError(f"options = {options!r}: must hold 'day_seed' or 'day', nothing else")
+        if "day" in options:
+            return None, check_days(np.asarray(options["day"])[np.newaxis], self.service)[0]
+        if "day_seed" in options:
+            seed = operator.index(options["day_seed"])
+            if not 0 <= seed < 2**64:
+                raise ValueError(f"day_seed = {seed}: must be from 0 to 2**64 - 1")
+            seeds = np.array([seed], dtype=np.uint64)
+        else:
+            seeds = random_training_seeds(self.np_random, 1)
+        return int(seeds[0]), check_days(self.workload.draw(seeds), self.service)[0]
+
+
+def check_days(days: NDArray[Any], service: Service) -> NDArray[np.int64]:
+    """Return days as compiled code reads them: int64, contiguous, of shape (n, slots_per_episode).
+
+    Raises:
+        ValueError: The shape does not fit the service, or an arrival is not a whole number of at least 0.
+    """
+    if days.ndim != 2 or days.shape[1] != service.slots_per_episode:
+        raise ValueError(
+            f"days of shape {days.shape}: must be (n, {service.slots_per_episode}), the slots of an episode"
+        )
+    if not np.issubdtype(days.dtype, np.integer) or (days.size and not 0 <= days.min() <= days.max() <= LARGEST_COUNT):
+        raise ValueError(f"days: arrivals must be whole numbers of at least 0 and at most {LARGEST_COUNT}")
+    return np.ascontiguousarray(days, dtype=np.int64)

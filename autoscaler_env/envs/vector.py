@@ -1,0 +1,184 @@
+"""Many services at once for gymnasium: `gymnasium.make_vec("Autoscaler-v0", num_envs=1024)`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from autoscaler_env import dynamics
+from autoscaler_env.envs.single import check_days
+from autoscaler_env.service import Service, as_service
+from autoscaler_env.traffic.patterns import MIXED, Workload, as_workload, random_training_seeds
+
+REPORTED = ("ready", "booting", "queue", "arrivals", "served", "dropped", "scaled", "refused")
+"""The counts of a slot, in the order of the first rows of the state."""
+
+
+class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[Any]]):
+    """A batch of services in one compiled loop; each is an `AutoscalerEnv`, slot for slot.
+
+    A service whose day is over starts a fresh one in the same step (`AutoresetMode.SAME_STEP`): the step returns the
+    first observation of the new day, and `infos["final_obs"]` holds the last one of the old.
+
+    Args:
+        num_envs: How many services.
+        pattern: A name from `workloads.PATTERNS`, `MIXED`, or a workload such as `traces.Trace`.
+        service: Sizes and prices; the reference service by default.
+        render_mode: `None`, which is all there is: a batch is not rendered.
+
+    Raises:
+        ValueError: `num_envs` is no integer of at least 1, the pattern is unknown, the service is no `Service`, or a
+            render mode is asked for.
+    """
+
+    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}  # noqa: RUF012 - as gymnasium
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        pattern: str | Workload = MIXED,
+        service: Service | None = None,
+        render_mode: None = None,
+    ) -> None:
+        if not isinstance(num_envs, int | np.integer) or num_envs < 1:
+            raise ValueError(f"num_envs = {num_envs!r}: must be an integer of at least 1")
+        if render_mode is not None:
+            raise ValueError(
+                f"render_mode = {render_mode!r}: must be None, a batch is not rendered; watch one service, made with "
+                "gymnasium.make"
+            )
+        self.num_envs = int(num_envs)
+        self.service = as_service(service)
+        self.workload = as_workload(pattern, self.service)
+        self.render_mode = None
+        self.single_observation_space = gymnasium.spaces.Box(dynamics.OBSERVATION_LOW, dynamics.OBSERVATION_HIGH)
+        self.single_action_space = gymnasium.spaces.Discrete(len(self.service.fleet_changes))
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._constants = dynamics.constants_of(self.service)
+        self._fleet_changes = np.array(self.service.fleet_changes, dtype=np.int64)
+        self._state = dynamics.new_state(self.service, num_envs)
+        self.arrivals = np.empty((0, num_envs), dtype=np.int64)
+        """Arrivals of the days being played, int64 of shape (slots, num_envs)."""
+        self._slot = 0
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Start a day in every service.
+
+        Args:
+            seed: One seed for the whole batch: it seeds the draw of training days.
+            options: `{"day_seeds": seeds}` to choose the first days, uint64 of shape (num_envs,).
+
+        Returns:
+            Observations, float32 of shape (num_envs, 7), and an empty dict.
+
+        Raises:
+            ValueError: An option is unknown, or there is not one day seed per service.
+        """
+        if isinstance(seed, list):
+            raise ValueError("seed: must be one integer or None; the services of a batch share one stream of days")
+        super().reset(seed=seed)
+        options = options or {}
+        if set(options) - {"day_seeds"}:
+            raise ValueError(f"options = {options!r}: must hold 'day_seeds', nothing else")
+        seeds = options.get("day_seeds")
+        if seeds is not None:
+            seeds = np.asarray(seeds)
+            if seeds.shape != (self.num_envs,) or seeds.dtype.kind not in "iu" or seeds.min() < 0:
+                raise ValueError(
+                    f"day_seeds of shape {seeds.shape}, {seeds.dtype}: must be {self.num_envs} whole numbers, one per "
+                    "service, each from 0 to 2**64 - 1"
+                )
+        return self.start_days(self._draw_days(seeds)), {}
+
+    def step(
+        self, actions: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """Move every service by one slot.
+
+        Args:
+            actions: Indices into `service.fleet_changes`, integers of shape (num_envs,).
+
+        Returns:
+            Observations (num_envs, 7), rewards (num_envs,) in dollars, terminated (all false), truncated, and the
+            slot's counts, each of shape (num_envs,).
+
+        Raises:
+            ValueError: The shape does not fit or an action is out of range; then nothing has moved.
+            RuntimeError: `reset` was never called.
+        """
+        if len(self.arrivals) == 0:
+            raise RuntimeError("the days were never started: call reset() before step()")
+        actions = np.asarray(actions)
+        if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
+            raise ValueError(
+                f"actions of shape {actions.shape}, {actions.dtype}: must be integers of shape ({self.num_envs},)"
+            )
+        columns = np.empty((7, self.num_envs), dtype=np.float32)
+        rewards = np.empty(self.num_envs)
+        arriving = self.arrivals[self._slot]
+        bad = dynamics.advance_all(
+            self._state, self._slot, actions, self._fleet_changes, arriving, self._constants, columns, rewards
+        )
+        if bad >= 0:
+            raise ValueError(f"actions[{bad}] = {actions[bad]}: must be from 0 to {len(self._fleet_changes) - 1}")
+        observations = columns.T
+        infos: dict[str, Any] = dict(zip(REPORTED, self._state[: len(REPORTED)].copy(), strict=True))
+        self._slot += 1
+        ended = self._slot == len(self.arrivals)
+        if ended:
+            # All services started together, so all days end together.
+            everyone = np.ones(self.num_envs, dtype=bool)
+            infos |= {
+                "final_obs": observations,
+                "_final_obs": everyone,
+                "final_info": infos.copy(),
+                "_final_info": everyone,
+            }
+            observations = self.start_days(self._draw_days(None))
+        truncated = np.full(self.num_envs, ended)
+        return observations, rewards, np.zeros(self.num_envs, dtype=bool), truncated, infos
+
+    def start_days(self, arrivals: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Start given days in every service.
+
+        Args:
+            arrivals: Requests, int64 of shape (slots, num_envs): those of a slot lie side by side, as steps read them.
+
+        Returns:
+            Observations, float32 of shape (num_envs, 7).
+        """
+        self.arrivals = arrivals
+        self._slot = 0
+        columns = np.empty((7, self.num_envs), dtype=np.float32)
+        dynamics.start_all(self._state, arrivals[0], self._constants, columns)
+        return columns.T
+
+    def state(self) -> dict[str, Any]:
+        """Return what the batch is between two slots, for `restore`: arrays, and what JSON holds."""
+        return {
+            "services": self._state.copy(),
+            "arrivals": self.arrivals.copy(),
+            "slot": self._slot,
+            "generator": self.np_random.bit_generator.state,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Become what another batch was when its `state` was asked; of equal size, pattern and service."""
+        self._state[:] = state["services"]
+        self.arrivals = state["arrivals"]
+        self._slot = state["slot"]
+        self.np_random.bit_generator.state = state["generator"]
+
+    def _draw_days(self, seeds: NDArray[np.uint64] | None) -> NDArray[np.int64]:
+        if seeds is None:
+            seeds = random_training_seeds(self.np_random, self.num_envs)
+        days = check_days(self.workload.draw(np.asarray(seeds, dtype=np.uint64)), self.service)
+        return np.ascontiguousarray(days.T)

@@ -1,0 +1,1 @@
+"""What a policy costs: simulation, metrics, regret, calibration, statistics."""

@@ -1,0 +1,248 @@
+"""Bills, waits and intervals: what a policy costs, and how sure we are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from autoscaler_env.paths import Folders
+from autoscaler_env.policies.base import Policy
+from autoscaler_env.evaluation.metrics.simulation import Rollout, roll_out
+from autoscaler_env.service import Service
+from autoscaler_env.storage.files import write_json, write_text
+from autoscaler_env.waits import wait_percentiles
+from autoscaler_env.traffic.patterns import Workload, as_workload
+
+EPISODES = 2_000
+"""Evaluation days per pattern, unless told otherwise."""
+
+MEAN = "MEAN"
+"""What stands in the column `pattern` for the mean over patterns."""
+
+
+def measure(rollout: Rollout) -> pd.DataFrame:
+    """Sum a rollout up, one row per episode.
+
+    Returns:
+        Columns: bill, instance_cost, late_cost, drop_cost ($); arrivals, served, late, dropped (requests; late ones
+        were not served in the slot they came in); in_time (share of arrivals served in their slot); wait_p95,
+        wait_p99 (s); mean_queue, peak_queue (requests); mean_fleet (instances); utilisation (mean load);
+        scaling_actions.
+    """
+    queue_before = np.hstack([np.zeros((len(rollout.queue), 1), dtype=np.int64), rollout.queue[:, :-1]])
+    in_time = np.maximum(rollout.served - queue_before, 0).sum(axis=1)
+    arrivals = rollout.arrivals.sum(axis=1)
+    dropped = rollout.dropped.sum(axis=1)
+    waits = wait_percentiles(rollout.arrivals, rollout.served, rollout.dropped, rollout.service.slot_seconds)
+    return pd.DataFrame(
+        {
+            "bill": rollout.bill.sum(axis=1),
+            "instance_cost": rollout.instance_cost.sum(axis=1),
+            "late_cost": rollout.late_cost.sum(axis=1),
+            "drop_cost": rollout.drop_cost.sum(axis=1),
+            "arrivals": arrivals,
+            "served": rollout.served.sum(axis=1),
+            "late": arrivals - dropped - in_time,
+            "dropped": dropped,
+            "in_time": np.where(arrivals > 0, in_time / np.maximum(arrivals, 1), 1.0),
+            "wait_p95": waits[:, 0],
+            "wait_p99": waits[:, 1],
+            "mean_queue": rollout.queue.mean(axis=1),
+            "peak_queue": rollout.queue.max(axis=1),
+            "mean_fleet": rollout.fleet.mean(axis=1),
+            "utilisation": rollout.load.mean(axis=1),
+            "scaling_actions": rollout.scaled.sum(axis=1),
+        }
+    )
+
+
+def evaluate(
+    policies: Sequence[Policy],
+    pattern: str | Workload,
+    episodes: int = EPISODES,
+    service: Service | None = None,
+) -> pd.DataFrame:
+    """Let each policy scale the same evaluation days.
+
+    Args:
+        policies: Each with a name of its own.
+        pattern: A pattern's name or a workload; a trace has as many evaluation days as it has.
+        episodes: Days, at most.
+        service: The reference service by default.
+
+    Returns:
+        One row per policy and episode: policy, pattern, episode, and the columns of `measure`.
+
+    Raises:
+        ValueError: Two policies have the same name, or there is nothing to evaluate.
+    """
+    service = service or Service()
+    names = [policy.name for policy in policies]
+    if not names or len(set(names)) != len(names):
+        raise ValueError(f"policies = {names}: must be one or more, each with a name of its own")
+    if episodes < 1:
+        raise ValueError(f"episodes = {episodes}: must be at least 1")
+    workload = as_workload(pattern, service)
+    days = workload.evaluation_days(episodes)
+    frames = []
+    for policy in policies:
+        frame = measure(roll_out(policy, days, service))
+        frame.insert(0, "policy", policy.name)
+        frame.insert(1, "pattern", workload.name)
+        frame.insert(2, "episode", np.arange(len(days)))
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def evaluate_patterns(
+    policies: Callable[[str], Sequence[Policy]],
+    patterns: Iterable[str],
+    episodes: int = EPISODES,
+    service: Service | None = None,
+) -> pd.DataFrame:
+    """Evaluate on several patterns; `policies(pattern)` returns the policies to play on each."""
+    return pd.concat([evaluate(policies(name), name, episodes, service) for name in patterns], ignore_index=True)
+
+
+def mean_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
+    """Return mean, lower and upper end of Student's interval for the mean of independent values.
+
+    Example:
+        >>> [round(x, 2) for x in mean_interval(np.array([1.0, 2.0, 3.0]))]
+        [2.0, -0.48, 4.48]
+    """
+    mean = float(np.mean(values))
+    if len(values) < 2 or np.ptp(values) == 0:
+        return mean, mean, mean
+    half = float(stats.sem(values) * stats.t.ppf((1 + confidence) / 2, len(values) - 1))
+    return mean, mean - half, mean + half
+
+
+def summarise(episodes: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per policy and pattern: the mean of each column, and the 95 % interval of the mean bill over days.
+
+    Args:
+        episodes: What `evaluate` returns.
+
+    Returns:
+        Indexed by policy and pattern, in the order in which they came; columns as before plus bill_low and bill_high.
+    """
+    groups = episodes.drop(columns="episode").groupby(["policy", "pattern"], sort=False)
+    summary = groups.mean()
+    intervals = groups["bill"].apply(lambda bills: mean_interval(bills.to_numpy())[1:])
+    summary.insert(1, "bill_low", [low for low, _ in intervals])
+    summary.insert(2, "bill_high", [high for _, high in intervals])
+    return summary
+
+
+def savings(episodes: pd.DataFrame, against: str) -> pd.DataFrame:
+    """Return what each policy saves per day against one of them, paired on the same days.
+
+    Args:
+        episodes: What `evaluate` returns.
+        against: The name of the policy that the others are compared with.
+
+    Returns:
+        Indexed by policy and pattern; columns saving, low, high ($ a day; 95 % interval over days).
+    """
+    bills = episodes.pivot(index=["pattern", "episode"], columns="policy", values="bill")
+    if against not in bills:
+        raise ValueError(f"against = {against!r}: must be one of {', '.join(bills.columns)}")
+    rows = []
+    for policy in episodes["policy"].unique():
+        if policy == against:
+            continue
+        difference = (bills[against] - bills[policy]).dropna()
+        played = difference.index.unique("pattern")
+        for pattern in (pattern for pattern in episodes["pattern"].unique() if pattern in played):
+            mean, low, high = mean_interval(difference.loc[pattern].to_numpy())
+            rows.append({"policy": policy, "pattern": pattern, "saving": mean, "low": low, "high": high})
+    return pd.DataFrame(rows).set_index(["policy", "pattern"])
+
+
+def mean_over_patterns(episodes: pd.DataFrame) -> pd.DataFrame:
+    """Average each policy's episodes over the patterns: episode i of one with episode i of the others.
+
+    Days of different patterns with one seed are not independent, so an interval for the mean over patterns averages
+    within an episode first and then looks at the spread over episodes: `summarise` and `savings` of what this returns.
+
+    Args:
+        episodes: What `evaluate` returns, for several patterns.
+
+    Returns:
+        The same columns, one row per policy and episode, pattern `MEAN`; episodes that some pattern lacks are left out.
+    """
+    patterns = episodes["pattern"].nunique()
+    groups = episodes.drop(columns="pattern").groupby(["policy", "episode"], sort=False)
+    means = groups.mean()[groups.size() == patterns].reset_index()
+    means.insert(1, "pattern", MEAN)
+    return means
+
+
+def verdict(episodes: pd.DataFrame, policy: str, against: str) -> str:
+    """Say in a sentence how many dollars a day one policy saves against another, over all patterns alike.
+
+    Args:
+        episodes: What `evaluate` returns, for one or more patterns.
+        policy: The policy that may save.
+        against: The policy it is compared with.
+
+    Example:
+        >>> days = {"pattern": "STEADY", "episode": [0, 1, 2]}
+        >>> rule, model = (pd.DataFrame({"policy": name} | days) for name in ("rule", "model"))
+        >>> both = pd.concat([rule.assign(bill=[5.0, 6.0, 7.0]), model.assign(bill=[3.9, 5.0, 6.1])])
+        >>> verdict(both, "model", "rule")
+        'model is cheaper than rule by $1.00 a day (95 % interval $0.75 to $1.25, 3 paired days).'
+        >>> verdict(both, "rule", "model")
+        'rule is dearer than model by $1.00 a day (95 % interval $0.75 to $1.25, 3 paired days).'
+    """
+    means = mean_over_patterns(episodes[episodes["policy"].isin((policy, against))])
+    saving, low, high = savings(means, against).to_numpy()[0]
+    patterns = episodes["pattern"].nunique()
+    days = means["episode"].nunique()
+    basis = f"{days:,} paired days" + (f" on each of {patterns} patterns" if patterns > 1 else "")
+    if low <= 0 <= high:
+        return (
+            f"{policy} and {against} cannot be told apart: the first saves {saving:+.2f} $ a day "
+            f"(95 % interval {low:+.2f} to {high:+.2f}, {basis})."
+        )
+    word = "cheaper" if saving > 0 else "dearer"
+    nearest, farthest = sorted((abs(low), abs(high)))
+    return (
+        f"{policy} is {word} than {against} by ${abs(saving):.2f} a day "
+        f"(95 % interval ${nearest:.2f} to ${farthest:.2f}, {basis})."
+    )
+
+
+def save_evaluation(episodes: pd.DataFrame, folders: Folders, against: str | None = None) -> tuple[Path, Path]:
+    """Write what an evaluation found, as a table for people and as JSON for programs.
+
+    Args:
+        episodes: What `evaluate_patterns` returns.
+        folders: Where to write: `results/evaluation_summary.csv` and `results/evaluation_results.json`.
+        against: The policy that savings are given against; none by default.
+
+    Returns:
+        The two paths. The CSV has a row per policy and pattern, and one per policy for the mean over patterns
+        (`MEAN`); the JSON holds `episodes` (days per pattern), `mean` by policy and `patterns` by pattern and policy,
+        each with the columns of `summarise`, and with `saving`, `saving_low`, `saving_high` ($ a day) where asked for.
+    """
+    together = pd.concat([episodes, mean_over_patterns(episodes)], ignore_index=True)
+    summary = summarise(together)
+    if against is not None:
+        saved = savings(together, against)
+        summary[["saving", "saving_low", "saving_high"]] = saved[["saving", "low", "high"]]
+    table = folders.results / "evaluation_summary.csv"
+    write_text(table, summary.round(4).to_csv())
+    found: dict[str, dict[str, dict[str, float | None]]] = {name: {} for name in together["pattern"].unique()}
+    for policy, pattern in summary.index:
+        row = summary.loc[(policy, pattern)].round(4)
+        found[pattern][policy] = {column: None if pd.isna(value) else float(value) for column, value in row.items()}
+    mean = found.pop(MEAN)
+    results = folders.results / "evaluation_results.json"
+    write_json(results, {"episodes": int(episodes["episode"].nunique()), "mean": mean, "patterns": found})
+    return table, results

@@ -1,0 +1,119 @@
+"""Play days with a policy and keep what happened in every slot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoscaler_env import dynamics
+from autoscaler_env.envs.single import check_days
+from autoscaler_env.policies.base import Policy
+from autoscaler_env.service import Service
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """What happened on a batch of days; every array has shape (n, slots)."""
+
+    service: Service
+    arrivals: NDArray[np.int64]
+    actions: NDArray[np.int32]
+    ready: NDArray[np.int32]
+    booting: NDArray[np.int32]
+    queue: NDArray[np.int32]
+    served: NDArray[np.int32]
+    dropped: NDArray[np.int32]
+    scaled: NDArray[np.int32]
+    refused: NDArray[np.int32]
+
+    @property
+    def fleet(self) -> NDArray[np.int64]:
+        """Instances ready or booting."""
+        return self.ready + self.booting
+
+    @property
+    def instance_cost(self) -> NDArray[np.float64]:
+        """Dollars for instances."""
+        return np.multiply(self.service.instance_price, self.fleet, dtype=np.float64)
+
+    @property
+    def late_cost(self) -> NDArray[np.float64]:
+        """Dollars for requests waiting at the end of the slot."""
+        return np.multiply(self.service.late_price, self.queue, dtype=np.float64)
+
+    @property
+    def drop_cost(self) -> NDArray[np.float64]:
+        """Dollars for dropped requests."""
+        return np.multiply(self.service.drop_price, self.dropped, dtype=np.float64)
+
+    @property
+    def bill(self) -> NDArray[np.float64]:
+        """Dollars for the slot: instances, lateness and drops."""
+        return self.instance_cost + self.late_cost + self.drop_cost
+
+    @property
+    def load(self) -> NDArray[np.float64]:
+        """Utilisation: requests served over capacity."""
+        return self.served / (self.service.capacity_per_instance * self.ready)
+
+
+def roll_out(policy: Policy, days: NDArray[np.int64], service: Service | None = None) -> Rollout:
+    """Let a policy scale a service through each of the days.
+
+    Args:
+        policy: Reset once, then asked for the actions of all days, slot by slot.
+        days: Arrivals, whole numbers of shape (n, slots_per_episode).
+        service: The reference service by default.
+
+    Returns:
+        What happened in every slot.
+
+    Raises:
+        ValueError: The days do not fit the service, or the policy returns an action that does not exist.
+    """
+    service = service or Service()
+    days = check_days(days, service)
+    n, slots = days.shape
+    arrivals = np.ascontiguousarray(days.T)
+    fleet_changes = np.array(service.fleet_changes, dtype=np.int64)
+    constants = dynamics.constants_of(service)
+    state = dynamics.new_state(service, n)
+    columns = np.empty((7, n), dtype=np.float32)
+    rewards = np.empty(n)
+    actions_taken = np.empty((slots, n), dtype=np.int32)
+    # The rows of the state that a rollout keeps, in the order of its fields from `ready` on.
+    kept = [
+        dynamics.READY,
+        dynamics.BOOTING,
+        dynamics.QUEUE,
+        dynamics.SERVED,
+        dynamics.DROPPED,
+        dynamics.SCALED,
+        dynamics.REFUSED,
+    ]
+    history = np.empty((len(kept), slots, n), dtype=np.int32)  # counts fit; half the memory
+    policy.reset(days)
+    dynamics.start_all(state, arrivals[0], constants, columns)
+    for slot in range(slots):
+        actions = check_actions(policy, policy.predict(columns.T), n)
+        columns = np.empty((7, n), dtype=np.float32)  # a policy may keep what it saw
+        bad = dynamics.advance_all(state, slot, actions, fleet_changes, arrivals[slot], constants, columns, rewards)
+        if bad >= 0:
+            raise ValueError(
+                f"policy {policy.name!r} chose action {actions[bad]}: must be from 0 to {len(fleet_changes) - 1}"
+            )
+        actions_taken[slot] = actions
+        history[:, slot] = state[kept]
+    return Rollout(service, days, actions_taken.T, *(rows.T for rows in history))
+
+
+def check_actions(policy: Policy, actions: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Return a policy's actions as compiled code reads them, or raise `ValueError` if they are not n integers."""
+    actions = np.asarray(actions)
+    if actions.shape != (n,) or actions.dtype.kind not in "iu":
+        raise ValueError(
+            f"policy {policy.name!r} returned {actions.dtype} of shape {actions.shape}: must be integers, ({n},)"
+        )
+    return np.ascontiguousarray(actions, dtype=np.int64)

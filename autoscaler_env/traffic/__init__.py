@@ -1,0 +1,1 @@
+"""Where days come from: synthetic patterns and recorded traffic."""

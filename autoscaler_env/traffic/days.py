@@ -1,0 +1,157 @@
+"""Cut traffic into the slots and days of a service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoscaler_env.traffic.reading import DAY, Traffic, numbered
+from autoscaler_env.traffic.trace import LARGEST_COUNT, TRAINING_SHARE
+
+FEWEST_DAYS = 2
+"""Whole days without which nothing can be held out."""
+
+
+@dataclass(frozen=True)
+class CutDays:
+    """Whole days, in the order of time, the first part to learn from and the rest held out."""
+
+    slot_seconds: int
+    """Length of a slot."""
+    requests: NDArray[np.int64]
+    """Arrivals, shape (days, slots)."""
+    labels: tuple[str, ...]
+    """What each day is called: its date, or its number where the file has no times."""
+    weekdays: tuple[int | None, ...]
+    """Of each day, Monday being 0; `None` where the file has no times."""
+    notes: tuple[str, ...]
+    """What was done to the traffic, a sentence each."""
+
+    @classmethod
+    def of(cls, requests: NDArray[np.int64], slot_seconds: int) -> CutDays:
+        """Return days that are cut already: arrivals of shape (days, slots)."""
+        labels = tuple(f"day {i + 1}" for i in range(len(requests)))
+        return cls(slot_seconds, np.asarray(requests, dtype=np.int64), labels, (None,) * len(requests), ())
+
+    @property
+    def first_days(self) -> int:
+        """Days to learn from: the first 60 %, at least one."""
+        return max(1, int(TRAINING_SHARE * len(self.requests)))
+
+    @property
+    def earlier(self) -> NDArray[np.int64]:
+        """The days to learn from, shape (n, slots)."""
+        return self.requests[: self.first_days]
+
+    @property
+    def later(self) -> NDArray[np.int64]:
+        """The days held out, shape (n, slots)."""
+        return self.requests[self.first_days :]
+
+
+def cut_days(
+    traffic: Traffic, slot_seconds: int | None = None, *, smooth: int = 1, rescale: int | None = None
+) -> CutDays:
+    """Bring traffic to the slots of a service, and cut it into days at midnight.
+
+    Args:
+        traffic: What was read.
+        slot_seconds: Length of a slot: a multiple of the interval (counts are added up) or a part of it (they are
+            spread evenly). The interval itself by default.
+        smooth: Slots of a centred moving average; 1 for none.
+        rescale: The 99th percentile that the traffic is scaled to, in requests a slot; `None` leaves it as it is.
+
+    Raises:
+        ValueError: The interval does not fit the slot or the day, the average is longer than the traffic, or fewer than
+            two whole days are left.
+    """
+    slot = slot_seconds or traffic.interval
+    notes = list(traffic.notes)
+    if DAY % slot:
+        raise ValueError(
+            f"{traffic.name}: slots of {slot} s: a day must be whole slots, as with slot_seconds = 60, 300 or 3600"
+        )
+    requests, skipped = _from_midnight(traffic)
+    if slot > traffic.interval:
+        if slot % traffic.interval:
+            raise ValueError(
+                f"slot_seconds = {slot}: must be a multiple of the interval of {traffic.name}, {traffic.interval} s"
+            )
+        whole = len(requests) // (slot // traffic.interval) * (slot // traffic.interval)
+        requests = requests[:whole].reshape(-1, slot // traffic.interval).sum(axis=1)
+        notes.append(f"Counts of {traffic.interval} s are added up to slots of {slot} s.")
+    elif slot < traffic.interval:
+        if traffic.interval % slot:
+            raise ValueError(f"slot_seconds = {slot}: must divide the interval of {traffic.name}, {traffic.interval} s")
+        requests = np.repeat(requests / (traffic.interval // slot), traffic.interval // slot)
+        notes.append(f"Counts of {traffic.interval} s are spread evenly over slots of {slot} s.")
+    if smooth > len(requests):
+        raise ValueError(f"smooth = {smooth}: {traffic.name} has only {len(requests):,} slots")
+    if smooth > 1:
+        requests = _smoothed(requests, smooth)
+        notes.append(f"Smoothed by a moving average over {smooth} slots, as asked.")
+    if rescale is not None:
+        requests = _rescaled(requests, rescale, notes)
+    return _whole_days(requests, slot, _midnight(traffic, skipped), traffic.name, notes)
+
+
+def _from_midnight(traffic: Traffic) -> tuple[NDArray[np.float64], int]:
+    """Return the counts from the first midnight on, and how many intervals were skipped for it."""
+    if traffic.start is None:
+        return traffic.requests, 0
+    clock = traffic.start
+    past = (clock.hour * 3600 + clock.minute * 60 + clock.second) // traffic.interval
+    skipped = 0 if past == 0 else -(-DAY // traffic.interval) - past
+    return traffic.requests[skipped:], skipped
+
+
+def _midnight(traffic: Traffic, skipped: int) -> datetime | None:
+    return traffic.start and traffic.start + timedelta(seconds=skipped * traffic.interval)
+
+
+def _smoothed(requests: NDArray[np.float64], smooth: int) -> NDArray[np.float64]:
+    known = np.isfinite(requests)
+    weights = np.ones(smooth)
+    sums = np.convolve(np.where(known, requests, 0), weights, "same")
+    return np.where(known, sums / np.maximum(np.convolve(known, weights, "same"), 1), np.nan)
+
+
+def _rescaled(requests: NDArray[np.float64], to: int, notes: list[str]) -> NDArray[np.float64]:
+    high = float(np.nanpercentile(requests, 99)) if np.isfinite(requests).any() else 0.0
+    if high == 0:
+        raise ValueError(f"rescale = {to}: the 99th percentile of the traffic is 0, so it cannot be scaled")
+    notes.append(f"Scaled by {to / high:.3g}, as asked, so that its 99th percentile is {to:,} requests a slot.")
+    return requests * (to / high)
+
+
+def _whole_days(
+    requests: NDArray[np.float64], slot: int, start: datetime | None, name: str, notes: list[str]
+) -> CutDays:
+    slots = DAY // slot
+    count = len(requests) // slots
+    days = requests[: count * slots].reshape(count, slots)
+    kept = [bool(np.isfinite(day).all()) for day in days]
+    middle = [start + timedelta(days=i, hours=12) if start else None for i in range(count)]
+    labels = [when.date().isoformat() if when else f"day {i + 1}" for i, when in enumerate(middle)]
+    if not all(kept):
+        lost = [label for label, whole in zip(labels, kept, strict=True) if not whole]
+        notes.append(
+            f"{numbered(len(lost), 'day')} left out for gaps: {', '.join(lost[:5])}{', ...' * (len(lost) > 5)}."
+        )
+    if sum(kept) < FEWEST_DAYS:
+        raise ValueError(
+            f"{name}: {numbered(sum(kept), 'whole day')} of {slots} slots without long gaps; at least "
+            f"{FEWEST_DAYS} are needed, to learn from one and to hold one out"
+        )
+    if days[kept].max() > LARGEST_COUNT:
+        raise ValueError(f"{name}: {days[kept].max():.3g} requests in a slot; at most {LARGEST_COUNT} can be simulated")
+    return CutDays(
+        slot,
+        np.rint(days[kept]).astype(np.int64),
+        tuple(label for label, whole in zip(labels, kept, strict=True) if whole),
+        tuple(when.weekday() if when else None for when, whole in zip(middle, kept, strict=True) if whole),
+        tuple(notes),
+    )

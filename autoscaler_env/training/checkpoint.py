@@ -1,0 +1,221 @@
+"""The state of an unfinished training: saved as it goes, so that a killed run goes on as if nothing had happened.
+
+It lies in `logs/NAME/state/`, in one file that is replaced whole: arrays and JSON, nothing that a reader would run. A
+replay buffer is too large to write again and again; it lies beside it in parts that are written once, and the file says
+which of them count. The folder goes when the run ends.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import re
+import shutil
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autoscaler_env.paths import Folders
+from autoscaler_env.storage.descriptions import fits, read_description
+from autoscaler_env.storage.files import write_atomically
+from autoscaler_env.training.config import TrainingRun
+from autoscaler_env.traffic.patterns import as_workload, day_seeds
+
+FORMAT = 1
+"""Changes when a state that an earlier version saved can no longer be read."""
+
+_FINGERPRINT_DAYS = 64
+
+
+class Unfinished:
+    """Where the state of a run is kept until the run ends.
+
+    Args:
+        run: The run.
+        folders: Where it writes.
+    """
+
+    def __init__(self, run: TrainingRun, folders: Folders) -> None:
+        self.folder = folders.logs / run.model_name / "state"
+        self.path = self.folder / "state.npz"
+        self._name = run.model_name
+        self._identity = identity(run)
+        self._shown = folders.shown(self.path)
+
+    def save(self, state: dict[str, Any], parts: tuple[str, ...] = ()) -> None:
+        """Replace the state; a kill at any moment leaves the old one or the new one.
+
+        Args:
+            state: Arrays, and plain values that JSON holds, by name; dicts of them too.
+            parts: Names of the files beside it that it needs; others are removed.
+
+        Raises:
+            OSError: The disk is full, or the folder cannot be written; the old state is whole.
+        """
+        head = {"format": FORMAT, "run": self._identity, "versions": versions(), "parts": parts}
+        write_tree(self.path, head | {"state": state})
+        for path in self.folder.iterdir():
+            if path != self.path and path.name not in parts:
+                path.unlink()
+
+    def load(self) -> dict[str, Any] | None:
+        """Return what was saved; `None` where no unfinished run of the name is there.
+
+        Raises:
+            ValueError: It was saved by another run or version, or is damaged; the message says what differs.
+        """
+        if not self.path.exists():
+            return None
+        saved = self._read()
+        different = differences(saved["run"], self._identity)
+        if different:
+            raise ValueError(f"--resume: the unfinished {self._name} is another run: {different}")
+        state: dict[str, Any] = saved["state"]
+        return state
+
+    def progress(self) -> str | None:
+        """Return how far the run had come when it was saved, in words; `None` if it was not."""
+        if not self.path.exists():
+            return None
+        state = self._read()["state"]
+        return f"{state['steps']:,} of {state['of']:,} slots"
+
+    def going_on(self) -> str:
+        """Say where a saved run goes on, and whether other versions are at work than when it was begun."""
+        now = versions()
+        changed = [f"{name} {was}" for name, was in self._read()["versions"].items() if now.get(name) != was]
+        doubt = f" It was saved by {', '.join(changed)}: the result may differ in the last digits." if changed else ""
+        return f"Going on after {self.progress()}.{doubt}"
+
+    def _read(self) -> dict[str, Any]:
+        saved = read_tree(self.path, self._shown)
+        if saved.get("format") != FORMAT:
+            raise ValueError(f"{self._shown}: another version of this program saved it; give --overwrite to begin anew")
+        return saved
+
+    def remove(self) -> None:
+        """Remove the state: the run has ended, or begins anew."""
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+
+
+def write_tree(path: Path, tree: dict[str, Any]) -> None:
+    """Write dicts of arrays and plain values as one `.npz`: an array per array, and the rest as JSON."""
+    arrays: list[np.ndarray] = []
+
+    def keep(value: Any) -> dict[str, int]:
+        if not isinstance(value, np.ndarray) or value.dtype.hasobject:
+            raise TypeError(f"{type(value).__name__}: a state holds arrays of numbers and what JSON holds")
+        arrays.append(value)
+        return {"array": len(arrays) - 1}
+
+    text = np.frombuffer(json.dumps(tree, default=keep).encode(), dtype=np.uint8)
+    write_atomically(path, lambda file: np.savez(file, *arrays, text=text))
+
+
+def read_tree(path: Path, shown: str) -> dict[str, Any]:
+    """Read what `write_tree` wrote; lists stand where tuples did.
+
+    Args:
+        path: The file.
+        shown: What a message calls it.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+
+            def restored(value: dict[str, Any]) -> Any:
+                return archive[f"arr_{value['array']}"] if value.keys() == {"array"} else value
+
+            tree: dict[str, Any] = json.loads(archive["text"].tobytes(), object_hook=restored)
+            return tree
+    except FileNotFoundError:
+        raise ValueError(f"{shown} is missing; give --overwrite to begin anew") from None
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{shown} is damaged: {reason}; give --overwrite to begin anew") from None
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Return the versions of the libraries that decide, to the last bit, what training makes."""
+    return {name: version(name) for name in ("numpy", "numba", "gymnasium", "stable-baselines3", "torch")}
+
+
+@functools.lru_cache(maxsize=8)
+def identity(run: TrainingRun) -> dict[str, Any]:
+    """Return what makes a run the run that it is, as JSON holds it: other values, another model."""
+    days = as_workload(run.pattern, run.service).draw(day_seeds("training", _FINGERPRINT_DAYS))
+    what = {
+        "algorithm": run.algorithm,
+        "pattern": run.pattern_name,
+        "seed": run.seed,
+        "preset": dataclasses.asdict(run.preset),
+        "service": run.service.as_dict(),
+        "traffic": hashlib.sha256(days.tobytes()).hexdigest()[:12],
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(what))
+    return plain
+
+
+def differences(was: dict[str, Any], now: dict[str, Any]) -> str:
+    """Say in a line how one run differs from another.
+
+    Args:
+        was: What `identity` returned, or a description of it; what it does not hold, differs in nothing.
+        now: What `identity` returned.
+
+    Example:
+        >>> differences({"seed": 0, "preset": {"discount": 0.9}}, {"seed": 1, "preset": {"discount": 0.9}})
+        'seed 0, now 1'
+    """
+    told = []
+    for name, value in now.items():
+        before = was.get(name)
+        if isinstance(value, dict) and isinstance(before, dict):
+            told.append(differences(before, value))
+        elif name in was and before != value:
+            told.append("other traffic" if name == "traffic" else f"{name} {before}, now {value}")
+    return "; ".join(filter(None, told))
+
+
+def made_otherwise(run: TrainingRun, folders: Folders) -> str | None:
+    """Return how the model that lies where a run would write was made otherwise; `None` if the run would make the same.
+
+    Where no model lies there is nothing to lose: `None` too.
+    """
+    path = run.model_path(folders)
+    if not path.exists():
+        return None
+    try:
+        description = read_description(path)
+    except ValueError:
+        description = None
+    if description is None:
+        return "nothing says how"
+    if not fits(description, hashlib.sha256(path.read_bytes()).hexdigest()):
+        return "its .json describes another file"
+    return differences(description, identity(run)) or None
+
+
+def clear(run: TrainingRun, folders: Folders) -> None:
+    """Remove what earlier runs of the name left and this one makes anew: best model, checkpoints, state.
+
+    The final model stays until this run has another.
+    """
+    Unfinished(run, folders).remove()
+    _remove(folders.best / run.model_name, r"best_model\..*")
+    _remove(folders.checkpoints, rf"{re.escape(run.model_name)}_\d+_steps\..*")
+
+
+def _remove(folder: Path, names: str) -> None:
+    for path in folder.iterdir() if folder.is_dir() else []:
+        if re.fullmatch(names, path.name):
+            path.unlink()
