@@ -7,10 +7,10 @@ nor pandas.
 import gymnasium
 
 from autoscaler_env.envs.single import AutoscalerEnv
-from autoscaler_env.service import Service
-from autoscaler_env.traffic.trace import Trace
 from autoscaler_env.envs.vector import AutoscalerVectorEnv
+from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Pattern
+from autoscaler_env.traffic.trace import Trace
 
 __version__ = "0.1.0"
 __all__ = ["MIXED", "PATTERNS", "AutoscalerEnv", "AutoscalerVectorEnv", "Pattern", "Service", "Trace"]

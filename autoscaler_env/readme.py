@@ -7,11 +7,11 @@ import json
 import os
 from collections.abc import Callable, Sequence
 
-from autoscaler_env.study.summary import CLAIMS, deployment, traces_claim
-from autoscaler_env.study.analysis import MEAN, advised, duels, on_traces, regret_table
+from autoscaler_env.evaluation.statistics import read_study, savings_over_seeds
 from autoscaler_env.paths import Folders
-from autoscaler_env.evaluation.metrics.statistics import read_study, savings_over_seeds
 from autoscaler_env.storage.files import write_text
+from autoscaler_env.study.analysis import MEAN, advised, duels, on_traces, regret_table
+from autoscaler_env.study.summary import CLAIMS, deployment, traces_claim
 from autoscaler_env.traffic.patterns import PATTERNS
 
 

@@ -24,13 +24,13 @@ from dask.system import CPU_COUNT
 from tqdm.auto import tqdm
 
 from autoscaler_env.advice.compare import BUDGETS, hold_contest
-from autoscaler_env.traffic.days import CutDays, cut_days
 from autoscaler_env.advice.recommend import recommend
 from autoscaler_env.advice.setup import Setup, write_template
-from autoscaler_env.traffic.reading import read_traffic
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.oracle import OPTIMUM
-from autoscaler_env.study.tables import write_table
+from autoscaler_env.study.analysis import write_table
+from autoscaler_env.traffic.days import CutDays, cut_days
+from autoscaler_env.traffic.reading import read_traffic
 
 SLOT_SECONDS = 300
 PEAK = 2_000

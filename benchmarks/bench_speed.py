@@ -22,17 +22,17 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 import autoscaler_env
 from autoscaler_env.dynamics import constants_of
+from autoscaler_env.evaluation.simulation import roll_out
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import ForeignPolicy, Policy
 from autoscaler_env.policies.deep import DeepPolicy
 from autoscaler_env.policies.q_learning import QTable, learn_days
-from autoscaler_env.evaluation.metrics.simulation import roll_out
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_atomically
-from autoscaler_env.training.learners import build_learner
-from autoscaler_env.training.presets import PRESETS, QLearningPreset
-from autoscaler_env.training.tabular import fill_table
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Pattern, day_seeds
+from autoscaler_env.training.config import PRESETS, QLearningPreset
+from autoscaler_env.training.deep import build_learner
+from autoscaler_env.training.tabular import fill_table
 
 SERVICE = Service()
 

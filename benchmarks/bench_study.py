@@ -18,10 +18,9 @@ import pandas as pd
 from dask.system import CPU_COUNT
 
 from autoscaler_env.paths import Folders
-from autoscaler_env.study.cluster import complete, connect
-from autoscaler_env.study.exams import Exam
-from autoscaler_env.study.store import Store
-from autoscaler_env.study.tables import write_table
+from autoscaler_env.study.analysis import write_table
+from autoscaler_env.study.benchmark import Exam
+from autoscaler_env.study.cluster import Store, complete, connect
 from autoscaler_env.training.config import TrainingRun
 
 

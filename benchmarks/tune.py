@@ -20,18 +20,18 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from autoscaler_env.evaluation.simulation import roll_out
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.deep import DeepPolicy, one_thread
 from autoscaler_env.policies.q_learning import QTable
-from autoscaler_env.evaluation.metrics.simulation import roll_out
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_atomically
-from autoscaler_env.training.imitation import imitate, rule_to_beat, teachers
-from autoscaler_env.training.learners import build_learner
-from autoscaler_env.training.presets import LONG_BUDGET, DeepPreset, QLearningPreset, deep_preset
-from autoscaler_env.training.tabular import fill_table
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Pattern, day_seeds
+from autoscaler_env.training.config import LONG_BUDGET, DeepPreset, QLearningPreset, deep_preset
+from autoscaler_env.training.deep import build_learner
+from autoscaler_env.training.imitation import imitate, rule_to_beat, teachers
+from autoscaler_env.training.tabular import fill_table
 
 SERVICE = Service()
 JUDGED_DAYS = 300

@@ -6,7 +6,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from autoscaler_env.evaluation.metrics.simulation import roll_out
+from autoscaler_env.evaluation.simulation import roll_out
 from autoscaler_env.service import Service
 
 SERVICES = {

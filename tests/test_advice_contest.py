@@ -8,17 +8,15 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from autoscaler_env.advice.report import answer, as_plain
 from autoscaler_env.advice.compare import BUDGETS, hold_contest
-from autoscaler_env.traffic.days import CutDays
-from autoscaler_env.advice.rule_grids import FAMILIES, forecast_family
-from autoscaler_env.advice.limits import limits_of, traffic_limits
-from autoscaler_env.advice.play import by_day, calibrate_family, play_through
 from autoscaler_env.advice.recommend import ORDER, Interval, bootstrap_interval, choose, is_steady
+from autoscaler_env.advice.report import answer, as_plain, limits_of, traffic_limits
+from autoscaler_env.advice.rule_grids import FAMILIES, by_day, calibrate_family, forecast_family, play_through
 from autoscaler_env.advice.setup import Setup
 from autoscaler_env.advice.text import reason
+from autoscaler_env.evaluation.simulation import roll_out
 from autoscaler_env.policies.rules import Static, TargetTracking
-from autoscaler_env.evaluation.metrics.simulation import roll_out
+from autoscaler_env.traffic.days import CutDays
 from autoscaler_env.traffic.trace import Trace
 
 CHANGES = [-32, -16, -8, -4, -2, -1, 0, 1, 2, 4, 8, 16, 32]

@@ -13,18 +13,15 @@ import pytest
 import yaml
 from needs import is_missing
 
+from autoscaler_env.advice.compare import Progress, hold_contest
+from autoscaler_env.advice.deploy import how_to, hpa_manifest
+from autoscaler_env.advice.page import deliver, page
 from autoscaler_env.advice.report import answer, as_plain
-from autoscaler_env.advice.compare import hold_contest
-from autoscaler_env.traffic.days import CutDays
-from autoscaler_env.advice.deliver import deliver
-from autoscaler_env.advice.deploy import how_to
 from autoscaler_env.advice.runtime import Autoscaler
-from autoscaler_env.advice.manifest import hpa_manifest
-from autoscaler_env.advice.page import page
-from autoscaler_env.advice.progress import Progress
 from autoscaler_env.advice.setup import Setup
 from autoscaler_env.cli.main import main
 from autoscaler_env.service import Service
+from autoscaler_env.traffic.days import CutDays
 
 RNG = np.random.default_rng(0)
 DAYS = np.rint(RNG.uniform(500, 700, (8, 1)) * (2 + np.sin(np.arange(24) / 4))).astype(np.int64)

@@ -5,10 +5,9 @@ import tomllib
 import numpy as np
 import pytest
 
-from autoscaler_env.traffic.days import CutDays
 from autoscaler_env.advice.setup import Setup, template
-from autoscaler_env.advice.workload import ResampledDays
 from autoscaler_env.service import Service
+from autoscaler_env.traffic.days import CutDays, ResampledDays
 from autoscaler_env.traffic.patterns import Workload, day_seeds, random_training_seeds
 
 

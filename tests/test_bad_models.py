@@ -18,12 +18,12 @@ from stable_baselines3 import DQN, PPO
 from autoscaler_env import AutoscalerEnv
 from autoscaler_env.paths import Folders
 from autoscaler_env.service import Service
-from autoscaler_env.training.learners import build_learner
-from autoscaler_env.training.model_file import save_learner
-from autoscaler_env.training.presets import PRESETS
-from autoscaler_env.verification.workers import Children
-from autoscaler_env.verification.verdicts import overall
+from autoscaler_env.storage.networks import save_learner
+from autoscaler_env.training.config import PRESETS
+from autoscaler_env.training.deep import build_learner
+from autoscaler_env.verification.check import overall
 from autoscaler_env.verification.report import verify, verify_one_by_one
+from autoscaler_env.verification.workers import Children
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes and sockets in folders")
 

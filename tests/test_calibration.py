@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from autoscaler_env.evaluation.metrics import calibration
-from autoscaler_env.evaluation.metrics.calibration import (
+from autoscaler_env.evaluation.calibration import (
     Calibration,
     calibrate,
     calibrated_rule,
     read_calibrations,
     save_calibrations,
 )
+from autoscaler_env.evaluation.metrics import calibration
+from autoscaler_env.evaluation.simulation import roll_out
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.rules import TargetTracking
-from autoscaler_env.evaluation.metrics.simulation import roll_out
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import Pattern, day_seeds, purpose_of
 

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from autoscaler_env.policies.registry import command_for, find_policies, find_policy, showcase
+from autoscaler_env.evaluation.simulation import roll_out
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import ForeignPolicy
 from autoscaler_env.policies.q_learning import QTable
+from autoscaler_env.policies.registry import command_for, find_policies, find_policy, showcase
 from autoscaler_env.policies.rules import RULES
-from autoscaler_env.evaluation.metrics.simulation import roll_out
 from autoscaler_env.service import Service
-from autoscaler_env.storage.tables import save_q_table
+from autoscaler_env.storage.models import save_q_table
 from autoscaler_env.traffic.patterns import Pattern, day_seeds
 
 USER_MODULE = """

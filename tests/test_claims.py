@@ -7,10 +7,7 @@ test_report). Here stands what the tables have to say for the project to have me
 import pandas as pd
 import pytest
 
-from autoscaler_env.study.analysis import MEAN, duels, generalisation, on_traces, regret_table
-from autoscaler_env.paths import Folders, project_root
-from autoscaler_env.policies.oracle import OPTIMUM
-from autoscaler_env.evaluation.metrics.statistics import (
+from autoscaler_env.evaluation.statistics import (
     estimate,
     per_training,
     probability_of_improvement,
@@ -18,6 +15,9 @@ from autoscaler_env.evaluation.metrics.statistics import (
     read_study,
     savings_over_seeds,
 )
+from autoscaler_env.paths import Folders, project_root
+from autoscaler_env.policies.oracle import OPTIMUM
+from autoscaler_env.study.analysis import MEAN, duels, generalisation, on_traces, regret_table
 from autoscaler_env.study.plan import SEEDS
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS
 

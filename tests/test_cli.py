@@ -10,13 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autoscaler_env.cli.main import main
-from autoscaler_env.commands import COMMANDS
-from autoscaler_env.cli.main.console import training_plan
+from autoscaler_env.cli.console import training_plan
+from autoscaler_env.cli.main import COMMANDS, main
 from autoscaler_env.course import Executed
 from autoscaler_env.paths import Folders
-from autoscaler_env.training.config import TrainingRun
-from autoscaler_env.training.presets import PRESETS
+from autoscaler_env.training.config import PRESETS, TrainingRun
 
 ONE_DAY_SERVICE = "slots_per_episode = 24\n"
 

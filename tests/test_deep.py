@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from autoscaler_env.evaluation.simulation import roll_out
 from autoscaler_env.policies.deep import DeepPolicy, build_network, count_weights, one_thread
 from autoscaler_env.policies.inputs import INPUTS
-from autoscaler_env.evaluation.metrics.simulation import roll_out
 from autoscaler_env.service import Service
-from autoscaler_env.training.learners import build_learner, falling, weights_of_preset
-from autoscaler_env.training.presets import PRESETS
 from autoscaler_env.traffic.patterns import Pattern, day_seeds
+from autoscaler_env.training.config import PRESETS
+from autoscaler_env.training.deep import build_learner, falling, weights_of_preset
 
 SHORT = Service(slots_per_episode=24)
 STEPS = 2_500  # beyond the slots that DQN collects before it learns

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from autoscaler_env.policies.registry import find_policy
-from autoscaler_env.demo import gif, figures, terminal
+from autoscaler_env.demo import figures, terminal
 from autoscaler_env.demo.session import Session, demo_days
 from autoscaler_env.evaluation.metrics import evaluate
-from autoscaler_env.evaluation.metrics.simulation import roll_out
+from autoscaler_env.evaluation.simulation import roll_out
+from autoscaler_env.policies.registry import find_policy
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import Pattern
 
@@ -118,7 +118,7 @@ def test_the_closing_table_is_ordered_by_the_bill(sessions):
 def test_a_film_has_a_frame_per_slot(sessions, tmp_path):
     for session in sessions:
         session.run(4)
-    gif.save_gif(sessions, tmp_path / "day.gif", title="SPIKE", progress=False)
+    figures.save_gif(sessions, tmp_path / "day.gif", title="SPIKE", progress=False)
     with Image.open(tmp_path / "day.gif") as film:
         assert film.n_frames == 4 and film.size == (720, 432)
 
@@ -126,12 +126,12 @@ def test_a_film_has_a_frame_per_slot(sessions, tmp_path):
 @pytest.mark.parametrize("name", ["day.png", "day"])
 def test_a_film_must_be_a_gif(sessions, tmp_path, name):
     with pytest.raises(ValueError, match=r"must end in \.gif"):
-        gif.save_gif(sessions, tmp_path / name, title="SPIKE")
+        figures.save_gif(sessions, tmp_path / name, title="SPIKE")
 
 
 def test_a_film_of_nothing_is_refused(sessions, tmp_path):
     with pytest.raises(ValueError, match="nothing to show"):
-        gif.save_gif(sessions, tmp_path / "day.gif", title="SPIKE")
+        figures.save_gif(sessions, tmp_path / "day.gif", title="SPIKE")
 
 
 def test_the_drawing_takes_names_and_a_number():

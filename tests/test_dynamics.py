@@ -6,7 +6,7 @@ The small service of `play`: 10 requests per instance and slot, 3 instances to s
 import numpy as np
 import pytest
 
-from autoscaler_env.evaluation.metrics.simulation import roll_out
+from autoscaler_env.evaluation.simulation import roll_out
 from autoscaler_env.service import Service
 
 # --- hand arithmetic -------------------------------------------------------------------------------------------------

@@ -18,9 +18,9 @@ from autoscaler_env.evaluation.metrics import (
     summarise,
     verdict,
 )
+from autoscaler_env.evaluation.simulation import roll_out
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.rules import Static, TargetTracking, Threshold
-from autoscaler_env.evaluation.metrics.simulation import roll_out
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import Pattern, day_seeds
 

@@ -5,15 +5,14 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from autoscaler_env.study import summary
-from autoscaler_env.study.summary import CLAIMS, deployment, long_begins, say
 from autoscaler_env.cli.main import main
-from autoscaler_env.study.analysis import advised, at_home, duels, generalisation, on_traces, regret_table
 from autoscaler_env.paths import Folders
 from autoscaler_env.plotting.study import FIGURES, draw_figures, plot_duels, plot_matrix, plot_seeds, plot_traces
 from autoscaler_env.plotting.style import colour_of
 from autoscaler_env.readme import BLOCKS, block_of, replaced
-from autoscaler_env.study.tables import report
+from autoscaler_env.study import summary
+from autoscaler_env.study.analysis import advised, at_home, duels, generalisation, on_traces, regret_table, report
+from autoscaler_env.study.summary import CLAIMS, deployment, long_begins, say
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS
 
 ABOVE = {"threshold": 50.0, "hpa-demand": 20.0, "target-tracking-mixed": 10.0, "target-tracking-per-pattern": 5.0}

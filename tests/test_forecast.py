@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from autoscaler_env.policies.registry import find_policy
+from autoscaler_env.evaluation.simulation import roll_out
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.forecast import Forecast
+from autoscaler_env.policies.registry import find_policy
 from autoscaler_env.policies.rules import TargetTracking
-from autoscaler_env.evaluation.metrics.simulation import roll_out
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.trace import Trace
 

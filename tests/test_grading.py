@@ -16,16 +16,12 @@ import pytest
 from autoscaler_env.cli.main import main
 from autoscaler_env.course import course_notebooks
 from autoscaler_env.grading.answers import Replay, decode, encode, received, tell
-from autoscaler_env.grading.find import find_wall
 from autoscaler_env.grading.grade import Course, Grading
-from autoscaler_env.grading.gradebook import identical, write_gradebook
 from autoscaler_env.grading.notebooks import CourseNotebook, judge, one_line, prepare, read_cells, told_answers
-from autoscaler_env.grading.limits import Limits
-from autoscaler_env.grading.prints import prints
-from autoscaler_env.grading.report import Item, Report, read_report, write_report
+from autoscaler_env.grading.report import Item, Report, identical, prints, read_report, write_gradebook, write_report
 from autoscaler_env.grading.rubric import DEFAULT, Bills, Models, Rubric
-from autoscaler_env.grading.submission import MOST_FILES, take_in
-from autoscaler_env.grading.sandbox import NO_WALL
+from autoscaler_env.grading.sandbox import NO_WALL, Limits
+from autoscaler_env.grading.submission import MOST_FILES, find_wall, take_in
 from autoscaler_env.grading.supervisor import Run
 
 COURSE = [CourseNotebook(path) for path in course_notebooks()]

@@ -14,8 +14,7 @@ from autoscaler_env.course import course_notebooks
 from autoscaler_env.grading.notebooks import CourseNotebook
 from autoscaler_env.grading.rubric import Rubric
 from autoscaler_env.paths import Folders, project_root
-from autoscaler_env.storage.models import load_policy
-from autoscaler_env.storage.tables import save_q_table
+from autoscaler_env.storage.models import load_policy, save_q_table
 
 SOLUTIONS = project_root() / "solutions"
 COURSE = [CourseNotebook(path) for path in course_notebooks()]

@@ -17,12 +17,11 @@ import psutil
 import pytest
 from needs import is_missing
 
-from autoscaler_env.grading.find import bubblewraps, find_wall, working
 from autoscaler_env.grading.grade import Course, Grading
-from autoscaler_env.grading.limits import Limits
 from autoscaler_env.grading.report import read_report
 from autoscaler_env.grading.rubric import Models, Rubric
-from autoscaler_env.grading.sandbox import NO_WALL, Wall
+from autoscaler_env.grading.sandbox import NO_WALL, Limits, Wall
+from autoscaler_env.grading.submission import bubblewraps, find_wall, working
 
 pytestmark = [
     pytest.mark.slow,

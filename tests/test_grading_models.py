@@ -7,14 +7,12 @@ from pathlib import Path
 import pytest
 
 from autoscaler_env.evaluation.metrics import evaluate_patterns
-from autoscaler_env.grading.bills import play, rule_bill
-from autoscaler_env.grading.model_score import grade_models
+from autoscaler_env.grading.model_score import grade_models, play, rule_bill
 from autoscaler_env.grading.rubric import Bills, Models, Rubric
 from autoscaler_env.grading.submission import take_in
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.rules import Threshold
-from autoscaler_env.storage.models import load_policy
-from autoscaler_env.storage.tables import save_q_table
+from autoscaler_env.storage.models import load_policy, save_q_table
 from autoscaler_env.traffic.patterns import PATTERNS
 
 SHIPPED = Folders().models

@@ -6,19 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from autoscaler_env.evaluation.metrics.calibration import calibrate
+from autoscaler_env.evaluation.calibration import calibrate
+from autoscaler_env.evaluation.simulation import roll_out
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.deep import DeepPolicy, one_thread
 from autoscaler_env.policies.inputs import INPUTS, Inputs
 from autoscaler_env.policies.rules import TargetTracking
-from autoscaler_env.evaluation.metrics.simulation import roll_out
 from autoscaler_env.service import Service
-from autoscaler_env.training.config import TrainingRun
-from autoscaler_env.training import train
-from autoscaler_env.training.imitation import demonstrate, imitate, teachers
-from autoscaler_env.training.learners import build_learner
-from autoscaler_env.training.presets import PPO_PRESET
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Pattern, day_seeds
+from autoscaler_env.training.config import PPO_PRESET, TrainingRun
+from autoscaler_env.training.deep import build_learner
+from autoscaler_env.training.imitation import demonstrate, imitate, teachers
+from autoscaler_env.training.train import train
 
 SHORT = Service(slots_per_episode=24)
 PRESET = dataclasses.replace(PPO_PRESET, imitation_days=30, batch_size=512)

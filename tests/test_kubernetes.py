@@ -6,8 +6,8 @@ Left out are the examples of HPA's rate limits, per sync of 15 s: they never bin
 import numpy as np
 import pytest
 
-from autoscaler_env.policies.registry import find_policy
 from autoscaler_env.dynamics import OBSERVATION_NAMES
+from autoscaler_env.evaluation.simulation import roll_out
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.knative import Kpa, PanicMode, propose_by_windows
 from autoscaler_env.policies.kubernetes import (
@@ -18,7 +18,7 @@ from autoscaler_env.policies.kubernetes import (
     propose_by_total,
     stabilise,
 )
-from autoscaler_env.evaluation.metrics.simulation import roll_out
+from autoscaler_env.policies.registry import find_policy
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import Pattern, day_seeds
 

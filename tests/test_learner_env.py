@@ -5,14 +5,14 @@ import pytest
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.vec_env import VecMonitor
 
+from autoscaler_env.envs.sb3 import AutoscalerVecEnv
+from autoscaler_env.envs.vector import AutoscalerVectorEnv
+from autoscaler_env.evaluation.simulation import roll_out
 from autoscaler_env.policies.inputs import INPUTS, Inputs
 from autoscaler_env.policies.rules import TargetTracking
-from autoscaler_env.evaluation.metrics.simulation import roll_out
-from autoscaler_env.envs.sb3 import AutoscalerVecEnv
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.trace import Trace
 from autoscaler_env.training.learner_env import LearnerVecEnv
-from autoscaler_env.envs.vector import AutoscalerVectorEnv
 
 SHORT = Service(slots_per_episode=12)
 

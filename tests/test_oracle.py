@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from scipy import optimize, sparse
 
-from autoscaler_env.policies.registry import find_policy
+from autoscaler_env.evaluation.simulation import roll_out
 from autoscaler_env.policies import oracle
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.knative import Kpa
 from autoscaler_env.policies.kubernetes import HpaCpu, HpaDemand
 from autoscaler_env.policies.oracle import Optimum, cheapest_plan
+from autoscaler_env.policies.registry import find_policy
 from autoscaler_env.policies.rules import RULES, TargetTracking
-from autoscaler_env.evaluation.metrics.simulation import roll_out
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import PATTERNS, Pattern, day_seeds
 

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autoscaler_env.evaluation.metrics.calibration import HEADROOMS, TARGETS
+from autoscaler_env.evaluation.calibration import HEADROOMS, TARGETS
 from autoscaler_env.evaluation.metrics import evaluate, savings, summarise
+from autoscaler_env.evaluation.simulation import roll_out
 from autoscaler_env.paths import Folders
 from autoscaler_env.plotting.comparison import (
     plot_bill_items,
@@ -30,7 +31,6 @@ from autoscaler_env.plotting.style import (
     save_figure,
 )
 from autoscaler_env.policies.rules import Random, Static, TargetTracking, Threshold
-from autoscaler_env.evaluation.metrics.simulation import roll_out
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import PATTERNS, Pattern, day_seeds
 

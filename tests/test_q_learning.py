@@ -5,13 +5,13 @@ import pytest
 
 from autoscaler_env import dynamics
 from autoscaler_env.envs.single import AutoscalerEnv
+from autoscaler_env.evaluation.simulation import roll_out
 from autoscaler_env.policies import q_learning
 from autoscaler_env.policies.q_learning import Discretisation, QTable, learn
 from autoscaler_env.policies.rules import Threshold
-from autoscaler_env.evaluation.metrics.simulation import roll_out
 from autoscaler_env.service import Service
-from autoscaler_env.training.presets import QLearningPreset
 from autoscaler_env.traffic.patterns import Pattern, day_seeds
+from autoscaler_env.training.config import QLearningPreset
 
 LEVELLED = Discretisation(levels=(0.3, 0.6))
 

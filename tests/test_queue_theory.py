@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from autoscaler_env.evaluation.simulation import roll_out
 from autoscaler_env.policies.rules import Static
-from autoscaler_env.evaluation.metrics.simulation import roll_out
 from autoscaler_env.service import Service
 
 

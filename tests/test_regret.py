@@ -5,12 +5,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from autoscaler_env.evaluation.metrics import regret as module
 from autoscaler_env.evaluation.metrics import MEAN, evaluate, evaluate_patterns
-from autoscaler_env.paths import Folders
-from autoscaler_env.policies.oracle import Optimum
-from autoscaler_env.policies.rules import TargetTracking, Threshold
-from autoscaler_env.evaluation.metrics.regret import (
+from autoscaler_env.evaluation.metrics import regret as module
+from autoscaler_env.evaluation.regret import (
     ITEMS,
     OPTIMUM_DAYS,
     find_optima,
@@ -19,6 +16,9 @@ from autoscaler_env.evaluation.metrics.regret import (
     regret,
     save_optima,
 )
+from autoscaler_env.paths import Folders
+from autoscaler_env.policies.oracle import Optimum
+from autoscaler_env.policies.rules import TargetTracking, Threshold
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import PATTERNS
 

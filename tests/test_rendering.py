@@ -7,8 +7,8 @@ import gymnasium
 import numpy as np
 import pytest
 
-from autoscaler_env.envs.single import AutoscalerEnv
 from autoscaler_env.envs.rendering import DayRecord, render_day
+from autoscaler_env.envs.single import AutoscalerEnv
 from autoscaler_env.service import Service
 
 SHORT = Service(slots_per_episode=6)

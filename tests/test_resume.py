@@ -20,13 +20,12 @@ import pytest
 from autoscaler_env.cli.main import main
 from autoscaler_env.paths import Folders
 from autoscaler_env.service import Service
-from autoscaler_env.storage.models import load_policy
-from autoscaler_env.storage.descriptions import read_description
-from autoscaler_env.training.config import TrainingRun
-from autoscaler_env.training import train, deep, presets, record, tabular
-from autoscaler_env.training.deep_state import learner_state, restore_generators, restore_learner
-from autoscaler_env.training.presets import DQN_PRESET, PPO_LONG_PRESET, PPO_PRESET
+from autoscaler_env.storage.models import load_policy, read_description
+from autoscaler_env.training import checkpoint, config, deep, tabular
 from autoscaler_env.training.checkpoint import Unfinished, read_tree, write_tree
+from autoscaler_env.training.config import DQN_PRESET, PPO_LONG_PRESET, PPO_PRESET, TrainingRun
+from autoscaler_env.training.deep import learner_state, restore_generators, restore_learner
+from autoscaler_env.training.train import train
 
 
 def small(preset, **settings):
@@ -65,7 +64,7 @@ def small_presets(request, monkeypatch):
     """Let the run of the test's name be small."""
     for name in ("dqn", "ppo", request.node.callspec.params.get("name", "ppo")):
         if name in PRESETS:
-            monkeypatch.setitem(presets.PRESETS, name[:3], PRESETS[name])
+            monkeypatch.setitem(config.PRESETS, name[:3], PRESETS[name])
 
 
 def left_by(folders):
@@ -153,17 +152,17 @@ def test_a_run_that_broke_off_between_a_model_and_its_description_ends_the_same(
     described, uninterrupted, monkeypatch, tmp_path
 ):
     run, folders, counted = run_of("q_learning"), Folders(tmp_path), iter(range(described))
-    save = record.save_description
+    save = checkpoint.save_description
 
     def save_or_break(path, description):
         if next(counted, None) is None:
             raise BrokeOff
         save(path, description)
 
-    monkeypatch.setattr(record, "save_description", save_or_break)
+    monkeypatch.setattr(checkpoint, "save_description", save_or_break)
     with pytest.raises(BrokeOff):
         train(run, folders, progress=False)
-    monkeypatch.setattr(record, "save_description", save)
+    monkeypatch.setattr(checkpoint, "save_description", save)
     train(run, folders, progress=False, resume=True)
     assert left_by(folders) == uninterrupted("q_learning")[1]
 
@@ -175,7 +174,7 @@ from autoscaler_env.training import presets
 from autoscaler_env.training import deep, tabular, train
 
 deep.CHECKPOINT_SLOTS, tabular.STATE_SECONDS, os.fsync = 200, 0.0, lambda descriptor: None
-presets.PRESETS.update(small)
+config.PRESETS.update(small)
 train(run, folders, progress=False, resume=resume)
 """
 

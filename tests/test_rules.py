@@ -6,9 +6,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from autoscaler_env.evaluation.simulation import roll_out
 from autoscaler_env.policies.base import ForeignPolicy, Policy, step_toward
 from autoscaler_env.policies.rules import RULES, Random, Static, TargetTracking, Threshold
-from autoscaler_env.evaluation.metrics.simulation import roll_out
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import PATTERNS, Pattern, day_seeds
 

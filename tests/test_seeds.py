@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from autoscaler_env.paths import Folders
-from autoscaler_env.evaluation.metrics.statistics import (
+from autoscaler_env.evaluation.statistics import (
     bootstrap_level,
     estimate,
     estimates,
@@ -21,6 +20,7 @@ from autoscaler_env.evaluation.metrics.statistics import (
     sample_sizes,
     savings_over_seeds,
 )
+from autoscaler_env.paths import Folders
 
 
 def rows_of(bills, algorithm="ppo", patterns=("STEADY", "SPIKE")):

@@ -19,18 +19,25 @@ from stable_baselines3 import PPO
 
 import autoscaler_env
 from autoscaler_env import AutoscalerEnv
+from autoscaler_env.evaluation.simulation import roll_out
 from autoscaler_env.policies.base import ForeignPolicy
 from autoscaler_env.policies.deep import DeepPolicy
 from autoscaler_env.policies.q_learning import Discretisation, QTable, learn
-from autoscaler_env.evaluation.metrics.simulation import roll_out
 from autoscaler_env.service import Service
-from autoscaler_env.storage.descriptions import FIELDS, fits, missing_fields, read_description, save_description
-from autoscaler_env.storage.models import load_policy, read_model
-from autoscaler_env.storage.reading import printable
-from autoscaler_env.storage.tables import save_q_table
-from autoscaler_env.training.learners import build_learner
-from autoscaler_env.training.presets import PRESETS
+from autoscaler_env.storage.files import printable
+from autoscaler_env.storage.models import (
+    FIELDS,
+    fits,
+    load_policy,
+    missing_fields,
+    read_description,
+    read_model,
+    save_description,
+    save_q_table,
+)
 from autoscaler_env.traffic.patterns import Pattern, day_seeds
+from autoscaler_env.training.config import PRESETS
+from autoscaler_env.training.deep import build_learner
 
 SHORT = Service(slots_per_episode=48)
 DAYS = Pattern("SPIKE", SHORT).draw(day_seeds("selection", 5))

@@ -10,21 +10,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autoscaler_env.evaluation.metrics.calibration import Calibration
+from autoscaler_env.evaluation.calibration import Calibration
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.rules import Static
 from autoscaler_env.service import Service
-from autoscaler_env.study import runs as study_runs
-from autoscaler_env.study.run import NAMES, setting
-from autoscaler_env.study.exams import Exam, trace_exam
-from autoscaler_env.study.benchmark import measure_opponents, play_traces
+from autoscaler_env.study import cluster as study_runs
+from autoscaler_env.study.analysis import curves_table, study_table
+from autoscaler_env.study.benchmark import Exam, measure_opponents, play_traces, trace_exam
+from autoscaler_env.study.cluster import Store, describe, fingerprint, identity_of, key_of, perform
 from autoscaler_env.study.plan import WIDE, trainings
-from autoscaler_env.study.runs import describe, fingerprint, identity_of, key_of, perform
-from autoscaler_env.study.store import Store
-from autoscaler_env.study.tables import curves_table, study_table
-from autoscaler_env.training.config import TrainingRun
-from autoscaler_env.training.presets import PPO_PRESET
+from autoscaler_env.study.run import NAMES, setting
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS
+from autoscaler_env.training.config import PPO_PRESET, TrainingRun
 
 RUN = TrainingRun("q-learning", "STEADY", 20)
 EXAM = Exam(("STEADY", "SPIKE"), 5)
@@ -168,7 +165,7 @@ def test_another_exam_of_a_run_has_a_result_of_its_own(store):
 
 def test_optimum_is_found_once(store, monkeypatch):
     first = store.limit(EXAM, Service())
-    monkeypatch.setattr("autoscaler_env.study.store.Optimum", lambda *_: pytest.fail("found again"))
+    monkeypatch.setattr("autoscaler_env.study.cluster.Optimum", lambda *_: pytest.fail("found again"))
     assert store.limit(EXAM, Service()) == first
 
 

@@ -15,13 +15,11 @@ import pytest
 
 from autoscaler_env.cli.main import main
 from autoscaler_env.paths import Folders
-from autoscaler_env.study.cluster import RunsFailed, complete, connect, effort
-from autoscaler_env.study.exams import Exam
+from autoscaler_env.study.benchmark import Exam
+from autoscaler_env.study.cluster import RunsFailed, Store, complete, connect, effort, perform
 from autoscaler_env.study.plan import trainings
-from autoscaler_env.study.runs import perform
-from autoscaler_env.study.store import Store
-from autoscaler_env.training.config import TrainingRun
 from autoscaler_env.traffic.patterns import PATTERNS
+from autoscaler_env.training.config import TrainingRun
 
 SAME_PATH = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from autoscaler_env.service import Service
-from autoscaler_env.traffic.trace import Trace
 from autoscaler_env.traffic.patterns import day_seeds
+from autoscaler_env.traffic.trace import Trace
 
 SMALL = Service(slots_per_episode=4, peak_influx=100)
 GOOD = "step,requests\n" + "".join(f"{i},{10 + i}\n" for i in range(8))

@@ -14,17 +14,16 @@ import torch
 from autoscaler_env import training
 from autoscaler_env.cli.main import parse
 from autoscaler_env.device import Device
+from autoscaler_env.evaluation.simulation import roll_out
 from autoscaler_env.paths import Folders
-from autoscaler_env.evaluation.metrics.simulation import roll_out
 from autoscaler_env.service import Service
-from autoscaler_env.storage.descriptions import fits, missing_fields, read_description
-from autoscaler_env.storage.models import load_policy
-from autoscaler_env.traffic.trace import Trace
-from autoscaler_env.training.config import TrainingRun
-from autoscaler_env.training import obtain, train
-from autoscaler_env.training import deep as training_deep
-from autoscaler_env.training.record import EVALUATIONS, SELECTION_DAYS, Judge
+from autoscaler_env.storage.models import fits, load_policy, missing_fields, read_description
 from autoscaler_env.traffic.patterns import Pattern, day_seeds
+from autoscaler_env.traffic.trace import Trace
+from autoscaler_env.training import deep as training_deep
+from autoscaler_env.training.checkpoint import EVALUATIONS, SELECTION_DAYS, Judge
+from autoscaler_env.training.config import TrainingRun
+from autoscaler_env.training.train import obtain, train
 
 SHORT = Service(slots_per_episode=24)
 RUNS = {

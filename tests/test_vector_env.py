@@ -6,10 +6,10 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 from autoscaler_env.envs.single import AutoscalerEnv
-from autoscaler_env.service import Service
-from autoscaler_env.traffic.trace import Trace
 from autoscaler_env.envs.vector import AutoscalerVectorEnv
+from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Pattern, day_seeds, purpose_of
+from autoscaler_env.traffic.trace import Trace
 
 COUNTS = ("ready", "booting", "queue", "arrivals", "served", "dropped", "scaled", "refused")
 SHORT = Service(slots_per_episode=4)

@@ -16,15 +16,13 @@ from autoscaler_env.cli.main import main
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.q_learning import QTable
 from autoscaler_env.service import Service
-from autoscaler_env.storage.descriptions import save_description
-from autoscaler_env.storage.tables import save_q_table
+from autoscaler_env.storage.models import save_description, save_q_table
 from autoscaler_env.training.config import TrainingRun
-from autoscaler_env.training import train
-from autoscaler_env.verification.workers import Children, missing_safeguards
-from autoscaler_env.verification.verdicts import Verdict, as_table, overall, summary
-from autoscaler_env.verification.finding import model_files
-from autoscaler_env.verification.report import verify, verify_one_by_one
+from autoscaler_env.training.train import train
 from autoscaler_env.verification import workers
+from autoscaler_env.verification.check import Verdict, as_table, model_files, overall, summary
+from autoscaler_env.verification.report import verify, verify_one_by_one
+from autoscaler_env.verification.workers import Children, missing_safeguards
 
 linux = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks at /proc")
 

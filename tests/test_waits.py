@@ -5,7 +5,7 @@ from collections import deque
 import numpy as np
 import pytest
 
-from autoscaler_env.waits import wait_percentiles
+from autoscaler_env.evaluation.simulation import wait_percentiles
 
 PERCENTILES = (50.0, 95.0, 99.0, 100.0)
 

@@ -13,20 +13,20 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.websocket import websocket_connect
 
-from autoscaler_env.policies.registry import find_policy
-from autoscaler_env.demo.view import HEAD, ROWS
-from autoscaler_env.demo.server import application, serve
-from autoscaler_env.demo.room import Room
-from autoscaler_env.demo.score import score
-from autoscaler_env.demo.session import Session, demo_days
 from autoscaler_env.demo.controls import SLIDERS
 from autoscaler_env.demo.explain import explain
+from autoscaler_env.demo.room import Room
+from autoscaler_env.demo.score import score
+from autoscaler_env.demo.server import application, serve
+from autoscaler_env.demo.session import Session, demo_days
+from autoscaler_env.demo.view import HEAD, ROWS
 from autoscaler_env.demo.widget import ControlRoom
 from autoscaler_env.envs.single import AutoscalerEnv
-from autoscaler_env.evaluation.metrics.simulation import roll_out
+from autoscaler_env.evaluation.simulation import roll_out
+from autoscaler_env.policies.registry import find_policy
 from autoscaler_env.service import Service
-from autoscaler_env.traffic.trace import Trace
 from autoscaler_env.traffic.patterns import Pattern
+from autoscaler_env.traffic.trace import Trace
 
 TRACE = "step,requests\n" + "".join(f"{step},{step % 50}\n" for step in range(3 * 288))
 

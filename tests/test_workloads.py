@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from autoscaler_env.service import Service
 from autoscaler_env.envs.vector import AutoscalerVectorEnv
+from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import (
     MIXED,
     PATTERNS,

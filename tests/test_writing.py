@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from autoscaler_env.storage.files import sweep, write_atomically, write_json, write_text
 from autoscaler_env.storage import files
+from autoscaler_env.storage.files import sweep, write_atomically, write_json, write_text
 
 
 def test_a_writer_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):

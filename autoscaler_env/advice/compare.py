@@ -1,10 +1,14 @@
-"""Let every policy scale the same held-out days, each as good as the first part of the traffic could make it."""
+"""Let every policy scale the same held-out days, each as good as the first part of the traffic could make it.
+
+Say what is being done, how far it is, and how long the rest will take.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,23 +18,74 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from autoscaler_env.traffic.days import CutDays
-from autoscaler_env.advice.rule_grids import FAMILIES, forecast_family
-from autoscaler_env.advice.play import EachDay, by_day, calibrate_family, play_through
-from autoscaler_env.advice.progress import Progress
+from autoscaler_env.advice.rule_grids import FAMILIES, EachDay, by_day, calibrate_family, forecast_family, play_through
 from autoscaler_env.advice.setup import TODAY, Setup
-from autoscaler_env.advice.workload import ResampledDays
 from autoscaler_env.evaluation.metrics import measure
+from autoscaler_env.evaluation.simulation import Rollout
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.oracle import Optimum
-from autoscaler_env.evaluation.metrics.simulation import Rollout
 from autoscaler_env.service import Service
 from autoscaler_env.storage.models import load_policy
+from autoscaler_env.traffic.days import CutDays, ResampledDays
 from autoscaler_env.traffic.trace import Trace
-from autoscaler_env.training.config import Algorithm, TrainingRun
-from autoscaler_env.training import train
-from autoscaler_env.training.presets import DeepPreset
+from autoscaler_env.training.config import Algorithm, DeepPreset, TrainingRun
+from autoscaler_env.training.train import train
+
+
+class Progress:
+    """Steps, done one after another; each is announced with the time left.
+
+    The time left starts from guesses, which only say how long the steps take in proportion; what the steps so far took
+    corrects them.
+
+    Args:
+        seconds: How long each step may take, by its name, in the order of the steps.
+        show: Whether to say anything.
+    """
+
+    def __init__(self, seconds: Mapping[str, float], show: bool = True) -> None:
+        self._seconds = dict(seconds)
+        self._show = show
+        self._started = time.perf_counter()
+        self._done: list[str] = []
+
+    def begin(self, step: str) -> None:
+        """Announce a step; those before it are done.
+
+        Raises:
+            KeyError: There is no such step.
+        """
+        names = list(self._seconds)
+        number = names.index(step) if step in names else -1
+        if number < 0:
+            raise KeyError(step)
+        passed = time.perf_counter() - self._started
+        guessed = sum(self._seconds[name] for name in names[:number])
+        left = sum(self._seconds[name] for name in names[number:])
+        pace = (passed + 5) / (guessed + 5)  # as if five seconds had gone as guessed: the first step says little
+        self._say(f"[{number + 1}/{len(names)}] {step}; about {in_words(left * pace)} left")
+
+    def end(self) -> None:
+        """Say how long all of it took."""
+        self._say(f"Done in {in_words(time.perf_counter() - self._started)}.")
+
+    def _say(self, text: str) -> None:
+        if self._show:
+            print(text, file=sys.stderr, flush=True)
+
+
+def in_words(seconds: float) -> str:
+    """Return a time as a person says it.
+
+    Example:
+        >>> in_words(8.4), in_words(75), in_words(240)
+        ('8 s', '1 min 15 s', '4 min')
+    """
+    whole = max(round(seconds), 1)
+    minutes, rest = divmod(whole, 60)
+    return f"{rest} s" if not minutes else f"{minutes} min" + (f" {rest} s" if rest else "")
+
 
 BUDGETS: Mapping[bool, dict[Algorithm, int]] = {
     False: {"q-learning": 10_000, "dqn": 150_000, "ppo": 250_000},

@@ -1,25 +1,91 @@
-"""The page: one HTML file that needs nothing else."""
+"""The page: one HTML file that needs nothing else.
+
+Turn figures into SVG that is part of a page: the same bytes each time, in the page's own colours.
+
+Write an answer: the page, the JSON, and what is needed to do what it recommends.
+"""
 
 from __future__ import annotations
 
+import io
+import re
+from collections.abc import Callable
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import jinja2
+import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from autoscaler_env.advice.report import Answer, interval_of, method_of
 from autoscaler_env.advice.compare import Entry
-from autoscaler_env.advice.deploy import how_to
+from autoscaler_env.advice.deploy import how_to, hpa_manifest, model_file
 from autoscaler_env.advice.recommend import ORDER, bootstrap_interval
+from autoscaler_env.advice.report import Answer, as_plain, interval_of, method_of
 from autoscaler_env.advice.setup import TODAY
-from autoscaler_env.advice.svg import svg_of
-from autoscaler_env.traffic.reading import numbered
 from autoscaler_env.advice.text import LABELS, between, dollars
 from autoscaler_env.plotting.advice import plot_offer
 from autoscaler_env.plotting.days import plot_day, plot_side_by_side
 from autoscaler_env.policies.oracle import OPTIMUM
+from autoscaler_env.service import Service
+from autoscaler_env.storage.files import write_atomically, write_json
+from autoscaler_env.traffic.reading import numbered
+
+_PAGE_COLOURS = {
+    "#010101": "var(--ink)",  # what is said, see `_SETTINGS`
+    "#000000": "var(--plain)",  # a policy that has no colour of its own
+    "#222222": "var(--ink)",
+    "#444444": "var(--ink)",
+    "#332288": "var(--indigo)",  # of HPA; too dark on a dark page
+    "#888888": "var(--line)",
+    "#e2e2e2": "var(--grid)",
+}
+"""What the figures' inks are called on the page, which has a light and a dark face."""
+
+_SETTINGS: Any = {
+    "axes.facecolor": "none",
+    "axes.labelcolor": "#010101",
+    "axes.titlecolor": "#010101",
+    "figure.facecolor": "none",
+    "savefig.facecolor": "none",
+    "svg.fonttype": "path",
+    "text.color": "#010101",
+    "xtick.color": "#888888",
+    "xtick.labelcolor": "#010101",
+    "ytick.color": "#888888",
+    "ytick.labelcolor": "#010101",
+}
+
+
+def svg_of(draw: Callable[[], Figure], name: str, description: str, size: tuple[float, float] | None = None) -> str:
+    """Return a figure as an `<svg>` element for an HTML page.
+
+    Args:
+        draw: Draws the figure; called with the settings that a page wants.
+        name: Of the figure on the page, unlike any other's: letters and digits.
+        description: What it shows, for those who cannot see it.
+        size: Width and height in inches, where the figure's own do not suit.
+    """
+    buffer = io.StringIO()
+    with mpl.rc_context(_SETTINGS | {"svg.hashsalt": name}):
+        figure = draw()
+        if size is not None:
+            figure.set_size_inches(*size)
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
+    # A hundredth of a point is finer than any screen; of the letters, which are scaled, the numbers stay as they are.
+    text = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\d\.\d\d)\d+", r"\1", path[0]), text)
+    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text)
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    for colour, page_colour in _PAGE_COLOURS.items():
+        text = re.sub(colour, page_colour, text, flags=re.IGNORECASE)
+    label = description.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
 
 
 def page(found: Answer) -> str:
@@ -139,3 +205,40 @@ def _row(found: Answer, name: str, entry: Entry) -> dict[str, str]:
         "wait": f"{entry.wait_p95:,.0f} s",
         "actions": f"{entry.actions:.0f}",
     }
+
+
+def deliver(found: Answer, folder: Path) -> list[Path]:
+    """Write `advice.html` and `advice.json`; with HPA `hpa.yaml`, with a learner its model and `service.toml`.
+
+    Args:
+        found: The answer.
+        folder: Made if it is missing; files of the same names are replaced.
+
+    Returns:
+        The files written, the page first.
+    """
+    contest, policy = found.contest, found.recommendation.policy
+    files = {"advice.html": page(found).encode()}
+    if policy in ("hpa-cpu", "hpa-demand"):
+        target = contest.entries[policy].settings["target"]
+        files["hpa.yaml"] = hpa_manifest(contest.setup.name, policy, target, contest.service).encode()
+    model = contest.entries[policy].model
+    if model is not None:
+        files[model_file(policy)] = model
+        files["service.toml"] = service_toml(contest.service).encode()
+    paths = []
+    for name, content in files.items():
+        paths.append(folder / name)
+        write_atomically(paths[-1], lambda file, content=content: file.write(content))  # type: ignore[misc]
+    write_json(folder / "advice.json", as_plain(found))
+    return [paths[0], folder / "advice.json", *paths[1:]]
+
+
+def service_toml(service: Service) -> str:
+    """Return a service as TOML.
+
+    Example:
+        >>> print(service_toml(Service()).splitlines()[0])
+        slot_seconds = 300
+    """
+    return "".join(f"{name} = {value!r}\n" for name, value in service.as_dict().items())

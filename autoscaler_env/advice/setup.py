@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from autoscaler_env.traffic.days import CutDays
 from autoscaler_env.advice.rule_grids import FAMILIES
-from autoscaler_env.traffic.reading import DAY
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_atomically
+from autoscaler_env.traffic.days import CutDays
+from autoscaler_env.traffic.reading import DAY
 
 TODAY = "today"
 """What tables call the rule that scales the service today."""

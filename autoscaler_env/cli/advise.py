@@ -36,7 +36,7 @@ class Advise:
     def run(self) -> int:
         """Write the set-up, or the answer."""
         from autoscaler_env.advice.setup import Setup, write_template
-        from autoscaler_env.cli.main.console import shown
+        from autoscaler_env.cli.console import shown
 
         if self.init:
             path = self.service or Path("service.toml")
@@ -64,9 +64,9 @@ class Advise:
             self.output.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ValueError(f"output = {str(self.output)!r}: {error.strerror or error}") from None
-        from autoscaler_env.advice.report import answer
         from autoscaler_env.advice.compare import BUDGETS, hold_contest
-        from autoscaler_env.advice.deliver import deliver
+        from autoscaler_env.advice.page import deliver
+        from autoscaler_env.advice.report import answer
 
         contest = hold_contest(setup, days, budgets=BUDGETS[self.quick], seed=self.seed, progress=True)
         found = answer(contest, self.seed)

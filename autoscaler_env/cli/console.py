@@ -12,8 +12,8 @@ from tqdm.auto import tqdm
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.service import Service
-from autoscaler_env.training.presets import PRESETS, QLearningPreset
 from autoscaler_env.traffic.patterns import Workload
+from autoscaler_env.training.config import PRESETS, QLearningPreset
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +51,7 @@ def training_plan(run: TrainingRun, folders: Folders) -> str:
         device = "cpu (a table)"
     else:
         from autoscaler_env.device import choose_device
-        from autoscaler_env.training.learners import weights_of_preset
+        from autoscaler_env.training.deep import weights_of_preset
 
         true = preset.whole_rollouts(slots)
         budget = f"{true:,} slots"
@@ -137,7 +137,7 @@ def bill_report(episodes: pd.DataFrame) -> str:
 def device_report() -> str:
     """Return the devices that are there, and what `auto` would choose for each learner, and why."""
     from autoscaler_env.device import available_devices, choose_device
-    from autoscaler_env.training.learners import weights_of_preset
+    from autoscaler_env.training.deep import weights_of_preset
 
     lines = [f"{name:<11} {description}" for name, description in available_devices().items()]
     lines += ["", "auto would choose:", "q-learning  cpu: a table needs no other device"]

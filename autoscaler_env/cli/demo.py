@@ -8,9 +8,9 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from autoscaler_env.policies.registry import model_names, showcase
-from autoscaler_env.cli.main.options import PATTERN_HELP, Output, ServiceFile, service_of
+from autoscaler_env.cli.options import PATTERN_HELP, Output, ServiceFile, service_of
 from autoscaler_env.paths import Folders
+from autoscaler_env.policies.registry import model_names, showcase
 from autoscaler_env.service import Service
 
 
@@ -48,7 +48,7 @@ class Demo:
                 f"steps = {self.steps}, delay = {self.delay}: must be at least 1 slot and at least 0 seconds"
             )
         if self.save is not None:
-            from autoscaler_env.demo.gif import check_gif
+            from autoscaler_env.demo.figures import check_gif
 
             check_gif(self.save)
         service = service_of(self.service)
@@ -63,7 +63,7 @@ class Demo:
         terminal.play(sessions, self.steps, title=title, delay=self.delay, render=not self.no_render)
         print(terminal.closing_table(sessions))
         if self.save is not None:
-            from autoscaler_env.demo.gif import save_gif
+            from autoscaler_env.demo.figures import save_gif
 
             save_gif(sessions, self.save, title=title)
             print(f"Wrote {self.save}.")
@@ -71,8 +71,8 @@ class Demo:
 
     def _serve(self, pattern: str, service: Service) -> int:
         """Serve the control room; the first lanes are the policies asked for, or the best learner and its rival."""
-        from autoscaler_env.demo.server import serve
         from autoscaler_env.demo.room import Room
+        from autoscaler_env.demo.server import serve
 
         folders = Folders(self.output)
         names = [name.strip() for name in self.policy.split(",") if name.strip()]

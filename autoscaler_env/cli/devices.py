@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from autoscaler_env.cli.main.console import device_report
+from autoscaler_env.cli.console import device_report
 
 
 @dataclass(frozen=True)

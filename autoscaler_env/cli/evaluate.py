@@ -8,10 +8,18 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from autoscaler_env.policies.registry import find_policies
-from autoscaler_env.cli.main.options import Output, PatternName, ServiceFile, Smooth, TraceFile, service_of, workload_of
-from autoscaler_env.cli.main.console import bill_report, evaluate_all, verdicts
+from autoscaler_env.cli.console import bill_report, evaluate_all, verdicts
+from autoscaler_env.cli.options import (
+    Output,
+    PatternName,
+    ServiceFile,
+    Smooth,
+    TraceFile,
+    service_of,
+    workload_of,
+)
 from autoscaler_env.paths import Folders
+from autoscaler_env.policies.registry import find_policies
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from autoscaler_env.cli.main.console import shown
+from autoscaler_env.cli.console import shown
 from autoscaler_env.paths import project_root
 
 
@@ -41,10 +41,10 @@ class Grade:
             raise ValueError("submissions: at least one is needed, a folder or a zip")
         if self.workers < 1:
             raise ValueError(f"workers = {self.workers}: must be at least 1")
-        from autoscaler_env.grading.find import find_wall
         from autoscaler_env.grading.grade import Grading
-        from autoscaler_env.grading.gradebook import identical, write_gradebook
+        from autoscaler_env.grading.report import identical, write_gradebook
         from autoscaler_env.grading.rubric import DEFAULT, Rubric
+        from autoscaler_env.grading.submission import find_wall
 
         rubric = Rubric.read(self.rubric or DEFAULT)
         wall = find_wall(self.container, self.i_trust_this_code)

@@ -12,8 +12,29 @@ from typing import Annotated, Any, Union
 import tyro
 from tyro.conf import subcommand
 
-from autoscaler_env.commands import COMMANDS
-from autoscaler_env.cli.main.console import one_line
+from autoscaler_env.cli.advise import Advise
+from autoscaler_env.cli.console import one_line
+from autoscaler_env.cli.demo import Demo
+from autoscaler_env.cli.devices import Devices
+from autoscaler_env.cli.evaluate import Evaluate
+from autoscaler_env.cli.grade import Grade
+from autoscaler_env.cli.run import Run
+from autoscaler_env.cli.study import Study
+from autoscaler_env.cli.train import Train
+from autoscaler_env.cli.verify import Verify
+
+COMMANDS: dict[str, Any] = {
+    "train": Train,
+    "evaluate": Evaluate,
+    "demo": Demo,
+    "verify": Verify,
+    "devices": Devices,
+    "run": Run,
+    "advise": Advise,
+    "grade": Grade,
+    "study": Study,
+}
+"""The commands, by the names that users type."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

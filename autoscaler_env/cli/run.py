@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from autoscaler_env.cli.main.options import Output
-from autoscaler_env.cli.main.console import course_report
+from autoscaler_env.cli.console import course_report
+from autoscaler_env.cli.options import Output
 from autoscaler_env.paths import Folders, project_root
 
 

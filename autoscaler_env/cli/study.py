@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from autoscaler_env.cli.main.options import Output
-from autoscaler_env.cli.main.console import shown
+from autoscaler_env.cli.console import shown
+from autoscaler_env.cli.options import Output
 from autoscaler_env.paths import Folders, project_root
 
 
@@ -43,9 +43,9 @@ class Study:
 
     def run(self) -> int:
         """Complete the study, print what it found; 1 if a run failed."""
+        from autoscaler_env.study.analysis import report
         from autoscaler_env.study.cluster import RunsFailed
         from autoscaler_env.study.run import NAMES, TRACES, conduct
-        from autoscaler_env.study.tables import report
 
         names = list(dict.fromkeys(self.names))
         if not names and not self.figures:

@@ -11,14 +11,22 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from autoscaler_env.cli.main.options import Output, PatternName, ServiceFile, Smooth, TraceFile, service_of, workload_of
-from autoscaler_env.cli.main.console import bill_report, evaluate_all, selection_report, shown, training_plan
+from autoscaler_env.cli.console import bill_report, evaluate_all, selection_report, shown, training_plan
+from autoscaler_env.cli.options import (
+    Output,
+    PatternName,
+    ServiceFile,
+    Smooth,
+    TraceFile,
+    service_of,
+    workload_of,
+)
 from autoscaler_env.paths import Folders
 from autoscaler_env.traffic.patterns import PATTERNS, Workload
 
 if TYPE_CHECKING:
-    from autoscaler_env.training.config import TrainingRun
     from autoscaler_env.training.checkpoint import Unfinished
+    from autoscaler_env.training.config import TrainingRun
 
 
 @dataclass(frozen=True)
@@ -61,8 +69,8 @@ class Train:
 
     def run(self) -> int:
         """Train, and say what was written."""
-        from autoscaler_env.training import train
         from autoscaler_env.training.checkpoint import Unfinished
+        from autoscaler_env.training.train import train
 
         folders = Folders(self.output)
         run = self.training_run()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 if TYPE_CHECKING:
-    from autoscaler_env.verification.verdicts import Verdict
+    from autoscaler_env.verification.check import Verdict
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Verify:
 
     def run(self) -> int:
         """Print a verdict per file as it comes, a table of the final models, and one verdict overall."""
-        from autoscaler_env.verification.verdicts import overall, summary
+        from autoscaler_env.verification.check import overall, summary
 
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may not have every letter of a file's name
@@ -52,8 +52,8 @@ class Verify:
         return 0 if sound else 1
 
     def _verdicts(self) -> list[Verdict]:
-        from autoscaler_env.verification.workers import missing_safeguards
         from autoscaler_env.verification.report import verify_one_by_one
+        from autoscaler_env.verification.workers import missing_safeguards
 
         verdicts = []
         coming = verify_one_by_one(self.folder, seconds=self.seconds, megabytes=self.megabytes)

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autoscaler_env.policies.registry import OPPONENTS, find_policy, model_names
-from autoscaler_env.demo.person import PERSON, Person
+from autoscaler_env.demo.session import PERSON, Person
 from autoscaler_env.paths import Folders
 from autoscaler_env.plotting.style import label_of
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.oracle import OPTIMUM
+from autoscaler_env.policies.registry import OPPONENTS, find_policy, model_names
 from autoscaler_env.policies.rules import RULES
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.trace import Trace

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from autoscaler_env.demo.person import PERSON
-from autoscaler_env.demo.session import Session
+from autoscaler_env.demo.session import PERSON, Session
 from autoscaler_env.plotting.style import label_of
 from autoscaler_env.policies.base import Policy, decode
 from autoscaler_env.policies.rules import Static, TargetTracking, Threshold

@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from autoscaler_env.demo.person import PERSON, Person
-from autoscaler_env.demo.session import Session, demo_days
 from autoscaler_env.demo.controls import NOBODY, policy_for
+from autoscaler_env.demo.session import PERSON, Person, Session, demo_days
 from autoscaler_env.paths import Folders
 from autoscaler_env.plotting.style import label_of
 from autoscaler_env.policies.oracle import OPTIMUM

@@ -10,11 +10,6 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from autoscaler_env.demo.view import frame_of, scene_of
-from autoscaler_env.demo.lanes import Lanes
-from autoscaler_env.demo.person import PERSON
-from autoscaler_env.demo.figures import draw_score
-from autoscaler_env.demo.score import score, with_optimum
 from autoscaler_env.demo.controls import (
     LAST_DAY,
     NOBODY,
@@ -28,6 +23,11 @@ from autoscaler_env.demo.controls import (
     read_trace,
 )
 from autoscaler_env.demo.explain import explain
+from autoscaler_env.demo.figures import draw_score
+from autoscaler_env.demo.lanes import Lanes
+from autoscaler_env.demo.score import score, with_optimum
+from autoscaler_env.demo.session import PERSON
+from autoscaler_env.demo.view import frame_of, scene_of
 from autoscaler_env.paths import Folders
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload

@@ -17,8 +17,8 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler
 from tornado.websocket import WebSocketHandler
 
-from autoscaler_env.demo.room import Room
 from autoscaler_env.demo.controls import LARGEST_TRACE
+from autoscaler_env.demo.room import Room
 from autoscaler_env.demo.widget import script, style_sheet
 
 HOST = "127.0.0.1"

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autoscaler_env.demo.person import PERSON, Person
 from autoscaler_env.demo.controls import NOBODY, SLIDERS, SPEEDS
 from autoscaler_env.demo.explain import action_label
+from autoscaler_env.demo.session import PERSON, Person
 from autoscaler_env.plotting.style import ITEM_COLOURS, QUEUE_COLOUR, colour_of, label_of
 from autoscaler_env.traffic.patterns import MIXED, PATTERN_MEANING
 

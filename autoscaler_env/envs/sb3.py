@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
-from autoscaler_env.service import Service
 from autoscaler_env.envs.vector import AutoscalerVectorEnv
+from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import MIXED, Workload
 
 

@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from autoscaler_env.evaluation.simulation import Rollout, roll_out, wait_percentiles
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
-from autoscaler_env.evaluation.metrics.simulation import Rollout, roll_out
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_json, write_text
-from autoscaler_env.waits import wait_percentiles
 from autoscaler_env.traffic.patterns import Workload, as_workload
 
 EPISODES = 2_000

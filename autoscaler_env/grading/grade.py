@@ -21,14 +21,13 @@ from tqdm.auto import tqdm
 
 import autoscaler_env
 from autoscaler_env.course import FULL, QUICK, Profile, course_notebooks
-from autoscaler_env.grading.notebooks import CourseNotebook, judge, one_line, prepare, told_answers
-from autoscaler_env.grading.model_score import grade_models
-from autoscaler_env.grading.prints import prints
 from autoscaler_env.grading.answer_key import Reference
-from autoscaler_env.grading.report import Item, Report, read_report, write_report
+from autoscaler_env.grading.model_score import grade_models
+from autoscaler_env.grading.notebooks import CourseNotebook, judge, one_line, prepare, told_answers
+from autoscaler_env.grading.report import Item, Report, prints, read_report, write_report
 from autoscaler_env.grading.rubric import Rubric
-from autoscaler_env.grading.submission import Submission, take_in
 from autoscaler_env.grading.sandbox import Wall
+from autoscaler_env.grading.submission import Submission, take_in
 from autoscaler_env.grading.supervisor import Runner
 from autoscaler_env.paths import Folders
 from autoscaler_env.storage.files import write_json

@@ -1,14 +1,49 @@
-"""Write what was found about a submission: JSON for programs, HTML for people."""
+"""Write what was found about a submission: JSON for programs, HTML for people.
+
+Tell which files of submissions are the same, a copy with other comments too.
+
+Write the points of many submissions as a table, and say which of them hold the same.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import csv
+import hashlib
+import io
 import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import jinja2
 
+from autoscaler_env.grading.notebooks import read_cells
+from autoscaler_env.grading.rubric import PARTS
 from autoscaler_env.storage.files import write_atomically, write_json
+
+
+def prints(files: Mapping[str, Path], given: Iterable[Path]) -> dict[str, str]:
+    """Return a hash of what each file of a submission holds, by its name there.
+
+    Of a notebook it is a hash of what its code does: comments, layout, texts and outputs do not count.
+
+    Args:
+        files: The submission's files by name. Descriptions of models, `.json`, are passed over.
+        given: The files of the course itself. What a submission holds unchanged is left out.
+    """
+    own = {path.name: _print(path) for path in given}
+    found = {name: _print(path) for name, path in files.items() if not name.endswith(".json")}
+    return {name: print_ for name, print_ in found.items() if own.get(Path(name).name) != print_}
+
+
+def _print(path: Path) -> str:
+    content = path.read_bytes()
+    if path.suffix == ".ipynb":
+        with contextlib.suppress(ValueError):
+            content = json.dumps([does for cell in read_cells(content) if (does := cell.does)]).encode()
+    return hashlib.sha256(content).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -76,3 +111,46 @@ def read_report(folder: Path) -> Report | None:
         return Report(**content | {"notes": tuple(content["notes"])})
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+MOST_NAMED = 5
+"""Other submissions that a warning names: where an answer is a number, half a class may have handed in the same."""
+
+
+def identical(reports: Sequence[Report]) -> dict[str, list[str]]:
+    """Return, by submission, what it holds that others hold too; a line for each set of others.
+
+    What the course itself gave does not count.
+    """
+    owners: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for report in reports:
+        for what, print_ in report.prints.items():
+            owners[print_].append((report.name, what))
+    shared: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for holders in owners.values():
+        for name, what in holders:
+            others = sorted({other for other, _ in holders if other != name})
+            if others:
+                more = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
+                shared[name][f"{', '.join(others[:MOST_NAMED])}{more}"].append(what)
+    return {
+        name: [f"{', '.join(held)} as in {others}" for others, held in by_others.items()]
+        for name, by_others in shared.items()
+    }
+
+
+def write_gradebook(reports: Sequence[Report], path: Path) -> None:
+    """Write a row per submission: points in all and by part, what could be earned, warnings, notes.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe before it.
+    """
+    warnings = identical(reports)
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["submission", "points", "of", *PARTS, "identical", "notes"])
+    for report in reports:
+        points = [f"{report.points(part):.2f}" for part in PARTS]
+        said = ["; ".join(warnings.get(report.name, [])), "; ".join(report.notes)]
+        row = [report.name, f"{report.points():.2f}", f"{report.of():.2f}", *points, *said]
+        table.writerow([f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell for cell in row])
+    write_atomically(path, lambda file: file.write(text.getvalue().encode(errors="backslashreplace")))

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
-from autoscaler_env.grading.limits import Limits
+from autoscaler_env.grading.sandbox import Limits
 from autoscaler_env.policies.rules import RULES
 
 DEFAULT = Path(__file__).with_name("rubric.toml")

@@ -25,9 +25,8 @@ from jupyter_client.manager import AsyncKernelManager
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 
-from autoscaler_env.grading.limits import MEGABYTE
-from autoscaler_env.grading.processes import end_descendants
-from autoscaler_env.grading.sandbox import Enclosed
+from autoscaler_env.grading.sandbox import MEGABYTE, Enclosed
+from autoscaler_env.grading.supervisor import end_descendants
 from autoscaler_env.storage.files import write_json
 
 START_SECONDS = 300

@@ -4,6 +4,8 @@ Behind bubblewrap a kernel has no network, sees this Python, the package and a s
 else of the machine: no home folder, no other submission, no process but its own. It runs in process and mount
 namespaces of its own, which end with it, so that nothing it starts outlives it. Where we are root it also changes to a
 user id that nobody has.
+
+What a submission may use.
 """
 
 from __future__ import annotations
@@ -16,12 +18,40 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import autoscaler_env
-from autoscaler_env.grading.limits import MEGABYTE, Limits
 from autoscaler_env.paths import project_root
+
+MEGABYTE = 2**20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one notebook of a submission may use.
+
+    Raises:
+        ValueError: A limit is not a positive whole number.
+    """
+
+    seconds: int = 600
+    """From the start of its kernel to its last cell."""
+    memory_mb: int = 4_096
+    """Memory of the kernel and of every process that it starts, together."""
+    disk_mb: int = 512
+    """What it writes to its scratch folder, which is in memory; as much again to each of `/tmp` and `/dev/shm`."""
+    output_mb: int = 20
+    """What its cells print and display."""
+    processes: int = 256
+    """Processes and threads, its own among them."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if type(value) is not int or value < 1:
+                raise ValueError(f"{field.name} = {value!r}: must be a whole number, at least 1")
+
 
 _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store")
 _SETTINGS = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime", "/etc/fonts")

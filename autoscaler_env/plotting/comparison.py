@@ -14,8 +14,8 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from autoscaler_env.evaluation.simulation import Rollout
 from autoscaler_env.plotting.style import ITEM_COLOURS, ITEM_LABELS, colour_of, label_of, new_figure, themed
-from autoscaler_env.evaluation.metrics.simulation import Rollout
 
 
 @themed

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from autoscaler_env.evaluation.simulation import Rollout
 from autoscaler_env.plotting.style import (
     DEMAND_COLOUR,
     ITEM_COLOURS,
@@ -19,7 +20,6 @@ from autoscaler_env.plotting.style import (
     new_figure,
     themed,
 )
-from autoscaler_env.evaluation.metrics.simulation import Rollout
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import PATTERN_MEANING
 

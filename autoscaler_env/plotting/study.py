@@ -15,11 +15,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator
 
-from autoscaler_env.study.analysis import MEAN, duels, each_learner, generalisation, on_traces, regret_table
+from autoscaler_env.evaluation.statistics import estimate, per_training, read_study, sample_sizes
 from autoscaler_env.paths import Folders
 from autoscaler_env.plotting.style import colour_of, label_of, new_figure, save_figure, themed
 from autoscaler_env.policies.oracle import OPTIMUM
-from autoscaler_env.evaluation.metrics.statistics import estimate, per_training, read_study, sample_sizes
+from autoscaler_env.study.analysis import MEAN, duels, each_learner, generalisation, on_traces, regret_table
 from autoscaler_env.training.config import Algorithm
 
 SIZES = (3, 5, 7, 10, 15, 20, 30)

@@ -12,8 +12,8 @@ from cycler import cycler
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from autoscaler_env.policies.registry import LEARNERS
 from autoscaler_env.paths import Folders
+from autoscaler_env.policies.registry import LEARNERS
 from autoscaler_env.storage.files import write_atomically
 
 _P = ParamSpec("_P")

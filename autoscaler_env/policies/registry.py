@@ -18,10 +18,9 @@ from autoscaler_env.policies.kubernetes import HpaCpu, HpaDemand
 from autoscaler_env.policies.oracle import Optimum
 from autoscaler_env.policies.rules import RULES, TargetTracking
 from autoscaler_env.service import Service
-from autoscaler_env.storage.models import load_policy
-from autoscaler_env.storage.descriptions import read_description
-from autoscaler_env.traffic.trace import Trace
+from autoscaler_env.storage.models import load_policy, read_description
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload
+from autoscaler_env.traffic.trace import Trace
 
 CALIBRATED = "target-tracking-"
 """What the name of a calibrated rule begins with; a pattern's name follows, in small letters, or `calibrated`."""
@@ -169,7 +168,10 @@ def _what_there_is(spec: str, folders: Folders) -> str:
 
 def _calibrated(spec: str, service: Service, folders: Folders, workload: str | Workload) -> TargetTracking:
     """Return target tracking as it was calibrated, or calibrated now if it was not, or for another service."""
-    from autoscaler_env.evaluation.metrics.calibration import calibrate, read_calibrations  # here: it imports pandas, which no rule needs
+    from autoscaler_env.evaluation.calibration import (  # here: it imports pandas, which no rule needs
+        calibrate,
+        read_calibrations,
+    )
 
     if spec.lower() == f"{CALIBRATED}calibrated" and not isinstance(workload, str):
         print(f"Calibrating {spec} on the earlier days of {workload.name}.", file=sys.stderr)

@@ -1,15 +1,136 @@
-"""From a path to a policy: the only loader of model files."""
+"""From a path to a policy: the only loader of model files.
+
+How a model was made: the `.json` beside it.
+
+The files of Q-tables: pickles of plain values.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import pickle
 from dataclasses import dataclass
+from itertools import pairwise
+from math import isfinite
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from autoscaler_env.policies.base import Policy
+from autoscaler_env.policies.q_learning import Discretisation, QTable
 from autoscaler_env.service import Service
-from autoscaler_env.storage import networks, tables
-from autoscaler_env.storage.reading import printable, read_file
+from autoscaler_env.storage import networks
+from autoscaler_env.storage.files import printable, read_file, write_atomically, write_json
+from autoscaler_env.storage.pickles import read_values
+
+FIELDS = (
+    "algorithm",
+    "preset",
+    "pattern",
+    "service",
+    "budget",
+    "seed",
+    "versions",
+    "commit",
+    "date",
+    "evaluation",
+    "sha256",
+)
+"""What a description says, at least."""
+
+LARGEST_DESCRIPTION = 2**20
+"""Size of a description, at most."""
+
+
+def save_description(model: Path, description: dict[str, Any]) -> None:
+    """Write how a model was made beside it, with the hash of its file."""
+    write_json(model.with_suffix(".json"), description | {"sha256": hashlib.sha256(model.read_bytes()).hexdigest()})
+
+
+def read_description(model: Path) -> dict[str, Any] | None:
+    """Return what stands beside a model about how it was made; `None` where nothing does.
+
+    Raises:
+        ValueError: Something stands there that is no description; one line names it and says why.
+    """
+    path = model.with_suffix(".json")
+    if not path.exists() and not path.is_symlink():
+        return None
+    try:
+        description = json.loads(read_file(path, LARGEST_DESCRIPTION))
+        if not isinstance(description, dict):
+            raise ValueError(f"it holds a {type(description).__name__}, not an object with names")
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{printable(path)}: not a description of a model: {printable(error)}") from None
+    return description
+
+
+def fits(description: dict[str, Any], sha256: str) -> bool:
+    """Return whether a description is of the file with this hash, and not of an earlier one under its name."""
+    return description.get("sha256") == sha256
+
+
+def missing_fields(description: dict[str, Any]) -> list[str]:
+    """Return which of `FIELDS` a description lacks."""
+    return [name for name in FIELDS if name not in description]
+
+
+LARGEST_TABLE = 4 * 2**20
+"""Size of a Q-table's file, at most: some 200,000 values. The course's have 405."""
+
+_EDGES = ("headrooms", "changes", "levels")
+
+
+def save_q_table(table: QTable, path: Path) -> None:
+    """Save a Q-table as a pickle that holds lists, strings and numbers only.
+
+    Beside values and discretisation it says how many slots the table was trained for, if it was trained here.
+    """
+    content: dict[str, Any] = {"values": table.values.tolist()}
+    content |= {name: list(getattr(table.discretisation, name)) for name in _EDGES}
+    if slots := int(table.visits.sum()):
+        content["slots"] = slots
+    write_atomically(path, lambda file: pickle.dump(content, file))
+
+
+def parse_q_table(content: bytes, service: Service, name: str) -> tuple[QTable, int | None]:
+    """Return the table in a file's content, and for how many slots it was trained, if it says so.
+
+    Raises:
+        ValueError: It is none, or does not fit the service.
+    """
+    try:
+        values = read_values(content)
+        if not isinstance(values, dict) or not {"values", *_EDGES} <= set(values) <= {"values", "slots", *_EDGES}:
+            raise ValueError("it must hold values, headrooms, changes and levels")
+        array = _array(values["values"])
+        discretisation = Discretisation(*(_edges(each, values[each]) for each in _EDGES))
+        slots = values.get("slots")
+        if slots is not None and (type(slots) is not int or slots < 1):
+            raise ValueError("slots must be an integer of at least 1")
+    except ValueError as error:
+        raise ValueError(f"not a Q-table: {error}") from None
+    return QTable(array, service, discretisation, name), slots
+
+
+def _array(rows: Any) -> NDArray[np.float64]:
+    if type(rows) is not list or not rows or any(type(row) is not list for row in rows):
+        raise ValueError("its values must be a list of rows")
+    if len({len(row) for row in rows}) != 1:
+        raise ValueError("its rows differ in length")
+    if any(type(value) is not float for row in rows for value in row):
+        raise ValueError("its values must be floating-point numbers")
+    return np.array(rows, dtype=np.float64)
+
+
+def _edges(name: str, edges: Any) -> tuple[float, ...]:
+    numbers = type(edges) is list and all(type(edge) in (int, float) and isfinite(edge) for edge in edges)
+    if not numbers or any(low >= high for low, high in pairwise(edges)):
+        raise ValueError(f"{name} must be rising numbers")
+    return tuple(edges)
 
 
 @dataclass(frozen=True)
@@ -49,7 +170,7 @@ def read_model(path: Path, service: Service | None = None) -> ModelFile:
     try:
         if path.suffix not in (".pkl", ".zip"):
             raise ValueError("not a model file; a Q-table is a .pkl, a DQN or PPO network a .zip")
-        most = tables.MOST_BYTES if path.suffix == ".pkl" else networks.MOST_BYTES
+        most = LARGEST_TABLE if path.suffix == ".pkl" else networks.MOST_BYTES
         content = read_file(path, most)
         if not content:
             raise ValueError("not a model file: it is empty")
@@ -63,7 +184,7 @@ def read_model(path: Path, service: Service | None = None) -> ModelFile:
 def _parse(content: bytes, path: Path, service: Service) -> ModelFile:
     name, sha256 = printable(path.stem), hashlib.sha256(content).hexdigest()
     if path.suffix == ".pkl":
-        table, slots = tables.parse_q_table(content, service, name)
+        table, slots = parse_q_table(content, service, name)
         cells, actions = table.values.shape
         return ModelFile(table, f"Q-table of {cells} cells x {actions} actions", slots, sha256)
     network = networks.parse_network(content, service, name)

@@ -3,23 +3,29 @@
 Of the zip, `data` is read as JSON, and the weights are read as arrays and put into a network that we build. Everything
 else in the file is only checked: by what stable-baselines3 writes, not by a list of what is dangerous, which would
 never be complete.
+
+The file of a trained network, as stable-baselines3 writes it: equal trainings leave equal bytes.
 """
 
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
+import zipfile
+from pathlib import Path
 from typing import Any, NamedTuple, cast
+
+from stable_baselines3.common.base_class import BaseAlgorithm
 
 from autoscaler_env.dynamics import OBSERVATION_NAMES
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.inputs import INPUTS, INPUTS_WITH_LEVELS
 from autoscaler_env.service import Service
-from autoscaler_env.storage.archives import read_archive
-from autoscaler_env.storage.names import IN_DATA, check_names
-from autoscaler_env.storage.reading import printable
-from autoscaler_env.storage.tensors import Array, check_tensors, read_tensors
+from autoscaler_env.storage.files import printable, write_atomically
+from autoscaler_env.storage.pickles import IN_DATA, check_names
+from autoscaler_env.storage.tensors import Array, check_tensors, read_archive, read_tensors
 
 MOST_BYTES = 64 * 2**20
 """Size of a network's file, at most. The course's have 0.2 MB."""
@@ -175,3 +181,39 @@ def _check_ends(inputs: int, actions: int, service: Service) -> None:
         )
     if actions != len(service.fleet_changes):
         raise ValueError(f"it chooses among {actions} actions; this service has {len(service.fleet_changes)}")
+
+
+_ADDRESS = re.compile(rb" at 0x[0-9a-f]+")
+
+_PASSING = (
+    "start_time",
+    "_num_timesteps_at_start",
+    "ep_info_buffer",
+    "ep_success_buffer",
+    "_last_obs",
+    "_last_original_obs",
+    "_last_episode_starts",
+)
+"""What belongs to a moment of the training and not to the model: left out, as stable-baselines3 can do without it."""
+
+
+def save_learner(model: BaseAlgorithm, path: Path) -> None:
+    """Write a stable-baselines3 model atomically; its own `load` reads it."""
+    buffer = io.BytesIO()  # torch would say of a full disk what no user understands
+    model.save(buffer, exclude=_PASSING)
+    content = without_accidents(buffer)
+    write_atomically(path, lambda file: file.write(content))
+
+
+def without_accidents(saved: io.BytesIO) -> bytes:
+    """Return a saved model without the dates and the addresses in memory that stable-baselines3 writes into it."""
+    clean = io.BytesIO()
+    with zipfile.ZipFile(saved) as before, zipfile.ZipFile(clean, "w") as after:
+        for name in before.namelist():
+            content = before.read(name)
+            if name == "data":
+                content = _ADDRESS.sub(b"", content)
+            member = zipfile.ZipInfo(name)  # dated 1980
+            member.external_attr = 0o644 << 16
+            after.writestr(member, content)
+    return clean.getvalue()

@@ -6,8 +6,8 @@ import dataclasses
 from typing import Any, get_args
 
 from autoscaler_env.service import Service
-from autoscaler_env.training.config import Algorithm, TrainingRun
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS
+from autoscaler_env.training.config import Algorithm, TrainingRun
 
 STUDIES = {
     "budgets": "the three learners on MIXED, with the published budgets",

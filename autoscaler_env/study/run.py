@@ -11,12 +11,10 @@ import pandas as pd
 from autoscaler_env.evaluation.metrics import EPISODES
 from autoscaler_env.paths import Folders
 from autoscaler_env.service import Service
-from autoscaler_env.study.cluster import complete
-from autoscaler_env.study.exams import Exam, trace_exam
-from autoscaler_env.study.benchmark import calibrations, measure_opponents
+from autoscaler_env.study.analysis import curves_table, study_table, write_table
+from autoscaler_env.study.benchmark import Exam, calibrations, measure_opponents, trace_exam
+from autoscaler_env.study.cluster import Store, complete
 from autoscaler_env.study.plan import STUDIES, WIDE, trainings
-from autoscaler_env.study.store import Store
-from autoscaler_env.study.tables import curves_table, study_table, write_table
 from autoscaler_env.training.config import TrainingRun
 
 OPPONENTS = "opponents"

@@ -11,6 +11,16 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
+from autoscaler_env.evaluation.statistics import (
+    Estimate,
+    estimate,
+    per_training,
+    probability_of_improvement,
+    read_opponents,
+    read_study,
+)
+from autoscaler_env.paths import Folders
+from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.study.analysis import (
     MEAN,
     advised,
@@ -21,16 +31,6 @@ from autoscaler_env.study.analysis import (
     learner_name,
     on_traces,
     regret_table,
-)
-from autoscaler_env.paths import Folders
-from autoscaler_env.policies.oracle import OPTIMUM
-from autoscaler_env.evaluation.metrics.statistics import (
-    Estimate,
-    estimate,
-    per_training,
-    probability_of_improvement,
-    read_opponents,
-    read_study,
 )
 from autoscaler_env.study.plan import SETTINGS
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from stable_baselines3 import PPO
 from torch.distributions import Categorical
 
-from autoscaler_env.evaluation.metrics.calibration import calibrate
+from autoscaler_env.envs.vector import AutoscalerVectorEnv
+from autoscaler_env.evaluation.calibration import calibrate
 from autoscaler_env.policies.inputs import Inputs
 from autoscaler_env.policies.rules import TargetTracking
 from autoscaler_env.service import Service
-from autoscaler_env.training.presets import DeepPreset
-from autoscaler_env.envs.vector import AutoscalerVectorEnv
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload, as_workload
+from autoscaler_env.training.config import DeepPreset
 
 EPOCHS = 10
 """How often the network is shown each slot of the rules' days."""

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnvWrapper
 
-from autoscaler_env.policies.inputs import Inputs
-from autoscaler_env.policies.rules import TargetTracking
 from autoscaler_env.envs.sb3 import AutoscalerVecEnv
 from autoscaler_env.envs.vector import AutoscalerVectorEnv
+from autoscaler_env.policies.inputs import Inputs
+from autoscaler_env.policies.rules import TargetTracking
 
 
 class LearnerVecEnv(VecEnvWrapper):

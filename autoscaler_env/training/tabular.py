@@ -14,13 +14,10 @@ from tqdm.auto import tqdm
 
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.q_learning import QTable, learn
-from autoscaler_env.storage.tables import save_q_table
-from autoscaler_env.training.interruption import Interruption
-from autoscaler_env.training.presets import QLearningPreset
-from autoscaler_env.training.record import EVALUATIONS, Judge, describe, finish
-from autoscaler_env.training.config import Trained, TrainingRun
-from autoscaler_env.training.checkpoint import Unfinished, clear
+from autoscaler_env.storage.models import save_q_table
 from autoscaler_env.traffic.patterns import Workload, as_workload, random_training_seeds
+from autoscaler_env.training.checkpoint import EVALUATIONS, Interruption, Judge, Unfinished, clear, describe, finish
+from autoscaler_env.training.config import QLearningPreset, Trained, TrainingRun
 
 DAYS_AT_ONCE = 500
 """Days that are drawn, and learned from, in one compiled call."""

@@ -1,27 +1,205 @@
-"""Check one model file: read it, ask it for actions, let it scale test days. Meant to run in a limited process."""
+"""Check one model file: read it, ask it for actions, let it scale test days. Meant to run in a limited process.
+
+What was found about model files, and how it is told.
+
+Find the model files below a folder, without following links.
+"""
 
 from __future__ import annotations
 
 import functools
+import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from autoscaler_env.evaluation.simulation import Rollout, roll_out, wait_percentiles
 from autoscaler_env.policies.base import Policy
+from autoscaler_env.policies.registry import MODEL_ENDINGS
 from autoscaler_env.policies.rules import RULES
-from autoscaler_env.evaluation.metrics.simulation import Rollout, roll_out
 from autoscaler_env.service import Service
-from autoscaler_env.storage.descriptions import fits, missing_fields, read_description
-from autoscaler_env.storage.reading import printable
-from autoscaler_env.storage.models import read_model
-from autoscaler_env.verification.finding import owner_of
-from autoscaler_env.verification.verdicts import Place, Status
-from autoscaler_env.waits import wait_percentiles
+from autoscaler_env.storage.files import printable
+from autoscaler_env.storage.models import fits, missing_fields, read_description, read_model
 from autoscaler_env.traffic.patterns import PATTERNS, Pattern, day_seeds
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+Status = Literal["ok", "poor", "broken"]
+"""ok: works, and is cheaper than random and threshold. poor: works, but is not. broken: do not use it."""
+
+Place = Literal["final", "best", "checkpoint", "other"]
+"""Where a file lies: beside the others, in `best/`, in `checkpoints/`, or in another folder."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found about one file."""
+
+    file: str
+    """Its path below the folder that was verified; what cannot be printed is escaped."""
+    status: Status
+    """ok, poor or broken."""
+    reason: str
+    """Why, in one line."""
+    bill: float | None = None
+    """Mean over the patterns, dollars a day; `None` where no day could be played."""
+    random: float | None = None
+    """The bill of random actions on the same days."""
+    threshold: float | None = None
+    """The bill of the threshold rule on the same days."""
+    place: Place = "final"
+    """final, best, checkpoint or other."""
+    kind: str | None = None
+    """What it is, as in `PPO 20-64-64-3` or `Q-table of 135 cells x 3 actions`; `None` if it could not be read."""
+    slots: int | None = None
+    """Slots it was trained for; `None` where nothing says so."""
+    bills: dict[str, float] = field(default_factory=dict)
+    """The bill on each pattern, dollars a day."""
+    unused: tuple[int, ...] = ()
+    """Fleet changes that it could ask for and never did on the test days, in instances."""
+    notes: tuple[str, ...] = ()
+    """What else should be known, a sentence each: of its `.json`, of actions it never takes."""
+
+
+def overall(verdicts: Iterable[Verdict]) -> tuple[bool, str]:
+    """Return whether there are files and none is broken, and say so in one line."""
+    verdicts = list(verdicts)
+    if not verdicts:
+        return False, "FAIL: No model files found."
+    broken = [verdict.file for verdict in verdicts if verdict.status == "broken"]
+    finals = [verdict for verdict in verdicts if verdict.place == "final"]
+    others = [verdict for verdict in verdicts if verdict.place != "final"]
+    told = f"{len(verdicts)} model files; final: {_counted(finals)}; best, checkpoints and others: {_counted(others)}."
+    if not broken:
+        return True, f"PASS: {told}"
+    named = ", ".join(broken[:3]) + (f" and {len(broken) - 3} more" if len(broken) > 3 else "")
+    return False, f"FAIL: {told} Broken: {named}."
+
+
+def _counted(verdicts: list[Verdict]) -> str:
+    counts = {status: sum(verdict.status == status for verdict in verdicts) for status in ("ok", "poor", "broken")}
+    return ", ".join(f"{count} {status}" for status, count in counts.items() if count) or "none"
+
+
+def summary(verdicts: Iterable[Verdict]) -> str:
+    """Return a table of the final models as text: a line each, so that they do not get lost among checkpoints."""
+    finals = [verdict for verdict in verdicts if verdict.place == "final"]
+    if not finals:
+        return "No final models."
+    rows: list[tuple[str, ...]] = [
+        ("final model", "status", "what it is", "slots", "$ a day", "random", "threshold", "never asks for")
+    ]
+    for each in finals:
+        money = ["" if bill is None else f"{bill:.2f}" for bill in (each.bill, each.random, each.threshold)]
+        slots = "" if each.slots is None else f"{each.slots:,}"
+        never = " ".join(f"{change:+d}" for change in each.unused)
+        rows.append((_shortened(each.file), each.status, each.kind or "", slots, *money, never))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    aligned = ("<", "<", "<", ">", ">", ">", ">", "<")
+    return "\n".join(
+        "  ".join(f"{text:{side}{width}}" for text, side, width in zip(row, aligned, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _shortened(name: str, most: int = 48) -> str:
+    return name if len(name) <= most else f"{name[: most // 2 - 2]}...{name[1 - most // 2 :]}"
+
+
+def as_table(verdicts: Iterable[Verdict]) -> pd.DataFrame:
+    """Return the verdicts as a table, indexed by file."""
+    import pandas
+
+    columns = ["file", "place", "status", "kind", "slots", "bill", "random", "threshold", "reason"]
+    table = pandas.DataFrame([vars(verdict) for verdict in verdicts], columns=columns).set_index("file")
+    return table.astype({"slots": "Int64"})
+
+
+MOST_FILES = 10_000
+"""Model files that are looked for below a folder; from there on one line says that there are more."""
+
+_PLACES: dict[str, Place] = {"best": "best", "checkpoints": "checkpoint"}
+
+
+class Found(NamedTuple):
+    """What may be a model file."""
+
+    path: Path
+    place: Place
+    problem: str | None = None
+    """Why it is not even looked into; `None` if it is."""
+
+
+def model_files(folder: Path) -> list[Path]:
+    """Return the model files of a folder: final models, `best/`, then `checkpoints/` by their steps."""
+    return [found.path for found in find(folder) if found.problem is None]
+
+
+def find(folder: Path) -> list[Found]:
+    """Return what may be a model file below a folder, or below its folder `models` if it has one.
+
+    Hidden files, such as killed writers leave them, are none. A folder that is a link or cannot be opened is named.
+    """
+    inner = folder / "models"
+    if inner.is_symlink():
+        return [Found(inner, "other", "a link; links are not followed, name the folder itself")]
+    models = inner if inner.is_dir() else folder
+    found: list[Found] = []
+    waiting = [models]
+    while waiting:
+        here = waiting.pop()
+        try:
+            entries = sorted(os.scandir(here), key=lambda entry: entry.name)
+        except OSError as error:
+            found.append(Found(here, "other", f"a folder that cannot be opened: {error.strerror or error}"))
+            continue
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            path = here / entry.name
+            if path.suffix in MODEL_ENDINGS:
+                found.append(Found(path, _place(path, models)))
+            elif entry.is_symlink() and path.is_dir():
+                found.append(Found(path, "other", "a link to a folder; links are not followed"))
+            elif entry.is_dir(follow_symlinks=False):
+                waiting.append(path)
+        if len(found) > MOST_FILES:
+            del found[MOST_FILES:]
+            found.append(Found(here, "other", f"more than {MOST_FILES:,} model files; the rest was not looked at"))
+            break
+    return sorted(found, key=lambda each: _order(each, models))
+
+
+def _place(path: Path, models: Path) -> Place:
+    first, *rest = path.relative_to(models).parts
+    return _PLACES.get(first, "other") if rest else "final"
+
+
+def _order(found: Found, models: Path) -> tuple[int, str, int, str]:
+    """Order by place, then by model, then by steps as numbers."""
+    places = ("final", "best", "checkpoint", "other")
+    path = found.path
+    match = re.fullmatch(r"(.*)_(\d{1,15})_steps", path.stem)
+    name, steps = (match[1], int(match[2])) if match else (path.stem, 0)
+    below = str(path.parent.relative_to(models)) if path.is_relative_to(models) and path != models else ""
+    return places.index(found.place), below + "/" + name, steps, path.name
+
+
+def owner_of(path: Path, place: Place) -> Path:
+    """Return the final model that a checkpoint or a best version belongs to, or the file itself."""
+    if place == "checkpoint":
+        return path.parent.parent / (re.sub(r"_\d+_steps$", "", path.stem) + path.suffix)
+    if place == "best" and path.parent.parent.name == "best":
+        return path.parent.parent.parent / f"{path.parent.name}{path.suffix}"
+    return path
+
 
 EPISODES = 5
 """Test days of each pattern, the first evaluation days."""

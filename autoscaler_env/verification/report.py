@@ -10,11 +10,9 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from autoscaler_env.paths import Folders
-from autoscaler_env.storage.reading import printable
-from autoscaler_env.verification.check import EPISODES
+from autoscaler_env.storage.files import printable
+from autoscaler_env.verification.check import EPISODES, Found, Verdict, find
 from autoscaler_env.verification.workers import MEGABYTES, SECONDS, Children
-from autoscaler_env.verification.finding import Found, find
-from autoscaler_env.verification.verdicts import Verdict
 
 
 def verify(
