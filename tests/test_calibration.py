@@ -10,7 +10,7 @@ from autoscaler_env.evaluation.calibration import (
     read_calibrations,
     save_calibrations,
 )
-from autoscaler_env.evaluation.metrics import calibration
+from autoscaler_env.evaluation import calibration
 from autoscaler_env.evaluation.simulation import roll_out
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.rules import TargetTracking
