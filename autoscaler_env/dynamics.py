@@ -1,21 +1,21 @@
-"""The law of motion: what one slot does to a service. Written once, compiled, called by everything else.
+"""Transition function of the environment: advances a service by one step. Written once, compiled, used everywhere.
 
-`advance` is the law, a pure function of numbers. The rest of the module applies it to many services that move side by
-side, slot by slot. Their state is one int32 array of shape `(STATE_ROWS + boot_slots, n)`: a row per quantity, a column
+`advance` is the transition function, a pure function of numbers. The rest of the module applies it to many services
+side by side, step by step. Their state is one int32 array of shape `(STATE_ROWS + boot_steps, n)`: a row per quantity, a column
 per service. The scalar environment is the case n = 1.
 
 | row | quantity | unit |
 |---|---|---|
 | READY | instances that serve | instances |
 | BOOTING | instances ordered and not ready yet | instances |
-| QUEUE | requests waiting at the end of the slot | requests |
-| INFLUX | arrivals of the slot | requests |
-| SERVED | requests served in the slot | requests |
-| DROPPED | requests dropped in the slot | requests |
-| SCALED | whether the slot's action changed the fleet | 0 or 1 |
-| REFUSED | whether the slot's action was refused | 0 or 1 |
-| CHANGE | arrivals minus those of the slot before | requests |
-| STATE_ROWS ... | orders on their way, a ring: row `STATE_ROWS + slot % boot_slots` is due in that slot | instances |
+| QUEUE | requests waiting at the end of the step | requests |
+| ARRIVALS | arrivals of the step | requests |
+| SERVED | requests served in the step | requests |
+| DROPPED | requests dropped in the step | requests |
+| SCALED | whether the step's action changed the fleet | 0 or 1 |
+| REFUSED | whether the step's action was refused | 0 or 1 |
+| CHANGE | arrivals minus those of the step before | requests |
+| STATE_ROWS ... | orders on their way, a ring: row `STATE_ROWS + step % boot_steps` is due in that step | instances |
 """
 
 from __future__ import annotations
@@ -28,32 +28,32 @@ from numpy.typing import NDArray
 from autoscaler_env.compiled import compiled
 from autoscaler_env.service import Service
 
-READY, BOOTING, QUEUE, INFLUX, SERVED, DROPPED, SCALED, REFUSED, CHANGE = range(9)
+READY, BOOTING, QUEUE, ARRIVALS, SERVED, DROPPED, SCALED, REFUSED, CHANGE = range(9)
 STATE_ROWS = 9
 
-OBSERVATION_NAMES = ("ready", "booting", "load", "queue", "influx", "change", "headroom")
+OBSERVATION_NAMES = ("ready", "booting", "utilisation", "queue", "arrivals", "change", "spare_capacity")
 OBSERVATION_LOW = np.array([0, 0, 0, 0, 0, -1, -1], dtype=np.float32)
 OBSERVATION_HIGH = np.ones(7, dtype=np.float32)
 
 
-class Law(NamedTuple):
-    """The service's numbers, as compiled code uses them: counts as integers, prices per slot in dollars."""
+class Parameters(NamedTuple):
+    """The service's numbers, as compiled code uses them: counts as integers, prices per step in dollars."""
 
     min_instances: int
     max_instances: int
     initial_instances: int
     capacity: int
-    boot_slots: int
+    boot_steps: int
     queue_limit: int
     instance_price: float
     late_price: float
     drop_price: float
-    influx_scale: float
-    headroom_scale: float
+    arrivals_scale: float
+    spare_capacity_scale: float
 
 
 def constants_of(service: Service) -> NDArray[np.float64]:
-    """Return the service's numbers in the order of `Law`.
+    """Return the service's numbers in the order of `Parameters`.
 
     One float64 array crosses into compiled code several times faster than a tuple; every integer of a valid service
     is exact in float64.
@@ -64,22 +64,22 @@ def constants_of(service: Service) -> NDArray[np.float64]:
             service.max_instances,
             service.initial_instances,
             service.capacity_per_instance,
-            service.boot_slots,
+            service.boot_steps,
             service.queue_limit,
             service.instance_price,
             service.late_price,
             service.drop_price,
-            service.influx_scale,
-            service.headroom_scale,
+            service.arrivals_scale,
+            service.spare_capacity_scale,
         ],
         dtype=np.float64,
     )
 
 
 @compiled
-def law_of(constants):
+def parameters_of(constants):
     """Unpack what `constants_of` returns."""
-    return Law(
+    return Parameters(
         int(constants[0]),
         int(constants[1]),
         int(constants[2]),
@@ -95,8 +95,8 @@ def law_of(constants):
 
 
 @compiled
-def advance(ready, booting, queue, due, fleet_change, arrivals, law):
-    """Move one service by one slot.
+def advance(ready, booting, queue, due, fleet_change, arrivals, parameters):
+    """Move one service by one step.
 
     In this order: instances whose boot has ended become ready; the fleet changes, or the change is refused; the
     arrivals come in, are served, wait, or are dropped.
@@ -107,8 +107,8 @@ def advance(ready, booting, queue, due, fleet_change, arrivals, law):
         queue: Requests waiting.
         due: Booting instances whose boot ends now.
         fleet_change: Instances to order (positive) or to retire (negative).
-        arrivals: Requests that come in during this slot.
-        law: The service's numbers.
+        arrivals: Requests that come in during this step.
+        parameters: The service's numbers.
 
     Returns:
         ready, booting, queue, ordered (instances), served (requests), dropped (requests), refused (bool).
@@ -117,77 +117,79 @@ def advance(ready, booting, queue, due, fleet_change, arrivals, law):
     booting -= due
     added = max(fleet_change, 0)
     removed = max(-fleet_change, 0)
-    over = (added > 0) & (ready + booting + added > law.max_instances)
-    under = (removed > 0) & (ready - removed < law.min_instances)
+    over = (added > 0) & (ready + booting + added > parameters.max_instances)
+    under = (removed > 0) & (ready - removed < parameters.min_instances)
     refused = over | under  # bitwise, not `or`: without branches the loop over services is vectorised
     added = 0 if refused else added
     removed = 0 if refused else removed
     ready -= removed
     booting += added
     demand = queue + arrivals
-    served = min(demand, law.capacity * ready)
+    served = min(demand, parameters.capacity * ready)
     waiting = demand - served
-    queue = min(waiting, law.queue_limit)
+    queue = min(waiting, parameters.queue_limit)
     return ready, booting, queue, added, served, waiting - queue, refused
 
 
 @compiled
-def bill_of(ready, booting, queue, dropped, law):
-    """Return the bill of a slot, in dollars: instances, lateness, drops."""
-    return law.instance_price * (ready + booting) + law.late_price * queue + law.drop_price * dropped
+def cost_of(ready, booting, queue, dropped, parameters):
+    """Return the cost of a step, in dollars: instances, lateness, drops."""
+    return (
+        parameters.instance_price * (ready + booting) + parameters.late_price * queue + parameters.drop_price * dropped
+    )
 
 
 def new_state(service: Service, services: int) -> NDArray[np.int32]:
     """Allocate the state of `services` services; `start_all` fills it.
 
-    int32: half the memory of int64 to move in every slot. All counts fit, see `service.LARGEST_OBSERVABLE_COUNT` and
-    `traces.LARGEST_COUNT`.
+    int32: half the memory of int64 to move in every step. All counts fit: see `LARGEST_OBSERVABLE_COUNT` in `service.py`
+    and `LARGEST_COUNT` in `traffic/trace.py`.
     """
-    return np.zeros((STATE_ROWS + service.boot_slots, services), dtype=np.int32)
+    return np.zeros((STATE_ROWS + service.boot_steps, services), dtype=np.int32)
 
 
 @compiled
-def observe_all(state, law, observations):
+def observe_all(state, parameters, observations):
     """Write what an operator sees of each service into `observations`, float32 of shape (7, n)."""
     for i in range(state.shape[1]):
         ready = state[READY, i]
         booting = state[BOOTING, i]
         queue = state[QUEUE, i]
-        influx = state[INFLUX, i]
-        headroom = law.capacity * (ready + booting) - influx - queue
-        observations[0, i] = ready / law.max_instances
-        observations[1, i] = booting / law.max_instances
-        observations[2, i] = state[SERVED, i] / (law.capacity * ready)
-        observations[3, i] = queue / max(law.queue_limit, 1)
-        observations[4, i] = min(influx / law.influx_scale, 1.0)
-        observations[5, i] = min(max(state[CHANGE, i] / law.influx_scale, -1.0), 1.0)
-        observations[6, i] = max(headroom / law.headroom_scale, -1.0)
+        arrivals = state[ARRIVALS, i]
+        spare_capacity = parameters.capacity * (ready + booting) - arrivals - queue
+        observations[0, i] = ready / parameters.max_instances
+        observations[1, i] = booting / parameters.max_instances
+        observations[2, i] = state[SERVED, i] / (parameters.capacity * ready)
+        observations[3, i] = queue / max(parameters.queue_limit, 1)
+        observations[4, i] = min(arrivals / parameters.arrivals_scale, 1.0)
+        observations[5, i] = min(max(state[CHANGE, i] / parameters.arrivals_scale, -1.0), 1.0)
+        observations[6, i] = max(spare_capacity / parameters.spare_capacity_scale, -1.0)
 
 
 @compiled
-def start_all(state, first_influx, constants, observations):
+def start_all(state, first_arrivals, constants, observations):
     """Put every service at the start of a day.
 
     Args:
         state: Overwritten.
-        first_influx: Arrivals of the first slot, int64 of shape (n,), shown as if they had been seen the slot before.
+        first_arrivals: Arrivals of the first step, int64 of shape (n,), shown as if they had been seen the step before.
         constants: What `constants_of` returns.
         observations: Written, float32 of shape (7, n).
     """
-    law = law_of(constants)
+    parameters = parameters_of(constants)
     state[:] = 0
     for i in range(state.shape[1]):
-        state[READY, i] = law.initial_instances
-        state[INFLUX, i] = first_influx[i]
-        state[SERVED, i] = min(first_influx[i], law.capacity * law.initial_instances)
-    observe_all(state, law, observations)
+        state[READY, i] = parameters.initial_instances
+        state[ARRIVALS, i] = first_arrivals[i]
+        state[SERVED, i] = min(first_arrivals[i], parameters.capacity * parameters.initial_instances)
+    observe_all(state, parameters, observations)
 
 
 @compiled
-def _advance_column(state, i, due_row, fleet_change, arrivals, law):
-    """Apply the law to column `i`; return the slot's bill in dollars."""
+def _advance_column(state, i, due_row, fleet_change, arrivals, parameters):
+    """Advance column `i`; return the step's cost in dollars."""
     ready, booting, queue, ordered, served, dropped, refused = advance(
-        state[READY, i], state[BOOTING, i], state[QUEUE, i], state[due_row, i], fleet_change, arrivals, law
+        state[READY, i], state[BOOTING, i], state[QUEUE, i], state[due_row, i], fleet_change, arrivals, parameters
     )
     state[READY, i] = ready
     state[BOOTING, i] = booting
@@ -197,33 +199,33 @@ def _advance_column(state, i, due_row, fleet_change, arrivals, law):
     state[DROPPED, i] = dropped
     state[SCALED, i] = fleet_change != 0 and not refused
     state[REFUSED, i] = refused
-    state[CHANGE, i] = arrivals - state[INFLUX, i]
-    state[INFLUX, i] = arrivals
-    return bill_of(ready, booting, queue, dropped, law)
+    state[CHANGE, i] = arrivals - state[ARRIVALS, i]
+    state[ARRIVALS, i] = arrivals
+    return cost_of(ready, booting, queue, dropped, parameters)
 
 
 @compiled
-def advance_one(state, slot, fleet_change, arrivals, constants, observation):
-    """Move a single service by one slot; write its observation, shape (7,); return the slot's bill in dollars."""
-    law = law_of(constants)
-    bill = _advance_column(state, 0, STATE_ROWS + slot % law.boot_slots, fleet_change, arrivals, law)
-    observe_all(state, law, observation.reshape((7, 1)))
-    return bill
+def advance_one(state, step, fleet_change, arrivals, constants, observation):
+    """Move a single service by one step; write its observation, shape (7,); return the step's cost in dollars."""
+    parameters = parameters_of(constants)
+    cost = _advance_column(state, 0, STATE_ROWS + step % parameters.boot_steps, fleet_change, arrivals, parameters)
+    observe_all(state, parameters, observation.reshape((7, 1)))
+    return cost
 
 
 @compiled
-def advance_all(state, slot, actions, fleet_changes, arrivals, constants, observations, rewards):
-    """Move every service by one slot.
+def advance_all(state, step, actions, fleet_changes, arrivals, constants, observations, rewards):
+    """Move every service by one step.
 
     Args:
         state: The services, changed in place.
-        slot: Slots that have passed since the start of the day.
+        step: Steps that have passed since the start of the day.
         actions: Indices into `fleet_changes`, shape (n,).
         fleet_changes: Instances that each action asks for, int64.
-        arrivals: Requests that come in during this slot, int64 of shape (n,).
+        arrivals: Requests that come in during this step, int64 of shape (n,).
         constants: What `constants_of` returns.
         observations: Written, float32 of shape (7, n).
-        rewards: Written, float64 of shape (n,): minus the slot's bill, in dollars.
+        rewards: Written, float64 of shape (n,): minus the step's cost, in dollars.
 
     Returns:
         The index of the first service whose action is out of range, or -1. Then no service has moved.
@@ -231,9 +233,9 @@ def advance_all(state, slot, actions, fleet_changes, arrivals, constants, observ
     for i in range(state.shape[1]):
         if actions[i] < 0 or actions[i] >= fleet_changes.shape[0]:
             return i
-    law = law_of(constants)
-    due_row = STATE_ROWS + slot % law.boot_slots
+    parameters = parameters_of(constants)
+    due_row = STATE_ROWS + step % parameters.boot_steps
     for i in range(state.shape[1]):
-        rewards[i] = -_advance_column(state, i, due_row, fleet_changes[actions[i]], arrivals[i], law)
-    observe_all(state, law, observations)
+        rewards[i] = -_advance_column(state, i, due_row, fleet_changes[actions[i]], arrivals[i], parameters)
+    observe_all(state, parameters, observations)
     return -1

@@ -1,4 +1,4 @@
-"""What a run of the course leaves for people to read: the table of bills, and the numbers in the README."""
+"""What a run of the course leaves for people to read: the table of costs, and the numbers in the README."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from autoscaler_env.study.summary import CLAIMS, deployment, traces_claim
 from autoscaler_env.traffic.patterns import PATTERNS
 
 
-def bill_table(folders: Folders) -> str:
-    """Return the mean bill per policy, as notebook 6 left it, ready to print.
+def cost_table(folders: Folders) -> str:
+    """Return the mean cost per policy, as notebook 6 left it, ready to print.
 
     Raises:
         FileNotFoundError: Notebook 6 has not run.
@@ -27,9 +27,9 @@ def bill_table(folders: Folders) -> str:
             f"{folders.shown(path)} is missing; make it with: autoscaler run --only 06_compare_policies"
         )
     results = json.loads(path.read_text(encoding="utf-8"))
-    lines = [f"{'policy':<28} {'mean bill, $ a day':>20}  95 % interval"]
+    lines = [f"{'policy':<28} {'mean cost, $ a day':>20}  95 % interval"]
     for name, mean in results["mean"].items():
-        lines.append(f"{name:<28} {mean['bill']:>20.2f}  {mean['bill_low']:.2f} to {mean['bill_high']:.2f}")
+        lines.append(f"{name:<28} {mean['cost']:>20.2f}  {mean['cost_low']:.2f} to {mean['cost_high']:.2f}")
     return "\n".join(lines)
 
 
@@ -79,11 +79,11 @@ def replaced(text: str, mark: str, content: str) -> str:
 
 
 def results_markdown(folders: Folders) -> str:
-    """Return notebook 6's table of mean bills as markdown: policies by patterns, with the interval of the mean."""
+    """Return notebook 6's table of mean costs as markdown: policies by patterns, with the interval of the mean."""
     results = json.loads((folders.results / "evaluation_results.json").read_text(encoding="utf-8"))
     patterns = list(results["patterns"])
     lines = [
-        f"Mean bill of a day, in dollars, over {results['episodes']:,} evaluation days of each pattern, the same days",
+        f"Mean cost of a day, in dollars, over {results['episodes']:,} evaluation days of each pattern, the same days",
         "for every policy; the mean over the six patterns, and what is saved against target tracking with one setting,",
         "paired by day. The learners are the reference models in `models/`: one training each, with seed 0, on",
         "`MIXED`.",
@@ -92,23 +92,29 @@ def results_markdown(folders: Folders) -> str:
         "|---|---|---|" + "---|" * len(patterns),
     ]
     for policy, mean in results["mean"].items():
-        bills = " | ".join(f"{results['patterns'][pattern][policy]['bill']:.1f}" for pattern in patterns)
+        costs = " | ".join(f"{results['patterns'][pattern][policy]['cost']:.1f}" for pattern in patterns)
         interval = [mean[key] for key in ("saving", "saving_low", "saving_high")]
         saved = "-" if None in interval else "{:+.2f} ({:+.2f} to {:+.2f})".format(*interval)
-        lines.append(f"| {policy} | {mean['bill']:.2f} | {saved} | {bills} |")
+        lines.append(f"| {policy} | {mean['cost']:.2f} | {saved} | {costs} |")
     return "\n".join(lines)
 
 
 def seeds_markdown(folders: Folders) -> str:
     """Return what many trainings save against target tracking with one setting, a row per learner and budget."""
-    header = ("learner", "slots of training", "trainings", "mean bill", "saved a day", "95 % interval", "middle half")
+    header = ("learner", "timesteps", "trainings", "mean cost", "saved a day", "95 % interval", "middle half")
     lines = _head(header)
     for name in ("budgets", "long"):
-        table = savings_over_seeds(read_study(name, folders), "one_setting_bill").reset_index()
+        table = savings_over_seeds(read_study(name, folders), "one_setting_cost").reset_index()
         for row in table.to_dict("records"):
             row = {str(key): value for key, value in row.items()}
             interval = f"{row['low']:+.2f} to {row['high']:+.2f}"
-            cells = (f"{row['steps']:,}", f"{row['seeds']}", f"{row['bill']:.2f}", f"{row['saving']:+.2f}", interval)
+            cells = (
+                f"{row['timesteps']:,}",
+                f"{row['seeds']}",
+                f"{row['cost']:.2f}",
+                f"{row['saving']:+.2f}",
+                interval,
+            )
             lines.append(_row(row["algorithm"], *cells, f"{row['iqm']:+.2f}"))
     return "\n".join(lines)
 
@@ -127,11 +133,11 @@ def regret_markdown(folders: Folders, service: str = "") -> str:
 def workloads_markdown(folders: Folders) -> str:
     """Return who wins on which pattern, PPO trained on it or the cheapest rule; see `findings.duels`."""
     wins = {"ppo": "PPO", "rule": "the rule", "neither": "cannot be told apart"}
-    lines = _head(("pattern", "cheapest rule", "its bill", "PPO's", "optimum", "PPO saves", "95 % interval", "cheaper"))
+    lines = _head(("pattern", "cheapest rule", "its cost", "PPO's", "optimum", "PPO saves", "95 % interval", "cheaper"))
     for pattern, row in duels(folders).iterrows():
-        bills = (f"{row[name]:.2f}" for name in ("rule_bill", "learner_bill", "optimum_bill"))
+        costs = (f"{row[name]:.2f}" for name in ("rule_cost", "learner_cost", "optimum_cost"))
         interval = f"{row['low']:+.2f} to {row['high']:+.2f}"
-        lines.append(_row(pattern, row["rule"], *bills, f"{row['saving']:+.2f}", interval, wins[row["cheaper"]]))
+        lines.append(_row(pattern, row["rule"], *costs, f"{row['saving']:+.2f}", interval, wins[row["cheaper"]]))
     return "\n".join(lines)
 
 
@@ -152,13 +158,13 @@ def traces_markdown(folders: Folders) -> str:
 
 def advice_markdown(folders: Folders) -> str:
     """Return PPO trained on recorded traffic against the cheapest rule calibrated on it; see `findings.advised`."""
-    header = ("trace", "days", "cheapest rule", "its bill", "PPO's", "optimum", "PPO saves", "95 % interval", "advised")
+    header = ("trace", "days", "cheapest rule", "its cost", "PPO's", "optimum", "PPO saves", "95 % interval", "advised")
     lines = _head(header)
     for trace, row in advised(folders).iterrows():
-        bills = (f"{row[name]:.2f}" for name in ("rule_bill", "learner_bill", "optimum_bill"))
+        costs = (f"{row[name]:.2f}" for name in ("rule_cost", "learner_cost", "optimum_cost"))
         interval = f"{row['low']:+.2f} to {row['high']:+.2f}"
         named = ", ".join(f"{policy} ({count} of {row['seeds']})" for policy, count in row["recommended"].items())
-        lines.append(_row(trace, row["days"], row["rule"], *bills, f"{row['saving']:+.2f}", interval, named))
+        lines.append(_row(trace, row["days"], row["rule"], *costs, f"{row['saving']:+.2f}", interval, named))
     return "\n".join(lines)
 
 

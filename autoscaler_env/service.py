@@ -17,21 +17,21 @@ LARGEST_OBSERVABLE_COUNT = 2**24
 class Service:
     """Sizes and prices of one cloud service; the defaults are the course's reference service.
 
-    An episode is one day of `slots_per_episode` slots. Every field is validated; a bad one raises `ValueError` with
+    An episode is one day of `steps_per_episode` steps. Every field is validated; a bad one raises `ValueError` with
     its name, its value and what is allowed. Numbers of numpy are taken, and kept as Python's own.
 
     Example:
         >>> Service().instance_price
         0.016
-        >>> Service(boot_slots=0)
+        >>> Service(boot_steps=0)
         Traceback (most recent call last):
-        ValueError: boot_slots = 0: must be an integer of at least 1
+        ValueError: boot_steps = 0: must be an integer of at least 1
     """
 
-    slot_seconds: int = 300
-    """Length of one slot, in seconds."""
-    slots_per_episode: int = 288
-    """Slots in one episode, which is one day."""
+    step_seconds: int = 300
+    """Length of one step, in seconds."""
+    steps_per_episode: int = 288
+    """Steps in one episode, which is one day."""
     min_instances: int = 2
     """Fewest ready instances that removing may leave."""
     max_instances: int = 100
@@ -39,19 +39,19 @@ class Service:
     initial_instances: int = 25
     """Ready instances at the start of a day."""
     capacity_per_instance: int = 87
-    """Requests that one ready instance serves in a slot."""
-    boot_slots: int = 1
-    """Slots from ordering an instance until it is ready."""
+    """Requests that one ready instance serves in a step."""
+    boot_steps: int = 1
+    """Steps from ordering an instance until it is ready."""
     queue_limit: int = 4_350
     """Requests that may wait; what comes beyond is dropped."""
     instance_price_per_hour: float = 0.192
     """Dollars for one instance, ready or booting, for an hour."""
     late_price: float = 0.00025
-    """Dollars for each request still waiting at the end of a slot, in each slot again."""
+    """Dollars for each request still waiting at the end of a step, in each step again."""
     drop_price: float = 0.0025
     """Dollars for each dropped request."""
-    peak_influx: int = 4_350
-    """The level P that load patterns are scaled by, in requests per slot."""
+    peak_arrivals: int = 4_350
+    """The level P that patterns are scaled by, in requests per step."""
     fleet_changes: tuple[int, ...] = (-1, 0, 1)
     """What each action asks for, in instances; contains 0."""
 
@@ -77,8 +77,8 @@ class Service:
             )
         self._check_fleet_changes()
         for name, value in {
-            "capacity_per_instance x max_instances + queue_limit": self.headroom_scale,
-            "2 x peak_influx": self.influx_scale,
+            "capacity_per_instance x max_instances + queue_limit": self.spare_capacity_scale,
+            "2 x peak_arrivals": self.arrivals_scale,
         }.items():
             if value > LARGEST_OBSERVABLE_COUNT:
                 raise ValueError(
@@ -86,7 +86,7 @@ class Service:
                     "count requests in larger units (thousands, say)"
                 )
 
-        for name, most in _MOST_SLOTS.items():
+        for name, most in _MOST_STEPS.items():
             if getattr(self, name) > most:
                 raise ValueError(f"{name} = {getattr(self, name)}: must be at most {most}, to fit into memory")
 
@@ -99,17 +99,17 @@ class Service:
 
     @property
     def instance_price(self) -> float:
-        """Dollars for one instance in one slot."""
-        return self.instance_price_per_hour * self.slot_seconds / 3600
+        """Dollars for one instance in one step."""
+        return self.instance_price_per_hour * self.step_seconds / 3600
 
     @property
-    def influx_scale(self) -> int:
-        """Requests per slot that an observed influx of 1 stands for: twice the peak."""
-        return 2 * self.peak_influx
+    def arrivals_scale(self) -> int:
+        """Requests per step that an observed arrivals of 1 stands for: twice the peak."""
+        return 2 * self.peak_arrivals
 
     @property
-    def headroom_scale(self) -> int:
-        """Requests that an observed headroom of 1 stands for: all capacity plus a full queue."""
+    def spare_capacity_scale(self) -> int:
+        """Requests that an observed spare capacity of 1 stands for: all capacity plus a full queue."""
         return self.capacity_per_instance * self.max_instances + self.queue_limit
 
     @property
@@ -174,18 +174,18 @@ def as_service(service: Service | None) -> Service:
     return service
 
 
-_MOST_SLOTS = {"slots_per_episode": 86_400, "boot_slots": 1_000}
+_MOST_STEPS = {"steps_per_episode": 86_400, "boot_steps": 1_000}
 
 _LEAST_INTEGER = {
-    "slot_seconds": 1,
-    "slots_per_episode": 1,
+    "step_seconds": 1,
+    "steps_per_episode": 1,
     "min_instances": 1,
     "max_instances": 1,
     "initial_instances": 1,
     "capacity_per_instance": 1,
-    "boot_slots": 1,
+    "boot_steps": 1,
     "queue_limit": 0,
-    "peak_influx": 1,
+    "peak_arrivals": 1,
 }
 
 

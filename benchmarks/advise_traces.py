@@ -1,9 +1,9 @@
-"""What `autoscaler advise` finds on recorded traffic: everything made on the first days of a trace, billed on the rest.
+"""What `autoscaler advise` finds on recorded traffic: everything made on the first days of a trace, charged on the rest.
 
     python benchmarks/advise_traces.py TRACES --seeds 5
 
 TRACES is a folder of request counts (CSV, a row per five minutes). The service is the one that `autoscaler advise
---init` writes; each trace is scaled so that one slot in a hundred has more than 2,000 requests. Rules are calibrated
+--init` writes; each trace is scaled so that one step in a hundred has more than 2,000 requests. Rules are calibrated
 and learners trained as `advise` does it, with full budgets (`--quick`: with small ones), once for each seed. The table,
 a row per trace, seed and policy, is saved as `results/advice_traces.csv`.
 """
@@ -32,19 +32,19 @@ from autoscaler_env.study.analysis import write_table
 from autoscaler_env.traffic.days import CutDays, cut_days
 from autoscaler_env.traffic.reading import read_traffic
 
-SLOT_SECONDS = 300
+STEP_SECONDS = 300
 PEAK = 2_000
-"""Requests a slot that one slot in a hundred passes."""
+"""Requests a step that one step in a hundred passes."""
 
 FEWEST_DAYS = 5
 """A shorter trace is left out: two days held out are the least that differ."""
 
 
 def days_of(path: Path) -> CutDays:
-    return cut_days(read_traffic(str(path), SLOT_SECONDS), SLOT_SECONDS, rescale=PEAK)
+    return cut_days(read_traffic(str(path), STEP_SECONDS), STEP_SECONDS, rescale=PEAK)
 
 
-def bills_of(path: Path, seed: int, quick: bool) -> list[dict[str, Any]]:
+def costs_of(path: Path, seed: int, quick: bool) -> list[dict[str, Any]]:
     """Return what each policy paid on the days held out, and whether it was recommended."""
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder) / "service.toml"
@@ -55,7 +55,7 @@ def bills_of(path: Path, seed: int, quick: bool) -> list[dict[str, Any]]:
     entries = contest.entries | ({OPTIMUM: contest.optimum} if contest.optimum else {})
     made = {"trace": path.stem, "days": len(contest.days.later), "seed": seed}
     return [
-        made | {"policy": name, "bill": entry.bills.mean(), "recommended": name == chosen}
+        made | {"policy": name, "cost": entry.costs.mean(), "recommended": name == chosen}
         for name, entry in entries.items()
     ]
 
@@ -83,13 +83,13 @@ def main() -> None:
     if not paths or given.seeds < 1:
         parser.error(f"{given.traces}: {len(paths)} traces to be used, --seeds {given.seeds}: both must be at least 1")
     with ProcessPoolExecutor(given.workers, get_context("spawn")) as pool:
-        jobs = [pool.submit(bills_of, path, seed, given.quick) for path, seed in product(paths, range(given.seeds))]
+        jobs = [pool.submit(costs_of, path, seed, given.quick) for path, seed in product(paths, range(given.seeds))]
         rows = [row for job in tqdm(as_completed(jobs), total=len(jobs), unit="contest") for row in job.result()]
     table = pd.DataFrame(rows).sort_values(["trace", "seed"], kind="stable")
     folders = Folders(given.output)
     path = folders.results / "advice_traces.csv"
     write_table(path, table)
-    print(table.pivot_table(index="policy", columns="trace", values="bill").round(2).to_string())
+    print(table.pivot_table(index="policy", columns="trace", values="cost").round(2).to_string())
     print(f"Wrote {folders.shown(path)}.")
 
 

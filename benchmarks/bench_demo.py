@@ -1,4 +1,4 @@
-"""How smoothly the control room runs, as a browser sees it: slots and pictures a second, and how far they lag behind.
+"""How smoothly the control room runs, as a browser sees it: steps and pictures a second, and how far they lag behind.
 
 `make bench` prints the table and saves it as `results/benchmark_demo.csv`. A browser (the system's chromium, driven by
 Playwright) plays a day at several speeds, on the page of `make demo` and in JupyterLab. `--quick` shows that everything
@@ -45,10 +45,10 @@ PLAY = """async ([speed, seconds]) => {
         look();
     });
     button("Restart").click();
-    await until(() => canvas.dataset.slot === "0");
+    await until(() => canvas.dataset.elapsedSteps === "0");
     button("Play").click();
-    await until(() => Number(canvas.dataset.slot) >= Math.min(speed, 10));
-    const begun = performance.now(), slot = Number(canvas.dataset.slot), drawn = Number(canvas.dataset.drawn);
+    await until(() => Number(canvas.dataset.elapsedSteps) >= Math.min(speed, 10));
+    const begun = performance.now(), step = Number(canvas.dataset.elapsedSteps), drawn = Number(canvas.dataset.drawn);
     const lags = [];
     let worst = 0, before = begun;
     await until(() => {
@@ -60,7 +60,7 @@ PLAY = """async ([speed, seconds]) => {
     });
     const passed = (performance.now() - begun) / 1000;
     const result = {
-        slots: (Number(canvas.dataset.slot) - slot) / passed,
+        steps: (Number(canvas.dataset.elapsedSteps) - step) / passed,
         pictures: (Number(canvas.dataset.drawn) - drawn) / passed,
         lag: lags.sort((a, b) => a - b)[Math.floor(lags.length / 2)],
         worst,
@@ -137,8 +137,8 @@ def measure(browser: Browser, speeds: list[int], seconds: float) -> pd.DataFrame
                 rows.append(
                     {
                         "place": place,
-                        "asked_slots_per_s": speed,
-                        "slots_per_s": round(seen["slots"], 1),
+                        "asked_steps_per_s": speed,
+                        "steps_per_s": round(seen["steps"], 1),
                         "pictures_per_s": round(seen["pictures"], 1),
                         "median_lag_ms": round(seen["lag"]),
                         "longest_pause_ms": round(seen["worst"]),

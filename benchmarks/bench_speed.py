@@ -22,7 +22,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 import autoscaler_env
 from autoscaler_env.dynamics import constants_of
-from autoscaler_env.evaluation.simulation import roll_out
+from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import ForeignPolicy, Policy
 from autoscaler_env.policies.deep import DeepPolicy
@@ -133,7 +133,7 @@ def q_learning_uncompiled(episodes: int) -> None:
         preset.discount,
         np.array(SERVICE.fleet_changes),
         constants_of(SERVICE),
-        cells.edges(cells.headrooms, SERVICE),
+        cells.edges(cells.spare_capacities, SERVICE),
         cells.edges(cells.changes, SERVICE),
         cells.level_edges(SERVICE),
         np.empty(episodes),
@@ -173,10 +173,10 @@ def q_learning_rows(quick: bool) -> list[Row]:
     ]
 
 
-def mean_bill(policy: Policy, days: int) -> float:
+def mean_cost(policy: Policy, days: int) -> float:
     seeds = day_seeds("selection", days)
-    bills = [roll_out(policy, Pattern(name, SERVICE).draw(seeds), SERVICE).bill.sum(axis=1).mean() for name in PATTERNS]
-    return float(np.mean(bills))
+    costs = [simulate(policy, Pattern(name, SERVICE).draw(seeds), SERVICE).cost.sum(axis=1).mean() for name in PATTERNS]
+    return float(np.mean(costs))
 
 
 def deep_rows(quick: bool) -> list[Row]:
@@ -190,11 +190,11 @@ def deep_rows(quick: bool) -> list[Row]:
         our_time = cpu_seconds(lambda model=ours: model.learn(steps))
         stock_time = cpu_seconds(lambda model=stock: model.learn(steps))
         against = "stable-baselines3's defaults"
-        rows.append(Row(f"{name.upper()}, {steps:,} slots: training", our_time, stock_time, "s", against))
+        rows.append(Row(f"{name.upper()}, {steps:,} timesteps: training", our_time, stock_time, "s", against))
         days = 10 if quick else 200
-        our_bill = mean_bill(DeepPolicy(ours.policy, SERVICE, "ours"), days)
-        stock_bill = mean_bill(ForeignPolicy(stock, "stock"), days)
-        rows.append(Row(f"{name.upper()}, {steps:,} slots: bill a day", our_bill, stock_bill, "$", against))
+        our_cost = mean_cost(DeepPolicy(ours.policy, SERVICE, "ours"), days)
+        stock_cost = mean_cost(ForeignPolicy(stock, "stock"), days)
+        rows.append(Row(f"{name.upper()}, {steps:,} timesteps: cost a day", our_cost, stock_cost, "$", against))
     return rows
 
 

@@ -36,9 +36,9 @@ def press(page: Page) -> None:
     said = page.locator(".asr-why p").first.text_content() or ""
     spare = re.search(r"could take ([\d,]+) more", said)
     key = "ArrowUp" if spare is None else "ArrowDown" if int(spare[1].replace(",", "")) > 87 * 3 else "ArrowRight"
-    slot = page.locator("canvas").get_attribute("data-slot")
+    step = page.locator("canvas").get_attribute("data-elapsed-steps")
     page.keyboard.press(key)
-    expect(page.locator("canvas")).not_to_have_attribute("data-slot", slot or "", timeout=PATIENCE)
+    expect(page.locator("canvas")).not_to_have_attribute("data-elapsed-steps", step or "", timeout=PATIENCE)
 
 
 def shoot(page: Page) -> Image.Image:
@@ -46,7 +46,7 @@ def shoot(page: Page) -> Image.Image:
     return picture.resize((SHOWN, round(SHOWN * picture.height / picture.width)), Image.Resampling.LANCZOS)
 
 
-def film(page: Page, seed: int, slots_per_picture: int) -> list[Image.Image]:
+def film(page: Page, seed: int, steps_per_picture: int) -> list[Image.Image]:
     """Play a day; return its pictures."""
     page.get_by_role("combobox", name="traffic").select_option("SPIKE")
     page.get_by_role("textbox", name="day").fill(str(seed))
@@ -56,8 +56,8 @@ def film(page: Page, seed: int, slots_per_picture: int) -> list[Image.Image]:
     page.locator(".asr").focus()
     page.locator(".asr").evaluate("(room) => window.scrollTo(0, room.offsetTop - 8)")
     pictures = []
-    for _ in range(288 // slots_per_picture):
-        for _ in range(slots_per_picture):
+    for _ in range(288 // steps_per_picture):
+        for _ in range(steps_per_picture):
             press(page)
         pictures.append(shoot(page))
     score = page.locator(".asr-score")
@@ -88,7 +88,7 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, bypass_csp=True)
         page.goto(address)
-        pictures = film(page, options.seed, slots_per_picture=4)
+        pictures = film(page, options.seed, steps_per_picture=4)
         browser.close()
     palette = commonest_colours([pictures[len(pictures) // 2], pictures[-1]])
     frames = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]

@@ -4,7 +4,7 @@
     python benchmarks/tune.py ppo --trials 8 --seeds 2 --pattern SPIKE --budget 995328
     python benchmarks/tune.py ppo --trials 8 --seeds 2 --pattern MIXED --budget 995328
 
-A trial draws one value for each setting below, trains with each seed, and is judged by the mean bill on selection days;
+A trial draws one value for each setting below, trains with each seed, and is judged by the mean cost on selection days;
 the first trial is the present preset. Nothing here touches an evaluation day. The trials, best first, are saved as
 `results/tuning_ALGORITHM_PATTERN.csv`.
 """
@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from autoscaler_env.evaluation.simulation import roll_out
+from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.deep import DeepPolicy, one_thread
@@ -97,11 +97,11 @@ def train(algorithm: str, preset: Any, pattern: str, seed: int) -> Policy:
 
 
 def judge(policy: Policy, pattern: str) -> float:
-    """Return the mean bill on selection days, in dollars."""
+    """Return the mean cost on selection days, in dollars."""
     names = PATTERNS if pattern == MIXED else (pattern,)
     seeds = day_seeds("selection", JUDGED_DAYS)
     days = np.vstack([Pattern(name, SERVICE).draw(seeds) for name in names])
-    return float(roll_out(policy, days, SERVICE).bill.sum(axis=1).mean())
+    return float(simulate(policy, days, SERVICE).cost.sum(axis=1).mean())
 
 
 def main() -> None:
@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--pattern", default=MIXED, help="what to train on and judge by")
     parser.add_argument("--trials", type=int, default=20, help="settings to try, the present preset included")
     parser.add_argument("--seeds", type=int, default=2, help="trainings of each")
-    parser.add_argument("--budget", type=int, help="episodes or slots of each training; the preset's by default")
+    parser.add_argument("--budget", type=int, help="episodes or steps of each training; the preset's by default")
     parser.add_argument("--output", help="folder whose results/ the table is written to; the project by default")
     arguments = parser.parse_args()
     one_thread()
@@ -130,15 +130,15 @@ def main() -> None:
     for trial in tqdm(range(arguments.trials), unit="trial"):
         values = {name: choices[rng.integers(len(choices))] for name, choices in space.items()} if trial else {}
         begun = time.process_time()
-        bills = [
+        costs = [
             judge(train(arguments.algorithm, changed(preset, values), arguments.pattern, seed), arguments.pattern)
             for seed in range(arguments.seeds)
         ]
         seconds = (time.process_time() - begun) / arguments.seeds
         rows.append(
-            {"bill": np.mean(bills), "worst": max(bills), "cpu_seconds": seconds} | (values or {"note": "preset"})
+            {"cost": np.mean(costs), "worst": max(costs), "cpu_seconds": seconds} | (values or {"note": "preset"})
         )
-        table = pd.DataFrame(rows).sort_values("bill")
+        table = pd.DataFrame(rows).sort_values("cost")
         content = table.to_csv(index=False, float_format="%.6g").encode()
         write_atomically(path, lambda file, content=content: file.write(content))
     print(table.to_string(index=False, float_format="%.4g"))

@@ -21,23 +21,23 @@ FIRST = datetime(2026, 3, 2, tzinfo=timezone(timedelta(hours=1)))
 
 SUMMER_TIME = datetime(2026, 3, 29, 1, tzinfo=UTC)
 FAILED = datetime(2026, 3, 11, 8, 40), datetime(2026, 3, 11, 9, 0)
-DAYS, SLOT = 30, timedelta(minutes=5)
+DAYS, STEP = 30, timedelta(minutes=5)
 
 
 def month(seed: int = 0) -> Iterator[tuple[datetime, int]]:
     """Return the rows: local time and requests."""
     rng = np.random.default_rng(seed)
-    slots = DAYS * 288
-    clock = [local(FIRST + i * SLOT) for i in range(slots)]
+    steps = DAYS * 288
+    clock = [local(FIRST + i * STEP) for i in range(steps)]
     hour = np.array([moment.hour + moment.minute / 60 for moment in clock])
     weekend = np.array([moment.weekday() >= 5 for moment in clock])
     working_day = 700 + 1500 * hump(hour, 12.5, 2.5) + 2300 * hump(hour, 20, 2.2)
     level = np.where(weekend, 800 + 1900 * hump(hour, 16, 4), working_day)
-    level *= np.linspace(1, 1.1, slots) * np.repeat(np.exp(rng.normal(0, 0.06, DAYS)), 288)
-    for start in np.flatnonzero(rng.random(slots) < 0.4 / 288):
-        crowd = np.arange(min(24, slots - start))
+    level *= np.linspace(1, 1.1, steps) * np.repeat(np.exp(rng.normal(0, 0.06, DAYS)), 288)
+    for start in np.flatnonzero(rng.random(steps) < 0.4 / 288):
+        crowd = np.arange(min(24, steps - start))
         level[start : start + len(crowd)] += rng.uniform(400, 1200) * np.clip(crowd / 4, 0, 1) * np.exp(-crowd / 10)
-    requests = rng.poisson(level * np.exp(rng.normal(0, 0.02, slots)))
+    requests = rng.poisson(level * np.exp(rng.normal(0, 0.02, steps)))
     for moment, count in zip(clock, requests.tolist(), strict=True):
         if not FAILED[0] <= moment < FAILED[1]:
             yield moment, count

@@ -4,14 +4,14 @@ answer_1 = 13 * service.instance_price + (300 + 1_000 - 12 * 87) * service.late_
 
 # %% 01.2
 sized = [Service(initial_instances=size) for size in range(2, 61)]
-costs = {each.initial_instances: roll_out(Static(each), days["SPIKE"][:1], each).bill.sum() for each in sized}
+costs = {each.initial_instances: simulate(Static(each), days["SPIKE"][:1], each).cost.sum() for each in sized}
 answer_2 = min(costs, key=costs.get)
 
 
 # %% 01.3
-# Headroom is the capacity that is ready or booting, minus influx and queue: add where it is short, remove where one
+# Spare capacity is the capacity that is ready or booting, minus arrivals and queue: add where it is short, remove where one
 # instance more is idle.
 def answer_3(observation):
     """Return the action for an observation."""
-    spare = observation[6] * service.headroom_scale / service.capacity_per_instance
+    spare = observation[6] * service.spare_capacity_scale / service.capacity_per_instance
     return 2 if spare < 1 else 0 if spare > 2 else 1

@@ -2,7 +2,7 @@
 answer_1 = -(-2_000 // service.capacity_per_instance)
 
 # %% 07.2
-# Traffic grows by three instances' worth a slot, the fleet by one.
+# Traffic grows by three instances' worth a step, the fleet by one.
 answer_2 = 10 * (261 // 87 - 1)
 
 # %% 07.3
@@ -21,7 +21,7 @@ class Answer:
     def predict(self, observations):
         """Return actions, shape (n,)."""
         counts = decode(observations, self.service)
-        wanted = np.ceil((counts.influx + counts.queue) / self.service.capacity_per_instance) + 1
+        wanted = np.ceil((counts.arrivals + counts.queue) / self.service.capacity_per_instance) + 1
         return step_toward(wanted, counts.ready + counts.booting, self.service)
 
 

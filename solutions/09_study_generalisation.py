@@ -6,4 +6,4 @@ answer_1 = np.mean([145, 146, 147])
 answer_2 = round(10 * (0.80 / 0.20) ** 2)
 
 # %% 09.3
-answer_3 = max(bills, key=lambda name: bills[name].std()).split(" on ")[0]
+answer_3 = max(costs, key=lambda name: costs[name].std()).split(" on ")[0]

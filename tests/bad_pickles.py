@@ -13,7 +13,7 @@ import numpy as np
 
 TABLE = {
     "values": [[-1.0, -2.0, -3.0] for _ in range(135)],
-    "headrooms": list(range(14)),
+    "spare_capacities": list(range(14)),
     "changes": list(range(8)),
     "levels": [],
 }
@@ -168,9 +168,9 @@ def bad_tables():
         "infinite": [*range(13), float("inf")],
         "flags": [False, True, *range(2, 14)],
     }.items():
-        yield f"edges_{name}", table(headrooms=edges)
-    yield "slots_negative", table(slots=-5)
-    yield "slots_a_text", table(slots="many")
+        yield f"edges_{name}", table(spare_capacities=edges)
+    yield "steps_negative", table(steps=-5)
+    yield "steps_a_text", table(steps="many")
     # Bombs: small files that ask for much.
     yield "long_text", b"\x80\x04\x8d" + struct.pack("<Q", 2**62) + b"x."
     yield "long_bytes", b"\x80\x04\x8e" + struct.pack("<Q", 2**40) + b"x."

@@ -6,13 +6,13 @@ import gymnasium
 import numpy as np
 import pytest
 
-from autoscaler_env.evaluation.simulation import roll_out
+from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.service import Service
 
 SERVICES = {
     "reference": Service(),
-    "slow boot": Service(boot_slots=3, initial_instances=5, queue_limit=900, slots_per_episode=150),
-    "wide": Service(fleet_changes=(-5, -1, 0, 1, 5), boot_slots=2, max_instances=60, slots_per_episode=150),
+    "slow boot": Service(boot_steps=3, initial_instances=5, queue_limit=900, steps_per_episode=150),
+    "wide": Service(fleet_changes=(-5, -1, 0, 1, 5), boot_steps=2, max_instances=60, steps_per_episode=150),
     "odd": Service(
         fleet_changes=(2, 0, -3),
         capacity_per_instance=7,
@@ -20,19 +20,19 @@ SERVICES = {
         max_instances=13,
         initial_instances=4,
         queue_limit=11,
-        peak_influx=61,
-        boot_slots=7,
-        slots_per_episode=97,
-        slot_seconds=61,
+        peak_arrivals=61,
+        boot_steps=7,
+        steps_per_episode=97,
+        step_seconds=61,
     ),
-    "no queue": Service(queue_limit=0, max_instances=40, slots_per_episode=96),
+    "no queue": Service(queue_limit=0, max_instances=40, steps_per_episode=96),
     "huge": Service(
         capacity_per_instance=159_999,
         max_instances=101,
         initial_instances=40,
         queue_limit=2**24 - 159_999 * 101,
-        peak_influx=2**23 - 1,
-        slots_per_episode=96,
+        peak_arrivals=2**23 - 1,
+        steps_per_episode=96,
     ),
 }
 
@@ -50,20 +50,20 @@ def any_service(request):
 
 
 class Script:
-    """A policy that plays actions written down beforehand, shape (n, slots)."""
+    """A policy that plays actions written down beforehand, shape (n, steps)."""
 
     name = "script"
 
     def __init__(self, actions):
         self._actions = np.asarray(actions)
-        self._slot = 0
+        self._step = 0
 
     def reset(self, days):
-        self._slot = 0
+        self._step = 0
 
     def predict(self, observations):
-        self._slot += 1
-        return self._actions[:, self._slot - 1]
+        self._step += 1
+        return self._actions[:, self._step - 1]
 
 
 @pytest.fixture
@@ -74,37 +74,37 @@ def script():
 
 @pytest.fixture
 def play():
-    """Return a function that plays one day of a small service; each column of the result has shape (slots,)."""
+    """Return a function that plays one day of a small service; each column of the result has shape (steps,)."""
 
     def play_day(arrivals, changes, **sizes):
         small = {"capacity_per_instance": 10, "min_instances": 2, "max_instances": 5, "initial_instances": 3}
-        service = Service(**small | {"queue_limit": 20, "slots_per_episode": len(arrivals)} | sizes)
+        service = Service(**small | {"queue_limit": 20, "steps_per_episode": len(arrivals)} | sizes)
         actions = [[service.fleet_changes.index(change) for change in changes]]
-        rollout = roll_out(Script(actions), np.array([arrivals]), service)
-        names = ("ready", "booting", "queue", "served", "dropped", "scaled", "refused", "bill")
-        return {name: getattr(rollout, name)[0].tolist() for name in names}
+        trajectory = simulate(Script(actions), np.array([arrivals]), service)
+        names = ("ready", "booting", "queue", "served", "dropped", "scaled", "refused", "cost")
+        return {name: getattr(trajectory, name)[0].tolist() for name in names}
 
     return play_day
 
 
 @pytest.fixture
-def random_rollout(script):
+def random_trajectory(script):
     """Return a function that plays random actions on days of random length and shape, far beyond the peak at times."""
 
     def play_days(service, days=20, seed=0):
         rng = np.random.default_rng(seed)
-        shape = (days, service.slots_per_episode)
-        typical = rng.poisson(rng.uniform(0, service.peak_influx, (days, 1)), shape)
+        shape = (days, service.steps_per_episode)
+        typical = rng.poisson(rng.uniform(0, service.peak_arrivals, (days, 1)), shape)
         arrivals = typical * rng.choice([0, 1, 1, 1, 4], shape)
         weights = rng.dirichlet(np.ones(len(service.fleet_changes)))  # leaning one way, so that both limits are met
-        return roll_out(script(rng.choice(len(weights), shape, p=weights)), arrivals, service)
+        return simulate(script(rng.choice(len(weights), shape, p=weights)), arrivals, service)
 
     return play_days
 
 
 @pytest.fixture
 def play_env():
-    """Return a function that plays one day in an environment: observations, rewards, infos, one of each per slot."""
+    """Return a function that plays one day in an environment: observations, rewards, infos, one of each per step."""
 
     def play_day(env, actions, **options):
         first, _ = env.reset(options=options or None)

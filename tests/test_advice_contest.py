@@ -14,27 +14,27 @@ from autoscaler_env.advice.report import answer, as_plain, limits_of, traffic_li
 from autoscaler_env.advice.rule_grids import FAMILIES, by_day, calibrate_family, forecast_family, play_through
 from autoscaler_env.advice.setup import Setup
 from autoscaler_env.advice.text import reason
-from autoscaler_env.evaluation.simulation import roll_out
+from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.policies.rules import Static, TargetTracking
 from autoscaler_env.traffic.days import CutDays
 from autoscaler_env.traffic.trace import Trace
 
 CHANGES = [-32, -16, -8, -4, -2, -1, 0, 1, 2, 4, 8, 16, 32]
 WIDE = {"capacity_per_instance": 100, "fleet_changes": CHANGES, "max_instances": 40, "queue_limit": 2000}
-"""A service whose fleet gets anywhere within a slot or two."""
+"""A service whose fleet gets anywhere within a step or two."""
 
 RNG = np.random.default_rng(0)
 
 
-def wavy(days=10, slots=24):
-    """Return days with a smooth course of their own: arrivals, shape (days, slots)."""
-    hours = np.arange(slots) * 24 / slots
+def wavy(days=10, steps=24):
+    """Return days with a smooth course of their own: arrivals, shape (days, steps)."""
+    hours = np.arange(steps) * 24 / steps
     levels = RNG.uniform(800, 1200, days)
     return np.rint(levels[:, None] * (1 + 0.6 * np.sin(2 * np.pi * (hours - 9) / 24))).astype(np.int64)
 
 
 def found(requests, fields=None, today=None, **options):
-    """Return the answer for days of one-hour slots, without learners."""
+    """Return the answer for days of one-hour steps, without learners."""
     setup = Setup("shop", WIDE | (fields or {}), today or {"rule": "threshold", "add_above": 0.7, "remove_below": 0.4})
     days = CutDays.of(requests, 86_400 // requests.shape[1])
     return answer(hold_contest(setup, days, **{"budgets": {}} | options))
@@ -43,9 +43,9 @@ def found(requests, fields=None, today=None, **options):
 def test_days_in_a_row_are_one_long_day():
     days, service = wavy(4), Setup(fields=WIDE).service_for(CutDays.of(wavy(4), 3600))
     through = play_through(TargetTracking(service), days, service)
-    single = roll_out(TargetTracking(service), days, service)
+    single = simulate(TargetTracking(service), days, service)
     cut = by_day(through, service)
-    assert np.array_equal(cut.fleet[0], single.fleet[0]) and cut.bill.sum() == pytest.approx(through.bill.sum())
+    assert np.array_equal(cut.fleet[0], single.fleet[0]) and cut.cost.sum() == pytest.approx(through.cost.sum())
     assert np.array_equal(
         cut.ready[1:, 0],
         cut.ready[:-1, -1] + cut.booting[:-1, -1] + np.minimum(np.array(service.fleet_changes)[cut.actions[1:, 0]], 0),
@@ -58,15 +58,15 @@ def test_calibration_finds_what_trying_one_by_one_finds(name):
     service = Setup(fields=WIDE).service_for(CutDays.of(days, 3600))
     family = forecast_family(Trace("t", days)) if name == "forecast" else FAMILIES[name]
     some = dataclasses.replace(family, grid=lambda service: family.grid(service)[::9])
-    settings, bill = calibrate_family(some, days[1:], service)
+    settings, cost = calibrate_family(some, days[1:], service)
 
     def cost(values):
         each = dict(zip(some.settings, values, strict=True))
-        return play_through(some.policy(service, each), days[1:], service).bill.sum() / 3
+        return play_through(some.policy(service, each), days[1:], service).cost.sum() / 3
 
     coarse = min(some.grid(service), key=cost)
     fine = min(some.near(service, dict(zip(some.settings, coarse, strict=True))), key=cost)
-    assert bill == pytest.approx(min(cost(coarse), cost(fine))) == cost(tuple(settings.values()))
+    assert cost == pytest.approx(min(cost(coarse), cost(fine))) == cost(tuple(settings.values()))
 
 
 def test_calibration_looks_at_the_first_part_alone():
@@ -81,15 +81,15 @@ def test_calibration_looks_at_the_first_part_alone():
 def test_the_optimum_costs_no_more_than_any_policy():
     contest = found(wavy()).contest
     assert contest.optimum is not None
-    assert contest.optimum.bills.sum() <= contest.bills.sum().min() + 1e-9
+    assert contest.optimum.costs.sum() <= contest.costs.sum().min() + 1e-9
 
 
-def test_every_bill_is_that_of_a_plain_rollout_of_the_held_out_days():
+def test_every_cost_is_that_of_a_plain_trajectory_of_the_held_out_days():
     contest = found(wavy()).contest
     rule = TargetTracking(contest.service, **contest.entries["target-tracking"].settings)
     days = contest.days.later.reshape(1, -1)
-    service = dataclasses.replace(contest.service, slots_per_episode=days.size)
-    assert contest.bills["target-tracking"].sum() == pytest.approx(roll_out(rule, days, service).bill.sum())
+    service = dataclasses.replace(contest.service, steps_per_episode=days.size)
+    assert contest.costs["target-tracking"].sum() == pytest.approx(simulate(rule, days, service).cost.sum())
 
 
 # --- answers known by construction ---------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ def test_constant_load_gets_a_fixed_fleet():
 
 def test_noise_about_a_constant_level_is_steady_and_a_rush_is_not():
     service = Setup(fields=WIDE).service_for(CutDays.of(wavy(), 3600))
-    service = dataclasses.replace(service, slot_seconds=300, slots_per_episode=288)
+    service = dataclasses.replace(service, step_seconds=300, steps_per_episode=288)
     noisy = np.random.default_rng(0).poisson(2000, (30, 288))
     rush = noisy.copy()
     rush[::7, 100:104] += 3000  # 20 minutes a week
@@ -121,12 +121,12 @@ def test_demand_that_steps_at_random_gets_a_rule_that_follows_demand():
     levels = np.repeat(np.random.default_rng(1).integers(3, 36, (20, 6)) * 100, 16, axis=1)
     told = found(levels, {"late_price": 1e-6})
     assert told.recommendation.policy in ("hpa-demand", "target-tracking")
-    assert told.contest.bills["today"].mean() > 1.2 * told.contest.bills[told.recommendation.policy].mean()
-    best = told.contest.bills.mean().min()
-    assert told.contest.bills[told.recommendation.policy].mean() <= 1.01 * best
+    assert told.contest.costs["today"].mean() > 1.2 * told.contest.costs[told.recommendation.policy].mean()
+    best = told.contest.costs.mean().min()
+    assert told.contest.costs[told.recommendation.policy].mean() <= 1.01 * best
 
 
-RUSH = {"boot_slots": 3, "queue_limit": 100, "drop_price": 0.05, "late_price": 0.01}
+RUSH = {"boot_steps": 3, "queue_limit": 100, "drop_price": 0.05, "late_price": 0.01}
 
 
 def rush():
@@ -150,20 +150,20 @@ def test_a_rush_at_the_same_hour_every_day_gets_a_forecast():
 )
 def test_learners_do_not_talk_it_out_of_an_answer_known_by_construction(requests, fields, best):
     told = found(requests, fields, budgets=BUDGETS[True])
-    assert set(told.contest.entries) >= {"q_learning", "dqn", "ppo"} and told.recommendation.policy == best
+    assert set(told.contest.entries) >= {"q-learning", "dqn", "ppo"} and told.recommendation.policy == best
 
 
 def test_ppo_begins_by_imitating_where_its_budget_holds_a_day_of_that():
     days = wavy()
     imitating, alone = (
-        found(days, budgets={"ppo": slots}).contest.entries["ppo"].setting for slots in (64 * 24 + 1, 64 * 24)
+        found(days, budgets={"ppo": steps}).contest.entries["ppo"].setting for steps in (64 * 24 + 1, 64 * 24)
     )
     assert "begun by imitating target tracking" in imitating and "imitating" not in alone
 
 
 def test_the_setting_of_todays_rule_is_all_that_changes_where_that_is_best():
     levels = np.repeat(np.random.default_rng(1).integers(3, 36, (20, 6)) * 100, 16, axis=1)
-    told = found(levels, {"late_price": 1e-6}, {"rule": "target-tracking", "target": 0.4, "headroom": 9})
+    told = found(levels, {"late_price": 1e-6}, {"rule": "target-tracking", "target": 0.4, "reserve": 9})
     assert told.recommendation.policy == "target-tracking" and told.recommendation.saving.low > 0
     assert told.headline.startswith("Keep your rule and change its setting to target ")
 
@@ -171,17 +171,17 @@ def test_the_setting_of_todays_rule_is_all_that_changes_where_that_is_best():
 # --- the rule of the recommendation ----------------------------------------------------------------------------------
 
 
-def table(**bills):
-    return pd.DataFrame(bills)
+def table(**costs):
+    return pd.DataFrame(costs)
 
 
 def test_the_simplest_policy_whose_interval_reaches_the_best_is_chosen():
     noise = RNG.normal(0, 5, 30)
     best = 100 + RNG.normal(0, 20, 30)
-    bills = table(
+    costs = table(
         today=best + 30, threshold=best + 3, **{"target-tracking": best + noise - noise.mean() + 0.2}, ppo=best
     )
-    chosen = choose(bills)
+    chosen = choose(costs)
     assert (chosen.policy, chosen.cheapest, chosen.refused) == ("target-tracking", "ppo", ("today", "threshold"))
     assert chosen.extra.low < 0 < chosen.extra.high and chosen.extra.mean == pytest.approx(0.2)
 
@@ -193,30 +193,30 @@ def test_a_learner_is_chosen_where_every_rule_is_dearer_beyond_doubt():
 
 
 def test_steady_traffic_gets_a_fixed_fleet_unless_todays_rule_is_cheaper_beyond_doubt():
-    bills = table(fixed=[10.0, 10.0], today=[12.0, 12.0], ppo=[9.0, 9.0])
-    assert choose(bills, steady=True).policy == "fixed" and choose(bills).policy == "ppo"
-    assert choose(bills, steady=True).extra_share == pytest.approx(1 / 9)
-    assert choose(bills.assign(today=9.5), steady=True).policy == "ppo"
+    costs = table(fixed=[10.0, 10.0], today=[12.0, 12.0], ppo=[9.0, 9.0])
+    assert choose(costs, steady=True).policy == "fixed" and choose(costs).policy == "ppo"
+    assert choose(costs, steady=True).extra_share == pytest.approx(1 / 9)
+    assert choose(costs.assign(today=9.5), steady=True).policy == "ppo"
 
 
 def test_a_learner_that_is_dearer_on_average_is_not_said_to_save_less_than_nothing():
-    bills = table(today=[10.0, 10.0, 10.0], ppo=[9.0, 11.0, 13.0])
-    told = reason(SimpleNamespace(bills=bills), choose(bills))
+    costs = table(today=[10.0, 10.0, 10.0], ppo=[9.0, 11.0, 13.0])
+    told = reason(SimpleNamespace(costs=costs), choose(costs))
     assert "the best learner, PPO, cost $1.00 a day more" in told and "would save, -$" not in told
 
 
 @pytest.mark.parametrize("name", ORDER)
 def test_of_equals_the_simplest_is_chosen(name):
     equals = ORDER[ORDER.index(name) :]
-    bills = {each: [10.0, 12.0, 11.0] for each in equals} | {"today": [10.0, 12.0, 11.0]}
-    assert choose(table(**bills)).policy == (name if name == "fixed" else "today")
+    costs = {each: [10.0, 12.0, 11.0] for each in equals} | {"today": [10.0, 12.0, 11.0]}
+    assert choose(table(**costs)).policy == (name if name == "fixed" else "today")
 
 
 @pytest.mark.parametrize("days", [6, 12, 40])
 def test_the_interval_of_normal_paired_days_is_students(days):
     draw = np.random.default_rng(3)
-    bills, saving = draw.normal(1000, 300, days), draw.normal(2, 1, days)
-    mean, low, high = bootstrap_interval(bills - (bills - saving))
+    costs, saving = draw.normal(1000, 300, days), draw.normal(2, 1, days)
+    mean, low, high = bootstrap_interval(costs - (costs - saving))
     half = stats.t.ppf(0.975, days - 1) * stats.sem(saving)
     assert mean == pytest.approx(saving.mean())
     assert high - low == pytest.approx(2 * half, rel=0.12)
@@ -251,10 +251,10 @@ def test_a_held_out_part_unlike_the_first_is_a_limit():
     assert "traffic" not in limits(wavy(40)) and "course" not in limits(wavy(40))
 
 
-def test_coarse_slots_a_small_fleet_and_small_steps_are_limits():
+def test_coarse_steps_a_small_fleet_and_small_steps_are_limits():
     assert "60 min long: bursts within it" in limits(wavy())
     assert "10 instances (max_instances) cannot serve all" in limits(wavy(), {"max_instances": 10})
-    assert "longer than the interval" in limits(wavy(), {"boot_slots": 2})
+    assert "longer than the interval" in limits(wavy(), {"boot_steps": 2})
     jumpy = np.tile([100, 3000] * 12, (10, 1))
     assert "fleet_changes lets the fleet grow by 1 at most" in limits(jumpy, {"fleet_changes": [-1, 0, 1]})
 
@@ -271,12 +271,12 @@ def test_a_recommended_policy_that_is_dearer_than_the_cheapest_is_said():
 
 
 def test_a_service_with_too_many_states_has_no_optimum_and_says_so():
-    told = found(wavy(4), {"boot_slots": 9})
+    told = found(wavy(4), {"boot_steps": 9})
     assert told.contest.optimum is None and "No optimum is shown" in " ".join(told.limits)
     assert as_plain(told)["no_optimum"]
 
 
 def test_more_than_can_be_played_in_one_piece_costs_one_line():
     service = Setup().service_for(CutDays.of(np.ones((2, 1440)), 60))
-    with pytest.raises(ValueError, match="set slot_seconds"):
+    with pytest.raises(ValueError, match="set step_seconds"):
         play_through(Static(service), np.ones((100, 1440), dtype=np.int64), service)

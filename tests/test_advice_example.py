@@ -27,7 +27,7 @@ def month(tmp_path_factory):
 
 def test_the_month_is_30_days_with_a_gap_and_a_change_of_the_clock(month):
     days = cut_days(read_traffic(month))
-    assert (len(days.requests), days.slot_seconds) == (30, 300)
+    assert (len(days.requests), days.step_seconds) == (30, 300)
     assert (days.labels[0], days.labels[-1]) == ("2026-03-02", "2026-03-31")
     clock, gap = days.notes
     assert "clocks go forward by 1 h" in clock and "1 gap" in gap and "4 intervals" in gap
@@ -42,12 +42,12 @@ def test_the_service_of_the_example_is_sound_and_large_enough(month):
 def sound(folder):
     """Assert that an answer keeps its promise: within 1 % of the cheapest, or it says why not."""
     plain = json.loads((folder / "advice.json").read_text())
-    bills = {name: np.mean(policy["bills"]) for name, policy in plain["policies"].items()}
-    optimum = bills.pop("optimum")
+    costs = {name: np.mean(policy["costs"]) for name, policy in plain["policies"].items()}
+    optimum = costs.pop("optimum")
     chosen = plain["recommendation"]["policy"]
-    near = bills[chosen] <= 1.01 * min(bills.values())
+    near = costs[chosen] <= 1.01 * min(costs.values())
     assert near or any("than the cheapest" in limit for limit in plain["limits"])
-    assert optimum <= min(bills.values())
+    assert optimum <= min(costs.values())
     return plain
 
 
@@ -65,7 +65,7 @@ def test_the_month_is_answered_with_every_policy_and_the_answer_keeps_its_promis
     assert main(arguments) == 0
     plain = sound(tmp_path)
     assert set(plain["policies"]) >= {"today", "fixed", "threshold", "hpa-cpu", "target-tracking", "forecast"}
-    assert set(plain["policies"]) >= {"q_learning", "dqn", "ppo", "optimum"}
+    assert set(plain["policies"]) >= {"q-learning", "dqn", "ppo", "optimum"}
 
 
 @pytest.mark.slow

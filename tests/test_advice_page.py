@@ -49,7 +49,7 @@ def recommending(told, policy):
 def learned(told, tmp_path_factory):
     """Return the folder of an answer that recommends the table, and the names of its files."""
     folder = tmp_path_factory.mktemp("learned")
-    return folder, [path.name for path in deliver(recommending(told, "q_learning"), folder)]
+    return folder, [path.name for path in deliver(recommending(told, "q-learning"), folder)]
 
 
 class Elements(HTMLParser):
@@ -120,16 +120,16 @@ def test_the_page_says_what_the_json_says(told, html):
 
 def test_the_json_holds_the_arithmetic(told):
     plain = json.loads(json.dumps(as_plain(told), allow_nan=False))
-    today = np.array(plain["policies"]["today"]["bills"])
+    today = np.array(plain["policies"]["today"]["costs"])
     for policy in plain["policies"].values():
-        bills = np.array(policy["bills"])
-        assert policy["dollars_a_day"]["mean"] == pytest.approx(bills.mean(), abs=1e-3)
-        assert policy["saved_a_year"]["mean"] == pytest.approx(365 * (today - bills).mean(), abs=0.1)
+        costs = np.array(policy["costs"])
+        assert policy["dollars_a_day"]["mean"] == pytest.approx(costs.mean(), abs=1e-3)
+        assert policy["saved_a_year"]["mean"] == pytest.approx(365 * (today - costs).mean(), abs=0.1)
         assert policy["saved_a_day"]["low"] <= policy["saved_a_day"]["mean"] <= policy["saved_a_day"]["high"]
     assert len(today) == len(plain["traffic"]["held_out"]) == 4
     worst = plain["worst_day"]
     assert plain["traffic"]["held_out"][int(np.argmax(today))] == worst["day"]
-    assert sum(worst["today"]["bill"]) == pytest.approx(today.max(), abs=1e-3)
+    assert sum(worst["today"]["cost"]) == pytest.approx(today.max(), abs=1e-3)
 
 
 def test_the_same_seed_gives_the_same_page_and_another_does_not():
@@ -165,7 +165,7 @@ HOW = {
     "hpa-demand": "averageValue",
     "target-tracking": "instances = ceil((arriving + waiting) / (100 x ",
     "forecast": "instances = ceil((forecast + waiting) / (100 x ",
-    "q_learning": "scaler.decide(",
+    "q-learning": "scaler.decide(",
     "today": "",
 }
 
@@ -196,23 +196,25 @@ def test_with_a_learner_its_model_lies_beside_the_page_and_three_lines_run_it(le
 
 def test_a_model_decides_live_as_it_did_on_the_page(told, learned):
     scaler = Autoscaler(learned[0] / "q_learning.pkl", learned[0] / "service.toml")
-    rollout = told.contest.entries["q_learning"].rollout
+    trajectory = told.contest.entries["q-learning"].trajectory
     service = told.contest.service
-    seen = np.column_stack([array[0] for array in (rollout.ready, rollout.booting, rollout.queue, rollout.arrivals)])
-    # What an instance ordered now is, is booting; the first decision of a day sees the first slot.
-    first = {"ready": service.initial_instances, "booting": 0, "queue": 0, "influx": int(rollout.arrivals[0, 0])}
+    seen = np.column_stack(
+        [array[0] for array in (trajectory.ready, trajectory.booting, trajectory.queue, trajectory.arrivals)]
+    )
+    # What an instance ordered now is, is booting; the first decision of a day sees the first step.
+    first = {"ready": service.initial_instances, "booting": 0, "queue": 0, "arrivals": int(trajectory.arrivals[0, 0])}
     asked = [
         first,
-        *({"ready": int(r), "booting": int(b), "queue": int(q), "influx": int(a)} for r, b, q, a in seen[:-1]),
+        *({"ready": int(r), "booting": int(b), "queue": int(q), "arrivals": int(a)} for r, b, q, a in seen[:-1]),
     ]
     decided = [scaler.decide(**each) for each in asked]
-    assert decided == [service.fleet_changes[action] for action in rollout.actions[0]]
+    assert decided == [service.fleet_changes[action] for action in trajectory.actions[0]]
 
 
 def test_a_count_below_zero_costs_one_line(learned):
     scaler = Autoscaler(learned[0] / "q_learning.pkl", learned[0] / "service.toml")
     with pytest.raises(ValueError, match="queue = -1: must be at least 0"):
-        scaler.decide(ready=3, booting=0, queue=-1, influx=5)
+        scaler.decide(ready=3, booting=0, queue=-1, arrivals=5)
 
 
 def test_steps_are_announced_with_the_time_left(capsys):
@@ -233,7 +235,7 @@ def files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     lines = [f"{i},{count}" for i, count in enumerate(DAYS.reshape(-1))]
     (tmp_path / "traffic.csv").write_text("\n".join(["step,requests", *lines]))
-    (tmp_path / "shop.toml").write_text("slot_seconds = 3600\ncapacity_per_instance = 100\nmax_instances = 40\n")
+    (tmp_path / "shop.toml").write_text("step_seconds = 3600\ncapacity_per_instance = 100\nmax_instances = 40\n")
     monkeypatch.setattr("autoscaler_env.advice.compare.BUDGETS", {True: {"q-learning": 20}, False: {}})
     return tmp_path
 
@@ -250,7 +252,7 @@ def test_the_command_writes_page_and_json_and_says_the_answer(files, capsys):
     told = capsys.readouterr()
     plain = json.loads((files / "out" / "advice.json").read_text())
     assert plain["recommendation"]["headline"] in told.out and "out/advice.html" in told.out
-    assert "left" in told.err and "q_learning" in plain["policies"]
+    assert "left" in told.err and "q-learning" in plain["policies"]
 
 
 def test_the_command_reads_standard_input(files, monkeypatch):

@@ -26,7 +26,7 @@ def setup_of(tmp_path):
 def test_the_template_is_a_set_up_and_comments_every_field(setup_of):
     setup = setup_of(template())
     assert setup.today == {"rule": "threshold", "add_above": 0.7, "remove_below": 0.4}
-    left_out = {"slots_per_episode", "peak_influx"}  # they follow from the traffic
+    left_out = {"steps_per_episode", "peak_arrivals"}  # they follow from the traffic
     assert not [name for name in Service().as_dict() if name not in template() and name not in left_out]
     assert all("#" in line for line in template().splitlines() if "=" in line)
 
@@ -43,16 +43,16 @@ def test_the_service_follows_the_traffic(setup_of):
     requests = np.full((5, 24), 300)
     requests[1, 5], requests[4, 7] = 900, 5000
     service = setup_of("capacity_per_instance = 100\n").service_for(CutDays.of(requests, 3600))
-    assert (service.slot_seconds, service.slots_per_episode) == (3600, 24)
-    assert service.peak_influx == 900, "the highest of the first part; what is held out stays unseen"
-    assert service.initial_instances == 3, "enough for the first slot of a usual day"
+    assert (service.step_seconds, service.steps_per_episode) == (3600, 24)
+    assert service.peak_arrivals == 900, "the highest of the first part; what is held out stays unseen"
+    assert service.initial_instances == 3, "enough for the first step of a usual day"
 
 
 BAD = {
     "not TOML": ("name = \n", "not TOML"),
     "unknown field": ("capacity = 3\n", "capacity = 3: no such field"),
-    "bad value": ("boot_slots = 0\n", "boot_slots = 0"),
-    "length of the day": ("slots_per_episode = 24\n", "slots_per_episode = 24: leave it out"),
+    "bad value": ("boot_steps = 0\n", "boot_steps = 0"),
+    "length of the day": ("steps_per_episode = 24\n", "steps_per_episode = 24: leave it out"),
     "unknown rule": ('[today]\nrule = "magic"\n', "today.rule = 'magic': must be one of fixed, threshold"),
     "no rule": ("[today]\ntarget = 1\n", "today.rule = None"),
     "setting of another rule": ('[today]\nrule = "fixed"\ntarget = 0.5\n', "fixed is set by instances, not by target"),
@@ -73,7 +73,7 @@ def test_a_bad_set_up_costs_one_line_with_the_file(text, says, setup_of):
 
 def test_a_syntax_error_names_its_line(setup_of):
     with pytest.raises(ValueError, match="line 2"):
-        setup_of("boot_slots = 1\nname = \n")
+        setup_of("boot_steps = 1\nname = \n")
 
 
 def test_what_the_template_sets_is_plain_toml():

@@ -69,7 +69,7 @@ def test_exports_of_many_programs_are_read_alike(read, text):
 def test_steps_need_a_length(read):
     assert read("step,requests\n0,5\n1,6\n", step_seconds=60).interval == 60
     assert read("5\n6\n", step_seconds=60).requests.tolist() == [5, 6]
-    with pytest.raises(ValueError, match="slot_seconds"):
+    with pytest.raises(ValueError, match="step_seconds"):
         read("step,requests\n0,5\n1,6\n")
 
 
@@ -178,12 +178,12 @@ def test_days_are_cut_at_midnight(read):
     assert days.weekdays == (1, 2)
 
 
-def test_counts_are_added_up_to_longer_slots(read):
+def test_counts_are_added_up_to_longer_steps(read):
     days = cut_days(read(rows(every(900, 4 * 24 * 2), [1, 2, 3, 4] * 48)), 3600)
-    assert days.slot_seconds == 3600 and (days.requests == 10).all() and "added up" in days.notes[0]
+    assert days.step_seconds == 3600 and (days.requests == 10).all() and "added up" in days.notes[0]
 
 
-def test_counts_are_spread_over_shorter_slots(read):
+def test_counts_are_spread_over_shorter_steps(read):
     days = cut_days(read(rows(every(3600, 48), [40] * 48)), 900)
     assert days.requests.shape == (2, 96) and (days.requests == 10).all() and "spread evenly" in days.notes[0]
 
@@ -202,5 +202,5 @@ def test_the_first_60_percent_of_the_days_are_learned_from(read):
 
 
 def test_too_few_days_cost_one_line(read):
-    with pytest.raises(ValueError, match=r"traffic\.csv: 1 whole day of 24 slots"):
+    with pytest.raises(ValueError, match=r"traffic\.csv: 1 whole day of 24 steps"):
         cut_days(read(rows(every(3600, 40))))

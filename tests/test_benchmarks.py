@@ -20,7 +20,7 @@ def test_tuning_judges_the_present_preset_first(tmp_path, algorithm, budget):
     assert ran.returncode == 0, ran.stderr
     (table,) = (tmp_path / "results").glob("tuning_*.csv")
     trials = pd.read_csv(table)
-    assert len(trials) == 2 and trials["note"].eq("preset").sum() == 1 and trials["bill"].is_monotonic_increasing
+    assert len(trials) == 2 and trials["note"].eq("preset").sum() == 1 and trials["cost"].is_monotonic_increasing
 
 
 @pytest.mark.slow
@@ -32,7 +32,7 @@ def test_speed_benchmark_compares_everything_it_names(tmp_path):
 
 
 @pytest.mark.slow
-def test_advice_on_traces_bills_everyone_on_the_days_held_out(tmp_path):
+def test_advice_on_traces_costs_everyone_on_the_days_held_out(tmp_path):
     hours = np.arange(6 * 288) / 12
     requests = np.rint(1_000 * (1 + 0.8 * np.sin(2 * np.pi * hours / 24))).astype(int)
     pd.DataFrame({"step": range(len(requests)), "requests": requests}).to_csv(tmp_path / "daily.csv", index=False)
@@ -41,8 +41,8 @@ def test_advice_on_traces_bills_everyone_on_the_days_held_out(tmp_path):
     assert ran.returncode == 0 and "Left out" in ran.stderr, ran.stderr
     table = pd.read_csv(tmp_path / "results" / "advice_traces.csv").set_index("policy")
     assert set(table["trace"]) == {"daily"} and set(table["days"]) == {3} and table["recommended"].sum() == 1
-    assert {"today", "target-tracking", "forecast", "q_learning", "dqn", "ppo"} < set(table.index)
-    assert table["bill"].idxmin() == "optimum"
+    assert {"today", "target-tracking", "forecast", "q-learning", "dqn", "ppo"} < set(table.index)
+    assert table["cost"].idxmin() == "optimum"
 
 
 @pytest.mark.slow

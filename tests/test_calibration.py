@@ -1,8 +1,9 @@
-"""Calibrating target tracking: the grid in one rollout is the grid in many."""
+"""Calibrating target tracking: the grid in one trajectory is the grid in many."""
 
 import numpy as np
 import pytest
 
+from autoscaler_env.evaluation import calibration
 from autoscaler_env.evaluation.calibration import (
     Calibration,
     calibrate,
@@ -10,43 +11,42 @@ from autoscaler_env.evaluation.calibration import (
     read_calibrations,
     save_calibrations,
 )
-from autoscaler_env.evaluation import calibration
-from autoscaler_env.evaluation.simulation import roll_out
+from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.rules import TargetTracking
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import Pattern, day_seeds, purpose_of
 
 
-def separate_rollouts(patterns, service, days):
-    """Play every setting of the grid by itself; return the mean bill of each."""
-    bills = {}
+def separate_trajectories(patterns, service, days):
+    """Play every setting of the grid by itself; return the mean cost of each."""
+    costs = {}
     for target in calibration.TARGETS:
-        for headroom in calibration.HEADROOMS:
-            rule = TargetTracking(service, float(target), float(headroom))
+        for reserve in calibration.RESERVES:
+            rule = TargetTracking(service, float(target), float(reserve))
             drawn = [Pattern(name, service).draw(day_seeds("calibration", days)) for name in patterns]
-            bills[target, headroom] = np.mean([roll_out(rule, each, service).bill.sum(axis=1).mean() for each in drawn])
-    return bills
+            costs[target, reserve] = np.mean([simulate(rule, each, service).cost.sum(axis=1).mean() for each in drawn])
+    return costs
 
 
 @pytest.mark.parametrize("patterns", [["SPIKE"], ["STEADY", "RANDOM"]])
-def test_the_grid_equals_separate_rollouts(monkeypatch, patterns):
+def test_the_grid_equals_separate_trajectories(monkeypatch, patterns):
     monkeypatch.setattr(calibration, "TARGETS", np.array([0.8, 1.0]))
-    monkeypatch.setattr(calibration, "HEADROOMS", np.array([0, 1, 6]))
-    service = Service(slots_per_episode=60, boot_slots=2)
-    bills = separate_rollouts(patterns, service, 3)
+    monkeypatch.setattr(calibration, "RESERVES", np.array([0, 1, 6]))
+    service = Service(steps_per_episode=60, boot_steps=2)
+    costs = separate_trajectories(patterns, service, 3)
     found = calibrate(patterns, service, 3)
-    assert (found.target, found.headroom) == min(bills, key=bills.get)
-    assert found.bill == pytest.approx(min(bills.values()), rel=1e-12)
+    assert (found.target, found.reserve) == min(costs, key=costs.get)
+    assert found.cost == pytest.approx(min(costs.values()), rel=1e-12)
 
 
 def test_the_grid_is_the_published_one():
     assert (calibration.TARGETS.min(), calibration.TARGETS.max()) == (0.8, 1.2)
-    assert calibration.HEADROOMS.tolist() == list(range(17))
+    assert calibration.RESERVES.tolist() == list(range(17))
 
 
-def test_flash_crowds_want_more_headroom_than_steady_traffic():
-    assert calibrate(["SPIKE"], days=5).headroom > calibrate(["STEADY"], days=5).headroom
+def test_flash_crowds_want_more_reserve_than_steady_traffic():
+    assert calibrate(["SPIKE"], days=5).reserve > calibrate(["STEADY"], days=5).reserve
 
 
 def test_calibration_plays_calibration_days_only():
@@ -57,7 +57,7 @@ def test_calibration_plays_calibration_days_only():
             asked.extend(purpose_of(seed) for seed in seeds)
             return super().draw(seeds)
 
-    service = Service(slots_per_episode=5)
+    service = Service(steps_per_episode=5)
     calibrate([Recorder("STEADY", service)], service, 3)
     assert asked == ["calibration"] * 3
 
@@ -71,7 +71,7 @@ def test_settings_come_back_as_they_were_saved(tmp_path):
 def test_a_calibrated_rule_has_the_setting_and_a_name(tmp_path):
     save_calibrations({"SPIKE": Calibration(1.1, 12.0, 167.0)}, Folders(tmp_path))
     rule = calibrated_rule("SPIKE", Folders(tmp_path))
-    assert (rule.target, rule.headroom, rule.name) == (1.1, 12.0, "target-tracking-spike")
+    assert (rule.target, rule.reserve, rule.name) == (1.1, 12.0, "target-tracking-spike")
     assert calibrated_rule("SPIKE", Folders(tmp_path), name="mine").name == "mine"
 
 

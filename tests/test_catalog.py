@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from autoscaler_env.evaluation.simulation import roll_out
+from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import ForeignPolicy
 from autoscaler_env.policies.q_learning import QTable
@@ -69,13 +69,13 @@ def test_a_model_is_found_by_its_name_and_by_its_file(folders):
 
 def test_a_calibrated_rule_reads_its_setting(folders):
     folders.results.mkdir()
-    (folders.results / "calibration.csv").write_text("pattern,target,headroom,bill\nSPIKE,0.9,7,170\n")
+    (folders.results / "calibration.csv").write_text("pattern,target,reserve,cost\nSPIKE,0.9,7,170\n")
     rule = find_policy("target-tracking-spike", folders=folders)
-    assert (rule.name, rule.target, rule.headroom) == ("target-tracking-spike", 0.9, 7)
+    assert (rule.name, rule.target, rule.reserve) == ("target-tracking-spike", 0.9, 7)
 
 
 def test_a_rule_that_was_not_calibrated_is_calibrated_for_the_service(folders, capsys):
-    small = Service(slots_per_episode=12, max_instances=40)
+    small = Service(steps_per_episode=12, max_instances=40)
     rule = find_policy("target-tracking-sine-curve", small, folders)
     assert rule.name == "target-tracking-sine_curve" and rule.service == small
     assert "Calibrating" in capsys.readouterr().err
@@ -85,7 +85,7 @@ def test_a_class_of_the_user_is_called_with_the_service(user_module, folders):
     policy = find_policy(f"{user_module}:Mine", Service(), folders)
     assert policy.name == "Mine"
     days = Pattern("STEADY", Service()).draw(day_seeds("evaluation", 2))
-    assert np.array_equal(roll_out(policy, days).bill, roll_out(find_policy("static"), days).bill)
+    assert np.array_equal(simulate(policy, days).cost, simulate(find_policy("static"), days).cost)
 
 
 def test_a_class_with_the_predict_of_stable_baselines3_acts_deterministically(user_module, folders):

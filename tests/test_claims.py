@@ -58,10 +58,10 @@ def test_table_has_every_seed_on_every_pattern_once(study, name):
 
 
 @pytest.mark.parametrize("name", ["budgets", "long", "patterns", "wide", "opponents", "wide_opponents"])
-def test_bills_are_the_sum_of_their_items(study, name):
+def test_costs_are_the_sum_of_their_items(study, name):
     table = study(name)
     items = table["instance_cost"] + table["late_cost"] + table["drop_cost"]
-    assert items.to_numpy() == pytest.approx(table["bill"].to_numpy(), rel=1e-4)
+    assert items.to_numpy() == pytest.approx(table["cost"].to_numpy(), rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -72,30 +72,30 @@ def test_nobody_is_cheaper_than_the_optimum(study, name):
 
 
 def test_rules_stand_beside_every_learner_on_the_same_days(study):
-    bills = study("opponents").pivot(index="tested_on", columns="policy", values="bill")
+    costs = study("opponents").pivot(index="tested_on", columns="policy", values="cost")
     for name in ("budgets", "long", "patterns"):
         table = study(name)
-        assert table["one_setting_bill"].tolist() == table["tested_on"].map(bills["target-tracking-mixed"]).tolist()
+        assert table["one_setting_cost"].tolist() == table["tested_on"].map(costs["target-tracking-mixed"]).tolist()
         assert (
-            table["per_pattern_bill"].tolist() == table["tested_on"].map(bills["target-tracking-per-pattern"]).tolist()
+            table["per_pattern_cost"].tolist() == table["tested_on"].map(costs["target-tracking-per-pattern"]).tolist()
         )
-        assert table["optimum_bill"].tolist() == table["tested_on"].map(bills[OPTIMUM]).tolist()
+        assert table["optimum_cost"].tolist() == table["tested_on"].map(costs[OPTIMUM]).tolist()
 
 
 def test_optimum_agrees_with_the_one_that_notebook_6_compares_with(study):
-    opponents = study("opponents").set_index(["policy", "tested_on"])["bill"]
-    first = pd.read_csv(COMMITTED.results / "optimum.csv").groupby("pattern")["bill"]
+    opponents = study("opponents").set_index(["policy", "tested_on"])["cost"]
+    first = pd.read_csv(COMMITTED.results / "optimum.csv").groupby("pattern")["cost"]
     for pattern, mean in first.mean().items():  # of its first days, so within their error
         assert abs(opponents[(OPTIMUM, pattern)] - mean) < 4 * first.sem()[pattern] + 1e-6
 
 
 def test_what_is_advised_on_traces_is_whole_and_nobody_is_cheaper_than_the_optimum():
     table = pd.read_csv(COMMITTED.results / "advice_traces.csv")
-    bills = table.pivot(index=["trace", "seed"], columns="policy", values="bill")
-    assert bills.groupby("trace").size().ge(5).all() and bills.notna().all(axis=None)
+    costs = table.pivot(index=["trace", "seed"], columns="policy", values="cost")
+    assert costs.groupby("trace").size().ge(5).all() and costs.notna().all(axis=None)
     assert table.groupby(["trace", "seed"])["recommended"].sum().eq(1).all()
-    assert bills.idxmin(axis=1).eq(OPTIMUM).all()
-    rules = bills.drop(columns=[OPTIMUM, "q_learning", "dqn", "ppo"])
+    assert costs.idxmin(axis=1).eq(OPTIMUM).all()
+    rules = costs.drop(columns=[OPTIMUM, "q-learning", "dqn", "ppo"])
     assert rules.groupby("trace").nunique().eq(1).all(axis=None), "a rule knows no seed"
 
 
@@ -104,16 +104,16 @@ def test_what_is_advised_on_traces_is_whole_and_nobody_is_cheaper_than_the_optim
 
 def test_learners_lie_in_their_published_bands_and_in_the_expected_order(study):
     budgets = study("budgets")
-    bills = per_training(budgets, "bill").groupby(level="algorithm").mean()
-    assert all(low < bills[name] < high for name, (low, high) in BANDS.items())
-    assert bills["ppo"] < bills["dqn"] < bills["q-learning"]
+    costs = per_training(budgets, "cost").groupby(level="algorithm").mean()
+    assert all(low < costs[name] < high for name, (low, high) in BANDS.items())
+    assert costs["ppo"] < costs["dqn"] < costs["q-learning"]
     ours, theirs = (budgets[budgets["algorithm"] == name] for name in ("ppo", "q-learning"))
     assert probability_of_improvement(ours, theirs)[1] > 0.5, "PPO against Q-learning is chance"
 
 
 @pytest.mark.parametrize("name", ["budgets", "long"])
 def test_ppo_on_mixed_saves_money_against_one_setting_for_all_patterns(study, name):
-    saved = savings_over_seeds(study(name), "one_setting_bill").xs("ppo", level="algorithm")
+    saved = savings_over_seeds(study(name), "one_setting_cost").xs("ppo", level="algorithm")
     assert saved["seeds"].item() == 10 and saved["low"].item() > 0
 
 
@@ -123,10 +123,10 @@ def at_home(table, learner, pattern):
 
 
 def saved_at_home(table, pattern):
-    """Return what PPO trained on a pattern saves there against the rule calibrated for it, and that rule's bill."""
+    """Return what PPO trained on a pattern saves there against the rule calibrated for it, and that rule's cost."""
     home = at_home(table, "ppo", pattern)
-    rule = per_training(home, "per_pattern_bill")
-    return estimate(rule - per_training(home, "bill")), rule.mean()
+    rule = per_training(home, "per_pattern_cost")
+    return estimate(rule - per_training(home, "cost")), rule.mean()
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
@@ -134,7 +134,7 @@ def test_ppo_trained_on_a_pattern_is_at_most_half_a_percent_dearer_than_the_rule
     table = study("patterns")
     saved, rule = saved_at_home(table, pattern)
     assert saved.seeds == 5 and saved.low >= -0.005 * rule
-    assert at_home(table, "ppo", pattern)["steps"].max() <= 1_000_000
+    assert at_home(table, "ppo", pattern)["timesteps"].max() <= 1_000_000
 
 
 def test_ppo_trained_on_a_pattern_is_cheaper_than_its_rule_on_at_least_three(study):
@@ -144,17 +144,17 @@ def test_ppo_trained_on_a_pattern_is_cheaper_than_its_rule_on_at_least_three(stu
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_q_learning_is_better_than_the_threshold_on_every_pattern(study, pattern):
-    threshold = study("opponents").set_index(["policy", "tested_on"])["bill"]["threshold", pattern]
+    threshold = study("opponents").set_index(["policy", "tested_on"])["cost"]["threshold", pattern]
     budgets = study("budgets")
     mixed = budgets[(budgets["algorithm"] == "q-learning") & (budgets["tested_on"] == pattern)]
     for rows in (mixed, at_home(study("patterns"), "q-learning", pattern)):
-        assert rows["bill"].mean() < threshold
+        assert rows["cost"].mean() < threshold
 
 
 def test_more_training_brings_ppo_nearer_to_the_optimum(study):
     study("patterns"), study("opponents")
     table = regret_table(COMMITTED)[MEAN]
-    assert table["ppo on MIXED, 995,328 slots"] < min(
+    assert table["ppo on MIXED, 995,328 timesteps"] < min(
         value for name, value in table.items() if name.startswith("ppo on MIXED") and "995,328" not in name
     )
 
@@ -172,7 +172,7 @@ def test_every_pattern_has_a_verdict(study):
 
 
 def test_wide_steps_help_everyone_who_sets_a_target(study):
-    wide, narrow = (study(name).groupby("policy")["bill"].mean() for name in ("wide_opponents", "opponents"))
+    wide, narrow = (study(name).groupby("policy")["cost"].mean() for name in ("wide_opponents", "opponents"))
     assert all(wide[name] < narrow[name] for name in (OPTIMUM, "hpa-demand", "target-tracking-mixed"))
 
 

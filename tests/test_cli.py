@@ -16,7 +16,7 @@ from autoscaler_env.course import Executed
 from autoscaler_env.paths import Folders
 from autoscaler_env.training.config import PRESETS, TrainingRun
 
-ONE_DAY_SERVICE = "slots_per_episode = 24\n"
+ONE_DAY_SERVICE = "steps_per_episode = 24\n"
 
 
 @pytest.fixture(autouse=True)
@@ -33,10 +33,10 @@ def trained(tmp_path_factory):
     return root
 
 
-def trace(path, days=5, slots=288):
+def trace(path, days=5, steps=288):
     """Write a trace; return its path."""
-    steps = np.arange(days * slots)
-    requests = 1000 + 500 * np.sin(2 * np.pi * steps / slots)
+    steps = np.arange(days * steps)
+    requests = 1000 + 500 * np.sin(2 * np.pi * steps / steps)
     pd.DataFrame({"step": steps, "requests": requests.round()}).to_csv(path, index=False)
     return str(path)
 
@@ -68,7 +68,7 @@ def test_help_shows_units_and_defaults(capsys):
     with pytest.raises(SystemExit):
         main(["train", "--help"])
     told = " ".join(capsys.readouterr().out.split())
-    for text in ("in days. (default: 10000)", "in slots;", "(default: 100000)", "(default: auto)", "(default: MIXED)"):
+    for text in ("in days. (default: 10000)", "in steps;", "(default: 100000)", "(default: auto)", "(default: MIXED)"):
         assert text in told
 
 
@@ -100,7 +100,7 @@ def test_help_shows_units_and_defaults(capsys):
         ("evaluate static --trace empty.csv", "empty.csv: the file is empty"),
         ("evaluate static --trace nope.csv --pattern SPIKE", "only one of them"),
         ("evaluate static --service nope.toml", "nope.toml: No such file"),
-        ("evaluate static --service bad.toml", "bad.toml: boot_slots = 0"),
+        ("evaluate static --service bad.toml", "bad.toml: boot_steps = 0"),
         ("evaluate static --csv nope/out.csv", "no such folder"),
         ("demo --steps 0", "steps = 0"),
         ("demo --delay -1", "delay = -1"),
@@ -114,7 +114,7 @@ def test_help_shows_units_and_defaults(capsys):
 )
 def test_a_bad_argument_gets_one_line(arguments, says, tmp_path, capsys):
     (tmp_path / "empty.csv").write_text("")
-    (tmp_path / "bad.toml").write_text("boot_slots = 0\n")
+    (tmp_path / "bad.toml").write_text("boot_steps = 0\n")
     rooted = arguments.startswith(("train ", "evaluate ", "demo "))
     assert main([*arguments.split(), *(["--output", str(tmp_path)] if rooted else [])]) == 2
     printed = capsys.readouterr()
@@ -135,7 +135,7 @@ def test_the_status_and_the_line_reach_the_shell(encoding):
 def test_training_writes_what_it_announces(trained, capsys):
     assert (trained / "models" / "q_learning_mixed.pkl").exists()
     description = json.loads((trained / "models" / "q_learning_mixed.json").read_text())
-    assert description["steps"] == 40 * 288 and description["seed"] == 0
+    assert description["timesteps"] == 40 * 288 and description["seed"] == 0
 
 
 def test_a_model_is_not_overwritten_unasked(trained, capsys):
@@ -156,9 +156,9 @@ def test_eval_plays_ten_days_of_each_pattern(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("algorithm", "budget", "says"),
     [
-        ("q-learning", 100, "100 days (28,800 slots), seed 0, device cpu (a table)"),
-        ("ppo", 100_000, "101,376 slots (100,000 rounded up to whole rollouts of 3,072)"),
-        ("dqn", 128, "128 slots, seed 0"),
+        ("q-learning", 100, "100 days (28,800 timesteps), seed 0, device cpu (a table)"),
+        ("ppo", 100_000, "101,376 timesteps (100,000 rounded up to whole trajectories of 3,072)"),
+        ("dqn", 128, "128 timesteps, seed 0"),
     ],
 )
 def test_the_plan_is_one_line_with_the_true_count(algorithm, budget, says, tmp_path):
@@ -171,8 +171,8 @@ def test_the_plan_is_one_line_with_the_true_count(algorithm, budget, says, tmp_p
 def test_the_announced_count_is_the_one_that_is_trained(tmp_path, capsys):
     announced = TrainingRun("ppo", budget=1_600).preset.whole_rollouts(288)
     assert main(["train", "ppo", "--timesteps", "1600", "--device", "cpu", "--output", str(tmp_path)]) == 0
-    assert json.loads((tmp_path / "models" / "ppo_mixed.json").read_text())["steps"] == announced == 3_072
-    assert f"{announced:,} slots" in capsys.readouterr().out
+    assert json.loads((tmp_path / "models" / "ppo_mixed.json").read_text())["timesteps"] == announced == 3_072
+    assert f"{announced:,} timesteps" in capsys.readouterr().out
     gc.collect()
 
 
@@ -189,7 +189,7 @@ def test_evaluation_of_one_pattern_writes_a_row_per_day(tmp_path, capsys):
     assert main(["evaluate", "static", "--pattern", "spike", "--episodes", "3", "--csv", "out.csv"]) == 0
     rows = pd.read_csv(tmp_path / "out.csv")
     assert len(rows) == 3 and set(rows["pattern"]) == {"SPIKE"}
-    assert f"{rows['bill'].mean():.2f}" in capsys.readouterr().out
+    assert f"{rows['cost'].mean():.2f}" in capsys.readouterr().out
 
 
 def test_a_trace_is_trained_and_evaluated_on(tmp_path, capsys):
@@ -213,7 +213,7 @@ def test_the_demo_ends_with_a_table(tmp_path, capsys):
     assert main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["policy", "threshold", "static"]
-    assert all(title in lines[0] for title in ("return", "bill", "peak queue", "scaling actions"))
+    assert all(title in lines[0] for title in ("return", "cost", "peak queue", "scaling actions"))
 
 
 def test_the_demo_saves_a_film(tmp_path, capsys):
@@ -280,7 +280,7 @@ def test_the_rule_can_be_calibrated_on_the_earlier_days_of_a_trace(tmp_path, cap
 
 
 def test_a_model_of_another_service_is_said(trained, tmp_path, capsys):
-    (tmp_path / "slow.toml").write_text("boot_slots = 3")
+    (tmp_path / "slow.toml").write_text("boot_steps = 3")
     arguments = ["evaluate", "q_learning_mixed", "--pattern", "STEADY", "--episodes", "3", "--output", str(trained)]
     assert main([*arguments, "--service", str(tmp_path / "slow.toml")]) == 0
-    assert "q_learning_mixed was trained for another service: boot_slots 1." in capsys.readouterr().err
+    assert "q_learning_mixed was trained for another service: boot_steps 1." in capsys.readouterr().err

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from autoscaler_env.evaluation.simulation import roll_out
+from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.policies.deep import DeepPolicy, build_network, count_weights, one_thread
 from autoscaler_env.policies.inputs import INPUTS
 from autoscaler_env.service import Service
@@ -14,8 +14,8 @@ from autoscaler_env.traffic.patterns import Pattern, day_seeds
 from autoscaler_env.training.config import PRESETS
 from autoscaler_env.training.deep import build_learner, falling, weights_of_preset
 
-SHORT = Service(slots_per_episode=24)
-STEPS = 2_500  # beyond the slots that DQN collects before it learns
+SHORT = Service(steps_per_episode=24)
+STEPS = 2_500  # beyond the steps that DQN collects before it learns
 
 
 def trained(algorithm, seed=0, steps=STEPS, service=SHORT, **changed):
@@ -69,35 +69,35 @@ def test_preset_reaches_the_library(algorithm):
 @pytest.mark.parametrize("algorithm", PRESETS)
 @pytest.mark.parametrize("changes", [(0, 1), (-5, -1, 0, 1, 5)])
 def test_other_action_sets_can_be_learned(algorithm, changes):
-    service = dataclasses.replace(SHORT, fleet_changes=changes, boot_slots=3)
+    service = dataclasses.replace(SHORT, fleet_changes=changes, boot_steps=3)
     learner = build_learner(algorithm, PRESETS[algorithm], "MIXED", service, seed=0, device="cpu").learn(200)
     days = Pattern("MIXED", service).draw(day_seeds("selection", 5))
-    rollout = roll_out(DeepPolicy(learner.policy, service, "learned"), days, service)
-    assert rollout.actions.max() < len(changes)
+    trajectory = simulate(DeepPolicy(learner.policy, service, "learned"), days, service)
+    assert trajectory.actions.max() < len(changes)
 
 
 @pytest.mark.parametrize("algorithm", PRESETS)
 def test_a_policy_forgets_one_batch_of_days_before_the_next(learners, algorithm):
     days = Pattern("SPIKE", SHORT).draw(day_seeds("selection", 6))
     policy = DeepPolicy(learners[algorithm].policy, SHORT, "learned")
-    first = roll_out(policy, days, SHORT).actions
-    roll_out(policy, days[:2], SHORT)
-    assert np.array_equal(roll_out(policy, days, SHORT).actions, first)
+    first = simulate(policy, days, SHORT).actions
+    simulate(policy, days[:2], SHORT)
+    assert np.array_equal(simulate(policy, days, SHORT).actions, first)
 
 
 @pytest.mark.parametrize("algorithm", PRESETS)
 def test_a_day_is_scaled_alike_alone_and_among_others(learners, algorithm):
     days = Pattern("RANDOM", SHORT).draw(day_seeds("selection", 6))
     policy = DeepPolicy(learners[algorithm].policy, SHORT, "learned")
-    together = roll_out(policy, days, SHORT).actions
-    assert np.array_equal(roll_out(policy, days[3:4], SHORT).actions[0], together[3])
+    together = simulate(policy, days, SHORT).actions
+    assert np.array_equal(simulate(policy, days[3:4], SHORT).actions[0], together[3])
 
 
 @pytest.mark.parametrize("algorithm", PRESETS)
 def test_a_network_over_the_plain_observation_is_a_policy_too(algorithm):
     network = build_network(algorithm, 7, 3, [8])
     days = Pattern("SPIKE", SHORT).draw(day_seeds("selection", 3))
-    assert roll_out(DeepPolicy(network, SHORT, "plain"), days, SHORT).actions.shape == (3, 24)
+    assert simulate(DeepPolicy(network, SHORT, "plain"), days, SHORT).actions.shape == (3, 24)
 
 
 @pytest.mark.parametrize("widths", [(64, 64), (8,), (16, 8, 4)])

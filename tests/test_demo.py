@@ -1,4 +1,4 @@
-"""The demonstration: sessions slot by slot, as text, as a film, as pictures."""
+"""The demonstration: sessions step by step, as text, as a film, as pictures."""
 
 import dataclasses
 
@@ -9,12 +9,12 @@ from PIL import Image
 from autoscaler_env.demo import figures, terminal
 from autoscaler_env.demo.session import Session, demo_days
 from autoscaler_env.evaluation.metrics import evaluate
-from autoscaler_env.evaluation.simulation import roll_out
+from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.policies.registry import find_policy
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import Pattern
 
-SHORT = Service(slots_per_episode=24)
+SHORT = Service(steps_per_episode=24)
 
 
 @pytest.fixture
@@ -29,22 +29,22 @@ def test_a_session_comes_to_what_evaluate_reports(name):
     session = Session(find_policy(name), demo_days("SINE_CURVE", seed=0, count=1))
     end = session.run(288)
     row = evaluate([find_policy(name)], "SINE_CURVE", 1).iloc[0]
-    assert end.bill == pytest.approx(row["bill"])
+    assert end.cost == pytest.approx(row["cost"])
     assert (end.peak_queue, end.scaling_actions) == (row["peak_queue"], row["scaling_actions"])
 
 
-def test_a_session_is_slot_by_slot_what_roll_out_plays(sessions):
+def test_a_session_is_step_by_step_what_simulate_plays(sessions):
     session = sessions[1]
     session.run(24)
-    rollout = roll_out(find_policy("threshold", SHORT), session.days[:1], SHORT)
+    trajectory = simulate(find_policy("threshold", SHORT), session.days[:1], SHORT)
     for name in ("ready", "booting", "queue", "served", "dropped", "scaled"):
-        assert session.history[name] == getattr(rollout, name)[0].tolist()
+        assert session.history[name] == getattr(trajectory, name)[0].tolist()
 
 
 def test_a_session_goes_on_into_the_next_day_which_starts_afresh(sessions):
     session = sessions[1]
     session.run(25)
-    assert (session.state.day, session.state.slot) == (1, 1)
+    assert (session.state.day, session.state.elapsed_steps) == (1, 1)
     assert session.history["arrivals"] == [*session.days[0].tolist(), int(session.days[1, 0])]
     assert session.state.ready + session.state.booting <= SHORT.initial_instances + 1
 
@@ -88,11 +88,11 @@ def test_the_picture_fits_the_terminal(sessions, width, plain, steps):
     assert text.isascii() == plain
 
 
-def test_the_picture_shows_fleet_demand_and_bill(sessions):
+def test_the_picture_shows_fleet_demand_and_cost(sessions):
     state = sessions[0].run(5)
     sessions[1].run(5)
     row = terminal.picture(sessions, "SPIKE", width=160).split("\n")[4]
-    assert "█" in row and "┃" in row and f"${state.bill:,.2f}" in row
+    assert "█" in row and "┃" in row and f"${state.cost:,.2f}" in row
 
 
 def test_without_a_terminal_a_few_stills_are_printed(sessions, capsys):
@@ -107,15 +107,15 @@ def test_on_a_terminal_the_picture_is_drawn_over(sessions, capsys, monkeypatch):
     assert capsys.readouterr().out.count("\x1b[6A") == 2
 
 
-def test_the_closing_table_is_ordered_by_the_bill(sessions):
+def test_the_closing_table_is_ordered_by_the_cost(sessions):
     for session in sessions:
         session.run(48)
     rows = [line.split() for line in terminal.closing_table(sessions).split("\n")[1:]]
-    bills = [float(row[2]) for row in rows]
-    assert bills == sorted(bills) and [float(row[1]) for row in rows] == [-bill for bill in bills]
+    costs = [float(row[2]) for row in rows]
+    assert costs == sorted(costs) and [float(row[1]) for row in rows] == [-cost for cost in costs]
 
 
-def test_a_film_has_a_frame_per_slot(sessions, tmp_path):
+def test_a_film_has_a_frame_per_step(sessions, tmp_path):
     for session in sessions:
         session.run(4)
     figures.save_gif(sessions, tmp_path / "day.gif", title="SPIKE", progress=False)
@@ -144,7 +144,7 @@ def test_the_score_picture_names_the_cheaper_and_draws_the_optimum(sessions):
     for session in sessions:
         session.run(24)
     figure = figures.draw_score(sessions, "SPIKE")
-    cheaper = min(sessions, key=lambda session: session.state.bill).name
+    cheaper = min(sessions, key=lambda session: session.state.cost).name
     assert f"SPIKE: {cheaper} is cheaper by $" in figure.get_suptitle()
     assert "optimum" in [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
 
@@ -171,7 +171,7 @@ def test_a_successor_has_seen_the_day_from_its_start(sessions):
     assert successor.seen == from_the_start.policy.seen
 
 
-def test_a_successor_acts_from_the_next_slot_on(sessions):
+def test_a_successor_acts_from_the_next_step_on(sessions):
     session = sessions[0]
     session.run(5)
     session.hand_over(find_policy("threshold", SHORT))

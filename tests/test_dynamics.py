@@ -1,33 +1,33 @@
 """The law of motion: hand arithmetic, conservation, monotonicity, and a slow second implementation.
 
-The small service of `play`: 10 requests per instance and slot, 3 instances to start with, from 2 to 5, 20 may wait.
+The small service of `play`: 10 requests per instance and step, 3 instances to start with, from 2 to 5, 20 may wait.
 """
 
 import numpy as np
 import pytest
 
-from autoscaler_env.evaluation.simulation import roll_out
+from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.service import Service
 
 # --- hand arithmetic -------------------------------------------------------------------------------------------------
 
 
-def test_an_instance_is_ready_one_slot_after_its_order(play):
-    day = play([0, 0, 0], [1, 0, 0], boot_slots=1)
+def test_an_instance_is_ready_one_step_after_its_order(play):
+    day = play([0, 0, 0], [1, 0, 0], boot_steps=1)
     assert (day["ready"], day["booting"]) == ([3, 4, 4], [1, 0, 0])
 
 
-def test_an_instance_is_ready_three_slots_after_its_order(play):
-    day = play([0, 0, 0, 0, 0], [1, 0, 0, 0, 0], boot_slots=3)
+def test_an_instance_is_ready_three_steps_after_its_order(play):
+    day = play([0, 0, 0, 0, 0], [1, 0, 0, 0, 0], boot_steps=3)
     assert (day["ready"], day["booting"]) == ([3, 3, 3, 4, 4], [1, 1, 1, 0, 0])
 
 
-def test_orders_of_different_slots_become_ready_in_turn(play):
-    day = play([0] * 6, [1, 0, 1, 0, 0, 0], boot_slots=3)
+def test_orders_of_different_steps_become_ready_in_turn(play):
+    day = play([0] * 6, [1, 0, 1, 0, 0, 0], boot_steps=3)
     assert (day["ready"], day["booting"]) == ([3, 3, 3, 4, 4, 5], [1, 1, 2, 1, 1, 0])
 
 
-def test_a_booted_instance_serves_in_the_slot_it_becomes_ready(play):
+def test_a_booted_instance_serves_in_the_step_it_becomes_ready(play):
     assert play([0, 40], [1, 0])["served"] == [0, 40]
 
 
@@ -35,7 +35,7 @@ def test_a_booting_instance_does_not_serve(play):
     assert play([40], [1])["served"] == [30]
 
 
-def test_a_removed_instance_does_not_serve_in_its_last_slot(play):
+def test_a_removed_instance_does_not_serve_in_its_last_step(play):
     day = play([30], [-1])
     assert (day["served"], day["queue"]) == ([20], [10])
 
@@ -46,7 +46,7 @@ def test_adding_is_refused_at_the_maximum(play):
 
 
 def test_booting_instances_count_towards_the_maximum(play):
-    day = play([0, 0], [1, 1], initial_instances=4, boot_slots=3)
+    day = play([0, 0], [1, 1], initial_instances=4, boot_steps=3)
     assert (day["booting"], day["refused"]) == ([1, 1], [0, 1])
 
 
@@ -60,12 +60,12 @@ def test_removing_is_refused_at_the_minimum(play):
 
 
 def test_booting_instances_do_not_count_towards_the_minimum(play):
-    day = play([0, 0], [1, -1], initial_instances=2, boot_slots=3)
+    day = play([0, 0], [1, -1], initial_instances=2, boot_steps=3)
     assert (day["ready"], day["booting"], day["refused"]) == ([2, 2], [1, 1], [0, 1])
 
 
 def test_instances_become_ready_before_the_action(play):
-    day = play([0, 0], [1, -1], initial_instances=2, boot_slots=1)
+    day = play([0, 0], [1, -1], initial_instances=2, boot_steps=1)
     assert (day["ready"], day["refused"]) == ([2, 2], [0, 0])
 
 
@@ -104,114 +104,114 @@ def test_without_a_queue_everything_unserved_is_dropped(play):
     assert (day["served"], day["queue"], day["dropped"]) == ([30], [0], [1])
 
 
-def test_the_bill_has_instances_lateness_and_drops(play):
+def test_the_cost_has_instances_lateness_and_drops(play):
     # 3 ready + 1 booting at $0.016, 20 waiting at $0.00025, 10 dropped at $0.0025
-    assert play([60], [1])["bill"] == pytest.approx([0.064 + 0.005 + 0.025], abs=1e-15)
+    assert play([60], [1])["cost"] == pytest.approx([0.064 + 0.005 + 0.025], abs=1e-15)
 
 
-def test_a_waiting_request_is_billed_in_each_slot_again(play):
+def test_a_waiting_request_is_charged_in_each_step_again(play):
     free = {"instance_price_per_hour": 0, "drop_price": 0}
-    assert play([50, 30, 20], [0, 0, 0], **free)["bill"] == pytest.approx([0.005, 0.005, 0.0025], abs=1e-15)
+    assert play([50, 30, 20], [0, 0, 0], **free)["cost"] == pytest.approx([0.005, 0.005, 0.0025], abs=1e-15)
 
 
-def test_a_removed_instance_is_not_billed_in_the_slot_of_its_removal(play):
-    assert play([0, 0], [-1, 0])["bill"] == pytest.approx([0.032, 0.032], abs=1e-15)
+def test_a_removed_instance_is_not_charged_in_the_step_of_its_removal(play):
+    assert play([0, 0], [-1, 0])["cost"] == pytest.approx([0.032, 0.032], abs=1e-15)
 
 
-def test_the_hourly_price_is_billed_by_the_length_of_a_slot(play):
-    assert play([0], [0], slot_seconds=1200, instance_price_per_hour=0.3)["bill"] == pytest.approx([0.3], abs=1e-15)
+def test_the_hourly_price_is_charged_by_the_length_of_a_step(play):
+    assert play([0], [0], step_seconds=1200, instance_price_per_hour=0.3)["cost"] == pytest.approx([0.3], abs=1e-15)
 
 
 def test_a_quiet_reference_day_costs_its_fleet(script):
-    # 288 slots x 25 instances x $0.016
-    rollout = roll_out(script(np.ones((1, 288), dtype=int)), np.zeros((1, 288), dtype=int))
-    assert rollout.bill.sum() == pytest.approx(115.2)
+    # 288 steps x 25 instances x $0.016
+    trajectory = simulate(script(np.ones((1, 288), dtype=int)), np.zeros((1, 288), dtype=int))
+    assert trajectory.cost.sum() == pytest.approx(115.2)
 
 
 # --- laws that hold on every day -------------------------------------------------------------------------------------
 
 
-def test_requests_are_conserved_in_every_slot(any_service, random_rollout):
-    day = random_rollout(any_service)
+def test_requests_are_conserved_in_every_step(any_service, random_trajectory):
+    day = random_trajectory(any_service)
     before = np.pad(day.queue, ((0, 0), (1, 0)))[:, :-1]
     assert np.array_equal(day.arrivals, day.served + day.dropped + day.queue - before)
 
 
-def test_requests_are_conserved_over_the_day(any_service, random_rollout):
-    day = random_rollout(any_service, seed=1)
+def test_requests_are_conserved_over_the_day(any_service, random_trajectory):
+    day = random_trajectory(any_service, seed=1)
     assert np.array_equal(day.arrivals.sum(axis=1), (day.served + day.dropped).sum(axis=1) + day.queue[:, -1])
 
 
-def test_the_bill_is_the_sum_of_its_items_at_their_prices(any_service, random_rollout):
-    day = random_rollout(any_service)
-    hours = any_service.slot_seconds / 3600
+def test_the_cost_is_the_sum_of_its_items_at_their_prices(any_service, random_trajectory):
+    day = random_trajectory(any_service)
+    hours = any_service.step_seconds / 3600
     by_hand = any_service.instance_price_per_hour * hours * (day.ready + day.booting).sum(axis=1)
     by_hand += any_service.late_price * day.queue.sum(axis=1) + any_service.drop_price * day.dropped.sum(axis=1)
-    assert day.bill.sum(axis=1) == pytest.approx(by_hand, rel=1e-12)
+    assert day.cost.sum(axis=1) == pytest.approx(by_hand, rel=1e-12)
 
 
-def test_instances_never_exceed_max(any_service, random_rollout):
+def test_instances_never_exceed_max(any_service, random_trajectory):
     for seed in range(5):
-        assert random_rollout(any_service, seed=seed).fleet.max() <= any_service.max_instances
+        assert random_trajectory(any_service, seed=seed).fleet.max() <= any_service.max_instances
 
 
-def test_ready_instances_never_fall_below_min(any_service, random_rollout):
+def test_ready_instances_never_fall_below_min(any_service, random_trajectory):
     for seed in range(5):
-        assert random_rollout(any_service, seed=seed).ready.min() >= any_service.min_instances
+        assert random_trajectory(any_service, seed=seed).ready.min() >= any_service.min_instances
 
 
-def test_queue_never_exceeds_its_limit(any_service, random_rollout):
-    day = random_rollout(any_service)
+def test_queue_never_exceeds_its_limit(any_service, random_trajectory):
+    day = random_trajectory(any_service)
     assert day.queue.min() >= 0 and day.queue.max() == any_service.queue_limit
 
 
-def test_drops_happen_only_at_a_full_queue(any_service, random_rollout):
-    day = random_rollout(any_service)
+def test_drops_happen_only_at_a_full_queue(any_service, random_trajectory):
+    day = random_trajectory(any_service)
     assert day.dropped.any() and np.all(day.queue[day.dropped > 0] == any_service.queue_limit)
 
 
-def test_served_never_exceeds_the_capacity_of_ready_instances(any_service, random_rollout):
-    day = random_rollout(any_service)
+def test_served_never_exceeds_the_capacity_of_ready_instances(any_service, random_trajectory):
+    day = random_trajectory(any_service)
     assert np.all(day.served <= any_service.capacity_per_instance * day.ready)
 
 
-def test_an_accepted_change_moves_the_fleet_by_what_it_asked_for(any_service, random_rollout):
-    day = random_rollout(any_service)
+def test_an_accepted_change_moves_the_fleet_by_what_it_asked_for(any_service, random_trajectory):
+    day = random_trajectory(any_service)
     before = np.pad(day.fleet, ((0, 0), (1, 0)), constant_values=any_service.initial_instances)[:, :-1]
     asked = np.array(any_service.fleet_changes)[day.actions]
     assert np.array_equal(day.fleet - before, np.where(day.refused == 1, 0, asked))
 
 
-def test_a_refused_action_is_not_a_scaling_action(any_service, random_rollout):
-    day = random_rollout(any_service)
+def test_a_refused_action_is_not_a_scaling_action(any_service, random_trajectory):
+    day = random_trajectory(any_service)
     asked = np.array(any_service.fleet_changes)[day.actions]
     assert day.refused.any() and np.array_equal(day.scaled, (asked != 0) & (day.refused == 0))
 
 
-def test_a_hold_is_never_refused(any_service, random_rollout):
-    day = random_rollout(any_service)
+def test_a_hold_is_never_refused(any_service, random_trajectory):
+    day = random_trajectory(any_service)
     assert not day.refused[day.actions == any_service.hold].any()
 
 
-def test_more_load_never_means_less_queue_or_fewer_drops(any_service, random_rollout, script):
-    day = random_rollout(any_service)
-    more = day.arrivals + np.random.default_rng(5).integers(0, 3, day.arrivals.shape) * any_service.peak_influx // 9
-    busier = roll_out(script(day.actions), more, any_service)
+def test_more_load_never_means_less_queue_or_fewer_drops(any_service, random_trajectory, script):
+    day = random_trajectory(any_service)
+    more = day.arrivals + np.random.default_rng(5).integers(0, 3, day.arrivals.shape) * any_service.peak_arrivals // 9
+    busier = simulate(script(day.actions), more, any_service)
     assert np.all(busier.queue >= day.queue)
     assert np.all(busier.dropped.cumsum(axis=1) >= day.dropped.cumsum(axis=1))
 
 
-def test_more_load_never_means_a_smaller_bill(any_service, random_rollout, script):
-    day = random_rollout(any_service)
-    busier = roll_out(script(day.actions), day.arrivals + 1, any_service)
-    assert np.all(busier.bill >= day.bill - 1e-9 * day.bill)
+def test_more_load_never_means_a_smaller_cost(any_service, random_trajectory, script):
+    day = random_trajectory(any_service)
+    busier = simulate(script(day.actions), day.arrivals + 1, any_service)
+    assert np.all(busier.cost >= day.cost - 1e-9 * day.cost)
 
 
 # --- a second implementation -----------------------------------------------------------------------------------------
 
 
 def slow_day(service, arrivals, changes):
-    """Yield (ready, booting, queue, served, dropped, refused, bill) of each slot: one object per instance ordered."""
+    """Yield (ready, booting, queue, served, dropped, refused, cost) of each step: one object per instance ordered."""
     ready, queue, clocks = service.initial_instances, 0, []
     for arriving, change in zip(arrivals, changes, strict=True):
         clocks = [clock - 1 for clock in clocks]
@@ -220,7 +220,7 @@ def slow_day(service, arrivals, changes):
         refused = ready + len(clocks) + change > service.max_instances if change > 0 else False
         refused = ready + change < service.min_instances if change < 0 else refused
         if change > 0 and not refused:
-            clocks += [service.boot_slots] * change
+            clocks += [service.boot_steps] * change
         if change < 0 and not refused:
             ready += change
         capacity, demand = service.capacity_per_instance * ready, queue + arriving
@@ -228,25 +228,25 @@ def slow_day(service, arrivals, changes):
         queue = demand - served
         dropped = queue - service.queue_limit if queue > service.queue_limit else 0
         queue -= dropped
-        dollars = service.instance_price_per_hour * service.slot_seconds / 3600 * (ready + len(clocks))
+        dollars = service.instance_price_per_hour * service.step_seconds / 3600 * (ready + len(clocks))
         dollars += service.late_price * queue + service.drop_price * dropped
         yield ready, len(clocks), queue, served, dropped, int(refused), dollars
 
 
-def test_compiled_law_equals_a_slow_one_in_every_slot(any_service, random_rollout):
-    rollout = random_rollout(any_service, days=6, seed=3)
-    names = ("ready", "booting", "queue", "served", "dropped", "refused", "bill")
-    fast = np.stack([getattr(rollout, name) for name in names], axis=-1)
-    for day, actions, slots in zip(rollout.arrivals.tolist(), rollout.actions.tolist(), fast, strict=True):
+def test_compiled_law_equals_a_slow_one_in_every_step(any_service, random_trajectory):
+    trajectory = random_trajectory(any_service, days=6, seed=3)
+    names = ("ready", "booting", "queue", "served", "dropped", "refused", "cost")
+    fast = np.stack([getattr(trajectory, name) for name in names], axis=-1)
+    for day, actions, steps in zip(trajectory.arrivals.tolist(), trajectory.actions.tolist(), fast, strict=True):
         changes = [any_service.fleet_changes[action] for action in actions]
         slow = np.array(list(slow_day(any_service, day, changes)))
-        assert np.array_equal(slots[:, :-1], slow[:, :-1])
-        assert slots[:, -1] == pytest.approx(slow[:, -1], rel=1e-12)
+        assert np.array_equal(steps[:, :-1], slow[:, :-1])
+        assert steps[:, -1] == pytest.approx(slow[:, -1], rel=1e-12)
 
 
-def test_days_of_a_batch_do_not_touch_each_other(random_rollout, script):
-    service = Service(boot_slots=3, slots_per_episode=120)
-    together = random_rollout(service, days=7)
+def test_days_of_a_batch_do_not_touch_each_other(random_trajectory, script):
+    service = Service(boot_steps=3, steps_per_episode=120)
+    together = random_trajectory(service, days=7)
     for i in range(7):
-        alone = roll_out(script(together.actions[i : i + 1]), together.arrivals[i : i + 1], service)
-        assert np.array_equal(alone.queue[0], together.queue[i]) and np.array_equal(alone.bill[0], together.bill[i])
+        alone = simulate(script(together.actions[i : i + 1]), together.arrivals[i : i + 1], service)
+        assert np.array_equal(alone.queue[0], together.queue[i]) and np.array_equal(alone.cost[0], together.cost[i])

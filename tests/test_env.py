@@ -18,12 +18,12 @@ from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Pattern, purpose_of
 from autoscaler_env.traffic.trace import LARGEST_COUNT, Trace
 
-SHORT = Service(slots_per_episode=5)
+SHORT = Service(steps_per_episode=5)
 
 
-def extreme_trace(slots):
+def extreme_trace(steps):
     """Return days on which nothing and far too much arrive by turns."""
-    days = np.zeros((4, slots), dtype=np.int64)
+    days = np.zeros((4, steps), dtype=np.int64)
     days[:, ::3] = LARGEST_COUNT
     days[1] = LARGEST_COUNT
     return Trace("extreme", days)
@@ -74,14 +74,14 @@ def test_docstring_table_names_the_quantities_that_decode_returns():
 
 
 def test_docstring_table_states_the_scales(play_env):
-    # 40 arrivals on 3 x 10: 3 ready of 5, load 1, 10 of 20 wait, influx and change 40 of 2 x 50, headroom -20 of 70
+    # 40 arrivals on 3 x 10: 3 ready of 5, utilisation 1, 10 of 20 wait, arrivals and change 40 of 2 x 50, spare capacity -20 of 70
     service = Service(
-        slots_per_episode=2,
+        steps_per_episode=2,
         capacity_per_instance=10,
         max_instances=5,
         initial_instances=3,
         queue_limit=20,
-        peak_influx=50,
+        peak_arrivals=50,
     )
     observations, _, _ = play_env(AutoscalerEnv("STEADY", service), [1, 2], day=[0, 40])
     expected = [3 / 5, 1 / 5, 1, 10 / 20, 40 / 100, 40 / 100, (40 - 40 - 10) / 70]
@@ -175,8 +175,8 @@ def test_a_day_that_does_not_fit_is_refused(day):
 
 
 def test_a_workload_whose_days_have_another_length_is_refused():
-    with pytest.raises(ValueError, match=r"days|slots"):
-        AutoscalerEnv(extreme_trace(slots=7), SHORT).reset(seed=0)
+    with pytest.raises(ValueError, match=r"days|steps"):
+        AutoscalerEnv(extreme_trace(steps=7), SHORT).reset(seed=0)
 
 
 def test_unsigned_arrivals_beyond_int64_are_refused():
@@ -189,15 +189,15 @@ def test_unknown_render_mode_is_refused():
         AutoscalerEnv(render_mode="human")
 
 
-def test_a_day_is_truncated_only_at_its_last_slot_and_never_terminated(any_service):
+def test_a_day_is_truncated_only_at_its_last_step_and_never_terminated(any_service):
     env = AutoscalerEnv("SPIKE", any_service)
     env.reset(seed=0)
-    endings = [env.step(0)[2:4] for _ in range(any_service.slots_per_episode)]
-    assert endings == [(False, False)] * (any_service.slots_per_episode - 1) + [(False, True)]
+    endings = [env.step(0)[2:4] for _ in range(any_service.steps_per_episode)]
+    assert endings == [(False, False)] * (any_service.steps_per_episode - 1) + [(False, True)]
 
 
-def test_an_episode_may_be_one_slot_long():
-    env = AutoscalerEnv(service=Service(slots_per_episode=1))
+def test_an_episode_may_be_one_step_long():
+    env = AutoscalerEnv(service=Service(steps_per_episode=1))
     env.reset(seed=0)
     assert env.step(1)[3]
 
@@ -205,34 +205,34 @@ def test_an_episode_may_be_one_slot_long():
 # --- the observation -------------------------------------------------------------------------------------------------
 
 
-def test_first_observation_shows_the_first_influx_with_change_zero():
+def test_first_observation_shows_the_first_arrivals_with_change_zero():
     env = AutoscalerEnv(service=SHORT)
     observation, _ = env.reset(options={"day": [1740, 9, 9, 9, 9]})
     counts = [column[0] for column in decode(observation[np.newaxis], SHORT)]
-    # 1,740 requests on 25 x 87 = 2,175: load 0.8, headroom 435
+    # 1,740 requests on 25 x 87 = 2,175: utilisation 0.8, spare capacity 435
     assert counts == pytest.approx([25, 0, 0.8, 0, 1740, 0, 435], abs=1e-7)
 
 
-def test_first_load_is_full_when_the_first_influx_passes_capacity():
+def test_first_load_is_full_when_the_first_arrivals_passes_capacity():
     observation, _ = AutoscalerEnv(service=SHORT).reset(options={"day": [4000, 9, 9, 9, 9]})
     assert observation[2] == 1 and observation[3] == 0
 
 
-def test_second_observation_shows_the_first_slot_again_with_change_zero():
+def test_second_observation_shows_the_first_step_again_with_change_zero():
     env = AutoscalerEnv(service=SHORT)
     env.reset(options={"day": [1740, 9, 9, 9, 9]})
     observation = env.step(1)[0]
-    assert decode(observation[np.newaxis], SHORT).influx == 1740 and observation[5] == 0
+    assert decode(observation[np.newaxis], SHORT).arrivals == 1740 and observation[5] == 0
 
 
-def test_observation_shows_the_slot_that_just_ended(play_env):
+def test_observation_shows_the_step_that_just_ended(play_env):
     observations, _, _ = play_env(AutoscalerEnv(service=SHORT), [1] * 5, day=[100, 300, 200, 200, 0])
     counts = decode(observations, SHORT)
-    assert counts.influx.tolist() == [100, 100, 300, 200, 200, 0]
+    assert counts.arrivals.tolist() == [100, 100, 300, 200, 200, 0]
     assert counts.change.tolist() == [0, 0, 200, -100, 0, -200]
 
 
-def test_influx_is_clipped_in_the_observation_and_not_in_the_service():
+def test_arrivals_is_clipped_in_the_observation_and_not_in_the_service():
     env = AutoscalerEnv(service=SHORT)
     env.reset(options={"day": [0, 100_000, 0, 0, 0]})
     env.step(1)
@@ -246,24 +246,24 @@ def test_decode_recovers_the_counts_exactly(any_service, play_env):
     env = AutoscalerEnv("MIXED", any_service)
     env.reset(seed=1)
     for _ in range(4):
-        actions = rng.integers(env.action_space.n, size=any_service.slots_per_episode)
+        actions = rng.integers(env.action_space.n, size=any_service.steps_per_episode)
         observations, _, infos = play_env(env, actions)
         counts = decode(observations[1:], any_service)
-        for name, seen in {"ready": "ready", "booting": "booting", "queue": "queue", "influx": "arrivals"}.items():
-            assert getattr(counts, name).tolist() == [min(i[seen], any_service.influx_scale) for i in infos]
+        for name, seen in {"ready": "ready", "booting": "booting", "queue": "queue", "arrivals": "arrivals"}.items():
+            assert getattr(counts, name).tolist() == [min(i[seen], any_service.arrivals_scale) for i in infos]
 
 
 def test_decode_recovers_change_and_headroom_exactly(any_service, play_env):
     env = AutoscalerEnv("SINUSOIDAL", any_service)
     env.reset(seed=1)
-    observations, _, infos = play_env(env, [any_service.hold] * any_service.slots_per_episode)
+    observations, _, infos = play_env(env, [any_service.hold] * any_service.steps_per_episode)
     counts = decode(observations, any_service)
     fleet = np.array([info["ready"] + info["booting"] for info in infos])
     arrivals = np.array([info["arrivals"] for info in infos])
     queue = np.array([info["queue"] for info in infos])
-    headroom = any_service.capacity_per_instance * fleet - arrivals - queue
+    spare_capacity = any_service.capacity_per_instance * fleet - arrivals - queue
     assert counts.change[2:].tolist() == np.diff(arrivals).tolist()
-    assert counts.headroom[1:].tolist() == np.maximum(headroom, -any_service.headroom_scale).tolist()
+    assert counts.spare_capacity[1:].tolist() == np.maximum(spare_capacity, -any_service.spare_capacity_scale).tolist()
 
 
 def test_decode_recovers_every_queue():
@@ -273,11 +273,11 @@ def test_decode_recovers_every_queue():
 
 
 def test_decode_recovers_all_counts_of_the_largest_allowed_scale():
-    service = Service(peak_influx=2**23 - 1)
+    service = Service(peak_arrivals=2**23 - 1)
     counts = np.arange(2**24 - 200_000, 2**24 - 1)
     observations = np.zeros((len(counts), 7), dtype=np.float32)
-    observations[:, 4] = counts / service.influx_scale
-    assert np.array_equal(decode(observations, service).influx, counts)
+    observations[:, 4] = counts / service.arrivals_scale
+    assert np.array_equal(decode(observations, service).arrivals, counts)
 
 
 # --- faults that checkers miss ---------------------------------------------------------------------------------------
@@ -285,19 +285,19 @@ def test_decode_recovers_all_counts_of_the_largest_allowed_scale():
 
 @pytest.mark.parametrize("pattern", [*PATTERNS, MIXED, "extreme"])
 def test_observations_never_leave_their_space(pattern, any_service):
-    workload = extreme_trace(any_service.slots_per_episode) if pattern == "extreme" else pattern
+    workload = extreme_trace(any_service.steps_per_episode) if pattern == "extreme" else pattern
     envs = AutoscalerVectorEnv(32, workload, any_service)
     rng = np.random.default_rng(0)
     observations, _ = envs.reset(seed=0)
-    for slot in range(3 * any_service.slots_per_episode):
+    for step in range(3 * any_service.steps_per_episode):
         leaning = rng.integers(len(any_service.fleet_changes), size=32)
-        leaning[:8] = slot // any_service.slots_per_episode % len(any_service.fleet_changes)
+        leaning[:8] = step // any_service.steps_per_episode % len(any_service.fleet_changes)
         assert envs.observation_space.contains(observations)
         observations = envs.step(leaning)[0]
 
 
 def test_scalar_observations_never_leave_their_space(any_service):
-    env = AutoscalerEnv(extreme_trace(any_service.slots_per_episode), any_service)
+    env = AutoscalerEnv(extreme_trace(any_service.steps_per_episode), any_service)
     rng = np.random.default_rng(0)
     for _ in range(5):
         observation, _ = env.reset()
@@ -307,15 +307,15 @@ def test_scalar_observations_never_leave_their_space(any_service):
             observation, _, _, truncated, _ = env.step(rng.integers(env.action_space.n))
 
 
-@pytest.mark.parametrize("slots_before", [1, 3, 97])
-def test_no_state_survives_a_reset(any_service, play_env, slots_before):
-    slots = any_service.slots_per_episode
+@pytest.mark.parametrize("steps_before", [1, 3, 97])
+def test_no_state_survives_a_reset(any_service, play_env, steps_before):
+    steps = any_service.steps_per_episode
     used, fresh = (AutoscalerEnv("SPIKE", any_service) for _ in range(2))
     most = int(np.argmax(any_service.fleet_changes))
-    used.reset(options={"day": np.full(slots, 9 * any_service.peak_influx)})
-    for _ in range(min(slots_before, slots)):
+    used.reset(options={"day": np.full(steps, 9 * any_service.peak_arrivals)})
+    for _ in range(min(steps_before, steps)):
         used.step(most)
-    actions = np.random.default_rng(0).integers(used.action_space.n, size=slots)
+    actions = np.random.default_rng(0).integers(used.action_space.n, size=steps)
     again, new = (play_env(env, actions, day_seed=5) for env in (used, fresh))
     assert np.array_equal(again[0], new[0]) and np.array_equal(again[1], new[1]) and again[2] == new[2]
 
@@ -342,7 +342,7 @@ def test_a_day_given_by_the_user_is_neither_changed_nor_watched():
 
 
 @pytest.mark.parametrize("pattern", [*PATTERNS, MIXED])
-def test_equal_seeds_give_equal_rollouts_and_others_do_not(pattern, play_env):
+def test_equal_seeds_give_equal_trajectories_and_others_do_not(pattern, play_env):
     def rewards(seed):
         env = AutoscalerEnv(pattern)
         env.reset(seed=seed)
@@ -373,17 +373,17 @@ def test_a_day_of_ones_own_has_no_seed():
     assert AutoscalerEnv(service=SHORT).reset(options={"day": [1] * 5})[1] == {"day_seed": None}
 
 
-def test_reward_is_minus_the_sum_of_the_bills_items(any_service, play_env):
+def test_reward_is_minus_the_sum_of_the_costs_items(any_service, play_env):
     env = AutoscalerEnv("SPIKE", any_service)
     rng = np.random.default_rng(0)
-    _, rewards, infos = play_env(env, rng.integers(env.action_space.n, size=any_service.slots_per_episode))
-    bills = [info["instance_cost"] + info["late_cost"] + info["drop_cost"] for info in infos]
-    assert -rewards == pytest.approx(bills, rel=1e-12)
+    _, rewards, infos = play_env(env, rng.integers(env.action_space.n, size=any_service.steps_per_episode))
+    costs = [info["instance_cost"] + info["late_cost"] + info["drop_cost"] for info in infos]
+    assert -rewards == pytest.approx(costs, rel=1e-12)
 
 
-def test_each_item_of_the_bill_is_its_count_times_its_price(any_service, play_env):
+def test_each_item_of_the_cost_is_its_count_times_its_price(any_service, play_env):
     env = AutoscalerEnv("SPIKE", any_service)
-    for info in play_env(env, [any_service.hold] * any_service.slots_per_episode)[2]:
+    for info in play_env(env, [any_service.hold] * any_service.steps_per_episode)[2]:
         instances = any_service.instance_price * (info["ready"] + info["booting"])
         assert info["instance_cost"] == pytest.approx(instances, rel=1e-9, abs=1e-9 * (1 + info["drop_cost"]))
         assert info["late_cost"] == pytest.approx(any_service.late_price * info["queue"], rel=1e-12)
@@ -395,7 +395,7 @@ def test_an_empty_day_held_costs_the_fleet(play_env):
     assert rewards.sum() == pytest.approx(-288 * 25 * 0.016)
 
 
-def test_a_slot_by_hand():
+def test_a_step_by_hand():
     # 25 ready, one ordered, 9,000 arrive: 2,175 served, 4,350 wait, 2,475 dropped
     env = AutoscalerEnv()
     env.reset(options={"day": [9000] * 288})
@@ -412,7 +412,7 @@ def test_a_pattern_object_is_a_pattern_too(play_env):
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
-def test_a_copy_goes_on_from_the_same_slot_and_reports_its_own_counts(copied):
+def test_a_copy_goes_on_from_the_same_step_and_reports_its_own_counts(copied):
     env = AutoscalerEnv("SPIKE")
     env.reset(seed=0)
     env.step(2)

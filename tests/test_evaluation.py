@@ -1,4 +1,4 @@
-"""Bills, waits and intervals: by hand arithmetic on one small day, and against scipy."""
+"""Costs, waits and intervals: by hand arithmetic on one small day, and against scipy."""
 
 import json
 
@@ -18,7 +18,7 @@ from autoscaler_env.evaluation.metrics import (
     summarise,
     verdict,
 )
-from autoscaler_env.evaluation.simulation import roll_out
+from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.rules import Static, TargetTracking, Threshold
 from autoscaler_env.service import Service
@@ -30,13 +30,13 @@ SMALL = Service(
     max_instances=5,
     initial_instances=1,
     queue_limit=20,
-    slots_per_episode=5,
+    steps_per_episode=5,
 )
-# One instance serves 10. Slot 1: 10 of 35 served, 20 wait, 5 dropped. Slot 2 orders an instance, slot 4 retires one.
+# One instance serves 10. Step 1: 10 of 35 served, 20 wait, 5 dropped. Step 2 orders an instance, step 4 retires one.
 ARRIVALS = [10, 35, 0, 0, 5]
 CHANGES = [0, 0, 1, 0, -1]
 WANTED = {
-    "bill": 0.132,
+    "cost": 0.132,
     "instance_cost": 7 * 0.016,  # fleet 1, 1, 2, 2, 1
     "late_cost": (20 + 10) * 0.00025,
     "drop_cost": 5 * 0.0025,
@@ -74,7 +74,7 @@ class Days:
 def small_day(script):
     """Return what was measured on the day above."""
     actions = [[SMALL.fleet_changes.index(change) for change in CHANGES]]
-    return measure(roll_out(script(actions), np.array([ARRIVALS]), SMALL)).iloc[0]
+    return measure(simulate(script(actions), np.array([ARRIVALS]), SMALL)).iloc[0]
 
 
 @pytest.mark.parametrize("column", WANTED)
@@ -86,11 +86,11 @@ def test_every_measure_is_worked_out_by_hand(small_day):
     assert set(small_day.index) == set(WANTED)
 
 
-def test_items_and_requests_add_up_on_any_service(any_service, random_rollout):
-    rollout = random_rollout(any_service)
-    rows = measure(rollout)
-    assert np.allclose(rows["bill"], rows[["instance_cost", "late_cost", "drop_cost"]].sum(axis=1), rtol=1e-12)
-    assert np.array_equal(rows["arrivals"] - rows["served"] - rows["dropped"], rollout.queue[:, -1])
+def test_items_and_requests_add_up_on_any_service(any_service, random_trajectory):
+    trajectory = random_trajectory(any_service)
+    rows = measure(trajectory)
+    assert np.allclose(rows["cost"], rows[["instance_cost", "late_cost", "drop_cost"]].sum(axis=1), rtol=1e-12)
+    assert np.array_equal(rows["arrivals"] - rows["served"] - rows["dropped"], trajectory.queue[:, -1])
     assert (rows["late"] >= 0).all() and rows["in_time"].between(0, 1).all() and rows["utilisation"].between(0, 1).all()
 
 
@@ -101,10 +101,10 @@ def test_evaluate_plays_the_same_days_with_each_policy():
     assert rows["arrivals"].tolist() == [50, 25] * 2
 
 
-def test_evaluate_equals_rollouts_on_evaluation_days():
+def test_evaluate_equals_trajectories_on_evaluation_days():
     rows = evaluate([TargetTracking()], "SPIKE", 3)
     days = Pattern("SPIKE", Service()).draw(day_seeds("evaluation", 3))
-    assert rows["bill"].tolist() == roll_out(TargetTracking(), days).bill.sum(axis=1).tolist()
+    assert rows["cost"].tolist() == simulate(TargetTracking(), days).cost.sum(axis=1).tolist()
 
 
 def test_evaluate_takes_as_many_days_as_there_are():
@@ -153,12 +153,12 @@ def episodes():
     return evaluate_patterns(lambda name: rules, ["STEADY", "SPIKE"], 6)
 
 
-def test_summary_holds_means_and_scipys_interval_of_the_bill(episodes):
+def test_summary_holds_means_and_scipys_interval_of_the_cost(episodes):
     row = summarise(episodes).loc[("threshold", "SPIKE")]
     days = episodes[(episodes["policy"] == "threshold") & (episodes["pattern"] == "SPIKE")]
-    wanted = stats.ttest_1samp(days["bill"], 0).confidence_interval()
-    assert (row["bill"], row["wait_p95"]) == pytest.approx((days["bill"].mean(), days["wait_p95"].mean()))
-    assert (row["bill_low"], row["bill_high"]) == pytest.approx((wanted.low, wanted.high))
+    wanted = stats.ttest_1samp(days["cost"], 0).confidence_interval()
+    assert (row["cost"], row["wait_p95"]) == pytest.approx((days["cost"].mean(), days["wait_p95"].mean()))
+    assert (row["cost_low"], row["cost_high"]) == pytest.approx((wanted.low, wanted.high))
 
 
 def test_summary_keeps_the_order_in_which_policies_came(episodes):
@@ -167,10 +167,10 @@ def test_summary_keeps_the_order_in_which_policies_came(episodes):
 
 def test_savings_are_paired_on_the_same_days(episodes):
     row = savings(episodes, "threshold").loc[("target-tracking", "STEADY")]
-    bills = episodes[episodes["pattern"] == "STEADY"].pivot(index="episode", columns="policy", values="bill")
-    paired = stats.ttest_rel(bills["threshold"], bills["target-tracking"])
+    costs = episodes[episodes["pattern"] == "STEADY"].pivot(index="episode", columns="policy", values="cost")
+    paired = stats.ttest_rel(costs["threshold"], costs["target-tracking"])
     wanted = paired.confidence_interval()
-    assert row["saving"] == pytest.approx((bills["threshold"] - bills["target-tracking"]).mean())
+    assert row["saving"] == pytest.approx((costs["threshold"] - costs["target-tracking"]).mean())
     assert (row["low"], row["high"]) == pytest.approx((wanted.low, wanted.high))
 
 
@@ -197,21 +197,21 @@ def test_savings_of_a_policy_that_played_one_pattern_only(episodes):
 # --- over patterns ---------------------------------------------------------------------------------------------------
 
 
-def bills_of(**bills):
-    """Return episodes of policies on two patterns: bills by policy, a list per pattern."""
+def costs_of(**costs):
+    """Return episodes of policies on two patterns: costs by policy, a list per pattern."""
     rows = [
-        {"policy": policy, "pattern": pattern, "episode": episode, "bill": bill}
-        for policy, columns in bills.items()
+        {"policy": policy, "pattern": pattern, "episode": episode, "cost": cost}
+        for policy, columns in costs.items()
         for pattern, column in zip(("STEADY", "SPIKE"), columns, strict=True)
-        for episode, bill in enumerate(column)
+        for episode, cost in enumerate(column)
     ]
     return pd.DataFrame(rows)
 
 
 def test_the_mean_over_patterns_averages_within_an_episode_first():
-    means = mean_over_patterns(bills_of(a=[[1.0, 2.0], [5.0, 8.0]], b=[[0.0, 0.0], [2.0, 4.0]]))
+    means = mean_over_patterns(costs_of(a=[[1.0, 2.0], [5.0, 8.0]], b=[[0.0, 0.0], [2.0, 4.0]]))
     assert means["pattern"].unique().tolist() == ["MEAN"]
-    assert means.set_index(["policy", "episode"])["bill"].to_dict() == {
+    assert means.set_index(["policy", "episode"])["cost"].to_dict() == {
         ("a", 0): 3,
         ("a", 1): 5,
         ("b", 0): 1,
@@ -220,12 +220,12 @@ def test_the_mean_over_patterns_averages_within_an_episode_first():
 
 
 def test_an_episode_that_a_pattern_lacks_is_left_out_of_the_mean():
-    means = mean_over_patterns(bills_of(a=[[1.0, 2.0, 9.0], [5.0, 8.0]]))
+    means = mean_over_patterns(costs_of(a=[[1.0, 2.0, 9.0], [5.0, 8.0]]))
     assert means["episode"].tolist() == [0, 1]
 
 
 def test_a_saving_that_may_be_zero_is_not_called_one():
-    played = bills_of(a=[[1.0, 2.0, 3.0], [4.0, 5.0, 7.0]], b=[[2.0, 1.0, 3.0], [5.0, 4.0, 7.0]])
+    played = costs_of(a=[[1.0, 2.0, 3.0], [4.0, 5.0, 7.0]], b=[[2.0, 1.0, 3.0], [5.0, 4.0, 7.0]])
     sentence = verdict(played, "a", "b")
     paired = stats.ttest_rel([3.5, 2.5, 5.0], [2.5, 3.5, 5.0]).confidence_interval()
     assert sentence.startswith("a and b cannot be told apart")
@@ -240,6 +240,6 @@ def test_what_is_saved_as_json_is_what_the_table_says(tmp_path, episodes):
     found = written["patterns"]["SPIKE"]["static"]
     assert found == pytest.approx(rows.loc[("static", "SPIKE")].to_dict())
     assert found["saving"] == pytest.approx(savings(episodes, "threshold").loc[("static", "SPIKE"), "saving"], abs=1e-4)
-    mean = np.mean([written["patterns"][name]["static"]["bill"] for name in ("STEADY", "SPIKE")])
-    assert written["mean"]["static"]["bill"] == pytest.approx(mean, abs=1e-4)
+    mean = np.mean([written["patterns"][name]["static"]["cost"] for name in ("STEADY", "SPIKE")])
+    assert written["mean"]["static"]["cost"] == pytest.approx(mean, abs=1e-4)
     assert written["mean"]["threshold"]["saving"] is None

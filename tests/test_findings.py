@@ -25,7 +25,7 @@ SEEDS = (-0.2, -0.1, 0.0, 0.1, 0.2)  # what the seeds differ by
 
 def opponents(optima, above):
     rows = [
-        {"policy": policy, "tested_on": name, "days": 7, "regret": more, "bill": optimum + more, "late_share": 0.01}
+        {"policy": policy, "tested_on": name, "days": 7, "regret": more, "cost": optimum + more, "late_share": 0.01}
         for name, optimum in optima.items()
         for policy, more in (above | {"optimum": 0.0}).items()
     ]
@@ -37,9 +37,15 @@ def trainings(algorithm, trained_on, steps, regrets, optima=OPTIMA, seeds=SEEDS)
     for seed, shift in enumerate(seeds):
         for name, optimum in optima.items():
             regret = regrets[name] + shift
-            row = {"algorithm": algorithm, "trained_on": trained_on, "steps": steps, "seed": seed, "tested_on": name}
-            bills = {"one_setting_bill": optimum + 10, "per_pattern_bill": optimum + 5, "optimum_bill": optimum}
-            rows.append(row | bills | {"days": 7, "regret": regret, "bill": optimum + regret, "late_share": 0.02})
+            row = {
+                "algorithm": algorithm,
+                "trained_on": trained_on,
+                "timesteps": steps,
+                "seed": seed,
+                "tested_on": name,
+            }
+            costs = {"one_setting_cost": optimum + 10, "per_pattern_cost": optimum + 5, "optimum_cost": optimum}
+            rows.append(row | costs | {"days": 7, "regret": regret, "cost": optimum + regret, "late_share": 0.02})
     return pd.DataFrame(rows)
 
 
@@ -67,8 +73,8 @@ def folders(tmp_path):
         "patterns": pd.concat(
             [*specialists("ppo", HOME), *specialists("dqn", same(7.0)), *specialists("q-learning", same(11.0))]
         ),
-        "wide": trainings("ppo", MIXED, 1_000, same(2.0), {name: bill - 20 for name, bill in OPTIMA.items()}),
-        "wide_opponents": opponents({name: bill - 20 for name, bill in OPTIMA.items()}, ABOVE),
+        "wide": trainings("ppo", MIXED, 1_000, same(2.0), {name: cost - 20 for name, cost in OPTIMA.items()}),
+        "wide_opponents": opponents({name: cost - 20 for name, cost in OPTIMA.items()}, ABOVE),
         "traces": pd.concat(
             [
                 trainings("ppo", MIXED, 1_000, {"taxi": 3.0, "mentions": 25.0}, TRACES),
@@ -82,10 +88,10 @@ def folders(tmp_path):
     paid = {"threshold": 60.0, "forecast": 52.0, "ppo": 50.0, "optimum": 40.0}
     contests = [
         {"trace": trace, "days": 9, "seed": seed, "policy": policy, "recommended": policy == chosen}
-        | {"bill": bill + (shift + dearer if policy == "ppo" else 0)}
+        | {"cost": cost + (shift + dearer if policy == "ppo" else 0)}
         for trace, dearer, chosen in (("taxi", 0.0, "ppo"), ("mentions", 9.0, "forecast"))
         for seed, shift in enumerate(SEEDS)
-        for policy, bill in paid.items()
+        for policy, cost in paid.items()
     ]
     pd.DataFrame(contests).to_csv(folders.results / "advice_traces.csv", index=False)
     return folders
@@ -97,7 +103,7 @@ def folders(tmp_path):
 def test_specialists_count_at_home_one_training_per_seed(folders):
     home = at_home(pd.read_csv(folders.results / "study_patterns.csv"))
     assert (home["trained_on"] == "OWN").all() and len(home) == 3 * 5 * 6
-    found = regret_table(folders).loc["ppo on each pattern, 1,000 slots"]
+    found = regret_table(folders).loc["ppo on each pattern, 1,000 timesteps"]
     assert found["seeds"] == 5 and found["mean"] == pytest.approx(np.mean(list(HOME.values())))
 
 
@@ -105,8 +111,8 @@ def test_regret_is_of_rules_and_learners_alike_the_cheapest_last(folders):
     table = regret_table(folders)
     assert table["mean"].is_monotonic_decreasing and "optimum" not in table.index
     assert table.loc["threshold", list(PATTERNS)].eq(50).all() and np.isnan(table.loc["threshold", "low"])
-    assert table.loc["ppo on MIXED, 1,000 slots", "low"] < 4.0 < table.loc["ppo on MIXED, 1,000 slots", "high"]
-    assert regret_table(folders, "wide").index[-1] == "ppo on MIXED, 1,000 slots"
+    assert table.loc["ppo on MIXED, 1,000 timesteps", "low"] < 4.0 < table.loc["ppo on MIXED, 1,000 timesteps", "high"]
+    assert regret_table(folders, "wide").index[-1] == "ppo on MIXED, 1,000 timesteps"
 
 
 def test_advice_on_a_trace_is_held_against_the_cheapest_rule_there(folders):
@@ -135,7 +141,7 @@ def test_matrix_has_home_on_its_diagonal(folders):
 def test_traces_have_rules_and_learners_side_by_side(folders):
     table = on_traces(folders)
     assert table.loc[("taxi", "forecast"), "regret"] == 15 and table.loc[("taxi", "optimum"), "regret"] == 0
-    learned = table.loc[("mentions", "ppo on MIXED, 1,000 slots")]
+    learned = table.loc[("mentions", "ppo on MIXED, 1,000 timesteps")]
     assert learned["seeds"] == 5 and learned["regret"] == pytest.approx(25)
     assert table["smooth"].eq(6).all()
 
@@ -165,10 +171,10 @@ def test_claims_say_who_is_cheaper_and_who_is_not(folders):
     )
     text = claim("mixed_claim", folders)
     assert (
-        "ppo on MIXED, 1,000 slots, begun by imitating rules, is cheaper than target tracking with one setting by"
+        "ppo on MIXED, 1,000 timesteps, begun by imitating rules, is cheaper than target tracking with one setting by"
         in text
     )
-    assert "q-learning on MIXED, 100 slots is dearer" in text
+    assert "q-learning on MIXED, 100 timesteps is dearer" in text
 
 
 def test_claims_answer_what_notebook_9_lets_predict(folders):
@@ -188,7 +194,7 @@ def test_training_that_began_as_a_rule_is_said_to(folders, monkeypatch):
     assert ["beginning as the calibrated rule" in sentence for sentence in deployment(folders)].index(True) == 3
     monkeypatch.setattr(summary, "SETTINGS", {})
     assert long_begins() == f"On MIXED, {', '.join(PATTERNS[:-1])} and {PATTERNS[-1]} PPO learns from rewards alone."
-    assert "ppo on MIXED, 1,000 slots is cheaper" in claim("mixed_claim", folders)
+    assert "ppo on MIXED, 1,000 timesteps is cheaper" in claim("mixed_claim", folders)
     assert not any("beginning" in sentence for sentence in deployment(folders))
 
 
@@ -196,17 +202,17 @@ def test_claims_change_with_the_tables(folders):
     before = claim("mixed_claim", folders)
     path = folders.results / "study_long.csv"
     table = pd.read_csv(path)
-    table.assign(bill=table["bill"] + 20).to_csv(path, index=False)
+    table.assign(cost=table["cost"] + 20).to_csv(path, index=False)
     after = claim("mixed_claim", folders)
     assert (
         before != after
-        and "1,000 slots, begun by imitating rules, is dearer than target tracking with one setting" in after
+        and "1,000 timesteps, begun by imitating rules, is dearer than target tracking with one setting" in after
     )
 
 
 def test_report_of_a_study_says_what_its_trainings_save(folders):
     mixed, specialists = report("long", folders), report("patterns", folders)
-    assert mixed.split()[-10:-4] == ["1000", "5", "129.0", "135.0", "6.0", "5.82"]  # steps, seeds, bills, saving, low
+    assert mixed.split()[-10:-4] == ["1000", "5", "129.0", "135.0", "6.0", "5.82"]  # steps, seeds, costs, saving, low
     assert "SPIKE" in specialists and "calibrated for the pattern" in specialists
     assert report("opponents", folders) == ""
 
@@ -221,7 +227,7 @@ def test_claim_whose_table_is_missing_says_how_to_make_it(folders):
 def test_deployment_says_for_each_pattern_whether_learning_pays(folders):
     advice = dict(sentence.split(": ", 1) for sentence in deployment(folders))
     assert list(advice) == list(PATTERNS)
-    assert advice["STEADY"].startswith("train PPO on it; it saves 3.8 % of the bill.")  # 4 of 105 dollars
+    assert advice["STEADY"].startswith("train PPO on it; it saves 3.8 % of the cost.")  # 4 of 105 dollars
     assert advice["SPIKE"].startswith("deploy target-tracking-per-pattern; reinforcement learning does not pay.")
     assert advice["POISSON"].startswith("deploy target-tracking-per-pattern; reinforcement learning does no better")
 
@@ -290,4 +296,4 @@ def test_duels_and_traces_name_everyone(folders):
     figure = plot_traces(on_traces(folders))
     assert [axes.get_title(loc="left").split("\n")[0] for axes in figure.axes] == ["taxi", "mentions"]
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert "forecast" in names and "dqn on MIXED, 100 slots" not in names, "one so dear hides the others"
+    assert "forecast" in names and "dqn on MIXED, 100 timesteps" not in names, "one so dear hides the others"

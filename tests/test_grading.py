@@ -19,7 +19,7 @@ from autoscaler_env.grading.answers import Replay, decode, encode, received, tel
 from autoscaler_env.grading.grade import Course, Grading
 from autoscaler_env.grading.notebooks import CourseNotebook, judge, one_line, prepare, read_cells, told_answers
 from autoscaler_env.grading.report import Item, Report, identical, prints, read_report, write_gradebook, write_report
-from autoscaler_env.grading.rubric import DEFAULT, Bills, Models, Rubric
+from autoscaler_env.grading.rubric import DEFAULT, Costs, Models, Rubric
 from autoscaler_env.grading.sandbox import NO_WALL, Limits
 from autoscaler_env.grading.submission import MOST_FILES, find_wall, take_in
 from autoscaler_env.grading.supervisor import Run
@@ -408,7 +408,7 @@ def test_the_file_of_the_default_rubric_says_what_the_code_takes_for_granted():
 
 
 def test_points_of_a_part_are_shared_by_weight():
-    worth = Rubric(weights={"b": 3, "c": 0}).worth("bills", ["a", "b", "c"])
+    worth = Rubric(weights={"b": 3, "c": 0}).worth("costs", ["a", "b", "c"])
     assert worth == {"a": 6.25, "b": 18.75, "c": 0}
 
 
@@ -418,10 +418,10 @@ def test_points_of_a_part_are_shared_by_weight():
         ("points = 3", "points must be a table"),
         ("[marks]", "marks: must be one of points"),
         ("[points]\nnotebook = 3", "points.notebook: must be one of"),
-        ("[points]\nbills = -1", "points.bills = -1: must be a number, at least 0"),
-        ("[points]\nbills = nan", "points.bills = nan"),
-        ("[bills]\ndays = 0", "bills.days = 0"),
-        ("[bills]\nfull_at = 'magic'", "bills.full_at = 'magic': must be one of random"),
+        ("[points]\ncosts = -1", "points.costs = -1: must be a number, at least 0"),
+        ("[points]\ncosts = nan", "points.costs = nan"),
+        ("[costs]\ndays = 0", "costs.days = 0"),
+        ("[costs]\nfull_at = 'magic'", "costs.full_at = 'magic': must be one of random"),
         ("[models]\npoor = 2", "models.poor = 2"),
         ("[models]\nexpected = 'ppo'", "models.expected = 'ppo'"),
         ("[limits]\nseconds = 1.5", "limits.seconds = 1.5"),
@@ -441,8 +441,8 @@ def test_another_rubric_has_another_fingerprint():
     assert Rubric().fingerprint != Rubric(limits=Limits(seconds=3)).fingerprint != Rubric(weights={"a": 2}).fingerprint
 
 
-def test_a_bill_beyond_the_rules_earns_no_more_and_no_less():
-    assert [Bills(enough=1).share(bill, 200, 100) for bill in (300, 200, 150, 100, 50)] == [0, 0, 0.5, 1, 1]
+def test_a_cost_beyond_the_rules_earns_no_more_and_no_less():
+    assert [Costs(enough=1).share(cost, 200, 100) for cost in (300, 200, 150, 100, 50)] == [0, 0, 0.5, 1, 1]
 
 
 # --- reports ---------------------------------------------------------------------------------------------------------
@@ -532,7 +532,7 @@ def test_late_submissions_come_into_one_gradebook_with_those_graded_alike_before
         reports = grading.run([packed(tmp_path / f"{name}.zip", ("notes.txt", b""))], progress=False)
         return [report.name for report in grading.earlier(reports)]
 
-    rubric = Rubric(models=Models(expected=()), bills=Bills(seed=1))
+    rubric = Rubric(models=Models(expected=()), costs=Costs(seed=1))
     assert others_with("made_otherwise", replace(rubric, weights={"01.1": 2})) == []
     assert others_with("bob", rubric) == []
     assert others_with("ann", rubric) == ["bob"]

@@ -1,4 +1,4 @@
-"""Handed-in models are checked and billed where none of their code runs."""
+"""Handed-in models are checked and charged where none of their code runs."""
 
 import pickle
 import shutil
@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from autoscaler_env.evaluation.metrics import evaluate_patterns
-from autoscaler_env.grading.model_score import grade_models, play, rule_bill
-from autoscaler_env.grading.rubric import Bills, Models, Rubric
+from autoscaler_env.grading.model_score import grade_models, play, rule_cost
+from autoscaler_env.grading.rubric import Costs, Models, Rubric
 from autoscaler_env.grading.submission import take_in
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.rules import Threshold
@@ -16,15 +16,15 @@ from autoscaler_env.storage.models import load_policy, save_q_table
 from autoscaler_env.traffic.patterns import PATTERNS
 
 SHIPPED = Folders().models
-RUBRIC = Rubric(models=Models(("q_learning_mixed", "trap", "absent")), bills=Bills(days=5, seed=0))
+RUBRIC = Rubric(models=Models(("q_learning_mixed", "trap", "absent")), costs=Costs(days=5, seed=0))
 
 pytestmark = pytest.mark.slow
 
 
-def test_bills_are_those_of_the_evaluation_days_from_the_seed_on():
-    expected = evaluate_patterns(lambda pattern: [Threshold()], PATTERNS, 5)["bill"].mean()
-    assert rule_bill("threshold", 0, 5) == pytest.approx(expected)
-    assert rule_bill("threshold", 2**60, 5) != pytest.approx(expected)
+def test_costs_are_those_of_the_evaluation_days_from_the_seed_on():
+    expected = evaluate_patterns(lambda pattern: [Threshold()], PATTERNS, 5)["cost"].mean()
+    assert rule_cost("threshold", 0, 5) == pytest.approx(expected)
+    assert rule_cost("threshold", 2**60, 5) != pytest.approx(expected)
 
 
 class Trap:
@@ -42,8 +42,8 @@ def graded(tmp_path):
     def grade(models):
         (tmp_path / "copy").mkdir()
         submission = take_in(models.parent, tmp_path / "copy")
-        works, bills, acts = grade_models(submission, RUBRIC, 0, SHIPPED)
-        return {item.name: item for item in works}, {item.name: item for item in bills}, acts
+        works, costs, acts = grade_models(submission, RUBRIC, 0, SHIPPED)
+        return {item.name: item for item in works}, {item.name: item for item in costs}, acts
 
     return grade
 
@@ -59,10 +59,10 @@ def test_a_model_of_one_s_own_earns_its_points(models, graded):
     table = load_policy(SHIPPED / "q_learning_mixed.pkl")
     table.values[:, 0] += 0.01
     save_q_table(table, models / "q_learning_mixed.pkl")
-    works, bills, acts = graded(models)
+    works, costs, acts = graded(models)
     assert works["q_learning_mixed"].state in ("ok", "poor") and works["q_learning_mixed"].points > 0
-    own = play(models / "q_learning_mixed.pkl", 0, 5)["bill"]
-    assert bills["q_learning_mixed"].state == f"${own:.2f} a day"
+    own = play(models / "q_learning_mixed.pkl", 0, 5)["cost"]
+    assert costs["q_learning_mixed"].state == f"${own:.2f} a day"
     assert list(acts) == ["how q_learning_mixed acts"]
 
 
@@ -70,17 +70,17 @@ def test_a_model_that_acts_as_the_course_s_own_earns_nothing(models, graded):
     table = load_policy(SHIPPED / "q_learning_mixed.pkl")
     table.values *= 2  # another file that acts alike
     save_q_table(table, models / "q_learning_mixed.pkl")
-    works, bills, acts = graded(models)
+    works, costs, acts = graded(models)
     assert works["q_learning_mixed"].state == "the course's own"
-    assert works["q_learning_mixed"].points == bills["q_learning_mixed"].points == 0
+    assert works["q_learning_mixed"].points == costs["q_learning_mixed"].points == 0
     assert acts == {}
 
 
 def test_a_hostile_file_is_broken_and_runs_nothing_and_an_absent_one_is_no_error(models, graded, tmp_path):
     (models / "trap.pkl").write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
     shutil.copy(SHIPPED / "q_learning_mixed.json", models / "trap.json")
-    works, bills, _ = graded(models)
-    assert (works["trap"].state, bills["trap"].state) == ("broken", "no bill")
-    assert works["absent"].state == bills["absent"].state == "not handed in"
-    assert sum(item.points for item in (*works.values(), *bills.values())) == 0
+    works, costs, _ = graded(models)
+    assert (works["trap"].state, costs["trap"].state) == ("broken", "no cost")
+    assert works["absent"].state == costs["absent"].state == "not handed in"
+    assert sum(item.points for item in (*works.values(), *costs.values())) == 0
     assert not (tmp_path / "sprung").exists()

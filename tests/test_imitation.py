@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from autoscaler_env.evaluation.calibration import calibrate
-from autoscaler_env.evaluation.simulation import roll_out
+from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.deep import DeepPolicy, one_thread
 from autoscaler_env.policies.inputs import INPUTS, Inputs
@@ -19,7 +19,7 @@ from autoscaler_env.training.deep import build_learner
 from autoscaler_env.training.imitation import demonstrate, imitate, teachers
 from autoscaler_env.training.train import train
 
-SHORT = Service(slots_per_episode=24)
+SHORT = Service(steps_per_episode=24)
 PRESET = dataclasses.replace(PPO_PRESET, imitation_days=30, batch_size=512)
 
 
@@ -39,8 +39,8 @@ def test_teachers_are_the_rules_calibrated_for_each_pattern():
     assert [workload.name for workload, _ in found] == list(PATTERNS)
     for workload, rule in found:
         setting = calibrate([workload], SHORT)
-        assert (rule.target, rule.headroom) == (setting.target, setting.headroom)
-    assert len({(rule.target, rule.headroom) for _, rule in found}) > 1
+        assert (rule.target, rule.reserve) == (setting.target, setting.reserve)
+    assert len({(rule.target, rule.reserve) for _, rule in found}) > 1
 
 
 class Recorded(TargetTracking):
@@ -69,22 +69,22 @@ def test_what_is_shown_is_what_the_rule_saw_and_did():
 
 def test_demonstrations_go_where_the_rule_alone_would_not():
     seen, _ = demonstrate(Pattern("STEADY", SHORT), TargetTracking(SHORT), 8, 5, False, np.random.default_rng(0))
-    alone = roll_out(TargetTracking(SHORT), Pattern("STEADY", SHORT).draw(day_seeds("training", 40)), SHORT)
+    alone = simulate(TargetTracking(SHORT), Pattern("STEADY", SHORT).draw(day_seeds("training", 40)), SHORT)
     settled = alone.fleet[:, 12:]
-    assert np.ptp(seen[:, 4] * SHORT.peak_influx / SHORT.capacity_per_instance) > np.ptp(settled, axis=1).max()
+    assert np.ptp(seen[:, 4] * SHORT.peak_arrivals / SHORT.capacity_per_instance) > np.ptp(settled, axis=1).max()
 
 
 def test_an_imitator_does_on_new_days_what_the_rule_does():
-    taught = [(Pattern("SPIKE", SHORT), TargetTracking(SHORT, headroom=4.0))]
+    taught = [(Pattern("SPIKE", SHORT), TargetTracking(SHORT, reserve=4.0))]
     model = an_imitator(taught, "SPIKE")
     days = Pattern("SPIKE", SHORT).draw(day_seeds("selection", 50))
-    bills = [
-        roll_out(policy, days, SHORT).bill.sum(axis=1).mean()
+    costs = [
+        simulate(policy, days, SHORT).cost.sum(axis=1).mean()
         for policy in (DeepPolicy(model.policy, SHORT, "imitator"), taught[0][1])
     ]
     untrained = build_learner("ppo", PRESET, "SPIKE", SHORT, seed=0, device="cpu")
-    worst = roll_out(DeepPolicy(untrained.policy, SHORT, "untrained"), days, SHORT).bill.sum(axis=1).mean()
-    assert bills[0] == pytest.approx(bills[1], rel=0.02) and worst > 1.2 * bills[1]
+    worst = simulate(DeepPolicy(untrained.policy, SHORT, "untrained"), days, SHORT).cost.sum(axis=1).mean()
+    assert costs[0] == pytest.approx(costs[1], rel=0.02) and worst > 1.2 * costs[1]
 
 
 def test_an_imitator_goes_on_exploring():
@@ -95,12 +95,12 @@ def test_an_imitator_goes_on_exploring():
     assert chances.min().item() > 0.01 and chances.max(dim=1).values.max().item() < 0.99
 
 
-def test_the_slots_that_rules_play_count_as_training(tmp_path):
+def test_the_steps_that_rules_play_count_as_training(tmp_path):
     run = TrainingRun("ppo", "SPIKE", 5_000, imitation_days=1, service=SHORT, device="cpu")
     trained = train(run, Folders(tmp_path), progress=False)
-    steps = [row["steps"] for row in trained.description["curve"]]
-    imitated, rollout = 64 * 24, 64 * 48
-    assert steps[:2] == [0, imitated] and trained.description["steps"] == imitated + 2 * rollout
+    steps = [row["timesteps"] for row in trained.description["curve"]]
+    imitated, trajectory = 64 * 24, 64 * 48
+    assert steps[:2] == [0, imitated] and trained.description["timesteps"] == imitated + 2 * trajectory
     assert trained.description["preset"]["imitation_days"] == 1
 
 

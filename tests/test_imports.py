@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "autoscaler_env"
 PLACES = """
     compiled service dynamics workloads traces rendering env vector_env __init__ sb3_env
-    policies rollouts
+    policies trajectories
     paths device storage calibration catalog
     waits evaluation regret training
     seeds study findings claims verification plotting

@@ -1,13 +1,13 @@
 """Kubernetes' autoscalers: worked examples of their documented semantics, which an independent script confirmed.
 
-Left out are the examples of HPA's rate limits, per sync of 15 s: they never bind within a slot and are not built.
+Left out are the examples of HPA's rate limits, per sync of 15 s: they never bind within a step and are not built.
 """
 
 import numpy as np
 import pytest
 
 from autoscaler_env.dynamics import OBSERVATION_NAMES
-from autoscaler_env.evaluation.simulation import roll_out
+from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.knative import Kpa, PanicMode, propose_by_windows
 from autoscaler_env.policies.kubernetes import (
@@ -28,11 +28,13 @@ FREE = Service(fleet_changes=tuple(range(-100, 101)))
 """An actuator that sets any fleet, so that the action tells what is wanted."""
 
 
-def observe(ready, booting=0, influx=0, queue=0, service=FREE):
+def observe(ready, booting=0, arrivals=0, queue=0, service=FREE):
     """Return one observation of a service that served what it could."""
-    load = min((influx + queue) / (service.capacity_per_instance * ready), 1)
-    scales = (service.max_instances, service.max_instances, 1, service.queue_limit, 2 * service.peak_influx)
-    entries = [count / scale for count, scale in zip((ready, booting, load, queue, influx), scales, strict=True)]
+    utilisation = min((arrivals + queue) / (service.capacity_per_instance * ready), 1)
+    scales = (service.max_instances, service.max_instances, 1, service.queue_limit, 2 * service.peak_arrivals)
+    entries = [
+        count / scale for count, scale in zip((ready, booting, utilisation, queue, arrivals), scales, strict=True)
+    ]
     return np.array([entries + [0] * (len(OBSERVATION_NAMES) - 5)], dtype=np.float32)
 
 
@@ -140,18 +142,18 @@ def test_between_the_windows_pods_hold():
 
 def demand(pods, ready):
     """Return an observation whose demand makes HPA at 70 % propose so many."""
-    return observe(ready, influx=int(60.9 * pods))
+    return observe(ready, arrivals=int(60.9 * pods))
 
 
-def test_the_proposal_of_the_slot_before_counts():
-    # a slot is as long as the window, and age <= window counts: 20, 20, 10
+def test_the_proposal_of_the_step_before_counts():
+    # a step is as long as the window, and age <= window counts: 20, 20, 10
     assert wanted(HpaDemand(FREE, target=0.7), *(demand(pods, 20) for pods in (20, 10, 10))) == [20, 20, 10]
 
 
 @pytest.mark.parametrize(
     ("window", "fleets"), [(0, [40, 10, 10, 10]), (299, [40, 10, 10, 10]), (600, [40, 20, 20, 10])]
 )
-def test_the_window_counts_whole_slots(window, fleets):
+def test_the_window_counts_whole_steps(window, fleets):
     policy = HpaDemand(FREE, target=0.7, downscale_window=window)
     assert wanted(policy, *(demand(pods, 20) for pods in (40, 10, 10, 10))) == fleets
 
@@ -169,32 +171,32 @@ def test_growth_is_never_held_back():
 
 
 def test_cpu_saturates_where_demand_does_not():
-    seen = observe(ready=10, influx=3000)
+    seen = observe(ready=10, arrivals=3000)
     assert wanted(HpaCpu(FREE, target=0.7), seen) == [15]
     assert wanted(HpaDemand(FREE, target=0.7), seen) == [50]
 
 
 def test_cpu_truncates_what_it_sees():
     # 20 instances have room for 1,740; 1,478 of them are 84.94 %
-    assert wanted(HpaCpu(FREE, target=0.77), observe(ready=20, influx=1478)) == [20]
-    assert wanted(HpaCpu(FREE, target=0.77), observe(ready=20, influx=1479)) == [23]
+    assert wanted(HpaCpu(FREE, target=0.77), observe(ready=20, arrivals=1478)) == [20]
+    assert wanted(HpaCpu(FREE, target=0.77), observe(ready=20, arrivals=1479)) == [23]
 
 
 def test_booting_instances_are_unready_pods():
     # 6 at full use and a target of 50 % want 12, but with 4 idle beside them 1.2 x 10
-    assert wanted(HpaCpu(FREE, target=0.5), observe(ready=6, booting=4, influx=522)) == [12]
-    assert wanted(HpaCpu(FREE, target=0.5), observe(ready=2, booting=4, influx=174)) == [6]
+    assert wanted(HpaCpu(FREE, target=0.5), observe(ready=6, booting=4, arrivals=522)) == [12]
+    assert wanted(HpaCpu(FREE, target=0.5), observe(ready=2, booting=4, arrivals=174)) == [6]
 
 
 def test_the_default_of_cpu_is_eighty_percent():
     # 87 and 88 % of use: 87/80 is within the tolerance, and so is exactly 1.1; 89/80 is not
-    seen = [observe(ready=100, influx=87 * percent) for percent in (87, 88)]
+    seen = [observe(ready=100, arrivals=87 * percent) for percent in (87, 88)]
     assert [wanted(HpaCpu(FREE), each) for each in seen] == [[100], [100]]
-    assert wanted(HpaCpu(FREE), observe(ready=50, influx=87 * 50 * 89 // 100 + 1)) == [56]
+    assert wanted(HpaCpu(FREE), observe(ready=50, arrivals=87 * 50 * 89 // 100 + 1)) == [56]
 
 
 def test_from_a_target_of_91_percent_on_cpu_never_grows():
-    full = observe(ready=10, influx=8700)
+    full = observe(ready=10, arrivals=8700)
     assert wanted(HpaCpu(FREE, target=0.91), full) == [10] and wanted(HpaCpu(FREE, target=0.90), full) == [12]
 
 
@@ -245,11 +247,11 @@ def test_a_fresh_kpa_starts_in_panic_with_the_pods_it_finds():
     assert ticks((1, 1, 1)) == [1]
 
 
-def test_kpa_averages_its_slots_and_panics_on_the_last():
+def test_kpa_averages_its_steps_and_panics_on_the_last():
     # 609 requests are 10 instances at 70 %; of 25 no more than half go
-    calm = [observe(ready=25, influx=609 * 3)] * 4
-    assert wanted(Kpa(FREE), *calm, observe(ready=25, influx=609)) == [30, 30, 30, 30, 24]
-    assert wanted(Kpa(FREE), *calm, observe(ready=25, influx=609 * 6)) == [30, 30, 30, 30, 60]
+    calm = [observe(ready=25, arrivals=609 * 3)] * 4
+    assert wanted(Kpa(FREE), *calm, observe(ready=25, arrivals=609)) == [30, 30, 30, 30, 24]
+    assert wanted(Kpa(FREE), *calm, observe(ready=25, arrivals=609 * 6)) == [30, 30, 30, 30, 60]
 
 
 # --- all of them -----------------------------------------------------------------------------------------------------
@@ -264,30 +266,30 @@ def test_it_is_a_policy_by_its_name(name):
 
 @pytest.mark.parametrize("name", AUTOSCALERS)
 def test_the_bounds_of_the_service_hold(name):
-    many, none = observe(ready=90, influx=8700, queue=4350), observe(ready=4)
+    many, none = observe(ready=90, arrivals=8700, queue=4350), observe(ready=4)
     assert wanted(AUTOSCALERS[name](FREE), many)[0] == 100 or name == "hpa-cpu"
     assert wanted(AUTOSCALERS[name](FREE), *[none] * 5)[-1] == 2
 
 
 @pytest.mark.parametrize("name", AUTOSCALERS)
-def test_the_reference_actuator_moves_one_instance_a_slot(name):
+def test_the_reference_actuator_moves_one_instance_a_step(name):
     policy = AUTOSCALERS[name]()
     policy.reset(np.zeros((1, 1)))
-    assert Service().fleet_changes[policy.predict(observe(ready=25, influx=4350))[0]] == 1
+    assert Service().fleet_changes[policy.predict(observe(ready=25, arrivals=4350))[0]] == 1
 
 
 @pytest.mark.parametrize("name", AUTOSCALERS)
 def test_a_reset_forgets(name):
     policy, days = AUTOSCALERS[name](), Pattern("SPIKE", Service()).draw(day_seeds("training", 3))
-    bills = [roll_out(policy, days).bill.sum(axis=1).tolist() for _ in range(2)]
-    assert bills[0] == bills[1]
+    costs = [simulate(policy, days).cost.sum(axis=1).tolist() for _ in range(2)]
+    assert costs[0] == costs[1]
 
 
 @pytest.mark.parametrize("name", AUTOSCALERS)
 def test_days_of_a_batch_do_not_touch_each_other(name, any_service):
     days = Pattern("SPIKE", any_service).draw(day_seeds("training", 4))
-    together = roll_out(AUTOSCALERS[name](any_service), days, any_service)
-    alone = [roll_out(AUTOSCALERS[name](any_service), day[np.newaxis], any_service).actions[0] for day in days]
+    together = simulate(AUTOSCALERS[name](any_service), days, any_service)
+    alone = [simulate(AUTOSCALERS[name](any_service), day[np.newaxis], any_service).actions[0] for day in days]
     assert np.array_equal(together.actions, alone)
 
 
@@ -295,8 +297,8 @@ def test_days_of_a_batch_do_not_touch_each_other(name, any_service):
 def test_each_service_may_have_its_own_target(name):
     days = Pattern("SPIKE", Service()).draw(day_seeds("training", 1))
     targets = np.array([0.5, 0.9])
-    together = roll_out(AUTOSCALERS[name](target=targets), np.repeat(days, 2, axis=0))
-    alone = [roll_out(AUTOSCALERS[name](target=target), days).actions[0] for target in targets]
+    together = simulate(AUTOSCALERS[name](target=targets), np.repeat(days, 2, axis=0))
+    alone = [simulate(AUTOSCALERS[name](target=target), days).actions[0] for target in targets]
     assert np.array_equal(together.actions, alone) and not np.array_equal(*alone)
 
 
@@ -314,5 +316,5 @@ def test_hpa_refuses_what_makes_no_sense(options):
 
 
 def test_kpa_needs_a_window():
-    with pytest.raises(ValueError, match="stable_slots = 0: must be at least 1"):
-        Kpa(stable_slots=0)
+    with pytest.raises(ValueError, match="stable_steps = 0: must be at least 1"):
+        Kpa(stable_steps=0)

@@ -7,14 +7,14 @@ from stable_baselines3.common.vec_env import VecMonitor
 
 from autoscaler_env.envs.sb3 import AutoscalerVecEnv
 from autoscaler_env.envs.vector import AutoscalerVectorEnv
-from autoscaler_env.evaluation.simulation import roll_out
+from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.policies.inputs import INPUTS, Inputs
 from autoscaler_env.policies.rules import TargetTracking
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.trace import Trace
 from autoscaler_env.training.learner_env import LearnerVecEnv
 
-SHORT = Service(slots_per_episode=12)
+SHORT = Service(steps_per_episode=12)
 
 
 def play(env, actions):
@@ -129,7 +129,7 @@ class Shown:
 
 
 def start(pattern, seed=2, n=3, service=SHORT):
-    """Return a learner's environment, its first inputs and the days that it plays, shape (n, slots)."""
+    """Return a learner's environment, its first inputs and the days that it plays, shape (n, steps)."""
     env = LearnerVecEnv(AutoscalerVecEnv(n, pattern, service))
     env.seed(seed)
     first = env.reset()
@@ -142,7 +142,7 @@ def test_inputs_in_training_equal_inputs_at_deployment(pattern):
     actions = some_actions(12, 3)
     trained = [first, *(step[0] for step in play(env, actions))]
     deployed = Shown(actions, SHORT)
-    roll_out(deployed, days, SHORT)
+    simulate(deployed, days, SHORT)
     assert np.array_equal(trained[:12], deployed.seen)
     assert trained[0].shape == (3, INPUTS) and trained[0].dtype == np.float32 and np.isfinite(trained).all()
 
@@ -169,17 +169,17 @@ def test_terminal_observation_is_what_the_true_last_one_looks_like():
 
 
 def saved_against_the_rule(policy, days):
-    """Return what a policy saves against the rule on each day, by two separate rollouts."""
-    ours, rule = (roll_out(each, days, SHORT).bill.sum(axis=1) for each in (policy, TargetTracking(SHORT)))
+    """Return what a policy saves against the rule on each day, by two separate trajectories."""
+    ours, rule = (simulate(each, days, SHORT).cost.sum(axis=1) for each in (policy, TargetTracking(SHORT)))
     return rule - ours
 
 
-def test_paired_rewards_sum_to_the_difference_of_the_bills(script):
+def test_paired_rewards_sum_to_the_difference_of_the_costs(script):
     env, _, days = start("SPIKE")
     actions = some_actions(12, 3)
     rewards = np.sum([step[1] for step in play(env, actions)], axis=0)
     ours, rule = (
-        roll_out(policy, days, SHORT).bill.sum(axis=1) for policy in (script(actions.T), TargetTracking(SHORT))
+        simulate(policy, days, SHORT).cost.sum(axis=1) for policy in (script(actions.T), TargetTracking(SHORT))
     )
     assert rewards == pytest.approx(rule - ours, abs=1e-4)
 
@@ -190,14 +190,14 @@ def test_paired_rewards_stay_paired_on_later_days(script):
     days, actions = env.venv.batch.arrivals.T.copy(), some_actions(12, 3, seed=9)
     rewards = np.sum([step[1] for step in play(env, actions)], axis=0)
     ours, rule = (
-        roll_out(policy, days, SHORT).bill.sum(axis=1) for policy in (script(actions.T), TargetTracking(SHORT))
+        simulate(policy, days, SHORT).cost.sum(axis=1) for policy in (script(actions.T), TargetTracking(SHORT))
     )
     assert rewards == pytest.approx(rule - ours, abs=1e-4)
 
 
 def test_a_learner_that_does_as_the_rule_earns_nothing():
     env, _, days = start("SPIKE")
-    actions = roll_out(TargetTracking(SHORT), days, SHORT).actions.T
+    actions = simulate(TargetTracking(SHORT), days, SHORT).actions.T
     assert np.array([step[1] for step in play(env, actions)]) == pytest.approx(0, abs=1e-6)
 
 
@@ -216,8 +216,8 @@ def test_inputs_of_a_service_do_not_depend_on_its_company():
         observations = batch.step(row)[0]
 
 
-def test_inputs_stay_of_modest_size(any_service, random_rollout):
-    rollout = random_rollout(any_service, days=5)
-    shown = Shown(rollout.actions.T, any_service)
-    roll_out(shown, rollout.arrivals, any_service)
+def test_inputs_stay_of_modest_size(any_service, random_trajectory):
+    trajectory = random_trajectory(any_service, days=5)
+    shown = Shown(trajectory.actions.T, any_service)
+    simulate(shown, trajectory.arrivals, any_service)
     assert np.isfinite(shown.seen).all() and np.abs(shown.seen).max() < 100

@@ -44,8 +44,8 @@ def reserved(table):
 
 def test_whoever_looks_at_nothing_pays_hundreds_of_dollars_more(mean):
     table = pd.read_csv(Folders(project_root()).results / "evaluation_summary.csv", index_col=["policy", "pattern"])
-    blind = table.xs(MEAN, level="pattern").loc[list(BLIND), "bill"]
-    assert blind.min() - mean["bill"].max() > 200
+    blind = table.xs(MEAN, level="pattern").loc[list(BLIND), "cost"]
+    assert blind.min() - mean["cost"].max() > 200
 
 
 def test_defaults_pay_for_idle_instances_and_the_calibrated_and_the_learned_do_not(mean):
@@ -55,7 +55,7 @@ def test_defaults_pay_for_idle_instances_and_the_calibrated_and_the_learned_do_n
 
 def test_whoever_runs_defaults_finds_most_of_the_saving_in_a_calibrated_rule(mean):
     for today in ("hpa-cpu", "hpa-demand", "kpa"):
-        saved = mean["bill"][today] - mean["bill"]
+        saved = mean["cost"][today] - mean["cost"]
         assert saved[RULE] > 0.5 * saved[list(LEARNERS)].max(), today
 
 
@@ -69,7 +69,7 @@ def test_off_spike_what_the_defaults_lose_they_lose_on_idle_instances(summary):
     best = five.loc[CALIBRATED[1]]
     for policy in reserved(five):
         above = five.loc[policy] - best
-        assert (above["instance_cost"] > 0.9 * above["bill"]).all(), policy
+        assert (above["instance_cost"] > 0.9 * above["cost"]).all(), policy
 
 
 def test_drops_that_could_be_avoided_are_those_of_flash_crowds_alone(summary):
@@ -85,11 +85,11 @@ def test_learners_let_more_requests_wait_than_rules_that_keep_a_reserve(mean):
 def test_whoever_saves_money_runs_near_full_load(mean):
     near = mean["utilisation"] > 0.85
     assert near.any() and not near.all()
-    assert mean.loc[near, "bill"].max() < mean.loc[~near, "bill"].min()
+    assert mean.loc[near, "cost"].max() < mean.loc[~near, "cost"].min()
 
 
 def test_threshold_serves_more_in_time_than_whoever_beats_it_by_a_quarter(mean):
-    cheaper = mean[mean["bill"] < 0.75 * mean["bill"]["threshold"]]
+    cheaper = mean[mean["cost"] < 0.75 * mean["cost"]["threshold"]]
     assert len(cheaper) >= 4 and cheaper["in_time"].max() < mean["in_time"]["threshold"]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from autoscaler_env.course import MEASURED, NOT_KEPT, QUICK, run_course, without_measurements
 from autoscaler_env.paths import Folders, notebook_sources
-from autoscaler_env.readme import bill_table
+from autoscaler_env.readme import cost_table
 from autoscaler_env.traffic.patterns import PATTERNS
 
 SOURCES = sorted(notebook_sources().glob("*.ipynb"))
@@ -249,7 +249,7 @@ class TestQuickCourse:
             assert (folders.models / name).is_file()
             assert json.loads((folders.models / name).with_suffix(".json").read_text())["seed"] == 0
 
-    def test_json_holds_the_bill_of_every_policy_on_every_pattern(self, quick_course):
+    def test_json_holds_the_cost_of_every_policy_on_every_pattern(self, quick_course):
         folders, _ = quick_course
         results = json.loads((folders.results / "evaluation_results.json").read_text())
         assert results["episodes"] == QUICK["evaluation_days"]
@@ -257,16 +257,16 @@ class TestQuickCourse:
         assert list(results["patterns"]) == list(PATTERNS)
         for policies in (results["mean"], *results["patterns"].values()):
             for row in policies.values():
-                assert row["bill_low"] <= row["bill"] <= row["bill_high"]
+                assert row["cost_low"] <= row["cost"] <= row["cost_high"]
                 items = row["instance_cost"] + row["late_cost"] + row["drop_cost"]
-                assert items == pytest.approx(row["bill"], abs=0.001)
+                assert items == pytest.approx(row["cost"], abs=0.001)
 
     def test_mean_is_the_mean_of_the_patterns(self, quick_course):
         folders, _ = quick_course
         results = json.loads((folders.results / "evaluation_results.json").read_text())
         for policy, row in results["mean"].items():
-            bills = [results["patterns"][pattern][policy]["bill"] for pattern in PATTERNS]
-            assert row["bill"] == pytest.approx(statistics.mean(bills), abs=0.001)
+            costs = [results["patterns"][pattern][policy]["cost"] for pattern in PATTERNS]
+            assert row["cost"] == pytest.approx(statistics.mean(costs), abs=0.001)
 
     def test_csv_says_what_the_json_says(self, quick_course):
         folders, _ = quick_course
@@ -275,11 +275,11 @@ class TestQuickCourse:
         assert len(table) == len(POLICIES) * (len(PATTERNS) + 1)
         for pattern, policies in (results["patterns"] | {"MEAN": results["mean"]}).items():
             for policy, row in policies.items():
-                assert table.loc[(policy, pattern), "bill"] == row["bill"]
+                assert table.loc[(policy, pattern), "cost"] == row["cost"]
 
     def test_table_at_the_end_names_every_policy(self, quick_course):
         folders, _ = quick_course
-        assert all(policy in bill_table(folders) for policy in POLICIES)
+        assert all(policy in cost_table(folders) for policy in POLICIES)
 
     def test_figures_are_pictures(self, quick_course):
         folders, _ = quick_course

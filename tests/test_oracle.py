@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import optimize, sparse
 
-from autoscaler_env.evaluation.simulation import roll_out
+from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.policies import oracle
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.knative import Kpa
@@ -28,56 +28,56 @@ BASE = {
     "max_instances": 6,
     "initial_instances": 3,
     "queue_limit": 30,
-    "peak_influx": 50,
+    "peak_arrivals": 50,
 }
 TINY = {
-    "one step": Service(**BASE | {"slots_per_episode": 9}),
-    "boots two slots": Service(**BASE | {"slots_per_episode": 9, "boot_slots": 2}),
-    "boots longer than a day": Service(**BASE | {"slots_per_episode": 7, "boot_slots": 9}),
-    "wide steps": Service(**BASE | {"slots_per_episode": 6, "fleet_changes": (-4, -1, 0, 1, 3)}),
-    "wide steps, boots three slots": Service(
-        **BASE | {"slots_per_episode": 6, "fleet_changes": (2, 0, 1, -3, 4), "boot_slots": 3}
+    "one step": Service(**BASE | {"steps_per_episode": 9}),
+    "boots two steps": Service(**BASE | {"steps_per_episode": 9, "boot_steps": 2}),
+    "boots longer than a day": Service(**BASE | {"steps_per_episode": 7, "boot_steps": 9}),
+    "wide steps": Service(**BASE | {"steps_per_episode": 6, "fleet_changes": (-4, -1, 0, 1, 3)}),
+    "wide steps, boots three steps": Service(
+        **BASE | {"steps_per_episode": 6, "fleet_changes": (2, 0, 1, -3, 4), "boot_steps": 3}
     ),
-    "no queue": Service(**BASE | {"slots_per_episode": 9, "queue_limit": 0}),
-    "cheap drops": Service(**BASE | {"slots_per_episode": 9, "drop_price": 1e-4, "late_price": 1e-3}),
-    "dear drops": Service(**BASE | {"slots_per_episode": 9, "drop_price": 0.1, "queue_limit": 7}),
-    "free instances": Service(**BASE | {"slots_per_episode": 9, "instance_price_per_hour": 0.0}),
-    "only shrinks": Service(**BASE | {"slots_per_episode": 9, "fleet_changes": (0, -2)}),
+    "no queue": Service(**BASE | {"steps_per_episode": 9, "queue_limit": 0}),
+    "cheap drops": Service(**BASE | {"steps_per_episode": 9, "drop_price": 1e-4, "late_price": 1e-3}),
+    "dear drops": Service(**BASE | {"steps_per_episode": 9, "drop_price": 0.1, "queue_limit": 7}),
+    "free instances": Service(**BASE | {"steps_per_episode": 9, "instance_price_per_hour": 0.0}),
+    "only shrinks": Service(**BASE | {"steps_per_episode": 9, "fleet_changes": (0, -2)}),
 }
 
 
 def some_days(service, count, seed=0):
     """Return days of random arrivals: quiet ones, busy ones, and far too many at times."""
     rng = np.random.default_rng(seed)
-    shape = (count, service.slots_per_episode)
-    return rng.poisson(rng.uniform(5, service.peak_influx, (count, 1)), shape) * rng.choice([0, 1, 1, 2], shape)
+    shape = (count, service.steps_per_episode)
+    return rng.poisson(rng.uniform(5, service.peak_arrivals, (count, 1)), shape) * rng.choice([0, 1, 1, 2], shape)
 
 
 def cheapest_of_all(day, service, script):
-    """Return the lowest bill of a day over every sequence of actions."""
+    """Return the lowest cost of a day over every sequence of actions."""
     every = np.array(list(itertools.product(range(len(service.fleet_changes)), repeat=len(day))))
-    return roll_out(script(every), np.repeat(day[np.newaxis], len(every), axis=0), service).bill.sum(axis=1).min()
+    return simulate(script(every), np.repeat(day[np.newaxis], len(every), axis=0), service).cost.sum(axis=1).min()
 
 
 @pytest.mark.parametrize("name", TINY)
 def test_no_sequence_of_actions_is_cheaper(name, script):
     service = TINY[name]
     days = some_days(service, 5)
-    bills = cheapest_plan(days, service).bills
-    assert bills == pytest.approx([cheapest_of_all(day, service, script) for day in days], rel=1e-12)
+    costs = cheapest_plan(days, service).costs
+    assert costs == pytest.approx([cheapest_of_all(day, service, script) for day in days], rel=1e-12)
 
 
 def test_the_tiny_days_have_queues_and_drops():
     # otherwise exhaustive search would not have tested them
     service = TINY["one step"]
-    best = roll_out(Optimum(service), some_days(service, 5), service)
+    best = simulate(Optimum(service), some_days(service, 5), service)
     assert best.queue.any() and best.dropped.any() and (best.ready > 3).any()
 
 
 LONGER = {
     "one step": {},
-    "boots three slots": {"boot_slots": 3},
-    "wide steps, boots two slots": {"boot_slots": 2, "fleet_changes": (-3, -1, 0, 1, 4)},
+    "boots three steps": {"boot_steps": 3},
+    "wide steps, boots two steps": {"boot_steps": 2, "fleet_changes": (-3, -1, 0, 1, 4)},
     "late requests cost little": {"late_price": 1e-5},
     "drops cost less than waiting": {"late_price": 1e-3, "drop_price": 5e-4},
 }
@@ -85,57 +85,57 @@ LONGER = {
 
 @pytest.mark.parametrize("sizes", LONGER.values(), ids=LONGER)
 def test_a_search_through_every_state_finds_the_same(sizes):
-    service = Service(**BASE | {"slots_per_episode": 40} | sizes)
+    service = Service(**BASE | {"steps_per_episode": 40} | sizes)
     days = some_days(service, 3, seed=1)
-    bills = cheapest_plan(days, service).bills
-    assert bills == pytest.approx([cheapest_by_states(day.tolist(), service) for day in days], rel=1e-12)
+    costs = cheapest_plan(days, service).costs
+    assert costs == pytest.approx([cheapest_by_states(day.tolist(), service) for day in days], rel=1e-12)
 
 
 def cheapest_by_states(day, service):
-    """Return the lowest bill of a day: backward over every state, by the rules of a slot as the design states them."""
+    """Return the lowest cost of a day: backward over every state, by the rules of a step as the design states them."""
 
     @functools.cache
-    def rest(slot, ready, orders, queue):
-        if slot == len(day):
+    def rest(step, ready, orders, queue):
+        if step == len(day):
             return 0.0
-        ready, waiting = ready + orders[0], queue + day[slot]
-        bills = []
+        ready, waiting = ready + orders[0], queue + day[step]
+        costs = []
         for change in service.fleet_changes:
             fleet, ordered, left = ready + sum(orders[1:]), max(change, 0), ready - max(-change, 0)
             if (ordered and fleet + ordered > service.max_instances) or (change < 0 and left < service.min_instances):
                 continue
             unserved = max(waiting - service.capacity_per_instance * left, 0)
             stays = min(unserved, service.queue_limit)
-            bill = service.instance_price * (fleet + change)
-            bill += service.late_price * stays + service.drop_price * (unserved - stays)
-            bills.append(bill + rest(slot + 1, left, (*orders[1:], ordered), stays))
-        return min(bills)
+            cost = service.instance_price * (fleet + change)
+            cost += service.late_price * stays + service.drop_price * (unserved - stays)
+            costs.append(cost + rest(step + 1, left, (*orders[1:], ordered), stays))
+        return min(costs)
 
-    return rest(0, service.initial_instances, (0,) * service.boot_slots, 0)
+    return rest(0, service.initial_instances, (0,) * service.boot_steps, 0)
 
 
-def test_the_plan_costs_what_it_says(any_service, random_rollout):
-    days = random_rollout(any_service, days=4).arrivals
+def test_the_plan_costs_what_it_says(any_service, random_trajectory):
+    days = random_trajectory(any_service, days=4).arrivals
     plan = cheapest_plan(days, any_service)
-    played = roll_out(Optimum(any_service), days, any_service)
-    assert played.bill.sum(axis=1) == pytest.approx(plan.bills, rel=1e-12)
+    played = simulate(Optimum(any_service), days, any_service)
+    assert played.cost.sum(axis=1) == pytest.approx(plan.costs, rel=1e-12)
     assert np.array_equal(played.actions, plan.actions) and not played.refused.any()
 
 
-def relaxed_bill(day, service):
-    """Return a bound below every bill of a day, by a linear program: instances and requests may be fractions.
+def relaxed_cost(day, service):
+    """Return a bound below every cost of a day, by a linear program: instances and requests may be fractions.
 
-    Per slot, side by side: ready, ordered, removed, served, queue, dropped.
+    Per step, side by side: ready, ordered, removed, served, queue, dropped.
     """
-    slots, boots = len(day), service.boot_slots
-    ready, ordered, removed, served, queue, dropped = (sparse.eye_array(6 * slots).tocsr()[i::6] for i in range(6))
-    before = sparse.eye_array(slots, k=-1)
-    due = sparse.eye_array(slots, k=-min(boots, slots))
-    booting = sum(sparse.eye_array(slots, k=-k) for k in range(min(boots, slots))) @ ordered
+    steps, boots = len(day), service.boot_steps
+    ready, ordered, removed, served, queue, dropped = (sparse.eye_array(6 * steps).tocsr()[i::6] for i in range(6))
+    before = sparse.eye_array(steps, k=-1)
+    due = sparse.eye_array(steps, k=-min(boots, steps))
+    booting = sum(sparse.eye_array(steps, k=-k) for k in range(min(boots, steps))) @ ordered
     equal = sparse.vstack([ready - before @ ready - due @ ordered + removed, queue - before @ queue + served + dropped])
-    start = np.eye(1, slots)[0] * service.initial_instances
+    start = np.eye(1, steps)[0] * service.initial_instances
     at_most = sparse.vstack([served - service.capacity_per_instance * ready, ready + booting])
-    limits = np.concatenate([np.zeros(slots), np.full(slots, service.max_instances)])
+    limits = np.concatenate([np.zeros(steps), np.full(steps, service.max_instances)])
     cost = (service.instance_price * (ready + booting) + service.late_price * queue + service.drop_price * dropped).sum(
         axis=0
     )
@@ -146,7 +146,7 @@ def relaxed_bill(day, service):
         (0, None),
         (0, service.queue_limit),
         (0, None),
-    ] * slots
+    ] * steps
     solved = optimize.linprog(
         cost, at_most, limits, equal, np.concatenate([start, day]), np.array(bounds, dtype=float), method="highs"
     )
@@ -158,54 +158,54 @@ def relaxed_bill(day, service):
 def test_the_relaxation_lies_below_the_optimum_of_tiny_services(name):
     service = TINY[name]
     days = some_days(service, 5)
-    assert np.all([relaxed_bill(day, service) for day in days] <= cheapest_plan(days, service).bills + 1e-9)
+    assert np.all([relaxed_cost(day, service) for day in days] <= cheapest_plan(days, service).costs + 1e-9)
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_the_optimum_lies_between_the_relaxation_and_every_rule(pattern):
     days = Pattern(pattern, Service()).evaluation_days(4)
-    best = cheapest_plan(days).bills
-    assert np.all([relaxed_bill(day, Service()) for day in days] <= best + 1e-9)
+    best = cheapest_plan(days).costs
+    assert np.all([relaxed_cost(day, Service()) for day in days] <= best + 1e-9)
     for policy in (*RULES.values(), HpaCpu, HpaDemand, Kpa):
-        assert np.all(best <= roll_out(policy(), days).bill.sum(axis=1) + 1e-9)
+        assert np.all(best <= simulate(policy(), days).cost.sum(axis=1) + 1e-9)
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_the_optimum_is_close_to_the_relaxation_where_nothing_is_dropped(pattern):
     # a relaxed service may drop what it likes, which pays where the queue is long; elsewhere it saves but fractions
     days = Pattern(pattern, Service()).evaluation_days(8)
-    days = days[roll_out(Optimum(), days).dropped.sum(axis=1) == 0]
-    bounds = np.array([relaxed_bill(day, Service()) for day in days])
-    assert len(days) > 1 and np.all(cheapest_plan(days).bills < 1.05 * bounds)
+    days = days[simulate(Optimum(), days).dropped.sum(axis=1) == 0]
+    bounds = np.array([relaxed_cost(day, Service()) for day in days])
+    assert len(days) > 1 and np.all(cheapest_plan(days).costs < 1.05 * bounds)
 
 
 def test_no_rule_of_the_calibration_grid_is_cheaper_anywhere(any_service):
     days = Pattern("SPIKE", any_service).draw(day_seeds("calibration", 2))
-    best = cheapest_plan(days, any_service).bills
-    for target, headroom in itertools.product((0.8, 1.0, 1.2), (0, 2, 8)):
-        rule = TargetTracking(any_service, target, headroom)
-        assert np.all(best <= roll_out(rule, days, any_service).bill.sum(axis=1) + 1e-9)
+    best = cheapest_plan(days, any_service).costs
+    for target, reserve in itertools.product((0.8, 1.0, 1.2), (0, 2, 8)):
+        rule = TargetTracking(any_service, target, reserve)
+        assert np.all(best <= simulate(rule, days, any_service).cost.sum(axis=1) + 1e-9)
 
 
 def test_wider_steps_and_faster_boots_never_cost_more():
     days = Pattern("SPIKE", Service()).evaluation_days(3)
     slow, usual, wide = (
-        cheapest_plan(days, Service(boot_slots=boots, fleet_changes=changes)).bills
+        cheapest_plan(days, Service(boot_steps=boots, fleet_changes=changes)).costs
         for boots, changes in ((2, (-1, 0, 1)), (1, (-1, 0, 1)), (1, (-4, -1, 0, 1, 4)))
     )
     assert np.all(wide <= usual) and np.all(usual <= slow)
 
 
 def test_without_traffic_it_shrinks_to_the_minimum():
-    service = Service(slots_per_episode=30)
-    fleet = roll_out(Optimum(service), np.zeros((1, 30), dtype=int), service).fleet[0]
+    service = Service(steps_per_episode=30)
+    fleet = simulate(Optimum(service), np.zeros((1, 30), dtype=int), service).fleet[0]
     assert fleet.tolist() == [*range(24, 2, -1), *[2] * 8]
 
 
 def test_it_orders_a_boot_ahead_of_a_step():
-    service = Service(slots_per_episode=12, initial_instances=10, boot_slots=3, fleet_changes=(-5, 0, 5))
+    service = Service(steps_per_episode=12, initial_instances=10, boot_steps=3, fleet_changes=(-5, 0, 5))
     arrivals = np.array([[870] * 6 + [1305] * 6])
-    day = roll_out(Optimum(service), arrivals, service)
+    day = simulate(Optimum(service), arrivals, service)
     assert np.flatnonzero(day.booting[0]).tolist() == [3, 4, 5] and not day.queue.any()
 
 
@@ -219,14 +219,14 @@ def test_it_is_a_policy_that_reads_the_days():
 
 
 def test_it_is_found_by_its_name():
-    service = Service(boot_slots=2)
+    service = Service(boot_steps=2)
     policy = find_policy("optimum", service)
     assert isinstance(policy, Optimum) and policy.service == service
 
 
 def test_a_service_of_too_many_states_is_refused_in_a_line():
-    with pytest.raises(ValueError, match=r"^optimum: boot_slots = 20 with 1 sizes of order .* allowed are 100,000.*$"):
-        Optimum(Service(boot_slots=20))
+    with pytest.raises(ValueError, match=r"^optimum: boot_steps = 20 with 1 sizes of order .* allowed are 100,000.*$"):
+        Optimum(Service(boot_steps=20))
 
 
 def test_too_many_ways_are_refused_in_a_line(monkeypatch):

@@ -9,7 +9,7 @@ from autoscaler_env.plotting.style import POLICY_COLOURS
 OFFER = pd.DataFrame(
     {
         "label": ["today's rule", "threshold", "PPO"],
-        "bill": [20.0, 15.0, 14.0],
+        "cost": [20.0, 15.0, 14.0],
         "low": [18.0, 14.5, 13.0],
         "high": [23.0, 15.5, 15.0],
     },
@@ -22,9 +22,9 @@ def axes():
     return plot_offer(OFFER, 12.0, "ppo", "PPO was the cheapest").axes[0]
 
 
-def test_a_bar_is_as_long_as_the_bill(axes):
+def test_a_bar_is_as_long_as_the_cost(axes):
     assert [bar.get_width() for bar in axes.patches] == [20.0, 15.0, 14.0]
-    assert axes.get_xlabel().startswith("mean bill ($ a day)")
+    assert axes.get_xlabel().startswith("mean cost ($ a day)")
 
 
 def test_intervals_and_the_optimum_stand_where_they_are(axes):

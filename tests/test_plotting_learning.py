@@ -11,7 +11,7 @@ from autoscaler_env.plotting.style import ACTION_COLOURS, colour_of, png_of
 from autoscaler_env.policies.q_learning import Discretisation, QTable
 from autoscaler_env.service import Service
 
-CURVE = pd.DataFrame({"steps": [0, 100, 200], "seconds": [0.0, 1.0, 2.5], "mean_return": [-900.0, -180.0, -150.0]})
+CURVE = pd.DataFrame({"timesteps": [0, 100, 200], "seconds": [0.0, 1.0, 2.5], "mean_return": [-900.0, -180.0, -150.0]})
 OTHER = CURVE.assign(mean_return=[-800.0, -160.0, -140.0])
 
 
@@ -20,15 +20,15 @@ def lines_of(axes):
     return {line.get_label(): line for line in axes.get_lines()}
 
 
-def test_a_learning_curve_holds_its_points_against_slots_and_seconds():
+def test_a_learning_curve_holds_its_points_against_steps_and_seconds():
     steps, seconds = learning.plot_learning_curves({"ppo_mixed": [CURVE]}).axes
     assert lines_of(steps)["PPO"].get_xydata().tolist() == [[0, -900], [100, -180], [200, -150]]
     assert lines_of(seconds)["PPO"].get_xdata().tolist() == [0, 1, 2.5]
-    assert steps.get_xlabel() == "slots played" and seconds.get_xlabel() == "seconds of training"
+    assert steps.get_xlabel() == "timesteps" and seconds.get_xlabel() == "seconds of training"
 
 
 def test_several_seeds_are_drawn_as_mean_interval_and_single_runs():
-    axes = learning.plot_learning_curves({"dqn_mixed": [CURVE, OTHER]}, against=["steps"]).axes[0]
+    axes = learning.plot_learning_curves({"dqn_mixed": [CURVE, OTHER]}, against=["timesteps"]).axes[0]
     mean = lines_of(axes)["DQN, mean of 2 seeds, 95 % interval"]
     assert mean.get_ydata().tolist() == [-850, -170, -145] and len(axes.get_lines()) == 3
     band = axes.collections[0].get_paths()[0].vertices[:, 1]
@@ -48,7 +48,7 @@ def test_an_untrained_start_far_below_the_rules_is_said_in_words():
     assert [text.get_text() for text in axes.texts] == ["PPO untrained: -900"]
 
 
-@pytest.mark.parametrize("against", [["steps"], ["steps", "seconds"]])
+@pytest.mark.parametrize("against", [["timesteps"], ["timesteps", "seconds"]])
 def test_the_legend_fits_into_the_figure(against):
     rules = {"threshold": -203.0, "target-tracking-mixed": -148.0}
     figure = learning.plot_learning_curves({"q_learning_mixed": [CURVE]}, rules, against=against)
@@ -68,7 +68,7 @@ def test_seeds_judged_at_other_steps_are_refused():
         learning.plot_learning_curves({"ppo": [CURVE, OTHER.assign(steps=[0, 90, 200])]})
 
 
-GRID = Discretisation(headrooms=(0, 2), changes=(1,))
+GRID = Discretisation(reserves=(0, 2), changes=(1,))
 
 
 def small_table(changes=(-1, 0, 1), grid=GRID):
@@ -103,10 +103,10 @@ def test_cells_never_seen_are_blank_and_the_others_say_how_often():
 
 
 def test_levels_have_panels_of_their_own():
-    grid = Discretisation(headrooms=(0,), changes=(), levels=(0.3, 0.6))
+    grid = Discretisation(reserves=(0,), changes=(), levels=(0.3, 0.6))
     figure = learning.plot_q_policy(small_table(grid=grid), np.arange(6))
     titles = [axes.get_title(loc="left") for axes in figure.axes[:3]]
-    assert titles == ["influx below 30 % of P", "influx 30 to 60 % of P", "influx from 60 % of P"]
+    assert titles == ["arrivals below 30 % of P", "arrivals 30 to 60 % of P", "arrivals from 60 % of P"]
 
 
 def test_rewards_say_their_standard_deviation():

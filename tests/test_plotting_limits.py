@@ -19,10 +19,10 @@ REGRETS["high"] = REGRETS["regret"] + 3
 
 
 def summary(rows):
-    """Return what `summarise` might of one pattern: bill and share served in time, by policy."""
+    """Return what `summarise` might of one pattern: cost and share served in time, by policy."""
     index = pd.MultiIndex.from_product([list(rows), ["SPIKE"]], names=["policy", "pattern"])
-    table = pd.DataFrame(list(rows.values()), index, ["bill", "in_time"])
-    return table.assign(bill_low=table["bill"] - 1, bill_high=table["bill"] + 1)
+    table = pd.DataFrame(list(rows.values()), index, ["cost", "in_time"])
+    return table.assign(cost_low=table["cost"] - 1, cost_high=table["cost"] + 1)
 
 
 SCATTER = {"threshold": (200.0, 0.99), "kpa": (170.0, 0.95), "dqn_mixed": (170.2, 0.90), "optimum": (120.0, 0.98)}
@@ -73,9 +73,9 @@ def test_every_policy_is_named_beside_the_scatter_and_no_two_names_overlap(scatt
     assert all(box.x0 > axes.get_window_extent().x1 for box in boxes)
 
 
-def test_points_stand_at_late_share_and_bill(scatter):
+def test_points_stand_at_late_share_and_cost(scatter):
     points = np.array([container[0].get_xydata()[0] for container in scatter.axes[0].containers])
-    assert points == pytest.approx(np.array([(100 * (1 - in_time), bill) for bill, in_time in SCATTER.values()]))
+    assert points == pytest.approx(np.array([(100 * (1 - in_time), cost) for cost, in_time in SCATTER.values()]))
 
 
 def test_the_drawn_frontier_leaves_out_the_dominated_and_the_clairvoyant(scatter):
@@ -89,12 +89,12 @@ def test_the_drawn_frontier_leaves_out_the_dominated_and_the_clairvoyant(scatter
 
 def test_the_frontier_is_who_no_other_dominates():
     rng = np.random.default_rng(0)
-    late, bill = (pd.Series(rng.integers(0, 12, 60).astype(float)) for _ in range(2))
-    for name in frontier(late, bill):
-        no_worse = (late <= late[name]) & (bill <= bill[name])
-        assert not (no_worse & ((late < late[name]) | (bill < bill[name]))).any()
-    best = [(late[name], bill[name]) for name in frontier(late, bill)]
-    for point in zip(late, bill, strict=True):
+    late, cost = (pd.Series(rng.integers(0, 12, 60).astype(float)) for _ in range(2))
+    for name in frontier(late, cost):
+        no_worse = (late <= late[name]) & (cost <= cost[name])
+        assert not (no_worse & ((late < late[name]) | (cost < cost[name]))).any()
+    best = [(late[name], cost[name]) for name in frontier(late, cost)]
+    for point in zip(late, cost, strict=True):
         assert any(kept[0] <= point[0] and kept[1] <= point[1] for kept in best)
 
 

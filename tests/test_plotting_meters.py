@@ -14,8 +14,8 @@ READINGS = {
     "theirs": np.array([0.0, 40.0, 40.0]),
     BY_HAND: np.array([1.0, 2.0, 3.0]),
 }
-BILLS = pd.DataFrame(
-    {"bill": [200.0, 500.0, 499.0], "bill_low": [190.0, 450.0, 450.0], "bill_high": [210.0, 550.0, 548.0]},
+COSTS = pd.DataFrame(
+    {"cost": [200.0, 500.0, 499.0], "cost_low": [190.0, 450.0, 450.0], "cost_high": [210.0, 550.0, 548.0]},
     index=pd.MultiIndex.from_product([["threshold", "static", "mine"], ["MEAN"]], names=["policy", "pattern"]),
 )
 
@@ -25,8 +25,8 @@ def lines_of(axes):
     return {line.get_label(): line for line in axes.get_lines()}
 
 
-def test_a_reading_begins_at_nothing_and_jumps_when_its_slot_ends():
-    (axes,) = plot_readings(READINGS, slot_seconds=1800).axes
+def test_a_reading_begins_at_nothing_and_jumps_when_its_step_ends():
+    (axes,) = plot_readings(READINGS, step_seconds=1800).axes
     theirs = lines_of(axes)["theirs"]
     assert theirs.get_xydata().tolist() == [[0, 0], [0.5, 0], [1, 40], [1.5, 40]]
     assert theirs.get_drawstyle() == "steps-post" and "($)" in axes.get_ylabel()
@@ -56,32 +56,32 @@ def test_readings_of_different_lengths_or_none_are_refused(readings):
         plot_readings(readings, 300)
 
 
-def test_each_meter_has_a_panel_with_its_bills_and_places():
-    theirs = BILLS.assign(bill=[4e5, 6e5, 7e3], bill_low=[4e5, 6e5, 7e3], bill_high=[4e5, 6e5, 7e3])
-    panels = plot_rankings({"ours": BILLS, "theirs": theirs}).axes
+def test_each_meter_has_a_panel_with_its_costs_and_places():
+    theirs = COSTS.assign(cost=[4e5, 6e5, 7e3], cost_low=[4e5, 6e5, 7e3], cost_high=[4e5, 6e5, 7e3])
+    panels = plot_rankings({"ours": COSTS, "theirs": theirs}).axes
     assert [axes.get_title(loc="left") for axes in panels] == ["ours", "theirs"]
     places = [[text.get_text() for text in axes.texts] for axes in panels]
     assert places == [["1:  $200", "3:  $500", "2:  $499"], ["2:  $400,000", "3:  $600,000", "1:  $7,000"]]
 
 
-def test_bars_end_at_the_bills_with_their_intervals_in_the_colours_of_the_policies():
-    (axes,) = plot_rankings({"ours": BILLS}).axes
+def test_bars_end_at_the_costs_with_their_intervals_in_the_colours_of_the_policies():
+    (axes,) = plot_rankings({"ours": COSTS}).axes
     (bars,) = [group for group in axes.containers if isinstance(group, mpl.container.BarContainer)]
-    assert [bar.get_width() for bar in bars] == BILLS["bill"].tolist()
+    assert [bar.get_width() for bar in bars] == COSTS["cost"].tolist()
     assert to_hex(bars[0].get_facecolor()) == colour_of("threshold").lower()
     (ends,) = [group for group in axes.collections if isinstance(group, mpl.collections.LineCollection)]
-    assert [segment[:, 0].tolist() for segment in ends.get_segments()] == BILLS[
-        ["bill_low", "bill_high"]
+    assert [segment[:, 0].tolist() for segment in ends.get_segments()] == COSTS[
+        ["cost_low", "cost_high"]
     ].values.tolist()
 
 
 def test_meters_that_counted_other_policies_are_refused():
     with pytest.raises(ValueError, match="same policies"):
-        plot_rankings({"ours": BILLS, "theirs": BILLS.iloc[:2]})
+        plot_rankings({"ours": COSTS, "theirs": COSTS.iloc[:2]})
 
 
 def test_figures_can_be_written_and_change_no_settings():
     before = dict(mpl.rcParams)
     assert png_of(plot_readings(READINGS, 300, log=True), dpi=40).startswith(b"\x89PNG")
-    assert png_of(plot_rankings({"ours": BILLS}), dpi=40).startswith(b"\x89PNG")
+    assert png_of(plot_rankings({"ours": COSTS}), dpi=40).startswith(b"\x89PNG")
     assert dict(mpl.rcParams) == before

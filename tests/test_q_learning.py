@@ -5,7 +5,7 @@ import pytest
 
 from autoscaler_env import dynamics
 from autoscaler_env.envs.single import AutoscalerEnv
-from autoscaler_env.evaluation.simulation import roll_out
+from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.policies import q_learning
 from autoscaler_env.policies.q_learning import Discretisation, QTable, learn
 from autoscaler_env.policies.rules import Threshold
@@ -55,20 +55,20 @@ def test_compiled_learning_equals_its_own_source(monkeypatch, any_service):
     assert fast.values == pytest.approx(slow.values, rel=1e-12) and one == pytest.approx(other, rel=1e-12)
 
 
-def test_returns_are_minus_the_bills_of_the_days_as_played(any_service):
+def test_returns_are_minus_the_costs_of_the_days_as_played(any_service):
     days = Pattern("SPIKE", any_service).draw(day_seeds("training", 3))
     table = QTable.zeros(any_service)
     table.values[:, any_service.hold] = 1e6  # so that nothing else is ever best
     returns = learn(table, days, np.zeros(3), 1.0, 1.0, np.random.default_rng(0))
     held = QTable.zeros(any_service)
     held.values[:, any_service.hold] = 1
-    assert returns == pytest.approx(-roll_out(held, days, any_service).bill.sum(axis=1), rel=1e-12)
+    assert returns == pytest.approx(-simulate(held, days, any_service).cost.sum(axis=1), rel=1e-12)
 
 
 def test_without_a_future_a_value_is_the_mean_of_the_rewards_seen():
-    service = Service(slots_per_episode=3, min_instances=1, initial_instances=2, max_instances=2)
-    day = np.array([[100, 100, 100]])  # always the same cell after the first slot: two instances serve 174
-    table = QTable.zeros(service, Discretisation(headrooms=(), changes=()))
+    service = Service(steps_per_episode=3, min_instances=1, initial_instances=2, max_instances=2)
+    day = np.array([[100, 100, 100]])  # always the same cell after the first step: two instances serve 174
+    table = QTable.zeros(service, Discretisation(spare_capacities=(), changes=()))
     learn(table, day, np.ones(1), 1.0, 0.0, np.random.default_rng(1))
     fleets = {0: [], 1: [], 2: []}
     env = AutoscalerEnv("STEADY", service)
@@ -79,8 +79,8 @@ def test_without_a_future_a_value_is_the_mean_of_the_rewards_seen():
 
 
 def test_a_constant_reward_is_worth_reward_over_one_minus_discount():
-    service = Service(min_instances=2, max_instances=2, initial_instances=2)  # nothing can be changed: $0.032 a slot
-    table = QTable.zeros(service, Discretisation(headrooms=(), changes=()))
+    service = Service(min_instances=2, max_instances=2, initial_instances=2)  # nothing can be changed: $0.032 a step
+    table = QTable.zeros(service, Discretisation(spare_capacities=(), changes=()))
     learn(table, np.zeros((40, 288), dtype=np.int64), np.ones(40), 0.6, 0.5, np.random.default_rng(0))
     assert table.values[0] == pytest.approx([-0.032 / 0.5] * 3, rel=1e-3)
 
@@ -90,7 +90,7 @@ def test_on_steady_traffic_a_small_budget_beats_the_threshold_rule():
     table = QTable.zeros()
     learn(table, workload.draw(day_seeds("training", 300)), np.full(300, 0.2), 0.7, 0.9, np.random.default_rng(0))
     days = workload.draw(day_seeds("selection", 50))
-    learned, rule = (roll_out(policy, days).bill.sum(axis=1).mean() for policy in (table, Threshold()))
+    learned, rule = (simulate(policy, days).cost.sum(axis=1).mean() for policy in (table, Threshold()))
     assert learned < 0.9 * rule
 
 
@@ -114,9 +114,9 @@ def test_learning_may_be_cut_into_pieces():
     assert np.array_equal(whole.values, pieces.values)
 
 
-def observation_of(service, ready, queue, influx, change):
+def observation_of(service, ready, queue, arrivals, change):
     """Return the observation that stands for these counts, shape (1, 7)."""
-    headroom = service.capacity_per_instance * ready - influx - queue
+    spare_capacity = service.capacity_per_instance * ready - arrivals - queue
     return np.array(
         [
             [
@@ -124,9 +124,9 @@ def observation_of(service, ready, queue, influx, change):
                 0,
                 0.5,
                 queue / service.queue_limit,
-                influx / service.influx_scale,
-                change / service.influx_scale,
-                headroom / service.headroom_scale,
+                arrivals / service.arrivals_scale,
+                change / service.arrivals_scale,
+                spare_capacity / service.spare_capacity_scale,
             ]
         ],
         dtype=np.float32,
@@ -134,7 +134,7 @@ def observation_of(service, ready, queue, influx, change):
 
 
 @pytest.mark.parametrize(
-    ("headroom", "change", "cell"),
+    ("spare_capacity", "change", "cell"),
     [
         (-1, 0, 0),  # below the first edge
         (0, 0, 0 + 2),  # an edge belongs to the cell above it
@@ -143,16 +143,16 @@ def observation_of(service, ready, queue, influx, change):
         (87, 87, 4 + 1),
     ],
 )
-def test_cells_by_hand(headroom, change, cell):
+def test_cells_by_hand(spare_capacity, change, cell):
     service = Service()
-    grid = Discretisation(headrooms=(0, 1), changes=(1,))
-    seen = observation_of(service, 20, 0, 20 * 87 - headroom, change)
+    grid = Discretisation(spare_capacities=(0, 1), changes=(1,))
+    seen = observation_of(service, 20, 0, 20 * 87 - spare_capacity, change)
     assert grid.shape == (3, 2, 1) and grid.cells(seen, service).tolist() == [cell]
 
 
 def test_level_cells_are_shares_of_the_peak():
-    service, grid = Service(), Discretisation(headrooms=(), changes=(), levels=(0.5, 1.0))
-    seen = [observation_of(service, 20, 0, influx, 0)[0] for influx in (2174, 2175, 4349, 4350)]
+    service, grid = Service(), Discretisation(spare_capacities=(), changes=(), levels=(0.5, 1.0))
+    seen = [observation_of(service, 20, 0, arrivals, 0)[0] for arrivals in (2174, 2175, 4349, 4350)]
     assert grid.cells(np.array(seen), service).tolist() == [0, 1, 1, 2]
 
 
@@ -164,9 +164,9 @@ def test_every_observation_has_a_cell(any_service):
 
 
 def test_a_table_plays_the_best_action_of_the_cell():
-    table = QTable.zeros(discretisation=Discretisation(headrooms=(0,), changes=()))
+    table = QTable.zeros(discretisation=Discretisation(spare_capacities=(0,), changes=()))
     table.values[:] = [[-3, -2, -1], [-1, -2, -3]]
-    seen = np.vstack([observation_of(Service(), 20, 0, influx, 0) for influx in (20 * 87 + 1, 20 * 87 - 1)])
+    seen = np.vstack([observation_of(Service(), 20, 0, arrivals, 0) for arrivals in (20 * 87 + 1, 20 * 87 - 1)])
     assert table.predict(seen).tolist() == [2, 0]
 
 

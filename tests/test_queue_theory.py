@@ -8,30 +8,30 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from autoscaler_env.evaluation.simulation import roll_out
+from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.policies.rules import Static
 from autoscaler_env.service import Service
 
 
 def queue_of(arrivals, capacity, instances=1, limit=10**6):
-    """Return the rollout of a fleet that never changes."""
+    """Return the trajectory of a fleet that never changes."""
     service = Service(
-        slots_per_episode=arrivals.shape[1],
+        steps_per_episode=arrivals.shape[1],
         min_instances=instances,
         max_instances=instances,
         initial_instances=instances,
         capacity_per_instance=capacity,
         queue_limit=limit,
     )
-    return roll_out(Static(service), arrivals, service)
+    return simulate(Static(service), arrivals, service)
 
 
-def poisson(mean, days, slots, seed=0):
-    return np.random.default_rng(seed).poisson(mean, (days, slots))
+def poisson(mean, days, steps, seed=0):
+    return np.random.default_rng(seed).poisson(mean, (days, steps))
 
 
 def stationary_mean_queue(mean, variance, capacity):
-    """Return E[Q] of the slotted queue with Poisson arrivals: roots of z^c = exp(mean (z - 1)) by iteration."""
+    """Return E[Q] of the stepted queue with Poisson arrivals: roots of z^c = exp(mean (z - 1)) by iteration."""
     z = np.exp(2j * np.pi * np.arange(1, capacity) / capacity)
     unity = z.copy()
     for _ in range(10_000):
@@ -49,8 +49,8 @@ def assert_mean_within(sample, expected, confidence=0.999):
 def test_queue_follows_the_lindley_recursion():
     arrivals = poisson(86, 20, 2000)
     backlog, expected = np.zeros(20, dtype=int), []
-    for slot in arrivals.T:
-        backlog = np.maximum(backlog + slot - 87, 0)
+    for step in arrivals.T:
+        backlog = np.maximum(backlog + step - 87, 0)
         expected.append(backlog)
     assert np.array_equal(queue_of(arrivals, 87).queue.T, expected)
 
@@ -69,25 +69,25 @@ def test_everything_that_arrives_is_served_or_still_waits():
     assert np.array_equal(day.served.sum(axis=1) + day.queue[:, -1], arrivals.sum(axis=1)) and not day.dropped.any()
 
 
-def test_idle_capacity_means_an_empty_queue(any_service, random_rollout):
-    for day in (queue_of(poisson(86, 20, 2000), 87), random_rollout(any_service)):
+def test_idle_capacity_means_an_empty_queue(any_service, random_trajectory):
+    for day in (queue_of(poisson(86, 20, 2000), 87), random_trajectory(any_service)):
         idle = day.served < day.service.capacity_per_instance * day.ready
         assert idle.any() and not day.queue[idle].any()
 
 
-def test_a_waiting_queue_means_full_use(any_service, random_rollout):
-    day = random_rollout(any_service)
+def test_a_waiting_queue_means_full_use(any_service, random_trajectory):
+    day = random_trajectory(any_service)
     waiting = day.queue > 0
     assert np.all(day.served[waiting] == (any_service.capacity_per_instance * day.ready)[waiting])
 
 
 def test_constant_overload_grows_the_queue_linearly():
-    # D/D/1: 100 arrive, 87 are served, 13 more wait after each slot
+    # D/D/1: 100 arrive, 87 are served, 13 more wait after each step
     assert queue_of(np.full((1, 300), 100), 87).queue[0].tolist() == [13 * t for t in range(1, 301)]
 
 
 def test_constant_overload_fills_a_limited_queue_and_then_drops_the_excess():
-    # 13 a slot into room for 130: full after ten slots, 13 dropped in each one after that
+    # 13 a step into room for 130: full after ten steps, 13 dropped in each one after that
     day = queue_of(np.full((1, 20), 100), 87, limit=130)
     assert day.queue[0].tolist() == [13 * t for t in range(1, 11)] + [130] * 10
     assert day.dropped[0].tolist() == [0] * 10 + [13] * 10
@@ -95,7 +95,7 @@ def test_constant_overload_fills_a_limited_queue_and_then_drops_the_excess():
 
 @pytest.mark.parametrize("backlog", [1, 6, 7, 8, 70, 699, 700, 701])
 def test_a_backlog_drains_in_the_time_of_arithmetic(backlog):
-    # D/D/1: 80 arrive, 87 are served: 7 fewer wait after each slot, so ceil(backlog / 7) slots to empty
+    # D/D/1: 80 arrive, 87 are served: 7 fewer wait after each step, so ceil(backlog / 7) steps to empty
     arrivals = np.full((1, 150), 80)
     arrivals[0, 0] = 87 + backlog
     queue = queue_of(arrivals, 87).queue[0]
@@ -112,7 +112,7 @@ def test_the_formula_gives_the_published_number():
 
 @pytest.mark.parametrize(("mean", "capacity", "instances", "warm"), [(80, 87, 1, 150), (5, 3, 2, 150), (18, 4, 5, 150)])
 def test_stationary_queue_has_the_mean_of_theory(mean, capacity, instances, warm):
-    # days are independent, so their means make an honest interval; a thousand slots on, the empty start is forgotten
+    # days are independent, so their means make an honest interval; a thousand steps on, the empty start is forgotten
     queue = queue_of(poisson(mean, 2000, 1000 + warm), capacity, instances).queue[:, warm:]
     assert_mean_within(queue.mean(axis=1), stationary_mean_queue(mean, mean, capacity * instances))
 
@@ -135,8 +135,8 @@ def test_a_busy_period_lies_within_its_bounds(backlog):
 
 
 def served_by_ciw(arrivals, servers):
-    """Return requests served per slot: a batch each slot, every server busy just under one slot with a request."""
-    slots = len(arrivals)
+    """Return requests served per step: a batch each step, every server busy just under one step with a request."""
+    steps = len(arrivals)
     network = ciw.create_network(
         arrival_distributions=[ciw.dists.Deterministic(1.0)],
         batching_distributions=[ciw.dists.Sequential([int(count) for count in arrivals])],
@@ -144,20 +144,20 @@ def served_by_ciw(arrivals, servers):
         number_of_servers=[servers],
     )
     simulation = ciw.Simulation(network)
-    simulation.simulate_until_max_time(slots + 1 - 1e-9)
-    # the batch of slot t comes at time t + 1; what ends before t + 2 was served in slot t
+    simulation.simulate_until_max_time(steps + 1 - 1e-9)
+    # the batch of step t comes at time t + 1; what ends before t + 2 was served in step t
     ends = [record.service_end_date for record in simulation.get_all_records()]
-    return np.bincount(np.floor(ends).astype(int) - 1, minlength=slots)[:slots]
+    return np.bincount(np.floor(ends).astype(int) - 1, minlength=steps)[:steps]
 
 
-@pytest.mark.parametrize(("mean", "capacity", "instances", "slots"), [(4.5, 5, 1, 4000), (5.6, 2, 3, 3000)])
-def test_an_independent_simulator_serves_as_many_in_every_slot(mean, capacity, instances, slots):
-    arrivals = poisson(mean, 1, slots, seed=7)
+@pytest.mark.parametrize(("mean", "capacity", "instances", "steps"), [(4.5, 5, 1, 4000), (5.6, 2, 3, 3000)])
+def test_an_independent_simulator_serves_as_many_in_every_step(mean, capacity, instances, steps):
+    arrivals = poisson(mean, 1, steps, seed=7)
     ours = queue_of(arrivals, capacity, instances).served[0]
     assert np.array_equal(ours, served_by_ciw(arrivals[0], capacity * instances))
 
 
 @pytest.mark.slow
-def test_an_independent_simulator_serves_as_many_in_ten_thousand_slots():
+def test_an_independent_simulator_serves_as_many_in_ten_thousand_steps():
     arrivals = poisson(17.5, 1, 10_000, seed=8)
     assert np.array_equal(queue_of(arrivals, 6, 3).served[0], served_by_ciw(arrivals[0], 18))

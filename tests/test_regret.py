@@ -22,52 +22,52 @@ from autoscaler_env.policies.rules import TargetTracking, Threshold
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import PATTERNS
 
-BILLS = {"STEADY": [5.0, 6.0, 9.0], "SPIKE": [7.0, 7.0, 7.0]}
+COSTS = {"STEADY": [5.0, 6.0, 9.0], "SPIKE": [7.0, 7.0, 7.0]}
 BEST = {"STEADY": [4.0, 4.0, 4.0], "SPIKE": [6.0, 5.0, 4.0]}
 
 
-def episodes(bills, policy="rule"):
-    """Return what `evaluate` might: bills of each pattern's first days, with a hundred requests each."""
+def episodes(costs, policy="rule"):
+    """Return what `evaluate` might: costs of each pattern's first days, with a hundred requests each."""
     tables = [
-        pd.DataFrame({"policy": policy, "pattern": name, "episode": range(len(each)), "arrivals": 100, "bill": each})
-        for name, each in bills.items()
+        pd.DataFrame({"policy": policy, "pattern": name, "episode": range(len(each)), "arrivals": 100, "cost": each})
+        for name, each in costs.items()
     ]
     return pd.concat(tables, ignore_index=True)
 
 
-def optima(bills):
-    return episodes(bills).drop(columns="policy").rename(columns={"episode": "day"})
+def optima(costs):
+    return episodes(costs).drop(columns="policy").rename(columns={"episode": "day"})
 
 
 def test_regret_is_the_mean_difference_with_students_interval():
-    row = regret(episodes({"STEADY": BILLS["STEADY"]}), optima(BEST)).loc[("rule", "STEADY")]
+    row = regret(episodes({"STEADY": COSTS["STEADY"]}), optima(BEST)).loc[("rule", "STEADY")]
     low, high = stats.t.interval(0.95, 2, 8 / 3, stats.sem([1, 2, 5]))
     assert row.tolist() == pytest.approx([3, 8 / 3, low, high])
 
 
 def test_the_mean_over_patterns_averages_within_an_episode_first():
     # (1 + 1) / 2, (2 + 2) / 2, (5 + 3) / 2
-    table = regret(episodes(BILLS), optima(BEST))
+    table = regret(episodes(COSTS), optima(BEST))
     low, high = stats.t.interval(0.95, 2, 7 / 3, stats.sem([1, 2, 4]))
     assert table.index.get_level_values("pattern").tolist() == ["STEADY", "SPIKE", MEAN]
     assert table.loc[("rule", MEAN)].tolist() == pytest.approx([3, 7 / 3, low, high])
 
 
 def test_only_days_whose_optimum_is_known_count():
-    table = regret(episodes(BILLS), optima({name: best[:2] for name, best in BEST.items()}))
+    table = regret(episodes(COSTS), optima({name: best[:2] for name, best in BEST.items()}))
     assert table.loc[("rule", "STEADY"), ["days", "regret"]].tolist() == [2, 1.5]
 
 
 def test_the_optimum_among_the_policies_serves_as_well():
-    together = pd.concat([episodes(BILLS), episodes(BEST, policy="optimum")])
-    assert regret(together).equals(regret(episodes(BILLS), optima(BEST)))
+    together = pd.concat([episodes(COSTS), episodes(BEST, policy="optimum")])
+    assert regret(together).equals(regret(episodes(COSTS), optima(BEST)))
     assert regret(together, optima(BEST)).equals(regret(together))
 
 
-def with_items(bills, policy, shares):
-    """Return what `evaluate` might, each bill split into its items by the shares."""
-    table = episodes(bills, policy)
-    return table.assign(**{item: share * table["bill"] for item, share in zip(ITEMS, shares, strict=True)})
+def with_items(costs, policy, shares):
+    """Return what `evaluate` might, each cost split into its items by the shares."""
+    table = episodes(costs, policy)
+    return table.assign(**{item: share * table["cost"] for item, share in zip(ITEMS, shares, strict=True)})
 
 
 def test_losses_are_the_items_above_the_optimum_s_on_the_days_it_played():
@@ -89,12 +89,12 @@ def test_a_pattern_without_optimum_is_named(known):
         regret(episodes({"STEADY": [1.0]}), known)
 
 
-@pytest.mark.parametrize("wrong", [{"arrivals": 99}, {"bill": 5.5}])
+@pytest.mark.parametrize("wrong", [{"arrivals": 99}, {"cost": 5.5}])
 def test_optima_of_other_days_or_services_are_refused(wrong):
     with pytest.raises(
         ValueError, match=r"not of these days or this service: on day 0 of STEADY rule pays 5.00 for 100"
     ):
-        regret(episodes(BILLS), optima(BEST).assign(**wrong))
+        regret(episodes(COSTS), optima(BEST).assign(**wrong))
 
 
 def test_optima_come_back_as_they_were_saved(tmp_path):
@@ -119,7 +119,7 @@ def test_the_command_writes_the_table_and_says_the_means(tmp_path, monkeypatch, 
 
 
 def test_the_optimum_of_another_service_is_its_own():
-    service = Service(slots_per_episode=12, max_instances=30, boot_slots=2)
+    service = Service(steps_per_episode=12, max_instances=30, boot_steps=2)
     played = evaluate([TargetTracking(service), Optimum(service)], "SPIKE", 5, service)
     both = [regret(played), regret(played, find_optima(["SPIKE"], 5, service))]
     pd.testing.assert_frame_equal(*both)
@@ -140,7 +140,7 @@ def test_the_committed_table_holds_what_is_found_now():
     found, table = find_optima(days=3), read_optima(Folders())
     kept = table[table["day"] < 3].reset_index(drop=True)
     assert np.array_equal(kept["arrivals"], found["arrivals"])
-    assert kept["bill"].to_numpy() == pytest.approx(found["bill"].to_numpy(), abs=1e-6)
+    assert kept["cost"].to_numpy() == pytest.approx(found["cost"].to_numpy(), abs=1e-6)
 
 
 def test_no_rule_is_below_the_committed_optima():

@@ -11,21 +11,21 @@ from autoscaler_env.envs.rendering import DayRecord, render_day
 from autoscaler_env.envs.single import AutoscalerEnv
 from autoscaler_env.service import Service
 
-SHORT = Service(slots_per_episode=6)
+SHORT = Service(steps_per_episode=6)
 
 
-def rendered(mode, day=(1000, 2000, 9000, 9000, 2000, 0), slots=6, action=2, service=SHORT):
+def rendered(mode, day=(1000, 2000, 9000, 9000, 2000, 0), steps=6, action=2, service=SHORT):
     env = AutoscalerEnv(render_mode=mode, service=service)
     env.reset(options={"day": list(day)})
-    for _ in range(slots):
+    for _ in range(steps):
         env.step(action)
     return env.render()
 
 
-@pytest.mark.parametrize("slots", [0, 1, 6])
-def test_pixels_are_bytes_of_one_shape(slots):
-    image = rendered("rgb_array", slots=slots)
-    assert image.dtype == np.uint8 and image.shape == rendered("rgb_array", slots=0).shape and image.shape[2] == 3
+@pytest.mark.parametrize("steps", [0, 1, 6])
+def test_pixels_are_bytes_of_one_shape(steps):
+    image = rendered("rgb_array", steps=steps)
+    assert image.dtype == np.uint8 and image.shape == rendered("rgb_array", steps=0).shape and image.shape[2] == 3
 
 
 def test_pixels_show_something():
@@ -33,7 +33,7 @@ def test_pixels_show_something():
 
 
 def test_pixels_change_with_the_day():
-    assert not np.array_equal(rendered("rgb_array", slots=3), rendered("rgb_array", slots=4))
+    assert not np.array_equal(rendered("rgb_array", steps=3), rendered("rgb_array", steps=4))
 
 
 def test_equal_days_give_equal_pixels():
@@ -50,28 +50,28 @@ def test_an_earlier_frame_is_not_overwritten():
     assert np.array_equal(frame, copy)
 
 
-def test_text_before_the_first_slot_says_so():
-    assert rendered("ansi", slots=0).startswith("slot 0 of 6: 25 instances")
+def test_text_before_the_first_step_says_so():
+    assert rendered("ansi", steps=0).startswith("step 0 of 6: 25 instances")
 
 
-def test_text_names_slot_fleet_demand_queue_and_bill():
-    # slot 3 of 6: 9,000 arrive at 27 ready (+1 booting) instances: 9,000 - 27 x 87 = 6,651, of which 4,350 wait
-    lines = rendered("ansi", slots=3).splitlines()
-    assert lines[0] == "slot 3 of 6"
-    assert "28 instances" in lines[1] and "9,000 requests/slot" in lines[2] and "4,350 requests" in lines[3]
+def test_text_names_step_fleet_demand_queue_and_cost():
+    # step 3 of 6: 9,000 arrive at 27 ready (+1 booting) instances: 9,000 - 27 x 87 = 6,651, of which 4,350 wait
+    lines = rendered("ansi", steps=3).splitlines()
+    assert lines[0] == "step 3 of 6"
+    assert "28 instances" in lines[1] and "9,000 requests/step" in lines[2] and "4,350 requests" in lines[3]
     # (26 + 27 + 28) x 0.016 + 4,350 x 0.00025 + 2,301 x 0.0025 = 1.296 + 1.0875 + 5.7525
-    assert lines[4].split() == ["bill", "$8.14"]
+    assert lines[4].split() == ["cost", "$8.14"]
 
 
 def test_bars_fill_in_proportion_and_stop_at_forty():
-    lines = rendered("ansi", day=[100_000] * 6, slots=1, action=1).splitlines()
+    lines = rendered("ansi", day=[100_000] * 6, steps=1, action=1).splitlines()
     # 25 of 100 instances fill 10 of 40 marks; the demand is far beyond its scale; the queue is full
     assert [line.count("#") for line in lines[1:4]] == [10, 40, 40]
     assert all(line.count("#") + line.count(".") == 40 for line in lines[1:4])
 
 
 def test_a_service_without_a_queue_can_be_rendered():
-    service = Service(queue_limit=0, slots_per_episode=6)
+    service = Service(queue_limit=0, steps_per_episode=6)
     assert "0 requests" in rendered("ansi", service=service) and rendered("rgb_array", service=service).ndim == 3
 
 
@@ -81,11 +81,11 @@ def test_a_reset_forgets_the_day_before(mode):
     env.reset(options={"day": [9000] * 6})
     env.step(2)
     env.reset(options={"day": [9000] * 6})
-    assert np.array_equal(env.render(), rendered(mode, slots=0))
+    assert np.array_equal(env.render(), rendered(mode, steps=0))
 
 
 def test_a_finished_day_can_still_be_rendered():
-    assert rendered("ansi").startswith("slot 6 of 6")
+    assert rendered("ansi").startswith("step 6 of 6")
 
 
 def test_rendering_moves_nothing():
@@ -111,18 +111,18 @@ def test_every_declared_mode_can_be_made(mode):
     assert env.render() is not None
 
 
-def test_the_record_adds_up_the_bill():
+def test_the_record_adds_up_the_cost():
     record = DayRecord(SHORT)
     for cost in (1.0, 2.0):
         counts = {"ready": 3, "booting": 1, "arrivals": 50, "queue": 7}
         record.append(counts | {"instance_cost": cost, "late_cost": 0.25, "drop_cost": 0.5})
     columns = record.columns()
-    assert columns["bill"].tolist() == [1.75, 4.5] and columns["arrivals"].tolist() == [50, 50]
+    assert columns["cost"].tolist() == [1.75, 4.5] and columns["arrivals"].tolist() == [50, 50]
 
 
 def test_an_empty_record_has_empty_columns():
     columns = DayRecord(SHORT).columns()
-    assert set(columns) == {"ready", "booting", "arrivals", "queue", "bill"}
+    assert set(columns) == {"ready", "booting", "arrivals", "queue", "cost"}
     assert all(column.shape == (0,) for column in columns.values())
     assert render_day(DayRecord(SHORT), "rgb_array").dtype == np.uint8
 

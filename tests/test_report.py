@@ -4,7 +4,7 @@ import re
 import pytest
 
 from autoscaler_env.paths import Folders, project_root
-from autoscaler_env.readme import BLOCKS, bill_table, block_of, refresh_readme, workers_markdown
+from autoscaler_env.readme import BLOCKS, block_of, cost_table, refresh_readme, workers_markdown
 
 MARKS = ("results", "seeds", "times")
 COMMITTED = Folders(project_root())
@@ -41,7 +41,7 @@ def test_refresh_changes_what_stands_between_the_marks_only(tmp_path):
 
 def test_missing_results_are_said_with_the_command_that_makes_them(tmp_path):
     with pytest.raises(FileNotFoundError, match="autoscaler run --only 06_compare_policies"):
-        bill_table(Folders(tmp_path))
+        cost_table(Folders(tmp_path))
 
 
 def test_workers_are_said_with_what_two_of_them_gain(tmp_path):

@@ -29,7 +29,7 @@ from autoscaler_env.training.train import train
 
 
 def small(preset, **settings):
-    """Return a preset with short rollouts, so that a short run has many."""
+    """Return a preset with short trajectories, so that a short run has many."""
     return dataclasses.replace(preset, environments=8, batch_size=64, settings=preset.settings | settings)
 
 
@@ -40,21 +40,21 @@ PRESETS = {
 }
 """DQN's buffer is full before the run is over; PPO's long preset normalises rewards, and begins with imitation here."""
 
-SHORT = Service(slots_per_episode=24)
-BUDGETS = {"q_learning": 3_000, "dqn": 1_600, "ppo": 1_600, "ppo_long": 1_600}
+SHORT = Service(steps_per_episode=24)
+BUDGETS = {"q-learning": 3_000, "dqn": 1_600, "ppo": 1_600, "ppo_long": 1_600}
 NAMES = list(BUDGETS)
 
 
 def run_of(name, **changes):
     """Return the run that a test is about."""
-    algorithm = {"q_learning": "q-learning"}.get(name, name[:3])
+    algorithm = {"q-learning": "q-learning"}.get(name, name[:3])
     return TrainingRun(algorithm, "SPIKE", BUDGETS[name], name=name, service=SHORT, **changes)
 
 
 @pytest.fixture(autouse=True)
 def frequent_states(monkeypatch):
     """Let every run save its state often, and wait for no disk: a kill spares what the system has not written yet."""
-    monkeypatch.setattr(deep, "CHECKPOINT_SLOTS", 200)
+    monkeypatch.setattr(deep, "CHECKPOINT_TIMESTEPS", 200)
     monkeypatch.setattr(tabular, "STATE_SECONDS", 0.0)
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
@@ -141,7 +141,7 @@ def test_a_run_that_broke_off_twice_ends_as_if_it_never_had(name, uninterrupted,
     whole, left = uninterrupted(name)
     assert left_by(folders) == left
     assert trained.curve.drop(columns="seconds").equals(whole.curve.drop(columns="seconds"))
-    if name == "q_learning":
+    if name == "q-learning":
         assert np.array_equal(trained.policy.visits, whole.policy.visits)
 
 
@@ -151,7 +151,7 @@ def test_a_run_that_broke_off_twice_ends_as_if_it_never_had(name, uninterrupted,
 def test_a_run_that_broke_off_between_a_model_and_its_description_ends_the_same(
     described, uninterrupted, monkeypatch, tmp_path
 ):
-    run, folders, counted = run_of("q_learning"), Folders(tmp_path), iter(range(described))
+    run, folders, counted = run_of("q-learning"), Folders(tmp_path), iter(range(described))
     save = checkpoint.save_description
 
     def save_or_break(path, description):
@@ -164,7 +164,7 @@ def test_a_run_that_broke_off_between_a_model_and_its_description_ends_the_same(
         train(run, folders, progress=False)
     monkeypatch.setattr(checkpoint, "save_description", save)
     train(run, folders, progress=False, resume=True)
-    assert left_by(folders) == uninterrupted("q_learning")[1]
+    assert left_by(folders) == uninterrupted("q-learning")[1]
 
 
 KILLED = """
@@ -173,7 +173,7 @@ import os
 from autoscaler_env.training import presets
 from autoscaler_env.training import deep, tabular, train
 
-deep.CHECKPOINT_SLOTS, tabular.STATE_SECONDS, os.fsync = 200, 0.0, lambda descriptor: None
+deep.CHECKPOINT_TIMESTEPS, tabular.STATE_SECONDS, os.fsync = 200, 0.0, lambda descriptor: None
 config.PRESETS.update(small)
 train(run, folders, progress=False, resume=resume)
 """
@@ -234,7 +234,7 @@ def test_many_kills_change_nothing(name, seed, context, uninterrupted, tmp_path)
 
 def test_a_better_best_model_is_never_replaced(break_off, tmp_path):
     folders, elsewhere = Folders(tmp_path / "ours"), Folders(tmp_path / "better")
-    run = run_of("q_learning")
+    run = run_of("q-learning")
     train(dataclasses.replace(run, budget=20_000), elsewhere, progress=False)
     break_off(2, run, folders)
     shutil.copy(run.best_path(elsewhere), run.best_path(folders))
@@ -243,7 +243,7 @@ def test_a_better_best_model_is_never_replaced(break_off, tmp_path):
 
 
 def test_a_damaged_best_model_is_said_and_replaced(break_off, tmp_path, capsys):
-    folders, run = Folders(tmp_path), run_of("q_learning")
+    folders, run = Folders(tmp_path), run_of("q-learning")
     break_off(2, run, folders)
     run.best_path(folders).write_bytes(b"damaged")
     train(run, folders, progress=False, resume=True)
@@ -252,11 +252,11 @@ def test_a_damaged_best_model_is_said_and_replaced(break_off, tmp_path, capsys):
 
 
 def test_a_run_begun_anew_starts_from_no_best_model(tmp_path):
-    folders, run = Folders(tmp_path), run_of("q_learning")
+    folders, run = Folders(tmp_path), run_of("q-learning")
     train(dataclasses.replace(run, budget=20_000), folders, progress=False)
     train(dataclasses.replace(run, budget=30), folders, progress=False)
     steps = {int(path.stem.split("_")[-2]) for path in folders.checkpoints.iterdir()}
-    assert max(steps) == 30 * 24 and read_description(run.best_path(folders))["steps"] <= 30 * 24
+    assert max(steps) == 30 * 24 and read_description(run.best_path(folders))["timesteps"] <= 30 * 24
 
 
 # --- the state -------------------------------------------------------------------------------------------------------
@@ -342,24 +342,24 @@ def test_code_in_a_state_never_runs(tmp_path):
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
 def test_a_damaged_state_is_said_in_one_line(share, break_off, tmp_path):
-    path = Unfinished(run_of("q_learning"), Folders(tmp_path)).path
-    break_off(2, run_of("q_learning"), Folders(tmp_path))
+    path = Unfinished(run_of("q-learning"), Folders(tmp_path)).path
+    break_off(2, run_of("q-learning"), Folders(tmp_path))
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     with pytest.raises(ValueError, match=r"state\.npz is damaged: .*--overwrite") as caught:
-        train(run_of("q_learning"), Folders(tmp_path), resume=True)
+        train(run_of("q-learning"), Folders(tmp_path), resume=True)
     assert len(str(caught.value).splitlines()) == 1
 
 
 # --- the command -----------------------------------------------------------------------------------------------------
 
-COMMAND = ["train", "q-learning", "--episodes", "3000", "--pattern", "SPIKE", "--name", "q_learning"]
+COMMAND = ["train", "q-learning", "--episodes", "3000", "--pattern", "SPIKE", "--name", "q-learning"]
 
 
 @pytest.fixture
 def command(tmp_path):
     """Return a function that runs the command for the run `q_learning`; it returns the exit status."""
     service = tmp_path / "my service.toml"  # a name that a shell must be told apart
-    service.write_text("slots_per_episode = 24\n")
+    service.write_text("steps_per_episode = 24\n")
     return lambda *more: main([*COMMAND, "--service", str(service), "--output", str(tmp_path), *more])
 
 
@@ -380,12 +380,12 @@ def test_ctrl_c_saves_and_says_the_command_that_goes_on(command, uninterrupted, 
     interrupt_at(monkeypatch, 3)
     assert command() == 130
     said = capsys.readouterr().err.splitlines()[-1]
-    assert said.startswith("autoscaler: interrupted after 12,000 of 72,000 slots; go on with: autoscaler train ")
+    assert said.startswith("autoscaler: interrupted after 12,000 of 72,000 timesteps; go on with: autoscaler train ")
     assert main(shlex.split(said.partition("go on with: autoscaler ")[2])) == 0
-    assert "Going on after 12,000 of 72,000 slots." in capsys.readouterr().out
+    assert "Going on after 12,000 of 72,000 timesteps." in capsys.readouterr().out
     (tmp_path / "my service.toml").unlink()
     left = left_by(Folders(tmp_path))
-    assert left == uninterrupted("q_learning")[1]
+    assert left == uninterrupted("q-learning")[1]
 
 
 @pytest.mark.parametrize("name", ["dqn", "ppo"])
@@ -395,7 +395,7 @@ def test_ctrl_c_ends_a_network_where_it_can_be_saved(name, uninterrupted, monkey
     with pytest.raises(KeyboardInterrupt):
         train(run_of(name), Folders(tmp_path), progress=False)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    assert Unfinished(run_of(name), Folders(tmp_path)).load()["steps"] > 200  # a rollout after the second state
+    assert Unfinished(run_of(name), Folders(tmp_path)).load()["timesteps"] > 200  # a trajectory after the second state
     train(run_of(name), Folders(tmp_path), progress=False, resume=True)
     assert left_by(Folders(tmp_path)) == uninterrupted(name)[1]
 
@@ -408,7 +408,7 @@ def test_a_second_ctrl_c_interrupts_at_once(monkeypatch, tmp_path):
 
     monkeypatch.setattr(Unfinished, "save", press_twice)
     with pytest.raises(KeyboardInterrupt):
-        train(run_of("q_learning"), Folders(tmp_path), progress=False)
+        train(run_of("q-learning"), Folders(tmp_path), progress=False)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -417,12 +417,12 @@ def test_a_second_ctrl_c_interrupts_at_once(monkeypatch, tmp_path):
     [
         (["--resume", "--seed", "1"], "--resume: the unfinished q_learning is another run: seed 0, now 1"),
         (["--resume", "--overwrite"], "--resume and --overwrite: only one of them"),
-        ([], "q_learning is unfinished, 7,200 of 72,000 slots are done; give --resume to go on, or --overwrite"),
+        ([], "q_learning is unfinished, 7,200 of 72,000 timesteps are done; give --resume to go on, or --overwrite"),
         (["--resume", "--name", "other"], "--resume: there is no unfinished run of other; leave it out to begin one"),
     ],
 )
 def test_an_unfinished_run_is_neither_mistaken_nor_lost(options, says, command, break_off, tmp_path, capsys):
-    break_off(2, run_of("q_learning"), Folders(tmp_path))
+    break_off(2, run_of("q-learning"), Folders(tmp_path))
     before = left_by(Folders(tmp_path))
     assert command(*options) == 2
     printed = capsys.readouterr()
@@ -440,10 +440,10 @@ def test_a_finished_run_has_nothing_to_resume(command, tmp_path, capsys):
 
 
 def test_overwrite_begins_an_unfinished_run_anew(command, break_off, uninterrupted, tmp_path):
-    break_off(5, run_of("q_learning", seed=7), Folders(tmp_path))
+    break_off(5, run_of("q-learning", seed=7), Folders(tmp_path))
     assert command("--overwrite") == 0
     (tmp_path / "my service.toml").unlink()
-    assert left_by(Folders(tmp_path)) == uninterrupted("q_learning")[1]
+    assert left_by(Folders(tmp_path)) == uninterrupted("q-learning")[1]
 
 
 @pytest.mark.parametrize(
@@ -473,7 +473,7 @@ def test_a_model_is_made_again_the_same_way_without_asking(command, tmp_path):
 @pytest.mark.parametrize("change", ["no description", "another file"])
 def test_a_model_of_unknown_making_is_not_replaced_unasked(change, command, tmp_path, capsys):
     assert command() == 0
-    path = run_of("q_learning").model_path(Folders(tmp_path))
+    path = run_of("q-learning").model_path(Folders(tmp_path))
     if change == "no description":
         path.with_suffix(".json").unlink()
     else:
@@ -503,7 +503,7 @@ def test_a_full_disk_is_one_line_and_what_was_saved_is_whole(
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     assert command(*(["--resume"] if "--resume" in error else [])) == 0
     (tmp_path / "my service.toml").unlink()
-    assert left_by(Folders(tmp_path)) == uninterrupted("q_learning")[1]
+    assert left_by(Folders(tmp_path)) == uninterrupted("q-learning")[1]
 
 
 @pytest.mark.parametrize("name", ["ppo"])

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from autoscaler_env.envs.single import AutoscalerEnv
-from autoscaler_env.evaluation.simulation import roll_out
+from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.policies.base import decode
 from autoscaler_env.policies.rules import Random, Static, TargetTracking
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import Pattern, day_seeds
 from autoscaler_env.traffic.trace import LARGEST_COUNT
 
-SHORT = Service(slots_per_episode=5)
+SHORT = Service(steps_per_episode=5)
 KEPT = ("ready", "booting", "queue", "served", "dropped", "scaled", "refused")
 
 
@@ -47,18 +47,18 @@ class Answer:
         return self._answer
 
 
-def test_a_rollout_equals_the_scalar_environment(any_service, play_env):
+def test_a_trajectory_equals_the_scalar_environment(any_service, play_env):
     days = Pattern("SPIKE", any_service).draw(day_seeds("training", 3))
-    rollout = roll_out(Random(any_service, seed=5), days, any_service)
+    trajectory = simulate(Random(any_service, seed=5), days, any_service)
     for i in range(3):
-        _, rewards, infos = play_env(AutoscalerEnv("SPIKE", any_service), rollout.actions[i], day=days[i])
-        assert all(getattr(rollout, name)[i].tolist() == [info[name] for info in infos] for name in KEPT)
-        assert rollout.bill[i] == pytest.approx(-rewards, rel=1e-12)
+        _, rewards, infos = play_env(AutoscalerEnv("SPIKE", any_service), trajectory.actions[i], day=days[i])
+        assert all(getattr(trajectory, name)[i].tolist() == [info[name] for info in infos] for name in KEPT)
+        assert trajectory.cost[i] == pytest.approx(-rewards, rel=1e-12)
 
 
 def test_a_policy_sees_the_observations_of_the_scalar_environment(play_env):
     days, watcher = Pattern("SPIKE", Service()).draw(day_seeds("training", 2)), Watcher()
-    roll_out(watcher, days)
+    simulate(watcher, days)
     for i in range(2):
         observations, _, _ = play_env(AutoscalerEnv("SPIKE"), [1] * 288, day=days[i])
         assert np.array_equal([seen[i] for seen in watcher.seen], observations[:-1])
@@ -66,75 +66,75 @@ def test_a_policy_sees_the_observations_of_the_scalar_environment(play_env):
 
 def test_a_policy_is_reset_once_and_with_the_days():
     watcher, days = Watcher(), np.arange(10).reshape(2, 5)
-    roll_out(watcher, days, SHORT)
+    simulate(watcher, days, SHORT)
     assert len(watcher.days) == 1 and np.array_equal(watcher.days[0], days) and len(watcher.seen) == 5
 
 
-def test_equal_rollouts_of_a_random_policy_are_equal():
+def test_equal_trajectories_of_a_random_policy_are_equal():
     days, policy = Pattern("SPIKE", SHORT).draw(day_seeds("training", 4)), Random(SHORT)
-    assert np.array_equal(roll_out(policy, days, SHORT).bill, roll_out(policy, days, SHORT).bill)
+    assert np.array_equal(simulate(policy, days, SHORT).cost, simulate(policy, days, SHORT).cost)
 
 
-def test_every_column_has_a_row_per_day_and_a_column_per_slot():
-    rollout = roll_out(Static(SHORT), np.ones((3, 5), dtype=int), SHORT)
-    names = (*KEPT, "arrivals", "actions", "fleet", "bill", "load", "instance_cost", "late_cost", "drop_cost")
-    assert {getattr(rollout, name).shape for name in names} == {(3, 5)}
+def test_every_column_has_a_row_per_day_and_a_column_per_step():
+    trajectory = simulate(Static(SHORT), np.ones((3, 5), dtype=int), SHORT)
+    names = (*KEPT, "arrivals", "actions", "fleet", "cost", "utilisation", "instance_cost", "late_cost", "drop_cost")
+    assert {getattr(trajectory, name).shape for name in names} == {(3, 5)}
 
 
-def test_the_bill_and_its_items_by_hand():
+def test_the_cost_and_its_items_by_hand():
     # 25 ready, 9,000 arrive: 2,175 served, 4,350 wait, 2,475 dropped
-    rollout = roll_out(Static(SHORT), np.array([[9000, 0, 0, 0, 0]]), SHORT)
-    assert rollout.instance_cost[0] == pytest.approx([0.4] * 5)
-    assert rollout.late_cost[0] == pytest.approx([1.0875, 0.54375, 0, 0, 0])
-    assert rollout.drop_cost[0] == pytest.approx([6.1875, 0, 0, 0, 0])
-    assert rollout.bill[0] == pytest.approx([7.675, 0.94375, 0.4, 0.4, 0.4])
+    trajectory = simulate(Static(SHORT), np.array([[9000, 0, 0, 0, 0]]), SHORT)
+    assert trajectory.instance_cost[0] == pytest.approx([0.4] * 5)
+    assert trajectory.late_cost[0] == pytest.approx([1.0875, 0.54375, 0, 0, 0])
+    assert trajectory.drop_cost[0] == pytest.approx([6.1875, 0, 0, 0, 0])
+    assert trajectory.cost[0] == pytest.approx([7.675, 0.94375, 0.4, 0.4, 0.4])
 
 
 def test_the_load_by_hand():
-    rollout = roll_out(Static(SHORT), np.array([[0, 1740, 2175, 5000, 0]]), SHORT)
-    # the last two slots serve 2,175 of 5,000 and then 2,175 of the 2,825 that waited
-    assert rollout.load[0].tolist() == [0, 0.8, 1, 1, 1]
+    trajectory = simulate(Static(SHORT), np.array([[0, 1740, 2175, 5000, 0]]), SHORT)
+    # the last two steps serve 2,175 of 5,000 and then 2,175 of the 2,825 that waited
+    assert trajectory.utilisation[0].tolist() == [0, 0.8, 1, 1, 1]
 
 
 def test_the_days_are_not_changed():
     days = np.arange(10).reshape(2, 5)
-    roll_out(TargetTracking(SHORT), days, SHORT)
+    simulate(TargetTracking(SHORT), days, SHORT)
     assert np.array_equal(days, np.arange(10).reshape(2, 5))
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.uint16, np.uint64])
 def test_days_of_any_integer_type_are_accepted(dtype):
     days = np.arange(10).reshape(2, 5)
-    one, other = (roll_out(Static(SHORT), each, SHORT) for each in (days, np.asfortranarray(days.astype(dtype))))
+    one, other = (simulate(Static(SHORT), each, SHORT) for each in (days, np.asfortranarray(days.astype(dtype))))
     assert np.array_equal(one.served, other.served)
 
 
 @pytest.mark.parametrize("days", [np.ones(5, dtype=int), np.ones((2, 4), dtype=int), np.ones((1, 2, 5), dtype=int)])
 def test_days_of_another_shape_are_refused(days):
     with pytest.raises(ValueError, match=r"days of shape .*\(n, 5\)"):
-        roll_out(Static(SHORT), days, SHORT)
+        simulate(Static(SHORT), days, SHORT)
 
 
 @pytest.mark.parametrize("days", [np.ones((1, 5)), np.full((1, 5), -1), np.full((1, 5), np.nan), np.ones((1, 5), bool)])
 def test_arrivals_that_are_no_counts_are_refused(days):
     with pytest.raises(ValueError, match="whole numbers of at least 0"):
-        roll_out(Static(SHORT), days, SHORT)
+        simulate(Static(SHORT), days, SHORT)
 
 
 @pytest.mark.parametrize("answer", [[3, 1], [1, -1], [1], [1, 1, 1], [[1, 1]], [1.0, 1.0], 1, None, ["1", "1"]])
 def test_a_policy_whose_actions_do_not_exist_is_refused_by_name(answer):
     with pytest.raises(ValueError, match="policy 'stubborn'"):
-        roll_out(Answer(answer), np.ones((2, 5), dtype=int), SHORT)
+        simulate(Answer(answer), np.ones((2, 5), dtype=int), SHORT)
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int32, np.uint8])
 def test_actions_of_any_integer_type_are_accepted(dtype):
-    rollout = roll_out(Answer(np.array([0, 2], dtype=dtype)), np.ones((2, 5), dtype=int), SHORT)
-    assert rollout.fleet[:, 0].tolist() == [24, 26]
+    trajectory = simulate(Answer(np.array([0, 2], dtype=dtype)), np.ones((2, 5), dtype=int), SHORT)
+    assert trajectory.fleet[:, 0].tolist() == [24, 26]
 
 
 def test_actions_may_be_a_list():
-    assert roll_out(Answer([0, 2]), np.ones((2, 5), dtype=int), SHORT).fleet[:, 0].tolist() == [24, 26]
+    assert simulate(Answer([0, 2]), np.ones((2, 5), dtype=int), SHORT).fleet[:, 0].tolist() == [24, 26]
 
 
 def test_a_policy_may_write_into_what_it_returned():
@@ -145,7 +145,7 @@ def test_a_policy_may_write_into_what_it_returned():
             actions[0] = 2 - actions[0]
             return actions
 
-    assert roll_out(Flipping(None), np.ones((1, 5), dtype=int), SHORT).actions[0].tolist() == [2, 0, 2, 0, 2]
+    assert simulate(Flipping(None), np.ones((1, 5), dtype=int), SHORT).actions[0].tolist() == [2, 0, 2, 0, 2]
 
 
 def test_a_policy_that_scribbles_on_its_observations_changes_nothing():
@@ -153,10 +153,10 @@ def test_a_policy_that_scribbles_on_its_observations_changes_nothing():
         def predict(self, observations):
             counts = decode(observations, SHORT)
             observations[:] = 0
-            return np.where(counts.influx > 0, 2, 0)
+            return np.where(counts.arrivals > 0, 2, 0)
 
-    rollout = roll_out(Scribbler(), np.array([[9, 9, 0, 0, 9]]), SHORT)
-    assert rollout.actions[0].tolist() == [2, 2, 2, 0, 0] and rollout.served[0].tolist() == [9, 9, 0, 0, 9]
+    trajectory = simulate(Scribbler(), np.array([[9, 9, 0, 0, 9]]), SHORT)
+    assert trajectory.actions[0].tolist() == [2, 2, 2, 0, 0] and trajectory.served[0].tolist() == [9, 9, 0, 0, 9]
 
 
 def test_observations_that_a_policy_keeps_are_not_overwritten():
@@ -166,11 +166,11 @@ def test_observations_that_a_policy_keeps_are_not_overwritten():
             return np.array([1])
 
     keeper = Keeper()
-    roll_out(keeper, np.array([[10, 20, 30, 40, 50]]), SHORT)
-    assert [decode(seen, SHORT).influx[0] for seen in keeper.seen] == [10, 10, 20, 30, 40]
+    simulate(keeper, np.array([[10, 20, 30, 40, 50]]), SHORT)
+    assert [decode(seen, SHORT).arrivals[0] for seen in keeper.seen] == [10, 10, 20, 30, 40]
 
 
 def test_the_largest_arrivals_are_counted_exactly():
     days = np.full((1, 288), LARGEST_COUNT)
-    rollout = roll_out(Static(), days)
-    assert (rollout.served + rollout.dropped).sum() + rollout.queue[0, -1] == 288 * LARGEST_COUNT
+    trajectory = simulate(Static(), days)
+    assert (trajectory.served + trajectory.dropped).sum() + trajectory.queue[0, -1] == 288 * LARGEST_COUNT

@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from autoscaler_env.evaluation.simulation import roll_out
+from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.policies.base import ForeignPolicy, Policy, step_toward
 from autoscaler_env.policies.rules import RULES, Random, Static, TargetTracking, Threshold
 from autoscaler_env.service import Service
@@ -26,15 +26,15 @@ CALIBRATED = (-144.9, -137.2, -136.2, -169.8, -139.4, -128.9)
 STANDARD_ERROR = {"random": 3.6, "static": 3.6, "threshold": 0.5, "target-tracking": 0.5}
 
 
-def observe(service=None, ready=25, booting=0, load=0.5, queue=0, influx=0):
+def observe(service=None, ready=25, booting=0, utilisation=0.5, queue=0, arrivals=0):
     """Return one observation of these counts, scaled as the environment's docstring says."""
     service = service or Service()
     scaled = [
         ready / service.max_instances,
         booting / service.max_instances,
-        load,
+        utilisation,
         queue / service.queue_limit,
-        influx / (2 * service.peak_influx),
+        arrivals / (2 * service.peak_arrivals),
         0,
         0,
     ]
@@ -42,9 +42,9 @@ def observe(service=None, ready=25, booting=0, load=0.5, queue=0, influx=0):
 
 
 def returns_of(policy, pattern, batches):
-    """Return minus the bill of each of 4,000 days a batch."""
+    """Return minus the cost of each of 4,000 days a batch."""
     days = (Pattern(pattern, Service()).draw(day_seeds("evaluation", 4000, 4000 * i)) for i in range(batches))
-    return -np.concatenate([roll_out(policy, each).bill.sum(axis=1) for each in days])
+    return -np.concatenate([simulate(policy, each).cost.sum(axis=1) for each in days])
 
 
 def assert_agrees(returns, expected, expected_error):
@@ -63,8 +63,8 @@ def test_a_rule_earns_what_an_independent_implementation_found(rule, pattern):
 @pytest.mark.parametrize("pattern", COLUMNS)
 def test_target_tracking_calibrated_per_pattern_earns_what_was_found(pattern):
     days = Pattern(pattern, Service()).draw(day_seeds("calibration", 1000))
-    grid = [TargetTracking(target=t, headroom=h) for t in (0.8, 0.9, 1.0, 1.1, 1.2) for h in range(17)]
-    best = min(grid, key=lambda rule: roll_out(rule, days).bill.sum())
+    grid = [TargetTracking(target=t, reserve=h) for t in (0.8, 0.9, 1.0, 1.1, 1.2) for h in range(17)]
+    best = min(grid, key=lambda rule: simulate(rule, days).cost.sum())
     assert_agrees(returns_of(best, pattern, batches=2), CALIBRATED[COLUMNS.index(pattern)], 0.5)
 
 
@@ -83,7 +83,7 @@ def test_a_rule_is_a_policy_by_its_name(name):
 @pytest.mark.parametrize("name", RULES)
 def test_a_rule_answers_with_one_existing_action_per_service(name, any_service):
     rule = RULES[name](any_service)
-    rule.reset(np.zeros((50, any_service.slots_per_episode), dtype=int))
+    rule.reset(np.zeros((50, any_service.steps_per_episode), dtype=int))
     observations = np.random.default_rng(0).uniform(-1, 1, (50, 7)).astype(np.float32)
     actions = rule.predict(observations)
     assert actions.shape == (50,) and actions.dtype.kind in "iu"
@@ -97,7 +97,7 @@ def test_a_rule_without_a_service_has_the_reference_service(name):
 
 def test_static_always_holds(any_service):
     days = Pattern("SPIKE", any_service).draw(day_seeds("training", 3))
-    assert np.all(roll_out(Static(any_service), days, any_service).fleet == any_service.initial_instances)
+    assert np.all(simulate(Static(any_service), days, any_service).fleet == any_service.initial_instances)
 
 
 def test_random_chooses_every_action_equally_often():
@@ -138,7 +138,7 @@ def test_random_plays_a_day_alike_however_many_days_follow():
 )
 def test_threshold_adds_above_70_and_removes_below_40_percent(served, action):
     # 10 instances serve at most 870: 40 % are 348, 70 % are 609
-    assert Threshold().predict(observe(ready=10, load=served / 870)).tolist() == [action]
+    assert Threshold().predict(observe(ready=10, utilisation=served / 870)).tolist() == [action]
 
 
 @pytest.mark.parametrize("limit", ["add_above", "remove_below"])
@@ -146,7 +146,7 @@ def test_threshold_holds_at_exactly_its_own_load(limit):
     # 20 instances serve at most 1,740, so every multiple of 5 % is a whole number of requests
     def action(percent):
         rule = Threshold(**{"add_above": 1.0, "remove_below": 0.0} | {limit: percent / 100})
-        return rule.predict(observe(ready=20, load=87 * percent / 5 / (20 * 87)))[0]
+        return rule.predict(observe(ready=20, utilisation=87 * percent / 5 / (20 * 87)))[0]
 
     assert [percent for percent in range(5, 100, 5) if action(percent) != HOLD] == []
 
@@ -159,8 +159,8 @@ def test_threshold_refuses_loads_out_of_order(add, remove):
 
 def test_threshold_takes_one_step_where_wide_ones_exist():
     service = Service(fleet_changes=(-5, -1, 0, 1, 5))
-    loads = np.concatenate([observe(service, load=load) for load in (0.9, 0.5, 0.1)])
-    assert Threshold(service).predict(loads).tolist() == [3, 2, 1]
+    utilisations = np.concatenate([observe(service, utilisation=utilisation) for utilisation in (0.9, 0.5, 0.1)])
+    assert Threshold(service).predict(utilisations).tolist() == [3, 2, 1]
 
 
 # --- target tracking -------------------------------------------------------------------------------------------------
@@ -170,34 +170,34 @@ def test_threshold_takes_one_step_where_wide_ones_exist():
     ("counts", "action"),
     [
         # the fleet is 25: wanted are ceil(demand / 87 + 1) instances
-        ({"influx": 2088}, HOLD),  # 24 x 87: wanted 25
-        ({"influx": 2089}, ADD),  # wanted 26
-        ({"influx": 2002}, HOLD),  # 23 x 87 + 1: wanted 25
-        ({"influx": 2001}, REMOVE),  # wanted 24
-        ({"influx": 2000, "queue": 88}, HOLD),  # a queue is demand too: 2,088
-        ({"influx": 2000, "queue": 89}, ADD),
-        ({"influx": 2088, "ready": 24, "booting": 1}, HOLD),  # what boots is fleet too
-        ({"influx": 2088, "ready": 24, "booting": 2}, REMOVE),
-        ({"influx": 2088, "ready": 20}, ADD),
-        ({"influx": 0}, REMOVE),
+        ({"arrivals": 2088}, HOLD),  # 24 x 87: wanted 25
+        ({"arrivals": 2089}, ADD),  # wanted 26
+        ({"arrivals": 2002}, HOLD),  # 23 x 87 + 1: wanted 25
+        ({"arrivals": 2001}, REMOVE),  # wanted 24
+        ({"arrivals": 2000, "queue": 88}, HOLD),  # a queue is demand too: 2,088
+        ({"arrivals": 2000, "queue": 89}, ADD),
+        ({"arrivals": 2088, "ready": 24, "booting": 1}, HOLD),  # what boots is fleet too
+        ({"arrivals": 2088, "ready": 24, "booting": 2}, REMOVE),
+        ({"arrivals": 2088, "ready": 20}, ADD),
+        ({"arrivals": 0}, REMOVE),
     ],
 )
 def test_target_tracking_by_hand(counts, action):
     assert TargetTracking().predict(observe(**counts)).tolist() == [action]
 
 
-@pytest.mark.parametrize(("target", "headroom", "wanted"), [(1.0, 0, 20), (0.8, 0, 25), (0.8, 5, 30), (1.2, 2.5, 20)])
-def test_target_and_headroom_by_hand(target, headroom, wanted):
+@pytest.mark.parametrize(("target", "reserve", "wanted"), [(1.0, 0, 20), (0.8, 0, 25), (0.8, 5, 30), (1.2, 2.5, 20)])
+def test_target_and_reserve_by_hand(target, reserve, wanted):
     # 1,740 requests are 20 instances at full use, 25 at 80 %; at 120 % 16.67, and 2.5 more are 19.17
-    rule = TargetTracking(target=target, headroom=headroom)
-    fleets = [rule.predict(observe(ready=ready, influx=1740))[0] for ready in (wanted - 1, wanted, wanted + 1)]
+    rule = TargetTracking(target=target, reserve=reserve)
+    fleets = [rule.predict(observe(ready=ready, arrivals=1740))[0] for ready in (wanted - 1, wanted, wanted + 1)]
     assert fleets == [ADD, HOLD, REMOVE]
 
 
 @pytest.mark.parametrize(("more", "action"), [(0, HOLD), (1, ADD)])
 def test_target_tracking_is_exact_at_every_boundary(more, action):
     # the demand of n instances to the request wants the n + 1 that are there; one request more wants another
-    boundaries = [observe(ready=n + 1, influx=87 * n + more) for n in range(2, 99)]
+    boundaries = [observe(ready=n + 1, arrivals=87 * n + more) for n in range(2, 99)]
     assert set(TargetTracking().predict(np.concatenate(boundaries))) == {action}
 
 
@@ -206,24 +206,26 @@ def test_target_tracking_rounds_up_exactly_for_every_target(target):
     # Where demand / (87 x target) is whole, one instance more would be wanted by an error of rounding
     wanted = [n for n in range(2, 100) if (87 * Fraction(target) * n).denominator == 1]
     demand = [int(87 * Fraction(target) * n) for n in wanted]
-    observations = np.concatenate([observe(ready=n, influx=min(d, 8700)) for n, d in zip(wanted, demand, strict=True)])
+    observations = np.concatenate(
+        [observe(ready=n, arrivals=min(d, 8700)) for n, d in zip(wanted, demand, strict=True)]
+    )
     fits = np.array(demand) <= 8700
-    actions = TargetTracking(target=float(target), headroom=0).predict(observations)
+    actions = TargetTracking(target=float(target), reserve=0).predict(observations)
     assert len(wanted) > 3 and np.all(actions[fits] == HOLD)
 
 
-@pytest.mark.parametrize(("target", "headroom"), [(0, 1), (-1, 1), (1, -0.5), (float("nan"), 1), (1, float("nan"))])
-def test_target_tracking_refuses_what_cannot_be_tracked(target, headroom):
+@pytest.mark.parametrize(("target", "reserve"), [(0, 1), (-1, 1), (1, -0.5), (float("nan"), 1), (1, float("nan"))])
+def test_target_tracking_refuses_what_cannot_be_tracked(target, reserve):
     with pytest.raises(ValueError, match="target"):
-        TargetTracking(target=target, headroom=headroom)
+        TargetTracking(target=target, reserve=reserve)
 
 
-def test_target_tracking_follows_a_ramp_one_slot_behind():
-    # influx of 30, 31, ..., 50 instances; with headroom 2 nothing ever waits, so the fleet is the last influx plus 2
-    influx = np.minimum(np.arange(30, 60), 50)
-    service = Service(slots_per_episode=30, initial_instances=32)
-    fleet = roll_out(TargetTracking(service, headroom=2), 87 * influx[np.newaxis], service).fleet[0]
-    assert fleet.tolist() == [32, *(influx[:-1] + 2)]
+def test_target_tracking_follows_a_ramp_one_step_behind():
+    # arrivals of 30, 31, ..., 50 instances; with reserve 2 nothing ever waits, so the fleet is the last arrivals plus 2
+    arrivals = np.minimum(np.arange(30, 60), 50)
+    service = Service(steps_per_episode=30, initial_instances=32)
+    fleet = simulate(TargetTracking(service, reserve=2), 87 * arrivals[np.newaxis], service).fleet[0]
+    assert fleet.tolist() == [32, *(arrivals[:-1] + 2)]
 
 
 # --- steps toward a fleet --------------------------------------------------------------------------------------------

@@ -10,15 +10,15 @@ import pytest
 from autoscaler_env.service import Service, as_service
 
 LEAST = {
-    "slot_seconds": 1,
-    "slots_per_episode": 1,
+    "step_seconds": 1,
+    "steps_per_episode": 1,
     "min_instances": 1,
     "max_instances": 1,
     "initial_instances": 1,
     "capacity_per_instance": 1,
-    "boot_slots": 1,
+    "boot_steps": 1,
     "queue_limit": 0,
-    "peak_influx": 1,
+    "peak_arrivals": 1,
 }
 PRICES = ("instance_price_per_hour", "late_price", "drop_price")
 
@@ -37,35 +37,35 @@ def refusal(call, *arguments, **named):
 
 def test_reference_values_are_those_of_the_design():
     expected = {
-        "slot_seconds": 300,
-        "slots_per_episode": 288,
+        "step_seconds": 300,
+        "steps_per_episode": 288,
         "min_instances": 2,
         "max_instances": 100,
         "initial_instances": 25,
         "capacity_per_instance": 87,
-        "boot_slots": 1,
+        "boot_steps": 1,
         "queue_limit": 4350,
         "instance_price_per_hour": 0.192,
         "late_price": 0.00025,
         "drop_price": 0.0025,
-        "peak_influx": 4350,
+        "peak_arrivals": 4350,
         "fleet_changes": (-1, 0, 1),
     }
     assert dataclasses.asdict(Service()) == expected
 
 
-def test_instance_price_is_that_of_a_slot():
+def test_instance_price_is_that_of_a_step():
     assert Service().instance_price == pytest.approx(0.192 / 12, rel=1e-15)
-    assert Service(slot_seconds=1800, instance_price_per_hour=3.0).instance_price == 1.5
+    assert Service(step_seconds=1800, instance_price_per_hour=3.0).instance_price == 1.5
 
 
-def test_peak_influx_is_fifty_reference_instances():
-    assert Service().peak_influx == 50 * Service().capacity_per_instance
+def test_peak_arrivals_is_fifty_reference_instances():
+    assert Service().peak_arrivals == 50 * Service().capacity_per_instance
 
 
 def test_service_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        Service().boot_slots = 2
+        Service().boot_steps = 2
 
 
 @pytest.mark.parametrize(("name", "least"), LEAST.items())
@@ -90,8 +90,8 @@ def test_bad_price_is_refused(name, value):
 
 @pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8])
 def test_integers_of_numpy_are_integers(kind):
-    service = Service(boot_slots=kind(3), fleet_changes=(kind(0), kind(2)))
-    assert service == Service(boot_slots=3, fleet_changes=(0, 2))
+    service = Service(boot_steps=kind(3), fleet_changes=(kind(0), kind(2)))
+    assert service == Service(boot_steps=3, fleet_changes=(0, 2))
     assert json.loads(json.dumps(service.as_dict())) == service.as_dict()
 
 
@@ -103,18 +103,18 @@ def test_prices_of_numpy_are_numbers():
 
 @pytest.mark.parametrize("value", [np.bool_(True), np.float64(2), np.array(2), np.array([2, 3])])
 def test_what_is_no_integer_of_numpy_is_refused(value):
-    assert "boot_slots" in refusal(Service, boot_slots=value)
+    assert "boot_steps" in refusal(Service, boot_steps=value)
 
 
 @pytest.mark.parametrize("make", [gymnasium.make, gymnasium.make_vec])
-@pytest.mark.parametrize("service", [{"boot_slots": 2}, {}, "service.toml", Service])
+@pytest.mark.parametrize("service", [{"boot_steps": 2}, {}, "service.toml", Service])
 def test_an_environment_says_how_to_make_a_service_of_what_is_none(make, service):
     message = refusal(make, "Autoscaler-v0", service=service)
     assert message.startswith("service = ") and "Service.from_dict" in message and "Service.from_toml" in message
 
 
 def test_no_service_is_the_reference_service():
-    own = Service(boot_slots=2)
+    own = Service(boot_steps=2)
     assert as_service(None) == Service() and as_service(own) is own
 
 
@@ -135,7 +135,7 @@ def test_initial_fleet_outside_the_limits_is_refused(initial):
 
 
 def test_smallest_service_is_allowed():
-    assert Service(min_instances=1, max_instances=1, initial_instances=1, queue_limit=0, peak_influx=1)
+    assert Service(min_instances=1, max_instances=1, initial_instances=1, queue_limit=0, peak_arrivals=1)
 
 
 @pytest.mark.parametrize("changes", [(), (1, -1), (0, 0), (-1, 0, 0.5), (0, True), "0", 0, None, {0, 1}])
@@ -155,8 +155,8 @@ def test_counts_too_large_for_a_float32_observation_are_refused():
 
 
 def test_a_peak_too_large_for_a_float32_observation_is_refused():
-    assert Service(peak_influx=2**23)
-    assert "peak_influx" in refusal(Service, peak_influx=2**23 + 1)
+    assert Service(peak_arrivals=2**23)
+    assert "peak_arrivals" in refusal(Service, peak_arrivals=2**23 + 1)
 
 
 def test_dictionary_round_trip(any_service):
@@ -171,28 +171,28 @@ def test_toml_round_trip(any_service, tmp_path):
 
 def test_toml_keeps_the_reference_value_of_what_it_does_not_name(tmp_path):
     path = tmp_path / "service.toml"
-    path.write_text("boot_slots = 3\nfleet_changes = [-2, 0, 2]\n", encoding="utf-8")
-    assert Service.from_toml(path) == Service(boot_slots=3, fleet_changes=(-2, 0, 2))
+    path.write_text("boot_steps = 3\nfleet_changes = [-2, 0, 2]\n", encoding="utf-8")
+    assert Service.from_toml(path) == Service(boot_steps=3, fleet_changes=(-2, 0, 2))
 
 
 def test_unknown_field_is_refused_with_the_known_ones():
-    message = refusal(Service.from_dict, {"boot_slot": 3})
-    assert "boot_slot" in message and "3" in message and "boot_slots" in message
+    message = refusal(Service.from_dict, {"boot_step": 3})
+    assert "boot_step" in message and "3" in message and "boot_steps" in message
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"boot_slots = = 3", "TOML"),
-        (b"boot_slots = \xff", "UTF-8"),
-        (b"boot_slot = 3", "boot_slot"),
-        (b"boot_slots = 0", "boot_slots = 0"),
-        (b"boot_slots = 1.5", "boot_slots = 1.5"),
-        (b"boot_slots = 2024-01-01", "boot_slots"),
+        (b"boot_steps = = 3", "TOML"),
+        (b"boot_steps = \xff", "UTF-8"),
+        (b"boot_step = 3", "boot_step"),
+        (b"boot_steps = 0", "boot_steps = 0"),
+        (b"boot_steps = 1.5", "boot_steps = 1.5"),
+        (b"boot_steps = 2024-01-01", "boot_steps"),
         (b"late_price = nan", "late_price"),
         (b"fleet_changes = [1, 2]", "fleet_changes"),
         (b"fleet_changes = [[0], 1]", "fleet_changes"),
-        (b"[service]\nboot_slots = 3", "service"),
+        (b"[service]\nboot_steps = 3", "service"),
         (b"max_instances = 1", "max_instances"),
     ],
 )
@@ -211,8 +211,8 @@ def test_folder_instead_of_toml_is_refused_with_its_name(tmp_path):
     assert str(tmp_path) in refusal(Service.from_toml, tmp_path)
 
 
-@pytest.mark.parametrize(("name", "most"), [("boot_slots", 1_000), ("slots_per_episode", 86_400)])
-def test_slots_that_would_not_fit_into_memory_are_refused(name, most):
+@pytest.mark.parametrize(("name", "most"), [("boot_steps", 1_000), ("steps_per_episode", 86_400)])
+def test_steps_that_would_not_fit_into_memory_are_refused(name, most):
     assert getattr(Service(**{name: most}), name) == most
     with pytest.raises(ValueError, match=f"{name} = {most + 1}: must be at most {most}"):
         Service(**{name: most + 1})

@@ -19,7 +19,7 @@ from stable_baselines3 import PPO
 
 import autoscaler_env
 from autoscaler_env import AutoscalerEnv
-from autoscaler_env.evaluation.simulation import roll_out
+from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.policies.base import ForeignPolicy
 from autoscaler_env.policies.deep import DeepPolicy
 from autoscaler_env.policies.q_learning import Discretisation, QTable, learn
@@ -39,7 +39,7 @@ from autoscaler_env.traffic.patterns import Pattern, day_seeds
 from autoscaler_env.training.config import PRESETS
 from autoscaler_env.training.deep import build_learner
 
-SHORT = Service(slots_per_episode=48)
+SHORT = Service(steps_per_episode=48)
 DAYS = Pattern("SPIKE", SHORT).draw(day_seeds("selection", 5))
 
 
@@ -124,7 +124,7 @@ KINDS = ("table.pkl", "dqn.zip", "ppo.zip")
 def test_a_loaded_policy_acts_as_the_saved_one(saved, kind):
     folder, policies = saved
     loaded = load_policy(folder / kind, SHORT)
-    assert np.array_equal(roll_out(loaded, DAYS, SHORT).actions, roll_out(policies[kind], DAYS, SHORT).actions)
+    assert np.array_equal(simulate(loaded, DAYS, SHORT).actions, simulate(policies[kind], DAYS, SHORT).actions)
     assert loaded.name == kind.split(".")[0]
 
 
@@ -223,7 +223,7 @@ def test_any_plain_layers_of_stable_baselines3_are_read(tmp_path, layers):
     learner.save(tmp_path / "plain.zip")
     loaded = load_policy(tmp_path / "plain.zip", SHORT)
     assert np.array_equal(
-        roll_out(loaded, DAYS, SHORT).actions, roll_out(ForeignPolicy(learner, "x"), DAYS, SHORT).actions
+        simulate(loaded, DAYS, SHORT).actions, simulate(ForeignPolicy(learner, "x"), DAYS, SHORT).actions
     )
 
 
@@ -242,7 +242,7 @@ def test_a_function_of_its_maker_is_noted_and_one_of_python_is_refused(tmp_path)
     assert "data: x: it names os.linear" in refusal(tmp_path / "os.zip")
 
 
-NO_EDGES = {"headrooms": [], "changes": [], "levels": []}
+NO_EDGES = {"spare_capacities": [], "changes": [], "levels": []}
 
 
 @pytest.mark.parametrize("content", [[], {"values": [[1.0]]}, NO_EDGES | {"values": "x"}])
@@ -255,7 +255,7 @@ def test_a_pickle_of_other_plain_values_is_refused(tmp_path, content):
 @pytest.mark.parametrize("edges", [["a"], [1, 0], [None], [float("nan")]])
 def test_a_table_whose_edges_are_no_rising_numbers_is_refused(tmp_path, edges):
     path, cells = tmp_path / "edges.pkl", len(edges) + 1
-    content = NO_EDGES | {"values": [[0.0] * 3] * cells, "headrooms": edges}
+    content = NO_EDGES | {"values": [[0.0] * 3] * cells, "spare_capacities": edges}
     path.write_bytes(pickle.dumps(content))
     assert "Q-table" in refusal(path)
 
@@ -310,7 +310,7 @@ def test_a_text_is_shown_without_what_a_terminal_obeys():
     assert printable("löwe.zip") == "löwe.zip"
 
 
-READERS = {"load", "loads", "Unpickler", "read_pickle", "load_replay_buffer", "load_from_zip_file"}
+READERS = {"utilisation", "loads", "Unpickler", "read_pickle", "load_replay_buffer", "load_from_zip_file"}
 SAFE = {"json.load", "json.loads", "tomllib.load", "tomllib.loads"}
 MODULES = {"cloudpickle", "dill", "joblib", "marshal", "shelve"}
 

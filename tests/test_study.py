@@ -94,7 +94,7 @@ def test_every_name_is_a_study(tmp_path):
 def test_run_is_measured_on_every_workload_of_every_exam(outcome):
     (rows,) = outcome.rows
     assert [(row["tested_on"], row["days"]) for row in rows] == [("STEADY", 5), ("SPIKE", 5)]
-    assert math.isclose(rows[0]["bill"], rows[0]["instance_cost"] + rows[0]["late_cost"] + rows[0]["drop_cost"])
+    assert math.isclose(rows[0]["cost"], rows[0]["instance_cost"] + rows[0]["late_cost"] + rows[0]["drop_cost"])
 
 
 def test_model_that_is_there_is_measured_again_without_training(outcome, no_training):
@@ -106,7 +106,7 @@ def test_name_tells_runs_apart_by_all_their_settings():
         TrainingRun("ppo", "SPIKE", 4_096, seed=3),
         TrainingRun("ppo", "SPIKE", 4_096, seed=4),
         TrainingRun("ppo", "SPIKE", 4_096, seed=3, discount=0.5),
-        TrainingRun("ppo", "SPIKE", 4_096, seed=3, service=Service(boot_slots=2)),
+        TrainingRun("ppo", "SPIKE", 4_096, seed=3, service=Service(boot_steps=2)),
     ]
     assert len({key_of(run) for run in runs}) == 4
     assert all(key_of(run).startswith("ppo_spike_") for run in runs)
@@ -179,7 +179,7 @@ def test_traces_of_small_counts_are_smoothed_and_all_scaled_to_the_peak(tmp_path
     assert smoothing == {"large": 1, "small": 6}
     for trace in exam.workloads:
         everything = np.vstack([trace.earlier, trace.later])
-        assert np.percentile(everything, 99) == pytest.approx(Service().peak_influx, rel=0.02)
+        assert np.percentile(everything, 99) == pytest.approx(Service().peak_arrivals, rel=0.02)
 
 
 def test_trace_that_is_too_short_is_left_out_aloud(tmp_path, capsys):
@@ -212,7 +212,7 @@ def test_models_play_traces_beside_all_opponents_and_a_forecast(tmp_path):
     table = play_traces(tmp_path, [model], SETTINGS).xs("busy", level="trace")
     assert {"my_model", "forecast", "optimum", "hpa-demand", "target-tracking-mixed"} < set(table.index)
     assert table.loc["my_model", ["days", "seeds"]].tolist() == [3, 1] and table["seeds"].sum() == 1
-    assert table.loc["my_model", "bill"] == table.loc["static", "bill"]
+    assert table.loc["my_model", "cost"] == table.loc["static", "cost"]
     assert table["regret"].min() == table.loc["optimum", "regret"] == 0
 
 
@@ -231,17 +231,22 @@ def test_opponents_are_measured_on_every_workload_and_none_beats_the_optimum(opp
     assert (opponents["regret"] >= -1e-9).all()
     (static,) = Exam(("SPIKE",), 5).measure(Static(), Service())
     row = opponents[(opponents["policy"] == "static") & (opponents["tested_on"] == "SPIKE")].iloc[0]
-    assert row["bill"] == static["bill"]
+    assert row["cost"] == static["cost"]
 
 
 def test_table_has_a_row_per_run_and_workload_beside_rules_on_the_same_days(store, opponents):
     table = study_table([store.result(RUN, EXAM)], opponents)
     assert table["tested_on"].tolist() == ["STEADY", "SPIKE"]
-    assert table[["algorithm", "trained_on", "steps", "seed"]].iloc[0].tolist() == ["q-learning", "STEADY", 20 * 288, 0]
+    assert table[["algorithm", "trained_on", "timesteps", "seed"]].iloc[0].tolist() == [
+        "q-learning",
+        "STEADY",
+        20 * 288,
+        0,
+    ]
     spike = table.iloc[1]
-    paid = opponents[opponents["tested_on"] == "SPIKE"].set_index("policy")["bill"]
-    assert spike["one_setting_bill"] == paid["target-tracking-mixed"] and spike["optimum_bill"] == paid["optimum"]
-    assert math.isclose(spike["regret"], spike["bill"] - paid["optimum"]) and spike["regret"] > 0
+    paid = opponents[opponents["tested_on"] == "SPIKE"].set_index("policy")["cost"]
+    assert spike["one_setting_cost"] == paid["target-tracking-mixed"] and spike["optimum_cost"] == paid["optimum"]
+    assert math.isclose(spike["regret"], spike["cost"] - paid["optimum"]) and spike["regret"] > 0
 
 
 def test_curves_end_at_the_budget(store):
@@ -252,5 +257,5 @@ def test_curves_end_at_the_budget(store):
 
 def test_result_on_disk_is_plain_json(store):
     content = json.loads(store.result_path(RUN, EXAM).read_text())
-    assert pd.DataFrame(content["rows"])["bill"].gt(0).all()
+    assert pd.DataFrame(content["rows"])["cost"].gt(0).all()
     assert content["description"]["preset"]["episodes"] == 20

@@ -10,7 +10,7 @@ from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import day_seeds
 from autoscaler_env.traffic.trace import Trace
 
-SMALL = Service(slots_per_episode=4, peak_influx=100)
+SMALL = Service(steps_per_episode=4, peak_arrivals=100)
 GOOD = "step,requests\n" + "".join(f"{i},{10 + i}\n" for i in range(8))
 
 
@@ -40,7 +40,7 @@ def all_days(trace):
 
 MALFORMED = {
     "no requests column": ("step,count\n0,1\n", "row 1", "requests"),
-    "no clock column": ("slot,requests\n0,1\n", "row 1", "timestamp"),
+    "no clock column": ("step,requests\n0,1\n", "row 1", "timestamp"),
     "no header": ("0,12\n1,13\n", "row 1", "requests"),
     "negative": (GOOD.replace("13", "-13"), "row 5", "'-13'"),
     "nan": (GOOD.replace("13", "nan"), "row 5", "'nan'"),
@@ -62,7 +62,7 @@ MALFORMED = {
     "time not a time": (times(["2024-01-01T00:00", "noon"]), "row 3", "'noon'"),
     "gap in time": (times(["2024-01-01T00:00", "2024-01-01T00:10"]), "row 3", "00:10"),
     "repeated time": (times(["2024-01-01T00:00", "2024-01-01T00:00"]), "row 3", "00:00"),
-    "wrong slot length": (times(["2024-01-01T00:00", "2024-01-01T00:01"]), "row 3", "300 s"),
+    "wrong step length": (times(["2024-01-01T00:00", "2024-01-01T00:01"]), "row 3", "300 s"),
 }
 
 
@@ -79,7 +79,7 @@ UNREADABLE = {
     "empty": ("", "empty"),
     "header only": ("step,requests\n", "0 rows"),
     "one row": ("step,requests\n0,1\n", "1 rows"),
-    "one slot short of two days": (steps(range(7)), "7 rows"),
+    "one step short of two days": (steps(range(7)), "7 rows"),
     "not UTF-8": (b"step,requests\n0,\xff\n", "UTF-8"),
     "UTF-16": (GOOD.encode("utf-16"), "UTF-8"),
     "nothing but zeros": (steps([0] * 8), "99th percentile"),
@@ -116,12 +116,12 @@ def test_counts_beyond_all_integers_can_be_scaled_down(read, count):
 
 
 @pytest.mark.parametrize("smooth", [0, -3])
-def test_smoothing_over_less_than_a_slot_is_refused(read, smooth):
+def test_smoothing_over_less_than_a_step_is_refused(read, smooth):
     with pytest.raises(ValueError, match=f"smooth = {smooth}.*at least 1"):
         read(GOOD, smooth=smooth)
 
 
-def test_smoothing_over_half_slots_is_refused(read):
+def test_smoothing_over_half_steps_is_refused(read):
     with pytest.raises((ValueError, TypeError)):
         read(GOOD, smooth=2.5)
 
@@ -161,18 +161,18 @@ def test_timestamps_with_offsets_are_compared_in_universal_time(read):
 
 @pytest.mark.parametrize("seconds", [300, 60, 7, 420])
 @pytest.mark.parametrize("offset", [0, 1, 7, 123])
-def test_timestamps_need_not_fall_on_round_slots(read, seconds, offset):
+def test_timestamps_need_not_fall_on_round_steps(read, seconds, offset):
     start = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(seconds=offset)
     moments = [(start + i * timedelta(seconds=seconds)).isoformat() for i in range(400)]
-    trace = read(times(moments), Service(slots_per_episode=4, slot_seconds=seconds))
+    trace = read(times(moments), Service(steps_per_episode=4, step_seconds=seconds))
     assert all_days(trace).shape == (100, 4)
 
 
 def test_the_step_between_timestamps_is_compared_exactly(read):
-    # here the seconds since 1970 pass 2**24 slots, so a quotient in floating point changes its precision
+    # here the seconds since 1970 pass 2**24 steps, so a quotient in floating point changes its precision
     start = datetime(2001, 11, 24, 20, 13, 2, tzinfo=UTC)
     moments = [(start + i * timedelta(minutes=1)).isoformat() for i in range(8)]
-    assert all_days(read(times(moments), Service(slots_per_episode=4, slot_seconds=60))).shape == (2, 4)
+    assert all_days(read(times(moments), Service(steps_per_episode=4, step_seconds=60))).shape == (2, 4)
 
 
 def test_partial_days_are_dropped_at_the_end(read):
@@ -184,23 +184,23 @@ def test_half_requests_are_rounded_to_whole_ones(read):
     assert days.dtype == np.int64 and days[0].tolist() == [0, 1, 1, 7]
 
 
-def test_smoothing_is_a_centred_average_of_the_slots_that_exist(read):
+def test_smoothing_is_a_centred_average_of_the_steps_that_exist(read):
     # (0+6)/2, (0+6+12)/3, (6+12+6)/3, (12+6+0)/3, (6+0+6)/3, ..., (6+12)/2 by hand
     days = all_days(read(steps([0, 6, 12, 6, 0, 6, 12, 6]), smooth=3, rescale=False))
     assert days.ravel().tolist() == [3, 6, 8, 6, 4, 6, 8, 9]
 
 
-def test_smoothing_over_five_slots_by_hand(read):
+def test_smoothing_over_five_steps_by_hand(read):
     days = all_days(read(steps([0, 0, 60, 0, 0, 0, 0, 60]), smooth=5, rescale=False))
     assert days.ravel().tolist() == [20, 15, 12, 12, 12, 12, 15, 20]
 
 
-def test_smoothing_over_one_slot_changes_nothing(read):
+def test_smoothing_over_one_step_changes_nothing(read):
     assert np.array_equal(all_days(read(GOOD, smooth=1)), all_days(read(GOOD)))
 
 
 @pytest.mark.parametrize("smooth", [9, 12, 25, 1000])
-def test_smoothing_never_invents_slots(read, smooth):
+def test_smoothing_never_invents_steps(read, smooth):
     try:
         trace = read(GOOD, smooth=smooth, rescale=False)
     except ValueError:
@@ -210,12 +210,12 @@ def test_smoothing_never_invents_slots(read, smooth):
 
 def test_a_trace_is_scaled_so_that_its_99th_percentile_is_the_peak(read):
     # of 0, 1, ..., 100 the 99th percentile is 99; the peak is 198, so everything doubles
-    trace = read(steps(range(101)), Service(slots_per_episode=25, peak_influx=198))
+    trace = read(steps(range(101)), Service(steps_per_episode=25, peak_arrivals=198))
     assert all_days(trace).ravel().tolist() == list(range(0, 200, 2))
 
 
 def test_scaling_happens_after_smoothing(read):
-    trace = read(steps([0, 3] * 8), Service(slots_per_episode=8, peak_influx=150), smooth=2)
+    trace = read(steps([0, 3] * 8), Service(steps_per_episode=8, peak_arrivals=150), smooth=2)
     assert np.percentile(all_days(trace), 99) == 150
 
 

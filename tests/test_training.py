@@ -14,7 +14,7 @@ import torch
 from autoscaler_env import training
 from autoscaler_env.cli.main import parse
 from autoscaler_env.device import Device
-from autoscaler_env.evaluation.simulation import roll_out
+from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.paths import Folders
 from autoscaler_env.service import Service
 from autoscaler_env.storage.models import fits, load_policy, missing_fields, read_description
@@ -25,7 +25,7 @@ from autoscaler_env.training.checkpoint import EVALUATIONS, SELECTION_DAYS, Judg
 from autoscaler_env.training.config import TrainingRun
 from autoscaler_env.training.train import obtain, train
 
-SHORT = Service(slots_per_episode=24)
+SHORT = Service(steps_per_episode=24)
 RUNS = {
     "q-learning": TrainingRun("q-learning", "STEADY", budget=105, service=SHORT),
     "dqn": TrainingRun("dqn", "STEADY", budget=4_000, service=SHORT),
@@ -49,7 +49,7 @@ def result(request, results):
 def selection_return(policy, service=SHORT):
     """Return the mean return of a policy on the selection days of STEADY."""
     days = Pattern("STEADY", service).draw(day_seeds("selection", SELECTION_DAYS))
-    return -roll_out(policy, days, service).bill.sum(axis=1).mean()
+    return -simulate(policy, days, service).cost.sum(axis=1).mean()
 
 
 def steps_of(paths):
@@ -74,7 +74,7 @@ def test_the_final_model_is_the_policy_that_is_returned(result):
     run, folders, trained = result
     loaded = load_policy(run.model_path(folders), SHORT)
     days = Pattern("STEADY", SHORT).draw(day_seeds("selection", 5))
-    assert np.array_equal(roll_out(loaded, days, SHORT).actions, roll_out(trained.policy, days, SHORT).actions)
+    assert np.array_equal(simulate(loaded, days, SHORT).actions, simulate(trained.policy, days, SHORT).actions)
     assert loaded.name == trained.policy.name == run.model_name == f"{run.algorithm.replace('-', '_')}_steady"
 
 
@@ -87,8 +87,8 @@ def test_the_description_says_how_the_model_was_made(result):
     assert written["device"] == "cpu" and Service.from_dict(written["service"]) == SHORT
     assert written["versions"]["torch"] == importlib.metadata.version("torch")
     assert written["curve"] == trained.curve.to_dict("records")
-    slots = run.budget * (24 if run.algorithm == "q-learning" else 1)
-    assert written["budget"] == {"slots": slots} and written["steps"] >= slots
+    steps = run.budget * (24 if run.algorithm == "q-learning" else 1)
+    assert written["budget"] == {"timesteps": steps} and written["timesteps"] >= steps
 
 
 def test_every_model_file_is_described(result):
@@ -99,7 +99,7 @@ def test_every_model_file_is_described(result):
         assert missing_fields(description) == [] and description["seed"] == run.seed
         assert fits(description, hashlib.sha256(path.read_bytes()).hexdigest())
     for path in checkpoints_of(folders):
-        assert [read_description(path)["steps"]] == steps_of([path])
+        assert [read_description(path)["timesteps"]] == steps_of([path])
 
 
 def test_a_description_says_how_the_model_did_on_selection_days(result):
@@ -109,30 +109,30 @@ def test_a_description_says_how_the_model_did_on_selection_days(result):
     assert (told["purpose"], told["days"]) == ("selection", SELECTION_DAYS)
     assert told["mean_return"] == curve["mean_return"].iloc[-1]
     best = curve.loc[curve["mean_return"].idxmax()]
-    assert (told["best_mean_return"], told["best_steps"]) == (best["mean_return"], best["steps"])
+    assert (told["best_mean_return"], told["best_timesteps"]) == (best["mean_return"], best["timesteps"])
     assert read_description(run.best_path(folders))["evaluation"]["mean_return"] == best["mean_return"]
 
 
 def test_steps_are_counted_as_they_were_taken(result):
     run, _, trained = result
-    steps = trained.description["steps"]
-    assert steps == trained.curve["steps"].iloc[-1]
+    steps = trained.description["timesteps"]
+    assert steps == trained.curve["timesteps"].iloc[-1]
     assert steps == (105 * 24 if run.algorithm == "q-learning" else run.preset.whole_rollouts(24))
 
 
 def test_models_are_judged_at_about_every_tenth_of_the_budget(result):
     _, _, trained = result
-    counts = trained.curve["steps"].to_numpy()
-    tenth = trained.description["steps"] / EVALUATIONS
+    counts = trained.curve["timesteps"].to_numpy()
+    tenth = trained.description["timesteps"] / EVALUATIONS
     assert EVALUATIONS < len(counts) <= EVALUATIONS + 2
-    assert np.diff(counts[:-1]).max() <= tenth + 64  # the last may come a rollout later
+    assert np.diff(counts[:-1]).max() <= tenth + 64  # the last may come a trajectory later
 
 
-def test_checkpoints_of_a_network_lie_at_about_every_so_many_slots(tmp_path, monkeypatch):
-    monkeypatch.setattr("autoscaler_env.training.deep.CHECKPOINT_SLOTS", 1_000)
+def test_checkpoints_of_a_network_lie_at_about_every_so_many_steps(tmp_path, monkeypatch):
+    monkeypatch.setattr("autoscaler_env.training.deep.CHECKPOINT_TIMESTEPS", 1_000)
     trained = train(TrainingRun("ppo", budget=4_000, service=SHORT), Folders(tmp_path), progress=False)
     counts = steps_of(checkpoints_of(Folders(tmp_path)))
-    assert counts == [1_024, 2_048, 3_008, trained.description["steps"]]  # 64 services move at once
+    assert counts == [1_024, 2_048, 3_008, trained.description["timesteps"]]  # 64 services move at once
 
 
 def test_a_checkpoint_is_the_model_of_its_step(result):
@@ -140,7 +140,7 @@ def test_a_checkpoint_is_the_model_of_its_step(result):
     path = max(checkpoints_of(folders), key=lambda path: steps_of([path]))
     assert selection_return(load_policy(path, SHORT)) == selection_return(load_policy(run.model_path(folders), SHORT))
     earlier = min(checkpoints_of(folders), key=lambda path: steps_of([path]))
-    row = trained.curve[trained.curve["steps"] == steps_of([earlier])[0]].iloc[0]
+    row = trained.curve[trained.curve["timesteps"] == steps_of([earlier])[0]].iloc[0]
     assert selection_return(load_policy(earlier, SHORT)) == pytest.approx(row["mean_return"], abs=6e-4)
 
 
@@ -159,8 +159,8 @@ def test_the_best_model_is_that_of_the_best_point(result):
 def test_the_curve_begins_untrained_and_time_passes(result):
     _, folders, trained = result
     curve = trained.curve
-    assert curve.columns.tolist() == ["steps", "seconds", "mean_return"] and curve["steps"].iloc[0] == 0
-    assert curve["steps"].is_monotonic_increasing and curve["seconds"].is_monotonic_increasing
+    assert curve.columns.tolist() == ["timesteps", "seconds", "mean_return"] and curve["timesteps"].iloc[0] == 0
+    assert curve["timesteps"].is_monotonic_increasing and curve["seconds"].is_monotonic_increasing
     written = next((folders.logs / trained.policy.name).glob("selection.csv"))
     assert np.genfromtxt(written, delimiter=",", names=True)["mean_return"].tolist() == curve["mean_return"].tolist()
 

@@ -1,4 +1,4 @@
-"""Many services at once: each of them is a scalar environment, slot for slot."""
+"""Many services at once: each of them is a scalar environment, step for step."""
 
 import gymnasium
 import numpy as np
@@ -12,7 +12,7 @@ from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Pattern, day_seeds,
 from autoscaler_env.traffic.trace import Trace
 
 COUNTS = ("ready", "booting", "queue", "arrivals", "served", "dropped", "scaled", "refused")
-SHORT = Service(slots_per_episode=4)
+SHORT = Service(steps_per_episode=4)
 
 
 class Recorder:
@@ -36,7 +36,7 @@ def assert_same_day(envs, day_seed_of, scalars, rng):
     """Play a day with random actions in both; return the last step of each."""
     for env, seed in zip(scalars, day_seed_of, strict=True):
         env.reset(options={"day_seed": int(seed)})
-    for _ in range(envs.service.slots_per_episode):
+    for _ in range(envs.service.steps_per_episode):
         actions = rng.integers(envs.single_action_space.n, size=len(scalars))
         vector = envs.step(actions)
         steps = [env.step(action) for env, action in zip(scalars, actions, strict=True)]
@@ -81,13 +81,13 @@ def test_the_last_step_returns_the_first_observation_of_the_new_day():
 
 
 def test_final_observation_and_info_belong_to_the_old_day():
-    service = Service(slots_per_episode=2)
+    service = Service(steps_per_episode=2)
     days = np.array([[3000, 9000], [3000, 9000]])
     envs = AutoscalerVectorEnv(2, Trace("toy", days), service)
     envs.reset()
     envs.step(np.array([1, 1]))
     observations, _, _, truncated, infos = envs.step(np.array([1, 2]))
-    # slot 1: 2,175 of 3,000 served, 825 wait; slot 2: 9,825 - 2,175 = 7,650, of which 4,350 wait
+    # step 1: 2,175 of 3,000 served, 825 wait; step 2: 9,825 - 2,175 = 7,650, of which 4,350 wait
     assert truncated.tolist() == infos["_final_obs"].tolist() == infos["_final_info"].tolist() == [True, True]
     assert infos["final_info"]["dropped"].tolist() == [3300, 3300]
     assert infos["final_info"]["booting"].tolist() == [0, 1]
@@ -216,7 +216,7 @@ def test_day_seeds_that_are_none_are_refused(seeds):
 
 def test_a_workload_whose_days_have_another_length_is_refused():
     trace = Trace("long", np.ones((2, 9), dtype=np.int64))
-    with pytest.raises(ValueError, match=r"days|slots"):
+    with pytest.raises(ValueError, match=r"days|steps"):
         AutoscalerVectorEnv(2, trace, SHORT).reset(seed=0)
 
 
@@ -240,9 +240,9 @@ def test_day_seeds_given_by_the_user_are_not_changed():
 
 
 @pytest.mark.parametrize("pattern", [*PATTERNS, MIXED])
-def test_equal_seeds_give_equal_rollouts_and_others_do_not(pattern):
+def test_equal_seeds_give_equal_trajectories_and_others_do_not(pattern):
     def rewards(seed):
-        envs = AutoscalerVectorEnv(3, pattern, Service(slots_per_episode=20))
+        envs = AutoscalerVectorEnv(3, pattern, Service(steps_per_episode=20))
         envs.reset(seed=seed)
         return [envs.step(np.array([1, 2, 0]))[1].tolist() for _ in range(50)]
 
@@ -256,7 +256,7 @@ def test_no_state_survives_a_reset(any_service):
         used.step(np.full(2, int(np.argmax(any_service.fleet_changes))))
     days = {"day_seeds": day_seeds("training", 2)}
     assert np.array_equal(used.reset(options=days)[0], fresh.reset(options=days)[0])
-    for _ in range(any_service.slots_per_episode - 1):
+    for _ in range(any_service.steps_per_episode - 1):
         one, other = used.step(np.array([0, 1])), fresh.step(np.array([0, 1]))
         assert np.array_equal(one[0], other[0]) and np.array_equal(one[1], other[1])
 

@@ -75,9 +75,9 @@ def test_trained_tables_are_sound_and_say_how_long_they_were_trained(trained, ch
     verdicts = check(trained.models, episodes=2)
     assert {verdict.status for verdict in verdicts} <= {"ok", "poor"}
     final = verdicts[0]
-    assert final.status == "ok" and final.bill < final.threshold < final.random
-    assert final.slots == 60 * 288 and "17,280 slots" in final.reason and len(final.bills) == 6
-    assert verdicts[2].slots == 6 * 288
+    assert final.status == "ok" and final.cost < final.threshold < final.random
+    assert final.timesteps == 60 * 288 and "17,280 timesteps" in final.reason and len(final.costs) == 6
+    assert verdicts[2].timesteps == 6 * 288
     sound, told = overall(verdicts)
     assert sound and told.startswith("PASS: 12 model files; final: 1 ok; best, checkpoints and others: ")
 
@@ -104,7 +104,7 @@ def test_a_table_that_learned_nothing_is_poor_and_what_it_never_does_is_said(tmp
 def test_a_broken_file_costs_one_line(name, content, tmp_path, verdict_on):
     (tmp_path / name).write_bytes(content)
     verdict = verdict_on(tmp_path / name)
-    assert (verdict.file, verdict.status, verdict.bill) == (ascii(name)[1:-1], "broken", None)
+    assert (verdict.file, verdict.status, verdict.cost) == (ascii(name)[1:-1], "broken", None)
     assert verdict.reason and verdict.reason.isprintable() and str(tmp_path) not in verdict.reason
 
 
@@ -118,7 +118,7 @@ def test_a_cut_file_is_broken_and_the_others_are_still_checked(trained, tmp_path
 
 
 def test_a_model_is_played_on_the_service_it_was_trained_for(tmp_path, verdict_on):
-    service = Service(fleet_changes=(-2, -1, 0, 1, 2), slots_per_episode=24)
+    service = Service(fleet_changes=(-2, -1, 0, 1, 2), steps_per_episode=24)
     path = tmp_path / "five.pkl"
     save_q_table(QTable.zeros(service), path)
     assert "must be (135, 3)" in verdict_on(path).reason
@@ -127,7 +127,7 @@ def test_a_model_is_played_on_the_service_it_was_trained_for(tmp_path, verdict_o
 
 
 def test_a_checkpoint_is_played_on_the_service_of_its_model(tmp_path, check):
-    service = Service(fleet_changes=(-2, -1, 0, 1, 2), slots_per_episode=24)
+    service = Service(fleet_changes=(-2, -1, 0, 1, 2), steps_per_episode=24)
     for name in ("five.pkl", "checkpoints/five_48_steps.pkl", "best/five/best_model.pkl"):
         save_q_table(QTable.zeros(service), tmp_path / name)
     save_description(tmp_path / "five.pkl", {"service": service.as_dict()})
@@ -199,7 +199,7 @@ def test_one_file_may_be_named(trained, check):
 
 def test_tables_have_a_row_per_file_or_per_final_model():
     verdicts = [
-        Verdict("a.pkl", "ok", "fine", 1.0, 3.0, 2.0, kind="Q-table", slots=2_880, unused=(-1,)),
+        Verdict("a.pkl", "ok", "fine", 1.0, 3.0, 2.0, kind="Q-table", steps=2_880, unused=(-1,)),
         Verdict("b" * 90 + ".zip", "broken", "cut"),
         Verdict("checkpoints/a_288_steps.pkl", "poor", "dear", 4.0, 3.0, 2.0, place="checkpoint"),
     ]
@@ -221,7 +221,7 @@ def test_the_prepared_process_has_one_thread_when_it_forks(checkers):
 
 def test_a_check_that_takes_too_long_is_ended(tmp_path, check):
     path = tmp_path / "slow.pkl"
-    service = Service(slots_per_episode=86_400)
+    service = Service(steps_per_episode=86_400)
     save_q_table(QTable.zeros(service), path)
     save_description(path, {"service": service.as_dict()})
     (verdict,) = check(tmp_path, seconds=0.2)
@@ -231,7 +231,7 @@ def test_a_check_that_takes_too_long_is_ended(tmp_path, check):
 @linux
 def test_a_check_that_needs_too_much_memory_is_ended(tmp_path, check):
     path = tmp_path / "large.pkl"
-    service = Service(slots_per_episode=86_400)
+    service = Service(steps_per_episode=86_400)
     save_q_table(QTable.zeros(service), path)
     save_description(path, {"service": service.as_dict()})
     (verdict,) = check(tmp_path, megabytes=20)

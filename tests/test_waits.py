@@ -11,12 +11,12 @@ PERCENTILES = (50.0, 95.0, 99.0, 100.0)
 
 
 def wait_of_each(arrivals, served, dropped):
-    """Let every single request stand in line; return the slots that each of them waited."""
+    """Let every single request stand in line; return the steps that each of them waited."""
     line, waits = deque(), []
-    for slot, (coming, serving, lost) in enumerate(zip(arrivals, served, dropped, strict=True)):
-        line.extend([slot] * int(coming - lost))
-        waits += [slot - line.popleft() for _ in range(serving)]
-    return waits + [len(arrivals) - slot for slot in line]
+    for step, (coming, serving, lost) in enumerate(zip(arrivals, served, dropped, strict=True)):
+        line.extend([step] * int(coming - lost))
+        waits += [step - line.popleft() for _ in range(serving)]
+    return waits + [len(arrivals) - step for step in line]
 
 
 def one_day(arrivals, served, dropped=None, **options):
@@ -27,27 +27,27 @@ def one_day(arrivals, served, dropped=None, **options):
 
 @pytest.mark.parametrize("any_service", ["reference", "slow boot", "wide", "odd", "no queue"], indirect=True)
 @pytest.mark.parametrize("seed", range(3))
-def test_percentiles_equal_those_of_requests_that_stand_in_line(any_service, random_rollout, seed):
-    rollout = random_rollout(any_service, days=4, seed=seed)
-    rows = rollout.arrivals, rollout.served, rollout.dropped
-    found = wait_percentiles(*rows, any_service.slot_seconds, PERCENTILES)
+def test_percentiles_equal_those_of_requests_that_stand_in_line(any_service, random_trajectory, seed):
+    trajectory = random_trajectory(any_service, days=4, seed=seed)
+    rows = trajectory.arrivals, trajectory.served, trajectory.dropped
+    found = wait_percentiles(*rows, any_service.step_seconds, PERCENTILES)
     for day, row in enumerate(zip(*rows, strict=True)):
-        waits = np.array(wait_of_each(*row)) * any_service.slot_seconds
+        waits = np.array(wait_of_each(*row)) * any_service.step_seconds
         wanted = np.percentile(waits, PERCENTILES, method="inverted_cdf")
         assert found[day].tolist() == wanted.tolist()
 
 
-def test_what_is_served_in_its_slot_has_not_waited():
+def test_what_is_served_in_its_step_has_not_waited():
     assert one_day([100, 100], [100, 100]) == [0, 0]
 
 
 def test_waits_by_hand():
-    # of 100 requests 94 are served at once, 4 a slot later, 2 two slots later
+    # of 100 requests 94 are served at once, 4 a step later, 2 two steps later
     assert one_day([100, 0, 0], [94, 4, 2], percentiles=(94.0, 95.0, 98.0, 99.0)) == [0, 300, 300, 600]
 
 
 def test_the_oldest_are_served_first():
-    # 10 of the first slot wait through the second, whose own 10 then wait one slot each
+    # 10 of the first step wait through the second, whose own 10 then wait one step each
     assert one_day([20, 10, 0], [10, 10, 10], percentiles=(25.0, 100.0)) == [0, 300]
 
 

@@ -22,7 +22,7 @@ from autoscaler_env.demo.session import Session, demo_days
 from autoscaler_env.demo.view import HEAD, ROWS
 from autoscaler_env.demo.widget import ControlRoom
 from autoscaler_env.envs.single import AutoscalerEnv
-from autoscaler_env.evaluation.simulation import roll_out
+from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.policies.registry import find_policy
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import Pattern
@@ -34,21 +34,21 @@ TRACE = "step,requests\n" + "".join(f"{step},{step % 50}\n" for step in range(3 
 @pytest.fixture
 def room():
     """Return a room of two rules on a short day."""
-    return Room("threshold", "static", "SPIKE", slots=24)
+    return Room("threshold", "static", "SPIKE", steps=24)
 
 
 def finish(room):
     room.handle({"do": "play"})
-    room.handle({"do": "tick", "run": room.run, "slot": room.slot, "slots": 50})
+    room.handle({"do": "tick", "run": room.run, "elapsed_steps": room.elapsed_steps, "steps": 50})
     assert room.finished
 
 
-def slots(room):
-    return [lane.session.state.slot for lane in room.lanes.all]
+def steps(room):
+    return [lane.session.state.elapsed_steps for lane in room.lanes.all]
 
 
-def bills(room):
-    return [lane.session.state.bill for lane in room.lanes.all]
+def costs(room):
+    return [lane.session.state.cost for lane in room.lanes.all]
 
 
 def numbers(room):
@@ -59,62 +59,62 @@ def numbers(room):
 
 
 def test_time_passes_only_when_a_view_asks_while_the_day_plays(room):
-    tick = {"do": "tick", "run": 1, "slot": 0, "slots": 3}
+    tick = {"do": "tick", "run": 1, "elapsed_steps": 0, "steps": 3}
     room.handle(tick)
-    assert slots(room) == [0, 0]
+    assert steps(room) == [0, 0]
     room.handle({"do": "play"})
-    assert slots(room) == [0, 0]
+    assert steps(room) == [0, 0]
     room.handle(tick)
-    assert slots(room) == [3, 3]
+    assert steps(room) == [3, 3]
 
 
 def test_a_view_that_is_behind_moves_nothing(room):
     room.handle({"do": "play"})
     for _ in range(2):  # two views of one room, or a request that was repeated
-        room.handle({"do": "tick", "run": 1, "slot": 0, "slots": 1})
-    assert slots(room) == [1, 1]
+        room.handle({"do": "tick", "run": 1, "elapsed_steps": 0, "steps": 1})
+    assert steps(room) == [1, 1]
     room.handle({"do": "restart"})
-    room.handle({"do": "tick", "run": 1, "slot": 0, "slots": 1})
-    assert slots(room) == [0, 0]
+    room.handle({"do": "tick", "run": 1, "elapsed_steps": 0, "steps": 1})
+    assert steps(room) == [0, 0]
 
 
 def test_the_day_stops_at_its_end_and_begins_anew_on_play(room):
     finish(room)
-    assert slots(room) == [24, 24] and not room.playing
+    assert steps(room) == [24, 24] and not room.playing
     room.handle({"do": "step"})
-    assert slots(room) == [24, 24]
+    assert steps(room) == [24, 24]
     room.handle({"do": "play"})
-    assert slots(room) == [0, 0] and room.playing
+    assert steps(room) == [0, 0] and room.playing
 
 
-def test_step_lets_one_slot_pass_and_pauses(room):
+def test_step_lets_one_step_pass_and_pauses(room):
     room.handle({"do": "play"})
     room.handle({"do": "step"})
-    assert slots(room) == [1, 1] and not room.playing
+    assert steps(room) == [1, 1] and not room.playing
 
 
 @pytest.mark.parametrize("name", ["threshold", "q_learning_mixed", "ppo_mixed"])
-def test_a_whole_day_costs_what_roll_out_says(name):
+def test_a_whole_day_costs_what_simulate_says(name):
     room = Room(name, "", "SINUSOIDAL", seed=2)
     room.handle({"do": "play"})
     while not room.finished:
-        room.handle({"do": "tick", "run": room.run, "slot": room.slot, "slots": 50})
-    rollout = roll_out(find_policy(name), demo_days("SINUSOIDAL", seed=2, count=1))
-    assert bills(room) == pytest.approx([rollout.bill.sum()])
+        room.handle({"do": "tick", "run": room.run, "elapsed_steps": room.elapsed_steps, "steps": 50})
+    trajectory = simulate(find_policy(name), demo_days("SINUSOIDAL", seed=2, count=1))
+    assert costs(room) == pytest.approx([trajectory.cost.sum()])
 
 
 # --- controls --------------------------------------------------------------------------------------------------------
 
 
-def test_another_policy_acts_from_the_next_slot_on(room):
+def test_another_policy_acts_from_the_next_step_on(room):
     for _ in range(6):
         room.handle({"do": "step"})
     room.handle({"do": "set", "name": "lane2", "value": "target-tracking"})
     room.handle({"do": "step"})
     lane = room.lanes.all[1]
-    assert lane.session.name == "target-tracking" and slots(room) == [7, 7]
+    assert lane.session.name == "target-tracking" and steps(room) == [7, 7]
     assert lane.session.history["action"][:6] == [1] * 6
-    assert lane.handovers == [{"slot": 6, "label": "target tracking"}]
+    assert lane.handovers == [{"elapsed_steps": 6, "label": "target tracking"}]
 
 
 def test_a_second_lane_that_joins_has_played_the_day_so_far():
@@ -123,7 +123,7 @@ def test_a_second_lane_that_joins_has_played_the_day_so_far():
         for _ in range(5):
             room.handle({"do": "step"})
     late.handle({"do": "set", "name": "lane2", "value": "static"})
-    assert bills(late) == bills(early)
+    assert costs(late) == costs(early)
     late.handle({"do": "set", "name": "lane2", "value": ""})
     assert len(late.lanes.all) == 1
 
@@ -131,7 +131,7 @@ def test_a_second_lane_that_joins_has_played_the_day_so_far():
 @pytest.mark.parametrize(
     ("name", "value", "field", "expected"),
     [
-        ("boot_slots", "4", "boot_slots", 4),
+        ("boot_steps", "4", "boot_steps", 4),
         ("capacity_per_instance", "120", "capacity_per_instance", 120),
         ("instance_price_per_hour", "0.5", "instance_price_per_hour", 0.5),
         ("late_price", "1.5", "late_price", 0.0015),
@@ -141,7 +141,7 @@ def test_a_second_lane_that_joins_has_played_the_day_so_far():
 def test_a_slider_restarts_the_day_with_the_new_value(room, name, value, field, expected):
     room.handle({"do": "step"})
     room.handle({"do": "set", "name": name, "value": value})
-    assert slots(room) == [0, 0] and not room.errors
+    assert steps(room) == [0, 0] and not room.errors
     assert getattr(room.lanes.all[0].session.service, field) == pytest.approx(expected)
     room.handle({"do": "reference"})
     assert room.service == Service()
@@ -149,10 +149,10 @@ def test_a_slider_restarts_the_day_with_the_new_value(room, name, value, field, 
 
 def test_dearer_instances_cost_more_on_the_same_day(room):
     finish(room)
-    before = bills(room)
+    before = costs(room)
     room.handle({"do": "set", "name": "instance_price_per_hour", "value": "0.384"})
     finish(room)
-    assert bills(room) > before
+    assert costs(room) > before
 
 
 @pytest.mark.parametrize(
@@ -163,12 +163,12 @@ def test_dearer_instances_cost_more_on_the_same_day(room):
         ("seed", "1e3", "day = '1e3'"),
         ("seed", None, "day = 'None'"),
         ("speed", "0", "speed = '0': must be one of 1, 2"),
-        ("slots", "7", "length = '7'"),
+        ("steps", "7", "length = '7'"),
         ("pattern", "SAW", "pattern = 'SAW': must be one of STEADY"),
         ("lane1", "os:system", "policy = 'os:system': must be one of you"),
         ("lane1", "", "policy = ''"),
-        ("boot_slots", "0", "boot delay = '0': must be a whole number from 1 to 12"),
-        ("boot_slots", "2.5", "boot delay = '2.5'"),
+        ("boot_steps", "0", "boot delay = '0': must be a whole number from 1 to 12"),
+        ("boot_steps", "2.5", "boot delay = '2.5'"),
         ("late_price", "nan", "lateness price = 'nan': must be a number from 0 to 2"),
         ("drop_price", "x" * 999, "drop price = 'xxx"),
         ("fleet_changes", "1", "slider = 'fleet_changes'"),
@@ -180,9 +180,9 @@ def test_bad_input_is_refused_beside_its_control_and_the_demo_goes_on(room, name
     room.handle({"do": "set", "name": name, "value": value})
     scene = room.news()["scene"]
     assert scene["errors"][name].startswith(said) and len(scene["errors"][name]) < 400
-    assert scene["values"] == before and slots(room) == [1, 1]
+    assert scene["values"] == before and steps(room) == [1, 1]
     room.handle({"do": "step"})
-    assert slots(room) == [2, 2]
+    assert steps(room) == [2, 2]
 
 
 def test_a_good_value_takes_the_complaint_away(room):
@@ -194,7 +194,7 @@ def test_a_good_value_takes_the_complaint_away(room):
 @pytest.mark.parametrize("message", [None, 3, [], {}, {"do": None}, {"do": "run"}, {"do": ["tick"]}, {"do": "set"}])
 def test_nonsense_is_answered(room, message):
     room.handle(message)
-    assert room.errors and slots(room) == [0, 0]
+    assert room.errors and steps(room) == [0, 0]
 
 
 def test_a_trace_that_is_handed_in_is_played(room):
@@ -236,7 +236,7 @@ def test_a_policy_that_fails_stops_the_clock_and_is_named(room):
 
     room.lanes.all[0].session.hand_over(Broken())
     room.handle({"do": "play"})
-    room.handle({"do": "tick", "run": room.run, "slot": 0, "slots": 1})
+    room.handle({"do": "tick", "run": room.run, "elapsed_steps": 0, "steps": 1})
     assert "KeyError: 'no idea'" in room.errors["play"] and not room.playing
 
 
@@ -246,30 +246,30 @@ def test_a_policy_that_fails_stops_the_clock_and_is_named(room):
 @pytest.fixture
 def game():
     """Return a room in which a person plays against a rule."""
-    return Room("you", "threshold", "SPIKE", slots=24)
+    return Room("you", "threshold", "SPIKE", steps=24)
 
 
-def test_a_press_while_the_day_stands_still_plays_a_slot(game):
+def test_a_press_while_the_day_stands_still_plays_a_step(game):
     for action in (2, 2, 0):
         game.handle({"do": "act", "action": action})
     mine = game.lanes.all[0].session
-    assert mine.history["action"] == [2, 2, 0] and slots(game) == [3, 3]
+    assert mine.history["action"] == [2, 2, 0] and steps(game) == [3, 3]
     assert mine.state.ready + mine.state.booting == Service().initial_instances + 1
 
 
-def test_a_press_while_time_passes_counts_once_for_the_next_slot(game):
+def test_a_press_while_time_passes_counts_once_for_the_next_step(game):
     game.handle({"do": "play"})
     game.handle({"do": "act", "action": 0})
     game.handle({"do": "act", "action": 2})
-    assert slots(game) == [0, 0]
-    game.handle({"do": "tick", "run": game.run, "slot": 0, "slots": 2})
+    assert steps(game) == [0, 0]
+    game.handle({"do": "tick", "run": game.run, "elapsed_steps": 0, "steps": 2})
     assert game.lanes.all[0].session.history["action"] == [2, Service().hold]
 
 
 @pytest.mark.parametrize("action", [3, -1, None, "2", 1.0, True])
 def test_an_action_that_does_not_exist_is_refused(game, action):
     game.handle({"do": "act", "action": action})
-    assert "action" in game.errors["play"] and slots(game) == [0, 0]
+    assert "action" in game.errors["play"] and steps(game) == [0, 0]
 
 
 def test_only_one_lane_can_be_played_by_hand(game, room):
@@ -286,7 +286,7 @@ def test_the_optimum_cannot_take_over_a_day_that_runs(room):
     room.handle({"do": "restart"})
     room.handle({"do": "set", "name": "lane2", "value": "optimum"})
     finish(room)
-    assert bills(room)[1] < bills(room)[0]
+    assert costs(room)[1] < costs(room)[0]
 
 
 # --- the score card --------------------------------------------------------------------------------------------------
@@ -302,20 +302,20 @@ def card(game):
     return game.card
 
 
-def test_a_bill_is_the_sum_of_its_items_and_of_what_it_bought(card, game):
-    for lane, bill in zip(card["lanes"], bills(game), strict=True):
-        assert lane["bill"] == pytest.approx(bill)
-        assert sum(lane["items"].values()) == pytest.approx(bill)
-        assert sum(lane["where"].values()) == pytest.approx(bill)
+def test_a_cost_is_the_sum_of_its_items_and_of_what_it_bought(card, game):
+    for lane, cost in zip(card["lanes"], costs(game), strict=True):
+        assert lane["cost"] == pytest.approx(cost)
+        assert sum(lane["items"].values()) == pytest.approx(cost)
+        assert sum(lane["where"].values()) == pytest.approx(cost)
 
 
 def test_nobody_pays_less_than_the_optimum(card):
-    assert card["optimum"]["bill"] <= min(lane["bill"] for lane in card["lanes"])
+    assert card["optimum"]["cost"] <= min(lane["cost"] for lane in card["lanes"])
     assert len(card["optimum"]["fleet"]) == 24
 
 
 def test_idle_instances_are_paid_for_by_hand_arithmetic():
-    service = Service(slots_per_episode=2, capacity_per_instance=10, initial_instances=4, min_instances=1)
+    service = Service(steps_per_episode=2, capacity_per_instance=10, initial_instances=4, min_instances=1)
     session = Session(find_policy("static", service), np.array([[20, 20]]), service)
     session.run(2)
     where = score([session], ["static"])["lanes"][0]["where"]
@@ -323,11 +323,11 @@ def test_idle_instances_are_paid_for_by_hand_arithmetic():
 
 
 def test_without_an_optimum_the_card_says_why(game):
-    game.handle({"do": "set", "name": "boot_slots", "value": "12"})
+    game.handle({"do": "set", "name": "boot_steps", "value": "12"})
     finish(game)
     game.handle({"do": "score"})
     game.handle({"do": "optimum"})
-    assert game.card["optimum"] is None and "boot_slots = 12" in game.card["reason"]
+    assert game.card["optimum"] is None and "boot_steps = 12" in game.card["reason"]
 
 
 def test_there_is_no_card_before_the_day_is_over(game):
@@ -378,7 +378,7 @@ def test_the_words_say_what_the_observation_holds():
     session = Session(find_policy("threshold"), np.full((1, 288), 3_000))
     session.run(2)
     saw = explain(session)["saw"]
-    assert "3,000 requests came in, as many as the slot before." in saw
+    assert "3,000 requests came in, as many as the step before." in saw
     assert "25 instances ready and 1 booting" in saw and "825 wait" in saw
 
 
@@ -401,7 +401,7 @@ def test_a_rule_with_a_memory_may_say_what_it_wanted():
     assert [bar["text"] for bar in explain(session)["bars"]] == ["25", "40"]
 
 
-def test_nothing_is_explained_before_the_first_slot(room):
+def test_nothing_is_explained_before_the_first_step(room):
     assert room.news()["why"][0]["bars"] == []
 
 
@@ -416,7 +416,7 @@ def test_a_frame_holds_the_day_so_far(room):
     rows = frame[len(HEAD) :].reshape(1 + 2 * len(ROWS), 5)
     assert rows[0].tolist() == room.lanes.all[0].session.history["arrivals"]
     assert rows[1 + ROWS.index("ready")].tolist() == room.lanes.all[0].session.history["ready"]
-    assert rows[-1, -1] == pytest.approx(bills(room)[1])
+    assert rows[-1, -1] == pytest.approx(costs(room)[1])
 
 
 def test_news_are_what_changed_and_plain(room):
@@ -431,7 +431,7 @@ def test_news_are_what_changed_and_plain(room):
 
 
 def test_the_caption_says_what_the_traffic_stands_for_and_how_it_is_measured(room):
-    assert room.news()["scene"]["caption"].startswith("SPIKE: flash crowds, viral content. A slot is 5 minutes.")
+    assert room.news()["scene"]["caption"].startswith("SPIKE: flash crowds, viral content. A step is 5 minutes.")
     room.handle({"do": "trace", "name": "mine.csv", "text": TRACE})
     room.handle({"do": "set", "name": "capacity_per_instance", "value": "50"})
     caption = room.news()["scene"]["caption"]
@@ -462,24 +462,24 @@ def test_the_widget_passes_messages_on_and_tells_what_changed():
     panel = ControlRoom("threshold", "static", "STEADY")
     before = panel.frame
     panel._handle_custom_msg({"do": "step"}, [])
-    assert panel.room.slot == 1 and panel.frame != before
+    assert panel.room.elapsed_steps == 1 and panel.frame != before
     assert panel.why[0]["did"]
 
 
 def test_two_widgets_do_not_disturb_each_other():
     one, other = (ControlRoom("threshold", "", "STEADY") for _ in range(2))
     one._handle_custom_msg({"do": "step"}, [])
-    assert (one.room.slot, other.room.slot) == (1, 0)
+    assert (one.room.elapsed_steps, other.room.elapsed_steps) == (1, 0)
 
 
 def test_a_document_gets_a_picture_beside_the_view():
-    data, _ = ControlRoom("you", "threshold", "STEADY", slots=24)._repr_mimebundle_()
+    data, _ = ControlRoom("you", "threshold", "STEADY", steps=24)._repr_mimebundle_()
     assert data["image/png"].startswith("iVBOR") and "widget-view" in str(list(data))
 
 
 def test_where_nobody_can_be_asked_there_is_only_the_picture(monkeypatch):
     monkeypatch.setattr("autoscaler_env.demo.widget.somebody_is_there", lambda: False)
-    data, _ = ControlRoom("threshold", "static", "STEADY", slots=24)._repr_mimebundle_()
+    data, _ = ControlRoom("threshold", "static", "STEADY", steps=24)._repr_mimebundle_()
     assert list(data) == ["text/plain", "image/png"]
 
 
@@ -534,7 +534,7 @@ def test_a_page_has_a_room_of_its_own_until_it_closes(on_a_page):
         await pages[0].write_message(json.dumps({"do": "step"}))
         assert "why" in json.loads(await pages[0].read_message())
         frame = np.frombuffer(await pages[0].read_message(), dtype=np.float32)
-        assert frame[HEAD.index("slots")] == 1
+        assert frame[HEAD.index("steps")] == 1
         assert len(rooms) == 2
         for page in pages:
             page.close()

@@ -1,4 +1,4 @@
-"""The load patterns: who draws a day does not matter, and each pattern is what the design says it is.
+"""The patterns: who draws a day does not matter, and each pattern is what the design says it is.
 
 The level P is 2**22 in the tests of distributions, so that rounding to whole requests does not blur them. All seeds are
 fixed; a threshold of one in a thousand was never tuned to them.
@@ -24,7 +24,7 @@ from autoscaler_env.traffic.patterns import (
 ALL = (*PATTERNS, MIXED)
 PURPOSES = ("training", "calibration", "selection", "evaluation")
 P = 2**22
-FINE = Service(peak_influx=P)
+FINE = Service(peak_arrivals=P)
 UNLIKELY = 1e-3
 
 
@@ -90,7 +90,7 @@ def test_the_vector_environment_plays_the_days_of_its_seeds(name):
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("peak", [1, 61, 4350, 2**23])
 def test_arrivals_are_whole_and_never_negative(name, peak):
-    days = days_of(name, 400, Service(peak_influx=peak, slots_per_episode=97))
+    days = days_of(name, 400, Service(peak_arrivals=peak, steps_per_episode=97))
     assert days.dtype == np.int64 and days.shape == (400, 97) and days.min() >= 0
 
 
@@ -196,7 +196,7 @@ def test_a_sine_curve_is_the_rounded_sine_of_its_phase():
 
 def test_a_sine_curve_goes_from_zero_to_the_peak():
     days = days_of("SINE_CURVE", 300)
-    # the sampled sine misses its extremes by at most half a slot: 1 - cos(pi / 288) of its amplitude
+    # the sampled sine misses its extremes by at most half a step: 1 - cos(pi / 288) of its amplitude
     missed = P / 2 * (1 - np.cos(np.pi / 288)) + 1
     assert 0 <= days.min(axis=1).max() <= missed and P - missed <= days.max(axis=1).min() <= days.max() <= P
 
@@ -242,12 +242,12 @@ def test_sinusoidal_noise_is_three_percent_and_normal():
 
 
 def test_spike_days_lie_at_04_between_crowds():
-    quiet = days_of("SPIKE", 3000)[:, 0] / (0.4 * P) - 1  # a crowd that starts in the first slot has height 0 there
+    quiet = days_of("SPIKE", 3000)[:, 0] / (0.4 * P) - 1  # a crowd that starts in the first step has height 0 there
     assert stats.kstest(quiet / 0.03, "norm").pvalue > UNLIKELY
 
 
-def crowd_shape(start, length, slots=288):
-    t = np.arange(slots)
+def crowd_shape(start, length, steps=288):
+    t = np.arange(steps)
     return np.clip((t - start) / 8, 0, 1) * np.clip((start + length - t) / 8, 0, 1)
 
 
@@ -257,7 +257,7 @@ def test_spike_days_have_the_mean_of_their_formula():
     assert stats.ttest_1samp(means, 0.4 + 4 * 0.35 * crowd / 288).pvalue > UNLIKELY
 
 
-def test_spike_slots_have_the_variance_of_their_formula():
+def test_spike_steps_have_the_variance_of_their_formula():
     # a compound Poisson sum: its variance is 4 E[height^2] E[shape^2]; the noise multiplies 0.4 plus that sum
     shapes = np.array([crowd_shape(s, length) for s in range(288) for length in range(12, 36)])
     height_squared = (0.5**3 - 0.2**3) / (3 * 0.3)
@@ -269,36 +269,36 @@ def test_spike_slots_have_the_variance_of_their_formula():
 
 def test_about_one_spike_day_in_fifty_five_has_no_crowd():
     calm = np.mean(days_of("SPIKE", 10_000).max(axis=1) < 0.4 * P * 1.15)
-    # Poisson(4) = 0; a crowd that begins in the last eight slots may stay unseen
+    # Poisson(4) = 0; a crowd that begins in the last eight steps may stay unseen
     low, high = np.exp(-4), np.exp(-4 * 280 / 288)
     assert low - 4 * np.sqrt(low / 10_000) < calm < high + 4 * np.sqrt(high / 10_000)
 
 
-def test_crowds_last_at_most_thirty_five_slots():
+def test_crowds_last_at_most_thirty_five_steps():
     loud = days_of("SPIKE", 4000) > 0.4 * P * 1.15
     starts = np.diff(loud, axis=1, prepend=False).astype(int).clip(0)
     once = loud[loud.any(axis=1) & (starts.sum(axis=1) == 1)]
-    # a lone crowd shows for at most 34 slots, two that overlap for longer, which happens to the minority
+    # a lone crowd shows for at most 34 steps, two that overlap for longer, which happens to the minority
     assert np.quantile(once.sum(axis=1), 0.5) <= 34
 
 
 @pytest.mark.parametrize("peak", [20, 4350, P])
 def test_poisson_days_have_variance_equal_to_their_mean(peak):
-    days = days_of("POISSON", 3000, Service(peak_influx=peak))
+    days = days_of("POISSON", 3000, Service(peak_arrivals=peak))
     dispersion = (days.var(axis=1, ddof=1) / days.mean(axis=1)).mean()
     assert dispersion == pytest.approx(1, abs=4 * np.sqrt(2 / 287 / 3000))
 
 
 @pytest.mark.parametrize("peak", [20, 4350])
-def test_poisson_slots_given_their_sum_are_binomial(peak):
-    # exact for equal, independent Poisson slots of any level: each of n, given the sum s, is Binomial(s, 1/n)
-    days = days_of("POISSON", 10_000, Service(peak_influx=peak))
-    slots, binomial = days[:, ::20], stats.binom(days.sum(axis=1, keepdims=True), 1 / 288)
-    chance = np.random.default_rng(0).random(slots.shape)
-    assert looks_uniform((binomial.cdf(slots - 1) + binomial.pmf(slots) * chance).ravel(), 0, 1)
+def test_poisson_steps_given_their_sum_are_binomial(peak):
+    # exact for equal, independent Poisson steps of any level: each of n, given the sum s, is Binomial(s, 1/n)
+    days = days_of("POISSON", 10_000, Service(peak_arrivals=peak))
+    steps, binomial = days[:, ::20], stats.binom(days.sum(axis=1, keepdims=True), 1 / 288)
+    chance = np.random.default_rng(0).random(steps.shape)
+    assert looks_uniform((binomial.cdf(steps - 1) + binomial.pmf(steps) * chance).ravel(), 0, 1)
 
 
-def test_poisson_slots_do_not_lean_on_the_slot_before():
+def test_poisson_steps_do_not_lean_on_the_step_before():
     days = days_of("POISSON", 2000, Service())
     centred = days - days.mean(axis=1, keepdims=True)
     correlation = (centred[:, 1:] * centred[:, :-1]).sum() / (centred**2).sum()

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from autoscaler_env.advice.rule_grids import FAMILIES, EachDay, by_day, calibrate_family, forecast_family, play_through
 from autoscaler_env.advice.setup import TODAY, Setup
 from autoscaler_env.evaluation.metrics import measure
-from autoscaler_env.evaluation.simulation import Rollout
+from autoscaler_env.evaluation.simulation import Trajectory
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.oracle import Optimum
@@ -91,7 +91,7 @@ BUDGETS: Mapping[bool, dict[Algorithm, int]] = {
     False: {"q-learning": 10_000, "dqn": 150_000, "ppo": 250_000},
     True: {"q-learning": 1_000, "dqn": 15_000, "ppo": 30_000},
 }
-"""What is spent on each learner, days for Q-learning and slots for the others: in full, and where it must be quick."""
+"""What is spent on each learner, days for Q-learning and steps for the others: in full, and where it must be quick."""
 
 
 @dataclass(frozen=True)
@@ -102,10 +102,10 @@ class Entry:
     """What tables call it."""
     setting: str
     """How it is set, in words."""
-    rollout: Rollout
+    trajectory: Trajectory
     """What happened on the held-out days, a row for each, fleet and queue going over midnight as they were."""
     late_share: float
-    """Share of the requests that were not served in the slot they came in, and not dropped."""
+    """Share of the requests that were not served in the step they came in, and not dropped."""
     drop_share: float
     """Share of the requests that were dropped."""
     wait_p95: float
@@ -118,9 +118,9 @@ class Entry:
     """The file of a learner's model, from which it was loaded to play."""
 
     @property
-    def bills(self) -> NDArray[np.float64]:
+    def costs(self) -> NDArray[np.float64]:
         """Dollars of each held-out day, shape (n,)."""
-        return self.rollout.bill.sum(axis=1)
+        return self.trajectory.cost.sum(axis=1)
 
 
 @dataclass(frozen=True)
@@ -140,10 +140,10 @@ class Contest:
     """Whether a learner had less than its full budget."""
 
     @property
-    def bills(self) -> pd.DataFrame:
+    def costs(self) -> pd.DataFrame:
         """Dollars of each held-out day: a row per day, a column per policy, the optimum not among them."""
-        bills = {name: entry.bills for name, entry in self.entries.items()}
-        return pd.DataFrame(bills, index=list(self.days.labels[self.days.first_days :]))
+        costs = {name: entry.costs for name, entry in self.entries.items()}
+        return pd.DataFrame(costs, index=list(self.days.labels[self.days.first_days :]))
 
 
 def hold_contest(
@@ -154,7 +154,7 @@ def hold_contest(
     seed: int = 0,
     progress: bool = False,
 ) -> Contest:
-    """Calibrate the rules and train the learners on the first part of the days; bill all of them on the rest.
+    """Calibrate the rules and train the learners on the first part of the days; cost all of them on the rest.
 
     Args:
         setup: The service as its owner describes it, and today's rule.
@@ -184,7 +184,7 @@ def hold_contest(
             steps.begin(f"training {algorithm}")
             run = _training(algorithm, budget, days, service, seed)
             policy, model = _train(run, Folders(folder), progress and sys.stderr.isatty())
-            told = f"{budget:,} {'days' if algorithm == 'q-learning' else 'slots'} of training"
+            told = f"{budget:,} {'days' if algorithm == 'q-learning' else 'steps'} of training"
             told += ", begun by imitating target tracking" if run.imitation_days else ""
             entries[policy.name] = _play(policy, told, later, service, model=model)
     steps.begin("finding the optimum")
@@ -233,7 +233,7 @@ def _training(algorithm: Algorithm, budget: int, days: CutDays, service: Service
     run = TrainingRun(algorithm, ResampledDays("traffic", days), budget, None, seed, "cpu", service=service)
     if algorithm == "ppo":
         imitating = dataclasses.replace(run, imitation_days=1)
-        if cast(DeepPreset, imitating.preset).imitated_slots(service.slots_per_episode) < budget:
+        if cast(DeepPreset, imitating.preset).imitated_timesteps(service.steps_per_episode) < budget:
             return imitating
     return run
 
@@ -245,17 +245,17 @@ def _train(run: TrainingRun, folders: Folders, progress: bool) -> tuple[Policy, 
     path = run.model_path(folders) if best == len(curve) - 1 else run.best_path(folders)
     policy = load_policy(path, run.service)
     policy.name = run.algorithm.replace("-", "_")  # as figures and tables know it
-    return EachDay(policy, run.service.slots_per_episode), Path(path).read_bytes()
+    return EachDay(policy, run.service.steps_per_episode), Path(path).read_bytes()
 
 
 def _plan(days: CutDays, budgets: Mapping[Algorithm, int]) -> dict[str, float]:
     """Return the steps and about how many seconds each takes on a slow core."""
-    slots = days.requests.size / 1000
+    steps = days.requests.size / 1000
     training = {"q-learning": 7e-7 * days.requests.shape[1], "dqn": 1.2e-4, "ppo": 1.1e-4}
     families = [*FAMILIES, *(["forecast"] if days.first_days > 1 else [])]
-    seconds = {f"calibrating {name}": 0.2 + 0.2 * slots for name in families}
+    seconds = {f"calibrating {name}": 0.2 + 0.2 * steps for name in families}
     for algorithm, budget in budgets.items():
         seconds[f"training {algorithm}"] = (
-            0.5 + training[algorithm] * budget + 0.3 * slots * (algorithm != "q-learning")
+            0.5 + training[algorithm] * budget + 0.3 * steps * (algorithm != "q-learning")
         )
-    return seconds | {"finding the optimum": 0.5 + 0.1 * slots}
+    return seconds | {"finding the optimum": 0.5 + 0.1 * steps}

@@ -78,7 +78,7 @@ def hpa_manifest(name: str, metric: str, target: float, service: Service) -> str
     """
     if metric not in ("hpa-cpu", "hpa-demand"):
         raise ValueError(f"metric = {metric!r}: must be hpa-cpu or hpa-demand")
-    per_second = service.capacity_per_instance / service.slot_seconds
+    per_second = service.capacity_per_instance / service.step_seconds
     values = {
         "comment": f"Tolerance {TOLERANCE:.0%} and a downscale window of {DOWNSCALE_WINDOW} s, as in the simulation.",
         "name": kubernetes_name(name),
@@ -142,19 +142,19 @@ def how_to(contest: Contest, policy: str) -> How:
         return How("Remove the autoscaler, and set the size of the fleet; on Kubernetes:", command)
     if policy == "threshold":
         return How(
-            "At the end of each slot, by the utilisation over it:",
+            "At the end of each step, by the utilisation over it:",
             f"above {entry.settings['add_above']:g}: add one instance\n"
             f"below {entry.settings['remove_below']:g}: remove one instance",
         )
-    told = "At the end of each slot, want this many instances, and go toward them"
+    told = "At the end of each step, want this many instances, and go toward them"
     if policy == "forecast":
         told += (
             ". The forecast is the mean of the same time a day and a week before, times what came in over the last "
-            f"hour over what came in then; the largest until {numbered(service.boot_slots, 'slot')} from now counts"
+            f"hour over what came in then; the largest until {numbered(service.boot_steps, 'step')} from now counts"
         )
     demand = "forecast" if policy == "forecast" else "arriving"
     share = f"{service.capacity_per_instance} x {entry.settings['target']:g}"
-    spare = f" + {entry.settings['headroom']:g}" if entry.settings["headroom"] else ""
+    spare = f" + {entry.settings['reserve']:g}" if entry.settings["reserve"] else ""
     return How(f"{told}:", f"instances = ceil(({demand} + waiting) / ({share}){spare})")
 
 
@@ -162,18 +162,18 @@ def model_file(policy: str) -> str:
     """Return the name of a learner's model file beside the page.
 
     Example:
-        >>> model_file("q_learning"), model_file("ppo")
+        >>> model_file("q-learning"), model_file("ppo")
         ('q_learning.pkl', 'ppo.zip')
     """
-    return f"{policy}{'.pkl' if policy == 'q_learning' else '.zip'}"
+    return f"{policy}{'.pkl' if policy == 'q-learning' else '.zip'}"
 
 
 def _learned(contest: Contest, policy: str) -> How:
     file = model_file(policy)
     return How(
         f"The model is {file} beside this page, verified: it was read back without running anything in it, and that "
-        "file is what was billed here. Three lines run it:",
+        "file is what was charged here. Three lines run it:",
         f'from autoscaler_env.advice.runtime import Autoscaler\nscaler = Autoscaler("{file}", "service.toml")\n'
-        f"change = scaler.decide(ready=12, booting=0, queue=0, influx=900)  # every {contest.service.slot_seconds} s: "
+        f"change = scaler.decide(ready=12, booting=0, queue=0, arrivals=900)  # every {contest.service.step_seconds} s: "
         "instances to add or remove",
     )

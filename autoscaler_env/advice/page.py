@@ -99,33 +99,33 @@ def _content(found: Answer) -> dict[str, Any]:
     contest, chosen = found.contest, found.recommendation.policy
     days, held_out = contest.days, len(contest.days.later)
     worst, beside = found.worst_day, found.beside
-    rollouts = {name: contest.entries[name].rollout for name in (TODAY, beside)}
+    trajectories = {name: contest.entries[name].trajectory for name in (TODAY, beside)}
     label = days.labels[days.first_days + worst]
-    costs = {name: dollars(float(contest.entries[name].bills[worst])) for name in (TODAY, beside)}
+    costs = {name: dollars(float(contest.entries[name].costs[worst])) for name in (TODAY, beside)}
     shown = f"The worst day for today's rule, {label}: {costs[TODAY]}; with {LABELS[beside]} {costs[beside]}."
     how, code = how_to(contest, chosen)
     return {
         "name": contest.setup.name,
         "basis": (
-            f"{numbered(len(days.requests), 'day')} of traffic ({days.labels[0]} to {days.labels[-1]}) in slots of "
-            f"{days.slot_seconds / 60:g} min: {days.first_days} to learn from, {held_out} held out to judge on"
+            f"{numbered(len(days.requests), 'day')} of traffic ({days.labels[0]} to {days.labels[-1]}) in steps of "
+            f"{days.step_seconds / 60:g} min: {days.first_days} to learn from, {held_out} held out to judge on"
         ),
         "headline": _unbroken(found.headline),
         "reason": _unbroken(found.reason),
         "tiles": _tiles(found),
-        "offer_wide": _svg(lambda: _offer(found, 9.0), "bills", "Bars: mean bill of each policy."),
-        "offer_narrow": _svg(lambda: _offer(found, 5.2), "billsn", "Bars: mean bill of each policy."),
+        "offer_wide": _svg(lambda: _offer(found, 9.0), "costs", "Bars: mean cost of each policy."),
+        "offer_narrow": _svg(lambda: _offer(found, 5.2), "costsn", "Bars: mean cost of each policy."),
         "rows": _rows(found),
         "worst_title": f"The worst day: {label}",
         "worst_wide": _svg(
-            lambda: plot_side_by_side(rollouts, worst, f"{label} under both policies"), "worst", shown, (9.6, 5.0)
+            lambda: plot_side_by_side(trajectories, worst, f"{label} under both policies"), "worst", shown, (9.6, 5.0)
         ),
         "worst_narrow": [
-            _svg(lambda name=name: plot_day(rollouts[name], name, worst), f"worstn{i}", shown, (5.2, 4.6))
-            for i, name in enumerate(rollouts)
+            _svg(lambda name=name: plot_day(trajectories[name], name, worst), f"worstn{i}", shown, (5.2, 4.6))
+            for i, name in enumerate(trajectories)
         ],
         "worst_caption": (
-            f"{shown} Demand and fleet in instances, requests waiting, and the bill as it grows: "
+            f"{shown} Demand and fleet in instances, requests waiting, and the cost as it grows: "
             f"first {LABELS[TODAY]}, then {LABELS[beside]}{' (recommended)' if beside == chosen else ''}."
         ),
         "how": how,
@@ -149,13 +149,13 @@ def _svg(draw: Any, name: str, description: str, size: tuple[float, float] | Non
 def _offer(found: Answer, width: float) -> Figure:
     contest, chosen = found.contest, found.recommendation.policy
     rows = {}
-    for name in sorted(contest.entries, key=lambda each: -float(contest.entries[each].bills.mean())):
-        bill = interval_of(contest.entries[name], found.seed)
-        rows[name] = {"label": LABELS[name], "bill": bill.mean, "low": bill.low, "high": bill.high}
+    for name in sorted(contest.entries, key=lambda each: -float(contest.entries[each].costs.mean())):
+        cost = interval_of(contest.entries[name], found.seed)
+        rows[name] = {"label": LABELS[name], "cost": cost.mean, "low": cost.low, "high": cost.high}
     table = pd.DataFrame.from_dict(rows, orient="index")
     if len(contest.days.later) == 1:
-        table["low"] = table["high"] = table["bill"]
-    optimum = None if contest.optimum is None else float(contest.optimum.bills.mean())
+        table["low"] = table["high"] = table["cost"]
+    optimum = None if contest.optimum is None else float(contest.optimum.costs.mean())
     title = f"{LABELS[found.recommendation.cheapest]} was the cheapest, {LABELS[chosen]} is recommended"
     if chosen == found.recommendation.cheapest:
         title = f"{LABELS[chosen]} was the cheapest, and is recommended"
@@ -172,9 +172,9 @@ def _tiles(found: Answer) -> list[dict[str, str]]:
         shown.append(("Optimum, knowing the traffic", contest.optimum))
     tiles = []
     for what, entry in shown:
-        bill = interval_of(entry, found.seed)
-        year = f"{dollars(bill.yearly.mean, 0)} a year"
-        tiles.append({"what": what, "value": dollars(bill.mean), "year": year, "interval": between(bill.yearly, 0)})
+        cost = interval_of(entry, found.seed)
+        year = f"{dollars(cost.yearly.mean, 0)} a year"
+        tiles.append({"what": what, "value": dollars(cost.mean), "year": year, "interval": between(cost.yearly, 0)})
     return tiles
 
 
@@ -187,16 +187,16 @@ def _rows(found: Answer) -> list[dict[str, str]]:
 
 def _row(found: Answer, name: str, entry: Entry) -> dict[str, str]:
     contest = found.contest
-    bill = interval_of(entry, found.seed)
-    saved = bootstrap_interval(contest.entries[TODAY].bills - entry.bills, found.seed).yearly
-    above = entry.bills.mean() / contest.optimum.bills.mean() - 1 if contest.optimum else float("nan")
+    cost = interval_of(entry, found.seed)
+    saved = bootstrap_interval(contest.entries[TODAY].costs - entry.costs, found.seed).yearly
+    above = entry.costs.mean() / contest.optimum.costs.mean() - 1 if contest.optimum else float("nan")
     chosen = name == found.recommendation.policy
     return {
         "kind": "chosen" if chosen else "bound" if name == OPTIMUM else "",
         "label": LABELS[name] + (" (recommended)" if chosen else ""),
         "setting": _unbroken(entry.setting),
-        "bill": dollars(bill.mean),
-        "bill_interval": between(bill),
+        "cost": dollars(cost.mean),
+        "cost_interval": between(cost),
         "saved": "-" if name == TODAY else dollars(saved.mean, 0),
         "saved_interval": "" if name == TODAY else between(saved, 0),
         "above": f"{above:.1%}" if contest.optimum and name != OPTIMUM else "-",
@@ -239,6 +239,6 @@ def service_toml(service: Service) -> str:
 
     Example:
         >>> print(service_toml(Service()).splitlines()[0])
-        slot_seconds = 300
+        step_seconds = 300
     """
     return "".join(f"{name} = {value!r}\n" for name, value in service.as_dict().items())

@@ -1,8 +1,8 @@
 """Choose what to deploy, by a written rule.
 
-The rule: of the policies on offer take the simplest whose bill cannot be told from that of the cheapest. The cheapest
-has the lowest mean bill over the held-out days. Another cannot be told from it where the 95 % bootstrap interval of the
-difference of their bills, day by day, reaches zero. The simplest is the first in this order: the rule of today where it
+The rule: of the policies on offer take the simplest whose cost cannot be told from that of the cheapest. The cheapest
+has the lowest mean cost over the held-out days. Another cannot be told from it where the 95 % bootstrap interval of the
+difference of their costs, day by day, reaches zero. The simplest is the first in this order: the rule of today where it
 is a fixed fleet, a fixed fleet, the rule of today, a threshold, HPA on utilisation, HPA on demand, target tracking,
 a forecast, Q-learning, DQN, PPO. So a learner is recommended only where every rule is dearer beyond doubt.
 
@@ -34,14 +34,14 @@ ORDER = (
     "hpa-demand",
     "target-tracking",
     "forecast",
-    "q_learning",
+    "q-learning",
     "dqn",
     "ppo",
 )
 """The policies from the simplest on; a fixed fleet of today comes before the calibrated one."""
 
 NEAR = 0.01
-"""How much dearer than the cheapest the recommended policy may be, as a share of its bill, before we say so."""
+"""How much dearer than the cheapest the recommended policy may be, as a share of its cost, before we say so."""
 
 STEADY = 1.0
 """Instances' worth of traffic by which the hours of steady traffic differ, at most, ..."""
@@ -110,13 +110,13 @@ class Recommendation:
     policy: str
     """The policy recommended, by its name in tables."""
     cheapest: str
-    """The policy with the lowest mean bill on the held-out days."""
+    """The policy with the lowest mean cost on the held-out days."""
     saving: Interval
     """What the recommended policy saves against today's rule."""
     extra: Interval
     """What the recommended policy costs more than the cheapest; all 0 where they are the same."""
     extra_share: float
-    """The same as a share of the cheapest bill."""
+    """The same as a share of the cheapest cost."""
     refused: tuple[str, ...]
     """Simpler policies that are dearer than the cheapest beyond doubt."""
     steady: bool = False
@@ -127,32 +127,32 @@ def recommend(contest: Contest, seed: int = 0) -> Recommendation:
     """Apply the written rule to what the policies cost.
 
     Args:
-        contest: The bills of the held-out days.
+        contest: The costs of the held-out days.
         seed: Seeds the intervals.
     """
     steady = is_steady(contest.days.requests, contest.service)
-    return choose(contest.bills, contest.setup.today["rule"] == "fixed", steady, seed)
+    return choose(contest.costs, contest.setup.today["rule"] == "fixed", steady, seed)
 
 
 def is_steady(requests: NDArray[np.int64], service: Service) -> bool:
-    """Return whether traffic asks for the same fleet hour after hour, whatever its noise from slot to slot.
+    """Return whether traffic asks for the same fleet hour after hour, whatever its noise from step to step.
 
     Args:
-        requests: Arrivals, shape (days, slots).
+        requests: Arrivals, shape (days, steps).
         service: Says what an instance can serve, and the fewest there are.
     """
-    slots = max(1, 3600 // service.slot_seconds)
-    hours = requests[:, : requests.shape[1] // slots * slots].reshape(-1, slots).mean(axis=1)
+    steps = max(1, 3600 // service.step_seconds)
+    hours = requests[:, : requests.shape[1] // steps * steps].reshape(-1, steps).mean(axis=1)
     needed = np.maximum(hours / service.capacity_per_instance, service.min_instances)
     low, middle, high = np.percentile(needed, (0.1, 50, 99.9))
     return bool(high - low <= max(STEADY, STEADY_SHARE * middle))
 
 
-def choose(bills: pd.DataFrame, today_is_fixed: bool = False, steady: bool = False, seed: int = 0) -> Recommendation:
-    """Apply the written rule to a table of bills.
+def choose(costs: pd.DataFrame, today_is_fixed: bool = False, steady: bool = False, seed: int = 0) -> Recommendation:
+    """Apply the written rule to a table of costs.
 
     Args:
-        bills: Dollars, a row per held-out day, a column per policy; today's rule is one of them.
+        costs: Dollars, a row per held-out day, a column per policy; today's rule is one of them.
         today_is_fixed: Whether today's rule is a fixed fleet.
         steady: Whether the traffic is.
         seed: Seeds the intervals.
@@ -162,26 +162,26 @@ def choose(bills: pd.DataFrame, today_is_fixed: bool = False, steady: bool = Fal
         >>> choose(pd.DataFrame(days)).policy
         'today'
     """
-    order = [name for name in ORDER if name in bills]
+    order = [name for name in ORDER if name in costs]
     if today_is_fixed:
         order = [TODAY, *(name for name in order if name != TODAY)]
-    cheapest = _cheapest(bills, order)
-    steady = steady and bootstrap_interval((bills["fixed"] - bills[TODAY]).to_numpy(), seed).low <= 0
+    cheapest = _cheapest(costs, order)
+    steady = steady and bootstrap_interval((costs["fixed"] - costs[TODAY]).to_numpy(), seed).low <= 0
     among = [name for name in order if name == "fixed" or (today_is_fixed and name == TODAY)] if steady else order
-    best = _cheapest(bills, among)
-    extra = {name: bootstrap_interval((bills[name] - bills[best]).to_numpy(), seed) for name in among}
+    best = _cheapest(costs, among)
+    extra = {name: bootstrap_interval((costs[name] - costs[best]).to_numpy(), seed) for name in among}
     policy = next(name for name in among if extra[name].low <= 0)
-    dearer = bootstrap_interval((bills[policy] - bills[cheapest]).to_numpy(), seed)
+    dearer = bootstrap_interval((costs[policy] - costs[cheapest]).to_numpy(), seed)
     return Recommendation(
         policy,
         cheapest,
-        bootstrap_interval((bills[TODAY] - bills[policy]).to_numpy(), seed),
+        bootstrap_interval((costs[TODAY] - costs[policy]).to_numpy(), seed),
         dearer,
-        dearer.mean / max(float(bills[cheapest].to_numpy().mean()), 1e-12),
+        dearer.mean / max(float(costs[cheapest].to_numpy().mean()), 1e-12),
         tuple(among[: among.index(policy)]),
         steady,
     )
 
 
-def _cheapest(bills: pd.DataFrame, names: Sequence[str]) -> str:
-    return min(names, key=lambda name: float(bills[name].to_numpy().mean()))
+def _cheapest(costs: pd.DataFrame, names: Sequence[str]) -> str:
+    return min(names, key=lambda name: float(costs[name].to_numpy().mean()))

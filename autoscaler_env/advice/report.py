@@ -40,7 +40,7 @@ ANOTHER_COURSE = 0.7
 """Rank correlation of the mean days of the two parts below which we say that they take another course."""
 
 COARSE_SECONDS = 900
-"""Length of a slot from which on we say that bursts within it cannot be seen."""
+"""Length of a step from which on we say that bursts within it cannot be seen."""
 
 
 def limits_of(contest: Contest, recommendation: Recommendation) -> list[str]:
@@ -118,7 +118,7 @@ def _unlike(days: CutDays) -> list[str]:
         )
     if later.max() > 1.25 * earlier.max():
         found.append(
-            f"The highest slot held out, {later.max():,} requests, is {later.max() / max(earlier.max(), 1):.1f} times "
+            f"The highest step held out, {later.max():,} requests, is {later.max() / max(earlier.max(), 1):.1f} times "
             "the highest that anything was calibrated or trained on."
         )
     return found
@@ -133,20 +133,20 @@ def _likeness(earlier: np.ndarray, later: np.ndarray) -> float:
 
 
 def _boot(service: Service) -> str:
-    if service.boot_slots <= 1:
+    if service.boot_steps <= 1:
         return ""
     return (
-        f"An instance boots for {service.boot_slots * service.slot_seconds / 60:g} min, longer than the interval of "
-        f"{service.slot_seconds / 60:g} min: whatever only reacts comes {service.boot_slots} slots late, and the "
+        f"An instance boots for {service.boot_steps * service.step_seconds / 60:g} min, longer than the interval of "
+        f"{service.step_seconds / 60:g} min: whatever only reacts comes {service.boot_steps} steps late, and the "
         "optimum, which knows the traffic, is further out of reach."
     )
 
 
 def _coarse(service: Service) -> str:
-    if service.slot_seconds < COARSE_SECONDS:
+    if service.step_seconds < COARSE_SECONDS:
         return ""
     return (
-        f"A slot is {service.slot_seconds / 60:g} min long: bursts within it cannot be seen, and real waits are longer "
+        f"A step is {service.step_seconds / 60:g} min long: bursts within it cannot be seen, and real waits are longer "
         "than the simulated ones."
     )
 
@@ -155,16 +155,16 @@ def _beyond_the_fleet(days: CutDays, service: Service) -> str:
     over = int((days.later > service.max_instances * service.capacity_per_instance).sum())
     if not over:
         return ""
-    return f"In {numbered(over, 'slot')} held out, {service.max_instances} instances (max_instances) cannot serve all."
+    return f"In {numbered(over, 'step')} held out, {service.max_instances} instances (max_instances) cannot serve all."
 
 
 def _clipped(days: CutDays, service: Service) -> str:
-    over = int((days.later > service.influx_scale).sum())
+    over = int((days.later > service.arrivals_scale).sum())
     if not over:
         return ""
     return (
-        f"In {numbered(over, 'slot')} held out the traffic was more than twice the highest seen before; policies saw "
-        f"{service.influx_scale:,} requests there, however many came."
+        f"In {numbered(over, 'step')} held out the traffic was more than twice the highest seen before; policies saw "
+        f"{service.arrivals_scale:,} requests there, however many came."
     )
 
 
@@ -174,7 +174,7 @@ def _steps(days: CutDays, service: Service) -> str:
     if rise <= most:
         return ""
     return (
-        f"One slot in a hundred brings {rise} instances' worth of traffic more than the one before, but fleet_changes "
+        f"One step in a hundred brings {rise} instances' worth of traffic more than the one before, but fleet_changes "
         f"lets the fleet grow by {most} at most: no policy can follow."
     )
 
@@ -185,7 +185,7 @@ METHOD = (
     "All policies then ran through the {held_out} held out, one day after the other, on the same simulated "
     "service: fleet and queue go over midnight. The optimum knew that traffic beforehand: nothing can cost less. "
     "Intervals are 95 % bootstrap intervals over the held-out days; of differences, paired by day. A year is 365 such "
-    "days. Recommended is the simplest policy whose bill cannot be told from the cheapest, in the order: {order}. "
+    "days. Recommended is the simplest policy whose cost cannot be told from the cheapest, in the order: {order}. "
     "It was chosen by the same days that its saving is told for, which flatters it a little."
 )
 
@@ -204,14 +204,14 @@ class Answer:
     @property
     def worst_day(self) -> int:
         """The held-out day that was the dearest for today's rule."""
-        return int(np.argmax(self.contest.entries[TODAY].bills))
+        return int(np.argmax(self.contest.entries[TODAY].costs))
 
     @property
     def beside(self) -> str:
         """The policy that the worst day shows beside today's rule: the recommended one, or the cheapest other."""
-        chosen, bills = self.recommendation.policy, self.contest.bills
+        chosen, costs = self.recommendation.policy, self.contest.costs
         others = [name for name in self.contest.entries if name != TODAY]
-        return chosen if chosen != TODAY else min(others, key=lambda name: bills[name].to_numpy().mean())
+        return chosen if chosen != TODAY else min(others, key=lambda name: costs[name].to_numpy().mean())
 
     def best_setting(self) -> str:
         """Return the calibrated rule of the kind that runs today, by its name in tables."""
@@ -237,8 +237,8 @@ def answer(contest: Contest, seed: int = 0) -> Answer:
 
 
 def interval_of(entry: Entry, seed: int) -> Interval:
-    """Return the mean bill of a policy with its interval, dollars a day."""
-    return bootstrap_interval(entry.bills, seed)
+    """Return the mean cost of a policy with its interval, dollars a day."""
+    return bootstrap_interval(entry.costs, seed)
 
 
 def method_of(contest: Contest) -> str:
@@ -258,10 +258,10 @@ def as_plain(found: Answer) -> dict[str, Any]:
     """Return the answer as values that JSON can hold; money in dollars, rounded to a hundredth of a cent."""
     contest, chosen = found.contest, found.recommendation
     optimum = contest.optimum
-    today = contest.entries[TODAY].bills
+    today = contest.entries[TODAY].costs
     policies = {}
     for name, entry in [*contest.entries.items(), *([(OPTIMUM, optimum)] if optimum else [])]:
-        saved = bootstrap_interval(today - entry.bills, found.seed)
+        saved = bootstrap_interval(today - entry.costs, found.seed)
         policies[name] = {
             "label": LABELS[name],
             "setting": entry.setting,
@@ -270,12 +270,12 @@ def as_plain(found: Answer) -> dict[str, Any]:
             "dollars_a_year": _plain(interval_of(entry, found.seed).yearly),
             "saved_a_day": _plain(saved),
             "saved_a_year": _plain(saved.yearly),
-            "above_optimum": round(float(entry.bills.mean() / optimum.bills.mean() - 1), 6) if optimum else None,
+            "above_optimum": round(float(entry.costs.mean() / optimum.costs.mean() - 1), 6) if optimum else None,
             "late_share": round(entry.late_share, 6),
             "dropped_share": round(entry.drop_share, 6),
             "wait_p95_seconds": entry.wait_p95,
             "scaling_actions_a_day": round(entry.actions, 2),
-            "bills": [round(float(bill), 4) for bill in entry.bills],
+            "costs": [round(float(cost), 4) for cost in entry.costs],
         }
     held_out = contest.days.labels[contest.days.first_days :]
     return {
@@ -308,10 +308,10 @@ def as_plain(found: Answer) -> dict[str, Any]:
 
 
 def _day(found: Answer, policy: str) -> dict[str, Any]:
-    """Return the worst day slot by slot: what arrived, the fleet, what waited, and the bill."""
-    rollout, day = found.contest.entries[policy].rollout, found.worst_day
-    counts = {name: getattr(rollout, name)[day].tolist() for name in ("arrivals", "fleet", "queue", "dropped")}
-    return counts | {"bill": np.round(rollout.bill[day], 6).tolist()}
+    """Return the worst day step by step: what arrived, the fleet, what waited, and the cost."""
+    trajectory, day = found.contest.entries[policy].trajectory, found.worst_day
+    counts = {name: getattr(trajectory, name)[day].tolist() for name in ("arrivals", "fleet", "queue", "dropped")}
+    return counts | {"cost": np.round(trajectory.cost[day], 6).tolist()}
 
 
 def _plain(interval: Interval) -> dict[str, float | None]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoscaler_env.evaluation.simulation import Rollout, roll_out
+from autoscaler_env.evaluation.simulation import Trajectory, simulate
 from autoscaler_env.policies.base import Policy, decode, step_toward
 from autoscaler_env.policies.forecast import Forecast
 from autoscaler_env.policies.kubernetes import HpaCpu, HpaDemand
@@ -63,7 +63,7 @@ class FixedFleet:
 
 
 class _Thresholds(Threshold):
-    """The threshold rule with loads of its own for each service of a batch."""
+    """The threshold rule with utilisations of its own for each service of a batch."""
 
     def __init__(self, service: Service, add_above: Any, remove_below: Any) -> None:
         for add, remove in zip(np.atleast_1d(add_above), np.atleast_1d(remove_below), strict=True):
@@ -72,17 +72,17 @@ class _Thresholds(Threshold):
 
 
 class _Forecasts(Forecast):
-    """The forecast over days in a row, with a target and a headroom of its own for each service of a batch."""
+    """The forecast over days in a row, with a target and a reserve of its own for each service of a batch."""
 
-    def __init__(self, service: Service, trace: Trace, target: Any, headroom: Any) -> None:
-        super().__init__(service, trace, float(np.min(target)), float(np.min(headroom)))
-        self.target, self.headroom = target, headroom
+    def __init__(self, service: Service, trace: Trace, target: Any, reserve: Any) -> None:
+        super().__init__(service, trace, float(np.min(target)), float(np.min(reserve)))
+        self.target, self.reserve = target, reserve
 
     def reset(self, days: NDArray[np.int64]) -> None:
-        """Find what came before each of the days, shape (n, days x slots)."""
-        slots, usual = self.service.slots_per_episode, []
-        for first in range(0, days.shape[1], slots):
-            super().reset(days[:, first : first + slots])
+        """Find what came before each of the days, shape (n, days x steps)."""
+        steps, usual = self.service.steps_per_episode, []
+        for first in range(0, days.shape[1], steps):
+            super().reset(days[:, first : first + steps])
             usual.append(self._usual)
         self._usual = np.concatenate(usual, axis=1)
 
@@ -147,23 +147,23 @@ def _fleets(service: Service) -> list[tuple[float, ...]]:
     return [(float(fleet),) for fleet in np.unique(np.rint(fleets))]
 
 
-def _loads(service: Service) -> list[tuple[float, ...]]:
-    loads = np.append(np.round(np.arange(0.1, 0.96, 0.05), 2), 0.99)
-    return [(float(add), float(remove)) for add in loads[4:] for remove in loads if remove < add - 0.04]
+def _utilisations(service: Service) -> list[tuple[float, ...]]:
+    utilisations = np.append(np.round(np.arange(0.1, 0.96, 0.05), 2), 0.99)
+    return [(float(add), float(remove)) for add in utilisations[4:] for remove in utilisations if remove < add - 0.04]
 
 
 def _targets(service: Service) -> list[tuple[float, ...]]:
     return [(float(target),) for target in np.round(np.arange(0.3, 1.301, 0.02), 2)]
 
 
-def _targets_and_headrooms(service: Service) -> list[tuple[float, ...]]:
+def _targets_and_reserves(service: Service) -> list[tuple[float, ...]]:
     targets = np.round(np.concatenate((np.arange(0.5, 0.8, 0.1), np.arange(0.8, 1.201, 0.05), (1.3, 1.5, 2.0, 3.0))), 2)
-    headrooms = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 25, 30, 40)
-    return [(float(target), float(headroom)) for target in targets for headroom in headrooms]
+    reserves = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 25, 30, 40)
+    return [(float(target), float(reserve)) for target in targets for reserve in reserves]
 
 
-def _target_tracking(service: Service, target: Any, headroom: Any) -> Policy:
-    return TargetTracking(service, target, headroom)
+def _target_tracking(service: Service, target: Any, reserve: Any) -> Policy:
+    return TargetTracking(service, target, reserve)
 
 
 FAMILIES = {
@@ -180,7 +180,7 @@ FAMILIES = {
         Family(
             "threshold",
             ("add_above", "remove_below"),
-            _loads,
+            _utilisations,
             (0.01, 0.01),
             _Thresholds,
             lambda to: f"add above {percent(to['add_above'])}, remove below {percent(to['remove_below'])}",
@@ -203,11 +203,11 @@ FAMILIES = {
         ),
         Family(
             "target-tracking",
-            ("target", "headroom"),
-            _targets_and_headrooms,
+            ("target", "reserve"),
+            _targets_and_reserves,
             (0.01, 0.25),
             _target_tracking,
-            lambda to: f"target {percent(to['target'])}, headroom {to['headroom']:g}",
+            lambda to: f"target {percent(to['target'])}, reserve {to['reserve']:g}",
         ),
     )
 }
@@ -222,18 +222,18 @@ def forecast_family(trace: Trace) -> Family:
     """
     return Family(
         "forecast",
-        ("target", "headroom"),
-        _targets_and_headrooms,
+        ("target", "reserve"),
+        _targets_and_reserves,
         (0.01, 0.25),
-        lambda service, target, headroom: _Forecasts(service, trace, target, headroom),
+        lambda service, target, reserve: _Forecasts(service, trace, target, reserve),
         FAMILIES["target-tracking"].tell,
     )
 
 
 LONGEST = 86_400
-"""Slots that can be played in one piece."""
+"""Steps that can be played in one piece."""
 
-_CELLS = 4_000_000  # slots of all services that are played side by side: what fits into a few hundred megabytes
+_CELLS = 4_000_000  # steps of all services that are played side by side: what fits into a few hundred megabytes
 
 
 class EachDay:
@@ -241,57 +241,57 @@ class EachDay:
 
     Args:
         policy: The policy.
-        slots: Slots of a day.
+        steps: Steps of a day.
     """
 
-    def __init__(self, policy: Policy, slots: int) -> None:
+    def __init__(self, policy: Policy, steps: int) -> None:
         self.name = policy.name
-        self._policy, self._slots = policy, slots
+        self._policy, self._steps = policy, steps
         self._days = np.empty((0, 0), dtype=np.int64)
-        self._slot = 0
+        self._step = 0
 
     def reset(self, days: NDArray[np.int64]) -> None:
-        """Prepare for days in a row, shape (n, days x slots)."""
-        self._days, self._slot = days, 0
+        """Prepare for days in a row, shape (n, days x steps)."""
+        self._days, self._step = days, 0
 
     def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return the policy's actions, shape (n,)."""
-        if self._slot % self._slots == 0:
-            self._policy.reset(self._days[:, self._slot : self._slot + self._slots])
-        self._slot += 1
+        if self._step % self._steps == 0:
+            self._policy.reset(self._days[:, self._step : self._step + self._steps])
+        self._step += 1
         return self._policy.predict(observations)
 
 
-def play_through(policy: Policy, days: NDArray[np.int64], service: Service) -> Rollout:
+def play_through(policy: Policy, days: NDArray[np.int64], service: Service) -> Trajectory:
     """Let a policy scale a service through days in a row: fleet and queue go over midnight as they are.
 
     Args:
         policy: Starts with `initial_instances` on the first day.
-        days: Arrivals, shape (n, slots).
+        days: Arrivals, shape (n, steps).
         service: Its episode is a day.
 
     Returns:
-        One row that holds all slots, shape (1, n x slots); `by_day` cuts it again.
+        One row that holds all steps, shape (1, n x steps); `by_day` cuts it again.
 
     Raises:
-        ValueError: There are more slots than can be played in one piece.
+        ValueError: There are more steps than can be played in one piece.
     """
     if days.size > LONGEST:
         raise ValueError(
-            f"{len(days):,} days of {days.shape[1]:,} slots are {days.size:,} slots; at most {LONGEST:,} can be played "
-            "in one piece: set slot_seconds to several times what it is, such as 300, and counts are added up"
+            f"{len(days):,} days of {days.shape[1]:,} steps are {days.size:,} steps; at most {LONGEST:,} can be played "
+            "in one piece: set step_seconds to several times what it is, such as 300, and counts are added up"
         )
-    return roll_out(policy, days.reshape(1, -1), dataclasses.replace(service, slots_per_episode=days.size))
+    return simulate(policy, days.reshape(1, -1), dataclasses.replace(service, steps_per_episode=days.size))
 
 
-def by_day(rollout: Rollout, service: Service) -> Rollout:
-    """Return days in a row as a row for each day, shape (n, slots)."""
+def by_day(trajectory: Trajectory, service: Service) -> Trajectory:
+    """Return days in a row as a row for each day, shape (n, steps)."""
     rows = {
-        field.name: getattr(rollout, field.name).reshape(-1, service.slots_per_episode)
-        for field in dataclasses.fields(rollout)
+        field.name: getattr(trajectory, field.name).reshape(-1, service.steps_per_episode)
+        for field in dataclasses.fields(trajectory)
         if field.name != "service"
     }
-    return Rollout(service, **rows)
+    return Trajectory(service, **rows)
 
 
 def calibrate_family(family: Family, days: NDArray[np.int64], service: Service) -> tuple[dict[str, float], float]:
@@ -299,29 +299,29 @@ def calibrate_family(family: Family, days: NDArray[np.int64], service: Service) 
 
     Args:
         family: The kind of rule.
-        days: Arrivals, shape (n, slots).
+        days: Arrivals, shape (n, steps).
         service: Its episode is a day.
 
     Returns:
-        The setting, and its bill in dollars a day. Of settings that cost the same the first of the grid.
+        The setting, and its cost in dollars a day. Of settings that cost the same the first of the grid.
     """
-    settings, bill = _cheapest(family, family.grid(service), days, service)
+    settings, cost = _cheapest(family, family.grid(service), days, service)
     finer, lower = _cheapest(family, family.near(service, settings), days, service)
-    return (finer, lower) if lower < bill - 1e-9 else (settings, bill)
+    return (finer, lower) if lower < cost - 1e-9 else (settings, cost)
 
 
 def _cheapest(
     family: Family, settings: list[tuple[float, ...]], days: NDArray[np.int64], service: Service
 ) -> tuple[dict[str, float], float]:
-    """Return the cheapest of some settings, and its bill in dollars a day; all of them are played side by side."""
+    """Return the cheapest of some settings, and its cost in dollars a day; all of them are played side by side."""
     tried = np.array(settings)
-    long_service = dataclasses.replace(service, slots_per_episode=days.size)
+    long_service = dataclasses.replace(service, steps_per_episode=days.size)
     line = days.reshape(1, -1)
-    bills: list[NDArray[np.float64]] = []
+    costs: list[NDArray[np.float64]] = []
     for some in np.array_split(tried, -(-len(tried) * days.size // _CELLS)):
         values: dict[str, Any] = dict(zip(family.settings, some.T, strict=True))
-        rollout = roll_out(family.policy(service, values), np.repeat(line, len(some), axis=0), long_service)
-        bills.append(rollout.bill.sum(axis=1))
-    totals = np.concatenate(bills)
+        trajectory = simulate(family.policy(service, values), np.repeat(line, len(some), axis=0), long_service)
+        costs.append(trajectory.cost.sum(axis=1))
+    totals = np.concatenate(costs)
     best = int(np.argmin(totals))
     return dict(zip(family.settings, tried[best].tolist(), strict=True)), float(totals[best]) / len(days)

@@ -12,9 +12,9 @@ from autoscaler_env.storage.models import load_policy
 
 
 class Autoscaler:
-    """A model and the service it was trained for, asked once a slot.
+    """A model and the service it was trained for, asked once a step.
 
-    The network's memory starts anew after each day's worth of slots, as it did in training.
+    The network's memory starts anew after each day's worth of steps, as it did in training.
 
     Args:
         model: The `.pkl` or `.zip` that `advise` wrote; read without running anything in it.
@@ -28,17 +28,17 @@ class Autoscaler:
         self.service = Service.from_toml(service)
         self._policy = load_policy(Path(model), self.service)
         self._constants = dynamics.constants_of(self.service)
-        self._influx: int | None = None
-        self._slot = 0
+        self._arrivals: int | None = None
+        self._step = 0
 
-    def decide(self, *, ready: int, booting: int, queue: int, influx: int) -> int:
+    def decide(self, *, ready: int, booting: int, queue: int, arrivals: int) -> int:
         """Return how many instances to add (positive) or to remove (negative) now.
 
         Args:
             ready: Instances that serve, at least 1.
             booting: Instances ordered and not ready yet.
-            queue: Requests waiting at the end of the slot that just ended.
-            influx: Requests that came in during that slot.
+            queue: Requests waiting at the end of the step that just ended.
+            arrivals: Requests that came in during that step.
 
         Raises:
             ValueError: A count is negative, or no instance is ready.
@@ -47,20 +47,22 @@ class Autoscaler:
             ("ready", ready, 1),
             ("booting", booting, 0),
             ("queue", queue, 0),
-            ("influx", influx, 0),
+            ("arrivals", arrivals, 0),
         ):
             if value < least:
                 raise ValueError(f"{name} = {value}: must be at least {least}")
-        if self._slot % self.service.slots_per_episode == 0:
-            self._policy.reset(np.zeros((1, self.service.slots_per_episode), dtype=np.int64))
-        self._slot += 1
+        if self._step % self.service.steps_per_episode == 0:
+            self._policy.reset(np.zeros((1, self.service.steps_per_episode), dtype=np.int64))
+        self._step += 1
         state = dynamics.new_state(self.service, 1)
         capacity = ready * self.service.capacity_per_instance
         state[dynamics.READY], state[dynamics.BOOTING] = ready, booting
-        state[dynamics.QUEUE], state[dynamics.INFLUX] = queue, influx
-        state[dynamics.SERVED] = capacity if queue else min(influx, capacity)
-        state[dynamics.CHANGE] = influx - (influx if self._influx is None else self._influx)
-        self._influx = influx
+        state[dynamics.QUEUE], state[dynamics.ARRIVALS] = queue, arrivals
+        state[dynamics.SERVED] = capacity if queue else min(arrivals, capacity)
+        state[dynamics.CHANGE] = arrivals - (arrivals if self._arrivals is None else self._arrivals)
+        self._arrivals = arrivals
         columns = np.empty((7, 1), dtype=np.float32)
-        dynamics.observe_all(state, dynamics.law_of(self._constants), columns)  # the one place that knows the scales
+        dynamics.observe_all(
+            state, dynamics.parameters_of(self._constants), columns
+        )  # the one place that knows the scales
         return int(self.service.fleet_changes[int(self._policy.predict(columns.T)[0])])

@@ -42,8 +42,8 @@ class Setup:
             raise ValueError(f"name = {self.name!r}: must be a text")
         least = self.fields.get("min_instances", Service.min_instances)
         service = Service.from_dict({"initial_instances": least} | dict(self.fields))
-        if "slots_per_episode" in self.fields and service.slots_per_episode * service.slot_seconds != DAY:
-            raise ValueError(f"slots_per_episode = {service.slots_per_episode}: leave it out; the day decides")
+        if "steps_per_episode" in self.fields and service.steps_per_episode * service.step_seconds != DAY:
+            raise ValueError(f"steps_per_episode = {service.steps_per_episode}: leave it out; the day decides")
         self.policy(service)
 
     @classmethod
@@ -69,9 +69,9 @@ class Setup:
             raise ValueError(f"{path}: {error}") from None
 
     @property
-    def slot_seconds(self) -> int | None:
-        """Length of a slot, where the owner says it."""
-        return self.fields.get("slot_seconds")
+    def step_seconds(self) -> int | None:
+        """Length of a step, where the owner says it."""
+        return self.fields.get("step_seconds")
 
     @property
     def today_settings(self) -> dict[str, float]:
@@ -81,15 +81,15 @@ class Setup:
     def service_for(self, days: CutDays) -> Service:
         """Return the service for its traffic.
 
-        A slot is as long as those of the traffic, an episode is a day. Observations are scaled by the highest influx
-        of the first part, and a day begins with the instances that its first slot usually needs, unless the owner says
+        A step is as long as those of the traffic, an episode is a day. Observations are scaled by the highest arrivals
+        of the first part, and a day begins with the instances that its first step usually needs, unless the owner says
         otherwise.
 
         Raises:
             ValueError: The traffic is too large to be observed exactly.
         """
-        fields = {"peak_influx": max(int(days.earlier.max()), 1)} | dict(self.fields)
-        fields |= {"slot_seconds": days.slot_seconds, "slots_per_episode": DAY // days.slot_seconds}
+        fields = {"peak_arrivals": max(int(days.earlier.max()), 1)} | dict(self.fields)
+        fields |= {"step_seconds": days.step_seconds, "steps_per_episode": DAY // days.step_seconds}
         if "initial_instances" not in fields:
             capacity, least, most = (
                 fields.get(name, getattr(Service, name))

@@ -17,7 +17,7 @@ LABELS = {
     "hpa-demand": "HPA on demand",
     "target-tracking": "target tracking",
     "forecast": "forecast",
-    "q_learning": "Q-learning",
+    "q-learning": "Q-learning",
     "dqn": "DQN",
     "ppo": "PPO",
     "optimum": "optimum",
@@ -100,7 +100,7 @@ def reason(contest: Contest, recommendation: Recommendation, seed: int = 0) -> s
         told += f", and {_simpler(recommendation.refused)} beyond doubt." if recommendation.refused else "."
     else:
         told = (
-            f"It is the simplest policy whose bill cannot be told from that of the cheapest, {LABELS[cheapest]} "
+            f"It is the simplest policy whose cost cannot be told from that of the cheapest, {LABELS[cheapest]} "
             f"({dollars(recommendation.extra.mean)} a day more, 95 % interval {between(recommendation.extra)})."
         )
     return f"{told} {_learning(contest, policy, seed)}".strip()
@@ -114,21 +114,21 @@ def _simpler(names: tuple[str, ...]) -> str:
 
 def _learning(contest: Contest, policy: str, seed: int) -> str:
     """Say whether learning pays: the best learner against the policy, or the best rule where a learner is it."""
-    bills = contest.bills
-    learners = [name for name in LEARNERS if name in bills]
+    costs = contest.costs
+    learners = [name for name in LEARNERS if name in costs]
     if not learners:
         return ""
     if policy in LEARNERS:
         rival = min(
-            (name for name in contest.entries if name not in LEARNERS), key=lambda name: bills[name].to_numpy().mean()
+            (name for name in contest.entries if name not in LEARNERS), key=lambda name: costs[name].to_numpy().mean()
         )
-        more = bootstrap_interval((bills[rival] - bills[policy]).to_numpy(), seed)
+        more = bootstrap_interval((costs[rival] - costs[policy]).to_numpy(), seed)
         return (
             f"The best rule, {LABELS[rival]}, costs {dollars(more.mean)} a day more (95 % interval {between(more)}), "
             f"{dollars(more.yearly.mean, 0)} a year: that is what learning is worth here."
         )
-    best = min(learners, key=lambda name: bills[name].to_numpy().mean())
-    less = bootstrap_interval((bills[policy] - bills[best]).to_numpy(), seed)
+    best = min(learners, key=lambda name: costs[name].to_numpy().mean())
+    less = bootstrap_interval((costs[policy] - costs[best]).to_numpy(), seed)
     if less.high < 0:
         return f"Skip reinforcement learning: the best learner, {LABELS[best]}, costs {dollars(-less.mean)} a day more."
     if less.low > 0:

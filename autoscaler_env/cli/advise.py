@@ -13,7 +13,7 @@ from tyro.conf import Positional, arg
 class Advise:
     """Say what to deploy for your own traffic and prices: a page to send on, and JSON.
 
-    Rules are calibrated and learners trained on the first 60 % of the days; all are billed on the rest.
+    Rules are calibrated and learners trained on the first 60 % of the days; all are charged on the rest.
     """
 
     traffic: Annotated[Positional[str | None], arg(metavar="TRAFFIC.csv", help_behavior_hint="")] = None
@@ -29,9 +29,9 @@ class Advise:
     seed: Annotated[int, arg(metavar="N")] = 0
     """Seeds trainings and intervals, at least 0; the same seed gives the same page."""
     smooth: Annotated[int, arg(metavar="N", help_behavior_hint="(default: 1, none)")] = 1
-    """Centred moving average over the traffic, in slots."""
+    """Centred moving average over the traffic, in steps."""
     rescale: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: as it is)")] = None
-    """Scale the traffic so that its 99th percentile is this many requests a slot."""
+    """Scale the traffic so that its 99th percentile is this many requests a step."""
 
     def run(self) -> int:
         """Write the set-up, or the answer."""
@@ -56,8 +56,8 @@ class Advise:
         from autoscaler_env.traffic.reading import read_traffic
 
         setup = Setup.from_toml(self.service)
-        traffic = read_traffic(self.traffic, setup.slot_seconds)
-        days = cut_days(traffic, setup.slot_seconds, smooth=self.smooth, rescale=self.rescale)
+        traffic = read_traffic(self.traffic, setup.step_seconds)
+        days = cut_days(traffic, setup.step_seconds, smooth=self.smooth, rescale=self.rescale)
         print("\n".join(days.notes), end="\n" if days.notes else "")
 
         try:  # before minutes are spent on what could not be written

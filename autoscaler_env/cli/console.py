@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from autoscaler_env.training.config import Trained, TrainingRun
 
 _COLUMNS = {
-    "bill": ("bill", 8, ".2f"),
+    "cost": ("cost", 8, ".2f"),
     "interval": ("95 % interval", 18, ""),
     "instance_cost": ("instances", 9, ".2f"),
     "late_cost": ("lateness", 8, ".2f"),
@@ -32,10 +32,10 @@ _COLUMNS = {
     "wait_p99": ("p99 (s)", 7, ".0f"),
     "peak_queue": ("peak queue", 10, ",.0f"),
     "mean_fleet": ("fleet", 5, ".1f"),
-    "utilisation": ("load", 6, ".1%"),
+    "utilisation": ("utilisation", 6, ".1%"),
     "scaling_actions": ("actions", 7, ".1f"),
 }
-"""Columns of the table of bills: heading, width, format."""
+"""Columns of the table of costs: heading, width, format."""
 
 
 def training_plan(run: TrainingRun, folders: Folders) -> str:
@@ -45,20 +45,20 @@ def training_plan(run: TrainingRun, folders: Folders) -> str:
         ValueError: The device asked for is not there.
     """
     preset = run.preset
-    slots = run.service.slots_per_episode
+    steps = run.service.steps_per_episode
     if isinstance(preset, QLearningPreset):
-        budget = f"{preset.episodes:,} days ({preset.episodes * slots:,} slots)"
+        budget = f"{preset.episodes:,} days ({preset.episodes * steps:,} steps)"
         device = "cpu (a table)"
     else:
         from autoscaler_env.device import choose_device
         from autoscaler_env.training.deep import weights_of_preset
 
-        true = preset.whole_rollouts(slots)
-        budget = f"{true:,} slots"
+        true = preset.whole_rollouts(steps)
+        budget = f"{true:,} steps"
         if true != preset.timesteps:
             budget += f" ({preset.timesteps:,} rounded up to whole rollouts of {preset.rollout:,})"
         if preset.imitation_days:
-            budget += f", of which {preset.imitated_slots(slots):,} imitate calibrated rules"
+            budget += f", of which {preset.imitated_timesteps(steps):,} imitate calibrated rules"
         weights = weights_of_preset(preset, run.service)
         chosen = choose_device(run.device, weights=weights, batch_size=preset.batch_size)
         device = f"{chosen.name} ({chosen.reason})"
@@ -101,14 +101,14 @@ def selection_report(run: TrainingRun, trained: Trained, folders: Folders) -> st
     curve = trained.description["curve"]
     last, best = curve[-1], max(curve[1:], key=lambda point: point["mean_return"])
     report = f"On selection days it returns {last['mean_return']:.1f} $ a day."
-    if best["steps"] != last["steps"]:
+    if best["timesteps"] != last["timesteps"]:
         path = shown(run.best_path(folders))
-        report += f" At {best['steps']:,} slots it was {best['mean_return']:.1f}: {path}."
+        report += f" At {best['timesteps']:,} steps it was {best['mean_return']:.1f}: {path}."
     return report
 
 
-def bill_report(episodes: pd.DataFrame) -> str:
-    """Return the bills as a table: a block per pattern, and one for their mean where there are several.
+def cost_report(episodes: pd.DataFrame) -> str:
+    """Return the costs as a table: a block per pattern, and one for their mean where there are several.
 
     Args:
         episodes: What `evaluation.evaluate` returns, for one or more patterns.
@@ -123,12 +123,12 @@ def bill_report(episodes: pd.DataFrame) -> str:
     summary = summarise(episodes)
     names = max(10, *(len(name) for name in episodes["policy"].unique()))
     heading = " ".join(f"{title:>{width}}" for title, width, _ in _COLUMNS.values())
-    lines = ["Mean of a day: bill and its three items in dollars, share served in time, wait, requests, instances."]
+    lines = ["Mean of a day: cost and its three items in dollars, share served in time, wait, requests, instances."]
     for pattern in episodes["pattern"].unique():
         told = f"mean of {len(days)} patterns" if pattern == MEAN else f"{pattern}, {days[pattern]:,} evaluation days"
         lines += ["", told, f"{'policy':<{names}} {heading}"]
         for policy, row in summary.xs(pattern, level="pattern").iterrows():
-            cells = row.to_dict() | {"interval": f"{row['bill_low']:.2f} to {row['bill_high']:.2f}"}
+            cells = row.to_dict() | {"interval": f"{row['cost_low']:.2f} to {row['cost_high']:.2f}"}
             text = " ".join(f"{format(cells[name], form):>{width}}" for name, (_, width, form) in _COLUMNS.items())
             lines.append(f"{policy:<{names}} {text}")
     return "\n".join(lines)
@@ -148,13 +148,13 @@ def device_report() -> str:
 
 
 def course_report(ended: Sequence[Executed], folders: Folders) -> str:
-    """Return how each notebook ended, the mean bill per policy, and where everything lies."""
-    from autoscaler_env.readme import bill_table
+    """Return how each notebook ended, the mean cost per policy, and where everything lies."""
+    from autoscaler_env.readme import cost_table
 
     lines = [f"{'notebook':<28} {'seconds':>8}"]
     lines += [f"{each.name:<28} {each.seconds:>8.1f}  {each.error or 'ran to its end'}" for each in ended]
     try:
-        lines += ["", bill_table(folders), ""]
+        lines += ["", cost_table(folders), ""]
     except FileNotFoundError as missing:
         lines += ["", str(missing), ""]
     lines += [

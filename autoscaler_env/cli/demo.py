@@ -21,10 +21,10 @@ class Demo:
     policy: Annotated[str, arg(metavar="POLICY")] = "all"
     """A policy as `evaluate` takes it, several with commas between, or all: the rules and the reference models."""
     steps: Annotated[int, arg(metavar="N")] = 200
-    """Slots of 5 minutes; beyond a day they go on into the next day, which starts afresh."""
+    """Steps of 5 minutes; beyond a day they go on into the next day, which starts afresh."""
     load_pattern: Annotated[str, arg(metavar="PATTERN", help=PATTERN_HELP)] = "SINE_CURVE"
     delay: Annotated[float, arg(metavar="SECONDS")] = 0.05
-    """Seconds between two slots."""
+    """Seconds between two steps."""
     no_render: bool = False
     """Draw nothing; print the closing table only."""
     save: Annotated[Path | None, arg(metavar="FILE.gif", help_behavior_hint="(none)")] = None
@@ -45,7 +45,7 @@ class Demo:
 
         if self.steps < 1 or not 0 <= self.delay < float("inf"):
             raise ValueError(
-                f"steps = {self.steps}, delay = {self.delay}: must be at least 1 slot and at least 0 seconds"
+                f"steps = {self.steps}, delay = {self.delay}: must be at least 1 step and at least 0 seconds"
             )
         if self.save is not None:
             from autoscaler_env.demo.figures import check_gif
@@ -55,7 +55,7 @@ class Demo:
         pattern = self.load_pattern.upper()
         if self.web:
             return self._serve(pattern, service)
-        count = -(-self.steps // service.slots_per_episode)
+        count = -(-self.steps // service.steps_per_episode)
         days = demo_days(pattern, seed=self.seed, count=count, service=service)
         policies = showcase(self.policy, service, Folders(self.output))
         sessions = [Session(policy, days, service) for policy in policies]

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from autoscaler_env.cli.console import bill_report, evaluate_all, verdicts
+from autoscaler_env.cli.console import cost_report, evaluate_all, verdicts
 from autoscaler_env.cli.options import (
     Output,
     PatternName,
@@ -52,7 +52,7 @@ class Evaluate:
             raise ValueError(f"csv = {str(self.csv)!r}: there is no such folder")
         policies = find_policies(self.policies, service, Folders(self.output), workload)
         episodes = evaluate_all(policies, PATTERNS if workload == MIXED else [workload], self.episodes, service)
-        print(bill_report(episodes))
+        print(cost_report(episodes))
         print(verdicts(episodes))
         if self.csv is not None:
             episodes.to_csv(self.csv, index=False)

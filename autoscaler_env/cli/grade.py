@@ -16,7 +16,7 @@ from autoscaler_env.paths import project_root
 
 @dataclass(frozen=True)
 class Grade:
-    """Grade submissions: run their notebooks behind a wall, check their models, compare their bills; write reports."""
+    """Grade submissions: run their notebooks behind a wall, check their models, compare their costs; write reports."""
 
     submissions: Annotated[Positional[tuple[Path, ...]], arg(metavar="SUBMISSION ...")]
     """Folders or zips, as ASSIGNMENT.md describes them. What was graded before, and is unchanged, is not run again."""

@@ -21,13 +21,13 @@ TraceFile = Annotated[
     Path | None,
     arg(
         metavar="FILE.csv",
-        help="Recorded traffic instead of a pattern: columns step (or timestamp) and requests, a row per slot.",
+        help="Recorded traffic instead of a pattern: columns step (or timestamp) and requests, a row per step.",
         help_behavior_hint="(none)",
     ),
 ]
 Smooth = Annotated[
     int,
-    arg(metavar="N", help="Centred moving average over the trace, in slots.", help_behavior_hint="(default: 1, none)"),
+    arg(metavar="N", help="Centred moving average over the trace, in steps.", help_behavior_hint="(default: 1, none)"),
 ]
 PatternName = Annotated[str | None, arg(metavar="PATTERN", help=PATTERN_HELP, help_behavior_hint=f"(default: {MIXED})")]
 Output = Annotated[Path | None, arg(metavar="FOLDER", help=FOLDER_HELP, help_behavior_hint="")]

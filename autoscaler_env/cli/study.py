@@ -23,7 +23,7 @@ class Study:
     """
 
     names: Annotated[Positional[tuple[str, ...]], arg(metavar="NAME ...", help_behavior_hint="(one or more)")] = ()
-    """budgets (the three learners on MIXED, published budgets), long (PPO on MIXED, a million slots), patterns (each
+    """budgets (the three learners on MIXED, published budgets), long (PPO on MIXED, a million timesteps), patterns (each
     learner on each single pattern), wide (PPO with wide steps), opponents (rules and the optimum), traces (what was
     trained on MIXED, on recorded traffic), or all of them (traces only with --traces)."""
     seeds: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 10; patterns and wide 5)")] = None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from autoscaler_env.cli.console import bill_report, evaluate_all, selection_report, shown, training_plan
+from autoscaler_env.cli.console import cost_report, evaluate_all, selection_report, shown, training_plan
 from autoscaler_env.cli.options import (
     Output,
     PatternName,
@@ -41,7 +41,7 @@ class Train:
     episodes: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 10000)")] = None
     """Budget of q-learning, in days."""
     timesteps: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 100000)")] = None
-    """Budget of dqn and ppo, in slots; rounded up to whole rollouts."""
+    """Budget of dqn and ppo, in timesteps; rounded up to whole rollouts."""
     name: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: ALGORITHM_PATTERN)")] = None
     """Name of the model."""
     eval: bool = False
@@ -53,9 +53,9 @@ class Train:
     learning_rate: Annotated[float | None, arg(metavar="X", help_behavior_hint="(the preset's)")] = None
     """Step size of the first update, of dqn and ppo; falls to 0."""
     batch_size: Annotated[int | None, arg(metavar="N", help_behavior_hint="(the preset's)")] = None
-    """Slots in one update, of dqn and ppo."""
+    """Transitions in one update, of dqn and ppo."""
     discount: Annotated[float | None, arg(metavar="X", help_behavior_hint="(the preset's)")] = None
-    """Weight of the next slot's value, of dqn and ppo; at least 0 and below 1."""
+    """Weight of the next step's value, of dqn and ppo; at least 0 and below 1."""
     imitation_days: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 0)")] = None
     """Days that calibrated rules play in each environment for ppo to imitate before it learns from rewards."""
     widths: Annotated[tuple[int, ...] | None, arg(metavar="N ...", help_behavior_hint="(the preset's)")] = None
@@ -97,18 +97,18 @@ class Train:
             progress = unfinished.progress()
             saved = f"saved are {progress}; go on with: {self.to_resume()}" if progress else "nothing was saved yet"
             raise OSError(f"{file}{error.strerror or error}; {saved}") from error
-        print(f"Wrote {shown(path)} after {trained.description['steps']:,} slots.")
+        print(f"Wrote {shown(path)} after {trained.description['timesteps']:,} steps.")
         print(selection_report(run, trained, folders))
         if self.eval:
             workloads: list[str | Workload] = [*PATTERNS, *([] if isinstance(run.pattern, str) else [run.pattern])]
-            print(bill_report(evaluate_all([trained.policy], workloads, 10, run.service)))
+            print(cost_report(evaluate_all([trained.policy], workloads, 10, run.service)))
         return 0
 
     def training_run(self) -> TrainingRun:
         """Return the training that these options describe."""
         from autoscaler_env.training.config import TrainingRun
 
-        algorithm = {"qlearning": "q-learning", "q_learning": "q-learning"}.get(self.algorithm, self.algorithm)
+        algorithm = {"qlearning": "q-learning", "q-learning": "q-learning"}.get(self.algorithm, self.algorithm)
         tabular = algorithm == "q-learning"
         if (self.timesteps if tabular else self.episodes) is not None:
             wrong, right = ("timesteps", "episodes") if tabular else ("episodes", "timesteps")

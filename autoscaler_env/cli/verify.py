@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Verify:
-    """Check every model file: does it load, predict, play test days, and is it worth its bill?
+    """Check every model file: does it load, predict, play test days, and is it worth its cost?
 
     No code that a file may carry is run, links are not followed, and each file is read in a process of its own.
     The exit status is 1 if a file is broken or none is there.

@@ -1,17 +1,17 @@
 // Draws a frame of the control room on a canvas: numbers in, pixels out. The view's files follow.
 
-const ROWS = ["ready", "booting", "queue", "dropped", "bill"];
+const ROWS = ["ready", "booting", "queue", "dropped", "cost"];
 
 /** Unpack what frames.py packs: a head, the arrivals, and the rows of each lane. */
 function readFrame(block) {
   if (!block || block.byteLength < 16) return null;
   const numbers = new Float32Array(block.buffer.slice(block.byteOffset, block.byteOffset + block.byteLength));
-  const [counter, run, slot, count] = numbers;
+  const [counter, run, elapsed_steps, count] = numbers;
   let from = 4;
-  const next = () => numbers.subarray(from, (from += slot));
+  const next = () => numbers.subarray(from, (from += elapsed_steps));
   const arrivals = next();
   const lanes = Array.from({ length: count }, () => Object.fromEntries(ROWS.map((name) => [name, next()])));
-  return { counter, run, slot, arrivals, lanes };
+  return { counter, run, elapsed_steps, arrivals, lanes };
 }
 
 /** Round numbers to mark on an axis, from 0 to `high`, at least `count` besides the 0. */
@@ -30,8 +30,8 @@ const largest = (rows, least) => {
   return most;
 };
 
-const clock = (slot, scene) => {
-  const minutes = Math.round((slot * scene.slot_seconds) / 60);
+const clock = (step, scene) => {
+  const minutes = Math.round((step * scene.step_seconds) / 60);
   const two = (number) => String(number).padStart(2, "0");
   return `${two(Math.floor(minutes / 60) % 100)}:${two(minutes % 60)}`;
 };
@@ -43,7 +43,7 @@ function layOut(width, lanes, overlay) {
     small = width < 560;
   const fleet = small ? 150 : 200,
     queue = small ? 60 : 76,
-    bill = small ? 96 : 120;
+    cost = small ? 96 : 120;
   const panels = [];
   const column = (x, w, y, whose) => {
     panels.push({ kind: "fleet", whose, x, w, y, h: fleet });
@@ -61,8 +61,8 @@ function layOut(width, lanes, overlay) {
   } else {
     for (const lane of lanes) y = column(left, full, y, [lane]);
   }
-  panels.push({ kind: "bill", whose: lanes, x: left, w: full, y, h: bill, hours: true });
-  return { panels, height: y + bill + 36 };
+  panels.push({ kind: "cost", whose: lanes, x: left, w: full, y, h: cost, hours: true });
+  return { panels, height: y + cost + 36 };
 }
 
 const tiles = new Map();
@@ -101,7 +101,7 @@ class Chart {
    * @param frame What readFrame returns.
    * @param scene What scene_of sends.
    * @param style Colours: ink, faint, paper, lanes (one per lane), queue, best; font.
-   * @param view overlay (both fleets in one panel), upto (slots to show), hover (slot under the pointer or null),
+   * @param view overlay (both fleets in one panel), upto (steps to show), hover (step under the pointer or null),
    *     best (the optimum's fleet or null).
    */
   draw(frame, scene, style, view) {
@@ -116,13 +116,13 @@ class Chart {
       this.canvas.style.height = `${height}px`;
     }
     Object.assign(this, { frame, scene, style, view, panels });
-    this.upto = Math.min(view.upto ?? frame.slot, frame.slot);
+    this.upto = Math.min(view.upto ?? frame.elapsed_steps, frame.elapsed_steps);
     const context = this.context;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, width, height);
     context.font = `12px ${style.font}`;
     const work = frame.arrivals.map((arrivals) => arrivals / scene.capacity);
-    const fleets = frame.lanes.map((lane) => lane.ready.map((ready, slot) => ready + lane.booting[slot]));
+    const fleets = frame.lanes.map((lane) => lane.ready.map((ready, step) => ready + lane.booting[step]));
     this.work = work;
     this.fleets = fleets;
     const tops = {
@@ -138,10 +138,10 @@ class Chart {
           frame.lanes.map((lane) => lane.queue),
           100,
         ),
-      bill:
+      cost:
         1.08 *
         largest(
-          frame.lanes.map((lane) => lane.bill.slice(-1)),
+          frame.lanes.map((lane) => lane.cost.slice(-1)),
           1,
         ),
     };
@@ -158,12 +158,12 @@ class Chart {
     if (view.hover !== null && view.hover < this.upto) this.hairline(view.hover);
     this.drawn += 1;
     this.canvas.dataset.frame = String(frame.counter);
-    this.canvas.dataset.slot = String(frame.slot);
+    this.canvas.dataset.elapsedSteps = String(frame.elapsed_steps);
     this.canvas.dataset.drawn = String(this.drawn);
   }
 
-  x(panel, slot) {
-    return panel.x + (panel.w * slot) / this.scene.slots;
+  x(panel, step) {
+    return panel.x + (panel.w * step) / this.scene.steps;
   }
 
   y(panel, value) {
@@ -172,14 +172,14 @@ class Chart {
 
   axes(panel) {
     const { context, style, scene } = this;
-    const name = { fleet: "instances", queue: "queue (requests)", bill: "bill so far ($)" }[panel.kind];
-    const whose = panel.whose.length === 1 && panel.kind !== "bill" ? `${scene.lanes[panel.whose[0]].label}: ` : "";
+    const name = { fleet: "instances", queue: "queue (requests)", cost: "cost so far ($)" }[panel.kind];
+    const whose = panel.whose.length === 1 && panel.kind !== "cost" ? `${scene.lanes[panel.whose[0]].label}: ` : "";
     context.lineWidth = 1;
     context.strokeStyle = style.faint;
     context.fillStyle = style.soft;
     context.textBaseline = "middle";
     context.textAlign = "right";
-    for (const value of ticks(panel.top, { fleet: 3, queue: 1, bill: 2 }[panel.kind])) {
+    for (const value of ticks(panel.top, { fleet: 3, queue: 1, cost: 2 }[panel.kind])) {
       const y = Math.round(this.y(panel, value)) + 0.5;
       if (y < panel.y - 1) continue;
       context.beginPath();
@@ -192,26 +192,26 @@ class Chart {
     context.textAlign = "left";
     context.fillText(whose + name, panel.x - 40, panel.y - 9);
     if (!panel.hours) return;
-    const hours = (scene.slots * scene.slot_seconds) / 3600;
+    const hours = (scene.steps * scene.step_seconds) / 3600;
     const steps = [0.25, 0.5, 1, 2, 3, 6, 12, 24, 48];
     const step = steps.find((size) => (panel.w / hours) * size >= 44) ?? 96;
     context.textAlign = "center";
     for (let hour = 0; hour <= hours + 1e-9; hour += step) {
       const x = panel.x + (panel.w * hour) / hours;
-      context.fillText(clock((hour * 3600) / scene.slot_seconds, scene), x, panel.y + panel.h + 15);
+      context.fillText(clock((hour * 3600) / scene.step_seconds, scene), x, panel.y + panel.h + 15);
     }
-    if (panel.kind === "bill") context.fillText("hour of the day", panel.x + panel.w / 2, panel.y + panel.h + 30);
+    if (panel.kind === "cost") context.fillText("hour of the day", panel.x + panel.w / 2, panel.y + panel.h + 30);
   }
 
-  /** Begin the outline of values that hold for a slot each. */
-  steps(panel, values) {
+  /** Begin the outline of values that hold for a step each. */
+  outline(panel, values) {
     const { context } = this;
     context.beginPath();
-    for (let slot = 0; slot < this.upto; slot++) {
-      const y = this.y(panel, values[slot]);
-      if (slot === 0) context.moveTo(this.x(panel, 0), y);
-      else context.lineTo(this.x(panel, slot), y);
-      context.lineTo(this.x(panel, slot + 1), y);
+    for (let step = 0; step < this.upto; step++) {
+      const y = this.y(panel, values[step]);
+      if (step === 0) context.moveTo(this.x(panel, 0), y);
+      else context.lineTo(this.x(panel, step), y);
+      context.lineTo(this.x(panel, step + 1), y);
     }
   }
 
@@ -219,11 +219,11 @@ class Chart {
   area(panel, high, low, fill) {
     if (this.upto === 0) return;
     const { context } = this;
-    this.steps(panel, high);
-    for (let slot = this.upto - 1; slot >= 0; slot--) {
-      const y = this.y(panel, low ? low[slot] : 0);
-      context.lineTo(this.x(panel, slot + 1), y);
-      context.lineTo(this.x(panel, slot), y);
+    this.outline(panel, high);
+    for (let step = this.upto - 1; step >= 0; step--) {
+      const y = this.y(panel, low ? low[step] : 0);
+      context.lineTo(this.x(panel, step + 1), y);
+      context.lineTo(this.x(panel, step), y);
     }
     context.closePath();
     context.fillStyle = fill;
@@ -232,7 +232,7 @@ class Chart {
 
   line(panel, values, colour, width, dash = []) {
     const { context } = this;
-    this.steps(panel, values);
+    this.outline(panel, values);
     context.strokeStyle = colour;
     context.lineWidth = width;
     context.lineJoin = "round";
@@ -258,7 +258,7 @@ class Chart {
     this.line(panel, this.work, style.ink, 1.3);
     if (!alone) return;
     (scene.lanes[panel.whose[0]]?.handovers ?? []).forEach((handover, number) => {
-      const x = this.x(panel, handover.slot);
+      const x = this.x(panel, handover.elapsed_steps);
       const room = x + 8 + context.measureText(handover.label).width < panel.x + panel.w;
       context.strokeStyle = style.soft;
       context.lineWidth = 1;
@@ -282,9 +282,9 @@ class Chart {
       if (alone) this.area(panel, queue, null, style.queue);
       else this.line(panel, queue, style.lanes[lane], 1.8, lane === 0 ? [] : [6, 3]);
       context.fillStyle = alone ? style.ink : style.lanes[lane];
-      for (let slot = 0; slot < this.upto; slot++) {
-        if (dropped[slot] === 0) continue;
-        const x = this.x(panel, slot + 0.5),
+      for (let step = 0; step < this.upto; step++) {
+        if (dropped[step] === 0) continue;
+        const x = this.x(panel, step + 0.5),
           y = panel.y + 1 + (alone ? 0 : 8 * lane);
         context.beginPath();
         context.moveTo(x - 3.5, y);
@@ -295,26 +295,26 @@ class Chart {
     }
   }
 
-  bill(panel) {
+  cost(panel) {
     const { context, style, frame } = this;
     const [first, second] = frame.lanes;
     if (second && this.upto > 0) {
-      const dearer = first.bill[this.upto - 1] > second.bill[this.upto - 1] ? 0 : 1;
+      const dearer = first.cost[this.upto - 1] > second.cost[this.upto - 1] ? 0 : 1;
       context.globalAlpha = 0.15;
-      this.area(panel, first.bill, second.bill, style.lanes[dearer]);
+      this.area(panel, first.cost, second.cost, style.lanes[dearer]);
       context.globalAlpha = 1;
     }
     for (const lane of panel.whose)
-      this.line(panel, frame.lanes[lane].bill, style.lanes[lane], 2.2, lane ? [6, 3] : []);
+      this.line(panel, frame.lanes[lane].cost, style.lanes[lane], 2.2, lane ? [6, 3] : []);
   }
 
-  hairline(slot) {
+  hairline(step) {
     const { context, style } = this;
     context.strokeStyle = style.ink;
     context.globalAlpha = 0.5;
     context.lineWidth = 1;
     for (const panel of this.panels) {
-      const x = this.x(panel, slot + 0.5);
+      const x = this.x(panel, step + 0.5);
       context.beginPath();
       context.moveTo(x, panel.y);
       context.lineTo(x, panel.y + panel.h);
@@ -323,11 +323,11 @@ class Chart {
     context.globalAlpha = 1;
   }
 
-  /** Return the slot at a place on the canvas, in CSS pixels; null outside the panels. */
-  slotAt(x, y) {
+  /** Return the step at a place on the canvas, in CSS pixels; null outside the panels. */
+  stepAt(x, y) {
     for (const panel of this.panels ?? []) {
       if (x >= panel.x && x < panel.x + panel.w && y >= panel.y - 10 && y <= panel.y + panel.h + 10) {
-        return Math.floor(((x - panel.x) / panel.w) * this.scene.slots);
+        return Math.floor(((x - panel.x) / panel.w) * this.scene.steps);
       }
     }
     return null;

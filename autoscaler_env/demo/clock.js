@@ -1,7 +1,7 @@
-// The view's side of time: asks for each slot when it is due, and notices when nobody answers. Python keeps no clock, so
+// The view's side of time: asks for each step when it is due, and notices when nobody answers. Python keeps no clock, so
 // nothing runs where nobody looks.
 
-const ASK_AGAIN = 3000; // milliseconds after which an unanswered request for the next slot is repeated
+const ASK_AGAIN = 3000; // milliseconds after which an unanswered request for the next step is repeated
 const GIVE_UP = 5; // repetitions after which time stands still
 const SLOW = 400; // milliseconds after which a person is shown that an answer is on its way
 
@@ -12,12 +12,12 @@ class Clock {
     this.heard = heard;
     this.frame = readFrame(model.get("frame"));
     this.complaint = ""; // why time stands still, if nobody answers
-    this.asked = null; // when the next slot was asked for, if no answer has come yet
+    this.asked = null; // when the next step was asked for, if no answer has come yet
     this.waiting = null; // when a person asked for something, if no answer has come yet
     this.repeated = 0;
-    this.due = 0; // slots that have become due since the last request, a fraction too
+    this.due = 0; // steps that have become due since the last request, a fraction too
     this.last = null; // time of the tick before
-    this.lag = 0; // milliseconds that the last answer to a request for slots took
+    this.lag = 0; // milliseconds that the last answer to a request for steps took
     this.hear = this.hear.bind(this);
     model.on("change:frame", this.hear);
   }
@@ -70,7 +70,7 @@ class Clock {
     this.heard();
   }
 
-  /** Ask for the slots that are due; one request at a time, so that a slow kernel is never flooded. */
+  /** Ask for the steps that are due; one request at a time, so that a slow kernel is never flooded. */
   tick(now, attached) {
     const passed = this.last === null ? 0 : (now - this.last) / 1000;
     this.last = now;
@@ -85,9 +85,9 @@ class Clock {
       this.stop("The kernel does not answer. Press play to go on.");
       return;
     }
-    const slots = Math.max(1, Math.floor(this.due));
-    this.due = Math.max(0, this.due - slots);
+    const steps = Math.max(1, Math.floor(this.due));
+    this.due = Math.max(0, this.due - steps);
     this.asked = now;
-    this.send({ do: "tick", run: this.frame.run, slot: this.frame.slot, slots });
+    this.send({ do: "tick", run: this.frame.run, elapsed_steps: this.frame.elapsed_steps, steps });
   }
 }

@@ -98,16 +98,16 @@ class Controls {
       button("play", "play", "Play", () => this.clock.ask({ do: this.clock.playing ? "pause" : "play" })),
       button("step", "step", "Step", () => this.clock.ask({ do: "step" })),
       button("restart", "restart", "Restart", () => this.clock.ask({ do: "restart" })),
-      field("speed", "speed", select("speed"), "slots/s"),
+      field("speed", "speed", select("speed"), "steps/s"),
       field("pattern", "traffic", pattern),
       parts.file,
       field("seed", "day", typed("seed", "text"), "from 0"),
-      field("slots", "length", select("slots")),
+      field("steps", "length", select("steps")),
     );
     parts.lanes = [1, 2].map((number) => {
       const lane = (parts[`card${number}`] = {
         swatch: make("span", { class: "asr-swatch" }),
-        bill: make("output", { class: "asr-bill" }),
+        cost: make("output", { class: "asr-cost" }),
         now: make("div", { class: "asr-now" }),
         note: make("div", { class: "asr-note" }),
       });
@@ -116,7 +116,7 @@ class Controls {
         { class: "asr-lane" },
         lane.swatch,
         field(`lane${number}`, number === 1 ? "first lane" : "second lane", select(`lane${number}`)),
-        lane.bill,
+        lane.cost,
         lane.now,
         lane.note,
       );
@@ -167,7 +167,7 @@ class Controls {
     );
     const patterns = scene.patterns.map((name) => ({ value: name, label: name }));
     this.fill(parts.pattern, [...patterns, { value: "file:", label: "trace from a CSV file ..." }], values.pattern);
-    this.fill(parts.slots, scene.lengths, values.slots);
+    this.fill(parts.steps, scene.lengths, values.steps);
     this.fill(parts.lane1, scene.policies, values.lane1);
     this.fill(parts.lane2, [...scene.policies, { value: "", label: "nobody", group: "none" }], values.lane2);
     if (!this.sliders.firstChild) this.slide(scene);
@@ -178,7 +178,7 @@ class Controls {
         if (control.value !== String(values[name])) control.value = String(values[name]);
       }
     }
-    for (const name of ["play", "speed", "pattern", "seed", "slots", "lane1", "lane2", ...Object.keys(scene.sliders)]) {
+    for (const name of ["play", "speed", "pattern", "seed", "steps", "lane1", "lane2", ...Object.keys(scene.sliders)]) {
       const text = scene.errors[name] ?? "";
       if (parts[`${name}-error`].textContent !== text) parts[`${name}-error`].textContent = text;
       parts[name].setAttribute("aria-invalid", text ? "true" : "false");
@@ -241,12 +241,12 @@ class Controls {
       }
     }
     const said = player.querySelector("p");
-    const boot = scene.values.boot_slots;
-    const aim = scene.lanes.length > 1 ? "pay less than the other lane" : "keep the bill low";
-    const later = boot === 1 ? "a slot" : `${boot} slots`;
+    const boot = scene.values.boot_steps;
+    const aim = scene.lanes.length > 1 ? "pay less than the other lane" : "keep the cost low";
+    const later = boot === 1 ? "a step" : `${boot} steps`;
     const text = scene.finished
       ? "The day is over: your score card is below the chart."
-      : `You are the autoscaler: ${aim}. What you add is ready ${later} later. Paused, each press plays one slot; after Play time passes by itself, and a press counts for the next slot.`;
+      : `You are the autoscaler: ${aim}. What you add is ready ${later} later. Paused, each press plays one step; after Play time passes by itself, and a press counts for the next step.`;
     if (said && said.textContent !== text) said.textContent = text;
     for (const button of player.querySelectorAll("button")) {
       button.disabled = scene.finished;

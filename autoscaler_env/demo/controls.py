@@ -25,7 +25,7 @@ NOBODY = ""
 """The choice of the second lane that leaves it out."""
 
 SPEEDS = (1, 2, 5, 10, 20, 40, 100)
-"""Slots a second."""
+"""Steps a second."""
 
 HOURS = (8, 4, 2)
 """Lengths of a shortened day that are offered, in hours from its start."""
@@ -65,10 +65,10 @@ class Slider:
 
 
 SLIDERS = {
-    "boot_slots": Slider("boot delay", "slots", 1, 12, 1, whole=True),
-    "capacity_per_instance": Slider("capacity of an instance", "requests / slot", 20, 200, 1, whole=True),
+    "boot_steps": Slider("boot delay", "steps", 1, 12, 1, whole=True),
+    "capacity_per_instance": Slider("capacity of an instance", "requests / step", 20, 200, 1, whole=True),
     "instance_price_per_hour": Slider("instance price", "$ / hour", 0, 1, 0.001),
-    "late_price": Slider("lateness price", "$ / 1,000 requests waiting, each slot", 0, 2, 0.01, scale=0.001),
+    "late_price": Slider("lateness price", "$ / 1,000 requests waiting, each step", 0, 2, 0.01, scale=0.001),
     "drop_price": Slider("drop price", "$ / 1,000 requests dropped", 0, 20, 0.1, scale=0.001),
 }
 """The sliders, by the names of the service's fields."""
@@ -157,13 +157,13 @@ def policy_choices(folders: Folders, more: Sequence[str] = ()) -> list[dict[str,
     ]
 
 
-def length_choices(service: Service, slots: int) -> dict[int, str]:
-    """Return how long a day may be, in slots, with what to call it; `slots` is among them."""
-    hour = 3600 / service.slot_seconds
-    whole = service.slots_per_episode
+def length_choices(service: Service, steps: int) -> dict[int, str]:
+    """Return how long a day may be, in steps, with what to call it; `steps` is among them."""
+    hour = 3600 / service.step_seconds
+    whole = service.steps_per_episode
     lengths = {whole: "the whole day"}
     lengths |= {int(h * hour): f"its first {h} hours" for h in HOURS if h * hour < whole}
-    return lengths | {slots: lengths.get(slots, f"its first {slots} slots")}
+    return lengths | {steps: lengths.get(steps, f"its first {steps} steps")}
 
 
 def policy_for(name: str, service: Service, folders: Folders) -> tuple[Policy, str]:

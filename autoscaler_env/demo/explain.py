@@ -14,8 +14,8 @@ from autoscaler_env.service import Service
 
 SCALES = {
     "probabilities": "Probability of each action",
-    "returns": "Value of each action: the return it expects of the coming slots, in dollars",
-    "savings": "Value of each action: what it expects to save in the coming slots against target tracking, in dollars",
+    "returns": "Value of each action: the return it expects of the coming steps, in dollars",
+    "savings": "Value of each action: what it expects to save in the coming steps against target tracking, in dollars",
 }
 """What the bars of a learner measure, by what it says of itself."""
 
@@ -31,7 +31,7 @@ def action_label(change: int) -> str:
 
 
 def explain(session: Session) -> dict[str, Any]:
-    """Say why a session's policy did what it did in the slot that just ended.
+    """Say why a session's policy did what it did in the step that just ended.
 
     A learner that has `preferences()` shows a number per action; a rule without a memory is asked which fleets it would
     leave as they are; one with a memory shows the fleet it wanted, if it keeps that as `wanted`, shape (n,). Of any
@@ -65,18 +65,20 @@ def in_words(observation: np.ndarray, service: Service) -> str:
         >>> from autoscaler_env.envs.single import AutoscalerEnv
         >>> observation, _ = AutoscalerEnv("STEADY").reset(options={"day": np.full(288, 2_000)})
         >>> in_words(observation, Service())
-        '2,000 requests came in, as many as the slot before. 25 instances ready, load 92%; nobody waits. The fleet ...'
+        '2,000 requests came in, as many as the step before. 25 instances ready, load 92%; nobody waits. The fleet ...'
     """
     counts = decode(observation[np.newaxis], service)
     ready, booting, queue = int(counts.ready[0]), int(counts.booting[0]), int(counts.queue[0])
-    influx, change, headroom = int(counts.influx[0]), int(counts.change[0]), int(counts.headroom[0])
+    arrivals, change, spare_capacity = int(counts.arrivals[0]), int(counts.change[0]), int(counts.spare_capacity[0])
     trend = f"{abs(change):,} {'more' if change > 0 else 'fewer'} than" if change else "as many as"
     fleet = f"{ready} instances ready" + (f" and {booting} booting" if booting else "")
     waiting = f"{queue:,} wait" if queue else "nobody waits"
-    room = f"could take {headroom:,} more" if headroom >= 0 else f"is {-headroom:,} requests too small"
+    room = (
+        f"could take {spare_capacity:,} more" if spare_capacity >= 0 else f"is {-spare_capacity:,} requests too small"
+    )
     return (
-        f"{influx:,} requests came in, {trend} the slot before. "
-        f"{fleet}, load {counts.load[0]:.0%}; {waiting}. The fleet {room}."
+        f"{arrivals:,} requests came in, {trend} the step before. "
+        f"{fleet}, load {counts.utilisation[0]:.0%}; {waiting}. The fleet {room}."
     )
 
 
@@ -114,21 +116,21 @@ def _wanted(policy: Policy, session: Session) -> tuple[int, int] | None:
     """Return the smallest and the largest fleet that a rule wants, as far as it can be asked."""
     if isinstance(policy, Static | Threshold | TargetTracking) and session.looked_at is not None:
         counts = decode(session.looked_at[np.newaxis], session.service)
-        return content_with(policy, int(counts.influx[0]), int(counts.queue[0]), session.service)
+        return content_with(policy, int(counts.arrivals[0]), int(counts.queue[0]), session.service)
     if getattr(policy, "wanted", None) is not None:
         wanted = int(np.asarray(policy.wanted)[0])  # type: ignore[attr-defined]  # asked for above
         return wanted, wanted
     return None
 
 
-def content_with(policy: Policy, influx: int, queue: int, service: Service) -> tuple[int, int] | None:
+def content_with(policy: Policy, arrivals: int, queue: int, service: Service) -> tuple[int, int] | None:
     """Return the smallest and the largest fleet that a rule without a memory would leave as it is; `None` for none.
 
     The rule is asked what it would do with each fleet that is allowed, all of it ready.
 
     Args:
         policy: The rule.
-        influx: Requests that came in during the last slot.
+        arrivals: Requests that came in during the last step.
         queue: Requests waiting.
         service: The service scaled.
 
@@ -142,10 +144,10 @@ def content_with(policy: Policy, influx: int, queue: int, service: Service) -> t
     capacity = service.capacity_per_instance * ready
     observations = np.zeros((len(ready), 7))
     observations[:, 0] = ready / service.max_instances
-    observations[:, 2] = np.minimum(influx + queue, capacity) / capacity
+    observations[:, 2] = np.minimum(arrivals + queue, capacity) / capacity
     observations[:, 3] = queue / max(service.queue_limit, 1)
-    observations[:, 4] = min(influx / service.influx_scale, 1.0)
-    observations[:, 6] = np.maximum((capacity - influx - queue) / service.headroom_scale, -1.0)
+    observations[:, 4] = min(arrivals / service.arrivals_scale, 1.0)
+    observations[:, 6] = np.maximum((capacity - arrivals - queue) / service.spare_capacity_scale, -1.0)
     holds = ready[policy.predict(observations.astype(np.float32)) == service.hold]
     return (int(holds[0]), int(holds[-1])) if len(holds) else None
 

@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 
 from autoscaler_env.demo.score import WHERE, score, with_optimum
 from autoscaler_env.demo.session import Session, demo_days
-from autoscaler_env.evaluation.simulation import roll_out
+from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.paths import Folders
 from autoscaler_env.plotting.days import plot_side_by_side
 from autoscaler_env.plotting.style import DEMAND_COLOUR, ITEM_COLOURS, colour_of, label_of, new_figure, themed
@@ -57,26 +57,26 @@ def draw_day(
 
     Args:
         policy: What `catalog.find_policy` understands.
-        pattern: The load pattern.
+        pattern: The pattern.
         seed: Number of the evaluation day, at least 0.
         rival: The policy drawn beside it; if it is the same one, that policy is drawn alone.
         service: The reference service by default.
         folders: Where models lie; the project's folders by default.
 
     Returns:
-        Demand and fleet, queue, and bill so far, a column per policy.
+        Demand and fleet, queue, and cost so far, a column per policy.
 
     Raises:
         ValueError: A name is unknown, or the seed negative.
     """
     service = service or Service()
     days = demo_days(pattern, seed=seed, count=1, service=service)
-    rollouts = {}
+    trajectories = {}
     for name in dict.fromkeys((policy, rival)):
         found = find_policy(name, service, folders)
-        rollouts[found.name] = roll_out(found, days, service)
-    bills = {label_of(name): float(rollout.bill.sum()) for name, rollout in rollouts.items()}
-    return plot_side_by_side(rollouts, title=_finding(f"{pattern}, evaluation day {seed}", bills))
+        trajectories[found.name] = simulate(found, days, service)
+    costs = {label_of(name): float(trajectory.cost.sum()) for name, trajectory in trajectories.items()}
+    return plot_side_by_side(trajectories, title=_finding(f"{pattern}, evaluation day {seed}", costs))
 
 
 @themed
@@ -84,8 +84,8 @@ def draw_score(sessions: Sequence[Session], title: str) -> Figure:
     """Draw the score card of sessions that have finished the same day.
 
     Args:
-        sessions: One or two, each after the last slot of its first day.
-        title: First words: the load pattern, say.
+        sessions: One or two, each after the last step of its first day.
+        title: First words: the pattern, say.
 
     Returns:
         Above, demand and the fleets overlaid, with the fleet of the clairvoyant optimum where there is one; below, the
@@ -98,7 +98,7 @@ def draw_score(sessions: Sequence[Session], title: str) -> Figure:
     fleets = figure.add_subplot(spaces[0, :])
     queues, money = figure.add_subplot(spaces[1, 0], sharex=fleets), figure.add_subplot(spaces[1, 1])
     service = sessions[0].service
-    hours = np.arange(service.slots_per_episode + 1) * service.slot_seconds / 3600
+    hours = np.arange(service.steps_per_episode + 1) * service.step_seconds / 3600
     if card["optimum"] is not None:
         fleets.stairs(
             card["optimum"]["fleet"], hours, baseline=None, color=colour_of(OPTIMUM), lw=1.5, ls=":", label=OPTIMUM
@@ -116,37 +116,37 @@ def draw_score(sessions: Sequence[Session], title: str) -> Figure:
     queues.set(ylabel="queue (requests)", xlabel="hour of the day")
     queues.set_ylim(0, max(100.0, 1.1 * queues.dataLim.y1))
     _draw_money(money, card)
-    figure.suptitle(_finding(title, {lane["label"]: lane["bill"] for lane in card["lanes"]}), x=0.01, ha="left")
+    figure.suptitle(_finding(title, {lane["label"]: lane["cost"] for lane in card["lanes"]}), x=0.01, ha="left")
     return figure
 
 
 def _draw_money(axes: Axes, card: dict[str, Any]) -> None:
-    """Draw a bar per bill, in pieces by what the money bought."""
+    """Draw a bar per cost, in pieces by what the money bought."""
     accounts = card["lanes"] + ([card["optimum"]] if card["optimum"] else [])
     for row, account in enumerate(accounts):
         left = 0.0
         for name, words in WHERE.items():
             axes.barh(row, account["where"][name], left=left, label=words if row == 0 else None, **_WHERE_STYLE[name])
             left += account["where"][name]
-        axes.annotate(f"${account['bill']:,.2f}", (left, row), (4, 0), textcoords="offset points", va="center")
+        axes.annotate(f"${account['cost']:,.2f}", (left, row), (4, 0), textcoords="offset points", va="center")
     axes.set_yticks(range(len(accounts)), [account["label"] for account in accounts])
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
-    axes.set_xlim(0, 1.25 * max(account["bill"] for account in accounts))
+    axes.set_xlim(0, 1.25 * max(account["cost"] for account in accounts))
     axes.set_xlabel("where the money went ($)")
     axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.38), ncols=3, fontsize=8, columnspacing=1.0)
 
 
-def _finding(title: str, bills: dict[str, float]) -> str:
+def _finding(title: str, costs: dict[str, float]) -> str:
     """Return a title that says who is cheaper."""
-    if len(bills) < 2:
+    if len(costs) < 2:
         return title
-    cheapest = min(bills, key=lambda label: bills[label])
-    return f"{title}: {cheapest} is cheaper by ${max(bills.values()) - bills[cheapest]:,.2f}"
+    cheapest = min(costs, key=lambda label: costs[label])
+    return f"{title}: {cheapest} is cheaper by ${max(costs.values()) - costs[cheapest]:,.2f}"
 
 
 FRAMES = 80
-"""Most pictures in a film; where there are more slots, some are skipped."""
+"""Most pictures in a film; where there are more steps, some are skipped."""
 
 FRAME_MILLISECONDS = 80
 LAST_FRAME_MILLISECONDS = 2_500
@@ -159,14 +159,14 @@ def save_gif(sessions: Sequence[Session], path: Path, *, title: str, progress: b
     Args:
         sessions: On the same days, after the same number of steps, at least one.
         path: The file, which must end in `.gif`.
-        title: What stands above: the load pattern, say.
+        title: What stands above: the pattern, say.
         progress: Whether to show a progress bar.
 
     Raises:
         ValueError: The name does not end in `.gif`, or nothing has happened yet.
     """
     check_gif(path)
-    steps = len(sessions[0].history["bill"])
+    steps = len(sessions[0].history["cost"])
     if steps == 0:
         raise ValueError("steps = 0: there is nothing to show yet")
     figure, lines = _stage(sessions, steps, title)
@@ -203,7 +203,7 @@ def _stage(
 ) -> tuple[Figure, list[tuple[Line2D, NDArray[np.float64], NDArray[np.float64]]]]:
     """Set up axes that fit the whole film; return each line with the hours and values that it will show."""
     service = sessions[0].service
-    hours = np.arange(steps + 1) * service.slot_seconds / 3600
+    hours = np.arange(steps + 1) * service.step_seconds / 3600
     figure = new_figure(9.0, 5.4)
     figure.set_dpi(80)
     panels: list[Axes] = list(figure.subplots(3, 1, sharex=True, height_ratios=[3, 1.2, 1.6]))
@@ -219,10 +219,10 @@ def _stage(
         fleet = np.insert(kept["ready"] + kept["booting"], 0, service.initial_instances)
         add(panels[0], fleet, colour, label, 2.0)
         add(panels[1], np.insert(kept["queue"], 0, 0.0), colour, label, 1.4)
-        add(panels[2], np.insert(np.cumsum(kept["bill"]), 0, 0.0), colour, label, 2.0)
+        add(panels[2], np.insert(np.cumsum(kept["cost"]), 0, 0.0), colour, label, 2.0)
     arrivals = np.array(sessions[0].history["arrivals"], dtype=float) / service.capacity_per_instance
     add(panels[0], np.insert(arrivals, 0, arrivals[0]), DEMAND_COLOUR, "demand", 1.0)
-    for axes, label in zip(panels, ("instances", "queue\n(requests)", "bill so far ($)"), strict=True):
+    for axes, label in zip(panels, ("instances", "queue\n(requests)", "cost so far ($)"), strict=True):
         axes.set_ylabel(label)
         axes.set_ylim(0, max(1.05 * axes.get_ylim()[1], 1.0))
     panels[2].set(xlabel="hour", xlim=(0, hours[-1]))

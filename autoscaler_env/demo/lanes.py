@@ -28,7 +28,7 @@ class Lane:
         self.session = session
         self.note = note
         self.handovers: list[dict[str, Any]] = []
-        """Slot and name of each policy that took over while the day ran."""
+        """Step and name of each policy that took over while the day ran."""
         self._first = choice
 
     @property
@@ -39,14 +39,14 @@ class Lane:
 
 
 class Lanes:
-    """One or two lanes on the first slots of an evaluation day.
+    """One or two lanes on the first steps of an evaluation day.
 
     Args:
         choices: Who acts in each lane.
-        pattern: The load pattern, or a workload such as a trace.
+        pattern: The pattern, or a workload such as a trace.
         seed: Number of the evaluation day.
-        slots: Slots that are played, from the start of the day.
-        service: The service to scale, with the slots of a whole day.
+        steps: Steps that are played, from the start of the day.
+        service: The service to scale, with the steps of a whole day.
         folders: Where models lie.
 
     Raises:
@@ -59,14 +59,14 @@ class Lanes:
         pattern: str | Workload,
         *,
         seed: int,
-        slots: int,
+        steps: int,
         service: Service,
         folders: Folders,
     ) -> None:
-        self.slots = slots
+        self.steps = steps
         self._service, self._folders = service, folders
-        self._days = demo_days(pattern, seed=seed, count=1, service=service)[:, :slots]
-        self._short = dataclasses.replace(service, slots_per_episode=slots)
+        self._days = demo_days(pattern, seed=seed, count=1, service=service)[:, :steps]
+        self._short = dataclasses.replace(service, steps_per_episode=steps)
         self.all = [self._lane(choice) for choice in choices]
         """The lanes, the first one first."""
 
@@ -76,22 +76,22 @@ class Lanes:
         return [lane.choice for lane in self.all]
 
     @property
-    def slot(self) -> int:
-        """Slots of the day that have passed."""
-        return self.all[0].session.state.slot
+    def elapsed_steps(self) -> int:
+        """Steps of the day that have passed."""
+        return self.all[0].session.state.elapsed_steps
 
     @property
     def person(self) -> Person | None:
         """The person, if one plays."""
         return next((lane.session.policy for lane in self.all if isinstance(lane.session.policy, Person)), None)
 
-    def advance(self, slots: int) -> None:
-        """Let slots pass in every lane, at most until the day is over.
+    def advance(self, steps: int) -> None:
+        """Let steps pass in every lane, at most until the day is over.
 
         Raises:
             ValueError: A policy failed; the line names it.
         """
-        for _ in range(min(slots, self.slots - self.slot)):
+        for _ in range(min(steps, self.steps - self.elapsed_steps)):
             for lane in self.all:
                 try:
                     lane.session.step()
@@ -99,7 +99,7 @@ class Lanes:
                     raise ValueError(f"{lane.choice} failed: {type(error).__name__}: {error}") from error
 
     def seat(self, number: int, choice: str) -> None:
-        """Let somebody else act in a lane, from the next slot on; a lane that was empty first catches up.
+        """Let somebody else act in a lane, from the next step on; a lane that was empty first catches up.
 
         Args:
             number: 0 or 1.
@@ -115,26 +115,26 @@ class Lanes:
             raise ValueError(f"policy = {PERSON!r}: you play in a lane already")
         if number == len(self.all):
             lane = self._lane(choice)
-            lane.session.run(self.slot)
+            lane.session.run(self.elapsed_steps)
             self.all.append(lane)
             return
-        if choice == OPTIMUM and 0 < self.slot < self.slots:
+        if choice == OPTIMUM and 0 < self.elapsed_steps < self.steps:
             raise ValueError(f"policy = {OPTIMUM!r}: plans a day from its start; restart, then choose it")
         policy, note = policy_for(choice, self._service, self._folders)
         lane = self.all[number]
         lane.session.hand_over(policy)
         lane.choice, lane.note = choice, note
-        if self.slot == 0:
+        if self.elapsed_steps == 0:
             self.all[number] = Lane(choice, lane.session, note)
-        elif self.slot < self.slots:
-            lane.handovers.append({"slot": self.slot, "label": label_of(choice)})
+        elif self.elapsed_steps < self.steps:
+            lane.handovers.append({"elapsed_steps": self.elapsed_steps, "label": label_of(choice)})
 
     def finished_copies(self) -> list[Session]:
         """Return what the policies come to on the whole day, apart from the lanes; instead of a person, a rule."""
         sessions = []
         for choice in dict.fromkeys("threshold" if choice == PERSON else choice for choice in self.choices):
             session = self._lane(choice).session
-            session.run(self.slots)
+            session.run(self.steps)
             sessions.append(session)
         return sessions
 

@@ -108,7 +108,7 @@ function reasons(why) {
 /** The score card: what score.py sends, as a table and as bars; `again` and `replay` are called by its buttons. */
 function scoreCard(scene, card, style, { again, replay }) {
   const columns = card.lanes.concat(card.optimum ? [card.optimum] : []);
-  const most = Math.max(...columns.map((column) => column.bill), 0.01);
+  const most = Math.max(...columns.map((column) => column.cost), 0.01);
   const row = (label, cells, kind) =>
     make(
       "tr",
@@ -128,8 +128,8 @@ function scoreCard(scene, card, style, { again, replay }) {
       "tbody",
       {},
       row(
-        "Bill",
-        columns.map((column) => dollars(column.bill)),
+        "Cost",
+        columns.map((column) => dollars(column.cost)),
         "asr-total",
       ),
       ...ITEMS.map(([item, label]) =>
@@ -140,7 +140,7 @@ function scoreCard(scene, card, style, { again, replay }) {
       ),
       row(
         "Dearest hour",
-        columns.map(({ dearest }) => `${String(dearest.hour).padStart(2, "0")}:00, ${dollars(dearest.bill)}`),
+        columns.map(({ dearest }) => `${String(dearest.hour).padStart(2, "0")}:00, ${dollars(dearest.cost)}`),
         "asr-more",
       ),
       row(

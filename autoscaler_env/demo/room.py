@@ -1,7 +1,7 @@
 """The control room: two lanes on the same day, and what a person may do with them. No screen, no browser.
 
 A view sends messages, plain dictionaries, to `handle`, and shows what `news` returns. The room keeps no clock: a view
-asks for the next slot when it is due (`tick`), so that nothing runs where nobody looks.
+asks for the next step when it is due (`tick`), so that nothing runs where nobody looks.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload
 
-MOST_SLOTS = 50
-"""Slots that one message may ask for."""
+MOST_STEPS = 50
+"""Steps that one message may ask for."""
 
 
 class Room:
@@ -42,10 +42,10 @@ class Room:
     Args:
         first: Who acts in the first lane: `you`, `optimum`, or a policy as `find_policy` takes it.
         second: Who acts in the second; empty for nobody.
-        pattern: A load pattern's name, or a workload such as a trace.
+        pattern: A pattern's name, or a workload such as a trace.
         seed: Number of the evaluation day.
-        slots: Slots of the day that are played, from its start; all by default.
-        speed: Slots a second, one of `SPEEDS`.
+        steps: Steps of the day that are played, from its start; all by default.
+        speed: Steps a second, one of `SPEEDS`.
         service: The reference service by default.
         folders: Where models lie; the project's folders by default.
 
@@ -55,7 +55,7 @@ class Room:
     Example:
         >>> room = Room("threshold", "static", "STEADY")
         >>> room.handle({"do": "step"})
-        >>> [lane.session.state.slot for lane in room.lanes.all]
+        >>> [lane.session.state.elapsed_steps for lane in room.lanes.all]
         [1, 1]
     """
 
@@ -66,7 +66,7 @@ class Room:
         pattern: str | Workload = "SINE_CURVE",
         *,
         seed: int = 0,
-        slots: int | None = None,
+        steps: int | None = None,
         speed: int = 10,
         service: Service | None = None,
         folders: Folders | None = None,
@@ -80,11 +80,11 @@ class Room:
             pattern = pattern.name
         self.pattern = read_choice("pattern", pattern, self.patterns)
         self.seed = read_number("seed", seed, 0, LAST_DAY, whole=True)
-        whole = self.service.slots_per_episode
-        self.slots = whole if slots is None else read_number("slots", slots, 1, whole, whole=True)
+        whole = self.service.steps_per_episode
+        self.steps = whole if steps is None else read_number("steps", steps, 1, whole, whole=True)
         self.speed = int(read_choice("speed", str(speed), [str(each) for each in SPEEDS]))
         self.policies = policy_choices(self.folders, (first, second))
-        self.lengths = length_choices(self.service, self.slots)
+        self.lengths = length_choices(self.service, self.steps)
         self.playing = False
         self.counter = 0
         """Messages heard so far."""
@@ -98,7 +98,7 @@ class Room:
 
     @property
     def patterns(self) -> list[str]:
-        """The load patterns and traces that may be chosen."""
+        """The patterns and traces that may be chosen."""
         return [*PATTERNS, MIXED, *self.workloads]
 
     @property
@@ -107,14 +107,14 @@ class Room:
         return f"{self.pattern}, evaluation day {self.seed}"
 
     @property
-    def slot(self) -> int:
-        """Slots of the day that have passed."""
-        return self.lanes.slot
+    def elapsed_steps(self) -> int:
+        """Steps of the day that have passed."""
+        return self.lanes.elapsed_steps
 
     @property
     def finished(self) -> bool:
         """Whether the day is over."""
-        return self.slot == self.slots
+        return self.elapsed_steps == self.steps
 
     def handle(self, message: Any) -> None:
         """Do what a view asks for; a request that is not allowed is kept in `errors` and changes nothing else.
@@ -122,7 +122,7 @@ class Room:
         Args:
             message: A dictionary with `do`, the request, and what it needs:
                 play, pause, step, restart; reference: the service as it was first; score, optimum: at the day's end;
-                tick: `run`, `slot` (where the view believes to stand) and `slots` (how many are due);
+                tick: `run`, `step` (where the view believes to stand) and `steps` (how many are due);
                 act: `action`; set: `name`, `value`; trace: `name`, `text`.
         """
         self.counter += 1
@@ -186,11 +186,11 @@ class Room:
 
     def _tick(self, request: dict[str, Any]) -> None:
         """Let time pass, unless the view is not where the room is: another view was faster, or the day began anew."""
-        if self.playing and (request.get("run"), request.get("slot")) == (self.run, self.slot):
-            self._advance(read_number("slots", request.get("slots", 1), 1, MOST_SLOTS, whole=True))
+        if self.playing and (request.get("run"), request.get("elapsed_steps")) == (self.run, self.elapsed_steps):
+            self._advance(read_number("steps", request.get("steps", 1), 1, MOST_STEPS, whole=True))
 
     def _act(self, request: dict[str, Any]) -> None:
-        """Take a person's action: for the next slot if time passes by itself, else time passes now."""
+        """Take a person's action: for the next step if time passes by itself, else time passes now."""
         person = self.lanes.person
         if person is None:
             raise ValueError(f"nobody plays: choose {PERSON!r} in a lane first")
@@ -223,8 +223,8 @@ class Room:
             self._change(pattern=read_choice("pattern", value, self.patterns))
         elif name == "seed":
             self._change(seed=read_number("day", value, 0, LAST_DAY, whole=True))
-        elif name == "slots":
-            self._change(slots=int(read_choice("length", str(value), [str(slots) for slots in self.lengths])))
+        elif name == "steps":
+            self._change(steps=int(read_choice("length", str(value), [str(steps) for steps in self.lengths])))
         else:
             self._change(service=read_service(self.service, str(name), value))
 
@@ -254,17 +254,17 @@ class Room:
             choices,
             self.workloads.get(self.pattern, self.pattern),
             seed=self.seed,
-            slots=self.slots,
+            steps=self.steps,
             service=self.service,
             folders=self.folders,
         )
         self.card = None
         self.run += 1
 
-    def _advance(self, slots: int) -> None:
-        """Let slots pass; at the end of the day, or where a policy fails, time stops."""
+    def _advance(self, steps: int) -> None:
+        """Let steps pass; at the end of the day, or where a policy fails, time stops."""
         try:
-            self.lanes.advance(slots)
+            self.lanes.advance(steps)
         except ValueError:
             self.playing = False
             raise

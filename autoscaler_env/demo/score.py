@@ -29,11 +29,11 @@ def score(sessions: list[Session], labels: list[str]) -> dict[str, Any]:
     """Return the score card of sessions that have finished the same day, the optimum still to be found.
 
     Args:
-        sessions: One or more, each after the last slot of its first day.
+        sessions: One or more, each after the last step of its first day.
         labels: What each is called.
 
     Returns:
-        Plain values. `lanes`: for each session `label`, `bill`, `items` and `where` (dollars), `dearest` (the hour
+        Plain values. `lanes`: for each session `label`, `cost`, `items` and `where` (dollars), `dearest` (the hour
         that cost most), `peak_queue`, `scaling_actions`. `optimum`: `None`, with a `reason`; `pending`: true, until
         `with_optimum` has been asked. `verdict`: a sentence or two. `words`: what the parts of `where` are called.
     """
@@ -43,7 +43,7 @@ def score(sessions: list[Session], labels: list[str]) -> dict[str, Any]:
 
 
 def with_optimum(card: dict[str, Any], played: Session) -> dict[str, Any]:
-    """Return a score card with the cheapest plan of its day, as one more lane with its `fleet` (instances per slot).
+    """Return a score card with the cheapest plan of its day, as one more lane with its `fleet` (instances per step).
 
     Where a service has too many states to go through, `optimum` stays `None` and `reason` says why.
 
@@ -55,28 +55,28 @@ def with_optimum(card: dict[str, Any], played: Session) -> dict[str, Any]:
         plan = Session(Optimum(played.service), played.days[:1], played.service)
     except ValueError as error:
         return card | {"reason": str(error), "pending": False}
-    plan.run(plan.service.slots_per_episode)
+    plan.run(plan.service.steps_per_episode)
     best = _account(plan, "optimum")
     best["fleet"] = [int(fleet) for fleet in _column(plan, "ready") + _column(plan, "booting")]
     return card | {"optimum": best, "reason": "", "pending": False, "verdict": _verdict(card["lanes"], best)}
 
 
 def _account(session: Session, label: str) -> dict[str, Any]:
-    bill = _column(session, "bill")
+    cost = _column(session, "cost")
     items = {item: float(_column(session, item).sum()) for item in ITEMS}
     return {
         "label": label,
-        "bill": float(bill.sum()),
+        "cost": float(cost.sum()),
         "items": items,
         "where": _where(session),
-        "dearest": _dearest_hour(bill, session.service),
+        "dearest": _dearest_hour(cost, session.service),
         "peak_queue": session.state.peak_queue,
         "scaling_actions": session.state.scaling_actions,
     }
 
 
 def _where(session: Session) -> dict[str, float]:
-    """Split a bill by what the money bought, in dollars; the instances' part by how much of them was used."""
+    """Split a cost by what the money bought, in dollars; the instances' part by how much of them was used."""
     service = session.service
     ready = _column(session, "ready")
     working = _column(session, "served") / service.capacity_per_instance
@@ -89,11 +89,11 @@ def _where(session: Session) -> dict[str, float]:
     }
 
 
-def _dearest_hour(bill: NDArray[np.float64], service: Service) -> dict[str, Any]:
-    """Return the hour of the day that cost most: `hour` (its number) and `bill` (dollars)."""
-    hours = (np.arange(len(bill)) * service.slot_seconds) // 3600
-    bills = np.bincount(hours, weights=bill)
-    return {"hour": int(bills.argmax()), "bill": float(bills.max())}
+def _dearest_hour(cost: NDArray[np.float64], service: Service) -> dict[str, Any]:
+    """Return the hour of the day that cost most: `hour` (its number) and `cost` (dollars)."""
+    hours = (np.arange(len(cost)) * service.step_seconds) // 3600
+    costs = np.bincount(hours, weights=cost)
+    return {"hour": int(costs.argmax()), "cost": float(costs.max())}
 
 
 def _verdict(lanes: list[dict[str, Any]], best: dict[str, Any] | None) -> str:
@@ -101,17 +101,17 @@ def _verdict(lanes: list[dict[str, Any]], best: dict[str, Any] | None) -> str:
     first = lanes[0]
     said = []
     if len(lanes) > 1:
-        gap = lanes[1]["bill"] - first["bill"]
+        gap = lanes[1]["cost"] - first["cost"]
         if math.isclose(gap, 0, abs_tol=0.005):
             said.append(f"{first['label']} and {lanes[1]['label']} paid the same.")
         else:
             less, more = (first, lanes[1]) if gap > 0 else (lanes[1], first)
             said.append(f"{less['label']} paid ${abs(gap):,.2f} less than {more['label']} on this day.")
     if best is not None:
-        above = first["bill"] - best["bill"]
+        above = first["cost"] - best["cost"]
         extra = {name: first["where"][name] - best["where"][name] for name in WHERE}
         most = max(extra, key=lambda name: extra[name])
-        text = f"Knowing the day, ${best['bill']:,.2f} would have done: {first['label']} paid ${above:,.2f} more"
+        text = f"Knowing the day, ${best['cost']:,.2f} would have done: {first['label']} paid ${above:,.2f} more"
         said.append(f"{text}, most of it for {WHERE[most]}." if above > 0.005 else f"{text}.")
     said.append("One day ranks nobody.")
     return " ".join(sentence[0].upper() + sentence[1:] for sentence in said)

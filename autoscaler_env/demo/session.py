@@ -1,4 +1,4 @@
-"""A policy at work, slot by slot, in plain numbers: no screen, no browser.
+"""A policy at work, step by step, in plain numbers: no screen, no browser.
 
 A person as a policy.
 """
@@ -39,10 +39,10 @@ class Person:
     def __init__(self, service: Service) -> None:
         self._service = service
         self.next = service.hold
-        """The action of the next slot, an index into `service.fleet_changes`."""
+        """The action of the next step, an index into `service.fleet_changes`."""
 
     def ask(self, action: Any) -> None:
-        """Say what to do in the next slot.
+        """Say what to do in the next step.
 
         Raises:
             ValueError: There is no such action.
@@ -63,47 +63,47 @@ class Person:
 
 
 ITEMS = ("instance_cost", "late_cost", "drop_cost")
-"""What the bill of a slot is made of, in dollars."""
+"""What the cost of a step is made of, in dollars."""
 
 QUANTITIES = ("ready", "booting", "arrivals", "queue", "served", "dropped", "scaled", "refused", *ITEMS)
-"""What a session keeps of each slot as the environment reports it: instances, requests, 0 or 1, and dollars."""
+"""What a session keeps of each step as the environment reports it: instances, requests, 0 or 1, and dollars."""
 
 
 @dataclass(frozen=True)
 class State:
-    """Where a session stands, after the slot that just ended."""
+    """Where a session stands, after the step that just ended."""
 
     day: int
     """Days that have been completed before this one."""
-    slot: int
-    """Slots of this day that have passed."""
+    elapsed_steps: int
+    """Steps of this day that have passed."""
     ready: int
     """Instances that serve."""
     booting: int
     """Instances on their way."""
     arrivals: int
-    """Requests that came in during the slot."""
+    """Requests that came in during the step."""
     queue: int
     """Requests waiting at its end."""
     dropped: int
-    """Requests dropped in the slot."""
-    bill: float
+    """Requests dropped in the step."""
+    cost: float
     """Dollars since the session started."""
     peak_queue: int
-    """Most requests that waited at the end of a slot, since the session started."""
+    """Most requests that waited at the end of a step, since the session started."""
     scaling_actions: int
     """Changes of the fleet since the session started."""
 
 
 class Session:
-    """One policy on one service, one slot after another; after the last slot of a day, the next day.
+    """One policy on one service, one step after another; after the last step of a day, the next day.
 
     Each day starts as every day of the project does, with the service's initial fleet and an empty queue, so that the
-    bill of a whole day is the one that `evaluate` reports for it.
+    cost of a whole day is the one that `evaluate` reports for it.
 
     Args:
         policy: The policy to watch.
-        days: Arrivals, whole numbers of shape (days, slots_per_episode). After the last day comes the first again.
+        days: Arrivals, whole numbers of shape (days, steps_per_episode). After the last day comes the first again.
         service: The reference service by default.
 
     Raises:
@@ -113,7 +113,7 @@ class Session:
         >>> from autoscaler_env.policies.rules import Static
         >>> session = Session(Static(), demo_days("STEADY", seed=0, count=1))
         >>> state = session.step()
-        >>> state.slot, state.ready, round(session.state.bill, 3) >= 0.4
+        >>> state.elapsed_steps, state.ready, round(session.state.cost, 3) >= 0.4
         (1, 25, True)
     """
 
@@ -133,54 +133,54 @@ class Session:
 
     def start(self) -> State:
         """Go back to the start of the first day; return that state."""
-        self.history: dict[str, list[float]] = {name: [] for name in (*QUANTITIES, "bill", "action")}
-        """What happened in each slot so far, by quantity, over all days; `action` as an index of fleet changes."""
+        self.history: dict[str, list[float]] = {name: [] for name in (*QUANTITIES, "cost", "action")}
+        """What happened in each step so far, by quantity, over all days; `action` as an index of fleet changes."""
         self.state = State(0, 0, self.service.initial_instances, 0, int(self.days[0, 0]), 0, 0, 0.0, 0, 0)
         self._start_day(0)
         return self.state
 
     def step(self) -> State:
-        """Let the policy act once and one slot pass; return the state after it.
+        """Let the policy act once and one step pass; return the state after it.
 
         Raises:
             ValueError: The policy chose an action that does not exist.
         """
         before = self.state
-        day, slot = before.day, before.slot
-        if slot == self.service.slots_per_episode:
-            day, slot = day + 1, 0
+        day, step = before.day, before.elapsed_steps
+        if step == self.service.steps_per_episode:
+            day, step = day + 1, 0
             self._start_day(day)
         self.acted = self.policy
         self._seen.append(self._observation)
         action = int(check_actions(self.policy, self.policy.predict(self._observation[np.newaxis]), 1)[0])
         self._observation, reward, _, _, info = self._env.step(action)
-        bill = -float(reward)
+        cost = -float(reward)
         for name in QUANTITIES:
             self.history[name].append(info[name])
-        self.history["bill"].append(bill)
+        self.history["cost"].append(cost)
         self.history["action"].append(action)
         self.state = State(
             day=day,
-            slot=slot + 1,
+            elapsed_steps=step + 1,
             ready=info["ready"],
             booting=info["booting"],
             arrivals=info["arrivals"],
             queue=info["queue"],
             dropped=info["dropped"],
-            bill=before.bill + bill,
+            cost=before.cost + cost,
             peak_queue=max(before.peak_queue, info["queue"]),
             scaling_actions=before.scaling_actions + info["scaled"],
         )
         return self.state
 
     def run(self, steps: int) -> State:
-        """Let so many slots pass; return the state after them."""
+        """Let so many steps pass; return the state after them."""
         for _ in range(steps):
             self.step()
         return self.state
 
     def hand_over(self, policy: Policy) -> None:
-        """Let another policy act from the next slot on.
+        """Let another policy act from the next step on.
 
         It is shown what has been seen of the day, so that it remembers as much as if it had watched from the start.
 
@@ -208,7 +208,7 @@ class Session:
 
 
 def demo_days(pattern: str | Workload, *, seed: int, count: int, service: Service | None = None) -> NDArray[np.int64]:
-    """Return evaluation days number `seed` to `seed + count - 1` of a pattern: arrivals, shape (count, slots).
+    """Return evaluation days number `seed` to `seed + count - 1` of a pattern: arrivals, shape (count, steps).
 
     The demonstration shows days that no learner was trained on; number 0 is the first episode of `evaluate`.
 

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from autoscaler_env.demo.lanes import Lane
     from autoscaler_env.demo.room import Room
 
-HEAD = ("counter", "run", "slots", "lanes")
-"""What a frame begins with: messages heard, days begun, slots passed, lanes."""
+HEAD = ("counter", "run", "steps", "lanes")
+"""What a frame begins with: messages heard, days begun, steps passed, lanes."""
 
-ROWS = ("ready", "booting", "queue", "dropped", "bill")
-"""What follows the arrivals for each lane, one value per slot that has passed; the bill is dollars so far."""
+ROWS = ("ready", "booting", "queue", "dropped", "cost")
+"""What follows the arrivals for each lane, one value per step that has passed; the cost is dollars so far."""
 
 PERSON_COLOUR = "#7B3FA0"
 """The person's, apart from every policy's."""
@@ -32,25 +32,28 @@ def frame_of(room: Room) -> bytes:
     Every frame holds the whole day so far (15 kB at its end), so that a view may miss any number of them.
     """
     history = room.lanes.all[0].session.history
-    blocks: list[Any] = [[room.counter % 2**24, room.run % 2**24, room.slot, len(room.lanes.all)], history["arrivals"]]
+    blocks: list[Any] = [
+        [room.counter % 2**24, room.run % 2**24, room.elapsed_steps, len(room.lanes.all)],
+        history["arrivals"],
+    ]
     for lane in room.lanes.all:
         kept = lane.session.history
-        blocks += [np.cumsum(kept[name]) if name == "bill" else kept[name] for name in ROWS]
+        blocks += [np.cumsum(kept[name]) if name == "cost" else kept[name] for name in ROWS]
     return np.concatenate([np.asarray(block, dtype=np.float32) for block in blocks]).tobytes()
 
 
 def scene_of(room: Room) -> dict[str, Any]:
-    """Return what a view shows besides the numbers of the slots: choices, values, labels, what was refused."""
+    """Return what a view shows besides the numbers of the steps: choices, values, labels, what was refused."""
     service = room.service
     person = room.lanes.person
     return {
         "title": room.title,
         "caption": _caption(room),
         "run": room.run,
-        "slots": room.slots,
-        "slot_seconds": service.slot_seconds,
+        "steps": room.steps,
+        "step_seconds": service.step_seconds,
         "capacity": service.capacity_per_instance,
-        "peak": service.peak_influx,
+        "peak": service.peak_arrivals,
         "initial": service.initial_instances,
         "playing": room.playing,
         "finished": room.finished,
@@ -59,7 +62,7 @@ def scene_of(room: Room) -> dict[str, Any]:
         "person": None if person is None else person.next,
         "policies": room.policies,
         "patterns": room.patterns,
-        "lengths": [{"value": str(slots), "label": label} for slots, label in room.lengths.items()],
+        "lengths": [{"value": str(steps), "label": label} for steps, label in room.lengths.items()],
         "speeds": list(SPEEDS),
         "sliders": {
             name: {
@@ -74,7 +77,7 @@ def scene_of(room: Room) -> dict[str, Any]:
         "values": {
             "pattern": room.pattern,
             "seed": room.seed,
-            "slots": str(room.slots),
+            "steps": str(room.steps),
             "speed": room.speed,
             "lane1": room.lanes.choices[0],
             "lane2": [*room.lanes.choices, NOBODY][1],
@@ -91,9 +94,9 @@ def _caption(room: Room) -> str:
     others = {MIXED: "a day of one of the patterns, drawn by chance"}
     meaning = PATTERN_MEANING.get(room.pattern) or others.get(room.pattern, "recorded traffic")
     return (
-        f"{room.pattern}: {meaning}. A slot is {service.slot_seconds / 60:g} minutes. Demand is the number of "
-        f"instances that a slot's requests need, {service.capacity_per_instance} each. "
-        "Point at the chart to read a slot."
+        f"{room.pattern}: {meaning}. A step is {service.step_seconds / 60:g} minutes. Demand is the number of "
+        f"instances that a step's requests need, {service.capacity_per_instance} each. "
+        "Point at the chart to read a step."
     )
 
 

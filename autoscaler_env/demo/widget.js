@@ -8,7 +8,7 @@ class View {
     this.model = model;
     this.alive = true;
     this.overlay = false; // whether both fleets are in one panel
-    this.hover = null; // the slot under the pointer
+    this.hover = null; // the step under the pointer
     this.replay = null; // when a replay began
     this.stale = () => (this.changed = true);
     this.clock = new Clock(model, this.stale);
@@ -88,9 +88,9 @@ class View {
   }
 
   point(x, y) {
-    const slot = this.chart.slotAt(x, y);
-    if (slot === this.hover) return;
-    this.hover = slot;
+    const step = this.chart.stepAt(x, y);
+    if (step === this.hover) return;
+    this.hover = step;
     this.stale();
   }
 
@@ -126,8 +126,8 @@ class View {
     const card = scene.finished ? this.model.get("card") : null;
     let upto = null;
     if (this.replay !== null) {
-      upto = Math.floor(((now - this.replay) / REPLAY) * scene.slots);
-      if (upto >= scene.slots) this.replay = upto = null;
+      upto = Math.floor(((now - this.replay) / REPLAY) * scene.steps);
+      if (upto >= scene.steps) this.replay = upto = null;
     }
     const style = {
       ...this.colours,
@@ -147,14 +147,14 @@ class View {
   numbers(scene, card, style) {
     const { parts } = this;
     const { frame } = this.clock;
-    const at = frame.slot - 1;
-    parts.title.textContent = `${scene.title}, ${clock(frame.slot, scene)}${scene.finished ? ": score card below" : ""}`;
-    const bills = frame.lanes.map((lane) => (at >= 0 ? lane.bill[at] : 0));
+    const at = frame.elapsed_steps - 1;
+    parts.title.textContent = `${scene.title}, ${clock(frame.elapsed_steps, scene)}${scene.finished ? ": score card below" : ""}`;
+    const costs = frame.lanes.map((lane) => (at >= 0 ? lane.cost[at] : 0));
     this.controls.parts.lanes.forEach((lane, number) => {
       const there = number < frame.lanes.length;
       lane.box.classList.toggle("asr-empty", !there);
       lane.swatch.style.background = there ? style.lanes[number] : "transparent";
-      lane.bill.textContent = there ? dollars(bills[number]) : "";
+      lane.cost.textContent = there ? dollars(costs[number]) : "";
       lane.note.textContent = there ? scene.lanes[number].note : "";
       if (!there) lane.now.textContent = "";
       else if (at < 0) lane.now.textContent = `${scene.initial} ready`;
@@ -166,7 +166,7 @@ class View {
     });
     this.controls.parts.gap.replaceChildren();
     if (frame.lanes.length > 1) {
-      const gap = bills[0] - bills[1];
+      const gap = costs[0] - costs[1];
       const leader = scene.lanes[gap > 0 ? 1 : 0].label;
       const even = Math.abs(gap) < 0.005;
       this.controls.parts.gap.append(
@@ -205,7 +205,7 @@ class View {
     parts.view.textContent = this.overlay ? "Show side by side" : "Overlay the fleets";
     parts.canvas.setAttribute(
       "aria-label",
-      `${scene.title}: demand, capacity, queue and bill of ${scene.lanes.map((lane) => lane.label).join(" and ")}`,
+      `${scene.title}: demand, capacity, queue and cost of ${scene.lanes.map((lane) => lane.label).join(" and ")}`,
     );
     this.reading(scene);
   }
@@ -214,14 +214,14 @@ class View {
   reading(scene) {
     const { hover } = this;
     const { frame } = this.clock;
-    if (hover === null || hover >= frame.slot) {
+    if (hover === null || hover >= frame.elapsed_steps) {
       this.parts.read.textContent = scene.caption;
       return;
     }
     const demand = (frame.arrivals[hover] / scene.capacity).toFixed(1);
     const lanes = frame.lanes.map(
       (lane, number) =>
-        `${scene.lanes[number].label}: ${lane.ready[hover]} ready, ${lane.booting[hover]} booting, ${whole(lane.queue[hover])} waiting, ${dollars(lane.bill[hover])}`,
+        `${scene.lanes[number].label}: ${lane.ready[hover]} ready, ${lane.booting[hover]} booting, ${whole(lane.queue[hover])} waiting, ${dollars(lane.cost[hover])}`,
     );
     this.parts.read.textContent = `${clock(hover, scene)}  demand ${demand} instances (${whole(frame.arrivals[hover])} requests).  ${lanes.join(".  ")}.`;
   }

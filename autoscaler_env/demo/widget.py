@@ -36,7 +36,7 @@ def somebody_is_there() -> bool:
 class ControlRoom(anywidget.AnyWidget):
     """Two policies on the same day, live, with controls.
 
-    The browser asks for each slot when it is due, so a day stands still where nobody looks: in a deleted cell, a closed
+    The browser asks for each step when it is due, so a day stands still where nobody looks: in a deleted cell, a closed
     page, a restarted kernel. A document without a kernel (an executed notebook, an HTML page) shows the picture of the
     finished day instead.
 
@@ -47,7 +47,7 @@ class ControlRoom(anywidget.AnyWidget):
     Example:
         >>> panel = ControlRoom("threshold", "static", "STEADY")
         >>> panel.room.handle({"do": "step"})
-        >>> panel.room.slot
+        >>> panel.room.elapsed_steps
         1
     """
 

@@ -51,21 +51,21 @@ class AutoscalerVecEnv(VecEnv):
         self._actions = actions
 
     def step_wait(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
-        """Move every service by one slot; services whose day ended stand at the start of the next."""
+        """Move every service by one step; services whose day ended stand at the start of the next."""
         observations, rewards, _, truncated, batch_infos = self.batch.step(self._actions)
         self._returns += rewards
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         if truncated[0]:
-            slots = self.batch.service.slots_per_episode
+            steps = self.batch.service.steps_per_episode
             for i, info in enumerate(infos):
                 info["terminal_observation"] = batch_infos["final_obs"][i]
                 info["TimeLimit.truncated"] = True
-                info["episode"] = {"r": float(self._returns[i]), "l": slots}
+                info["episode"] = {"r": float(self._returns[i]), "l": steps}
             self._returns[:] = 0
         return observations, rewards.astype(np.float32), truncated, infos
 
     def state(self) -> dict[str, Any]:
-        """Return what this is between two slots, for `restore`: arrays, and what JSON holds."""
+        """Return what this is between two steps, for `restore`: arrays, and what JSON holds."""
         return {"batch": self.batch.state(), "returns": self._returns.copy()}
 
     def restore(self, state: dict[str, Any]) -> None:

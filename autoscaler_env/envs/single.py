@@ -18,12 +18,12 @@ from autoscaler_env.traffic.trace import LARGEST_COUNT
 
 
 class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
-    """Scale a fleet of instances, slot by slot, through one day of traffic.
+    """Scale a fleet of instances, step by step, through one day of traffic.
 
     ## Description
-    Requests arrive in slots of five minutes. Ready instances serve them, the rest wait in a queue, and what finds the
+    Requests arrive in steps of five minutes. Ready instances serve them, the rest wait in a queue, and what finds the
     queue full is dropped. Instances cost money from the moment they are ordered, but serve only after they have booted.
-    The agent changes the fleet by one instance per slot and pays for instances, lateness and drops, in dollars.
+    The agent changes the fleet by one instance per step and pays for instances, lateness and drops, in dollars.
 
     ## Actions
     `Discrete(len(service.fleet_changes))`. For the reference service: 0 removes an instance, 1 holds, 2 adds one. An
@@ -31,31 +31,31 @@ class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     nothing changes, `info["refused"]` is 1, and it does not count as a scaling action.
 
     ## Observations
-    `Box` of seven float32 numbers, what an operator sees at the end of a slot:
+    `Box` of seven float32 numbers, what an operator sees at the end of a step:
 
     | index | name | quantity | min | max | 1 stands for |
     |---|---|---|---|---|---|
     | 0 | ready | ready instances | 0 | 1 | max_instances |
     | 1 | booting | booting instances | 0 | 1 | max_instances |
-    | 2 | load | requests served / capacity | 0 | 1 | full use |
+    | 2 | utilisation | requests served / capacity | 0 | 1 | full use |
     | 3 | queue | requests waiting | 0 | 1 | queue_limit |
-    | 4 | influx | arrivals of the slot | 0 | 1 | 2 x peak_influx |
-    | 5 | change | influx minus that of the slot before | -1 | 1 | 2 x peak_influx |
-    | 6 | headroom | capacity of the fleet minus influx and queue | -1 | 1 | all capacity + queue_limit |
+    | 4 | arrivals | arrivals of the step | 0 | 1 | 2 x peak_arrivals |
+    | 5 | change | arrivals minus that of the step before | -1 | 1 | 2 x peak_arrivals |
+    | 6 | spare_capacity | capacity of the fleet minus arrivals and queue | -1 | 1 | all capacity + queue_limit |
 
-    Each entry but the load is a count divided by its scale, so `policies.base.decode` recovers the counts exactly.
-    Where the influx passes its scale the observation is clipped; the arrivals never are.
+    Each entry but the utilisation is a count divided by its scale, so `policies.base.decode` recovers the counts exactly.
+    Where the arrivals passes its scale the observation is clipped; the arrivals never are.
 
     ## Rewards
-    Minus the slot's bill in dollars: `instance_price * (ready + booting) + late_price * queue + drop_price * dropped`,
+    Minus the step's cost in dollars: `instance_price * (ready + booting) + late_price * queue + drop_price * dropped`,
     with weights $0.016, $0.00025 and $0.0025 for the reference service.
 
     ## Starting state
-    `initial_instances` ready, none booting, an empty queue. The first observation shows the influx of the first slot as
-    if it had been seen the slot before, with change 0.
+    `initial_instances` ready, none booting, an empty queue. The first observation shows the arrivals of the first step as
+    if it had been seen the step before, with change 0.
 
     ## Episode end
-    By the clock alone: after `slots_per_episode` slots the episode is `truncated`, emitted by this class (no TimeLimit
+    By the clock alone: after `steps_per_episode` steps the episode is `truncated`, emitted by this class (no TimeLimit
     wrapper). `terminated` is never true, so learners should bootstrap from the last observation.
 
     ## Arguments
@@ -65,7 +65,7 @@ class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         render_mode: `None`, `"rgb_array"` (the day so far, uint8 of shape (height, width, 3)) or `"ansi"` (text).
 
     `reset(seed=...)` seeds the draw of training days. `reset(options={"day_seed": s})` starts the day of that seed, and
-    `options={"day": arrivals}` a day of one's own, int64 of shape (slots,).
+    `options={"day": arrivals}` a day of one's own, int64 of shape (steps,).
 
     ## Versions
     v0: first version.
@@ -98,7 +98,7 @@ class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self._late_price = self.service.late_price
         self._drop_price = self.service.drop_price
         self._arrivals: list[int] = []
-        self._slot = 0
+        self._step = 0
         self._record = DayRecord(self.service)
         self._prepare_steps()
 
@@ -135,19 +135,19 @@ class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         observation = np.empty((7, 1), dtype=np.float32)
         dynamics.start_all(self._state, day[:1], self._constants, observation)
         self._arrivals = day.tolist()
-        self._slot = 0
+        self._step = 0
         self._record.clear()
         return observation[:, 0], {"day_seed": day_seed}
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], SupportsFloat, bool, bool, dict[str, Any]]:
-        """Move by one slot.
+        """Move by one step.
 
         Args:
             action: An index into `service.fleet_changes`.
 
         Returns:
-            Observation, reward (minus the slot's bill, $), terminated (never), truncated (the day is over) and the
-            slot's counts and costs.
+            Observation, reward (minus the step's cost, $), terminated (never), truncated (the day is over) and the
+            step's counts and costs.
 
         Raises:
             ValueError: The action is out of range.
@@ -160,12 +160,12 @@ class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
             index = -1
         if not 0 <= index < len(changes):
             raise ValueError(f"action = {action!r}: must be an integer from 0 to {len(changes) - 1}")
-        if self._slot == len(self._arrivals):
+        if self._step == len(self._arrivals):
             raise RuntimeError("the day is over or was never started: call reset() before step()")
         observation = self._blank.copy()
-        arriving = self._arrivals[self._slot]
-        bill = self._advance(self._state, self._slot, changes[index], arriving, self._constants, observation)
-        self._slot += 1
+        arriving = self._arrivals[self._step]
+        cost = self._advance(self._state, self._step, changes[index], arriving, self._constants, observation)
+        self._step += 1
         ready, booting, queue, arrivals, served, dropped, scaled, refused = self._reported.tolist()
         late_cost = self._late_price * queue
         drop_cost = self._drop_price * dropped
@@ -178,16 +178,16 @@ class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
             "dropped": dropped,
             "scaled": scaled,
             "refused": refused,
-            "instance_cost": bill - late_cost - drop_cost,
+            "instance_cost": cost - late_cost - drop_cost,
             "late_cost": late_cost,
             "drop_cost": drop_cost,
         }
         if self.render_mode is not None:
             self._record.append(info)
-        return observation, -bill, False, self._slot == len(self._arrivals), info
+        return observation, -cost, False, self._step == len(self._arrivals), info
 
     def render(self) -> Any:
-        """Show the day so far: fleet, demand, queue and bill, as pixels or text by `render_mode`."""
+        """Show the day so far: fleet, demand, queue and cost, as pixels or text by `render_mode`."""
         if self.render_mode is None:
             gymnasium.logger.warn('render() without render_mode; make the environment with "rgb_array" or "ansi"')
             return None
@@ -210,14 +210,14 @@ class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
 
 
 def check_days(days: NDArray[Any], service: Service) -> NDArray[np.int64]:
-    """Return days as compiled code reads them: int64, contiguous, of shape (n, slots_per_episode).
+    """Return days as compiled code reads them: int64, contiguous, of shape (n, steps_per_episode).
 
     Raises:
         ValueError: The shape does not fit the service, or an arrival is not a whole number of at least 0.
     """
-    if days.ndim != 2 or days.shape[1] != service.slots_per_episode:
+    if days.ndim != 2 or days.shape[1] != service.steps_per_episode:
         raise ValueError(
-            f"days of shape {days.shape}: must be (n, {service.slots_per_episode}), the slots of an episode"
+            f"days of shape {days.shape}: must be (n, {service.steps_per_episode}), the steps of an episode"
         )
     if not np.issubdtype(days.dtype, np.integer) or (days.size and not 0 <= days.min() <= days.max() <= LARGEST_COUNT):
         raise ValueError(f"days: arrivals must be whole numbers of at least 0 and at most {LARGEST_COUNT}")

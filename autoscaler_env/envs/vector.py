@@ -16,11 +16,11 @@ from autoscaler_env.service import Service, as_service
 from autoscaler_env.traffic.patterns import MIXED, Workload, as_workload, random_training_seeds
 
 REPORTED = ("ready", "booting", "queue", "arrivals", "served", "dropped", "scaled", "refused")
-"""The counts of a slot, in the order of the first rows of the state."""
+"""The counts of a step, in the order of the first rows of the state."""
 
 
 class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[Any]]):
-    """A batch of services in one compiled loop; each is an `AutoscalerEnv`, slot for slot.
+    """A batch of services in one compiled loop; each is an `AutoscalerEnv`, step for step.
 
     A service whose day is over starts a fresh one in the same step (`AutoresetMode.SAME_STEP`): the step returns the
     first observation of the new day, and `infos["final_obs"]` holds the last one of the old.
@@ -64,8 +64,8 @@ class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArra
         self._fleet_changes = np.array(self.service.fleet_changes, dtype=np.int64)
         self._state = dynamics.new_state(self.service, num_envs)
         self.arrivals = np.empty((0, num_envs), dtype=np.int64)
-        """Arrivals of the days being played, int64 of shape (slots, num_envs)."""
-        self._slot = 0
+        """Arrivals of the days being played, int64 of shape (steps, num_envs)."""
+        self._step = 0
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
@@ -101,14 +101,14 @@ class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArra
     def step(
         self, actions: NDArray[np.int64]
     ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        """Move every service by one slot.
+        """Move every service by one step.
 
         Args:
             actions: Indices into `service.fleet_changes`, integers of shape (num_envs,).
 
         Returns:
             Observations (num_envs, 7), rewards (num_envs,) in dollars, terminated (all false), truncated, and the
-            slot's counts, each of shape (num_envs,).
+            step's counts, each of shape (num_envs,).
 
         Raises:
             ValueError: The shape does not fit or an action is out of range; then nothing has moved.
@@ -123,16 +123,16 @@ class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArra
             )
         columns = np.empty((7, self.num_envs), dtype=np.float32)
         rewards = np.empty(self.num_envs)
-        arriving = self.arrivals[self._slot]
+        arriving = self.arrivals[self._step]
         bad = dynamics.advance_all(
-            self._state, self._slot, actions, self._fleet_changes, arriving, self._constants, columns, rewards
+            self._state, self._step, actions, self._fleet_changes, arriving, self._constants, columns, rewards
         )
         if bad >= 0:
             raise ValueError(f"actions[{bad}] = {actions[bad]}: must be from 0 to {len(self._fleet_changes) - 1}")
         observations = columns.T
         infos: dict[str, Any] = dict(zip(REPORTED, self._state[: len(REPORTED)].copy(), strict=True))
-        self._slot += 1
-        ended = self._slot == len(self.arrivals)
+        self._step += 1
+        ended = self._step == len(self.arrivals)
         if ended:
             # All services started together, so all days end together.
             everyone = np.ones(self.num_envs, dtype=bool)
@@ -150,23 +150,23 @@ class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArra
         """Start given days in every service.
 
         Args:
-            arrivals: Requests, int64 of shape (slots, num_envs): those of a slot lie side by side, as steps read them.
+            arrivals: Requests, int64 of shape (steps, num_envs): those of a step lie side by side, as steps read them.
 
         Returns:
             Observations, float32 of shape (num_envs, 7).
         """
         self.arrivals = arrivals
-        self._slot = 0
+        self._step = 0
         columns = np.empty((7, self.num_envs), dtype=np.float32)
         dynamics.start_all(self._state, arrivals[0], self._constants, columns)
         return columns.T
 
     def state(self) -> dict[str, Any]:
-        """Return what the batch is between two slots, for `restore`: arrays, and what JSON holds."""
+        """Return what the batch is between two steps, for `restore`: arrays, and what JSON holds."""
         return {
             "services": self._state.copy(),
             "arrivals": self.arrivals.copy(),
-            "slot": self._slot,
+            "step": self._step,
             "generator": self.np_random.bit_generator.state,
         }
 
@@ -174,7 +174,7 @@ class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArra
         """Become what another batch was when its `state` was asked; of equal size, pattern and service."""
         self._state[:] = state["services"]
         self.arrivals = state["arrivals"]
-        self._slot = state["slot"]
+        self._step = state["step"]
         self.np_random.bit_generator.state = state["generator"]
 
     def _draw_days(self, seeds: NDArray[np.uint64] | None) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Bills, waits and intervals: what a policy costs, and how sure we are."""
+"""Costs, waits and intervals: what a policy costs, and how sure we are."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from autoscaler_env.evaluation.simulation import Rollout, roll_out, wait_percentiles
+from autoscaler_env.evaluation.simulation import Trajectory, simulate, wait_percentiles
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.service import Service
@@ -23,38 +23,40 @@ MEAN = "MEAN"
 """What stands in the column `pattern` for the mean over patterns."""
 
 
-def measure(rollout: Rollout) -> pd.DataFrame:
-    """Sum a rollout up, one row per episode.
+def measure(trajectory: Trajectory) -> pd.DataFrame:
+    """Sum a trajectory up, one row per episode.
 
     Returns:
-        Columns: bill, instance_cost, late_cost, drop_cost ($); arrivals, served, late, dropped (requests; late ones
-        were not served in the slot they came in); in_time (share of arrivals served in their slot); wait_p95,
+        Columns: cost, instance_cost, late_cost, drop_cost ($); arrivals, served, late, dropped (requests; late ones
+        were not served in the step they came in); in_time (share of arrivals served in their step); wait_p95,
         wait_p99 (s); mean_queue, peak_queue (requests); mean_fleet (instances); utilisation (mean load);
         scaling_actions.
     """
-    queue_before = np.hstack([np.zeros((len(rollout.queue), 1), dtype=np.int64), rollout.queue[:, :-1]])
-    in_time = np.maximum(rollout.served - queue_before, 0).sum(axis=1)
-    arrivals = rollout.arrivals.sum(axis=1)
-    dropped = rollout.dropped.sum(axis=1)
-    waits = wait_percentiles(rollout.arrivals, rollout.served, rollout.dropped, rollout.service.slot_seconds)
+    queue_before = np.hstack([np.zeros((len(trajectory.queue), 1), dtype=np.int64), trajectory.queue[:, :-1]])
+    in_time = np.maximum(trajectory.served - queue_before, 0).sum(axis=1)
+    arrivals = trajectory.arrivals.sum(axis=1)
+    dropped = trajectory.dropped.sum(axis=1)
+    waits = wait_percentiles(
+        trajectory.arrivals, trajectory.served, trajectory.dropped, trajectory.service.step_seconds
+    )
     return pd.DataFrame(
         {
-            "bill": rollout.bill.sum(axis=1),
-            "instance_cost": rollout.instance_cost.sum(axis=1),
-            "late_cost": rollout.late_cost.sum(axis=1),
-            "drop_cost": rollout.drop_cost.sum(axis=1),
+            "cost": trajectory.cost.sum(axis=1),
+            "instance_cost": trajectory.instance_cost.sum(axis=1),
+            "late_cost": trajectory.late_cost.sum(axis=1),
+            "drop_cost": trajectory.drop_cost.sum(axis=1),
             "arrivals": arrivals,
-            "served": rollout.served.sum(axis=1),
+            "served": trajectory.served.sum(axis=1),
             "late": arrivals - dropped - in_time,
             "dropped": dropped,
             "in_time": np.where(arrivals > 0, in_time / np.maximum(arrivals, 1), 1.0),
             "wait_p95": waits[:, 0],
             "wait_p99": waits[:, 1],
-            "mean_queue": rollout.queue.mean(axis=1),
-            "peak_queue": rollout.queue.max(axis=1),
-            "mean_fleet": rollout.fleet.mean(axis=1),
-            "utilisation": rollout.load.mean(axis=1),
-            "scaling_actions": rollout.scaled.sum(axis=1),
+            "mean_queue": trajectory.queue.mean(axis=1),
+            "peak_queue": trajectory.queue.max(axis=1),
+            "mean_fleet": trajectory.fleet.mean(axis=1),
+            "utilisation": trajectory.utilisation.mean(axis=1),
+            "scaling_actions": trajectory.scaled.sum(axis=1),
         }
     )
 
@@ -89,7 +91,7 @@ def evaluate(
     days = workload.evaluation_days(episodes)
     frames = []
     for policy in policies:
-        frame = measure(roll_out(policy, days, service))
+        frame = measure(simulate(policy, days, service))
         frame.insert(0, "policy", policy.name)
         frame.insert(1, "pattern", workload.name)
         frame.insert(2, "episode", np.arange(len(days)))
@@ -122,19 +124,19 @@ def mean_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, 
 
 
 def summarise(episodes: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per policy and pattern: the mean of each column, and the 95 % interval of the mean bill over days.
+    """Return one row per policy and pattern: the mean of each column, and the 95 % interval of the mean cost over days.
 
     Args:
         episodes: What `evaluate` returns.
 
     Returns:
-        Indexed by policy and pattern, in the order in which they came; columns as before plus bill_low and bill_high.
+        Indexed by policy and pattern, in the order in which they came; columns as before plus cost_low and cost_high.
     """
     groups = episodes.drop(columns="episode").groupby(["policy", "pattern"], sort=False)
     summary = groups.mean()
-    intervals = groups["bill"].apply(lambda bills: mean_interval(bills.to_numpy())[1:])
-    summary.insert(1, "bill_low", [low for low, _ in intervals])
-    summary.insert(2, "bill_high", [high for _, high in intervals])
+    intervals = groups["cost"].apply(lambda costs: mean_interval(costs.to_numpy())[1:])
+    summary.insert(1, "cost_low", [low for low, _ in intervals])
+    summary.insert(2, "cost_high", [high for _, high in intervals])
     return summary
 
 
@@ -148,14 +150,14 @@ def savings(episodes: pd.DataFrame, against: str) -> pd.DataFrame:
     Returns:
         Indexed by policy and pattern; columns saving, low, high ($ a day; 95 % interval over days).
     """
-    bills = episodes.pivot(index=["pattern", "episode"], columns="policy", values="bill")
-    if against not in bills:
-        raise ValueError(f"against = {against!r}: must be one of {', '.join(bills.columns)}")
+    costs = episodes.pivot(index=["pattern", "episode"], columns="policy", values="cost")
+    if against not in costs:
+        raise ValueError(f"against = {against!r}: must be one of {', '.join(costs.columns)}")
     rows = []
     for policy in episodes["policy"].unique():
         if policy == against:
             continue
-        difference = (bills[against] - bills[policy]).dropna()
+        difference = (costs[against] - costs[policy]).dropna()
         played = difference.index.unique("pattern")
         for pattern in (pattern for pattern in episodes["pattern"].unique() if pattern in played):
             mean, low, high = mean_interval(difference.loc[pattern].to_numpy())
@@ -193,7 +195,7 @@ def verdict(episodes: pd.DataFrame, policy: str, against: str) -> str:
     Example:
         >>> days = {"pattern": "STEADY", "episode": [0, 1, 2]}
         >>> rule, model = (pd.DataFrame({"policy": name} | days) for name in ("rule", "model"))
-        >>> both = pd.concat([rule.assign(bill=[5.0, 6.0, 7.0]), model.assign(bill=[3.9, 5.0, 6.1])])
+        >>> both = pd.concat([rule.assign(cost=[5.0, 6.0, 7.0]), model.assign(cost=[3.9, 5.0, 6.1])])
         >>> verdict(both, "model", "rule")
         'model is cheaper than rule by $1.00 a day (95 % interval $0.75 to $1.25, 3 paired days).'
         >>> verdict(both, "rule", "model")

@@ -26,7 +26,7 @@ OPTIMUM_DAYS = 200
 """Evaluation days of each pattern whose optimum is kept."""
 
 ITEMS = ("instance_cost", "late_cost", "drop_cost")
-"""The items of a bill, as the columns of `evaluation.evaluate` call them."""
+"""The items of a cost, as the columns of `evaluation.evaluate` call them."""
 
 COMMAND = "python -m autoscaler_env.evaluation.regret"
 """What makes `results/optimum.csv`."""
@@ -35,7 +35,7 @@ COMMAND = "python -m autoscaler_env.evaluation.regret"
 def find_optima(
     patterns: Iterable[str | Workload] = PATTERNS, days: int = OPTIMUM_DAYS, service: Service | None = None
 ) -> pd.DataFrame:
-    """Find the cheapest bill of evaluation days.
+    """Find the cheapest cost of evaluation days.
 
     Args:
         patterns: Names of patterns, or workloads.
@@ -43,15 +43,15 @@ def find_optima(
         service: The reference service by default.
 
     Returns:
-        A row per day: pattern, day, arrivals (requests, to tell whether it is the day that it is taken for), bill ($).
+        A row per day: pattern, day, arrivals (requests, to tell whether it is the day that it is taken for), cost ($).
     """
     service = service or Service()
     tables = []
     for pattern in patterns:
         workload = as_workload(pattern, service)
         drawn = workload.evaluation_days(days)
-        bills = cheapest_plan(drawn, service).bills
-        columns = {"pattern": workload.name, "day": np.arange(len(drawn)), "arrivals": drawn.sum(axis=1), "bill": bills}
+        costs = cheapest_plan(drawn, service).costs
+        columns = {"pattern": workload.name, "day": np.arange(len(drawn)), "arrivals": drawn.sum(axis=1), "cost": costs}
         tables.append(pd.DataFrame(columns))
     return pd.concat(tables, ignore_index=True)
 
@@ -92,12 +92,12 @@ def regret(episodes: pd.DataFrame, optima: pd.DataFrame | None = None) -> pd.Dat
 
     Example:
         >>> days = {"pattern": "STEADY", "episode": [0, 1, 2], "arrivals": [10, 20, 30]}
-        >>> rule = pd.DataFrame({"policy": "rule"} | days | {"bill": [5.0, 6.0, 7.0]})
-        >>> best = pd.DataFrame({"pattern": "STEADY", "day": [0, 1], "arrivals": [10, 20], "bill": [4.0, 5.0]})
+        >>> rule = pd.DataFrame({"policy": "rule"} | days | {"cost": [5.0, 6.0, 7.0]})
+        >>> best = pd.DataFrame({"pattern": "STEADY", "day": [0, 1], "arrivals": [10, 20], "cost": [4.0, 5.0]})
         >>> regret(rule, best).reset_index().to_dict("records")
         [{'policy': 'rule', 'pattern': 'STEADY', 'days': 2, 'regret': 1.0, 'low': 1.0, 'high': 1.0}]
     """
-    columns = ["policy", "pattern", "episode", "arrivals", "bill"]
+    columns = ["policy", "pattern", "episode", "arrivals", "cost"]
     if optima is None:
         best = episodes.loc[episodes["policy"] == Optimum.name, columns]
     else:
@@ -109,12 +109,12 @@ def regret(episodes: pd.DataFrame, optima: pd.DataFrame | None = None) -> pd.Dat
             raise ValueError(
                 f"optima: none of the days of {pattern!r}; evaluate the policy optimum too, or find_optima"
             )
-    wrong = pairs[(pairs["arrivals"] != pairs["arrivals_best"]) | (pairs["bill"] < pairs["bill_best"] - 1e-6)]
+    wrong = pairs[(pairs["arrivals"] != pairs["arrivals_best"]) | (pairs["cost"] < pairs["cost_best"] - 1e-6)]
     if len(wrong):
         row = wrong.iloc[0]
         raise ValueError(
             f"optima: not of these days or this service: on day {row['episode']} of {row['pattern']} {row['policy']} "
-            f"pays {row['bill']:.2f} for {row['arrivals']} requests, the optimum {row['bill_best']:.2f} for "
+            f"pays {row['cost']:.2f} for {row['arrivals']} requests, the optimum {row['cost_best']:.2f} for "
             f"{row['arrivals_best']}; make them anew"
         )
     known = best.merge(played[["pattern", "episode"]].drop_duplicates())
@@ -129,7 +129,7 @@ def regret(episodes: pd.DataFrame, optima: pd.DataFrame | None = None) -> pd.Dat
 
 
 def losses(episodes: pd.DataFrame) -> pd.DataFrame:
-    """Return on which items of the bill each policy loses its regret, on the days that the optimum played too.
+    """Return on which items of the cost each policy loses its regret, on the days that the optimum played too.
 
     Args:
         episodes: What `evaluation.evaluate` returns, the policy `optimum` among them; `regret` checks that they match.
@@ -161,7 +161,7 @@ def main() -> None:
         begin = time.perf_counter()
         tables.append(find_optima([pattern]))
         seconds = (time.perf_counter() - begin) / len(tables[-1])
-        print(f"{pattern:<12} {tables[-1]['bill'].mean():8.2f} $ a day, {1000 * seconds:.1f} ms a day", flush=True)
+        print(f"{pattern:<12} {tables[-1]['cost'].mean():8.2f} $ a day, {1000 * seconds:.1f} ms a day", flush=True)
     folders = Folders()
     print(f"Wrote {folders.shown(save_optima(pd.concat(tables), folders))}.")
 

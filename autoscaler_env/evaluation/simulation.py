@@ -1,4 +1,4 @@
-"""Play days with a policy and keep what happened in every slot.
+"""Play days with a policy and keep what happened in every step.
 
 How long requests wait: first in, first out.
 """
@@ -18,8 +18,8 @@ from autoscaler_env.service import Service
 
 
 @dataclass(frozen=True)
-class Rollout:
-    """What happened on a batch of days; every array has shape (n, slots)."""
+class Trajectory:
+    """What happened on a batch of days; every array has shape (n, steps)."""
 
     service: Service
     arrivals: NDArray[np.int64]
@@ -44,7 +44,7 @@ class Rollout:
 
     @property
     def late_cost(self) -> NDArray[np.float64]:
-        """Dollars for requests waiting at the end of the slot."""
+        """Dollars for requests waiting at the end of the step."""
         return np.multiply(self.service.late_price, self.queue, dtype=np.float64)
 
     @property
@@ -53,41 +53,41 @@ class Rollout:
         return np.multiply(self.service.drop_price, self.dropped, dtype=np.float64)
 
     @property
-    def bill(self) -> NDArray[np.float64]:
-        """Dollars for the slot: instances, lateness and drops."""
+    def cost(self) -> NDArray[np.float64]:
+        """Dollars for the step: instances, lateness and drops."""
         return self.instance_cost + self.late_cost + self.drop_cost
 
     @property
-    def load(self) -> NDArray[np.float64]:
+    def utilisation(self) -> NDArray[np.float64]:
         """Utilisation: requests served over capacity."""
         return self.served / (self.service.capacity_per_instance * self.ready)
 
 
-def roll_out(policy: Policy, days: NDArray[np.int64], service: Service | None = None) -> Rollout:
+def simulate(policy: Policy, days: NDArray[np.int64], service: Service | None = None) -> Trajectory:
     """Let a policy scale a service through each of the days.
 
     Args:
-        policy: Reset once, then asked for the actions of all days, slot by slot.
-        days: Arrivals, whole numbers of shape (n, slots_per_episode).
+        policy: Reset once, then asked for the actions of all days, step by step.
+        days: Arrivals, whole numbers of shape (n, steps_per_episode).
         service: The reference service by default.
 
     Returns:
-        What happened in every slot.
+        What happened in every step.
 
     Raises:
         ValueError: The days do not fit the service, or the policy returns an action that does not exist.
     """
     service = service or Service()
     days = check_days(days, service)
-    n, slots = days.shape
+    n, steps = days.shape
     arrivals = np.ascontiguousarray(days.T)
     fleet_changes = np.array(service.fleet_changes, dtype=np.int64)
     constants = dynamics.constants_of(service)
     state = dynamics.new_state(service, n)
     columns = np.empty((7, n), dtype=np.float32)
     rewards = np.empty(n)
-    actions_taken = np.empty((slots, n), dtype=np.int32)
-    # The rows of the state that a rollout keeps, in the order of its fields from `ready` on.
+    actions_taken = np.empty((steps, n), dtype=np.int32)
+    # The rows of the state that a trajectory keeps, in the order of its fields from `ready` on.
     kept = [
         dynamics.READY,
         dynamics.BOOTING,
@@ -97,20 +97,20 @@ def roll_out(policy: Policy, days: NDArray[np.int64], service: Service | None = 
         dynamics.SCALED,
         dynamics.REFUSED,
     ]
-    history = np.empty((len(kept), slots, n), dtype=np.int32)  # counts fit; half the memory
+    history = np.empty((len(kept), steps, n), dtype=np.int32)  # counts fit; half the memory
     policy.reset(days)
     dynamics.start_all(state, arrivals[0], constants, columns)
-    for slot in range(slots):
+    for step in range(steps):
         actions = check_actions(policy, policy.predict(columns.T), n)
         columns = np.empty((7, n), dtype=np.float32)  # a policy may keep what it saw
-        bad = dynamics.advance_all(state, slot, actions, fleet_changes, arrivals[slot], constants, columns, rewards)
+        bad = dynamics.advance_all(state, step, actions, fleet_changes, arrivals[step], constants, columns, rewards)
         if bad >= 0:
             raise ValueError(
                 f"policy {policy.name!r} chose action {actions[bad]}: must be from 0 to {len(fleet_changes) - 1}"
             )
-        actions_taken[slot] = actions
-        history[:, slot] = state[kept]
-    return Rollout(service, days, actions_taken.T, *(rows.T for rows in history))
+        actions_taken[step] = actions
+        history[:, step] = state[kept]
+    return Trajectory(service, days, actions_taken.T, *(rows.T for rows in history))
 
 
 def check_actions(policy: Policy, actions: NDArray[np.int64], n: int) -> NDArray[np.int64]:
@@ -127,50 +127,50 @@ def wait_percentiles(
     arrivals: NDArray[np.integer],
     served: NDArray[np.integer],
     dropped: NDArray[np.integer],
-    slot_seconds: int,
+    step_seconds: int,
     percentiles: tuple[float, ...] = (95.0, 99.0),
 ) -> NDArray[np.float64]:
     """Return percentiles of the wait of each day's admitted requests, in seconds.
 
-    Requests are served in the order they came. One served in the slot it came in has waited 0 s, one served k slots
-    later k x `slot_seconds`. What still waits when the day ends counts with the wait it has had so far. Dropped
+    Requests are served in the order they came. One served in the step it came in has waited 0 s, one served k steps
+    later k x `step_seconds`. What still waits when the day ends counts with the wait it has had so far. Dropped
     requests, always of the newest arrivals, never waited.
 
     Args:
-        arrivals: Requests that came, shape (n, slots).
-        served: Requests served, shape (n, slots).
-        dropped: Requests dropped, shape (n, slots).
-        slot_seconds: Length of a slot.
+        arrivals: Requests that came, shape (n, steps).
+        served: Requests served, shape (n, steps).
+        dropped: Requests dropped, shape (n, steps).
+        step_seconds: Length of a step.
         percentiles: From 0 to 100.
 
     Returns:
         Waits, shape (n, len(percentiles)); 0 for a day without requests.
     """
-    n, slots = arrivals.shape
-    histogram = np.zeros((n, slots + 1), dtype=np.int64)
+    n, steps = arrivals.shape
+    histogram = np.zeros((n, steps + 1), dtype=np.int64)
     _count_waits(arrivals - dropped, served, histogram)
     cumulative = histogram.cumsum(axis=1)
     total = cumulative[:, -1:]
     waits = [np.argmax(cumulative >= np.ceil(total * percentile / 100), axis=1) for percentile in percentiles]
-    return np.stack(waits, axis=1) * float(slot_seconds)
+    return np.stack(waits, axis=1) * float(step_seconds)
 
 
 @compiled
 def _count_waits(admitted, served, histogram):
-    """Count the requests of each day by the slots that they waited: histogram[day, slots waited]."""
-    n, slots = admitted.shape
-    remaining = np.empty(slots, dtype=np.int64)
+    """Count the requests of each day by the steps that they waited: histogram[day, steps waited]."""
+    n, steps = admitted.shape
+    remaining = np.empty(steps, dtype=np.int64)
     for day in range(n):
         remaining[:] = admitted[day]
         oldest = 0
-        for slot in range(slots):
-            serving = served[day, slot]
+        for step in range(steps):
+            serving = served[day, step]
             while serving > 0:
                 taken = min(serving, remaining[oldest])
-                histogram[day, slot - oldest] += taken
+                histogram[day, step - oldest] += taken
                 remaining[oldest] -= taken
                 serving -= taken
                 if remaining[oldest] == 0 and serving > 0:
                     oldest += 1
-        for slot in range(slots):
-            histogram[day, slots - slot] += remaining[slot]
+        for step in range(steps):
+            histogram[day, steps - step] += remaining[step]

@@ -23,7 +23,7 @@ from autoscaler_env.paths import Folders
 RESAMPLES = 9_999
 """Resamples of a bootstrap."""
 
-LEARNER = ["algorithm", "trained_on", "steps"]
+LEARNER = ["algorithm", "trained_on", "timesteps"]
 """The columns that tell one learner from another; the trainings of a learner differ by their seed."""
 
 
@@ -73,14 +73,16 @@ def read_curves(name: str, algorithm: str, folders: Folders) -> list[pd.DataFram
         folders: Where the tables lie.
 
     Returns:
-        Per seed: steps (slots), seconds, mean_return ($ a day on selection days).
+        Per seed: timesteps, seconds, mean_return ($ a day on selection days).
 
     Raises:
         FileNotFoundError: The study has not been run; the message has the command that does.
     """
     points = _read(f"study_{name}_curves.csv", name, folders)
-    points = points[points["algorithm"] == algorithm].drop(columns="steps").rename(columns={"at": "steps"})
-    return [curve[["steps", "seconds", "mean_return"]].reset_index(drop=True) for _, curve in points.groupby("seed")]
+    points = points[points["algorithm"] == algorithm].drop(columns="timesteps").rename(columns={"at": "timesteps"})
+    return [
+        curve[["timesteps", "seconds", "mean_return"]].reset_index(drop=True) for _, curve in points.groupby("seed")
+    ]
 
 
 def _read(file: str, name: str, folders: Folders) -> pd.DataFrame:
@@ -96,10 +98,10 @@ def per_training(study: pd.DataFrame, column: str) -> pd.Series:
 
     Args:
         study: A row per training and workload, as `read_study` returns it, or some of these rows.
-        column: Such as `bill` or `regret`.
+        column: Such as `cost` or `regret`.
 
     Returns:
-        Indexed by algorithm, trained_on, steps and seed, in the order in which they came.
+        Indexed by algorithm, trained_on, timesteps and seed, in the order in which they came.
 
     Raises:
         ValueError: The rows are not those of trainings, such as the episodes of one model.
@@ -128,8 +130,8 @@ def estimate(trainings: pd.Series) -> Estimate:
         ValueError: The numbers are not indexed by training seed, or are of several learners.
 
     Example:
-        >>> study = pd.DataFrame({"algorithm": "ppo", "trained_on": "MIXED", "steps": 1, "seed": range(4)})
-        >>> found = estimate(per_training(study.assign(tested_on="SPIKE", bill=[1.0, 2.0, 3.0, 10.0]), "bill"))
+        >>> study = pd.DataFrame({"algorithm": "ppo", "trained_on": "MIXED", "timesteps": 1, "seed": range(4)})
+        >>> found = estimate(per_training(study.assign(tested_on="SPIKE", cost=[1.0, 2.0, 3.0, 10.0]), "cost"))
         >>> found.seeds, found.mean, found.iqm, found.low < 4 < found.high
         (4, 4.0, 2.5, True)
     """
@@ -144,7 +146,7 @@ def interquartile_mean(values: NDArray[np.float64], axis: int = -1) -> Any:
 
 
 def estimates(study: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Return `estimate` of a column for each learner of a study, indexed by algorithm, trained_on and steps."""
+    """Return `estimate` of a column for each learner of a study, indexed by algorithm, trained_on and timesteps."""
     return _by_learner(per_training(study, column))
 
 
@@ -153,21 +155,21 @@ def savings_over_seeds(study: pd.DataFrame, against: str) -> pd.DataFrame:
 
     Args:
         study: What `read_study` returns, or some of its rows.
-        against: A column with the other's bill: `one_setting_bill`, `per_pattern_bill` or `optimum_bill`.
+        against: A column with the other's cost: `one_setting_cost`, `per_pattern_cost` or `optimum_cost`.
 
     Returns:
-        Indexed by algorithm, trained_on and steps: seeds, bill, rule (the other's bill), saving, low, high, iqm,
+        Indexed by algorithm, trained_on and timesteps: seeds, cost, rule (the other's cost), saving, low, high, iqm,
         iqm_low, iqm_high ($ a day; 95 % intervals over trainings).
     """
-    bills, others = per_training(study, "bill"), per_training(study, against)
-    table = _by_learner(others - bills).rename(columns={"mean": "saving"})
-    table.insert(1, "bill", bills.groupby(level=LEARNER, sort=False).mean())
+    costs, others = per_training(study, "cost"), per_training(study, against)
+    table = _by_learner(others - costs).rename(columns={"mean": "saving"})
+    table.insert(1, "cost", costs.groupby(level=LEARNER, sort=False).mean())
     table.insert(2, "rule", others.groupby(level=LEARNER, sort=False).mean())
     return table
 
 
 def probability_of_improvement(
-    first: pd.DataFrame, second: pd.DataFrame, column: str = "bill"
+    first: pd.DataFrame, second: pd.DataFrame, column: str = "cost"
 ) -> tuple[float, float, float]:
     """Return how probably a training of one learner ends cheaper than one of another, on a workload of the study.
 

@@ -82,7 +82,7 @@ class Grading:
         self._profile: Profile = profile
         self._course = course or Course()
         self._parameters = dict(QUICK if profile == "quick" else FULL) | {"output": ""}
-        self._seed = rubric.bills.seed if rubric.bills.seed is not None else _kept_seed(output)
+        self._seed = rubric.costs.seed if rubric.costs.seed is not None else _kept_seed(output)
         self._cancelled = threading.Event()
 
     def run(self, sources: Sequence[Path], workers: int = 1, *, progress: bool = True) -> list[Report]:
@@ -185,14 +185,14 @@ class Grading:
         notebooks, exercises = self._notebooks(submission, reference, runners)
         if self._cancelled.is_set():
             raise ValueError("it was cancelled")
-        models, bills, acts = grade_models(submission, self._rubric, self._seed, self._course.models)
+        models, costs, acts = grade_models(submission, self._rubric, self._seed, self._course.models)
         return Report(
             name,
             str(submission.source),
             key,
             self._wall.told,
             self._profile,
-            {"notebooks": notebooks, "exercises": exercises, "models": models, "bills": bills},
+            {"notebooks": notebooks, "exercises": exercises, "models": models, "costs": costs},
             submission.notes,
             prints(submission.files, self._course.files) | acts,
         )
@@ -274,7 +274,7 @@ def _own_names(sources: Sequence[Path]) -> list[str]:
 
 
 def _kept_seed(output: Path) -> int:
-    """Return which secret days this output folder's submissions are billed on; drawn once."""
+    """Return which secret days this output folder's submissions are charged on; drawn once."""
     path = output / "secret_days.json"
     if not path.exists():
         write_json(path, {"seed": secrets.randbelow(2**61)})

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from autoscaler_env.evaluation.simulation import roll_out
+from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.grading.kernel import hold
 from autoscaler_env.grading.notebooks import one_line
 from autoscaler_env.grading.report import Item
@@ -50,7 +50,7 @@ def play(model: Path, seed: int, days: int) -> dict[str, Any]:
         days: How many of each pattern.
 
     Returns:
-        `bill` (mean over the patterns, dollars a day) and `acts` (a hash of the bills of all days: equal for models
+        `cost` (mean over the patterns, dollars a day) and `acts` (a hash of the costs of all days: equal for models
         that act alike), or `error`, one line.
     """
     job = {"model": str(model), "seed": seed, "days": days}
@@ -73,18 +73,18 @@ def play(model: Path, seed: int, days: int) -> dict[str, Any]:
 
 
 @functools.cache
-def rule_bill(rule: str, seed: int, days: int) -> float:
+def rule_cost(rule: str, seed: int, days: int) -> float:
     """Return what a rule costs on the same days, dollars a day."""
-    return float(_bills(RULES[rule](Service()), seed, days).mean())
+    return float(_costs(RULES[rule](Service()), seed, days).mean())
 
 
-def _bills(policy: Policy, seed: int, days: int) -> np.ndarray:
-    """Return the bill of every day, dollars, the patterns one after the other."""
+def _costs(policy: Policy, seed: int, days: int) -> np.ndarray:
+    """Return the cost of every day, dollars, the patterns one after the other."""
     service = Service()
     seeds = day_seeds("evaluation", days, first=seed)
     drawn = np.vstack([Pattern(name, service).draw(seeds) for name in PATTERNS])
-    bills: np.ndarray = roll_out(policy, drawn, service).bill.sum(axis=1)
-    return bills
+    costs: np.ndarray = simulate(policy, drawn, service).cost.sum(axis=1)
+    return costs
 
 
 def main() -> None:
@@ -94,9 +94,9 @@ def main() -> None:
 
     job = json.load(sys.stdin)
     try:
-        bills = _bills(load_policy(Path(job["model"])), job["seed"], job["days"])
-        acts = hashlib.sha256(bills.round(6).tobytes()).hexdigest()
-        found: dict[str, Any] = {"bill": float(bills.mean()), "acts": acts}
+        costs = _costs(load_policy(Path(job["model"])), job["seed"], job["days"])
+        acts = hashlib.sha256(costs.round(6).tobytes()).hexdigest()
+        found: dict[str, Any] = {"cost": float(costs.mean()), "acts": acts}
     except Exception as error:  # a file may hold anything
         found = {"error": " ".join(str(error).split()).removeprefix(f"{job['model']}: ") or type(error).__name__}
     print(json.dumps(found))
@@ -113,39 +113,39 @@ VERIFY_SECONDS = 60
 def grade_models(
     submission: Submission, rubric: Rubric, seed: int, own: Path
 ) -> tuple[tuple[Item, ...], tuple[Item, ...], dict[str, str]]:
-    """Return an item per expected model for whether it works, one for its bill, and what shows copies.
+    """Return an item per expected model for whether it works, one for its cost, and what shows copies.
 
     Args:
         submission: What was handed in.
         rubric: What earns points.
-        seed: Which days the models are billed on.
+        seed: Which days the models are charged on.
         own: The folder of the models that the course ships.
 
     Returns:
         The two lists of items; by model, a hash of how it acts, but for those that act as the course's own.
     """
     files = _models(submission.folder / "models", rubric.models.expected)
-    worth, billed = (rubric.worth(part, rubric.models.expected) for part in ("models", "bills"))
-    models, bills = [], []
+    worth, charged = (rubric.worth(part, rubric.models.expected) for part in ("models", "costs"))
+    models, costs = [], []
     acts: dict[str, str] = {}
     with Children() as children:
         for name in rubric.models.expected:
             works, state = ("not handed in", ""), ("not handed in", "")
-            share = share_of_bill = 0.0
+            share = share_of_cost = 0.0
             if name in files:
-                found = play(files[name], seed, rubric.bills.days)
-                own_acts = set() if rubric.models.course_models else _own_acts(own, name, seed, rubric.bills.days)
+                found = play(files[name], seed, rubric.costs.days)
+                own_acts = set() if rubric.models.course_models else _own_acts(own, name, seed, rubric.costs.days)
                 if found.get("acts") in own_acts:
                     works = "the course's own", "it acts exactly as the model that the course ships"
                     state = "the course's own", ""
                 else:
                     acts |= {f"how {name} acts": found["acts"]} if "acts" in found else {}
                     works, share = _check(files[name], rubric, children)
-                    state, share_of_bill = _bill(found, rubric, seed)
-                    share_of_bill *= works[0] != "broken"
+                    state, share_of_cost = _cost(found, rubric, seed)
+                    share_of_cost *= works[0] != "broken"
             models.append(Item(name, *works, share * worth[name], worth[name]))
-            bills.append(Item(name, *state, share_of_bill * billed[name], billed[name]))
-    return tuple(models), tuple(bills), acts
+            costs.append(Item(name, *state, share_of_cost * charged[name], charged[name]))
+    return tuple(models), tuple(costs), acts
 
 
 def _models(folder: Path, expected: tuple[str, ...]) -> dict[str, Path]:
@@ -161,14 +161,14 @@ def _check(path: Path, rubric: Rubric, children: Children) -> tuple[tuple[str, s
     return (verdict.status, one_line(verdict.reason)), share
 
 
-def _bill(found: dict[str, Any], rubric: Rubric, seed: int) -> tuple[tuple[str, str], float]:
-    """Return what a model's bill is, and which share of the points that earns."""
+def _cost(found: dict[str, Any], rubric: Rubric, seed: int) -> tuple[tuple[str, str], float]:
+    """Return what a model's cost is, and which share of the points that earns."""
     if "error" in found:
-        return ("no bill", one_line(found["error"])), 0.0
-    zero, full = (rule_bill(rule, seed, rubric.bills.days) for rule in (rubric.bills.zero_at, rubric.bills.full_at))
-    days = f"{rubric.bills.days} days of each pattern"
-    told = f"{rubric.bills.zero_at} ${zero:.2f}, {rubric.bills.full_at} ${full:.2f}, on {days}"
-    return (f"${found['bill']:.2f} a day", told), rubric.bills.share(found["bill"], zero, full)
+        return ("no cost", one_line(found["error"])), 0.0
+    zero, full = (rule_cost(rule, seed, rubric.costs.days) for rule in (rubric.costs.zero_at, rubric.costs.full_at))
+    days = f"{rubric.costs.days} days of each pattern"
+    told = f"{rubric.costs.zero_at} ${zero:.2f}, {rubric.costs.full_at} ${full:.2f}, on {days}"
+    return (f"${found['cost']:.2f} a day", told), rubric.costs.share(found["cost"], zero, full)
 
 
 @functools.cache

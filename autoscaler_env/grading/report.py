@@ -48,7 +48,7 @@ def _print(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Item:
-    """What one notebook, exercise, model or bill earned."""
+    """What one notebook, exercise, model or cost earned."""
 
     name: str
     state: str

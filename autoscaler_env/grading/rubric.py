@@ -16,7 +16,7 @@ from autoscaler_env.policies.rules import RULES
 DEFAULT = Path(__file__).with_name("rubric.toml")
 """The rubric that the course ships; its comments say what each value means."""
 
-PARTS = ("notebooks", "exercises", "models", "bills")
+PARTS = ("notebooks", "exercises", "models", "costs")
 """What a submission consists of."""
 
 
@@ -37,7 +37,7 @@ class Points:
     notebooks: float = 10
     exercises: float = 50
     models: float = 15
-    bills: float = 25
+    costs: float = 25
 
     def __post_init__(self) -> None:
         for part in PARTS:
@@ -62,8 +62,8 @@ class Models:
 
 
 @dataclass(frozen=True)
-class Bills:
-    """The scale that a model's bill lies on."""
+class Costs:
+    """The scale that a model's cost lies on."""
 
     days: int = 200
     zero_at: str = "threshold"
@@ -83,21 +83,21 @@ class Bills:
         if self.seed is not None and (type(self.seed) is not int or not 0 <= self.seed < 2**61):
             raise ValueError(f"seed = {self.seed!r}: must be a whole number from 0 to {2**61 - 1}")
 
-    def share(self, bill: float, zero: float, full: float) -> float:
-        """Return what share of its points a bill earns, from 0 to 1.
+    def share(self, cost: float, zero: float, full: float) -> float:
+        """Return what share of its points a cost earns, from 0 to 1.
 
         Args:
-            bill: Of the model, dollars a day.
+            cost: Of the model, dollars a day.
             zero: Of the rule that earns nothing.
             full: Of the rule that earns all.
 
         Example:
-            >>> [round(Bills().share(bill, 200, 150), 2) for bill in (210, 177.5, 155, 140)]
+            >>> [round(Costs().share(cost, 200, 150), 2) for cost in (210, 177.5, 155, 140)]
             [0.0, 0.5, 1.0, 1.0]
         """
         if zero <= full:  # on these days the rules stand the other way round: there is nothing to measure
-            return float(bill <= full)
-        return min(max((zero - bill) / (zero - full) / self.enough, 0.0), 1.0)
+            return float(cost <= full)
+        return min(max((zero - cost) / (zero - full) / self.enough, 0.0), 1.0)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Rubric:
     points: Points = field(default_factory=Points)
     weights: Mapping[str, float] = field(default_factory=dict)
     models: Models = field(default_factory=Models)
-    bills: Bills = field(default_factory=Bills)
+    costs: Costs = field(default_factory=Costs)
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
@@ -129,7 +129,7 @@ class Rubric:
             "points": Points,
             "weights": dict,
             "models": Models,
-            "bills": Bills,
+            "costs": Costs,
             "limits": Limits,
         }
         _check_names(path, "", content, kinds)

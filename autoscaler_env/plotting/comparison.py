@@ -1,4 +1,4 @@
-"""Figures that compare policies: bills, savings, spread over days, operating regions, scaling actions."""
+"""Figures that compare policies: costs, savings, spread over days, operating regions, scaling actions."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from autoscaler_env.evaluation.simulation import Rollout
+from autoscaler_env.evaluation.simulation import Trajectory
 from autoscaler_env.plotting.style import ITEM_COLOURS, ITEM_LABELS, colour_of, label_of, new_figure, themed
 
 
 @themed
-def plot_bills(summary: pd.DataFrame, title: str = "Mean bill of a day") -> Figure:
-    """Draw the mean bill of each policy as a bar with its 95 % interval over days, a panel per pattern.
+def plot_costs(summary: pd.DataFrame, title: str = "Mean cost of a day") -> Figure:
+    """Draw the mean cost of each policy as a bar with its 95 % interval over days, a panel per pattern.
 
     Args:
         summary: What `evaluation.summarise` returns.
@@ -33,14 +33,14 @@ def plot_bills(summary: pd.DataFrame, title: str = "Mean bill of a day") -> Figu
     figure, panels = policy_panels(len(patterns), names_in(summary, "policy"), title, sharex=True)
     for axes, pattern in zip(panels, patterns, strict=True):
         rows = summary.xs(pattern, level="pattern")
-        _bars(axes, rows["bill"], rows["bill_low"], rows["bill_high"], "${:,.1f}")
+        _bars(axes, rows["cost"], rows["cost_low"], rows["cost_high"], "${:,.1f}")
         axes.set_title("" if len(patterns) == 1 else pattern)
-    figure.supxlabel("mean bill ($ a day), with its 95 % interval over days", fontsize=10)
+    figure.supxlabel("mean cost ($ a day), with its 95 % interval over days", fontsize=10)
     return figure
 
 
 @themed
-def plot_bill_items(summary: pd.DataFrame, title: str = "Where the dollars go") -> Figure:
+def plot_cost_items(summary: pd.DataFrame, title: str = "Where the dollars go") -> Figure:
     """Draw what each policy spends on instances, lateness and drops as stacked bars, a panel per pattern.
 
     Args:
@@ -61,7 +61,7 @@ def plot_bill_items(summary: pd.DataFrame, title: str = "Where the dollars go") 
         axes.set_title("" if len(patterns) == 1 else pattern)
     handles, labels = panels[0].get_legend_handles_labels()
     for axes in panels[-3:]:
-        axes.set_xlabel("mean bill ($ a day)")
+        axes.set_xlabel("mean cost ($ a day)")
     figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure
 
@@ -100,8 +100,8 @@ def plot_savings(savings: pd.DataFrame, against: str, title: str = "Saving a day
 
 
 @themed
-def plot_bill_spread(episodes: pd.DataFrame, title: str = "The bill from day to day") -> Figure:
-    """Draw how the bill of each policy varies over days as box plots, a panel per pattern.
+def plot_cost_spread(episodes: pd.DataFrame, title: str = "The cost from day to day") -> Figure:
+    """Draw how the cost of each policy varies over days as box plots, a panel per pattern.
 
     Args:
         episodes: What `evaluation.evaluate` returns.
@@ -115,9 +115,9 @@ def plot_bill_spread(episodes: pd.DataFrame, title: str = "The bill from day to 
     policies = list(episodes["policy"].unique())
     figure, panels = policy_panels(len(patterns), policies, title, sharex=True)
     for axes, pattern in zip(panels, patterns, strict=True):
-        _boxes(axes, episodes[episodes["pattern"] == pattern], "bill", policies)
+        _boxes(axes, episodes[episodes["pattern"] == pattern], "cost", policies)
         axes.set_title("" if len(patterns) == 1 else pattern)
-    figure.supxlabel("bill of a day ($): median, middle half, 5th to 95th percentile; diamond: mean", fontsize=10)
+    figure.supxlabel("cost of a day ($): median, middle half, 5th to 95th percentile; diamond: mean", fontsize=10)
     return figure
 
 
@@ -142,35 +142,42 @@ def plot_scaling_actions(episodes: pd.DataFrame, title: str = "Scaling actions")
 
 
 @themed
-def plot_operating_regions(rollouts: Mapping[str, Rollout], title: str = "Operating regions") -> Figure:
-    """Draw where each policy runs its service: the share of slots spent at each load and fleet, a panel per policy.
+def plot_operating_regions(trajectories: Mapping[str, Trajectory], title: str = "Operating regions") -> Figure:
+    """Draw where each policy runs its service: the share of steps spent at each load and fleet, a panel per policy.
 
     Args:
-        rollouts: What happened, by the policy's name in tables.
+        trajectories: What happened, by the policy's name in tables.
         title: What the figure says.
 
     Returns:
         The figure; darker is more often, the same scale in every panel; a cross marks the mean, the dashed line full
         use.
     """
-    columns = min(3 if len(rollouts) <= 6 else 4, len(rollouts))
-    rows = -(-len(rollouts) // columns)
+    columns = min(3 if len(trajectories) <= 6 else 4, len(trajectories))
+    rows = -(-len(trajectories) // columns)
     figure = new_figure(2.4 * columns + 1.0, 2.5 * rows + 0.7)
     panels = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
-    widest = max(int(rollout.fleet.max()) for rollout in rollouts.values())
+    widest = max(int(trajectory.fleet.max()) for trajectory in trajectories.values())
     bins = [np.arange(0.5, widest + 3, 2), np.linspace(0, 1.0001, 26)]
     norm = LogNorm(1e-4, 0.3)
-    for axes, (policy, rollout) in zip(panels, rollouts.items(), strict=False):
-        counts, x_edges, y_edges = np.histogram2d(rollout.fleet.ravel(), rollout.load.ravel(), bins=bins)
+    for axes, (policy, trajectory) in zip(panels, trajectories.items(), strict=False):
+        counts, x_edges, y_edges = np.histogram2d(trajectory.fleet.ravel(), trajectory.utilisation.ravel(), bins=bins)
         share = np.ma.masked_equal(counts.T / counts.sum(), 0)
         mesh = axes.pcolormesh(x_edges, y_edges, share, norm=norm, cmap="cividis_r", rasterized=True)
-        axes.plot(rollout.fleet.mean(), rollout.load.mean(), "P", color="white", markeredgecolor="black", markersize=8)
+        axes.plot(
+            trajectory.fleet.mean(),
+            trajectory.utilisation.mean(),
+            "P",
+            color="white",
+            markeredgecolor="black",
+            markersize=8,
+        )
         axes.axhline(1.0, color="#444444", linestyle="--", linewidth=0.8)
         axes.set_title(label_of(policy).replace(", ", ",\n"), fontsize=10)
         axes.set_ylim(0, 1.05)
-    for axes in panels[len(rollouts) :]:
+    for axes in panels[len(trajectories) :]:
         axes.remove()
-    figure.colorbar(mesh, ax=figure.axes, label="share of slots", extend="both", pad=0.02)
+    figure.colorbar(mesh, ax=figure.axes, label="share of steps", extend="both", pad=0.02)
     figure.supxlabel("fleet, ready or booting (instances)", fontsize=10)
     figure.supylabel("load (share of ready capacity used)", fontsize=10)
     figure.suptitle(title, x=0.01, ha="left")
@@ -178,15 +185,15 @@ def plot_operating_regions(rollouts: Mapping[str, Rollout], title: str = "Operat
 
 
 @themed
-def plot_calibration(grid: pd.DataFrame, title: str = "Bill of each setting") -> Figure:
-    """Draw the mean bill of each setting of target tracking as a map, the cheapest marked.
+def plot_calibration(grid: pd.DataFrame, title: str = "Cost of each setting") -> Figure:
+    """Draw the mean cost of each setting of target tracking as a map, the cheapest marked.
 
     Args:
-        grid: What `calibration.calibration_grid` returns: targets by headrooms, dollars a day.
+        grid: What `calibration.calibration_grid` returns: targets by reserves, dollars a day.
         title: What the figure says.
 
     Returns:
-        The figure; colours stop at one and a half times the cheapest bill, so that differences near it show.
+        The figure; colours stop at one and a half times the cheapest cost, so that differences near it show.
     """
     figure = new_figure(9.0, 3.6)
     axes = figure.subplots()
@@ -194,12 +201,12 @@ def plot_calibration(grid: pd.DataFrame, title: str = "Bill of each setting") ->
     text = {"size": 7}
     sns.heatmap(
         grid, ax=axes, cmap="cividis_r", vmin=cheapest, vmax=1.5 * cheapest, annot=True, fmt=".0f", annot_kws=text,
-        cbar_kws={"label": "mean bill ($ a day)", "extend": "max"}, linewidths=0.5,
+        cbar_kws={"label": "mean cost ($ a day)", "extend": "max"}, linewidths=0.5,
     )  # fmt: skip
     row, column = np.unravel_index(int(np.argmin(grid.to_numpy())), grid.shape)
     axes.add_patch(Rectangle((float(column), float(row)), 1, 1, fill=False, edgecolor="#D55E00", linewidth=2.5))
     axes.grid(visible=False)
-    axes.set(xlabel="headroom (instances)", ylabel="target utilisation", title=title)
+    axes.set(xlabel="reserve (instances)", ylabel="target utilisation", title=title)
     axes.tick_params(axis="y", rotation=0)
     return figure
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from autoscaler_env.evaluation.simulation import Rollout
+from autoscaler_env.evaluation.simulation import Trajectory
 from autoscaler_env.plotting.style import (
     DEMAND_COLOUR,
     ITEM_COLOURS,
@@ -27,16 +27,16 @@ _DAY_COLOURS = ("#222222", "#0072B2", "#E69F00", "#009E73", "#CC79A7")
 
 
 @themed
-def plot_patterns(days: Mapping[str, NDArray[np.int64]], service: Service, title: str = "Load patterns") -> Figure:
+def plot_patterns(days: Mapping[str, NDArray[np.int64]], service: Service, title: str = "Patterns") -> Figure:
     """Draw a few days of each pattern, a panel per pattern.
 
     Args:
-        days: By the pattern's name, arrivals of some days, shape (n, slots); one to five look best.
-        service: Gives the length of a slot and the level P.
+        days: By the pattern's name, arrivals of some days, shape (n, steps); one to five look best.
+        service: Gives the length of a step and the level P.
         title: What the figure says.
 
     Returns:
-        The figure; influx in requests per slot against the hour of the day.
+        The figure; arrivals in requests per step against the hour of the day.
     """
     columns = min(3, len(days))
     rows = -(-len(days) // columns)
@@ -45,7 +45,7 @@ def plot_patterns(days: Mapping[str, NDArray[np.int64]], service: Service, title
     for axes, (name, drawn) in zip(panels, days.items(), strict=False):
         for day, colour in zip(drawn, _DAY_COLOURS * len(drawn), strict=False):
             axes.stairs(day, _hours(service), color=colour, linewidth=1.1, baseline=None)
-        axes.axhline(service.peak_influx, color="#888888", linestyle=":", linewidth=1)
+        axes.axhline(service.peak_arrivals, color="#888888", linestyle=":", linewidth=1)
         axes.set_title(f"{name}\n{PATTERN_MEANING.get(name, '')}".rstrip(), fontsize=10)
         _hour_axis(axes, service, label=False)
     panels[0].yaxis.set_major_formatter("{x:,.0f}")
@@ -53,62 +53,64 @@ def plot_patterns(days: Mapping[str, NDArray[np.int64]], service: Service, title
         axes.remove()
     figure.suptitle(title, x=0.01, ha="left")
     figure.supxlabel("hour of the day", fontsize=10)
-    figure.supylabel("requests per slot (dotted: P)", fontsize=10)
+    figure.supylabel("requests per step (dotted: P)", fontsize=10)
     return figure
 
 
 @themed
-def plot_day(rollout: Rollout, policy: str, day: int = 0, title: str | None = None) -> Figure:
-    """Draw one day of one policy: demand and fleet, queue, and the bill as it grows, by item.
+def plot_day(trajectory: Trajectory, policy: str, day: int = 0, title: str | None = None) -> Figure:
+    """Draw one day of one policy: demand and fleet, queue, and the cost as it grows, by item.
 
     Args:
-        rollout: What happened.
+        trajectory: What happened.
         policy: The policy's name in tables.
-        day: Which day of the rollout.
+        day: Which day of the trajectory.
         title: What the figure says; the policy's label by default.
 
     Returns:
         The figure, three panels over the hours of the day.
     """
-    return plot_side_by_side({policy: rollout}, day, title or f"One day with {label_of(policy)}")
+    return plot_side_by_side({policy: trajectory}, day, title or f"One day with {label_of(policy)}")
 
 
 @themed
-def plot_side_by_side(rollouts: Mapping[str, Rollout], day: int = 0, title: str = "The same day") -> Figure:
+def plot_side_by_side(trajectories: Mapping[str, Trajectory], day: int = 0, title: str = "The same day") -> Figure:
     """Draw the same day under several policies, a column per policy, all on the same scales.
 
     Args:
-        rollouts: What happened, by the policy's name in tables; two or three fit.
-        day: Which day of the rollouts.
+        trajectories: What happened, by the policy's name in tables; two or three fit.
+        day: Which day of the trajectories.
         title: What the figure says.
 
     Returns:
-        The figure; rows are demand and fleet (instances), queue (requests), bill so far by item ($).
+        The figure; rows are demand and fleet (instances), queue (requests), cost so far by item ($).
 
     Raises:
         ValueError: The policies did not see the same day.
     """
-    seen = [rollout.arrivals[day] for rollout in rollouts.values()]
+    seen = [trajectory.arrivals[day] for trajectory in trajectories.values()]
     if not all(np.array_equal(arrivals, seen[0]) for arrivals in seen):
         raise ValueError(f"day = {day}: the policies saw different days; roll them out on the same ones")
-    width = 9.0 if len(rollouts) == 1 else 1 + 4.3 * len(rollouts)
+    width = 9.0 if len(trajectories) == 1 else 1 + 4.3 * len(trajectories)
     figure = new_figure(width, 5.6)
-    panels = figure.subplots(3, len(rollouts), sharex=True, sharey="row", squeeze=False, height_ratios=[3, 1.3, 1.6])
-    for column, (policy, rollout) in enumerate(rollouts.items()):
-        _draw_fleet(panels[0, column], rollout, day, policy)
-        _draw_queue(panels[1, column], rollout, day)
-        _draw_bill(panels[2, column], rollout, day)
-        if len(rollouts) > 1:
-            panels[0, column].set_title(f"{label_of(policy)}: ${rollout.bill[day].sum():,.0f}")
+    panels = figure.subplots(
+        3, len(trajectories), sharex=True, sharey="row", squeeze=False, height_ratios=[3, 1.3, 1.6]
+    )
+    for column, (policy, trajectory) in enumerate(trajectories.items()):
+        _draw_fleet(panels[0, column], trajectory, day, policy)
+        _draw_queue(panels[1, column], trajectory, day)
+        _draw_cost(panels[2, column], trajectory, day)
+        if len(trajectories) > 1:
+            panels[0, column].set_title(f"{label_of(policy)}: ${trajectory.cost[day].sum():,.0f}")
         panels[0, column].legend(loc="upper left", ncols=2, fontsize=9)
         panels[2, column].set_xlabel("hour of the day")
     panels[2, 0].legend(loc="upper left", fontsize=9)
-    panels[0, 0].set(ylim=(0, 1.18 * max(_highest(rollouts.values(), day))))
-    longest = max(int(rollout.queue[day].max()) for rollout in rollouts.values())
-    dearest = max(float(rollout.bill[day].sum()) for rollout in rollouts.values())
+    panels[0, 0].set(ylim=(0, 1.18 * max(_highest(trajectories.values(), day))))
+    longest = max(int(trajectory.queue[day].max()) for trajectory in trajectories.values())
+    dearest = max(float(trajectory.cost[day].sum()) for trajectory in trajectories.values())
     panels[1, 0].set_ylim(0, max(100, 1.1 * longest))
     panels[2, 0].set_ylim(0, max(1, 1.1 * dearest))
-    for axes, label in zip(panels[:, 0], ("instances", "queue\n(requests)", "bill so far ($)"), strict=True):
+    for axes, label in zip(panels[:, 0], ("instances", "queue\n(requests)", "cost so far ($)"), strict=True):
         axes.set_ylabel(label)
     panels[1, 0].yaxis.set_major_formatter("{x:,.0f}")
     figure.align_ylabels()
@@ -117,8 +119,8 @@ def plot_side_by_side(rollouts: Mapping[str, Rollout], day: int = 0, title: str 
 
 
 def _hours(service: Service) -> NDArray[np.float64]:
-    """Return the hours at which the slots of a day begin and end, shape (slots + 1,)."""
-    return np.arange(service.slots_per_episode + 1) * service.slot_seconds / 3600
+    """Return the hours at which the steps of a day begin and end, shape (steps + 1,)."""
+    return np.arange(service.steps_per_episode + 1) * service.step_seconds / 3600
 
 
 def _hour_axis(axes: Axes, service: Service, label: bool = True) -> None:
@@ -130,30 +132,36 @@ def _hour_axis(axes: Axes, service: Service, label: bool = True) -> None:
         axes.set_xlabel("hour of the day")
 
 
-def _highest(rollouts: Iterable[Rollout], day: int) -> list[float]:
-    """Return, per rollout, the most instances that the day asked for or had."""
+def _highest(trajectories: Iterable[Trajectory], day: int) -> list[float]:
+    """Return, per trajectory, the most instances that the day asked for or had."""
     return [
-        float(max(rollout.fleet[day].max(), (rollout.arrivals[day] / rollout.service.capacity_per_instance).max(), 1))
-        for rollout in rollouts
+        float(
+            max(
+                trajectory.fleet[day].max(),
+                (trajectory.arrivals[day] / trajectory.service.capacity_per_instance).max(),
+                1,
+            )
+        )
+        for trajectory in trajectories
     ]
 
 
-def _draw_fleet(axes: Axes, rollout: Rollout, day: int, policy: str) -> None:
-    hours = _hours(rollout.service)
-    demand = rollout.arrivals[day] / rollout.service.capacity_per_instance
-    axes.stairs(rollout.fleet[day], hours, color=colour_of(policy), alpha=0.25, fill=True)
-    axes.stairs(rollout.fleet[day], hours, color=colour_of(policy), linewidth=1.6, label="fleet, ready or booting")
+def _draw_fleet(axes: Axes, trajectory: Trajectory, day: int, policy: str) -> None:
+    hours = _hours(trajectory.service)
+    demand = trajectory.arrivals[day] / trajectory.service.capacity_per_instance
+    axes.stairs(trajectory.fleet[day], hours, color=colour_of(policy), alpha=0.25, fill=True)
+    axes.stairs(trajectory.fleet[day], hours, color=colour_of(policy), linewidth=1.6, label="fleet, ready or booting")
     axes.stairs(demand, hours, color=DEMAND_COLOUR, linewidth=1.0, baseline=None, label="demand, in instances")
-    _hour_axis(axes, rollout.service, label=False)
+    _hour_axis(axes, trajectory.service, label=False)
 
 
-def _draw_queue(axes: Axes, rollout: Rollout, day: int) -> None:
-    axes.stairs(rollout.queue[day], _hours(rollout.service), color=QUEUE_COLOUR, fill=True)
+def _draw_queue(axes: Axes, trajectory: Trajectory, day: int) -> None:
+    axes.stairs(trajectory.queue[day], _hours(trajectory.service), color=QUEUE_COLOUR, fill=True)
 
 
-def _draw_bill(axes: Axes, rollout: Rollout, day: int) -> None:
-    items = [np.insert(np.cumsum(getattr(rollout, item)[day]), 0, 0.0) for item in ITEM_COLOURS]
+def _draw_cost(axes: Axes, trajectory: Trajectory, day: int) -> None:
+    items = [np.insert(np.cumsum(getattr(trajectory, item)[day]), 0, 0.0) for item in ITEM_COLOURS]
     axes.stackplot(
-        _hours(rollout.service), items, colors=list(ITEM_COLOURS.values()), labels=list(ITEM_LABELS.values())
+        _hours(trajectory.service), items, colors=list(ITEM_COLOURS.values()), labels=list(ITEM_LABELS.values())
     )
     axes.set_ylim(bottom=0)

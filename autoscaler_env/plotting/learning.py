@@ -18,7 +18,7 @@ from autoscaler_env.evaluation.metrics import mean_interval
 from autoscaler_env.plotting.style import ACTION_COLOURS, colour_of, label_of, new_figure, themed
 from autoscaler_env.policies.q_learning import QTable
 
-_AXES = {"steps": "slots played", "seconds": "seconds of training"}
+_AXES = {"timesteps": "timesteps", "seconds": "seconds of training"}
 
 
 @themed
@@ -26,28 +26,30 @@ def plot_learning_curves(
     curves: Mapping[str, Sequence[pd.DataFrame]],
     references: Mapping[str, float] | None = None,
     title: str = "Learning curve",
-    against: Sequence[str] = ("steps", "seconds"),
+    against: Sequence[str] = ("timesteps", "seconds"),
 ) -> Figure:
-    """Draw how learners did on selection days while they trained, a panel against slots and one against seconds.
+    """Draw how learners did on selection days while they trained, a panel against timesteps and one against seconds.
 
     Several seeds of a learner are drawn as their mean with its 95 % interval, and as thin lines by themselves. What
     lies far below the rules is cut off and said in words, since the start of a training would hide its end. The axis
     is as wide as the rules and the ends of the trainings need: fewer rules, a closer look.
 
     Args:
-        curves: By the policy's name, the curve of each seed: what `Trained.curve` holds, all at the same steps.
+        curves: By the policy's name, the curve of each seed: what `Trained.curve` holds, all at the same timesteps.
         references: By the policy's name, the mean return of a rule on the same days, dollars a day.
         title: What the figure says.
-        against: The panels: `steps`, `seconds` or both.
+        against: The panels: `timesteps`, `seconds` or both.
 
     Returns:
         The figure; mean return in dollars a day.
 
     Raises:
-        ValueError: There is no curve, a panel is unknown, or the seeds of a learner were judged at different steps.
+        ValueError: There is no curve, a panel is unknown, or the seeds of a learner were judged at different timesteps.
     """
     if not curves or not all(curves.values()) or not against or set(against) - set(_AXES):
-        raise ValueError(f"curves of {list(curves)} against {list(against)}: must be curves, against steps or seconds")
+        raise ValueError(
+            f"curves of {list(curves)} against {list(against)}: must be curves, against timesteps or seconds"
+        )
     references = references or {}
     figure = new_figure(max(4.6 * len(against) + 0.4, 7.4), 3.8)  # the legend of one panel needs the room
     panels = list(figure.subplots(1, len(against), sharey=True, squeeze=False).flat)
@@ -83,9 +85,9 @@ def _range_of(references: Sequence[float], ends: Sequence[pd.Series]) -> tuple[f
 
 
 def _draw_curves(axes: Axes, policy: str, seeds: Sequence[pd.DataFrame], column: str, floor: float | None) -> None:
-    steps = seeds[0]["steps"].to_numpy()
-    if any(not np.array_equal(curve["steps"], steps) for curve in seeds):
-        raise ValueError(f"curves of {policy!r}: the seeds must have been judged at the same steps")
+    timesteps = seeds[0]["timesteps"].to_numpy()
+    if any(not np.array_equal(curve["timesteps"], timesteps) for curve in seeds):
+        raise ValueError(f"curves of {policy!r}: the seeds must have been judged at the same timesteps")
     returns = np.array([curve["mean_return"] for curve in seeds])
     x = np.mean([curve[column] for curve in seeds], axis=0)
     colour = colour_of(policy)
@@ -114,7 +116,7 @@ def _draw_curves(axes: Axes, policy: str, seeds: Sequence[pd.DataFrame], column:
 def plot_q_policy(
     table: QTable, visits: NDArray[np.float64] | None = None, title: str = "What the table does"
 ) -> Figure:
-    """Draw the action that a Q-table takes in each cell, headroom against change of influx.
+    """Draw the action that a Q-table takes in each cell, spare capacity against change of arrivals.
 
     Args:
         table: The table; where it asks for the level of traffic as well, there is a column of panels per level.
@@ -145,15 +147,15 @@ def plot_q_policy(
             mesh = _draw_shares(panels[1, level], shares[:, :, level], shares)
             panels[1, level].set_title("" if levels > 1 else "how often it is met")
             if level == levels - 1:
-                figure.colorbar(mesh, ax=panels[1, level], label="share of slots (%)", format="{x:g}")
+                figure.colorbar(mesh, ax=panels[1, level], label="share of steps (%)", format="{x:g}")
     for axes in panels.flat:
         axes.set_xticks(np.arange(1, columns), [f"{edge:g}" for edge in grid.changes], fontsize=8)
-        axes.set_yticks(np.arange(1, rows), [f"{edge:g}" for edge in grid.headrooms], fontsize=8)
+        axes.set_yticks(np.arange(1, rows), [f"{edge:g}" for edge in grid.spare_capacities], fontsize=8)
         axes.tick_params(length=0)
         axes.grid(visible=False)
-        axes.set_xlabel("change of influx (instances' worth of requests)")
+        axes.set_xlabel("change of arrivals (instances' worth of requests)")
     for axes in panels[:, 0] if levels > 1 else panels[0]:
-        axes.set_ylabel("headroom (instances)")
+        axes.set_ylabel("spare capacity (instances)")
     handles = [Patch(color=colour, label=name) for name, colour in ACTION_COLOURS.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     figure.suptitle(title, x=0.01, ha="left")
@@ -165,10 +167,10 @@ def _level_name(table: QTable, level: int) -> str:
     if not edges:
         return ""
     if level == 0:
-        return f"influx below {100 * edges[0]:g} % of P"
+        return f"arrivals below {100 * edges[0]:g} % of P"
     if level == len(edges):
-        return f"influx from {100 * edges[-1]:g} % of P"
-    return f"influx {100 * edges[level - 1]:g} to {100 * edges[level]:g} % of P"
+        return f"arrivals from {100 * edges[-1]:g} % of P"
+    return f"arrivals {100 * edges[level - 1]:g} to {100 * edges[level]:g} % of P"
 
 
 def _draw_actions(axes: Axes, table: QTable, actions: NDArray[np.int64], seen: NDArray[np.bool_]) -> None:

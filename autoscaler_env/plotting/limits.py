@@ -77,7 +77,7 @@ def _stack(axes: Axes, rows: pd.DataFrame) -> None:
 
 @themed
 def plot_frontier(summary: pd.DataFrame, title: str = "What promptness costs") -> Figure:
-    """Draw the bill of each policy against the share of requests that it does not serve in their slot.
+    """Draw the cost of each policy against the share of requests that it does not serve in their step.
 
     Args:
         summary: What `evaluation.summarise` returns; a panel per pattern. The policy `optimum`, if it is there, is a
@@ -100,7 +100,7 @@ def plot_frontier(summary: pd.DataFrame, title: str = "What promptness costs") -
         axes.set_title("" if len(patterns) == 1 else pattern)
         axes.set_xlabel("late or dropped (% of the requests)")
     for axes in panels[: len(patterns) : columns]:
-        axes.set_ylabel("mean bill ($ a day)")
+        axes.set_ylabel("mean cost ($ a day)")
     figure.suptitle(title, x=0.01, ha="left")
     return figure
 
@@ -109,44 +109,44 @@ def _scatter(axes: Axes, rows: pd.DataFrame) -> None:
     """Draw a point per policy, named in a column beside the panel, and the frontier through the best."""
     late = 100 * (1 - rows["in_time"])
     deployable = [policy for policy in rows.index if policy != Optimum.name]
-    best = frontier(late[deployable], rows["bill"][deployable])
-    axes.plot(late[best], rows["bill"][best], color="#444444", linestyle="--", linewidth=1, zorder=1)
+    best = frontier(late[deployable], rows["cost"][deployable])
+    axes.plot(late[best], rows["cost"][best], color="#444444", linestyle="--", linewidth=1, zorder=1)
     for policy in rows.index:
         row = rows.loc[policy]
-        ends = [[row["bill"] - row["bill_low"]], [row["bill_high"] - row["bill"]]]
+        ends = [[row["cost"] - row["cost_low"]], [row["cost_high"] - row["cost"]]]
         marker, size = ("*", 13) if policy == Optimum.name else ("o", 7)
         axes.errorbar(
-            late[policy], row["bill"], yerr=ends, fmt=marker, color=colour_of(policy), markersize=size,
+            late[policy], row["cost"], yerr=ends, fmt=marker, color=colour_of(policy), markersize=size,
             markeredgecolor="white", markeredgewidth=0.6, capsize=2, linewidth=1,
         )  # fmt: skip
     axes.margins(0.08)
     axes.autoscale_view()
     axes.set_xlim(left=0)
     bottom, top = axes.get_ylim()
-    heights = ((rows["bill"] - bottom) / (top - bottom)).sort_values()
+    heights = ((rows["cost"] - bottom) / (top - bottom)).sort_values()
     for policy, height in zip(heights.index, spread(heights.to_numpy(), _LINE), strict=True):
         colour = colour_of(policy)
         axes.annotate(
-            label_of(policy), (late[policy], rows["bill"][policy]), (1.04, height), textcoords="axes fraction",
+            label_of(policy), (late[policy], rows["cost"][policy]), (1.04, height), textcoords="axes fraction",
             va="center", fontsize=9, fontweight="bold" if policy in best else "normal",
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkB": 4, "relpos": (0, 0.5)},
         )  # fmt: skip
 
 
-def frontier(late: pd.Series, bill: pd.Series) -> list[str]:
+def frontier(late: pd.Series, cost: pd.Series) -> list[str]:
     """Return the names of those than whom nobody is both cheaper and prompter, the promptest first.
 
     Args:
         late: Late share by name; lower is better.
-        bill: Cost by the same names; lower is better.
+        cost: Cost by the same names; lower is better.
 
     Example:
         >>> names = ["prompt", "cheap", "worse than cheap"]
         >>> frontier(pd.Series([1, 5, 6], names), pd.Series([9.0, 3.0, 4.0], names))
         ['prompt', 'cheap']
     """
-    table = pd.DataFrame({"late": late, "bill": bill}).sort_values(["late", "bill"])
-    cheaper_than_all_before = table["bill"] < table["bill"].cummin().shift(fill_value=float("inf"))
+    table = pd.DataFrame({"late": late, "cost": cost}).sort_values(["late", "cost"])
+    cheaper_than_all_before = table["cost"] < table["cost"].cummin().shift(fill_value=float("inf"))
     return list(table.index[cheaper_than_all_before])
 
 

@@ -20,17 +20,17 @@ _METER_COLOURS = ("#44546A", "#A4243B", "#8C6D31")
 @themed
 def plot_readings(
     readings: Mapping[str, NDArray[np.float64]],
-    slot_seconds: int,
+    step_seconds: int,
     title: str = "What the meters say",
     xlabel: str = "hour of the day",
     log: bool = False,
 ) -> Figure:
-    """Draw what meters have counted by the end of each slot, as steps, one line per meter.
+    """Draw what meters have counted by the end of each step, as steps, one line per meter.
 
     Args:
-        readings: By the meter's name, dollars counted so far at the end of each slot, shape (slots,). The reading
+        readings: By the meter's name, dollars counted so far at the end of each step, shape (steps,). The reading
             called `BY_HAND` is dashed and on top.
-        slot_seconds: Length of a slot, in seconds.
+        step_seconds: Length of a step, in seconds.
         title: What the figure says.
         xlabel: What the hours are counted from.
         log: Whether dollars are on a logarithmic axis, which begins at the smallest reading above 0.
@@ -44,7 +44,7 @@ def plot_readings(
     lengths = {len(dollars) for dollars in readings.values()}
     if len(lengths) != 1:
         raise ValueError(f"readings of {list(readings)}: must be one or more, all of one length")
-    hours = np.arange(lengths.pop() + 1) * slot_seconds / 3600
+    hours = np.arange(lengths.pop() + 1) * step_seconds / 3600
     figure = new_figure(8.0, 3.8)
     axes = figure.subplots()
     colours = iter(_METER_COLOURS * len(readings))
@@ -71,7 +71,7 @@ def plot_readings(
 
 @themed
 def plot_rankings(summaries: Mapping[str, pd.DataFrame], title: str = "One ranking per meter") -> Figure:
-    """Draw the mean bill of each policy under each meter, a panel per meter with a scale of its own.
+    """Draw the mean cost of each policy under each meter, a panel per meter with a scale of its own.
 
     Args:
         summaries: By the meter's name, what `evaluation.summarise` returns for one pattern or mean, the same policies
@@ -91,13 +91,13 @@ def plot_rankings(summaries: Mapping[str, pd.DataFrame], title: str = "One ranki
     panels = list(figure.subplots(1, len(summaries), sharey=True, squeeze=False).flat)
     places = range(len(policies[0]))
     for axes, (meter, summary) in zip(panels, summaries.items(), strict=True):
-        ends = [summary["bill"] - summary["bill_low"], summary["bill_high"] - summary["bill"]]
+        ends = [summary["cost"] - summary["cost_low"], summary["cost_high"] - summary["cost"]]
         colours = [colour_of(policy) for policy in policies[0]]
-        axes.barh(places, summary["bill"], xerr=ends, color=colours, height=0.7, error_kw={"capsize": 2.5})
-        longest = summary["bill_high"].max()
-        ranks = summary["bill"].rank().astype(int)
-        for place, bill, high, rank in zip(places, summary["bill"], summary["bill_high"], ranks, strict=True):
-            axes.text(high + 0.02 * longest, place, f"{rank}:  ${bill:,.0f}", va="center", fontsize=9)
+        axes.barh(places, summary["cost"], xerr=ends, color=colours, height=0.7, error_kw={"capsize": 2.5})
+        longest = summary["cost_high"].max()
+        ranks = summary["cost"].rank().astype(int)
+        for place, cost, high, rank in zip(places, summary["cost"], summary["cost_high"], ranks, strict=True):
+            axes.text(high + 0.02 * longest, place, f"{rank}:  ${cost:,.0f}", va="center", fontsize=9)
         axes.set_xlim(0, 1.32 * longest)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
         axes.locator_params(axis="x", nbins=4)
@@ -105,6 +105,6 @@ def plot_rankings(summaries: Mapping[str, pd.DataFrame], title: str = "One ranki
         axes.set_title(meter)
     panels[0].set_yticks(places, [label_of(policy) for policy in policies[0]])
     panels[0].set_ylim(len(policies[0]) - 0.4, -0.6)
-    figure.supxlabel("place (1: the cheapest) and mean bill ($ a day), with its 95 % interval over days", fontsize=10)
+    figure.supxlabel("place (1: the cheapest) and mean cost ($ a day), with its 95 % interval over days", fontsize=10)
     figure.suptitle(title, x=0.01, ha="left", parse_math=False)
     return figure

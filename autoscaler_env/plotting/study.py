@@ -26,30 +26,30 @@ SIZES = (3, 5, 7, 10, 15, 20, 30)
 """Numbers of trainings whose studies are compared."""
 
 _OPPONENTS = {
-    "one_setting_bill": label_of("target-tracking-mixed"),
-    "per_pattern_bill": label_of("target-tracking-per-pattern"),
+    "one_setting_cost": label_of("target-tracking-mixed"),
+    "per_pattern_cost": label_of("target-tracking-per-pattern"),
 }
-"""Whose bill a column of a study holds."""
+"""Whose cost a column of a study holds."""
 
 _POINT: dict[str, Any] = {"fmt": "D", "markersize": 6, "capsize": 3, "linewidth": 1.6}
 
 
 @themed
 def plot_seeds(
-    study: pd.DataFrame, against: str = "one_setting_bill", title: str = "In a row nothing differs but the seed"
+    study: pd.DataFrame, against: str = "one_setting_cost", title: str = "In a row nothing differs but the seed"
 ) -> Figure:
     """Draw what each training saves a day as a point, and their mean with its 95 % interval, a row per learner.
 
     Args:
         study: What `seeds.read_study` returns, or several of them together.
-        against: The column with the bill of the policy that is compared with.
+        against: The column with the cost of the policy that is compared with.
         title: What the figure says.
 
     Returns:
         The figure; dollars a day, to the right of zero is cheaper.
     """
     rows = {
-        name: per_training(trainings, against) - per_training(trainings, "bill")
+        name: per_training(trainings, against) - per_training(trainings, "cost")
         for name, trainings in each_learner(study)
     }
     figure = new_figure(9.0, 1.2 + 0.55 * len(rows))
@@ -224,7 +224,7 @@ def plot_traces(table: pd.DataFrame, title: str = "On recorded traffic", most: f
             row = there.loc[policy]
             _interval(axes, place, row["regret"], row["low"], row["high"], colour_of(_learner_in(policy)))
         days, smooth = there["days"].iloc[0], there["smooth"].iloc[0]
-        smoothed = f", mean of {smooth} slots" if smooth > 1 else ""
+        smoothed = f", mean of {smooth} steps" if smooth > 1 else ""
         axes.set_title(f"{trace}\n{days} days{smoothed}", fontsize=8, loc="left")
         axes.set_xlim(0, 1.06 * axes.get_xlim()[1])
     panels[0].set_yticks(range(len(policies)), [_label(policy) for policy in policies], fontsize=8)
@@ -255,7 +255,7 @@ def savings_against_one_setting(folders: Folders) -> dict[str, pd.Series]:
     """Return what the trainings on `MIXED` save against target tracking with one setting, by learner."""
     studies = pd.concat([read_study(name, folders) for name in ("budgets", "long")])
     return {
-        name: per_training(rows, "one_setting_bill") - per_training(rows, "bill")
+        name: per_training(rows, "one_setting_cost") - per_training(rows, "cost")
         for name, rows in each_learner(studies)
     }
 

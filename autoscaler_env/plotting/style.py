@@ -29,7 +29,7 @@ POLICY_COLOURS = {
     "target-tracking": "#56B4E9",
     "target-tracking-mixed": "#56B4E9",
     "target-tracking-per-pattern": "#0072B2",
-    "q_learning": "#CC79A7",
+    "q-learning": "#CC79A7",
     "dqn": "#D55E00",
     "ppo": "#009E73",
     "optimum": "#3A3A3A",
@@ -47,7 +47,7 @@ POLICY_LABELS = {
     "target-tracking": "target tracking",
     "target-tracking-mixed": "target tracking, one setting",
     "target-tracking-per-pattern": "target tracking, per pattern",
-    "q_learning": "Q-learning",
+    "q-learning": "Q-learning",
     "dqn": "DQN",
     "ppo": "PPO",
     "optimum": "optimum",
@@ -58,10 +58,10 @@ UNKNOWN_COLOUR = "#000000"
 """The colour of a policy that has none of its own."""
 
 ITEM_COLOURS = {"instance_cost": "#44546A", "late_cost": "#E8B54A", "drop_cost": "#A4243B"}
-"""A colour per item of the bill, dark, light and red, so that they stay apart in grey as well."""
+"""A colour per item of the cost, dark, light and red, so that they stay apart in grey as well."""
 
 ITEM_LABELS = {"instance_cost": "instances", "late_cost": "lateness", "drop_cost": "drops"}
-"""What figures call an item of the bill."""
+"""What figures call an item of the cost."""
 
 DEMAND_COLOUR = "#222222"
 """The colour of what arrives, whoever scales."""
@@ -170,7 +170,7 @@ def save_figure(figure: _Figure, folders: Folders, name: str) -> _Figure:
     Args:
         figure: What a function of this package returned.
         folders: Where the run writes.
-        name: File name without ending; the course begins it with the notebook's number, as in `06_bills`.
+        name: File name without ending; the course begins it with the notebook's number, as in `06_costs`.
 
     Raises:
         ValueError: The name holds a folder or an ending.

@@ -12,9 +12,9 @@ from autoscaler_env.service import Service
 
 @runtime_checkable
 class Policy(Protocol):
-    """Anything that scales a batch of services, one slot after another.
+    """Anything that scales a batch of services, one step after another.
 
-    A caller says `reset(days)` once, then `predict(observations)` for each slot in order. A policy with a memory keeps
+    A caller says `reset(days)` once, then `predict(observations)` for each step in order. A policy with a memory keeps
     it between the two.
     """
 
@@ -24,7 +24,7 @@ class Policy(Protocol):
         """Prepare for a batch of days.
 
         Args:
-            days: The arrivals that will come, shape (n, slots). Only a clairvoyant policy may look at more than the
+            days: The arrivals that will come, shape (n, steps). Only a clairvoyant policy may look at more than the
                 shape.
         """
         ...
@@ -46,11 +46,11 @@ class Counts(NamedTuple):
 
     ready: NDArray[np.int64]
     booting: NDArray[np.int64]
-    load: NDArray[np.float64]
+    utilisation: NDArray[np.float64]
     queue: NDArray[np.int64]
-    influx: NDArray[np.int64]
+    arrivals: NDArray[np.int64]
     change: NDArray[np.int64]
-    headroom: NDArray[np.int64]
+    spare_capacity: NDArray[np.int64]
 
 
 def decode(observations: NDArray[np.float32], service: Service) -> Counts:
@@ -63,7 +63,7 @@ def decode(observations: NDArray[np.float32], service: Service) -> Counts:
         service: The service observed.
 
     Returns:
-        Instances, requests and the load, each of shape (n,). A clipped influx, change or headroom stays clipped.
+        Instances, requests and the utilisation, each of shape (n,). A clipped arrivals, change or spare capacity stays clipped.
     """
 
     def count(column: int, scale: int) -> NDArray[np.int64]:
@@ -74,11 +74,11 @@ def decode(observations: NDArray[np.float32], service: Service) -> Counts:
     return Counts(
         ready=ready,
         booting=count(1, service.max_instances),
-        load=np.rint(observations[:, 2].astype(np.float64) * capacity) / capacity,
+        utilisation=np.rint(observations[:, 2].astype(np.float64) * capacity) / capacity,
         queue=count(3, max(service.queue_limit, 1)),
-        influx=count(4, service.influx_scale),
-        change=count(5, service.influx_scale),
-        headroom=count(6, service.headroom_scale),
+        arrivals=count(4, service.arrivals_scale),
+        change=count(5, service.arrivals_scale),
+        spare_capacity=count(6, service.spare_capacity_scale),
     )
 
 

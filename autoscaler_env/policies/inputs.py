@@ -1,6 +1,6 @@
-"""What the deep learners look at: the observation, spread out, with a memory of past slots.
+"""What the deep learners look at: the observation, spread out, with a memory of past steps.
 
-The environment's observation is one slot, each entry linear in a count. A small network learns faster when the
+The environment's observation is one step, each entry linear in a count. A small network learns faster when the
 quantities that decide arrive at a useful resolution, and it can only anticipate what it can remember. All inputs are
 computed from what an operator sees; nothing here knows the pattern or the future.
 """
@@ -17,14 +17,14 @@ from autoscaler_env.compiled import compiled
 from autoscaler_env.service import Service
 
 AVERAGES = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
-"""Time constants, in slots, of the moving averages that the memory keeps."""
+"""Time constants, in steps, of the moving averages that the memory keeps."""
 
 _RECENT = 4
 _LEVELS = 25
 _FARTHEST = 6.0  # how many bumps away the level still shows, by 1.5e-8
 _SLOW = len(AVERAGES)
-_SMOOTH = 3  # which of the averages says what the level is: over 16 slots
-_MEMORY = _SLOW + 2 + 2 + _RECENT  # averages, two noise levels, lowest and highest influx, recent changes
+_SMOOTH = 3  # which of the averages says what the level is: over 16 steps
+_MEMORY = _SLOW + 2 + 2 + _RECENT  # averages, two noise levels, lowest and highest arrivals, recent changes
 INPUTS = 6 + _SLOW + 2 + 2 + _RECENT
 """How many numbers a learner sees for each service."""
 
@@ -33,13 +33,13 @@ INPUTS_WITH_LEVELS = INPUTS + _LEVELS
 
 
 class Inputs:
-    """Turn the observations of a batch of services, slot after slot, into what a network sees.
+    """Turn the observations of a batch of services, step after step, into what a network sees.
 
-    Per service: headroom (at a coarse and a fine resolution), queue (logarithm), instances booting, instances ready,
-    influx; then, from memory and in instances' worth of requests: influx minus its moving averages over 2 to 64
-    slots, how strongly it has been changing lately and all day, its lowest and highest so far, its last four changes.
+    Per service: spare capacity (at a coarse and a fine resolution), queue (logarithm), instances booting, instances ready,
+    arrivals; then, from memory and in instances' worth of requests: arrivals minus its moving averages over 2 to 64
+    steps, how strongly it has been changing lately and all day, its lowest and highest so far, its last four changes.
 
-    With `levels`, also where the average over 16 slots lies between 0 and the peak, as 25 overlapping bumps (radial
+    With `levels`, also where the average over 16 steps lies between 0 and the peak, as 25 overlapping bumps (radial
     basis functions): so a small network can learn what a particular level of traffic forebodes. That takes more
     training.
 
@@ -61,10 +61,10 @@ class Inputs:
                 service.max_instances,
                 1.0,
                 max(service.queue_limit, 1),
-                service.influx_scale / capacity,
-                service.influx_scale / capacity,
-                service.headroom_scale / capacity,
-                service.peak_influx / capacity,
+                service.arrivals_scale / capacity,
+                service.arrivals_scale / capacity,
+                service.spare_capacity_scale / capacity,
+                service.peak_arrivals / capacity,
             ]
         )
 
@@ -93,7 +93,7 @@ class Inputs:
 
 @compiled
 def _look(observations, first, scales, weights, memory, inputs):
-    """Update the memory with what is seen now, and write the inputs; all influx in instances' worth of requests."""
+    """Update the memory with what is seen now, and write the inputs; all arrivals in instances' worth of requests."""
     peak_fleet = scales[7]
     for i in range(inputs.shape[0]):
         ready = observations[i, 0] * scales[0]

@@ -1,20 +1,20 @@
-"""Knative's pod autoscaler (KPA), slot by slot.
+"""Knative's pod autoscaler (KPA), step by step.
 
 Its controller looks every 2 s at averages over two windows: a stable one of 60 s, and a panic window of a tenth of it.
 When the latter wants twice the pods that are ready it panics: it follows the larger of the two and does not shrink.
-Here it looks once a slot, and the service's action set moves the fleet, as with HPA (`kubernetes.py`).
+Here it looks once a step, and the service's action set moves the fleet, as with HPA (`kubernetes.py`).
 
-What was decided where a slot of 300 s meets shorter clocks:
+What was decided where a step of 300 s meets shorter clocks:
 
-- The stable window is given in slots: 3, the fewest of those that suit (3 to 12) and so the nearest to its 60 s. The
-  panic window is the last slot.
-- The limits on the rate (1000 times up, 2 times down) are applied once a slot.
+- The stable window is given in steps: 3, the fewest of those that suit (3 to 12) and so the nearest to its 60 s. The
+  panic window is the last step.
+- The limits on the rate (1000 times up, 2 times down) are applied once a step.
 - A day begins with a fresh controller: with more than one pod it begins in panic, so it does not shrink at once.
 
 It runs at the defaults of its project: no effort went into calibrating it, as it did into target tracking. Its target
 is a parameter.
 
-Source: knative/serving `pkg/autoscaler/scaling/autoscaler.go` and `config/core/configmaps/autoscaler.yaml`; slots
+Source: knative/serving `pkg/autoscaler/scaling/autoscaler.go` and `config/core/configmaps/autoscaler.yaml`; steps
 instead of seconds are ours.
 """
 
@@ -87,12 +87,12 @@ class PanicMode:
 
 
 class Kpa:
-    """Knative's pod autoscaler on the demand, influx and queue: 70 % of what an instance can do by default.
+    """Knative's pod autoscaler on the demand, arrivals and queue: 70 % of what an instance can do by default.
 
     Args:
         service: The service to scale; the reference service by default.
         target: Wanted utilisation, above 0; 1 is full use. An array of shape (n,) gives each service its own.
-        stable_slots: The stable window, in slots, at least 1; the panic window is the last slot.
+        stable_steps: The stable window, in steps, at least 1; the panic window is the last step.
         name: What tables call it.
 
     Raises:
@@ -105,16 +105,16 @@ class Kpa:
         self,
         service: Service | None = None,
         target: float | NDArray[np.float64] = 0.7,
-        stable_slots: int = 3,
+        stable_steps: int = 3,
         name: str | None = None,
     ) -> None:
         self.service = service or Service()
         check_target(target)
-        if stable_slots < 1:
-            raise ValueError(f"stable_slots = {stable_slots}: must be at least 1")
+        if stable_steps < 1:
+            raise ValueError(f"stable_steps = {stable_steps}: must be at least 1")
         self.name = name or Kpa.name
         self.target = target
-        self._lately: deque[NDArray[np.int64]] = deque(maxlen=stable_slots)
+        self._lately: deque[NDArray[np.int64]] = deque(maxlen=stable_steps)
         self._mode: PanicMode | None = None
 
     def reset(self, days: NDArray[np.int64]) -> None:
@@ -125,7 +125,7 @@ class Kpa:
     def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return actions, shape (n,)."""
         counts = decode(observations, self.service)
-        demand = counts.influx + counts.queue
+        demand = counts.arrivals + counts.queue
         self._lately.append(demand)
         self._mode = self._mode or PanicMode(counts.ready, self._lately.maxlen or 1)
         mean = np.mean(self._lately, axis=0)

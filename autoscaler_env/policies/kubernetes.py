@@ -1,16 +1,16 @@
-"""Kubernetes' Horizontal Pod Autoscaler (HPA), slot by slot.
+"""Kubernetes' Horizontal Pod Autoscaler (HPA), step by step.
 
-Its controller looks every 15 s and sets the wanted number of pods at once. Here it looks once a slot, and the service's
-action set moves the fleet: with (-1, 0, +1) one instance a slot toward what it wants, as every other policy; with wide
+Its controller looks every 15 s and sets the wanted number of pods at once. Here it looks once a step, and the service's
+action set moves the fleet: with (-1, 0, +1) one instance a step toward what it wants, as every other policy; with wide
 steps it comes close to setting it. A pod is an instance, an unready pod one that boots.
 
-What was decided where a slot of 300 s meets shorter clocks:
+What was decided where a step of 300 s meets shorter clocks:
 
 - The downscale window of 300 s counts proposals with "age <= window", as the controller does where a user sets no
-  `behavior`. With the strict "age < window" that it uses otherwise, the proposal of the slot before would just have
+  `behavior`. With the strict "age < window" that it uses otherwise, the proposal of the step before would just have
   left the window, and nothing would be stabilised at all.
 - The rate limits (at most doubling, or 4 pods, per 15 s) never bind, since twenty looks at the same metric fit into a
-  slot. They are not built.
+  step. They are not built.
 - A day begins with a fresh controller: it takes the fleet that it finds as its first recommendation, so it does not
   shrink at once.
 
@@ -19,7 +19,7 @@ is a parameter. It sees a utilisation that cannot pass 100 % (`HpaCpu`), or the 
 (`HpaDemand`).
 
 Source: kubernetes `pkg/controller/podautoscaler` (`horizontal.go`, `replica_calculator.go`) and its documentation;
-slots instead of seconds are ours.
+steps instead of seconds are ours.
 """
 
 from __future__ import annotations
@@ -177,8 +177,8 @@ class _Hpa(ABC):
         self.name = name or type(self).name
         self.target = target
         self._tolerance = tolerance
-        slots = int(downscale_window // self.service.slot_seconds)
-        self._lately: deque[NDArray[np.int64]] = deque(maxlen=1 + slots)  # age <= window: the last `slots`, and now
+        steps = int(downscale_window // self.service.step_seconds)
+        self._lately: deque[NDArray[np.int64]] = deque(maxlen=1 + steps)  # age <= window: the last `steps`, and now
 
     def reset(self, days: NDArray[np.int64]) -> None:
         """Forget the proposals of the past."""
@@ -209,13 +209,13 @@ class HpaCpu(_Hpa):
 
     def _propose(self, counts: Counts) -> NDArray[np.int64]:
         capacity = self.service.capacity_per_instance * counts.ready
-        served = np.rint(counts.load * capacity).astype(np.int64)
+        served = np.rint(counts.utilisation * capacity).astype(np.int64)
         percent = percent_used(served, np.maximum(capacity, 1))
         return propose_by_pods(percent / np.round(100 * self.target, 9), counts.ready, counts.booting, self._tolerance)
 
 
 class HpaDemand(_Hpa):
-    """HPA on the demand, influx and queue, that each instance would have, as scalers fed by a queue (KEDA) run it.
+    """HPA on the demand, arrivals and queue, that each instance would have, as scalers fed by a queue (KEDA) run it.
 
     Kubernetes has no default target for such a metric; here it is that of `HpaCpu`, 80 % of what an instance can do.
     """
@@ -224,4 +224,4 @@ class HpaDemand(_Hpa):
 
     def _propose(self, counts: Counts) -> NDArray[np.int64]:
         each = self.service.capacity_per_instance * self.target
-        return propose_by_total(counts.influx + counts.queue, each, counts.ready + counts.booting, self._tolerance)
+        return propose_by_total(counts.arrivals + counts.queue, each, counts.ready + counts.booting, self._tolerance)

@@ -1,14 +1,14 @@
-"""The clairvoyant optimum: the cheapest bill of a day whose arrivals are known, exactly, and how to get it.
+"""The clairvoyant optimum: the cheapest cost of a day whose arrivals are known, exactly, and how to get it.
 
 No policy that must act before it sees can do better, so what a policy costs above this is all that anyone could ever
-save. The bill is found by dynamic programming over the slots, on the same dynamics as everything else.
+save. The cost is found by dynamic programming over the steps, on the same dynamics as everything else.
 
-A state is the instances (ready, and on their way by the slot they are due in) and the queue. Of the ways to reach the
-same instances at the same slot, one whose queue is no shorter and whose bill so far is no lower than another's can be
+A state is the instances (ready, and on their way by the step they are due in) and the queue. Of the ways to reach the
+same instances at the same step, one whose queue is no shorter and whose cost so far is no lower than another's can be
 forgotten: whether an action is refused does not depend on the queue, so both may go on with the same actions, and the
-longer queue then waits no shorter and drops no fewer in any later slot (a slot's queue and its drops never fall when
+longer queue then waits no shorter and drops no fewer in any later step (a step's queue and its drops never fall when
 the queue before it rises), at prices that are never negative. What is left for each set of instances is a frontier,
-queues rising and bills falling. On the reference service it holds a handful of ways, not thousands, and a day takes
+queues rising and costs falling. On the reference service it holds a handful of ways, not thousands, and a day takes
 about a hundredth of a second.
 
 Source: ours; labels with dominance are textbook (Desrochers and Soumis, "A generalized permanent labelling algorithm
@@ -24,14 +24,14 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from autoscaler_env.compiled import compiled
-from autoscaler_env.dynamics import advance, bill_of, constants_of, law_of
+from autoscaler_env.dynamics import advance, constants_of, cost_of, parameters_of
 from autoscaler_env.service import Service
 
 OPTIMUM = "optimum"
 """What tables and choices call it; a bound more than a policy, for nobody can deploy it."""
 
 LARGEST_CONFIGURATIONS = 100_000
-"""Sets of instances (ready, and due in each coming slot) that are kept apart, at most."""
+"""Sets of instances (ready, and due in each coming step) that are kept apart, at most."""
 
 LARGEST_LABELS = 30_000_000
 """Ways to reach a state that are remembered over a day, at most: about 150 MB."""
@@ -41,28 +41,28 @@ class Plan(NamedTuple):
     """The cheapest way through each of some days."""
 
     actions: NDArray[np.int64]
-    """Indices into `service.fleet_changes`, shape (n, slots)."""
-    bills: NDArray[np.float64]
+    """Indices into `service.fleet_changes`, shape (n, steps)."""
+    costs: NDArray[np.float64]
     """Dollars a day, shape (n,)."""
 
 
 def cheapest_plan(days: NDArray[np.int64], service: Service | None = None) -> Plan:
-    """Find the cheapest bill of each day, knowing its arrivals, and actions that lead to it.
+    """Find the cheapest cost of each day, knowing its arrivals, and actions that lead to it.
 
     Args:
-        days: Arrivals in requests, shape (n, slots).
+        days: Arrivals in requests, shape (n, steps).
         service: The reference service by default.
 
     Returns:
-        Actions and bills. Where several plans cost the same, one of them.
+        Actions and costs. Where several plans cost the same, one of them.
 
     Raises:
         ValueError: The service has too many states to go through them all.
 
     Example:
-        >>> service = Service(slots_per_episode=4, initial_instances=2)
+        >>> service = Service(steps_per_episode=4, initial_instances=2)
         >>> plan = cheapest_plan(np.array([[174, 174, 261, 261]]), service)
-        >>> plan.actions.tolist(), plan.bills.round(3).tolist()  # a third instance is ordered a slot ahead
+        >>> plan.actions.tolist(), plan.costs.round(3).tolist()  # a third instance is ordered a step ahead
         ([[1, 2, 1, 1]], [0.176])
     """
     service = service or Service()
@@ -71,29 +71,29 @@ def cheapest_plan(days: NDArray[np.int64], service: Service | None = None) -> Pl
     after = _transitions(_check_size(service), changes, sizes, constants)
     days = np.asarray(days, dtype=np.int64)
     actions = np.empty(days.shape, dtype=np.int64)
-    bills = np.empty(len(days))
+    costs = np.empty(len(days))
     for i, day in enumerate(tqdm(days, unit="day", desc="optimum", delay=2, leave=False, disable=None)):
-        bills[i] = _solve(day, after, changes, sizes, constants, LARGEST_LABELS, actions[i])
-        if bills[i] < 0:
+        costs[i] = _solve(day, after, changes, sizes, constants, LARGEST_LABELS, actions[i])
+        if costs[i] < 0:
             raise ValueError(
                 f"optimum: more than {LARGEST_LABELS:,} states a day are worth keeping for this service; "
-                "allowed are fewer, by fewer boot_slots, fleet_changes or max_instances, or a smaller queue_limit"
+                "allowed are fewer, by fewer boot_steps, fleet_changes or max_instances, or a smaller queue_limit"
             )
-    return Plan(actions, bills)
+    return Plan(actions, costs)
 
 
 def _order_sizes(service: Service) -> NDArray[np.int64]:
-    """Return how many instances one slot may order: 0 and each positive change, rising."""
+    """Return how many instances one step may order: 0 and each positive change, rising."""
     return np.unique(np.maximum(service.fleet_changes, 0))
 
 
 def _check_size(service: Service) -> int:
     """Return how many sets of instances there are; raise `ValueError` if there are too many."""
     sizes = len(_order_sizes(service))
-    count = (service.max_instances - service.min_instances + 1) * sizes ** (service.boot_slots - 1)
+    count = (service.max_instances - service.min_instances + 1) * sizes ** (service.boot_steps - 1)
     if count > LARGEST_CONFIGURATIONS:
         raise ValueError(
-            f"optimum: boot_slots = {service.boot_slots} with {sizes - 1} sizes of order among fleet_changes make "
+            f"optimum: boot_steps = {service.boot_steps} with {sizes - 1} sizes of order among fleet_changes make "
             f"{count:,} sets of instances; allowed are {LARGEST_CONFIGURATIONS:,}, by fewer of either or of "
             "max_instances"
         )
@@ -118,29 +118,29 @@ class Optimum:
         self._actions = iter(np.empty((0, 0), dtype=np.int64))
 
     def reset(self, days: NDArray[np.int64]) -> None:
-        """Read the days, shape (n, slots), and find the cheapest plan of each."""
+        """Read the days, shape (n, steps), and find the cheapest plan of each."""
         self._actions = iter(cheapest_plan(days, self.service).actions.T)
 
     def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Return the planned actions of the next slot, shape (n,)."""
+        """Return the planned actions of the next step, shape (n,)."""
         return next(self._actions)
 
 
 # --- the search, compiled --------------------------------------------------------------------------------------------
 # Instances just before an action, when those whose boot has ended are ready: a number
-#     (ready - min_instances) x sizes^(boot_slots - 1) + orders,
-# `orders` in base `sizes`, a digit for each coming slot that instances may be due in, the next slot's the lowest; a
+#     (ready - min_instances) x sizes^(boot_steps - 1) + orders,
+# `orders` in base `sizes`, a digit for each coming step that instances may be due in, the next step's the lowest; a
 # digit says which of the sizes of an order it is. The reference service has none of those: what is ordered now is
 # ready at the next action.
 
 
 @compiled
-def _unpack(configuration, sizes, law):
+def _unpack(configuration, sizes, parameters):
     """Return instances ready, instances booting, and the number of the orders."""
-    places = len(sizes) ** (law.boot_slots - 1)
-    ready, orders = law.min_instances + configuration // places, configuration % places
+    places = len(sizes) ** (parameters.boot_steps - 1)
+    ready, orders = parameters.min_instances + configuration // places, configuration % places
     booting, rest = 0, orders
-    for _ in range(law.boot_slots - 1):
+    for _ in range(parameters.boot_steps - 1):
         booting += sizes[rest % len(sizes)]
         rest //= len(sizes)
     return ready, booting, orders
@@ -149,22 +149,22 @@ def _unpack(configuration, sizes, law):
 @compiled
 def _transitions(count, changes, sizes, constants):
     """Return the instances before the next action, by those before this one and the action; -1 where it is refused."""
-    law = law_of(constants)
-    places = len(sizes) ** (law.boot_slots - 1)
+    parameters = parameters_of(constants)
+    places = len(sizes) ** (parameters.boot_steps - 1)
     after = np.full((count, len(changes)), -1, dtype=np.int64)
     for i in range(count):
-        ready, booting, orders = _unpack(i, sizes, law)
-        if ready + booting > law.max_instances:
+        ready, booting, orders = _unpack(i, sizes, parameters)
+        if ready + booting > parameters.max_instances:
             continue
         for k in range(len(changes)):
-            ready_now, _, _, ordered, _, _, refused = advance(ready, booting, 0, 0, changes[k], 0, law)
+            ready_now, _, _, ordered, _, _, refused = advance(ready, booting, 0, 0, changes[k], 0, parameters)
             if not refused:
                 digit = 0
                 while sizes[digit] < ordered:
                     digit += 1
                 on_their_way = orders + digit * places
                 due = sizes[on_their_way % len(sizes)]
-                after[i, k] = (ready_now + due - law.min_instances) * places + on_their_way // len(sizes)
+                after[i, k] = (ready_now + due - parameters.min_instances) * places + on_their_way // len(sizes)
     return after
 
 
@@ -179,11 +179,11 @@ def _grown(array, length):
 
 
 @compiled
-def _extend(first, queues, bills, after, changes, arrivals, law, sizes):
+def _extend(first, queues, costs, after, changes, arrivals, parameters, sizes):
     """Let every label take every action; return the new labels beside those that lead to the same instances.
 
     Returns:
-        Where each set of instances begins, and of each new label queue, bill, the label it came from, and the action.
+        Where each set of instances begins, and of each new label queue, cost, the label it came from, and the action.
     """
     count = len(after)
     new_first = np.zeros(count + 1, dtype=np.int64)
@@ -193,25 +193,25 @@ def _extend(first, queues, bills, after, changes, arrivals, law, sizes):
                 new_first[after[i, k] + 1] += first[i + 1] - first[i]
     new_first = np.cumsum(new_first)
     filled, tried = new_first[:-1].copy(), new_first[-1]
-    new_queues, new_bills = np.empty(tried, dtype=np.int64), np.empty(tried)
+    new_queues, new_costs = np.empty(tried, dtype=np.int64), np.empty(tried)
     sources, actions = np.empty(tried, dtype=np.int32), np.empty(tried, dtype=np.int16)
     for i in range(count):
         if first[i] == first[i + 1]:
             continue
-        ready, booting, _ = _unpack(i, sizes, law)
+        ready, booting, _ = _unpack(i, sizes, parameters)
         for k in range(len(changes)):
             if after[i, k] < 0:
                 continue
             for label in range(first[i], first[i + 1]):
                 ready_now, booting_now, queue, _, _, dropped, _ = advance(
-                    ready, booting, queues[label], 0, changes[k], arrivals, law
+                    ready, booting, queues[label], 0, changes[k], arrivals, parameters
                 )
                 place = filled[after[i, k]]
                 filled[after[i, k]] += 1
                 new_queues[place] = queue
-                new_bills[place] = bills[label] + bill_of(ready_now, booting_now, queue, dropped, law)
+                new_costs[place] = costs[label] + cost_of(ready_now, booting_now, queue, dropped, parameters)
                 sources[place], actions[place] = label, k
-    return new_first, new_queues, new_bills, sources, actions
+    return new_first, new_queues, new_costs, sources, actions
 
 
 @compiled
@@ -237,17 +237,17 @@ def _rising(values, low, high):
 
 
 @compiled
-def _frontier(first, queues, bills):
-    """Return which labels to keep, and where each set of instances begins among them: queues rising, bills falling."""
+def _frontier(first, queues, costs):
+    """Return which labels to keep, and where each set of instances begins among them: queues rising, costs falling."""
     keep, new_first = np.empty(len(queues), dtype=np.int64), np.zeros_like(first)
     kept = 0
     for j in range(len(first) - 1):
         begin = kept
         for place in _rising(queues, first[j], first[j + 1]):
-            if kept > begin and bills[place] >= bills[keep[kept - 1]]:
+            if kept > begin and costs[place] >= costs[keep[kept - 1]]:
                 continue
             if kept > begin and queues[place] == queues[keep[kept - 1]]:
-                kept -= 1  # as long a queue, and a lower bill
+                kept -= 1  # as long a queue, and a lower cost
             keep[kept] = place
             kept += 1
         new_first[j + 1] = kept
@@ -256,32 +256,32 @@ def _frontier(first, queues, bills):
 
 @compiled
 def _solve(day, after, changes, sizes, constants, most, actions):
-    """Write the cheapest actions of a day; return its bill in dollars, or -1 where that takes too many labels.
+    """Write the cheapest actions of a day; return its cost in dollars, or -1 where that takes too many labels.
 
-    A label is one way to reach a state: its queue, its bill so far, the label it came from, the action that led here.
-    The labels of a slot lie side by side by their instances: those of set i from `first[i]` to `first[i + 1]`. Where
-    they came from is remembered for all slots, those of slot t from `begins[t]` on, to walk back at the end.
+    A label is one way to reach a state: its queue, its cost so far, the label it came from, the action that led here.
+    The labels of a step lie side by side by their instances: those of set i from `first[i]` to `first[i + 1]`. Where
+    they came from is remembered for all steps, those of step t from `begins[t]` on, to walk back at the end.
     """
-    law = law_of(constants)
+    parameters = parameters_of(constants)
     first = np.zeros(len(after) + 1, dtype=np.int64)
-    start = (law.initial_instances - law.min_instances) * len(sizes) ** (law.boot_slots - 1)
+    start = (parameters.initial_instances - parameters.min_instances) * len(sizes) ** (parameters.boot_steps - 1)
     first[start + 1 :] = 1
-    queues, bills = np.zeros(1, dtype=np.int64), np.zeros(1)
+    queues, costs = np.zeros(1, dtype=np.int64), np.zeros(1)
     begins = np.zeros(len(day) + 1, dtype=np.int64)
     past_sources, past_actions = np.empty(1024, dtype=np.int32), np.empty(1024, dtype=np.int16)
     for t in range(len(day)):
-        first, queues, bills, sources, chosen = _extend(first, queues, bills, after, changes, day[t], law, sizes)
-        keep, first = _frontier(first, queues, bills)
-        queues, bills = queues[keep], bills[keep]
+        first, queues, costs, sources, chosen = _extend(first, queues, costs, after, changes, day[t], parameters, sizes)
+        keep, first = _frontier(first, queues, costs)
+        queues, costs = queues[keep], costs[keep]
         begin, end = begins[t], begins[t] + len(keep)
         if end > most or len(keep) * len(changes) > most:
             return -1.0
         begins[t + 1] = end
         past_sources, past_actions = _grown(past_sources, end), _grown(past_actions, end)
         past_sources[begin:end], past_actions[begin:end] = sources[keep], chosen[keep]
-    label = np.argmin(bills)
-    bill = bills[label]
+    label = np.argmin(costs)
+    cost = costs[label]
     for t in range(len(day) - 1, -1, -1):
         actions[t] = past_actions[begins[t] + label]
         label = past_sources[begins[t] + label]
-    return bill
+    return cost

@@ -12,14 +12,14 @@ from autoscaler_env.compiled import compiled
 from autoscaler_env.policies.base import decode
 from autoscaler_env.service import Service
 
-HEADROOMS = (-8, -4, -2, -1, 0, 0.5, 1, 1.5, 2, 3, 4, 6, 9, 12)
-"""Headroom, in instances, at which one cell ends and the next begins."""
+SPARE_CAPACITIES = (-8, -4, -2, -1, 0, 0.5, 1, 1.5, 2, 3, 4, 6, 9, 12)
+"""Spare capacity, in instances, at which one cell ends and the next begins."""
 
 CHANGES = (-2.5, -1.5, -0.75, -0.25, 0.25, 0.75, 1.5, 2.5)
-"""Change of influx, in instances' worth of requests per slot, at which one cell ends and the next begins."""
+"""Change of arrivals, in instances' worth of requests per step, at which one cell ends and the next begins."""
 
 LEVELS: tuple[float, ...] = ()
-"""Influx, as a share of the peak, at which one cell ends and the next begins; none: the level is not asked."""
+"""Arrivals, as a share of the peak, at which one cell ends and the next begins; none: the level is not asked."""
 
 
 @dataclass(frozen=True)
@@ -30,30 +30,32 @@ class Discretisation:
     is there? Values below the first edge share a cell, so n edges make n + 1 cells.
     """
 
-    headrooms: tuple[float, ...] = HEADROOMS
+    spare_capacities: tuple[float, ...] = SPARE_CAPACITIES
     changes: tuple[float, ...] = CHANGES
     levels: tuple[float, ...] = LEVELS
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Cells along headroom, change and level."""
-        return len(self.headrooms) + 1, len(self.changes) + 1, len(self.levels) + 1
+        """Cells along spare capacity, change and level."""
+        return len(self.spare_capacities) + 1, len(self.changes) + 1, len(self.levels) + 1
 
     def cells(self, observations: NDArray[np.float32], service: Service) -> NDArray[np.int64]:
         """Return the cell of each observation: a row of the table, shape (n,)."""
         counts = decode(observations, service)
-        headroom = np.searchsorted(self.edges(self.headrooms, service), counts.headroom, side="right")
+        spare_capacity = np.searchsorted(
+            self.edges(self.spare_capacities, service), counts.spare_capacity, side="right"
+        )
         change = np.searchsorted(self.edges(self.changes, service), counts.change, side="right")
-        level = np.searchsorted(self.level_edges(service), counts.influx, side="right")
-        return (headroom * self.shape[1] + change) * self.shape[2] + level
+        level = np.searchsorted(self.level_edges(service), counts.arrivals, side="right")
+        return (spare_capacity * self.shape[1] + change) * self.shape[2] + level
 
     def edges(self, edges: tuple[float, ...], service: Service) -> NDArray[np.float64]:
         """Return edges given in instances as edges in requests, shape (edges,)."""
         return np.array(edges, dtype=np.float64) * service.capacity_per_instance
 
     def level_edges(self, service: Service) -> NDArray[np.float64]:
-        """Return the edges of the level in requests per slot, shape (edges,)."""
-        return np.array(self.levels, dtype=np.float64) * service.peak_influx
+        """Return the edges of the level in requests per step, shape (edges,)."""
+        return np.array(self.levels, dtype=np.float64) * service.peak_arrivals
 
 
 class QTable:
@@ -123,12 +125,12 @@ def learn(
 
     Args:
         table: Updated by Q(s, a) += rate * (reward + discount * max Q(s', .) - Q(s, a)), where the rate of an entry's
-            n-th update is n ** -rate_exponent. The last slot of a day bootstraps like any other: the day ends by the
+            n-th update is n ** -rate_exponent. The last step of a day bootstraps like any other: the day ends by the
             clock.
-        days: Arrivals, shape (n, slots).
+        days: Arrivals, shape (n, steps).
         epsilon: Share of random actions on each day, shape (n,).
         rate_exponent: How fast the step size falls, above 0.5 and at most 1.
-        discount: Weight of the next slot's value, from 0 to 1.
+        discount: Weight of the next step's value, from 0 to 1.
         rng: Draws the exploration.
 
     Returns:
@@ -153,7 +155,7 @@ def learn(
         discount,
         np.array(service.fleet_changes),
         dynamics.constants_of(service),
-        discretisation.edges(discretisation.headrooms, service),
+        discretisation.edges(discretisation.spare_capacities, service),
         discretisation.edges(discretisation.changes, service),
         discretisation.level_edges(service),
         returns,
@@ -162,11 +164,11 @@ def learn(
 
 
 @compiled
-def _cell(fleet, queue, influx, change, capacity, headrooms, changes, levels):
-    headroom = capacity * fleet - influx - queue
-    h = np.searchsorted(headrooms, headroom, side="right")
+def _cell(fleet, queue, arrivals, change, capacity, spare_capacities, changes, levels):
+    spare_capacity = capacity * fleet - arrivals - queue
+    h = np.searchsorted(spare_capacities, spare_capacity, side="right")
     c = np.searchsorted(changes, change, side="right")
-    level = np.searchsorted(levels, influx, side="right")
+    level = np.searchsorted(levels, arrivals, side="right")
     return (h * (changes.shape[0] + 1) + c) * (levels.shape[0] + 1) + level
 
 
@@ -181,35 +183,37 @@ def learn_days(
     discount,
     fleet_changes,
     constants,
-    headrooms,
+    spare_capacities,
     changes,
     levels,
     returns,
 ):
     """Play and learn from each day; the compiled heart of `learn`."""
-    law = dynamics.law_of(constants)
+    parameters = dynamics.parameters_of(constants)
     actions = values.shape[1]
-    orders = np.zeros(law.boot_slots, dtype=np.int64)
+    orders = np.zeros(parameters.boot_steps, dtype=np.int64)
     for day in range(days.shape[0]):
-        ready, booting, queue, influx = law.initial_instances, 0, 0, days[day, 0]
+        ready, booting, queue, last_arrivals = parameters.initial_instances, 0, 0, days[day, 0]
         orders[:] = 0
         total = 0.0
-        cell = _cell(ready, queue, influx, 0, law.capacity, headrooms, changes, levels)
-        for slot in range(days.shape[1]):
-            if draws[day, slot, 0] < epsilon[day]:
-                action = int(draws[day, slot, 1] * actions)
+        cell = _cell(ready, queue, last_arrivals, 0, parameters.capacity, spare_capacities, changes, levels)
+        for step in range(days.shape[1]):
+            if draws[day, step, 0] < epsilon[day]:
+                action = int(draws[day, step, 1] * actions)
             else:
                 action = np.argmax(values[cell])
-            arrivals = days[day, slot]
-            due = slot % law.boot_slots
+            arrivals = days[day, step]
+            due = step % parameters.boot_steps
             ready, booting, queue, ordered, _, dropped, _ = dynamics.advance(
-                ready, booting, queue, orders[due], fleet_changes[action], arrivals, law
+                ready, booting, queue, orders[due], fleet_changes[action], arrivals, parameters
             )
             orders[due] = ordered
-            reward = -dynamics.bill_of(ready, booting, queue, dropped, law)
-            change = arrivals - influx
-            influx = arrivals
-            following = _cell(ready + booting, queue, influx, change, law.capacity, headrooms, changes, levels)
+            reward = -dynamics.cost_of(ready, booting, queue, dropped, parameters)
+            change = arrivals - last_arrivals
+            last_arrivals = arrivals
+            following = _cell(
+                ready + booting, queue, last_arrivals, change, parameters.capacity, spare_capacities, changes, levels
+            )
             target = reward + discount * values[following].max()
             visits[cell, action] += 1
             values[cell, action] += visits[cell, action] ** -rate_exponent * (target - values[cell, action])

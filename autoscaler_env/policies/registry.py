@@ -25,7 +25,7 @@ from autoscaler_env.traffic.trace import Trace
 CALIBRATED = "target-tracking-"
 """What the name of a calibrated rule begins with; a pattern's name follows, in small letters, or `calibrated`."""
 
-LEARNERS = ("q_learning", "dqn", "ppo")
+LEARNERS = ("q-learning", "dqn", "ppo")
 """How the names of learned policies begin; what they were trained on may follow."""
 
 REFERENCE_MODELS = ("q_learning_mixed", "dqn_mixed", "ppo_mixed")

@@ -82,47 +82,49 @@ class Threshold(_Rule):
     def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return actions, shape (n,)."""
         counts = decode(observations, self.service)
-        change = np.where(counts.load > self._add_above, 1, np.where(counts.load < self._remove_below, -1, 0))
+        change = np.where(
+            counts.utilisation > self._add_above, 1, np.where(counts.utilisation < self._remove_below, -1, 0)
+        )
         fleet = counts.ready + counts.booting
         return step_toward(fleet + change, fleet, self.service)
 
 
 class TargetTracking(_Rule):
-    """Follow the demand: want the fleet that would run at a target utilisation, plus some headroom.
+    """Follow the demand: want the fleet that would run at a target utilisation, plus some reserve.
 
-    wanted = ceil((influx + queue) / (capacity_per_instance x target) + headroom), one step toward it from the fleet
+    wanted = ceil((arrivals + queue) / (capacity_per_instance x target) + reserve), one step toward it from the fleet
     ready and booting.
 
     Args:
         service: The service to scale.
         target: Wanted utilisation, above 0; 1 is full use. An array of shape (n,) gives each service its own.
-        headroom: Instances kept beyond that, at least 0; likewise.
+        reserve: Instances kept beyond that, at least 0; likewise.
         name: What tables call it.
 
     Raises:
-        ValueError: The target is not above 0, or the headroom is negative.
+        ValueError: The target is not above 0, or the reserve is negative.
     """
 
     def __init__(
         self,
         service: Service | None = None,
         target: float | NDArray[np.float64] = 1.0,
-        headroom: float | NDArray[np.float64] = 1.0,
+        reserve: float | NDArray[np.float64] = 1.0,
         name: str = "target-tracking",
     ) -> None:
         super().__init__(service)
         # Asked positively, so that NaN is refused too.
-        if not (np.all(np.asarray(target) > 0) and np.all(np.asarray(headroom) >= 0)):
-            raise ValueError(f"target = {target}, headroom = {headroom}: target must be above 0, headroom at least 0")
+        if not (np.all(np.asarray(target) > 0) and np.all(np.asarray(reserve) >= 0)):
+            raise ValueError(f"target = {target}, reserve = {reserve}: target must be above 0, reserve at least 0")
         self.name = name
         self.target = target
-        self.headroom = headroom
+        self.reserve = reserve
 
     def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return actions, shape (n,)."""
         counts = decode(observations, self.service)
-        demand = counts.influx + counts.queue
-        wanted = demand / (self.service.capacity_per_instance * self.target) + self.headroom
+        demand = counts.arrivals + counts.queue
+        wanted = demand / (self.service.capacity_per_instance * self.target) + self.reserve
         wanted = np.ceil(np.round(wanted, 9))  # a whole number that floats leave a hair too high is still that number
         return step_toward(wanted, counts.ready + counts.booting, self.service)
 

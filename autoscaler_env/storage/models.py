@@ -81,39 +81,39 @@ def missing_fields(description: dict[str, Any]) -> list[str]:
 LARGEST_TABLE = 4 * 2**20
 """Size of a Q-table's file, at most: some 200,000 values. The course's have 405."""
 
-_EDGES = ("headrooms", "changes", "levels")
+_EDGES = ("spare_capacities", "changes", "levels")
 
 
 def save_q_table(table: QTable, path: Path) -> None:
     """Save a Q-table as a pickle that holds lists, strings and numbers only.
 
-    Beside values and discretisation it says how many slots the table was trained for, if it was trained here.
+    Beside values and discretisation it says how many timesteps the table was trained for, if it was trained here.
     """
     content: dict[str, Any] = {"values": table.values.tolist()}
     content |= {name: list(getattr(table.discretisation, name)) for name in _EDGES}
-    if slots := int(table.visits.sum()):
-        content["slots"] = slots
+    if timesteps := int(table.visits.sum()):
+        content["timesteps"] = timesteps
     write_atomically(path, lambda file: pickle.dump(content, file))
 
 
 def parse_q_table(content: bytes, service: Service, name: str) -> tuple[QTable, int | None]:
-    """Return the table in a file's content, and for how many slots it was trained, if it says so.
+    """Return the table in a file's content, and for how many timesteps it was trained, if it says so.
 
     Raises:
         ValueError: It is none, or does not fit the service.
     """
     try:
         values = read_values(content)
-        if not isinstance(values, dict) or not {"values", *_EDGES} <= set(values) <= {"values", "slots", *_EDGES}:
-            raise ValueError("it must hold values, headrooms, changes and levels")
+        if not isinstance(values, dict) or not {"values", *_EDGES} <= set(values) <= {"values", "timesteps", *_EDGES}:
+            raise ValueError("it must hold values, spare_capacities, changes and levels")
         array = _array(values["values"])
         discretisation = Discretisation(*(_edges(each, values[each]) for each in _EDGES))
-        slots = values.get("slots")
-        if slots is not None and (type(slots) is not int or slots < 1):
-            raise ValueError("slots must be an integer of at least 1")
+        timesteps = values.get("timesteps")
+        if timesteps is not None and (type(timesteps) is not int or timesteps < 1):
+            raise ValueError("timesteps must be an integer of at least 1")
     except ValueError as error:
         raise ValueError(f"not a Q-table: {error}") from None
-    return QTable(array, service, discretisation, name), slots
+    return QTable(array, service, discretisation, name), timesteps
 
 
 def _array(rows: Any) -> NDArray[np.float64]:
@@ -140,8 +140,8 @@ class ModelFile:
     policy: Policy
     kind: str
     """What it is, as in `PPO 20-64-64-3`: inputs, units of the hidden layers, actions."""
-    slots: int | None
-    """Slots it was trained for, as the file says; `None` if it does not."""
+    timesteps: int | None
+    """Steps it was trained for, as the file says; `None` if it does not."""
     sha256: str
     """The hash of the file."""
     notes: tuple[str, ...] = ()
@@ -184,9 +184,9 @@ def read_model(path: Path, service: Service | None = None) -> ModelFile:
 def _parse(content: bytes, path: Path, service: Service) -> ModelFile:
     name, sha256 = printable(path.stem), hashlib.sha256(content).hexdigest()
     if path.suffix == ".pkl":
-        table, slots = parse_q_table(content, service, name)
+        table, timesteps = parse_q_table(content, service, name)
         cells, actions = table.values.shape
-        return ModelFile(table, f"Q-table of {cells} cells x {actions} actions", slots, sha256)
+        return ModelFile(table, f"Q-table of {cells} cells x {actions} actions", timesteps, sha256)
     network = networks.parse_network(content, service, name)
     kind = f"{network.algorithm.upper()} {'-'.join(map(str, network.sizes))}"
-    return ModelFile(network.policy, kind, network.slots, sha256, network.notes)
+    return ModelFile(network.policy, kind, network.timesteps, sha256, network.notes)

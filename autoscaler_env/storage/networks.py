@@ -50,8 +50,8 @@ class Network(NamedTuple):
     """dqn or ppo."""
     sizes: tuple[int, ...]
     """Inputs, units of the hidden layers, actions."""
-    slots: int | None
-    """Slots it was trained for, if it says so."""
+    timesteps: int | None
+    """Steps it was trained for, if it says so."""
     notes: tuple[str, ...]
     """What else should be known about the file, a sentence each."""
 
@@ -72,7 +72,7 @@ def parse_network(content: bytes, service: Service, name: str) -> Network:
         weights = _in("policy.pth", read_tensors, members["policy.pth"])
     except ValueError as error:
         raise ValueError(f"not a model of stable-baselines3: {error}") from None
-    slots = settings.get("num_timesteps")
+    timesteps = settings.get("num_timesteps")
     algorithm = "dqn" if any(key.startswith("q_net.") for key in weights) else "ppo"
     _check_policy_kwargs(settings.get("policy_kwargs"), algorithm)
     sizes, widths = _sizes(algorithm, weights)
@@ -80,7 +80,7 @@ def parse_network(content: bytes, service: Service, name: str) -> Network:
     policy = _build(algorithm, weights, sizes, widths, service, name)
     names = ", ".join(sorted(noted)[:3]) + (" and more" if len(noted) > 3 else "")
     notes = (f"its data names {names}, which other loaders would import",) if noted else ()
-    return Network(policy, algorithm, sizes, slots if type(slots) is int and slots >= 0 else None, notes)
+    return Network(policy, algorithm, sizes, timesteps if type(timesteps) is int and timesteps >= 0 else None, notes)
 
 
 def _in(place: str, read: Any, content: bytes) -> Any:

@@ -86,18 +86,18 @@ def regret_table(folders: Folders, service: str = "") -> pd.DataFrame:
 def each_learner(study: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield name and rows of each learner of a study."""
     for _, rows in study.groupby(LEARNER, sort=False):
-        algorithm, trained_on, steps = rows[LEARNER].iloc[0]
-        yield learner_name(algorithm, trained_on, steps), rows
+        algorithm, trained_on, timesteps = rows[LEARNER].iloc[0]
+        yield learner_name(algorithm, trained_on, timesteps), rows
 
 
-def learner_name(algorithm: str, trained_on: str, steps: int) -> str:
+def learner_name(algorithm: str, trained_on: str, timesteps: int) -> str:
     """Return what tables call a learner.
 
     Example:
         >>> learner_name("ppo", "MIXED", 995_328), learner_name("q-learning", "OWN", 2_880_000)
-        ('ppo on MIXED, 995,328 slots', 'q-learning on each pattern, 2,880,000 slots')
+        ('ppo on MIXED, 995,328 timesteps', 'q-learning on each pattern, 2,880,000 timesteps')
     """
-    return f"{algorithm} on {'each pattern' if trained_on == OWN else trained_on}, {steps:,} slots"
+    return f"{algorithm} on {'each pattern' if trained_on == OWN else trained_on}, {timesteps:,} steps"
 
 
 def duels(folders: Folders) -> pd.DataFrame:
@@ -106,24 +106,24 @@ def duels(folders: Folders) -> pd.DataFrame:
     The rule is the cheapest on the very days that count, so the choice favours the rules.
 
     Returns:
-        Indexed by pattern: rule (its name), rule_bill, learner_bill, optimum_bill, seeds, saving, low, high ($ a day,
+        Indexed by pattern: rule (its name), rule_cost, learner_cost, optimum_cost, seeds, saving, low, high ($ a day,
         95 % interval over trainings), cheaper (`ppo`, `rule`, or `neither` where the interval holds 0).
     """
     opponents = read_opponents("", folders)
     patterns = read_study("patterns", folders)
     rows = {}
     for pattern in PATTERNS:
-        here = opponents[opponents["tested_on"] == pattern].set_index("policy")["bill"]
+        here = opponents[opponents["tested_on"] == pattern].set_index("policy")["cost"]
         rule = cheapest(here.drop(OPTIMUM))
         there = (patterns["trained_on"] == pattern) & (patterns["tested_on"] == pattern)
         home = patterns[there & (patterns["algorithm"] == "ppo")]
-        bills = per_training(home, "bill")
-        saved = estimate(here[rule] - bills)
+        costs = per_training(home, "cost")
+        saved = estimate(here[rule] - costs)
         rows[pattern] = {
             "rule": rule,
-            "rule_bill": here[rule],
-            "learner_bill": bills.mean(),
-            "optimum_bill": here[OPTIMUM],
+            "rule_cost": here[rule],
+            "learner_cost": costs.mean(),
+            "optimum_cost": here[OPTIMUM],
             "seeds": saved.seeds,
             "saving": saved.mean,
             "low": saved.low,
@@ -168,7 +168,7 @@ def on_traces(folders: Folders) -> pd.DataFrame:
     """Return what every policy paid on recorded traffic, trained and calibrated on synthetic days only.
 
     Returns:
-        Indexed by trace and policy: days, smooth (slots), seeds (0 for a rule), bill, regret ($ a day), low, high (95 %
+        Indexed by trace and policy: days, smooth (steps), seeds (0 for a rule), cost, regret ($ a day), low, high (95 %
         interval of the regret over trainings), late_share (of the requests, late or dropped).
     """
     opponents, trained = read_opponents("traces", folders), read_study("traces", folders)
@@ -176,15 +176,15 @@ def on_traces(folders: Folders) -> pd.DataFrame:
     for trace, there in trained.groupby("tested_on", sort=False):
         for _, row in opponents[opponents["tested_on"] == trace].iterrows():
             rows[(trace, row["policy"])] = {"seeds": 0} | row[
-                ["days", "smooth", "bill", "regret", "late_share"]
+                ["days", "smooth", "cost", "regret", "late_share"]
             ].to_dict()
         for name, study in each_learner(there):
             found = estimate(per_training(study, "regret"))
-            means = study[["days", "smooth", "bill", "late_share"]].mean().to_dict()
+            means = study[["days", "smooth", "cost", "late_share"]].mean().to_dict()
             rows[(trace, name)] = means | {
                 "seeds": found.seeds, "regret": found.mean, "low": found.low, "high": found.high
             }  # fmt: skip
-    columns = ["days", "smooth", "seeds", "bill", "regret", "low", "high", "late_share"]
+    columns = ["days", "smooth", "seeds", "cost", "regret", "low", "high", "late_share"]
     table = pd.DataFrame.from_dict(rows, orient="index").reindex(columns=columns)
     table.index = pd.MultiIndex.from_tuples(table.index, names=["trace", "policy"])
     return table.astype({"days": int, "smooth": int, "seeds": int})
@@ -197,7 +197,7 @@ def advised(folders: Folders) -> pd.DataFrame:
     days that count, so the choice favours the rules.
 
     Returns:
-        Indexed by trace: days (held out), rule (its name), rule_bill, learner_bill, optimum_bill, seeds, saving, low,
+        Indexed by trace: days (held out), rule (its name), rule_cost, learner_cost, optimum_cost, seeds, saving, low,
         high ($ a day, 95 % interval over trainings), cheaper (as in `duels`), recommended (policies, and of how many of
         the seeds).
 
@@ -211,16 +211,16 @@ def advised(folders: Folders) -> pd.DataFrame:
         )
     rows = {}
     for trace, there in pd.read_csv(path).groupby("trace", sort=False):
-        bills = there.pivot(index="seed", columns="policy", values="bill")
-        rules = bills.drop(columns=[OPTIMUM, *LEARNERS], errors="ignore").mean()
+        costs = there.pivot(index="seed", columns="policy", values="cost")
+        rules = costs.drop(columns=[OPTIMUM, *LEARNERS], errors="ignore").mean()
         rule = cheapest(rules)
-        saved = estimate(bills[rule] - bills["ppo"])
+        saved = estimate(costs[rule] - costs["ppo"])
         rows[trace] = {
             "days": there["days"].iloc[0],
             "rule": rule,
-            "rule_bill": rules[rule],
-            "learner_bill": bills["ppo"].mean(),
-            "optimum_bill": bills[OPTIMUM].mean(),
+            "rule_cost": rules[rule],
+            "learner_cost": costs["ppo"].mean(),
+            "optimum_cost": costs[OPTIMUM].mean(),
             "seeds": saved.seeds,
             "saving": saved.mean,
             "low": saved.low,
@@ -231,8 +231,8 @@ def advised(folders: Folders) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("trace")
 
 
-REFERENCES = {ONE_SETTING: "one_setting_bill", PER_PATTERN: "per_pattern_bill", OPTIMUM: "optimum_bill"}
-"""Policies whose bill on the same days stands beside every learner's, and the columns it stands in."""
+REFERENCES = {ONE_SETTING: "one_setting_cost", PER_PATTERN: "per_pattern_cost", OPTIMUM: "optimum_cost"}
+"""Policies whose cost on the same days stands beside every learner's, and the columns it stands in."""
 
 
 def study_table(results: Sequence[Mapping[str, Any]], opponents: pd.DataFrame) -> pd.DataFrame:
@@ -243,26 +243,26 @@ def study_table(results: Sequence[Mapping[str, Any]], opponents: pd.DataFrame) -
         opponents: What `opponents.measure_opponents` returns, for the same exam and service.
 
     Returns:
-        A row per run and workload: algorithm, trained_on, steps (slots of training), seed, tested_on, days, the bill
+        A row per run and workload: algorithm, trained_on, timesteps, seed, tested_on, days, the cost
         of each of the `REFERENCES` on the same days, regret ($ a day above the optimum) and the columns of
         `Exam.measure`.
     """
     rows = [_key_of(result["description"]) | row for result in results for row in result["rows"]]
     table = pd.DataFrame(rows)
-    bills = opponents.pivot(index="tested_on", columns="policy", values="bill")
+    costs = opponents.pivot(index="tested_on", columns="policy", values="cost")
     references = {
-        column: table["tested_on"].map(bills[policy]) for policy, column in REFERENCES.items() if policy in bills
+        column: table["tested_on"].map(costs[policy]) for policy, column in REFERENCES.items() if policy in costs
     }
-    keys = ["algorithm", "trained_on", "steps", "seed", "tested_on", "days"]
-    regret = {"regret": table["bill"] - references["optimum_bill"]}
+    keys = ["algorithm", "trained_on", "timesteps", "seed", "tested_on", "days"]
+    regret = {"regret": table["cost"] - references["optimum_cost"]}
     return pd.concat([table[keys], pd.DataFrame(references | regret), table.drop(columns=keys)], axis=1)
 
 
 def curves_table(results: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return the learning curves of runs: a row per run and point, at (slots), seconds and mean_return ($ a day)."""
+    """Return the learning curves of runs: a row per run and point, at (steps), seconds and mean_return ($ a day)."""
     return pd.DataFrame(
         _key_of(result["description"])
-        | {"at": point["steps"], "seconds": point["seconds"], "mean_return": point["mean_return"]}
+        | {"at": point["timesteps"], "seconds": point["seconds"], "mean_return": point["mean_return"]}
         for result in results
         for point in result["description"]["curve"]
     )
@@ -277,10 +277,10 @@ def report(name: str, folders: Folders) -> str:
     """
     if name not in STUDIES:
         return ""
-    table, against, rule = read_study(name, folders), "one_setting_bill", "with one setting for all patterns"
+    table, against, rule = read_study(name, folders), "one_setting_cost", "with one setting for all patterns"
     if name == "patterns":
         table = table[table["trained_on"] == table["tested_on"]]
-        against, rule = "per_pattern_bill", "calibrated for the pattern that the model was trained and tested on"
+        against, rule = "per_pattern_cost", "calibrated for the pattern that the model was trained and tested on"
     saved = savings_over_seeds(table, against).round(2).to_string()
     return f"\n{name}: saved against target tracking {rule}, $ a day, 95 % intervals over trainings\n{saved}\n"
 
@@ -293,4 +293,4 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 def _key_of(description: Mapping[str, Any]) -> dict[str, Any]:
     """Return what tells one run of a study from the others."""
     made = {"algorithm": description["algorithm"], "trained_on": description["pattern"]}
-    return made | {"steps": description["steps"], "seed": description["seed"]}
+    return made | {"timesteps": description["timesteps"], "seed": description["seed"]}

@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from autoscaler_env.evaluation.calibration import Calibration, calibrate, read_calibrations, save_calibrations
 from autoscaler_env.evaluation.metrics import EPISODES, measure
-from autoscaler_env.evaluation.simulation import roll_out
+from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.forecast import Forecast
@@ -29,10 +29,10 @@ from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload, as_worklo
 from autoscaler_env.traffic.trace import Trace
 
 SMALL_COUNT = 100.0
-"""Requests in a slot, on average, below which a trace is smoothed: its counting noise would be scaled up with it."""
+"""Requests in a step, on average, below which a trace is smoothed: its counting noise would be scaled up with it."""
 
 SMOOTHED_OVER = 6
-"""Slots of the moving average over such a trace."""
+"""Steps of the moving average over such a trace."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,13 @@ class Exam:
 
         Returns:
             A row per workload: tested_on, days, the means of what `evaluation.measure` returns, and late_share (of
-            what arrived, served in a later slot or dropped).
+            what arrived, served in a later step or dropped).
         """
         rows: list[dict[str, Any]] = []
         for each in self.workloads:
             workload = as_workload(each, service)
             days = workload.evaluation_days(self.episodes)
-            episodes = measure(roll_out(policy, days, service))
+            episodes = measure(simulate(policy, days, service))
             means = {str(column): float(mean) for column, mean in episodes.mean().items()}
             shares = {"late_share": 1.0 - means["in_time"]}
             rows.append({"tested_on": workload.name, "days": len(days)} | means | shares)
@@ -70,7 +70,7 @@ class Exam:
 
 
 def trace_exam(folder: Path, service: Service, episodes: int = EPISODES) -> tuple[Exam, dict[str, int]]:
-    """Return the exam on the traces in a folder, and over how many slots each is smoothed (1 is not at all).
+    """Return the exam on the traces in a folder, and over how many steps each is smoothed (1 is not at all).
 
     Each trace is scaled so that its 99th percentile is the service's peak; one of small counts is smoothed before.
     Nothing is trained or calibrated on any of them: their evaluation days, the later 40 %, are only played. A file that
@@ -78,7 +78,7 @@ def trace_exam(folder: Path, service: Service, episodes: int = EPISODES) -> tupl
 
     Args:
         folder: Holds CSV files as `Trace.from_csv` takes them.
-        service: Gives the slots of a day and the peak.
+        service: Gives the steps of a day and the peak.
         episodes: Evaluation days of each, at most.
 
     Raises:
@@ -159,8 +159,8 @@ def measure_opponents(
         for policy in (*fixed, *_for_workload(each, service, settings)):
             rows += [{"policy": policy.name} | row for row in alone.measure(policy, service)]
     table = pd.DataFrame(rows + [{"policy": Optimum.name} | row for row in limit])
-    cheapest = {row["tested_on"]: row["bill"] for row in limit}
-    table.insert(3, "regret", table["bill"] - table["tested_on"].map(cheapest))
+    cheapest = {row["tested_on"]: row["cost"] for row in limit}
+    table.insert(3, "regret", table["cost"] - table["tested_on"].map(cheapest))
     return table
 
 
@@ -176,7 +176,7 @@ def play_traces(
         episodes: Evaluation days of each trace, at most.
 
     Returns:
-        Indexed by trace and policy: days, smooth (slots), seeds (0 for an opponent, 1 for a model), bill, regret ($ a
+        Indexed by trace and policy: days, smooth (steps), seeds (0 for an opponent, 1 for a model), cost, regret ($ a
         day), low, high (unknown: one training has no interval) and late_share, as `findings.on_traces`.
     """
     service = Service()
@@ -184,10 +184,10 @@ def play_traces(
     table = measure_opponents(exam, service, settings, exam.measure(Optimum(service), service)).assign(seeds=0)
     rows = [{"policy": policy.name, "seeds": 1} | row for policy in policies for row in exam.measure(policy, service)]
     table = pd.concat([table, pd.DataFrame(rows)], ignore_index=True).rename(columns={"tested_on": "trace"})
-    best = table[table["policy"] == Optimum.name].set_index("trace")["bill"]
-    table["regret"] = table["bill"] - table["trace"].map(best)
+    best = table[table["policy"] == Optimum.name].set_index("trace")["cost"]
+    table["regret"] = table["cost"] - table["trace"].map(best)
     table = table.assign(smooth=table["trace"].map(smoothing), low=float("nan"), high=float("nan"))
-    columns = ["days", "smooth", "seeds", "bill", "regret", "low", "high", "late_share"]
+    columns = ["days", "smooth", "seeds", "cost", "regret", "low", "high", "late_share"]
     return table.set_index(["trace", "policy"])[columns].sort_index(level="trace", sort_remaining=False, kind="stable")
 
 

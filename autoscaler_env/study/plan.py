@@ -11,9 +11,9 @@ from autoscaler_env.training.config import Algorithm, TrainingRun
 
 STUDIES = {
     "budgets": "the three learners on MIXED, with the published budgets",
-    "long": "PPO on MIXED for a million slots",
-    "patterns": "the three learners on each single pattern: the published budgets, PPO for a million slots",
-    "wide": "PPO on MIXED for a million slots, with an action set of wide steps",
+    "long": "PPO on MIXED for a million timesteps",
+    "patterns": "the three learners on each single pattern: the published budgets, PPO for a million timesteps",
+    "wide": "PPO on MIXED for a million timesteps, with an action set of wide steps",
 }
 """The studies that train, and what they train."""
 
@@ -21,7 +21,7 @@ SEEDS = {"budgets": 10, "long": 10, "patterns": 5, "wide": 5}
 """Trainings of each learner on each pattern, by study: seeds 0, 1, 2, ..."""
 
 LONG = 54 * 64 * 288
-"""Slots of PPO's long trainings: 995,328, which is as many of its rollouts (64 days) as a million slots hold."""
+"""Steps of PPO's long trainings: 995,328, which is as many of its rollouts (64 days) as a million timesteps hold."""
 
 SETTINGS: dict[str, dict[str, Any]] = {
     MIXED: {"discount": 0.995, "imitation_days": 12},
@@ -31,16 +31,16 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 They are named as in `TrainingRun`; selection days asked for them (`results/tuning_ppo_mixed_995328.csv`,
 `results/tuning_ppo_spike_995328.csv`). A flash crowd is rare, and what it costs comes late: the horizon is longer, and
-the learner begins with the headroom of the rules that were calibrated, which it does not find by itself. In single
-trials imitation held PPO back on SINUSOIDAL and changed nothing on RANDOM, both at the preset's discount; where steps
+the learner begins with the reserve of the rules that were calibrated, which it does not find by itself. In single
+trials imitation held PPO back on SINUSOIDAL and changed nothing on RANDOM, both at the preset's discount; where timesteps
 are wide, the settings of MIXED changed nothing.
 """
 
 WIDE = Service(fleet_changes=(-16, -8, -4, -2, -1, 0, 1, 2, 4, 8, 16))
-"""The reference service with a stronger actuator: any of these steps in one slot."""
+"""The reference service with a stronger actuator: any of these timesteps in one step."""
 
 QUICK = {"q-learning": 40, "dqn": 2_048, "ppo": 2_048}
-"""Budgets of the quick profile, in days for Q-learning and in slots for the others; twice that for a long training.
+"""Budgets of the quick profile, in days for Q-learning and in steps for the others; twice that for a long training.
 
 They show that everything runs.
 """

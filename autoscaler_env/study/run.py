@@ -43,7 +43,7 @@ class Setting:
     opponents: str = OPPONENTS
     """Name of the table of opponents: the same for studies of the same exam and service."""
     smoothing: dict[str, int] = field(default_factory=dict)
-    """Slots over which each trace was smoothed."""
+    """Steps over which each trace was smoothed."""
 
 
 def conduct(
@@ -122,7 +122,7 @@ def setting(name: str, seeds: int | None = None, *, quick: bool = False, traces:
 
 
 def _with_smoothing(table: pd.DataFrame, smoothing: dict[str, int]) -> pd.DataFrame:
-    """Add over how many slots each trace was smoothed, where there are traces."""
+    """Add over how many steps each trace was smoothed, where there are traces."""
     if smoothing:
         table = table.copy()
         table.insert(table.columns.get_loc("days"), "smooth", table["tested_on"].map(smoothing))  # type: ignore[arg-type]

@@ -69,7 +69,7 @@ def of_learner(study: pd.DataFrame, algorithm: str) -> pd.DataFrame:
 
 def saved_against(study: pd.DataFrame, against: str) -> Estimate:
     """Return what the trainings of one learner save, on the mean over the workloads they were tested on."""
-    return estimate(per_training(study, against) - per_training(study, "bill"))
+    return estimate(per_training(study, against) - per_training(study, "cost"))
 
 
 def mixed_claim(folders: Folders) -> str:
@@ -77,9 +77,9 @@ def mixed_claim(folders: Folders) -> str:
     budgets, long = read_study("budgets", folders), read_study("long", folders)
     sentences = []
     for study in (*(of_learner(budgets, name) for name in ("q-learning", "dqn", "ppo")), long):
-        name = learner_name(*study[["algorithm", "trained_on", "steps"]].iloc[0])
+        name = learner_name(*study[["algorithm", "trained_on", "timesteps"]].iloc[0])
         name += ", begun by imitating rules," if study is long and imitated(MIXED) else ""
-        sentences.append(compared(saved_against(study, "one_setting_bill"), name, "target tracking with one setting"))
+        sentences.append(compared(saved_against(study, "one_setting_cost"), name, "target tracking with one setting"))
     return "; ".join(sentences) + "."
 
 
@@ -96,7 +96,7 @@ def order_claim(folders: Folders) -> str:
 
 def specialists_claim(folders: Folders) -> str:
     """Say on which patterns PPO trained on the pattern is cheaper or dearer than the cheapest rule there."""
-    saved = saved_against(at_home(of_learner(read_study("patterns", folders), "ppo")), "per_pattern_bill")
+    saved = saved_against(at_home(of_learner(read_study("patterns", folders), "ppo")), "per_pattern_cost")
     mean = compared(saved, "it", "target tracking calibrated for each pattern")
     return (
         f"PPO trained on a pattern, against the cheapest rule there: {_verdicts(duels(folders))}. Over the six, {mean}."
@@ -142,7 +142,7 @@ def long_begins() -> str:
 def regret_claim(folders: Folders) -> str:
     """Say how far the best policies are from the clairvoyant optimum."""
     table = regret_table(folders)
-    optimum = read_opponents("", folders).groupby("policy")["bill"].mean()[OPTIMUM]
+    optimum = read_opponents("", folders).groupby("policy")["cost"].mean()[OPTIMUM]
     rules = table[table["seeds"] == 0]
     learned = table[table["seeds"] > 0]
     rule, learner = cheapest(rules[MEAN]), cheapest(learned[MEAN])
@@ -179,16 +179,16 @@ def generalisation_claim(folders: Folders) -> str:
 def wide_claim(folders: Folders) -> str:
     """Say what a stronger actuator is worth to PPO and to the rules."""
     table = regret_table(folders, "wide")
-    opponents = read_opponents("wide", folders).groupby("policy")["bill"].mean()
-    narrow = read_opponents("", folders).groupby("policy")["bill"].mean()
+    opponents = read_opponents("wide", folders).groupby("policy")["cost"].mean()
+    narrow = read_opponents("", folders).groupby("policy")["cost"].mean()
     study = read_study("wide", folders)
-    bills = per_training(study, "bill")
+    costs = per_training(study, "cost")
     rule = cheapest(table[table["seeds"] == 0][MEAN])
     return (
         f"With wide steps the optimum falls from ${narrow[OPTIMUM]:.2f} to ${opponents[OPTIMUM]:.2f} a day, hpa-demand "
         f"from ${narrow['hpa-demand']:.2f} to ${opponents['hpa-demand']:.2f}, PPO on MIXED from "
-        f"${per_training(read_study('long', folders), 'bill').mean():.2f} to ${bills.mean():.2f}; "
-        f"{compared(estimate(opponents[rule] - bills), 'PPO on MIXED', f'{rule}, the cheapest rule,')}."
+        f"${per_training(read_study('long', folders), 'cost').mean():.2f} to ${costs.mean():.2f}; "
+        f"{compared(estimate(opponents[rule] - costs), 'PPO on MIXED', f'{rule}, the cheapest rule,')}."
     )
 
 
@@ -211,7 +211,7 @@ def advice_claim(folders: Folders) -> str:
     """Say who is cheapest on each recorded trace if all are made on its first days, as by `autoscaler advise`."""
     table = advised(folders)
     return (
-        "Trained on the first days of a recorded trace and billed on the rest, PPO against the cheapest of the rules "
+        "Trained on the first days of a recorded trace and charged on the rest, PPO against the cheapest of the rules "
         f"calibrated on the same first days: {_verdicts(table)} (95 % intervals over {table['seeds'].min()} "
         "trainings, on the same days)."
     )
@@ -248,7 +248,7 @@ def deployment(folders: Folders) -> list[str]:
     for pattern, row in duels(folders).iterrows():
         saved = Estimate(int(row["seeds"]), row["saving"], row["low"], row["high"], *[float("nan")] * 3)
         advice = {
-            "ppo": f"train PPO on it; it saves {100 * row['saving'] / row['rule_bill']:.1f} % of the bill",
+            "ppo": f"train PPO on it; it saves {100 * row['saving'] / row['rule_cost']:.1f} % of the cost",
             "rule": f"deploy {row['rule']}; reinforcement learning does not pay",
             "neither": f"deploy {row['rule']}; reinforcement learning does no better, and costs a training",
         }[row["cheaper"]]

@@ -1,4 +1,4 @@
-"""Cut traffic into the slots and days of a service.
+"""Cut traffic into the steps and days of a service.
 
 Days to learn from: as many as a learner asks for, made from the few that there are.
 """
@@ -23,10 +23,10 @@ FEWEST_DAYS = 2
 class CutDays:
     """Whole days, in the order of time, the first part to learn from and the rest held out."""
 
-    slot_seconds: int
-    """Length of a slot."""
+    step_seconds: int
+    """Length of a step."""
     requests: NDArray[np.int64]
-    """Arrivals, shape (days, slots)."""
+    """Arrivals, shape (days, steps)."""
     labels: tuple[str, ...]
     """What each day is called: its date, or its number where the file has no times."""
     weekdays: tuple[int | None, ...]
@@ -35,10 +35,10 @@ class CutDays:
     """What was done to the traffic, a sentence each."""
 
     @classmethod
-    def of(cls, requests: NDArray[np.int64], slot_seconds: int) -> CutDays:
-        """Return days that are cut already: arrivals of shape (days, slots)."""
+    def of(cls, requests: NDArray[np.int64], step_seconds: int) -> CutDays:
+        """Return days that are cut already: arrivals of shape (days, steps)."""
         labels = tuple(f"day {i + 1}" for i in range(len(requests)))
-        return cls(slot_seconds, np.asarray(requests, dtype=np.int64), labels, (None,) * len(requests), ())
+        return cls(step_seconds, np.asarray(requests, dtype=np.int64), labels, (None,) * len(requests), ())
 
     @property
     def first_days(self) -> int:
@@ -47,59 +47,59 @@ class CutDays:
 
     @property
     def earlier(self) -> NDArray[np.int64]:
-        """The days to learn from, shape (n, slots)."""
+        """The days to learn from, shape (n, steps)."""
         return self.requests[: self.first_days]
 
     @property
     def later(self) -> NDArray[np.int64]:
-        """The days held out, shape (n, slots)."""
+        """The days held out, shape (n, steps)."""
         return self.requests[self.first_days :]
 
 
 def cut_days(
-    traffic: Traffic, slot_seconds: int | None = None, *, smooth: int = 1, rescale: int | None = None
+    traffic: Traffic, step_seconds: int | None = None, *, smooth: int = 1, rescale: int | None = None
 ) -> CutDays:
-    """Bring traffic to the slots of a service, and cut it into days at midnight.
+    """Bring traffic to the steps of a service, and cut it into days at midnight.
 
     Args:
         traffic: What was read.
-        slot_seconds: Length of a slot: a multiple of the interval (counts are added up) or a part of it (they are
+        step_seconds: Length of a step: a multiple of the interval (counts are added up) or a part of it (they are
             spread evenly). The interval itself by default.
-        smooth: Slots of a centred moving average; 1 for none.
-        rescale: The 99th percentile that the traffic is scaled to, in requests a slot; `None` leaves it as it is.
+        smooth: Steps of a centred moving average; 1 for none.
+        rescale: The 99th percentile that the traffic is scaled to, in requests a step; `None` leaves it as it is.
 
     Raises:
-        ValueError: The interval does not fit the slot or the day, the average is longer than the traffic, or fewer than
+        ValueError: The interval does not fit the step or the day, the average is longer than the traffic, or fewer than
             two whole days are left.
     """
-    slot = slot_seconds or traffic.interval
+    step = step_seconds or traffic.interval
     notes = list(traffic.notes)
-    if DAY % slot:
+    if DAY % step:
         raise ValueError(
-            f"{traffic.name}: slots of {slot} s: a day must be whole slots, as with slot_seconds = 60, 300 or 3600"
+            f"{traffic.name}: steps of {step} s: a day must be whole steps, as with step_seconds = 60, 300 or 3600"
         )
     requests, skipped = _from_midnight(traffic)
-    if slot > traffic.interval:
-        if slot % traffic.interval:
+    if step > traffic.interval:
+        if step % traffic.interval:
             raise ValueError(
-                f"slot_seconds = {slot}: must be a multiple of the interval of {traffic.name}, {traffic.interval} s"
+                f"step_seconds = {step}: must be a multiple of the interval of {traffic.name}, {traffic.interval} s"
             )
-        whole = len(requests) // (slot // traffic.interval) * (slot // traffic.interval)
-        requests = requests[:whole].reshape(-1, slot // traffic.interval).sum(axis=1)
-        notes.append(f"Counts of {traffic.interval} s are added up to slots of {slot} s.")
-    elif slot < traffic.interval:
-        if traffic.interval % slot:
-            raise ValueError(f"slot_seconds = {slot}: must divide the interval of {traffic.name}, {traffic.interval} s")
-        requests = np.repeat(requests / (traffic.interval // slot), traffic.interval // slot)
-        notes.append(f"Counts of {traffic.interval} s are spread evenly over slots of {slot} s.")
+        whole = len(requests) // (step // traffic.interval) * (step // traffic.interval)
+        requests = requests[:whole].reshape(-1, step // traffic.interval).sum(axis=1)
+        notes.append(f"Counts of {traffic.interval} s are added up to steps of {step} s.")
+    elif step < traffic.interval:
+        if traffic.interval % step:
+            raise ValueError(f"step_seconds = {step}: must divide the interval of {traffic.name}, {traffic.interval} s")
+        requests = np.repeat(requests / (traffic.interval // step), traffic.interval // step)
+        notes.append(f"Counts of {traffic.interval} s are spread evenly over steps of {step} s.")
     if smooth > len(requests):
-        raise ValueError(f"smooth = {smooth}: {traffic.name} has only {len(requests):,} slots")
+        raise ValueError(f"smooth = {smooth}: {traffic.name} has only {len(requests):,} steps")
     if smooth > 1:
         requests = _smoothed(requests, smooth)
-        notes.append(f"Smoothed by a moving average over {smooth} slots, as asked.")
+        notes.append(f"Smoothed by a moving average over {smooth} steps, as asked.")
     if rescale is not None:
         requests = _rescaled(requests, rescale, notes)
-    return _whole_days(requests, slot, _midnight(traffic, skipped), traffic.name, notes)
+    return _whole_days(requests, step, _midnight(traffic, skipped), traffic.name, notes)
 
 
 def _from_midnight(traffic: Traffic) -> tuple[NDArray[np.float64], int]:
@@ -127,16 +127,16 @@ def _rescaled(requests: NDArray[np.float64], to: int, notes: list[str]) -> NDArr
     high = float(np.nanpercentile(requests, 99)) if np.isfinite(requests).any() else 0.0
     if high == 0:
         raise ValueError(f"rescale = {to}: the 99th percentile of the traffic is 0, so it cannot be scaled")
-    notes.append(f"Scaled by {to / high:.3g}, as asked, so that its 99th percentile is {to:,} requests a slot.")
+    notes.append(f"Scaled by {to / high:.3g}, as asked, so that its 99th percentile is {to:,} requests a step.")
     return requests * (to / high)
 
 
 def _whole_days(
-    requests: NDArray[np.float64], slot: int, start: datetime | None, name: str, notes: list[str]
+    requests: NDArray[np.float64], step: int, start: datetime | None, name: str, notes: list[str]
 ) -> CutDays:
-    slots = DAY // slot
-    count = len(requests) // slots
-    days = requests[: count * slots].reshape(count, slots)
+    steps = DAY // step
+    count = len(requests) // steps
+    days = requests[: count * steps].reshape(count, steps)
     kept = [bool(np.isfinite(day).all()) for day in days]
     middle = [start + timedelta(days=i, hours=12) if start else None for i in range(count)]
     labels = [when.date().isoformat() if when else f"day {i + 1}" for i, when in enumerate(middle)]
@@ -147,13 +147,13 @@ def _whole_days(
         )
     if sum(kept) < FEWEST_DAYS:
         raise ValueError(
-            f"{name}: {numbered(sum(kept), 'whole day')} of {slots} slots without long gaps; at least "
+            f"{name}: {numbered(sum(kept), 'whole day')} of {steps} steps without long gaps; at least "
             f"{FEWEST_DAYS} are needed, to learn from one and to hold one out"
         )
     if days[kept].max() > LARGEST_COUNT:
-        raise ValueError(f"{name}: {days[kept].max():.3g} requests in a slot; at most {LARGEST_COUNT} can be simulated")
+        raise ValueError(f"{name}: {days[kept].max():.3g} requests in a step; at most {LARGEST_COUNT} can be simulated")
     return CutDays(
-        slot,
+        step,
         np.rint(days[kept]).astype(np.int64),
         tuple(label for label, whole in zip(labels, kept, strict=True) if whole),
         tuple(when.weekday() if when else None for when, whole in zip(middle, kept, strict=True) if whole),
@@ -190,15 +190,15 @@ class ResampledDays:
     def __init__(self, name: str, days: CutDays) -> None:
         self.name = name
         self._earlier, self._later = days.earlier, days.later
-        self._slots = days.requests.shape[1]
+        self._steps = days.requests.shape[1]
         self._line = days.earlier.reshape(-1)
-        self._shift = min(SHIFT_SECONDS // days.slot_seconds, self._slots - 1) if len(days.earlier) > 1 else 0
-        nodes = np.arange(0, self._slots + 1, max(_WOBBLE_SECONDS // days.slot_seconds, 1))
-        self._nodes = np.append(nodes, self._slots + 1)
+        self._shift = min(SHIFT_SECONDS // days.step_seconds, self._steps - 1) if len(days.earlier) > 1 else 0
+        nodes = np.arange(0, self._steps + 1, max(_WOBBLE_SECONDS // days.step_seconds, 1))
+        self._nodes = np.append(nodes, self._steps + 1)
 
     def draw(self, seeds: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Return the day that each day seed stands for: shape (n, slots)."""
-        drawn = np.empty((len(seeds), self._slots), dtype=np.int64)
+        """Return the day that each day seed stands for: shape (n, steps)."""
+        drawn = np.empty((len(seeds), self._steps), dtype=np.int64)
         for i, seed in enumerate(seeds):
             purpose, number = purpose_of(seed), int(seed) % 2**62
             if purpose == "training":
@@ -210,13 +210,13 @@ class ResampledDays:
         return drawn
 
     def evaluation_days(self, episodes: int) -> NDArray[np.int64]:
-        """Return the days held out, each once and in order, at most `episodes` of them: shape (n, slots)."""
+        """Return the days held out, each once and in order, at most `episodes` of them: shape (n, steps)."""
         return self._later[:episodes]
 
     def _made_up(self, seed: int) -> NDArray[np.int64]:
         rng = np.random.default_rng(seed)
-        first = rng.integers(len(self._earlier)) * self._slots + rng.integers(-self._shift, self._shift + 1)
-        first = min(max(int(first), 0), len(self._line) - self._slots)
-        wobble = np.interp(np.arange(self._slots), self._nodes, rng.normal(0, WOBBLE_SPREAD, len(self._nodes)))
+        first = rng.integers(len(self._earlier)) * self._steps + rng.integers(-self._shift, self._shift + 1)
+        first = min(max(int(first), 0), len(self._line) - self._steps)
+        wobble = np.interp(np.arange(self._steps), self._nodes, rng.normal(0, WOBBLE_SPREAD, len(self._nodes)))
         factor = np.exp(rng.normal(0, LEVEL_SPREAD) + wobble)
-        return np.rint(self._line[first : first + self._slots] * factor).astype(np.int64)
+        return np.rint(self._line[first : first + self._steps] * factor).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Load patterns: what arrives at the service on a day.
+"""Patterns: what arrives at the service on a day.
 
 A day is a pure function of a pattern and one 64-bit day seed, bit for bit, whoever draws it and in whatever company.
 The two highest bits of the seed name its purpose, so that the days we train on, calibrate on, select models on and
@@ -43,11 +43,11 @@ class Workload(Protocol):
     name: str
 
     def draw(self, seeds: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Return the days of these day seeds: arrivals in requests, shape (n, slots)."""
+        """Return the days of these day seeds: arrivals in requests, shape (n, steps)."""
         ...
 
     def evaluation_days(self, episodes: int) -> NDArray[np.int64]:
-        """Return the days that policies are compared on, at most `episodes` of them: shape (n, slots)."""
+        """Return the days that policies are compared on, at most `episodes` of them: shape (n, steps)."""
         ...
 
 
@@ -56,7 +56,7 @@ class Pattern:
 
     Args:
         name: A name from `PATTERNS`, or `MIXED`.
-        service: Gives the number of slots and the level P that the pattern is scaled by.
+        service: Gives the number of steps and the level P that the pattern is scaled by.
 
     Raises:
         ValueError: There is no such pattern.
@@ -72,18 +72,18 @@ class Pattern:
             raise ValueError(f"pattern = {name!r}: must be one of {', '.join((*PATTERNS, MIXED))}")
         self.name = name
         self._code = (*PATTERNS, MIXED).index(name)
-        self._slots = service.slots_per_episode
-        self._peak = float(service.peak_influx)
+        self._steps = service.steps_per_episode
+        self._peak = float(service.peak_arrivals)
 
     def draw(self, seeds: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Return the days of these day seeds: arrivals in requests, shape (n, slots)."""
+        """Return the days of these day seeds: arrivals in requests, shape (n, steps)."""
         seeds = np.asarray(seeds, dtype=np.uint64)
-        days = np.empty((len(seeds), self._slots), dtype=np.int64)
+        days = np.empty((len(seeds), self._steps), dtype=np.int64)
         _draw_days(self._code, seeds, self._peak, days)
         return days
 
     def evaluation_days(self, episodes: int) -> NDArray[np.int64]:
-        """Return the first `episodes` evaluation days of the pattern: shape (episodes, slots)."""
+        """Return the first `episodes` evaluation days of the pattern: shape (episodes, steps)."""
         return self.draw(day_seeds("evaluation", episodes))
 
 
@@ -205,76 +205,76 @@ def _poissons(rng, mean, out):
 
 
 @compiled
-def _draw_steady(rng, peak, influx):
-    influx[:] = (0.3 + 0.5 * _uniform(rng)) * peak
+def _draw_steady(rng, peak, arrivals):
+    arrivals[:] = (0.3 + 0.5 * _uniform(rng)) * peak
 
 
 @compiled
-def _draw_sine_curve(rng, peak, influx, sine, cosine):
+def _draw_sine_curve(rng, peak, arrivals, sine, cosine):
     phase = 2.0 * math.pi * _uniform(rng)
     s_1, c_1 = math.sin(phase), math.cos(phase)
-    for t in range(influx.shape[0]):
-        influx[t] = 0.5 * peak * (1.0 + sine[t] * c_1 + cosine[t] * s_1)
+    for t in range(arrivals.shape[0]):
+        arrivals[t] = 0.5 * peak * (1.0 + sine[t] * c_1 + cosine[t] * s_1)
 
 
 @compiled
-def _draw_sinusoidal(rng, peak, influx, sine, cosine):
-    slots = influx.shape[0]
+def _draw_sinusoidal(rng, peak, arrivals, sine, cosine):
+    steps = arrivals.shape[0]
     daily = 2.0 * math.pi * _uniform(rng)
     eight_hourly = 2.0 * math.pi * _uniform(rng)
     four_hourly = 2.0 * math.pi * _uniform(rng)
-    _normals(rng, influx)
+    _normals(rng, arrivals)
     # sin(a + b) = sin a cos b + cos a sin b: the cycles come from one table of a day's sines, several times faster.
     s_1, c_1 = 0.25 * math.sin(daily), 0.25 * math.cos(daily)
     s_3, c_3 = 0.12 * math.sin(eight_hourly), 0.12 * math.cos(eight_hourly)
     s_6, c_6 = 0.08 * math.sin(four_hourly), 0.08 * math.cos(four_hourly)
-    for t in range(slots):
-        t_3, t_6 = 3 * t % slots, 6 * t % slots
+    for t in range(steps):
+        t_3, t_6 = 3 * t % steps, 6 * t % steps
         cycles = sine[t] * c_1 + cosine[t] * s_1
         cycles += sine[t_3] * c_3 + cosine[t_3] * s_3
         cycles += sine[t_6] * c_6 + cosine[t_6] * s_6
-        influx[t] = peak * (0.5 + cycles) * (1.0 + 0.03 * influx[t])
+        arrivals[t] = peak * (0.5 + cycles) * (1.0 + 0.03 * arrivals[t])
 
 
 @compiled
-def _draw_spike(rng, peak, influx):
-    slots = influx.shape[0]
-    noise = np.empty(slots)
+def _draw_spike(rng, peak, arrivals):
+    steps = arrivals.shape[0]
+    noise = np.empty(steps)
     _normals(rng, noise)
-    influx[:] = 0.4 * peak
+    arrivals[:] = 0.4 * peak
     for _ in range(_poisson_small(rng, 4.0)):
-        first = int(_uniform(rng) * slots)
+        first = int(_uniform(rng) * steps)
         height = (0.2 + 0.3 * _uniform(rng)) * peak
         length = 12 + int(_uniform(rng) * 24)
-        for t in range(first, min(first + length, slots)):
+        for t in range(first, min(first + length, steps)):
             rise = min((t - first) / 8.0, 1.0)
             fall = min((first + length - t) / 8.0, 1.0)
-            influx[t] += height * rise * fall
-    for t in range(slots):
-        influx[t] *= 1.0 + 0.03 * noise[t]
+            arrivals[t] += height * rise * fall
+    for t in range(steps):
+        arrivals[t] *= 1.0 + 0.03 * noise[t]
 
 
 @compiled
-def _draw_poisson(rng, peak, influx):
+def _draw_poisson(rng, peak, arrivals):
     level = (0.3 + 0.5 * _uniform(rng)) * peak
-    _poissons(rng, level, influx)
+    _poissons(rng, level, arrivals)
 
 
 @compiled
-def _draw_random(rng, peak, influx):
+def _draw_random(rng, peak, arrivals):
     level = (0.3 + 0.4 * _uniform(rng)) * peak
-    _normals(rng, influx)
-    for t in range(influx.shape[0]):
+    _normals(rng, arrivals)
+    for t in range(arrivals.shape[0]):
         if t > 0:
-            level = min(max(level + 0.02 * peak * influx[t], 0.05 * peak), peak)
-        influx[t] = level
+            level = min(max(level + 0.02 * peak * arrivals[t], 0.05 * peak), peak)
+        arrivals[t] = level
 
 
 @compiled
 def _draw_days(pattern, seeds, peak, days):
-    """Draw the day of each seed into `days`, int64 of shape (n, slots): rounded, never negative."""
+    """Draw the day of each seed into `days`, int64 of shape (n, steps): rounded, never negative."""
     rng = np.empty(1, dtype=np.uint64)
-    influx = np.empty(days.shape[1])
+    arrivals = np.empty(days.shape[1])
     angle = 2.0 * math.pi * np.arange(days.shape[1]) / days.shape[1]
     sine, cosine = np.sin(angle), np.cos(angle)
     for i in range(days.shape[0]):
@@ -283,16 +283,16 @@ def _draw_days(pattern, seeds, peak, days):
         if pattern != _MIXED:
             choice = pattern
         if choice == _STEADY:
-            _draw_steady(rng, peak, influx)
+            _draw_steady(rng, peak, arrivals)
         elif choice == _SINE_CURVE:
-            _draw_sine_curve(rng, peak, influx, sine, cosine)
+            _draw_sine_curve(rng, peak, arrivals, sine, cosine)
         elif choice == _SINUSOIDAL:
-            _draw_sinusoidal(rng, peak, influx, sine, cosine)
+            _draw_sinusoidal(rng, peak, arrivals, sine, cosine)
         elif choice == _SPIKE:
-            _draw_spike(rng, peak, influx)
+            _draw_spike(rng, peak, arrivals)
         elif choice == _POISSON:
-            _draw_poisson(rng, peak, influx)
+            _draw_poisson(rng, peak, arrivals)
         else:
-            _draw_random(rng, peak, influx)
+            _draw_random(rng, peak, arrivals)
         for t in range(days.shape[1]):
-            days[i, t] = max(math.floor(influx[t] + 0.5), 0)
+            days[i, t] = max(math.floor(arrivals[t] + 0.5), 0)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-TIME_NAMES = ("timestamp", "@timestamp", "time", "datetime", "date", "ts", "period", "step", "slot")
+TIME_NAMES = ("timestamp", "@timestamp", "time", "datetime", "date", "ts", "period", "step", "step")
 """Headings that name the column of times, in small letters."""
 
 COUNT_NAMES = ("requests", "request_count", "requestcount", "count", "hits", "value", "sum", "total", "rps")
@@ -178,7 +178,7 @@ FILLED_SECONDS = 3600
 
 _HOUR = 3600
 _LONGEST = 10_000_000  # intervals: a hundred years of five minutes
-_INTERVALS = np.array([seconds for seconds in range(1, DAY + 1) if DAY % seconds == 0])  # a day is whole slots
+_INTERVALS = np.array([seconds for seconds in range(1, DAY + 1) if DAY % seconds == 0])  # a day is whole steps
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,7 @@ def read_traffic(source: str | Path, step_seconds: int | None = None) -> Traffic
     if columns.timed:
         return _of_times(columns, shown)
     if step_seconds is None:
-        raise ValueError(f"{shown}: it has steps and no times; say by slot_seconds in the set-up how long a step is")
+        raise ValueError(f"{shown}: it has steps and no times; say by step_seconds in the set-up how long a step is")
     _check_order(np.array(columns.times), columns, shown)
     notes: list[str] = []
     requests = _onto_grid(np.array(columns.times), 1, columns, shown)
@@ -363,7 +363,7 @@ def _fill(requests: NDArray[np.float64], interval: int, shown: str, notes: list[
     if missing.all():
         raise ValueError(f"{shown}: no row has a count")
     if (requests[~missing] % 1 != 0).any():
-        notes.append("Counts have fractions; they are rounded to whole requests in a slot.")
+        notes.append("Counts have fractions; they are rounded to whole requests in a step.")
     edges = np.flatnonzero(np.diff(np.concatenate(([0], missing.astype(np.int8), [0]))))
     firsts, ends = edges[::2], edges[1::2]
     longest = max(1, FILLED_SECONDS // interval)

@@ -18,7 +18,7 @@ TRAINING_SHARE = 0.6
 
 
 LARGEST_COUNT = 2**30
-"""Requests in a slot beyond which a count is surely an error; with a queue on top it still fits an int32."""
+"""Requests in a step beyond which a count is surely an error; with a queue on top it still fits an int32."""
 
 
 class Trace:
@@ -29,7 +29,7 @@ class Trace:
 
     Args:
         name: What tables call it.
-        days: Arrivals in requests, int64 of shape (days, slots), in the order of time.
+        days: Arrivals in requests, int64 of shape (days, steps), in the order of time.
 
     Raises:
         ValueError: There are fewer than two days, so that nothing could be held out.
@@ -46,12 +46,12 @@ class Trace:
 
     @classmethod
     def from_csv(cls, path: str | Path, service: Service, *, smooth: int = 1, rescale: bool = True) -> Trace:
-        """Read a trace: one row per slot, columns `step,requests` or `timestamp,requests`.
+        """Read a trace: one row per step, columns `step,requests` or `timestamp,requests`.
 
         Args:
             path: The CSV file, UTF-8, with a header.
-            service: Gives the slots of a day, their length, and the peak that the trace is scaled to.
-            smooth: Slots of a centred moving average (an even number reaches half a slot further back); 1 for none.
+            service: Gives the steps of a day, their length, and the peak that the trace is scaled to.
+            smooth: Steps of a centred moving average (an even number reaches half a step further back); 1 for none.
                 Smooth counts that are small before scaling them up: their counting noise grows with the scale.
             rescale: Whether to scale the trace so that its 99th percentile is the service's peak.
 
@@ -59,16 +59,16 @@ class Trace:
             ValueError: The file is malformed; the message names file, row and reason.
         """
         if smooth < 1:
-            raise ValueError(f"smooth = {smooth}: must be a number of slots, at least 1")
-        requests = _read_requests(Path(path), service.slot_seconds)
-        slots = service.slots_per_episode
-        if len(requests) < 2 * slots:
-            raise ValueError(f"{path}: {len(requests)} rows are too short; two days of {slots} slots are needed")
+            raise ValueError(f"smooth = {smooth}: must be a number of steps, at least 1")
+        requests = _read_requests(Path(path), service.step_seconds)
+        steps = service.steps_per_episode
+        if len(requests) < 2 * steps:
+            raise ValueError(f"{path}: {len(requests)} rows are too short; two days of {steps} steps are needed")
         if smooth > len(requests):
             raise ValueError(f"smooth = {smooth}: must be at most the {len(requests)} rows of {path}")
         if smooth > 1:
             weights = np.ones(smooth)
-            # At the ends the average covers the slots that exist.
+            # At the ends the average covers the steps that exist.
             requests = np.convolve(requests, weights, "same") / np.convolve(np.ones_like(requests), weights, "same")
         if rescale:
             high = float(np.percentile(requests, 99))
@@ -76,17 +76,17 @@ class Trace:
                 raise ValueError(
                     f"{path}: the 99th percentile of its requests is 0, so it cannot be scaled to the peak"
                 )
-            requests = requests * (service.peak_influx / high)
+            requests = requests * (service.peak_arrivals / high)
         if requests.max() > LARGEST_COUNT:
             raise ValueError(
-                f"{path}: {requests.max():.3g} requests in a slot; at most {LARGEST_COUNT} can be simulated"
+                f"{path}: {requests.max():.3g} requests in a step; at most {LARGEST_COUNT} can be simulated"
             )
-        whole_days = len(requests) // slots
-        days = np.rint(requests[: whole_days * slots]).astype(np.int64).reshape(whole_days, slots)
+        whole_days = len(requests) // steps
+        days = np.rint(requests[: whole_days * steps]).astype(np.int64).reshape(whole_days, steps)
         return cls(Path(path).stem, days)
 
     def draw(self, seeds: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Return the day that each day seed stands for: shape (n, slots).
+        """Return the day that each day seed stands for: shape (n, steps).
 
         An evaluation seed stands for a later day, any other for an earlier one.
         """
@@ -97,11 +97,11 @@ class Trace:
         return days
 
     def evaluation_days(self, episodes: int) -> NDArray[np.int64]:
-        """Return the later days, each once and in order, at most `episodes` of them: shape (n, slots)."""
+        """Return the later days, each once and in order, at most `episodes` of them: shape (n, steps)."""
         return self.later[:episodes]
 
 
-def _read_requests(path: Path, slot_seconds: int) -> NDArray[np.float64]:
+def _read_requests(path: Path, step_seconds: int) -> NDArray[np.float64]:
     """Read the column of requests, checking every row; raise `ValueError` with file, row and reason."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -121,15 +121,15 @@ def _read_requests(path: Path, slot_seconds: int) -> NDArray[np.float64]:
     clock_column, requests_column = header.index(clock), header.index("requests")
     requests = np.empty(len(rows) - 1)
     previous: int | datetime | None = None
-    slot = 1 if clock == "step" else timedelta(seconds=slot_seconds)
+    step = 1 if clock == "step" else timedelta(seconds=step_seconds)
     for number, row in enumerate(rows[1:], start=2):
         where = f"{path}, row {number}"
         if len(row) != len(header):
             raise ValueError(f"{where}: {len(row)} fields; the header has {len(header)}")
         now = _moment(row[clock_column], clock, where)
-        if previous is not None and now - previous != slot:  # type: ignore[operator]
+        if previous is not None and now - previous != step:  # type: ignore[operator]
             raise ValueError(
-                f"{where}: {clock} {row[clock_column]} is not one slot of {slot_seconds} s after the row before"
+                f"{where}: {clock} {row[clock_column]} is not one step of {step_seconds} s after the row before"
             )
         previous = now
         requests[number - 2] = _count(row[requests_column], where)

@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from autoscaler_env.evaluation.simulation import roll_out
+from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.paths import Folders, project_root
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.storage.files import write_atomically, write_text
@@ -96,7 +96,7 @@ class Unfinished:
         if not self.path.exists():
             return None
         state = self._read()["state"]
-        return f"{state['steps']:,} of {state['of']:,} slots"
+        return f"{state['timesteps']:,} of {state['of']:,} steps"
 
     def going_on(self) -> str:
         """Say where a saved run goes on, and whether other versions are at work than when it was begun."""
@@ -286,14 +286,14 @@ class Judge:
         self.best = -np.inf
         """Mean return of the best model, dollars a day."""
 
-    def judge(self, policy: Policy, steps: int) -> bool:
+    def judge(self, policy: Policy, timesteps: int) -> bool:
         """Add a point to the curve; return whether the policy is the best so far."""
         begun = time.perf_counter()
         mean_return = self._mean_return(policy)
         seconds = begun - self._began - self._judging
         self._judging += time.perf_counter() - begun
-        self.rows.append({"steps": steps, "seconds": round(seconds, 3), "mean_return": round(mean_return, 3)})
-        if steps == 0 or mean_return <= self.best:  # an untrained policy begins the curve; it is never the best
+        self.rows.append({"timesteps": timesteps, "seconds": round(seconds, 3), "mean_return": round(mean_return, 3)})
+        if timesteps == 0 or mean_return <= self.best:  # an untrained policy begins the curve; it is never the best
             return False
         self.best = mean_return
         return True
@@ -320,45 +320,45 @@ class Judge:
         self.rows = state["rows"]
         self._began, self._judging = time.perf_counter() - state["seconds"], 0.0
 
-    def evaluation(self, steps: int) -> dict[str, Any]:
-        """Return how the model did on selection days after some slots, and the best so far, as descriptions hold it.
+    def evaluation(self, timesteps: int) -> dict[str, Any]:
+        """Return how the model did on selection days after some timesteps, and the best so far, as descriptions hold it.
 
         Args:
-            steps: Slots of training; where it was not judged then, its return is `None`.
+            timesteps: Timesteps; where it was not judged then, its return is `None`.
         """
-        judged = {row["steps"]: row["mean_return"] for row in self.rows}
+        judged = {row["timesteps"]: row["mean_return"] for row in self.rows}
         best = max(self.rows[1:], key=lambda row: row["mean_return"], default=self.rows[0])
         return {
             "purpose": "selection",
             "days": len(self._days),
-            "mean_return": judged.get(steps),
+            "mean_return": judged.get(timesteps),
             "best_mean_return": best["mean_return"],
-            "best_steps": best["steps"],
+            "best_timesteps": best["timesteps"],
         }
 
     def _mean_return(self, policy: Policy) -> float:
-        return -float(roll_out(policy, self._days, self._service).bill.sum(axis=1).mean())
+        return -float(simulate(policy, self._days, self._service).cost.sum(axis=1).mean())
 
 
-def describe(path: Path, run: TrainingRun, judge: Judge, steps: int, device: str) -> dict[str, Any]:
+def describe(path: Path, run: TrainingRun, judge: Judge, timesteps: int, device: str) -> dict[str, Any]:
     """Write beside a model how it was made, with the hash of its file; return it.
 
     Args:
         path: The model.
         run: What it was trained by.
         judge: Knows how it does on selection days.
-        steps: Slots that it was trained for.
+        timesteps: Timesteps that it was trained for.
         device: Where.
     """
     description = identity(run) | {
-        "budget": {"slots": run.slots},
-        "steps": steps,
+        "budget": {"timesteps": run.timesteps},
+        "timesteps": timesteps,
         "device": device,
         "command": run.command(),
         "date": datetime.now(UTC).date().isoformat(),
         "commit": _commit(),
         "versions": {"python": platform.python_version()} | versions(),
-        "evaluation": judge.evaluation(steps),
+        "evaluation": judge.evaluation(timesteps),
         "curve": judge.rows,
     }
     save_description(path, description)
@@ -374,12 +374,12 @@ def is_described(path: Path) -> bool:
     return fits(read_description(path) or {}, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def finish(run: TrainingRun, folders: Folders, policy: Policy, judge: Judge, steps: int, device: str) -> Trained:
+def finish(run: TrainingRun, folders: Folders, policy: Policy, judge: Judge, timesteps: int, device: str) -> Trained:
     """Write the learning curve and the final model's description."""
     lines = [",".join(judge.rows[0])] + [",".join(str(value) for value in row.values()) for row in judge.rows]
     log = folders.logs / run.model_name / "selection.csv"
     write_text(log, "\n".join(lines) + "\n")
-    return Trained(policy, describe(run.model_path(folders), run, judge, steps, device))
+    return Trained(policy, describe(run.model_path(folders), run, judge, timesteps, device))
 
 
 @functools.cache

@@ -35,7 +35,7 @@ class QLearningPreset:
     rate_exponent: float = 0.7
     """The n-th update of an entry moves it by n to the minus this (Even-Dar and Mansour, JMLR 5, 2003)."""
     discount: float = 0.9
-    """Weight of the next slot's value."""
+    """Weight of the next step's value."""
     first_epsilon: float = 0.3
     """Share of random actions on the first day."""
     last_epsilon: float = 0.05
@@ -54,15 +54,15 @@ class DeepPreset:
     """How a deep learner is trained."""
 
     timesteps: int
-    """Slots of training, over all environments."""
+    """Timesteps, over all environments."""
     environments: int
     """Services that are played side by side."""
     learning_rate: float
     """Step size of the first update; falls linearly to 0."""
     batch_size: int
-    """Slots in one update."""
+    """Transitions in one update."""
     discount: float
-    """Weight of the next slot's value."""
+    """Weight of the next step's value."""
     widths: tuple[int, ...] = (64, 64)
     """Units of the hidden layers."""
     levels: bool = False
@@ -76,22 +76,22 @@ class DeepPreset:
 
     @property
     def rollout(self) -> int:
-        """Slots, over all environments, that are collected before an update."""
+        """Timesteps, over all environments, that are collected before an update."""
         per_environment: int = self.settings.get("n_steps") or self.settings.get("train_freq", 1)
         return self.environments * per_environment
 
-    def imitated_slots(self, slots_per_episode: int) -> int:
-        """Return how many of the slots rules play, for the learner to imitate."""
-        return self.imitation_days * self.environments * slots_per_episode
+    def imitated_timesteps(self, steps_per_episode: int) -> int:
+        """Return how many of the timesteps rules play, for the learner to imitate."""
+        return self.imitation_days * self.environments * steps_per_episode
 
-    def whole_rollouts(self, slots_per_episode: int) -> int:
-        """Return how many slots the budget comes to: stable-baselines3 finishes the rollout that it has begun.
+    def whole_rollouts(self, steps_per_episode: int) -> int:
+        """Return how many timesteps the budget comes to: stable-baselines3 finishes the rollout that it has begun.
 
         Example:
             >>> DeepPreset(100, 64, 1e-3, 512, 0.9).whole_rollouts(288)
             128
         """
-        imitated = self.imitated_slots(slots_per_episode)
+        imitated = self.imitated_timesteps(steps_per_episode)
         rewarded = max(self.timesteps - imitated, 0)
         return imitated + -(-rewarded // self.rollout) * self.rollout
 
@@ -122,7 +122,7 @@ PPO_LONG_PRESET = DeepPreset(
 """Rollouts of a whole day and a longer horizon: what pays on rare events, flash crowds, takes this much to learn."""
 
 LONG_BUDGET = 300_000
-"""Slots of training from which on PPO is given its long preset."""
+"""Timesteps from which on PPO is given its long preset."""
 
 DQN_PRESET = DeepPreset(
     timesteps=100_000,
@@ -140,13 +140,13 @@ DQN_PRESET = DeepPreset(
         "exploration_final_eps": 0.01,
     },
 )
-"""Two updates of 256 slots for each step of 64 environments."""
+"""Two updates of 256 transitions for each step of 64 environments."""
 
 PRESETS = {"dqn": DQN_PRESET, "ppo": PPO_PRESET}
 
 
 def deep_preset(algorithm: str, timesteps: int | None = None) -> DeepPreset:
-    """Return how DQN or PPO is trained with a budget; the published 100,000 slots by default."""
+    """Return how DQN or PPO is trained with a budget; the published 100,000 timesteps by default."""
     if timesteps is None:
         return PRESETS[algorithm]
     preset = PPO_LONG_PRESET if algorithm == "ppo" and timesteps >= LONG_BUDGET else PRESETS[algorithm]
@@ -168,7 +168,7 @@ class TrainingRun:
     pattern: str | Workload = MIXED
     """What it trains on."""
     budget: int | None = None
-    """Episodes for Q-learning, slots for DQN and PPO; the preset's by default."""
+    """Episodes for Q-learning, timesteps for DQN and PPO; the preset's by default."""
     name: str | None = None
     """Name of the model; ALGORITHM_PATTERN by default."""
     seed: int = 0
@@ -180,7 +180,7 @@ class TrainingRun:
     batch_size: int | None = None
     """Instead of the preset's (DQN, PPO)."""
     discount: float | None = None
-    """Instead of the preset's weight of the next slot's value (DQN, PPO)."""
+    """Instead of the preset's weight of the next step's value (DQN, PPO)."""
     imitation_days: int | None = None
     """Instead of the preset's days of imitation (PPO)."""
     widths: tuple[int, ...] | None = None
@@ -249,11 +249,11 @@ class TrainingRun:
         return ".pkl" if self.algorithm == "q-learning" else ".zip"
 
     @property
-    def slots(self) -> int:
-        """Slots of training, before whole rollouts are made of them."""
+    def timesteps(self) -> int:
+        """Timesteps, before whole rollouts are made of them."""
         preset = self.preset
         if isinstance(preset, QLearningPreset):
-            return preset.episodes * self.service.slots_per_episode
+            return preset.episodes * self.service.steps_per_episode
         return preset.timesteps
 
     def model_path(self, folders: Folders) -> Path:
@@ -264,9 +264,9 @@ class TrainingRun:
         """Return where the best version of the model lies."""
         return folders.best / self.model_name / f"best_model{self.ending}"
 
-    def checkpoint_path(self, folders: Folders, steps: int) -> Path:
-        """Return where the model lies as it was after some slots."""
-        return folders.checkpoints / f"{self.model_name}_{steps}_steps{self.ending}"
+    def checkpoint_path(self, folders: Folders, timesteps: int) -> Path:
+        """Return where the model lies as it was after some timesteps."""
+        return folders.checkpoints / f"{self.model_name}_{timesteps}_steps{self.ending}"
 
     def command(self) -> str:
         """Return the command line that makes this model.
@@ -299,7 +299,7 @@ class Trained:
 
     @property
     def curve(self) -> pd.DataFrame:
-        """How it did on selection days while it trained: steps (slots), seconds, mean_return ($ a day)."""
+        """How it did on selection days while it trained: timesteps, seconds, mean_return ($ a day)."""
         import pandas  # imported here: training a table should not wait for it
 
         return pandas.DataFrame(self.description["curve"])

@@ -206,7 +206,7 @@ def restore_generators(model: BaseAlgorithm, state: dict[str, Any]) -> None:
 class ReplayParts:
     """A replay buffer in files, each of which holds the rows added since the one before and is never changed.
 
-    A row is what all services did in one slot. Saving costs what is new, not what is there: a hundred thousand slots
+    A row is what all services did in one step. Saving costs what is new, not what is there: a hundred thousand timesteps
     are 18 MB.
 
     Args:
@@ -264,8 +264,8 @@ class ReplayParts:
         self._buffer.pos, self._buffer.full = rows % size, rows >= size
 
 
-CHECKPOINT_SLOTS = 10_000
-"""Slots between two checkpoints, and between two saved states, at least."""
+CHECKPOINT_TIMESTEPS = 10_000
+"""Timesteps between two checkpoints, and between two saved states, at least."""
 
 
 def train_deep(run: TrainingRun, folders: Folders, progress: bool, saved: dict[str, Any] | None = None) -> Trained:
@@ -319,7 +319,7 @@ def _learn(
         model.set_logger(open_log(folders.logs / run.model_name, done))
         try:
             with tqdm(
-                total=preset.timesteps, initial=done, desc=run.model_name, unit="slot", disable=not progress
+                total=preset.timesteps, initial=done, desc=run.model_name, unit="timestep", disable=not progress
             ) as bar:
                 model.learn(preset.timesteps - done, [keeper, _Progress(bar)], reset_num_timesteps=False)
             keeper.judge()
@@ -333,7 +333,7 @@ def _learn(
 
 
 def open_log(folder: Path, done: int) -> Logger:
-    """Return stable-baselines3's own log, `progress.csv`, with its rows up to `done` slots kept."""
+    """Return stable-baselines3's own log, `progress.csv`, with its rows up to `done` timesteps kept."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "progress.csv"
     rows = [line.split(",") for line in path.read_text().splitlines()] if done and path.exists() else []
@@ -349,7 +349,7 @@ def open_log(folder: Path, done: int) -> Logger:
 
 
 class _Keeper(BaseCallback):
-    """Keeps checkpoints and states, about every 10,000 slots, and the best model, judged at about every tenth."""
+    """Keeps checkpoints and states, about every 10,000 timesteps, and the best model, judged at about every tenth."""
 
     def __init__(
         self,
@@ -372,8 +372,8 @@ class _Keeper(BaseCallback):
         if isinstance(model, DQN):
             assert model.replay_buffer is not None
             self._replay = ReplayParts(model.replay_buffer, unfinished.folder)
-        self._every = max(run.slots // EVALUATIONS, 1)
-        self._next = {"judgement": self._every, "checkpoint": CHECKPOINT_SLOTS, "state": 0}
+        self._every = max(run.timesteps // EVALUATIONS, 1)
+        self._next = {"judgement": self._every, "checkpoint": CHECKPOINT_TIMESTEPS, "state": 0}
         self._saved: dict[str, Any] | None = None
 
     def _on_rollout_start(self) -> None:
@@ -389,15 +389,15 @@ class _Keeper(BaseCallback):
 
     def _on_step(self) -> bool:
         # From the budget on the end is near: the final model is kept after its last update, not before.
-        if self._next["judgement"] <= self.num_timesteps < self._run.slots:
+        if self._next["judgement"] <= self.num_timesteps < self._run.timesteps:
             self.judge()
-        if self._next["checkpoint"] <= self.num_timesteps < self._run.slots:
+        if self._next["checkpoint"] <= self.num_timesteps < self._run.timesteps:
             self.checkpoint()
-            self._next["checkpoint"] = next_multiple(self.num_timesteps, CHECKPOINT_SLOTS)
+            self._next["checkpoint"] = next_multiple(self.num_timesteps, CHECKPOINT_TIMESTEPS)
         return True
 
     def checkpoint(self) -> None:
-        """Write a checkpoint; its name holds the true number of slots."""
+        """Write a checkpoint; its name holds the true number of timesteps."""
         self._keep(self._run.checkpoint_path(self._folders, self._learner.num_timesteps))
 
     def judge_untrained(self) -> None:
@@ -417,11 +417,11 @@ class _Keeper(BaseCallback):
 
     def save(self) -> None:
         """Save all that the run is, at the start of a rollout."""
-        steps = self._learner.num_timesteps
-        self._next["state"] = next_multiple(steps, CHECKPOINT_SLOTS)
+        timesteps = self._learner.num_timesteps
+        self._next["state"] = next_multiple(timesteps, CHECKPOINT_TIMESTEPS)
         state = {
-            "steps": steps,
-            "of": self._run.slots,
+            "timesteps": timesteps,
+            "of": self._run.timesteps,
             "device": self._learner.device.type,
             "learner": learner_state(self._learner),
             "judge": self.judged.state(),
@@ -430,7 +430,7 @@ class _Keeper(BaseCallback):
         if self._replay is None:
             self._unfinished.save(state)
             return
-        state["replay"] = self._replay.write(steps // self._learner.n_envs)
+        state["replay"] = self._replay.write(timesteps // self._learner.n_envs)
         self._unfinished.save(state, self._replay.names)
 
     def restore(self, saved: dict[str, Any]) -> None:
@@ -439,7 +439,7 @@ class _Keeper(BaseCallback):
         self.judged.restore(saved["judge"], self._run.best_path(self._folders))
         self._next = saved["next"]
         if self._replay is not None:
-            self._replay.read(saved["steps"] // self._learner.n_envs, saved["replay"])
+            self._replay.read(saved["timesteps"] // self._learner.n_envs, saved["replay"])
         self._saved = saved
 
 

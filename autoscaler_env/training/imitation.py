@@ -19,7 +19,7 @@ from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload, as_worklo
 from autoscaler_env.training.config import DeepPreset
 
 EPOCHS = 10
-"""How often the network is shown each slot of the rules' days."""
+"""How often the network is shown each step of the rules' days."""
 
 EXPLORED = 0.1
 """Share of random actions on those days, which show what a rule does where it would not get to by itself."""
@@ -50,11 +50,11 @@ def rule_to_beat(taught: list[tuple[Workload, TargetTracking]]) -> TargetTrackin
 def imitate(model: PPO, taught: list[tuple[Workload, TargetTracking]], preset: DeepPreset, seed: int) -> None:
     """Let the network of PPO learn to act as rules do (behavioural cloning).
 
-    What is left to learn from rewards is how to do better than they. Without it a training of a million slots may not
-    find fleets as large as rare events ask for. The slots that the rules played count as slots of training.
+    What is left to learn from rewards is how to do better than they. Without it a training of a million timesteps may not
+    find fleets as large as rare events ask for. The timesteps that the rules played count as timesteps.
 
     Args:
-        model: An untrained learner; its network and its count of slots are changed.
+        model: An untrained learner; its network and its count of timesteps are changed.
         taught: Workloads and the rules that play them, as `teachers` returns them.
         preset: How many services there are, which the rules share, and how many days they play.
         seed: Seeds the days and the random actions.
@@ -93,7 +93,7 @@ def demonstrate(
         rng: Draws the days and the disturbances.
 
     Returns:
-        What a learner would have seen, shape (slots, inputs), and what the rule would do, shape (slots,).
+        What a learner would have seen, shape (steps, inputs), and what the rule would do, shape (steps,).
     """
     service = rule.service
     batch, inputs = AutoscalerVectorEnv(services, workload, service), Inputs(service, levels)
@@ -101,7 +101,7 @@ def demonstrate(
     for _ in range(days):
         observations, _ = batch.reset(seed=int(rng.integers(2**31)))
         inputs.start()
-        for _ in range(service.slots_per_episode):
+        for _ in range(service.steps_per_episode):
             seen.append(inputs(observations))
             chosen.append(rule.predict(observations))
             disturbed = rng.random(services) < EXPLORED

@@ -47,7 +47,7 @@ class LearnerVecEnv(VecEnvWrapper):
         return self._inputs(observations)
 
     def step_wait(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
-        """Move the learner's services and the rule's by one slot."""
+        """Move the learner's services and the rule's by one step."""
         seen, rewards, truncated, infos = self.venv.step_wait()
         observations = cast(NDArray[np.float32], seen)
         self._shadow_sees, shadow_rewards, *_ = self._shadow.step(self._rule.predict(self._shadow_sees))
@@ -60,7 +60,7 @@ class LearnerVecEnv(VecEnvWrapper):
         return self._inputs(observations), (rewards - shadow_rewards).astype(np.float32), truncated, infos
 
     def state(self) -> dict[str, Any]:
-        """Return what this is between two slots, for `restore`: arrays, and what JSON holds."""
+        """Return what this is between two steps, for `restore`: arrays, and what JSON holds."""
         return {
             "services": cast(AutoscalerVecEnv, self.venv).state(),
             "shadow": self._shadow.state(),

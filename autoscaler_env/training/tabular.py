@@ -23,7 +23,7 @@ DAYS_AT_ONCE = 500
 """Days that are drawn, and learned from, in one compiled call."""
 
 STATE_SECONDS = 1.0
-"""Seconds between two saved states, at least: a table learns a million slots in less."""
+"""Seconds between two saved states, at least: a table learns a million timesteps in less."""
 
 
 def train_q_learning(
@@ -47,12 +47,12 @@ def train_q_learning(
         rng.bit_generator.state = saved["generator"]
         judge.restore(saved["judge"], run.best_path(folders))
 
-    def keep(path: Path, steps: int) -> None:
+    def keep(path: Path, timesteps: int) -> None:
         save_q_table(table, path)
-        describe(path, run, judge, steps, "cpu")
+        describe(path, run, judge, timesteps, "cpu")
 
     def save(days: int) -> float:
-        progress = {"steps": days * run.service.slots_per_episode, "of": run.slots, "days": days}
+        progress = {"timesteps": days * run.service.steps_per_episode, "of": run.timesteps, "days": days}
         learned = {"values": table.values, "visits": table.visits, "generator": rng.bit_generator.state}
         unfinished.save(progress | learned | {"judge": judge.state()})
         return time.perf_counter()
@@ -66,16 +66,16 @@ def train_q_learning(
         for episodes in fill_table(table, preset, workload, rng, done):
             bar.update(episodes - bar.n)
             if episodes in tenths_of(preset.episodes):
-                steps = episodes * run.service.slots_per_episode
-                if judge.judge(table, steps):
-                    keep(run.best_path(folders), steps)
-                keep(run.checkpoint_path(folders, steps), steps)
+                timesteps = episodes * run.service.steps_per_episode
+                if judge.judge(table, timesteps):
+                    keep(run.best_path(folders), timesteps)
+                keep(run.checkpoint_path(folders, timesteps), timesteps)
             if interruption.asked or time.perf_counter() - saved_at > STATE_SECONDS:
                 saved_at = save(episodes)
             if interruption.asked:
                 raise KeyboardInterrupt
     save_q_table(table, run.model_path(folders))
-    trained = finish(run, folders, table, judge, run.slots, "cpu")
+    trained = finish(run, folders, table, judge, run.timesteps, "cpu")
     unfinished.remove()
     return trained
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from autoscaler_env.evaluation.simulation import Rollout, roll_out, wait_percentiles
+from autoscaler_env.evaluation.simulation import Trajectory, simulate, wait_percentiles
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.registry import MODEL_ENDINGS
 from autoscaler_env.policies.rules import RULES
@@ -48,20 +48,20 @@ class Verdict:
     """ok, poor or broken."""
     reason: str
     """Why, in one line."""
-    bill: float | None = None
+    cost: float | None = None
     """Mean over the patterns, dollars a day; `None` where no day could be played."""
     random: float | None = None
-    """The bill of random actions on the same days."""
+    """The cost of random actions on the same days."""
     threshold: float | None = None
-    """The bill of the threshold rule on the same days."""
+    """The cost of the threshold rule on the same days."""
     place: Place = "final"
     """final, best, checkpoint or other."""
     kind: str | None = None
     """What it is, as in `PPO 20-64-64-3` or `Q-table of 135 cells x 3 actions`; `None` if it could not be read."""
-    slots: int | None = None
-    """Slots it was trained for; `None` where nothing says so."""
-    bills: dict[str, float] = field(default_factory=dict)
-    """The bill on each pattern, dollars a day."""
+    timesteps: int | None = None
+    """Steps it was trained for; `None` where nothing says so."""
+    costs: dict[str, float] = field(default_factory=dict)
+    """The cost on each pattern, dollars a day."""
     unused: tuple[int, ...] = ()
     """Fleet changes that it could ask for and never did on the test days, in instances."""
     notes: tuple[str, ...] = ()
@@ -94,13 +94,13 @@ def summary(verdicts: Iterable[Verdict]) -> str:
     if not finals:
         return "No final models."
     rows: list[tuple[str, ...]] = [
-        ("final model", "status", "what it is", "slots", "$ a day", "random", "threshold", "never asks for")
+        ("final model", "status", "what it is", "timesteps", "$ a day", "random", "threshold", "never asks for")
     ]
     for each in finals:
-        money = ["" if bill is None else f"{bill:.2f}" for bill in (each.bill, each.random, each.threshold)]
-        slots = "" if each.slots is None else f"{each.slots:,}"
+        money = ["" if cost is None else f"{cost:.2f}" for cost in (each.cost, each.random, each.threshold)]
+        timesteps = "" if each.timesteps is None else f"{each.timesteps:,}"
         never = " ".join(f"{change:+d}" for change in each.unused)
-        rows.append((_shortened(each.file), each.status, each.kind or "", slots, *money, never))
+        rows.append((_shortened(each.file), each.status, each.kind or "", timesteps, *money, never))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     aligned = ("<", "<", "<", ">", ">", ">", ">", "<")
     return "\n".join(
@@ -117,9 +117,9 @@ def as_table(verdicts: Iterable[Verdict]) -> pd.DataFrame:
     """Return the verdicts as a table, indexed by file."""
     import pandas
 
-    columns = ["file", "place", "status", "kind", "slots", "bill", "random", "threshold", "reason"]
+    columns = ["file", "place", "status", "kind", "timesteps", "cost", "random", "threshold", "reason"]
     table = pandas.DataFrame([vars(verdict) for verdict in verdicts], columns=columns).set_index("file")
-    return table.astype({"slots": "Int64"})
+    return table.astype({"timesteps": "Int64"})
 
 
 MOST_FILES = 10_000
@@ -138,7 +138,7 @@ class Found(NamedTuple):
 
 
 def model_files(folder: Path) -> list[Path]:
-    """Return the model files of a folder: final models, `best/`, then `checkpoints/` by their steps."""
+    """Return the model files of a folder: final models, `best/`, then `checkpoints/` by their timesteps."""
     return [found.path for found in find(folder) if found.problem is None]
 
 
@@ -183,13 +183,13 @@ def _place(path: Path, models: Path) -> Place:
 
 
 def _order(found: Found, models: Path) -> tuple[int, str, int, str]:
-    """Order by place, then by model, then by steps as numbers."""
+    """Order by place, then by model, then by timesteps as numbers."""
     places = ("final", "best", "checkpoint", "other")
     path = found.path
     match = re.fullmatch(r"(.*)_(\d{1,15})_steps", path.stem)
-    name, steps = (match[1], int(match[2])) if match else (path.stem, 0)
+    name, timesteps = (match[1], int(match[2])) if match else (path.stem, 0)
     below = str(path.parent.relative_to(models)) if path.is_relative_to(models) and path != models else ""
-    return places.index(found.place), below + "/" + name, steps, path.name
+    return places.index(found.place), below + "/" + name, timesteps, path.name
 
 
 def owner_of(path: Path, place: Place) -> Path:
@@ -205,7 +205,7 @@ EPISODES = 5
 """Test days of each pattern, the first evaluation days."""
 
 YARDSTICKS = ("random", "threshold")
-"""The rules that a model's bill is held against."""
+"""The rules that a model's cost is held against."""
 
 
 @dataclass
@@ -215,11 +215,11 @@ class Findings:
     status: Status = "broken"
     reason: str = ""
     kind: str | None = None
-    slots: int | None = None
-    bill: float | None = None
+    timesteps: int | None = None
+    cost: float | None = None
     random: float | None = None
     threshold: float | None = None
-    bills: dict[str, float] = field(default_factory=dict)
+    costs: dict[str, float] = field(default_factory=dict)
     unused: list[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -250,15 +250,15 @@ def _check(path: Path, place: Place, episodes: int, findings: Findings) -> None:
     model = read_model(path, service)
     findings.kind = model.kind
     findings.notes += model.notes
-    findings.slots = _slots(path, model.slots, described if about == path else {})
+    findings.timesteps = _timesteps(path, model.timesteps, described if about == path else {})
     if described and about == path and not fits(described, model.sha256):
         findings.notes.append(f"{_json_of(path)} is stale: it describes another file (SHA-256 differs)")
-    rollout = play(model.policy, service, episodes)
-    bills = rollout.bill.sum(axis=1).reshape(len(PATTERNS), episodes).mean(axis=1)
-    findings.bills = dict(zip(PATTERNS, bills.tolist(), strict=True))
-    findings.bill = float(bills.mean())
+    trajectory = play(model.policy, service, episodes)
+    costs = trajectory.cost.sum(axis=1).reshape(len(PATTERNS), episodes).mean(axis=1)
+    findings.costs = dict(zip(PATTERNS, costs.tolist(), strict=True))
+    findings.cost = float(costs.mean())
     findings.random, findings.threshold = (yardstick(name, service, episodes) for name in YARDSTICKS)
-    used = set(np.unique(rollout.actions).tolist())
+    used = set(np.unique(trajectory.actions).tolist())
     findings.unused = [change for action, change in enumerate(service.fleet_changes) if action not in used]
     if findings.unused:
         findings.notes.append(f"never asks for {', '.join(f'{change:+d}' for change in findings.unused)} instances")
@@ -266,11 +266,11 @@ def _check(path: Path, place: Place, episodes: int, findings: Findings) -> None:
 
 
 def _judge(findings: Findings) -> None:
-    bill, random, threshold = findings.bill, findings.random, findings.threshold
-    assert bill is not None and random is not None and threshold is not None
-    trained = "" if findings.slots is None else f", {findings.slots:,} slots"
-    told = f"{findings.kind}{trained}, ${bill:.2f} a day (random ${random:.2f}, threshold ${threshold:.2f})"
-    missed = [name for name, rival in (("random", random), ("threshold", threshold)) if bill >= rival]
+    cost, random, threshold = findings.cost, findings.random, findings.threshold
+    assert cost is not None and random is not None and threshold is not None
+    trained = "" if findings.timesteps is None else f", {findings.timesteps:,} timesteps"
+    told = f"{findings.kind}{trained}, ${cost:.2f} a day (random ${random:.2f}, threshold ${threshold:.2f})"
+    missed = [name for name, rival in (("random", random), ("threshold", threshold)) if cost >= rival]
     findings.status = "poor" if missed else "ok"
     findings.reason = f"not cheaper than {' and '.join(missed)}: {told}" if missed else told
 
@@ -303,26 +303,26 @@ def _json_of(model: Path) -> str:
     return printable(f"{model.stem}.json")
 
 
-def _slots(path: Path, stated: int | None, described: dict[str, Any]) -> int | None:
-    """Return for how many slots a model was trained, as the file says, its name, or its description."""
+def _timesteps(path: Path, stated: int | None, described: dict[str, Any]) -> int | None:
+    """Return for how many timesteps a model was trained, as the file says, its name, or its description."""
     if stated is not None:
         return stated
     if match := re.search(r"_(\d{1,15})_steps$", path.stem):
         return int(match[1])
-    steps = described.get("steps")
-    return steps if type(steps) is int else None
+    timesteps = described.get("timesteps")
+    return timesteps if type(timesteps) is int else None
 
 
-def play(policy: Policy, service: Service, episodes: int) -> Rollout:
+def play(policy: Policy, service: Service, episodes: int) -> Trajectory:
     """Ask a policy for actions, and let it scale the test days; return what happened, each number checked.
 
     Raises:
         ValueError: It chose an action that does not exist, or a number is impossible.
     """
     _check_predictions(policy, service)
-    rollout = roll_out(policy, _test_days(service, episodes), service)
-    _check_metrics(rollout)
-    return rollout
+    trajectory = simulate(policy, _test_days(service, episodes), service)
+    _check_metrics(trajectory)
+    return trajectory
 
 
 def _check_predictions(policy: Policy, service: Service) -> None:
@@ -330,7 +330,7 @@ def _check_predictions(policy: Policy, service: Service) -> None:
     rng = np.random.default_rng(0)
     observations = rng.uniform(0, 1, (64, 7)).astype(np.float32)
     observations[:, 5:] = rng.uniform(-1, 1, (64, 2))
-    policy.reset(np.zeros((64, service.slots_per_episode), dtype=np.int64))
+    policy.reset(np.zeros((64, service.steps_per_episode), dtype=np.int64))
     network: Any = getattr(policy, "network", None)
     if network is not None and not np.isfinite(_scores(network, rng)).all():
         raise ValueError("its outputs are not finite: its weights are too large")
@@ -350,36 +350,38 @@ def _scores(network: Any, rng: np.random.Generator) -> NDArray[np.float32]:
         return network.action_net(network.mlp_extractor.forward_actor(inputs)).numpy()
 
 
-def _check_metrics(rollout: Rollout) -> None:
+def _check_metrics(trajectory: Trajectory) -> None:
     """Raise `ValueError` where a number is impossible."""
-    service = rollout.service
-    waits = wait_percentiles(rollout.arrivals, rollout.served, rollout.dropped, service.slot_seconds)
+    service = trajectory.service
+    waits = wait_percentiles(trajectory.arrivals, trajectory.served, trajectory.dropped, service.step_seconds)
     ranges: dict[str, tuple[NDArray[Any], float, float]] = {
-        "bill": (rollout.bill, 0, np.inf),
-        "queue": (rollout.queue, 0, service.queue_limit),
-        "fleet": (rollout.fleet, service.min_instances, service.max_instances),
-        "load": (rollout.load, 0, 1),
-        "wait": (waits, 0, service.slots_per_episode * service.slot_seconds),
+        "cost": (trajectory.cost, 0, np.inf),
+        "queue": (trajectory.queue, 0, service.queue_limit),
+        "fleet": (trajectory.fleet, service.min_instances, service.max_instances),
+        "utilisation": (trajectory.utilisation, 0, 1),
+        "wait": (waits, 0, service.steps_per_episode * service.step_seconds),
     }
     for name, (values, low, high) in ranges.items():
         if not (np.isfinite(values) & (values >= low) & (values <= high)).all():
             raise ValueError(f"{name} lies outside {low:g} to {high:g}")
-    if not np.allclose(rollout.bill, rollout.instance_cost + rollout.late_cost + rollout.drop_cost):
-        raise ValueError("the bill is not the sum of its items")
-    queue_before = np.hstack([np.zeros_like(rollout.queue[:, :1]), rollout.queue[:, :-1]])
-    if not np.array_equal(rollout.arrivals, rollout.served + rollout.dropped + rollout.queue - queue_before):
+    if not np.allclose(trajectory.cost, trajectory.instance_cost + trajectory.late_cost + trajectory.drop_cost):
+        raise ValueError("the cost is not the sum of its items")
+    queue_before = np.hstack([np.zeros_like(trajectory.queue[:, :1]), trajectory.queue[:, :-1]])
+    if not np.array_equal(
+        trajectory.arrivals, trajectory.served + trajectory.dropped + trajectory.queue - queue_before
+    ):
         raise ValueError("requests are not conserved")
 
 
 @functools.lru_cache(maxsize=4)
 def _test_days(service: Service, episodes: int) -> NDArray[np.int64]:
-    """Return the test days, shape (patterns x episodes, slots)."""
+    """Return the test days, shape (patterns x episodes, steps)."""
     seeds = day_seeds("evaluation", episodes)
     return np.vstack([Pattern(name, service).draw(seeds) for name in PATTERNS])
 
 
 @functools.lru_cache(maxsize=8)
 def yardstick(rule: str, service: Service, episodes: int) -> float:
-    """Return a rule's mean bill on the test days, dollars a day."""
-    rollout = roll_out(RULES[rule](service), _test_days(service, episodes), service)
-    return float(rollout.bill.sum(axis=1).mean())
+    """Return a rule's mean cost on the test days, dollars a day."""
+    trajectory = simulate(RULES[rule](service), _test_days(service, episodes), service)
+    return float(trajectory.cost.sum(axis=1).mean())

@@ -81,7 +81,7 @@ def control_room(page, name):
 def play(room):
     """Press Play, and wait until time passes."""
     room.get_by_role("button", name="Play", exact=True).click()
-    expect(room.locator("canvas")).to_have_attribute("data-slot", re.compile(r"[1-9]"))
+    expect(room.locator("canvas")).to_have_attribute("data-elapsed-steps", re.compile(r"[1-9]"))
 
 
 def test_a_person_watches_and_plays_in_notebook_7(notebook_7, screenshots):
@@ -99,8 +99,12 @@ def test_a_person_watches_and_plays_in_notebook_7(notebook_7, screenshots):
     expect(panel.get_by_role("button", name="Play")).to_be_visible()
     page.screenshot(path=screenshots / "lab_panel.png")
     assert kernel("panel.room.lanes.choices[1], panel.room.playing") == "static False"
-    assert kernel("panel.room.slot") == canvas.get_attribute("data-slot")
-    assert 0 < int(kernel("panel.room.lanes.all[1].handovers[0]['slot']")) < int(kernel("panel.room.slot"))
+    assert kernel("panel.room.elapsed_steps") == canvas.get_attribute("data-elapsed-steps")
+    assert (
+        0
+        < int(kernel("panel.room.lanes.all[1].handovers[0]['elapsed_steps']"))
+        < int(kernel("panel.room.elapsed_steps"))
+    )
 
     panel.get_by_role("textbox", name="day").fill("tomorrow")
     panel.get_by_role("textbox", name="day").press("Enter")
@@ -112,16 +116,16 @@ def test_a_person_watches_and_plays_in_notebook_7(notebook_7, screenshots):
     expect(game.locator(".asr-bar strong")).to_contain_text("00:00")
     game.focus()
     active = page.evaluate("jupyterapp.shell.currentWidget.content.activeCellIndex")
-    for slot, key in enumerate(("ArrowUp", "ArrowUp", "ArrowDown"), start=1):
+    for step, key in enumerate(("ArrowUp", "ArrowUp", "ArrowDown"), start=1):
         page.keyboard.press(key)
-        expect(game.locator("canvas")).to_have_attribute("data-slot", str(slot))
+        expect(game.locator("canvas")).to_have_attribute("data-elapsed-steps", str(step))
     assert kernel("game.room.lanes.all[0].session.history['action']") == "[2, 2, 0]"
     assert page.evaluate("jupyterapp.shell.currentWidget.content.activeCellIndex") == active
     play(game)
     score = game.locator(".asr-score")
     expect(score.get_by_role("columnheader", name="optimum")).to_be_visible()
-    bill = score.get_by_role("row", name="Bill").get_by_role("cell").first
-    assert bill.text_content() == kernel("f'${game.room.lanes.all[0].session.state.bill:,.2f}'")
+    cost = score.get_by_role("row", name="Cost").get_by_role("cell").first
+    assert cost.text_content() == kernel("f'${game.room.lanes.all[0].session.state.cost:,.2f}'")
     score.scroll_into_view_if_needed()
     page.screenshot(path=screenshots / "lab_score.png")
 
@@ -145,10 +149,12 @@ def test_nothing_runs_on_where_nobody_looks(notebook_7):
     def kernel(code):
         return page.evaluate(ASK_KERNEL, code)
 
-    untouched = kernel("game.room.counter, game.room.slot")
+    untouched = kernel("game.room.counter, game.room.elapsed_steps")
     panel = control_room(page, "panel")
     play(panel)
-    assert kernel("game.room.counter, game.room.slot") == untouched, "two control rooms do not disturb each other"
+    assert kernel("game.room.counter, game.room.elapsed_steps") == untouched, (
+        "two control rooms do not disturb each other"
+    )
     element = panel.element_handle()
     page.evaluate("void jupyterapp.commands.execute('notebook:delete-cell')")
     page.wait_for_function("(element) => !element.isConnected", arg=element)
@@ -160,12 +166,12 @@ def test_nothing_runs_on_where_nobody_looks(notebook_7):
     game = control_room(page, "game")
     game.get_by_role("combobox", name="length").select_option("288")
     game.get_by_role("combobox", name="speed").select_option("5")
-    expect(game.locator("canvas")).to_have_attribute("data-slot", "0")
+    expect(game.locator("canvas")).to_have_attribute("data-elapsed-steps", "0")
     play(game)
     page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
     assert kernel("'game' in globals()") == "False"
     stopped = game.locator("canvas").get_attribute("data-frame")
-    assert int(game.locator("canvas").get_attribute("data-slot")) < 288
+    assert int(game.locator("canvas").get_attribute("data-elapsed-steps")) < 288
     for _ in range(20):
         kernel("0")
     assert game.locator("canvas").get_attribute("data-frame") == stopped

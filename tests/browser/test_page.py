@@ -33,7 +33,7 @@ def test_a_person_watches_and_plays(page, screenshots):
     canvas = page.locator("canvas")
     page.get_by_role("combobox", name="speed").select_option("40")
     page.get_by_role("button", name="Play").click()
-    expect(canvas).to_have_attribute("data-slot", re.compile(r"^[1-9]\d"))
+    expect(canvas).to_have_attribute("data-elapsed-steps", re.compile(r"^[1-9]\d"))
     page.get_by_role("combobox", name="second lane").select_option("static")
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_role("button", name="Play")).to_be_visible()
@@ -51,16 +51,16 @@ def test_a_person_watches_and_plays(page, screenshots):
     page.get_by_role("combobox", name="first lane").select_option("you")
     expect(page.get_by_role("button", name="add 1")).to_be_visible()
     page.locator(".asr").focus()
-    for slot, key in enumerate(("ArrowUp", "ArrowUp", "ArrowDown"), start=1):
+    for step, key in enumerate(("ArrowUp", "ArrowUp", "ArrowDown"), start=1):
         page.keyboard.press(key)
-        expect(canvas).to_have_attribute("data-slot", str(slot))
+        expect(canvas).to_have_attribute("data-elapsed-steps", str(step))
     expect(page.locator("section.asr-lane").first).to_contain_text("26 ready, 0 booting")
     page.get_by_role("button", name="Play").click()
     score = page.locator(".asr-score")
     expect(score.get_by_role("columnheader", name="optimum")).to_be_visible()
-    bills = [float(text[1:]) for text in score.get_by_role("row", name="Bill").get_by_role("cell").all_text_contents()]
-    assert len(bills) == 3 and bills[2] == min(bills)
-    assert page.locator("output.asr-bill").first.text_content() == f"${bills[0]:,.2f}"
+    costs = [float(text[1:]) for text in score.get_by_role("row", name="Cost").get_by_role("cell").all_text_contents()]
+    assert len(costs) == 3 and costs[2] == min(costs)
+    assert page.locator("output.asr-cost").first.text_content() == f"${costs[0]:,.2f}"
     page.screenshot(path=screenshots / "page_score.png", full_page=True)
 
     page.get_by_role("button", name="Play the day again").click()
@@ -76,11 +76,11 @@ def test_a_person_watches_and_plays(page, screenshots):
 def test_a_slider_restarts_the_day(page):
     page = page()
     page.get_by_role("button", name="Step").click()
-    expect(page.locator("canvas")).to_have_attribute("data-slot", "1")
+    expect(page.locator("canvas")).to_have_attribute("data-elapsed-steps", "1")
     page.get_by_text("The service: boot delay").click()
     page.get_by_role("slider", name="boot delay").fill("5")
-    expect(page.locator("canvas")).to_have_attribute("data-slot", "0")
-    expect(page.locator("input[type=text][data-control=boot_slots]")).to_have_value("5")
+    expect(page.locator("canvas")).to_have_attribute("data-elapsed-steps", "0")
+    expect(page.locator("input[type=text][data-control=boot_steps]")).to_have_value("5")
 
 
 def test_a_trace_from_a_file_is_played(page, tmp_path):
@@ -100,7 +100,7 @@ def test_after_a_choice_with_the_mouse_the_arrow_keys_play(page):
     first.select_option("you")
     expect(page.get_by_role("button", name="add 1")).to_be_visible()
     page.keyboard.press("ArrowUp")
-    expect(page.locator("canvas")).to_have_attribute("data-slot", "1")
+    expect(page.locator("canvas")).to_have_attribute("data-elapsed-steps", "1")
     expect(first).to_have_value("you")
 
 
