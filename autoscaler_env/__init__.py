@@ -1,19 +1,17 @@
-"""Smart AutoScaler: a cloud service to scale, and what scales it.
+"""Smart AutoScaler: a simulated cloud service, the policies that scale it, and what each of them costs in dollars.
 
-Importing the package registers the environment `Autoscaler-v0` with gymnasium and loads neither torch nor matplotlib
+Every public name comes from here: `from autoscaler_env import Service, train`. A name is imported at its first use, so
+importing the package registers the environment `Autoscaler-v0` with gymnasium and loads neither torch nor matplotlib
 nor pandas.
 """
 
 import gymnasium
+import lazy_loader
 
-from autoscaler_env.envs.single import AutoscalerEnv
-from autoscaler_env.envs.vector import AutoscalerVectorEnv
-from autoscaler_env.service import Service
-from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Pattern
-from autoscaler_env.traffic.trace import Trace
+__version__ = "0.2.0"
 
-__version__ = "0.1.0"
-__all__ = ["MIXED", "PATTERNS", "AutoscalerEnv", "AutoscalerVectorEnv", "Pattern", "Service", "Trace"]
+# The names, and the module of each, stand in `__init__.pyi`.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 # The environment checks order and actions and ends its episodes itself; gymnasium's wrappers for that would only
 # make a step slower.

@@ -21,10 +21,10 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.study.analysis import write_table
 from autoscaler_env.study.benchmark import Exam
 from autoscaler_env.study.cluster import Store, complete, connect
-from autoscaler_env.training.config import TrainingRun
+from autoscaler_env.training.config import TrainingConfig
 
 
-def seconds_of_study(runs: list[TrainingRun], exam: Exam, workers: int) -> float:
+def seconds_of_study(runs: list[TrainingConfig], exam: Exam, workers: int) -> float:
     with tempfile.TemporaryDirectory() as root:
         begun = time.perf_counter()
         complete({run: [exam] for run in runs}, Store(Folders(root)), workers=workers)
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="another root to write under")
     given = parser.parse_args()
     count, steps, repetitions = (4, 2_048, 1) if given.quick else (16, 50_000, 3)
-    runs = [TrainingRun("ppo", budget=steps, seed=seed, device="cpu") for seed in range(count)]
+    runs = [TrainingConfig("ppo", budget=steps, seed=seed, device="cpu") for seed in range(count)]
     exam = Exam(episodes=10 if given.quick else 200)
     counts = worker_counts(given.workers)
     starts: dict[int, list[float]] = {workers: [] for workers in counts}

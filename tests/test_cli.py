@@ -14,7 +14,7 @@ from autoscaler_env.cli.console import training_plan
 from autoscaler_env.cli.main import COMMANDS, main
 from autoscaler_env.course import Executed
 from autoscaler_env.paths import Folders
-from autoscaler_env.training.config import PRESETS, TrainingRun
+from autoscaler_env.training.config import PRESETS, TrainingConfig
 
 ONE_DAY_SERVICE = "steps_per_episode = 24\n"
 
@@ -162,14 +162,14 @@ def test_eval_plays_ten_days_of_each_pattern(tmp_path, capsys):
     ],
 )
 def test_the_plan_is_one_line_with_the_true_count(algorithm, budget, says, tmp_path):
-    plan = training_plan(TrainingRun(algorithm, budget=budget, device="cpu"), Folders(tmp_path))
+    plan = training_plan(TrainingConfig(algorithm, budget=budget, device="cpu"), Folders(tmp_path))
     assert "\n" not in plan and says in plan and f"models/{algorithm.replace('-', '_')}_mixed" in plan
 
 
 # stable-baselines3 leaves the file of its CSV log to the garbage collector.
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_the_announced_count_is_the_one_that_is_trained(tmp_path, capsys):
-    announced = TrainingRun("ppo", budget=1_600).preset.whole_rollouts(288)
+    announced = TrainingConfig("ppo", budget=1_600).preset.whole_rollouts(288)
     assert main(["train", "ppo", "--timesteps", "1600", "--device", "cpu", "--output", str(tmp_path)]) == 0
     assert json.loads((tmp_path / "models" / "ppo_mixed.json").read_text())["timesteps"] == announced == 3_072
     assert f"{announced:,} timesteps" in capsys.readouterr().out

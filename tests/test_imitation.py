@@ -14,7 +14,7 @@ from autoscaler_env.policies.inputs import INPUTS, Inputs
 from autoscaler_env.policies.rules import TargetTracking
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Pattern, day_seeds
-from autoscaler_env.training.config import PPO_PRESET, TrainingRun
+from autoscaler_env.training.config import PPO_PRESET, TrainingConfig
 from autoscaler_env.training.deep import build_learner
 from autoscaler_env.training.imitation import demonstrate, imitate, teachers
 from autoscaler_env.training.train import train
@@ -96,7 +96,7 @@ def test_an_imitator_goes_on_exploring():
 
 
 def test_the_steps_that_rules_play_count_as_training(tmp_path):
-    run = TrainingRun("ppo", "SPIKE", 5_000, imitation_days=1, service=SHORT, device="cpu")
+    run = TrainingConfig("ppo", "SPIKE", 5_000, imitation_days=1, service=SHORT, device="cpu")
     trained = train(run, Folders(tmp_path), progress=False)
     steps = [row["timesteps"] for row in trained.description["curve"]]
     imitated, trajectory = 64 * 24, 64 * 48
@@ -115,4 +115,4 @@ def test_equal_seeds_imitate_equally():
 )
 def test_imitation_that_cannot_be_is_refused(algorithm, days, reason):
     with pytest.raises(ValueError, match=f"imitation_days = {days}: {reason}"):
-        TrainingRun(algorithm, imitation_days=days)
+        TrainingConfig(algorithm, imitation_days=days)

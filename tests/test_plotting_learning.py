@@ -68,7 +68,7 @@ def test_seeds_judged_at_other_steps_are_refused():
         learning.plot_learning_curves({"ppo": [CURVE, OTHER.assign(steps=[0, 90, 200])]})
 
 
-GRID = Discretisation(reserves=(0, 2), changes=(1,))
+GRID = Discretisation(spare_capacities=(0, 2), changes=(1,))
 
 
 def small_table(changes=(-1, 0, 1), grid=GRID):
@@ -103,7 +103,7 @@ def test_cells_never_seen_are_blank_and_the_others_say_how_often():
 
 
 def test_levels_have_panels_of_their_own():
-    grid = Discretisation(reserves=(0,), changes=(), levels=(0.3, 0.6))
+    grid = Discretisation(spare_capacities=(0,), changes=(), levels=(0.3, 0.6))
     figure = learning.plot_q_policy(small_table(grid=grid), np.arange(6))
     titles = [axes.get_title(loc="left") for axes in figure.axes[:3]]
     assert titles == ["arrivals below 30 % of P", "arrivals 30 to 60 % of P", "arrivals from 60 % of P"]

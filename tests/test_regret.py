@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from autoscaler_env.evaluation import regret as module
 from autoscaler_env.evaluation.metrics import MEAN, evaluate, evaluate_patterns
-from autoscaler_env.evaluation.metrics import regret as module
 from autoscaler_env.evaluation.regret import (
     ITEMS,
     OPTIMUM_DAYS,

@@ -23,7 +23,7 @@ from autoscaler_env.service import Service
 from autoscaler_env.storage.models import load_policy, read_description
 from autoscaler_env.training import checkpoint, config, deep, tabular
 from autoscaler_env.training.checkpoint import Unfinished, read_tree, write_tree
-from autoscaler_env.training.config import DQN_PRESET, PPO_LONG_PRESET, PPO_PRESET, TrainingRun
+from autoscaler_env.training.config import DQN_PRESET, PPO_LONG_PRESET, PPO_PRESET, TrainingConfig
 from autoscaler_env.training.deep import learner_state, restore_generators, restore_learner
 from autoscaler_env.training.train import train
 
@@ -48,7 +48,7 @@ NAMES = list(BUDGETS)
 def run_of(name, **changes):
     """Return the run that a test is about."""
     algorithm = {"q-learning": "q-learning"}.get(name, name[:3])
-    return TrainingRun(algorithm, "SPIKE", BUDGETS[name], name=name, service=SHORT, **changes)
+    return TrainingConfig(algorithm, "SPIKE", BUDGETS[name], name=name, service=SHORT, **changes)
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,6 @@ from autoscaler_env.policies.base import ForeignPolicy
 from autoscaler_env.policies.deep import DeepPolicy
 from autoscaler_env.policies.q_learning import Discretisation, QTable, learn
 from autoscaler_env.service import Service
-from autoscaler_env.storage.files import printable
 from autoscaler_env.storage.models import (
     FIELDS,
     fits,
@@ -35,6 +34,7 @@ from autoscaler_env.storage.models import (
     save_description,
     save_q_table,
 )
+from autoscaler_env.text import printable
 from autoscaler_env.traffic.patterns import Pattern, day_seeds
 from autoscaler_env.training.config import PRESETS
 from autoscaler_env.training.deep import build_learner

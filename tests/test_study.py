@@ -21,9 +21,9 @@ from autoscaler_env.study.cluster import Store, describe, fingerprint, identity_
 from autoscaler_env.study.plan import WIDE, trainings
 from autoscaler_env.study.run import NAMES, setting
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS
-from autoscaler_env.training.config import PPO_PRESET, TrainingRun
+from autoscaler_env.training.config import PPO_PRESET, TrainingConfig
 
-RUN = TrainingRun("q-learning", "STEADY", 20)
+RUN = TrainingConfig("q-learning", "STEADY", 20)
 EXAM = Exam(("STEADY", "SPIKE"), 5)
 SETTINGS = dict.fromkeys((MIXED, *PATTERNS), Calibration(1.0, 1.0, 140.0))
 
@@ -103,17 +103,17 @@ def test_model_that_is_there_is_measured_again_without_training(outcome, no_trai
 
 def test_name_tells_runs_apart_by_all_their_settings():
     runs = [
-        TrainingRun("ppo", "SPIKE", 4_096, seed=3),
-        TrainingRun("ppo", "SPIKE", 4_096, seed=4),
-        TrainingRun("ppo", "SPIKE", 4_096, seed=3, discount=0.5),
-        TrainingRun("ppo", "SPIKE", 4_096, seed=3, service=Service(boot_steps=2)),
+        TrainingConfig("ppo", "SPIKE", 4_096, seed=3),
+        TrainingConfig("ppo", "SPIKE", 4_096, seed=4),
+        TrainingConfig("ppo", "SPIKE", 4_096, seed=3, discount=0.5),
+        TrainingConfig("ppo", "SPIKE", 4_096, seed=3, service=Service(boot_steps=2)),
     ]
     assert len({key_of(run) for run in runs}) == 4
     assert all(key_of(run).startswith("ppo_spike_") for run in runs)
 
 
 def test_setting_added_later_counts_with_its_default():
-    described = describe(TrainingRun("ppo"))
+    described = describe(TrainingConfig("ppo"))
     now = identity_of(described)
     preset = {name: value for name, value in described["preset"].items() if name != "normalise_reward"}
     assert PPO_PRESET.normalise_reward is False
@@ -122,7 +122,7 @@ def test_setting_added_later_counts_with_its_default():
 
 
 def test_description_of_other_settings_than_today_s_is_no_run():
-    described = describe(TrainingRun("ppo"))
+    described = describe(TrainingConfig("ppo"))
     assert identity_of(described | {"preset": described["preset"] | {"unheard_of": 1}}) is None
     assert identity_of({"note": "no model"}) is None
 

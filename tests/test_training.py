@@ -22,14 +22,14 @@ from autoscaler_env.traffic.patterns import Pattern, day_seeds
 from autoscaler_env.traffic.trace import Trace
 from autoscaler_env.training import deep as training_deep
 from autoscaler_env.training.checkpoint import EVALUATIONS, SELECTION_DAYS, Judge
-from autoscaler_env.training.config import TrainingRun
+from autoscaler_env.training.config import TrainingConfig
 from autoscaler_env.training.train import obtain, train
 
 SHORT = Service(steps_per_episode=24)
 RUNS = {
-    "q-learning": TrainingRun("q-learning", "STEADY", budget=105, service=SHORT),
-    "dqn": TrainingRun("dqn", "STEADY", budget=4_000, service=SHORT),
-    "ppo": TrainingRun("ppo", "STEADY", budget=4_000, service=SHORT),
+    "q-learning": TrainingConfig("q-learning", "STEADY", budget=105, service=SHORT),
+    "dqn": TrainingConfig("dqn", "STEADY", budget=4_000, service=SHORT),
+    "ppo": TrainingConfig("ppo", "STEADY", budget=4_000, service=SHORT),
 }
 
 
@@ -130,7 +130,7 @@ def test_models_are_judged_at_about_every_tenth_of_the_budget(result):
 
 def test_checkpoints_of_a_network_lie_at_about_every_so_many_steps(tmp_path, monkeypatch):
     monkeypatch.setattr("autoscaler_env.training.deep.CHECKPOINT_TIMESTEPS", 1_000)
-    trained = train(TrainingRun("ppo", budget=4_000, service=SHORT), Folders(tmp_path), progress=False)
+    trained = train(TrainingConfig("ppo", budget=4_000, service=SHORT), Folders(tmp_path), progress=False)
     counts = steps_of(checkpoints_of(Folders(tmp_path)))
     assert counts == [1_024, 2_048, 3_008, trained.description["timesteps"]]  # 64 services move at once
 
@@ -191,11 +191,11 @@ def test_obtain_uses_the_model_that_is_there_and_says_so(results, capsys):
 def test_obtain_without_a_model_says_what_makes_it(tmp_path):
     command = "autoscaler train ppo --pattern MIXED --seed 3"
     with pytest.raises(FileNotFoundError, match=f"^models/ppo_mixed.zip is missing; make it with: {command}$"):
-        obtain(TrainingRun("ppo", seed=3), Folders(tmp_path))
+        obtain(TrainingConfig("ppo", seed=3), Folders(tmp_path))
 
 
 def test_obtain_trains_when_asked(tmp_path):
-    run = TrainingRun("q-learning", "STEADY", budget=3, service=SHORT)
+    run = TrainingConfig("q-learning", "STEADY", budget=3, service=SHORT)
     obtain(run, Folders(tmp_path), retrain=True, progress=False)
     assert run.model_path(Folders(tmp_path)).exists()
 
@@ -225,7 +225,7 @@ def test_a_learner_is_judged_on_selection_days_of_all_six_patterns():
             return np.ones(len(observations), dtype=int)
 
     watcher = Watcher()
-    Judge(TrainingRun("ppo")).judge(watcher, 0)
+    Judge(TrainingConfig("ppo")).judge(watcher, 0)
     assert len(watcher.days) == 6 * SELECTION_DAYS
     steady = Pattern("STEADY", Service()).draw(day_seeds("selection", SELECTION_DAYS))
     assert np.array_equal(watcher.days[:SELECTION_DAYS], steady)
@@ -233,7 +233,7 @@ def test_a_learner_is_judged_on_selection_days_of_all_six_patterns():
 
 def test_a_trace_can_be_trained_on(tmp_path):
     trace = Trace("recorded", np.random.default_rng(0).poisson(1500, (6, 24)))
-    run = TrainingRun("q-learning", trace, budget=20, service=SHORT)
+    run = TrainingConfig("q-learning", trace, budget=20, service=SHORT)
     trained = train(run, Folders(tmp_path), progress=False)
     assert trained.policy.name == "q_learning_recorded" and trained.description["pattern"] == "recorded"
 
@@ -260,7 +260,7 @@ def cuda_without_memory(monkeypatch):
 
 
 def test_out_of_memory_under_auto_goes_on_on_the_cpu(cuda_without_memory, tmp_path, capsys):
-    run = TrainingRun("ppo", "STEADY", budget=100, service=SHORT)
+    run = TrainingConfig("ppo", "STEADY", budget=100, service=SHORT)
     trained = train(run, Folders(tmp_path), progress=False)
     assert cuda_without_memory == ["cuda", "cpu"] and trained.description["device"] == "cpu"
     assert capsys.readouterr().out == "cuda ran out of memory; starting again on the CPU.\n"
@@ -268,14 +268,14 @@ def test_out_of_memory_under_auto_goes_on_on_the_cpu(cuda_without_memory, tmp_pa
 
 def test_out_of_memory_on_a_forced_device_is_an_error(cuda_without_memory, tmp_path):
     with pytest.raises(torch.OutOfMemoryError):
-        train(TrainingRun("ppo", "STEADY", budget=100, device="cuda"), Folders(tmp_path), progress=False)
+        train(TrainingConfig("ppo", "STEADY", budget=100, device="cuda"), Folders(tmp_path), progress=False)
     assert cuda_without_memory == ["cuda"]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a cuda device")
 def test_a_forced_device_that_is_missing_is_refused(tmp_path):
     with pytest.raises(ValueError, match="device = 'cuda': not on this machine; available are cpu"):
-        train(TrainingRun("dqn", device="cuda"), Folders(tmp_path), progress=False)
+        train(TrainingConfig("dqn", device="cuda"), Folders(tmp_path), progress=False)
 
 
 BAD = {
@@ -294,29 +294,29 @@ BAD = {
 def test_a_bad_field_is_named_with_what_is_allowed(name):
     value, allowed = BAD[name]
     with pytest.raises(ValueError, match=rf"{name} = {re.escape(repr(value))}: .*{allowed}") as caught:
-        TrainingRun(**{"algorithm": "ppo"} | {name: value})
+        TrainingConfig(**{"algorithm": "ppo"} | {name: value})
     assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("setting", [{"learning_rate": 0.1}, {"batch_size": 9}, {"discount": 0.0}, {"widths": (8,)}])
 def test_settings_of_a_network_are_not_for_a_table(setting):
     with pytest.raises(ValueError, match="not for q-learning"):
-        TrainingRun("q-learning", **setting)
+        TrainingConfig("q-learning", **setting)
 
 
 def test_own_settings_replace_those_of_the_preset():
-    preset = TrainingRun("dqn", budget=7, learning_rate=0.5, batch_size=9, widths=(8,)).preset
+    preset = TrainingConfig("dqn", budget=7, learning_rate=0.5, batch_size=9, widths=(8,)).preset
     assert (preset.timesteps, preset.learning_rate, preset.batch_size, preset.widths) == (7, 0.5, 9, (8,))
-    assert TrainingRun("q-learning", budget=7).preset.episodes == 7
+    assert TrainingConfig("q-learning", budget=7).preset.episodes == 7
 
 
 def test_package_offers_what_notebooks_import():
-    assert set(training.__all__) == {"Algorithm", "Trained", "TrainingRun", "obtain", "train"}
+    assert set(training.__all__) == {"Algorithm", "Trained", "TrainingConfig", "obtain", "train"}
 
 
 def test_the_command_that_is_written_down_makes_the_same_model():
-    run = TrainingRun("ppo", "SPIKE", 5_000, "mine", 2, "cpu", 0.01, 256, 0.8, 3, (32, 16))
+    run = TrainingConfig("ppo", "SPIKE", 5_000, "mine", 2, "cpu", 0.01, 256, 0.8, 3, (32, 16))
     name, *words = shlex.split(run.command())
     assert name == "autoscaler" and parse(words).training_run() == run
-    short = TrainingRun("q-learning", budget=7)
+    short = TrainingConfig("q-learning", budget=7)
     assert parse(shlex.split(short.command())[1:]).training_run() == short

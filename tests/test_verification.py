@@ -17,7 +17,7 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.policies.q_learning import QTable
 from autoscaler_env.service import Service
 from autoscaler_env.storage.models import save_description, save_q_table
-from autoscaler_env.training.config import TrainingRun
+from autoscaler_env.training.config import TrainingConfig
 from autoscaler_env.training.train import train
 from autoscaler_env.verification import workers
 from autoscaler_env.verification.check import Verdict, as_table, model_files, overall, summary
@@ -31,7 +31,7 @@ linux = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="look
 def trained(tmp_path_factory):
     """Return folders with a small Q-table, its best version and its checkpoints."""
     folders = Folders(tmp_path_factory.mktemp("trained"))
-    train(TrainingRun("q-learning", budget=60), folders, progress=False)
+    train(TrainingConfig("q-learning", budget=60), folders, progress=False)
     return folders
 
 

@@ -29,7 +29,7 @@ from autoscaler_env.service import Service
 from autoscaler_env.storage.models import load_policy
 from autoscaler_env.traffic.days import CutDays, ResampledDays
 from autoscaler_env.traffic.trace import Trace
-from autoscaler_env.training.config import Algorithm, DeepPreset, TrainingRun
+from autoscaler_env.training.config import Algorithm, DeepPreset, TrainingConfig
 from autoscaler_env.training.train import train
 
 
@@ -225,12 +225,12 @@ def _play(
     )
 
 
-def _training(algorithm: Algorithm, budget: int, days: CutDays, service: Service, seed: int) -> TrainingRun:
+def _training(algorithm: Algorithm, budget: int, days: CutDays, service: Service, seed: int) -> TrainingConfig:
     """Return how a learner is trained; PPO begins by imitating calibrated target tracking if its budget holds a day.
 
     A small budget is spent better so: rewards then need not teach it first what every rule knows.
     """
-    run = TrainingRun(algorithm, ResampledDays("traffic", days), budget, None, seed, "cpu", service=service)
+    run = TrainingConfig(algorithm, ResampledDays("traffic", days), budget, None, seed, "cpu", service=service)
     if algorithm == "ppo":
         imitating = dataclasses.replace(run, imitation_days=1)
         if cast(DeepPreset, imitating.preset).imitated_timesteps(service.steps_per_episode) < budget:
@@ -238,7 +238,7 @@ def _training(algorithm: Algorithm, budget: int, days: CutDays, service: Service
     return run
 
 
-def _train(run: TrainingRun, folders: Folders, progress: bool) -> tuple[Policy, bytes]:
+def _train(run: TrainingConfig, folders: Folders, progress: bool) -> tuple[Policy, bytes]:
     """Train; return the better of the last and the best version, read back from its file, and the file."""
     curve = train(run, folders, progress=progress).curve
     best = int(curve["mean_return"].to_numpy()[1:].argmax()) + 1

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from autoscaler_env.course import Executed
-    from autoscaler_env.training.config import Trained, TrainingRun
+    from autoscaler_env.training.config import Trained, TrainingConfig
 
 _COLUMNS = {
     "cost": ("cost", 8, ".2f"),
@@ -38,7 +38,7 @@ _COLUMNS = {
 """Columns of the table of costs: heading, width, format."""
 
 
-def training_plan(run: TrainingRun, folders: Folders) -> str:
+def training_plan(run: TrainingConfig, folders: Folders) -> str:
     """Say in one line what a training will do: learner, days, budget, seed, device and why, files.
 
     Raises:
@@ -96,7 +96,7 @@ def verdicts(episodes: pd.DataFrame) -> str:
     return "\n".join(verdict(episodes, policy, last) for policy in others)
 
 
-def selection_report(run: TrainingRun, trained: Trained, folders: Folders) -> str:
+def selection_report(run: TrainingConfig, trained: Trained, folders: Folders) -> str:
     """Return how a model did on selection days at its end, and where a better version of it lies, if one does."""
     curve = trained.description["curve"]
     last, best = curve[-1], max(curve[1:], key=lambda point: point["mean_return"])

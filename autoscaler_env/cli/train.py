@@ -26,7 +26,7 @@ from autoscaler_env.traffic.patterns import PATTERNS, Workload
 
 if TYPE_CHECKING:
     from autoscaler_env.training.checkpoint import Unfinished
-    from autoscaler_env.training.config import TrainingRun
+    from autoscaler_env.training.config import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -104,9 +104,9 @@ class Train:
             print(cost_report(evaluate_all([trained.policy], workloads, 10, run.service)))
         return 0
 
-    def training_run(self) -> TrainingRun:
+    def training_run(self) -> TrainingConfig:
         """Return the training that these options describe."""
-        from autoscaler_env.training.config import TrainingRun
+        from autoscaler_env.training.config import TrainingConfig
 
         algorithm = {"qlearning": "q-learning", "q-learning": "q-learning"}.get(self.algorithm, self.algorithm)
         tabular = algorithm == "q-learning"
@@ -116,7 +116,7 @@ class Train:
         if self.seed < 0:
             raise ValueError(f"seed = {self.seed}: must be at least 0")
         service = service_of(self.service)
-        return TrainingRun(
+        return TrainingConfig(
             algorithm,  # type: ignore[arg-type]
             workload_of(self.pattern, self.trace, self.smooth, service),
             self.episodes if tabular else self.timesteps,
@@ -131,7 +131,7 @@ class Train:
             service,
         )
 
-    def has_something_to_resume(self, run: TrainingRun, folders: Folders, unfinished: Unfinished) -> bool:
+    def has_something_to_resume(self, run: TrainingConfig, folders: Folders, unfinished: Unfinished) -> bool:
         """Return whether the run is unfinished; false if it is finished.
 
         Raises:
@@ -158,7 +158,7 @@ class Train:
         return shlex.join([*words, "--resume"])
 
 
-def refuse_to_lose(run: TrainingRun, folders: Folders, unfinished: Unfinished) -> None:
+def refuse_to_lose(run: TrainingConfig, folders: Folders, unfinished: Unfinished) -> None:
     """Refuse to replace what somebody may want to keep.
 
     Raises:

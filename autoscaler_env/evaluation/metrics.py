@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from autoscaler_env.evaluation.simulation import Trajectory, simulate, wait_percentiles
+from autoscaler_env.evaluation.statistics import Interval, comparison, mean_interval
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_json, write_text
-from autoscaler_env.traffic.patterns import Workload, as_workload
+from autoscaler_env.traffic.patterns import PATTERNS, Workload, as_workload
 
 EPISODES = 2_000
 """Evaluation days per pattern, unless told otherwise."""
@@ -109,20 +109,6 @@ def evaluate_patterns(
     return pd.concat([evaluate(policies(name), name, episodes, service) for name in patterns], ignore_index=True)
 
 
-def mean_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
-    """Return mean, lower and upper end of Student's interval for the mean of independent values.
-
-    Example:
-        >>> [round(x, 2) for x in mean_interval(np.array([1.0, 2.0, 3.0]))]
-        [2.0, -0.48, 4.48]
-    """
-    mean = float(np.mean(values))
-    if len(values) < 2 or np.ptp(values) == 0:
-        return mean, mean, mean
-    half = float(stats.sem(values) * stats.t.ppf((1 + confidence) / 2, len(values) - 1))
-    return mean, mean - half, mean + half
-
-
 def summarise(episodes: pd.DataFrame) -> pd.DataFrame:
     """Return one row per policy and pattern: the mean of each column, and the 95 % interval of the mean cost over days.
 
@@ -134,7 +120,7 @@ def summarise(episodes: pd.DataFrame) -> pd.DataFrame:
     """
     groups = episodes.drop(columns="episode").groupby(["policy", "pattern"], sort=False)
     summary = groups.mean()
-    intervals = groups["cost"].apply(lambda costs: mean_interval(costs.to_numpy())[1:])
+    intervals = groups["cost"].apply(lambda costs: mean_interval(costs.to_numpy())[2:])
     summary.insert(1, "cost_low", [low for low, _ in intervals])
     summary.insert(2, "cost_high", [high for _, high in intervals])
     return summary
@@ -160,7 +146,7 @@ def savings(episodes: pd.DataFrame, against: str) -> pd.DataFrame:
         difference = (costs[against] - costs[policy]).dropna()
         played = difference.index.unique("pattern")
         for pattern in (pattern for pattern in episodes["pattern"].unique() if pattern in played):
-            mean, low, high = mean_interval(difference.loc[pattern].to_numpy())
+            _, mean, low, high = mean_interval(difference.loc[pattern].to_numpy())
             rows.append({"policy": policy, "pattern": pattern, "saving": mean, "low": low, "high": high})
     return pd.DataFrame(rows).set_index(["policy", "pattern"])
 
@@ -202,21 +188,43 @@ def verdict(episodes: pd.DataFrame, policy: str, against: str) -> str:
         'rule is dearer than model by $1.00 a day (95 % interval $0.75 to $1.25, 3 paired days).'
     """
     means = mean_over_patterns(episodes[episodes["policy"].isin((policy, against))])
-    saving, low, high = savings(means, against).to_numpy()[0]
-    patterns = episodes["pattern"].nunique()
-    days = means["episode"].nunique()
+    patterns, days = episodes["pattern"].nunique(), means["episode"].nunique()
+    saved = Interval(days, *savings(means, against).to_numpy()[0])
     basis = f"{days:,} paired days" + (f" on each of {patterns} patterns" if patterns > 1 else "")
-    if low <= 0 <= high:
-        return (
-            f"{policy} and {against} cannot be told apart: the first saves {saving:+.2f} $ a day "
-            f"(95 % interval {low:+.2f} to {high:+.2f}, {basis})."
-        )
-    word = "cheaper" if saving > 0 else "dearer"
-    nearest, farthest = sorted((abs(low), abs(high)))
-    return (
-        f"{policy} is {word} than {against} by ${abs(saving):.2f} a day "
-        f"(95 % interval ${nearest:.2f} to ${farthest:.2f}, {basis})."
-    )
+    return f"{comparison(saved, policy, against, basis)}."
+
+
+def compare_policies(
+    policies: Sequence[Policy],
+    patterns: Iterable[str | Workload] = PATTERNS,
+    episodes: int = EPISODES,
+    service: Service | None = None,
+    against: str | None = None,
+) -> pd.DataFrame:
+    """Let policies scale the same evaluation days, and say what each costs and saves: the shortest way to a result.
+
+    Args:
+        policies: Each with a name of its own.
+        patterns: Names of patterns, or workloads.
+        episodes: Evaluation days of each, at most.
+        service: The reference service by default.
+        against: The policy that savings are given against; the first by default.
+
+    Returns:
+        Indexed by policy and pattern (`MEAN` over patterns where there are several): cost, cost_low, cost_high ($ a
+        day; 95 % interval over days), in_time (share of the requests), saving, saving_low, saving_high ($ a day against
+        the other, paired by day).
+
+    Raises:
+        ValueError: As `evaluate`; or `against` is none of the policies.
+    """
+    played = pd.concat([evaluate(policies, pattern, episodes, service) for pattern in patterns], ignore_index=True)
+    if played["pattern"].nunique() > 1:
+        played = pd.concat([played, mean_over_patterns(played)], ignore_index=True)
+    table = summarise(played)[["cost", "cost_low", "cost_high", "in_time"]]
+    saved = savings(played, against or policies[0].name)
+    table[["saving", "saving_low", "saving_high"]] = saved[["saving", "low", "high"]]
+    return table
 
 
 def save_evaluation(episodes: pd.DataFrame, folders: Folders, against: str | None = None) -> tuple[Path, Path]:

@@ -19,12 +19,125 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from autoscaler_env.paths import Folders
+from autoscaler_env.text import dollars
 
 RESAMPLES = 9_999
 """Resamples of a bootstrap."""
 
 LEARNER = ["algorithm", "trained_on", "timesteps"]
 """The columns that tell one learner from another; the trainings of a learner differ by their seed."""
+
+
+class Interval(NamedTuple):
+    """A mean of independent or mildly correlated values, with its 95 % interval, in the unit of the values."""
+
+    n: int
+    """How many values the mean is of: days, or trainings."""
+    mean: float
+    low: float
+    high: float
+
+    def times(self, factor: float) -> Interval:
+        """Return the interval of a multiple, such as dollars a year from dollars a day."""
+        low, high = sorted((factor * self.low, factor * self.high))
+        return Interval(self.n, factor * self.mean, low, high)
+
+
+def mean_interval(values: NDArray[np.float64], confidence: float = 0.95) -> Interval:
+    """Return the mean of values in the order of time, and its interval.
+
+    Student's interval, with an effective number of values in place of their number, since days that follow each other
+    resemble each other. The correlation r of neighbours is estimated, corrected for its bias, (n r + 1) / (n - 3), and
+    floored at 1 / n; then n values are worth n / (1 + 2 sum_k (1 - k / n) r^k) independent ones. Their variance is
+    corrected for the correlation too. Below four values the correlation cannot be estimated and counts as none.
+
+    How often such an interval holds the true mean (`tests/test_statistics.py` simulates it): at least 93 % on normal
+    values from 2 to 30, at least 90 % on lognormal values of sigma 0.5, and at least 90 % on values that follow each
+    other with AR(1) 0.5, from 10 on. On very skewed values (lognormal, sigma 1) it is 83 % at 3 values, 87 % at 10 and
+    90 % at 30: see `is_very_skewed`.
+
+    Args:
+        values: One number for each day or training, shape (n,). The order matters only where neighbours are alike.
+        confidence: The share that the interval promises.
+
+    Returns:
+        The number of values, their mean and the ends. Equal values have an interval without width; of a single value the interval is
+        infinitely wide, since nothing is known about the next.
+
+    Raises:
+        ValueError: There is no value.
+
+    Source:
+        Bias of the correlation: Marriott and Pope, Biometrika 41, 1954. Effective number: Bayley and Hammersley,
+        Journal of the Royal Statistical Society Supplement 8, 1946.
+
+    Example:
+        >>> [round(x, 2) for x in mean_interval(np.array([1.0, 2.0, 3.0]))]
+        [3, 2.0, -0.48, 4.48]
+    """
+    values = np.asarray(values, dtype=np.float64)
+    n = len(values)
+    if n == 0:
+        raise ValueError("values: there must be at least one")
+    mean = float(values.mean())
+    if n == 1:
+        return Interval(1, mean, -math.inf, math.inf)
+    if np.ptp(values) == 0:
+        return Interval(n, mean, mean, mean)
+    deviations = values - mean
+    squares = float(deviations @ deviations)
+    effective = float(n)
+    if n >= 4:
+        alike = float(deviations[1:] @ deviations[:-1]) / squares
+        correlation = min(max((n * alike + 1) / max(n - 3, 1), 1 / n), 0.9)
+        lags = np.arange(1, n)
+        effective = max(n / (1 + 2 * float(((1 - lags / n) * correlation**lags).sum())), 2.0)
+    variance = squares / n / (1 - 1 / effective)
+    half = math.sqrt(variance / effective) * float(stats.t.ppf((1 + confidence) / 2, effective - 1))
+    return Interval(n, mean, mean - half, mean + half)
+
+
+SKEWED = 2.0
+"""Skewness of a sample from which on `is_very_skewed` warns."""
+
+
+def is_very_skewed(values: NDArray[np.float64]) -> bool:
+    """Return whether a few large values dominate, so that the interval of the mean promises more than it keeps.
+
+    Args:
+        values: As for `mean_interval`; below 8 values skewness says nothing, and the answer is no.
+    """
+    return bool(len(values) >= 8 and np.ptp(values) > 0 and abs(stats.skew(values)) > SKEWED)
+
+
+def comparison(saved: Interval, what: str, other: str, basis: str) -> str:
+    """Say what one policy saves a day against another, in words that the interval allows.
+
+    Args:
+        saved: Dollars a day that `what` costs less than `other`.
+        what: The policy that may save.
+        other: The policy it is compared with.
+        basis: What the interval is over, such as `5 trainings` or `200 paired days`.
+
+    Example:
+        >>> comparison(Interval(5, 2.0, 1.5, 2.5), "PPO", "the rule", "5 trainings")
+        'PPO is cheaper than the rule by $2.00 a day (95 % interval $1.50 to $2.50, 5 trainings)'
+        >>> comparison(Interval(5, -2.0, -2.5, -1.5), "PPO", "the rule", "5 trainings")
+        'PPO is dearer than the rule by $2.00 a day (95 % interval $1.50 to $2.50, 5 trainings)'
+        >>> comparison(Interval(5, 0.1, -0.5, 0.7), "PPO", "the rule", "5 trainings")
+        'PPO and the rule cannot be told apart: PPO saves +$0.10 a day (95 % interval -$0.50 to +$0.70, 5 trainings)'
+    """
+    if saved.low > 0 or saved.high < 0:
+        word = "cheaper" if saved.mean > 0 else "dearer"
+        nearest, farthest = (dollars(end) for end in sorted((abs(saved.low), abs(saved.high))))
+        return (
+            f"{what} is {word} than {other} by {dollars(abs(saved.mean))} a day "
+            f"(95 % interval {nearest} to {farthest}, {basis})"
+        )
+    low, mean, high = (dollars(value, sign=True) for value in (saved.low, saved.mean, saved.high))
+    return (
+        f"{what} and {other} cannot be told apart: {what} saves {mean} a day (95 % interval {low} to {high}, {basis})"
+    )
 
 
 class Estimate(NamedTuple):

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from autoscaler_env.evaluation.metrics import mean_interval
+from autoscaler_env.evaluation.statistics import mean_interval
 from autoscaler_env.plotting.style import ACTION_COLOURS, colour_of, label_of, new_figure, themed
 from autoscaler_env.policies.q_learning import QTable
 
@@ -91,7 +91,7 @@ def _draw_curves(axes: Axes, policy: str, seeds: Sequence[pd.DataFrame], column:
     returns = np.array([curve["mean_return"] for curve in seeds])
     x = np.mean([curve[column] for curve in seeds], axis=0)
     colour = colour_of(policy)
-    means, lows, highs = np.array([mean_interval(column) for column in returns.T]).T
+    _, means, lows, highs = np.array([mean_interval(column) for column in returns.T]).T
     if len(seeds) > 1:
         axes.fill_between(x, lows, highs, color=colour, alpha=0.2, linewidth=0)
         for curve, values in zip(seeds, returns, strict=True):

@@ -1,6 +1,7 @@
-"""Write files so that a kill or a crash at any moment leaves the old one or the new one, whole.
+"""Write files whole or not at all; read untrusted files within limits.
 
-Read a file that a stranger may have made: never through a link, never waiting, never more than a limit.
+A kill or a crash at any moment leaves the old file or the new one. An untrusted file is never read through a link,
+never waited for, and never read beyond a limit.
 """
 
 from __future__ import annotations
@@ -16,6 +17,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from autoscaler_env.text import printable
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 _KINDS = {
     stat.S_IFLNK: "a link; links are not followed, put the file itself there",
     stat.S_IFDIR: "a folder",
@@ -24,9 +32,6 @@ _KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-
-LONGEST_TEXT = 300
-"""Characters of a stranger's text that are shown."""
 
 
 def read_file(path: Path, most: int) -> bytes:
@@ -65,26 +70,6 @@ def _check_kind(state: os.stat_result) -> None:
     if not stat.S_ISREG(state.st_mode):
         raise ValueError(f"not a regular file but {_KINDS.get(stat.S_IFMT(state.st_mode), 'something else')}")
 
-
-def printable(text: object, most: int = LONGEST_TEXT) -> str:
-    r"""Return a text on one line, without anything that a terminal would obey.
-
-    Control characters, line breaks, marks that turn the direction of writing, and what is no character at all are
-    written as escapes. A long text loses its middle.
-
-    Example:
-        >>> printable("model\n\x1b[31m.zip")
-        'model\\n\\x1b[31m.zip'
-    """
-    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in str(text))
-    half = (most - 3) // 2
-    return shown if len(shown) <= most else f"{shown[:half]}...{shown[-half:]}"
-
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 _ENDING = ".autoscaler.tmp"
 """What the names of temporary files end with; they begin with a dot."""

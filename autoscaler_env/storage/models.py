@@ -23,8 +23,9 @@ from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.q_learning import Discretisation, QTable
 from autoscaler_env.service import Service
 from autoscaler_env.storage import networks
-from autoscaler_env.storage.files import printable, read_file, write_atomically, write_json
+from autoscaler_env.storage.files import read_file, write_atomically, write_json
 from autoscaler_env.storage.pickles import read_values
+from autoscaler_env.text import printable
 
 FIELDS = (
     "algorithm",

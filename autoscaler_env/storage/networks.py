@@ -23,9 +23,10 @@ from autoscaler_env.dynamics import OBSERVATION_NAMES
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.inputs import INPUTS, INPUTS_WITH_LEVELS
 from autoscaler_env.service import Service
-from autoscaler_env.storage.files import printable, write_atomically
+from autoscaler_env.storage.files import write_atomically
 from autoscaler_env.storage.pickles import IN_DATA, check_names
 from autoscaler_env.storage.tensors import Array, check_tensors, read_archive, read_tensors
+from autoscaler_env.text import printable
 
 MOST_BYTES = 64 * 2**20
 """Size of a network's file, at most. The course's have 0.2 MB."""

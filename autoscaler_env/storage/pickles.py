@@ -19,7 +19,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from autoscaler_env.storage.files import printable
+from autoscaler_env.text import printable
 
 MOST_CONTAINERS = 200_000
 """Lists, tuples, dictionaries and marks in a pickle, at most: one byte of file makes sixty of memory."""

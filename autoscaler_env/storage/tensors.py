@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoscaler_env.storage.files import printable
 from autoscaler_env.storage.pickles import check_names, read_values
+from autoscaler_env.text import printable
 
 MOST_MEMBERS = 2_000
 """Members of a zip, at most."""

@@ -32,7 +32,7 @@ from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_atomically, write_json
 from autoscaler_env.storage.models import load_policy
 from autoscaler_env.study.benchmark import Exam
-from autoscaler_env.training.config import DeepPreset, QLearningPreset, TrainingRun
+from autoscaler_env.training.config import DeepPreset, QLearningPreset, TrainingConfig
 from autoscaler_env.training.train import train
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def identity_of(description: dict[str, Any]) -> dict[str, Any] | None:
     return identity
 
 
-def describe(run: TrainingRun) -> dict[str, Any]:
+def describe(run: TrainingConfig) -> dict[str, Any]:
     """Return the part of a model's description that is known before the training."""
     return {
         "algorithm": run.algorithm,
@@ -98,12 +98,12 @@ def fingerprint(*contents: Any) -> str:
     return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def key_of(run: TrainingRun) -> str:
+def key_of(run: TrainingConfig) -> str:
     """Return the name of a run: for people what it is, with a fingerprint of all its settings."""
     return f"{run.model_name}_{run.seed}_{fingerprint(identity_of(describe(run)))}"
 
 
-def perform(run: TrainingRun, exams: Sequence[Exam], model: Model | None = None) -> Outcome:
+def perform(run: TrainingConfig, exams: Sequence[Exam], model: Model | None = None) -> Outcome:
     """Train a model unless there is one, and measure it on every exam.
 
     What is measured is the saved model, read back, so that measuring it again later gives the same numbers.
@@ -160,7 +160,7 @@ class Store:
                 found[fingerprint(identity)] = path
         return found
 
-    def model(self, run: TrainingRun) -> Model | None:
+    def model(self, run: TrainingConfig) -> Model | None:
         """Return the model of a run; `None` if it is not there, or its file is not the one that was described."""
         path = self._models.get(fingerprint(identity_of(describe(run))))
         if path is None:
@@ -172,12 +172,12 @@ class Store:
             return None
         return Model(file.name, content, description)
 
-    def result(self, run: TrainingRun, exam: Exam) -> dict[str, Any]:
+    def result(self, run: TrainingConfig, exam: Exam) -> dict[str, Any]:
         """Return description and rows of a run that was measured."""
         result: dict[str, Any] = json.loads(self.result_path(run, exam).read_text(encoding="utf-8"))
         return result
 
-    def result_path(self, run: TrainingRun, exam: Exam) -> Path:
+    def result_path(self, run: TrainingConfig, exam: Exam) -> Path:
         """Return where the result of a run lies, once it is done."""
         return self.root / "results" / f"{key_of(run)}_{fingerprint(exam.identity())}.json"
 
@@ -190,7 +190,7 @@ class Store:
         rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
         return rows
 
-    def keep(self, run: TrainingRun, exams: Sequence[Exam], outcome: Outcome) -> None:
+    def keep(self, run: TrainingConfig, exams: Sequence[Exam], outcome: Outcome) -> None:
         """Write model and results; the results last, since they say that the run is done."""
         model = outcome.model
         if self.model(run) is None:
@@ -216,7 +216,7 @@ class RunsFailed(RuntimeError):
 
 
 def complete(
-    runs: Mapping[TrainingRun, Sequence[Exam]],
+    runs: Mapping[TrainingConfig, Sequence[Exam]],
     store: Store,
     *,
     workers: int | None = None,
@@ -263,7 +263,7 @@ def complete(
         raise RunsFailed(f"{len(failures)} of {len(known)} runs failed, the others are kept; {failures[0]}")
 
 
-def effort(run: TrainingRun, *, trained: bool = False) -> int:
+def effort(run: TrainingConfig, *, trained: bool = False) -> int:
     """Return about how many processor seconds a run takes; the estimate of the time left is made of them."""
     measuring = 10
     if trained:

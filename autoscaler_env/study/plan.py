@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS
-from autoscaler_env.training.config import Algorithm, TrainingRun
+from autoscaler_env.training.config import Algorithm, TrainingConfig
 
 STUDIES = {
     "budgets": "the three learners on MIXED, with the published budgets",
@@ -29,7 +29,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 """PPO's settings other than the preset's, by what it is trained on, for long trainings of the reference service.
 
-They are named as in `TrainingRun`; selection days asked for them (`results/tuning_ppo_mixed_995328.csv`,
+They are named as in `TrainingConfig`; selection days asked for them (`results/tuning_ppo_mixed_995328.csv`,
 `results/tuning_ppo_spike_995328.csv`). A flash crowd is rare, and what it costs comes late: the horizon is longer, and
 the learner begins with the reserve of the rules that were calibrated, which it does not find by itself. In single
 trials imitation held PPO back on SINUSOIDAL and changed nothing on RANDOM, both at the preset's discount; where timesteps
@@ -46,7 +46,7 @@ They show that everything runs.
 """
 
 
-def trainings(study: str, seeds: int | None = None, *, quick: bool = False) -> list[TrainingRun]:
+def trainings(study: str, seeds: int | None = None, *, quick: bool = False) -> list[TrainingConfig]:
     """Return the trainings of a study.
 
     Args:
@@ -70,25 +70,25 @@ def trainings(study: str, seeds: int | None = None, *, quick: bool = False) -> l
     return [_shortened(run) for run in runs] if quick else runs
 
 
-def _shortened(run: TrainingRun) -> TrainingRun:
+def _shortened(run: TrainingConfig) -> TrainingConfig:
     """Return a training with the quick profile's budget."""
     return dataclasses.replace(run, budget=QUICK[run.algorithm] * (2 if run.budget == LONG else 1))
 
 
-def _with_seed(study: str, seed: int) -> list[TrainingRun]:
+def _with_seed(study: str, seed: int) -> list[TrainingConfig]:
     """Return a study's trainings of one seed; all on the CPU, where one seed gives one model."""
     common: dict[str, Any] = {"seed": seed, "device": "cpu"}
     learners = get_args(Algorithm)
     if study == "budgets":
-        return [TrainingRun(learner, **common) for learner in learners]
+        return [TrainingConfig(learner, **common) for learner in learners]
     if study == "long":
-        return [TrainingRun("ppo", MIXED, LONG, **SETTINGS[MIXED], **common)]
+        return [TrainingConfig("ppo", MIXED, LONG, **SETTINGS[MIXED], **common)]
     if study == "wide":
-        return [TrainingRun("ppo", budget=LONG, name="ppo_wide", service=WIDE, **common)]
+        return [TrainingConfig("ppo", budget=LONG, name="ppo_wide", service=WIDE, **common)]
     return [
-        TrainingRun("ppo", pattern, LONG, **SETTINGS.get(pattern, {}), **common)
+        TrainingConfig("ppo", pattern, LONG, **SETTINGS.get(pattern, {}), **common)
         if learner == "ppo"
-        else TrainingRun(learner, pattern, **common)
+        else TrainingConfig(learner, pattern, **common)
         for pattern in PATTERNS
         for learner in learners
     ]

@@ -15,7 +15,7 @@ from autoscaler_env.study.analysis import curves_table, study_table, write_table
 from autoscaler_env.study.benchmark import Exam, calibrations, measure_opponents, trace_exam
 from autoscaler_env.study.cluster import Store, complete
 from autoscaler_env.study.plan import STUDIES, WIDE, trainings
-from autoscaler_env.training.config import TrainingRun
+from autoscaler_env.training.config import TrainingConfig
 
 OPPONENTS = "opponents"
 """The study of the rules and of the limit; nothing is trained for it."""
@@ -37,7 +37,7 @@ QUICK_CALIBRATION = 10
 class Setting:
     """One study: what is trained, what is measured, for which service, and with whom it is compared."""
 
-    runs: list[TrainingRun]
+    runs: list[TrainingConfig]
     exam: Exam
     service: Service = field(default_factory=Service)
     opponents: str = OPPONENTS
@@ -75,7 +75,7 @@ def conduct(
         RunsFailed: Some runs failed; the results of the others are kept, and no table is written.
     """
     settings = {name: setting(name, seeds, quick=quick, traces=traces) for name in names}
-    exams: dict[TrainingRun, list[Exam]] = {}
+    exams: dict[TrainingConfig, list[Exam]] = {}
     for each in settings.values():
         for run in each.runs:
             known = exams.setdefault(run, [])

@@ -37,7 +37,7 @@ from autoscaler_env.policies.base import Policy
 from autoscaler_env.storage.files import write_atomically, write_text
 from autoscaler_env.storage.models import fits, load_policy, read_description, save_description
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload, as_workload, day_seeds
-from autoscaler_env.training.config import Trained, TrainingRun
+from autoscaler_env.training.config import Trained, TrainingConfig
 
 FORMAT = 1
 """Changes when a state that an earlier version saved can no longer be read."""
@@ -53,7 +53,7 @@ class Unfinished:
         folders: Where it writes.
     """
 
-    def __init__(self, run: TrainingRun, folders: Folders) -> None:
+    def __init__(self, run: TrainingConfig, folders: Folders) -> None:
         self.folder = folders.logs / run.model_name / "state"
         self.path = self.folder / "state.npz"
         self._name = run.model_name
@@ -163,7 +163,7 @@ def versions() -> dict[str, str]:
 
 
 @functools.lru_cache(maxsize=8)
-def identity(run: TrainingRun) -> dict[str, Any]:
+def identity(run: TrainingConfig) -> dict[str, Any]:
     """Return what makes a run the run that it is, as JSON holds it: other values, another model."""
     days = as_workload(run.pattern, run.service).draw(day_seeds("training", _FINGERPRINT_DAYS))
     what = {
@@ -199,7 +199,7 @@ def differences(was: dict[str, Any], now: dict[str, Any]) -> str:
     return "; ".join(filter(None, told))
 
 
-def made_otherwise(run: TrainingRun, folders: Folders) -> str | None:
+def made_otherwise(run: TrainingConfig, folders: Folders) -> str | None:
     """Return how the model that lies where a run would write was made otherwise; `None` if the run would make the same.
 
     Where no model lies there is nothing to lose: `None` too.
@@ -218,7 +218,7 @@ def made_otherwise(run: TrainingRun, folders: Folders) -> str | None:
     return differences(description, identity(run)) or None
 
 
-def clear(run: TrainingRun, folders: Folders) -> None:
+def clear(run: TrainingConfig, folders: Folders) -> None:
     """Remove what earlier runs of the name left and this one makes anew: best model, checkpoints, state.
 
     The final model stays until this run has another.
@@ -274,7 +274,7 @@ EVALUATIONS = 10
 class Judge:
     """Judges a policy on selection days as it trains; keeps the curve."""
 
-    def __init__(self, run: TrainingRun) -> None:
+    def __init__(self, run: TrainingConfig) -> None:
         workload = as_workload(run.pattern, run.service)
         names: list[str | Workload] = list(PATTERNS) if run.pattern == MIXED else [workload]
         seeds = day_seeds("selection", SELECTION_DAYS)
@@ -340,7 +340,7 @@ class Judge:
         return -float(simulate(policy, self._days, self._service).cost.sum(axis=1).mean())
 
 
-def describe(path: Path, run: TrainingRun, judge: Judge, timesteps: int, device: str) -> dict[str, Any]:
+def describe(path: Path, run: TrainingConfig, judge: Judge, timesteps: int, device: str) -> dict[str, Any]:
     """Write beside a model how it was made, with the hash of its file; return it.
 
     Args:
@@ -374,7 +374,7 @@ def is_described(path: Path) -> bool:
     return fits(read_description(path) or {}, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def finish(run: TrainingRun, folders: Folders, policy: Policy, judge: Judge, timesteps: int, device: str) -> Trained:
+def finish(run: TrainingConfig, folders: Folders, policy: Policy, judge: Judge, timesteps: int, device: str) -> Trained:
     """Write the learning curve and the final model's description."""
     lines = [",".join(judge.rows[0])] + [",".join(str(value) for value in row.values()) for row in judge.rows]
     log = folders.logs / run.model_name / "selection.csv"

@@ -157,7 +157,7 @@ Algorithm = Literal["q-learning", "dqn", "ppo"]
 
 
 @dataclass(frozen=True)
-class TrainingRun:
+class TrainingConfig:
     """One training, wholly described: the same run gives the same model (CPU, one thread, same versions).
 
     Raises `ValueError` naming field, value and what is allowed.

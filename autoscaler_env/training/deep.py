@@ -46,7 +46,7 @@ from autoscaler_env.training.checkpoint import (
     read_tree,
     write_tree,
 )
-from autoscaler_env.training.config import DeepPreset, Trained, TrainingRun
+from autoscaler_env.training.config import DeepPreset, Trained, TrainingConfig
 from autoscaler_env.training.imitation import imitate, rule_to_beat, teachers
 from autoscaler_env.training.learner_env import LearnerVecEnv
 
@@ -268,7 +268,7 @@ CHECKPOINT_TIMESTEPS = 10_000
 """Timesteps between two checkpoints, and between two saved states, at least."""
 
 
-def train_deep(run: TrainingRun, folders: Folders, progress: bool, saved: dict[str, Any] | None = None) -> Trained:
+def train_deep(run: TrainingConfig, folders: Folders, progress: bool, saved: dict[str, Any] | None = None) -> Trained:
     """Train DQN or PPO, from the start or from a saved state; see `train`."""
     preset = run.preset
     assert isinstance(preset, DeepPreset)
@@ -286,7 +286,7 @@ def train_deep(run: TrainingRun, folders: Folders, progress: bool, saved: dict[s
 
 
 def _learn(
-    run: TrainingRun,
+    run: TrainingConfig,
     preset: DeepPreset,
     folders: Folders,
     device: Device,
@@ -353,7 +353,7 @@ class _Keeper(BaseCallback):
 
     def __init__(
         self,
-        run: TrainingRun,
+        run: TrainingConfig,
         folders: Folders,
         model: BaseAlgorithm,
         policy: DeepPolicy,

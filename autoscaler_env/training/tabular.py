@@ -17,7 +17,7 @@ from autoscaler_env.policies.q_learning import QTable, learn
 from autoscaler_env.storage.models import save_q_table
 from autoscaler_env.traffic.patterns import Workload, as_workload, random_training_seeds
 from autoscaler_env.training.checkpoint import EVALUATIONS, Interruption, Judge, Unfinished, clear, describe, finish
-from autoscaler_env.training.config import QLearningPreset, Trained, TrainingRun
+from autoscaler_env.training.config import QLearningPreset, Trained, TrainingConfig
 
 DAYS_AT_ONCE = 500
 """Days that are drawn, and learned from, in one compiled call."""
@@ -27,7 +27,7 @@ STATE_SECONDS = 1.0
 
 
 def train_q_learning(
-    run: TrainingRun, folders: Folders, progress: bool, saved: dict[str, Any] | None = None
+    run: TrainingConfig, folders: Folders, progress: bool, saved: dict[str, Any] | None = None
 ) -> Trained:
     """Fill a Q-table, from the start or from a saved state; see `train`."""
     preset = run.preset

@@ -5,11 +5,13 @@ from __future__ import annotations
 from autoscaler_env.paths import Folders
 from autoscaler_env.storage.models import load_policy, read_description
 from autoscaler_env.training.checkpoint import Unfinished
-from autoscaler_env.training.config import Trained, TrainingRun
+from autoscaler_env.training.config import Trained, TrainingConfig
 from autoscaler_env.training.tabular import train_q_learning
 
 
-def train(run: TrainingRun, folders: Folders | None = None, *, progress: bool = True, resume: bool = False) -> Trained:
+def train(
+    run: TrainingConfig, folders: Folders | None = None, *, progress: bool = True, resume: bool = False
+) -> Trained:
     """Train a model and write it, its description, its checkpoints, its best version and its learning curve.
 
     A model of the name that is there is replaced. While it trains, the state of the run is saved at every checkpoint,
@@ -44,7 +46,7 @@ def train(run: TrainingRun, folders: Folders | None = None, *, progress: bool = 
 
 
 def obtain(
-    run: TrainingRun, folders: Folders | None = None, *, retrain: bool = False, progress: bool = True
+    run: TrainingConfig, folders: Folders | None = None, *, retrain: bool = False, progress: bool = True
 ) -> Trained:
     """Return the model that is there, or train it if `retrain`; say which.
 

@@ -23,8 +23,8 @@ from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.registry import MODEL_ENDINGS
 from autoscaler_env.policies.rules import RULES
 from autoscaler_env.service import Service
-from autoscaler_env.storage.files import printable
 from autoscaler_env.storage.models import fits, missing_fields, read_description, read_model
+from autoscaler_env.text import printable
 from autoscaler_env.traffic.patterns import PATTERNS, Pattern, day_seeds
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from autoscaler_env.paths import Folders
-from autoscaler_env.storage.files import printable
+from autoscaler_env.text import printable
 from autoscaler_env.verification.check import EPISODES, Found, Verdict, find
 from autoscaler_env.verification.workers import MEGABYTES, SECONDS, Children
 

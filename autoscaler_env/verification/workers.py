@@ -27,7 +27,7 @@ from typing import IO, Any
 import autoscaler_env
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.service import Service
-from autoscaler_env.storage.files import printable
+from autoscaler_env.text import printable
 from autoscaler_env.verification.check import YARDSTICKS, Findings, Place, check, play, yardstick
 
 MOST_ANSWER = 2**16

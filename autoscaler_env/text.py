@@ -1,0 +1,98 @@
+"""Say things: one printable line, paths, dollars, shares, counts and lists, as people read them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+LONGEST_TEXT = 300
+"""Characters of a text from an untrusted file that are shown."""
+
+
+def printable(text: object, most: int = LONGEST_TEXT) -> str:
+    r"""Return a text on one line, without anything that a terminal would obey.
+
+    Control characters, line breaks, marks that turn the direction of writing, and invalid characters are written as
+    escapes. A long text loses its middle.
+
+    Args:
+        text: Anything; it is turned into a string.
+        most: Characters of the result, at most.
+
+    Example:
+        >>> printable("model\n\x1b[31m.zip")
+        'model\\n\\x1b[31m.zip'
+    """
+    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in str(text))
+    half = (most - 3) // 2
+    return shown if len(shown) <= most else f"{shown[:half]}...{shown[-half:]}"
+
+
+def one_line(text: object) -> str:
+    r"""Return a text with each run of spaces and line breaks as one space.
+
+    Example:
+        >>> one_line("no such\n  file")
+        'no such file'
+    """
+    return " ".join(str(text).split())
+
+
+def shown(path: Path, root: Path | None = None) -> str:
+    """Return a path as a person reads it: relative to a folder where it lies below that folder.
+
+    Args:
+        path: The path.
+        root: The folder; the working directory by default.
+    """
+    base = root or Path.cwd()
+    return str(path.relative_to(base) if path.is_relative_to(base) else path)
+
+
+def dollars(value: float, digits: int = 2, *, sign: bool = False) -> str:
+    """Return dollars with a minus sign in front where there is one.
+
+    Args:
+        value: Dollars.
+        digits: Digits after the point.
+        sign: Whether a plus sign is written too.
+
+    Example:
+        >>> dollars(-1234.5), dollars(0.001), dollars(8600.4, 0), dollars(0.5, sign=True)
+        ('-$1,234.50', '$0.00', '$8,600', '+$0.50')
+    """
+    rounded = value if math.isinf(value) else round(value, digits)
+    mark = "-" if rounded < 0 else "+" if sign else ""
+    return f"{mark}infinity" if math.isinf(value) else f"{mark}${abs(rounded):,.{digits}f}"
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """Return a share in percent, without zeros at the end.
+
+    Example:
+        >>> percent(0.85), percent(0.9751)
+        ('85 %', '97.5 %')
+    """
+    return f"{round(100 * share, digits):g} %"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun, in the plural where the count is not 1.
+
+    Example:
+        >>> counted(1, "day"), counted(1200, "day")
+        ('1 day', '1,200 days')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def listed(names: Sequence[str], last: str = "and") -> str:
+    """Return names as a list in words.
+
+    Example:
+        >>> listed(["a", "b", "c"]), listed(["a", "b"], "or"), listed([])
+        ('a, b and c', 'a or b', '')
+    """
+    *others, final = names or [""]
+    return f"{', '.join(others)} {last} {final}" if others else final
