@@ -8,6 +8,7 @@ source in the package: any change makes new names, and old caches are never read
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -55,3 +56,18 @@ def entry_point(function: Callable[..., Any], *arguments: Any) -> Callable[..., 
     signature = tuple(numba.typeof(argument) for argument in arguments)
     machine_code: Callable[..., Any] = function.compile(signature)  # type: ignore[attr-defined]
     return machine_code
+
+
+@functools.cache
+def code_fingerprint() -> str:
+    """Return twelve characters that stand for the code that decides what a training learns and what a policy costs.
+
+    Results that are kept and reused carry it, so that an edit of the simulator, a workload, a policy or a learner makes
+    them stale.
+    """
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for place in ("compiled.py", "service.py", "dynamics.py", "traffic", "envs", "policies", "evaluation", "training"):
+        for path in sorted((package / place).rglob("*.py")) or [package / place]:
+            digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]

@@ -11,7 +11,6 @@ Judge a model while it trains, and write down how it was made.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
 import json
@@ -42,8 +41,6 @@ from autoscaler_env.training.config import Trained, TrainingConfig
 FORMAT = 1
 """Changes when a state that an earlier version saved can no longer be read."""
 
-_FINGERPRINT_DAYS = 64
-
 
 class Unfinished:
     """Where the state of a run is kept until the run ends.
@@ -57,7 +54,7 @@ class Unfinished:
         self.folder = folders.logs / run.model_name / "state"
         self.path = self.folder / "state.npz"
         self._name = run.model_name
-        self._identity = identity(run)
+        self._identity = run.identity()
         self._shown = folders.shown(self.path)
 
     def save(self, state: dict[str, Any], parts: tuple[str, ...] = ()) -> None:
@@ -162,22 +159,6 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in ("numpy", "numba", "gymnasium", "stable-baselines3", "torch")}
 
 
-@functools.lru_cache(maxsize=8)
-def identity(run: TrainingConfig) -> dict[str, Any]:
-    """Return what makes a run the run that it is, as JSON holds it: other values, another model."""
-    days = as_workload(run.pattern, run.service).draw(day_seeds("training", _FINGERPRINT_DAYS))
-    what = {
-        "algorithm": run.algorithm,
-        "pattern": run.pattern_name,
-        "seed": run.seed,
-        "preset": dataclasses.asdict(run.preset),
-        "service": run.service.as_dict(),
-        "traffic": hashlib.sha256(days.tobytes()).hexdigest()[:12],
-    }
-    plain: dict[str, Any] = json.loads(json.dumps(what))
-    return plain
-
-
 def differences(was: dict[str, Any], now: dict[str, Any]) -> str:
     """Say in a line how one run differs from another.
 
@@ -215,7 +196,7 @@ def made_otherwise(run: TrainingConfig, folders: Folders) -> str | None:
         return "nothing says how"
     if not fits(description, hashlib.sha256(path.read_bytes()).hexdigest()):
         return "its .json describes another file"
-    return differences(description, identity(run)) or None
+    return differences(description, run.identity()) or None
 
 
 def clear(run: TrainingConfig, folders: Folders) -> None:
@@ -350,7 +331,7 @@ def describe(path: Path, run: TrainingConfig, judge: Judge, timesteps: int, devi
         timesteps: Timesteps that it was trained for.
         device: Where.
     """
-    description = identity(run) | {
+    description = run.identity() | {
         "budget": {"timesteps": run.timesteps},
         "timesteps": timesteps,
         "device": device,

@@ -10,6 +10,9 @@ and on SPIKE (`study/plan.py`) by eight trials of two seeds each, so PPO has had
 from __future__ import annotations
 
 import dataclasses
+import functools
+import hashlib
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -17,10 +20,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from autoscaler_env.compiled import code_fingerprint
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.service import Service
-from autoscaler_env.traffic.patterns import MIXED, Workload, as_workload
+from autoscaler_env.traffic.patterns import MIXED, Workload, as_workload, day_seeds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -153,6 +157,9 @@ def deep_preset(algorithm: str, timesteps: int | None = None) -> DeepPreset:
     return dataclasses.replace(preset, timesteps=timesteps)
 
 
+_FINGERPRINT_DAYS = 64
+"""Training days that tell one traffic from another."""
+
 Algorithm = Literal["q-learning", "dqn", "ppo"]
 
 
@@ -256,6 +263,15 @@ class TrainingConfig:
             return preset.episodes * self.service.steps_per_episode
         return preset.timesteps
 
+    def identity(self) -> dict[str, Any]:
+        """Return what makes this training what it is, as JSON holds it: other values, another model."""
+        return _identity(self)
+
+    def fingerprint(self) -> str:
+        """Return twelve characters that stand for this training: its identity, and the code that decides its result."""
+        content = json.dumps([self.identity(), code_fingerprint()], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:12]
+
     def model_path(self, folders: Folders) -> Path:
         """Return where the model lies."""
         return folders.models / f"{self.model_name}{self.ending}"
@@ -287,6 +303,21 @@ class TrainingConfig:
         }
         given = "".join(f" --{name} {value}" for name, value in options.items() if value is not None)
         return f"autoscaler train {self.algorithm} {traffic}{given} --seed {self.seed}"
+
+
+@functools.lru_cache(maxsize=8)
+def _identity(run: TrainingConfig) -> dict[str, Any]:
+    days = as_workload(run.pattern, run.service).draw(day_seeds("training", _FINGERPRINT_DAYS))
+    what = {
+        "algorithm": run.algorithm,
+        "pattern": run.pattern_name,
+        "seed": run.seed,
+        "preset": dataclasses.asdict(run.preset),
+        "service": run.service.as_dict(),
+        "traffic": hashlib.sha256(days.tobytes()).hexdigest()[:12],
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(what))
+    return plain
 
 
 @dataclass(frozen=True)
