@@ -1,5 +1,7 @@
 """The public names, and the module that each comes from."""
 
+from .advice.advise import advise
+from .advice.runtime import Autoscaler
 from .envs.sb3 import AutoscalerVecEnv
 from .envs.single import AutoscalerEnv
 from .envs.vector import AutoscalerVectorEnv
@@ -38,6 +40,7 @@ __all__ = [
     "MIXED",
     "PATTERNS",
     "RULES",
+    "Autoscaler",
     "AutoscalerEnv",
     "AutoscalerVecEnv",
     "AutoscalerVectorEnv",
@@ -63,6 +66,7 @@ __all__ = [
     "Trajectory",
     "Workload",
     "__version__",
+    "advise",
     "calibrate",
     "calibration_grid",
     "compare_policies",

@@ -110,6 +110,24 @@ def is_very_skewed(values: NDArray[np.float64]) -> bool:
     return bool(len(values) >= 8 and np.ptp(values) > 0 and abs(stats.skew(values)) > SKEWED)
 
 
+MINIMUM_EFFECT = 0.01
+"""The least saving, as a share of the cost, that is worth a change. A smaller saving can be certain and not matter."""
+
+
+def is_worth_it(saved: Interval, cost: float) -> bool:
+    """Return whether a saving justifies a change: it is beyond doubt, and at least `MINIMUM_EFFECT` of the cost.
+
+    Args:
+        saved: What the change saves, with its interval.
+        cost: What is paid without the change, in the same unit.
+
+    Example:
+        >>> is_worth_it(Interval(30, 2.0, 1.5, 2.5), 100.0), is_worth_it(Interval(30, 0.2, 0.1, 0.3), 100.0)
+        (True, False)
+    """
+    return saved.low > 0 and saved.mean >= MINIMUM_EFFECT * cost
+
+
 def comparison(saved: Interval, what: str, other: str, basis: str) -> str:
     """Say what one policy saves a day against another, in words that the interval allows.
 
