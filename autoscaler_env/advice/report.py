@@ -201,11 +201,12 @@ def _rough_intervals(comparison: Comparison, recommendation: Recommendation) -> 
             "the true mean."
         )
     costs, policy = comparison.costs, recommendation.policy
-    others = {TODAY: "saves against today's rule"}
-    others[recommendation.cheapest] = f"costs more than the cheapest policy, {label_of(recommendation.cheapest)}"
-    for other, what in others.items():
+    for other in dict.fromkeys((TODAY, recommendation.cheapest)):
         if other != policy and is_very_skewed((costs[other] - costs[policy]).to_numpy()):
-            yield (f"A few days dominate what the recommended policy {what}: its 95 % interval may be too narrow.")
+            yield (
+                f"A few days dominate the cost difference between the recommended policy and {label_of(other)}: its "
+                "95 % interval may be too narrow."
+            )
 
 
 def traffic_limits(days: CutDays, service: Service) -> list[str]:
