@@ -6,6 +6,7 @@ import sys
 import gymnasium
 import numpy as np
 import pytest
+from cases import cases
 
 from autoscaler_env.envs.rendering import DayRecord, render_day
 from autoscaler_env.envs.single import AutoscalerEnv
@@ -22,7 +23,7 @@ def rendered(mode, day=(1000, 2000, 9000, 9000, 2000, 0), steps=6, action=2, ser
     return env.render()
 
 
-@pytest.mark.parametrize("steps", [0, 1, 6])
+@cases("steps", [0, 1, 6])
 def test_pixels_are_bytes_of_one_shape(steps):
     image = rendered("rgb_array", steps=steps)
     assert image.dtype == np.uint8 and image.shape == rendered("rgb_array", steps=0).shape and image.shape[2] == 3
@@ -75,7 +76,7 @@ def test_a_service_without_a_queue_can_be_rendered():
     assert "0 requests" in rendered("ansi", service=service) and rendered("rgb_array", service=service).ndim == 3
 
 
-@pytest.mark.parametrize("mode", ["ansi", "rgb_array"])
+@cases("mode", ["ansi", "rgb_array"])
 def test_a_reset_forgets_the_day_before(mode):
     env = AutoscalerEnv(render_mode=mode, service=SHORT)
     env.reset(options={"day": [9000] * 6})
@@ -104,7 +105,7 @@ def test_render_without_a_mode_warns_and_returns_nothing():
         assert env.render() is None
 
 
-@pytest.mark.parametrize("mode", AutoscalerEnv.metadata["render_modes"])
+@cases("mode", AutoscalerEnv.metadata["render_modes"])
 def test_every_declared_mode_can_be_made(mode):
     env = gymnasium.make("Autoscaler-v0", render_mode=mode)
     env.reset(seed=0)
