@@ -1,24 +1,37 @@
+"""README and docs hold what the committed tables say."""
+
 import json
-import re
 
 import pytest
 
+from autoscaler_env.course import Executed
+from autoscaler_env.documents import (
+    BLOCKS,
+    TIMES,
+    cost_table,
+    document_of,
+    read_block,
+    refresh_documents,
+    replace_block,
+    workers_sentence,
+)
 from autoscaler_env.paths import Folders, project_root
-from autoscaler_env.readme import BLOCKS, block_of, cost_table, refresh_readme, workers_markdown
 
-MARKS = ("results", "seeds", "times")
 COMMITTED = Folders(project_root())
-README = (COMMITTED.root / "README.md").read_text()
 
 
-@pytest.mark.parametrize("mark", [mark for mark in BLOCKS if f"<!-- {mark}: begin -->" in README])
-def test_readme_holds_what_the_committed_tables_say(mark):
-    assert block_of(README, mark) == BLOCKS[mark](COMMITTED)
+def test_every_generated_part_says_what_the_committed_tables_say():
+    stale = {
+        mark: (document_of(mark, COMMITTED).name, block.make(COMMITTED))
+        for mark, block in BLOCKS.items()
+        if read_block(document_of(mark, COMMITTED).read_text(), mark) != block.make(COMMITTED)
+    }
+    assert not stale, "run: make refresh"
 
 
-def test_readme_has_no_block_that_nothing_makes():
-    begins = re.findall(r"<!-- (\w+): begin -->", README)
-    assert set(MARKS) <= set(begins) <= {*BLOCKS, "times"}
+def test_documents_have_no_part_that_nothing_makes():
+    texts = [path.read_text() for path in (COMMITTED.root / "README.md", *(COMMITTED.root / "docs").glob("*.md"))]
+    assert sum(text.count(": begin -->") for text in texts) == len(BLOCKS) + 1  # and the times of a run
 
 
 def test_reference_models_are_those_of_the_committed_results():
@@ -27,29 +40,41 @@ def test_reference_models_are_those_of_the_committed_results():
         assert name in results["mean"] and json.loads((COMMITTED.models / f"{name}.json").read_text())["seed"] == 0
 
 
-def test_refresh_changes_what_stands_between_the_marks_only(tmp_path):
-    lines = ["before", *(f"<!-- {mark}: begin -->\nSTALE\n<!-- {mark}: end -->" for mark in MARKS), "after"]
-    (tmp_path / "README.md").write_text("\n".join(lines))
-    (tmp_path / "results").mkdir()
-    for name in ("evaluation_results.json", "study_budgets.csv", "study_long.csv"):
-        (tmp_path / "results" / name).write_bytes((COMMITTED.results / name).read_bytes())
-    refresh_readme(Folders(tmp_path), {"01_first": 30.0, "02_second": 90.0})
-    text = (tmp_path / "README.md").read_text()
-    assert text.startswith("before\n") and text.endswith("\nafter") and "STALE" not in text
-    assert "2.0 minutes" in text and "longest: notebook 02, 1.5 minutes" in text
+def test_refreshing_changes_only_what_stands_between_the_marks(tmp_path):
+    for name in {block.document for block in BLOCKS.values()}:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((COMMITTED.root / name).read_bytes())
+    (tmp_path / "results").symlink_to(COMMITTED.results)
+    readme, times = tmp_path / "README.md", tmp_path / TIMES
+    readme.write_text(replace_block(readme.read_text(), "results", "STALE"))
+    runs = [Executed("01_first", 30.0, None, 30.0), Executed("02_second", 90.0, None, 100.0)]
+    refresh_documents(Folders(tmp_path), runs)
+    assert readme.read_text() == (COMMITTED.root / "README.md").read_text()
+    assert "ran in 1.7 minutes" in times.read_text() and "longest: notebook 02, 1.5 minutes" in times.read_text()
 
 
-def test_missing_results_are_said_with_the_command_that_makes_them(tmp_path):
+def test_a_part_without_its_two_marks_is_refused():
+    for text in (
+        "",
+        "<!-- a: begin -->\n",
+        "<!-- a: end -->\n<!-- a: begin -->\n",
+        2 * "<!-- a: begin -->\nx\n<!-- a: end -->\n",
+    ):
+        with pytest.raises(ValueError, match="^a: the marks begin and end"):
+            read_block(text, "a")
+
+
+def test_missing_results_are_named_with_the_command_that_makes_them(tmp_path):
     with pytest.raises(FileNotFoundError, match="autoscaler run --only 06_compare_policies"):
         cost_table(Folders(tmp_path))
-
-
-def test_workers_are_said_with_what_two_of_them_gain(tmp_path):
-    folders = Folders(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"python benchmarks/bench_study\.py"):
-        workers_markdown(folders)
+        workers_sentence(Folders(tmp_path))
+
+
+def test_the_gain_of_several_workers_is_told(tmp_path):
+    folders = Folders(tmp_path)
     folders.results.mkdir()
     rows = ["workers,runs,start_seconds,seconds,times_faster,processors", "1,16,1.8,100,1,2", "2,16,2,54.6,1.832,2"]
     (folders.results / "benchmark_study.csv").write_text("\n".join(rows))
-    text = workers_markdown(folders)
+    text = workers_sentence(folders)
     assert "16 small trainings with their tests took 100 s with one worker, 55 s with 2 (1.83 times faster)" in text
