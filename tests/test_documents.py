@@ -60,7 +60,7 @@ def test_a_part_without_its_two_marks_is_refused():
         "<!-- a: end -->\n<!-- a: begin -->\n",
         2 * "<!-- a: begin -->\nx\n<!-- a: end -->\n",
     ):
-        with pytest.raises(ValueError, match="^a: the marks begin and end"):
+        with pytest.raises(ValueError, match=r"^a: the marks begin and end"):
             read_block(text, "a")
 
 
