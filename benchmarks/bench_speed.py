@@ -118,7 +118,7 @@ def q_learning(episodes: int) -> None:
 
 
 def q_learning_uncompiled(episodes: int) -> None:
-    """Run the same code in the Python interpreter; the functions that it calls stay compiled, so the ratio is a bound."""
+    """Run the same code in the Python interpreter; what it calls stays compiled, so the ratio is a bound."""
     preset = QLearningPreset()
     table = QTable.zeros(SERVICE)
     cells = table.discretisation
