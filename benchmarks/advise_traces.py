@@ -4,8 +4,8 @@
 
 TRACES is a folder of request counts (CSV, a row per five minutes). The service is the one that `autoscaler advise
 --init` writes; each trace is scaled so that one step in a hundred has more than 2,000 requests. Rules are calibrated
-and learners trained as in `advise`, with full budgets (`--quick`: with small ones), once for each seed. The table, a row
-per trace, seed and policy, is saved as `results/advice_traces.csv`.
+and learners trained as in `advise`, with full budgets (`--quick`: with small ones), once for each seed. The table, a
+row per trace, seed and policy, is saved as `results/advice_traces.csv`.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from autoscaler_env.advice.report import answer_of
 from autoscaler_env.advice.setup import Setup, write_template
 from autoscaler_env.paths import Folders
 from autoscaler_env.study.analysis import write_table
-from autoscaler_env.traffic.days import CutDays, cut_days
 from autoscaler_env.traffic.reading import read_traffic
+from autoscaler_env.traffic.trace import Trace, cut_days
 
 STEP_SECONDS = 300
 PEAK = 2_000
@@ -39,7 +39,7 @@ FEWEST_DAYS = 5
 """A shorter trace is left out: two held-out days are the fewest that give an interval."""
 
 
-def days_of(path: Path) -> CutDays:
+def days_of(path: Path) -> Trace:
     return cut_days(read_traffic(str(path), STEP_SECONDS), STEP_SECONDS, rescale=PEAK)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from autoscaler_env.advice.compare import compare_candidates
 from autoscaler_env.advice.report import answer_of
 from autoscaler_env.advice.setup import Setup
-from autoscaler_env.traffic.days import CutDays
+from autoscaler_env.traffic.trace import Trace
 
 CHANGES = [-32, -16, -8, -4, -2, -1, 0, 1, 2, 4, 8, 16, 32]
 WIDE = {"capacity_per_instance": 100, "fleet_changes": CHANGES, "max_instances": 40, "queue_limit": 2000}
@@ -30,13 +30,13 @@ def wavy(days=10, steps=24, seed=0):
 def answer_for(requests, fields=None, today=None, **options):
     """Return the answer for days of the wide service, without learners by default."""
     setup = Setup("shop", WIDE | (fields or {}), today or {"rule": "threshold", "add_above": 0.7, "remove_below": 0.4})
-    days = CutDays.of(requests, 86_400 // requests.shape[1])
+    days = Trace("traffic", requests, 86_400 // requests.shape[1])
     return answer_of(compare_candidates(setup, days, **{"budgets": {}} | options))
 
 
 def shop_answer(**options):
     """Return the answer for the shop, with a small table as the only learner."""
-    days = CutDays.of(SHOP_DAYS, 3600)
+    days = Trace("traffic", SHOP_DAYS, 3600)
     return answer_of(compare_candidates(SHOP, days, **{"budgets": {"q-learning": 20}} | options))
 
 

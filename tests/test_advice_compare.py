@@ -13,7 +13,7 @@ from autoscaler_env.advice import compare
 from autoscaler_env.advice.compare import BUDGETS, compare_candidates
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.policies.rules import TargetTracking
-from autoscaler_env.traffic.days import CutDays
+from autoscaler_env.traffic.trace import Trace
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_learners_do_not_change_an_answer_known_by_construction():
 
 
 def test_ppo_first_imitates_where_its_budget_holds_a_day_of_that():
-    days = CutDays.of(wavy(), 3600)
+    days = Trace("traffic", wavy(), 3600)
     for budget, imitates in ((64 * 24 + 1, True), (64 * 24, False)):
         config = compare._training_config("ppo", budget, days, SHOP.service_for(days), 0)
         assert config.imitation_days == (1 if imitates else None)
@@ -118,7 +118,7 @@ def test_the_progress_bar_counts_the_planned_work_and_names_each_step(monkeypatc
             self.steps.append(desc)
 
     monkeypatch.setattr(compare, "tqdm", Bar)
-    compare_candidates(SHOP, CutDays.of(SHOP_DAYS, 3600), budgets={"q-learning": 2}, progress=True)
+    compare_candidates(SHOP, Trace("traffic", SHOP_DAYS, 3600), budgets={"q-learning": 2}, progress=True)
     bar = Bar.made[0]
     assert bar.n == pytest.approx(bar.total), "each step moves the bar by what was planned for it"
     assert bar.steps == [

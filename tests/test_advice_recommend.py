@@ -10,7 +10,7 @@ from advice_cases import WIDE, wavy
 from autoscaler_env.advice.recommend import ORDER, choose, is_steady
 from autoscaler_env.advice.setup import Setup
 from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT
-from autoscaler_env.traffic.days import CutDays
+from autoscaler_env.traffic.trace import Trace
 
 RNG = np.random.default_rng(0)
 
@@ -79,7 +79,7 @@ def test_what_learning_is_worth_is_measured_against_the_best_policy_of_the_other
 
 
 def test_noise_about_a_constant_level_is_steady_and_a_rush_is_not():
-    service = Setup(fields=WIDE).service_for(CutDays.of(wavy(), 3600))
+    service = Setup(fields=WIDE).service_for(Trace("traffic", wavy(), 3600))
     service = dataclasses.replace(service, step_seconds=300, steps_per_episode=288)
     noisy = np.random.default_rng(0).poisson(2000, (30, 288))
     rush = noisy.copy()

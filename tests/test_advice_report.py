@@ -13,7 +13,7 @@ from autoscaler_env.advice.report import limits_of, traffic_limits
 from autoscaler_env.advice.setup import Setup
 from autoscaler_env.advice.text import reason, saving_sentence
 from autoscaler_env.evaluation.statistics import Interval, mean_interval
-from autoscaler_env.traffic.days import CutDays
+from autoscaler_env.traffic.trace import Trace
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_the_reason_says_what_learning_is_worth():
 
 
 def limits(requests, fields=None):
-    days = CutDays.of(requests, 3600)
+    days = Trace("traffic", requests, 3600)
     return " ".join(traffic_limits(days, Setup(fields=WIDE | (fields or {})).service_for(days)))
 
 

@@ -11,8 +11,8 @@ from autoscaler_env.advice.page import page
 from autoscaler_env.advice.report import Answer, answer_of
 from autoscaler_env.advice.setup import Setup
 from autoscaler_env.storage.files import write_atomically, write_json
-from autoscaler_env.traffic.days import cut_days
 from autoscaler_env.traffic.reading import read_traffic
+from autoscaler_env.traffic.trace import cut_days
 
 
 def advise(

@@ -15,17 +15,17 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from autoscaler_env.advice.rule_grids import FAMILIES, EachDay, by_day, calibrate_family, forecast_family, play_through
 from autoscaler_env.advice.setup import TODAY, Setup
+from autoscaler_env.evaluation.calibration import RULE_GRIDS, cheapest_setting, forecast_grid
 from autoscaler_env.evaluation.metrics import measure
-from autoscaler_env.evaluation.simulation import Trajectory
+from autoscaler_env.evaluation.simulation import ResetDaily, Trajectory, by_day, simulate_through
 from autoscaler_env.evaluation.statistics import Interval, mean_interval
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.oracle import Optimum
 from autoscaler_env.service import Service
 from autoscaler_env.storage.models import load_policy
-from autoscaler_env.traffic.days import CutDays, ResampledDays
+from autoscaler_env.traffic.augment import ResampledDays
 from autoscaler_env.traffic.trace import Trace
 from autoscaler_env.training.config import Algorithm, DeepPreset, TrainingConfig
 from autoscaler_env.training.train import train
@@ -79,7 +79,7 @@ class Comparison:
 
     setup: Setup
     service: Service
-    days: CutDays
+    days: Trace
     candidates: dict[str, Candidate]
     """The policies that can be deployed, by name."""
     optimum: Candidate | None
@@ -100,7 +100,7 @@ class Comparison:
 
 def compare_candidates(
     setup: Setup,
-    days: CutDays,
+    days: Trace,
     *,
     budgets: Mapping[Algorithm, int] | None = None,
     seed: int = 0,
@@ -122,20 +122,20 @@ def compare_candidates(
     service = setup.service_for(days)
     budgets = BUDGETS["full"] if budgets is None else budgets
     later = days.later
-    families = dict(FAMILIES)
+    grids = dict(RULE_GRIDS)
     if days.first_days > 1:  # a forecast needs a day before the first one that it is calibrated on
-        families["forecast"] = forecast_family(Trace("traffic", days.requests))
-    today = FAMILIES[setup.today["rule"]]
-    described = f"{today.name}: {today.tell(setup.today_settings)}"
+        grids["forecast"] = forecast_grid(days)
+    today = RULE_GRIDS[setup.today["rule"]]
+    described = f"{today.name}: {today.describe(setup.today_settings)}"
     candidates = {TODAY: _evaluate(setup.policy(service), described, later, service, setup.today_settings)}
-    planned = _planned_seconds(families, days, budgets)
+    planned = _planned_seconds(grids, days, budgets)
     with tqdm(total=sum(planned.values()), bar_format=_BAR, leave=False, disable=None if progress else True) as bar:
-        for name, family in families.items():
+        for name, grid in grids.items():
             with _step(bar, f"calibrating {name}", planned):
                 calibration_days = days.earlier[1:] if name == "forecast" else days.earlier
-                settings, _ = calibrate_family(family, calibration_days, service)
-                policy = family.policy(service, settings)
-                candidates[name] = _evaluate(policy, family.tell(settings), later, service, settings)
+                settings, _ = cheapest_setting(grid, calibration_days, service)
+                policy = grid.policy(service, settings)
+                candidates[name] = _evaluate(policy, grid.describe(settings), later, service, settings)
         for algorithm, budget in budgets.items():
             with _step(bar, f"training {algorithm}", planned), tempfile.TemporaryDirectory(prefix="advise") as folder:
                 config = _training_config(algorithm, budget, days, service, seed)
@@ -167,7 +167,7 @@ def _evaluate(
     model: bytes | None = None,
 ) -> Candidate:
     """Simulate a policy on the held-out days, one day running into the next, and measure it."""
-    through = play_through(policy, days, service)
+    through = simulate_through(policy, days, service)
     sums = measure(through).iloc[0]
     return Candidate(
         policy.name,
@@ -182,7 +182,7 @@ def _evaluate(
     )
 
 
-def _training_config(algorithm: Algorithm, budget: int, days: CutDays, service: Service, seed: int) -> TrainingConfig:
+def _training_config(algorithm: Algorithm, budget: int, days: Trace, service: Service, seed: int) -> TrainingConfig:
     """Return how a learner is trained. PPO first imitates calibrated target tracking if its budget holds a day of that.
 
     A small budget is better spent so: PPO need not learn from rewards what every rule knows.
@@ -209,14 +209,14 @@ def _train(config: TrainingConfig, folders: Folders, progress: bool) -> tuple[Po
     path = config.model_path(folders) if best == len(curve) - 1 else config.best_path(folders)
     policy = load_policy(path, config.service)
     policy.name = config.algorithm
-    return EachDay(policy, config.service.steps_per_episode), path.read_bytes()
+    return ResetDaily(policy, config.service.steps_per_episode), path.read_bytes()
 
 
-def _planned_seconds(families: Iterable[str], days: CutDays, budgets: Mapping[Algorithm, int]) -> dict[str, float]:
+def _planned_seconds(grids: Iterable[str], days: Trace, budgets: Mapping[Algorithm, int]) -> dict[str, float]:
     """Return the steps of a comparison and about how many seconds each takes on a slow core."""
     thousands = days.requests.size / 1000
     training = {"q-learning": 7e-7 * days.requests.shape[1], "dqn": 1.2e-4, "ppo": 1.1e-4}
-    seconds = {f"calibrating {name}": 0.2 + 0.2 * thousands for name in families}
+    seconds = {f"calibrating {name}": 0.2 + 0.2 * thousands for name in grids}
     for algorithm, budget in budgets.items():
         selection = 0.0 if algorithm == "q-learning" else 0.3 * thousands
         seconds[f"training {algorithm}"] = 0.5 + training[algorithm] * budget + selection

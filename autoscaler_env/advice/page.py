@@ -18,10 +18,11 @@ from autoscaler_env.advice.deploy import how_to
 from autoscaler_env.advice.recommend import ORDER
 from autoscaler_env.advice.report import Answer
 from autoscaler_env.advice.setup import TODAY
-from autoscaler_env.advice.text import DAYS_A_YEAR, between, label_of, method
+from autoscaler_env.advice.text import DAYS_A_YEAR, between, method
 from autoscaler_env.plotting.advice import plot_costs, plot_worst_day
 from autoscaler_env.plotting.style import Theme
 from autoscaler_env.policies.oracle import OPTIMUM
+from autoscaler_env.policies.registry import label_of
 from autoscaler_env.text import counted, dollars
 
 WIDTHS = {"wide": 9.0, "narrow": 4.2}

@@ -13,13 +13,13 @@ from autoscaler_env.advice.compare import Candidate, Comparison
 from autoscaler_env.advice.deploy import how_to
 from autoscaler_env.advice.recommend import Recommendation, recommend
 from autoscaler_env.advice.setup import TODAY
-from autoscaler_env.advice.text import DAYS_A_YEAR, headline, label_of, method, reason, saving_sentence
+from autoscaler_env.advice.text import DAYS_A_YEAR, headline, method, reason, saving_sentence
 from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, Interval, is_very_skewed, mean_interval
 from autoscaler_env.policies.oracle import OPTIMUM
-from autoscaler_env.policies.registry import LEARNERS
+from autoscaler_env.policies.registry import LEARNERS, label_of
 from autoscaler_env.service import Service
 from autoscaler_env.text import counted, percent
-from autoscaler_env.traffic.days import CutDays
+from autoscaler_env.traffic.trace import Trace
 
 FEW_DAYS = 14
 """Held-out days below which we say that they are few: two of each day of the week."""
@@ -209,7 +209,7 @@ def _rough_intervals(comparison: Comparison, recommendation: Recommendation) -> 
             )
 
 
-def traffic_limits(days: CutDays, service: Service) -> list[str]:
+def traffic_limits(days: Trace, service: Service) -> list[str]:
     """Return the limits that come from the traffic and the service, a sentence or two each."""
     return [
         *_few_days(days),
@@ -222,7 +222,7 @@ def traffic_limits(days: CutDays, service: Service) -> list[str]:
     ]
 
 
-def _few_days(days: CutDays) -> Iterator[str]:
+def _few_days(days: Trace) -> Iterator[str]:
     held_out = len(days.later)
     if held_out == 1:
         yield (
@@ -237,7 +237,7 @@ def _few_days(days: CutDays) -> Iterator[str]:
         )
 
 
-def _changed_traffic(days: CutDays) -> Iterator[str]:
+def _changed_traffic(days: Trace) -> Iterator[str]:
     earlier, later = days.earlier, days.later
     change = later.mean() / max(earlier.mean(), 1e-9) - 1
     if abs(change) > OTHER_LEVEL:
@@ -283,7 +283,7 @@ def _coarse_steps(service: Service) -> Iterator[str]:
         )
 
 
-def _beyond_the_fleet(days: CutDays, service: Service) -> Iterator[str]:
+def _beyond_the_fleet(days: Trace, service: Service) -> Iterator[str]:
     over = int((days.later > service.max_instances * service.capacity_per_instance).sum())
     if over:
         yield (
@@ -292,7 +292,7 @@ def _beyond_the_fleet(days: CutDays, service: Service) -> Iterator[str]:
         )
 
 
-def _beyond_the_scale(days: CutDays, service: Service) -> Iterator[str]:
+def _beyond_the_scale(days: Trace, service: Service) -> Iterator[str]:
     over = int((days.later > service.arrivals_scale).sum())
     if over:
         yield (
@@ -301,7 +301,7 @@ def _beyond_the_scale(days: CutDays, service: Service) -> Iterator[str]:
         )
 
 
-def _small_changes(days: CutDays, service: Service) -> Iterator[str]:
+def _small_changes(days: Trace, service: Service) -> Iterator[str]:
     rise = int(np.percentile(np.diff(days.requests.reshape(-1)), 99) / service.capacity_per_instance)
     most = max(service.fleet_changes)
     if rise > most:

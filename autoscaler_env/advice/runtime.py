@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from autoscaler_env import dynamics
 from autoscaler_env.service import Service
 from autoscaler_env.storage.models import load_policy
-from autoscaler_env.traffic.trace import LARGEST_COUNT
 
 
 class Autoscaler:
@@ -84,7 +83,7 @@ class Autoscaler:
                 raise ValueError(f"{name} = {value}: must be at least {least}")
         ready = min(ready, self.service.max_instances)
         booting = min(booting, self.service.max_instances - ready)
-        queue, arrivals = min(queue, self.service.queue_limit), min(arrivals, LARGEST_COUNT)
+        queue, arrivals = min(queue, self.service.queue_limit), min(arrivals, dynamics.LARGEST_COUNT)
         queue_before, arrivals_before = self._last or (0, arrivals)
         self._last = queue, arrivals
         capacity = ready * self.service.capacity_per_instance

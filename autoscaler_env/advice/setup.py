@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from autoscaler_env.advice.rule_grids import FAMILIES
+from autoscaler_env.evaluation.calibration import RULE_GRIDS
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_atomically
-from autoscaler_env.traffic.days import CutDays
 from autoscaler_env.traffic.reading import DAY
+from autoscaler_env.traffic.trace import Trace
 
 TODAY = "today"
 """The name of today's rule in tables."""
@@ -81,7 +81,7 @@ class Setup:
         """The settings of today's rule, without its name."""
         return {name: value for name, value in self.today.items() if name != "rule"}
 
-    def service_for(self, days: CutDays) -> Service:
+    def service_for(self, days: Trace) -> Service:
         """Return the service that fits the traffic.
 
         A step is as long as a step of the traffic, and an episode is a day. Unless the user set them, `peak_arrivals`
@@ -109,13 +109,13 @@ class Setup:
             ValueError: The rule or one of its settings is unknown, missing or out of range.
         """
         rule = self.today.get("rule")
-        if rule not in FAMILIES:
-            raise ValueError(f"today.rule = {rule!r}: must be one of {', '.join(FAMILIES)}")
+        if rule not in RULE_GRIDS:
+            raise ValueError(f"today.rule = {rule!r}: must be one of {', '.join(RULE_GRIDS)}")
         for name, value in self.today_settings.items():
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ValueError(f"today.{name} = {value!r}: must be a number")
         try:
-            return FAMILIES[rule].policy(service, self.today_settings, TODAY)
+            return RULE_GRIDS[rule].policy(service, self.today_settings, TODAY)
         except ValueError as error:
             raise ValueError(f"today: {error}") from None
 

@@ -7,29 +7,10 @@ from autoscaler_env.advice.recommend import ORDER, Recommendation
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.evaluation import statistics
 from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, Interval
-from autoscaler_env.policies.registry import LEARNERS
+from autoscaler_env.policies.registry import LEARNERS, label_of
 from autoscaler_env.text import counted, dollars, listed, percent
 
 DAYS_A_YEAR = 365
-
-_LABELS = {
-    "fixed": "fixed fleet",
-    TODAY: "today's rule",
-    "threshold": "threshold",
-    "hpa-cpu": "HPA on utilisation",
-    "hpa-demand": "HPA on demand",
-    "target-tracking": "target tracking",
-    "forecast": "forecast",
-    "q-learning": "Q-learning",
-    "dqn": "DQN",
-    "ppo": "PPO",
-    "optimum": "optimum",
-}
-
-
-def label_of(policy: str) -> str:
-    """Return what the page calls a policy."""
-    return _LABELS[policy]
 
 
 def between(interval: Interval, digits: int = 2) -> str:
@@ -84,7 +65,7 @@ def _what_to_do(comparison: Comparison, policy: str) -> str:
         return f"Keep your rule and change its setting to {candidate.description}"
     name = {
         "threshold": "a threshold rule",
-        "hpa-cpu": "Kubernetes' HPA on utilisation",
+        "hpa-cpu": "Kubernetes' HPA on CPU utilisation",
         "hpa-demand": "Kubernetes' HPA on demand (requests per pod)",
         "target-tracking": "target tracking",
         "forecast": "a forecast",
