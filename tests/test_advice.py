@@ -6,6 +6,7 @@ import json
 import pytest
 from advice_cases import SHOP_DAYS
 
+from autoscaler_env import Service
 from autoscaler_env.advice import compare
 from autoscaler_env.advice.advise import advise
 from autoscaler_env.advice.setup import Setup
@@ -33,6 +34,7 @@ def test_init_writes_a_set_up_and_never_over_one(files, capsys):
         assert main(arguments) == 0
         assert f"Wrote {name}." in capsys.readouterr().out
         assert Setup.from_toml(files / name).name == "my-service"
+        assert Service.from_toml(files / name).capacity_per_instance == 87, "train and evaluate take the same file"
         assert main(arguments) == 2
         assert f"{name}: this file exists" in capsys.readouterr().err
 

@@ -17,8 +17,7 @@ class Advise:
     """
 
     traffic: Annotated[Positional[str | None], arg(metavar="FILE", help_behavior_hint="")] = None
-    """Request counts as CSV, a row per interval: times (or steps) and requests. - is standard input. With --init, the
-    set-up to write."""
+    """CSV of request counts, a row per interval; - for standard input. With --init, the set-up to write."""
     service: Annotated[Path | None, arg(metavar="FILE.toml", help_behavior_hint="(required)")] = None
     """Your service, its prices and today's rule; `autoscaler advise --init FILE.toml` writes one with comments."""
     init: bool = False
