@@ -13,7 +13,7 @@ import papermill
 from nbconvert import HTMLExporter
 from tqdm.auto import tqdm
 
-from autoscaler_env.paths import Folders, notebook_sources, project_root
+from autoscaler_env.paths import Folders, notebook_sources, output_root, project_root
 from autoscaler_env.readme import refresh_readme
 from autoscaler_env.storage.files import write_text
 
@@ -75,7 +75,7 @@ def run_course(
         profile: `full` trains with the published budgets and replaces models, figures and results of the project;
             `quick` takes a minute or two and writes under `build/quick`.
         only: Names of notebooks, without ending; all by default.
-        output: Another root to write under.
+        output: Another root to write under; see `paths.output_root`.
 
     Returns:
         How each notebook ended.
@@ -84,7 +84,9 @@ def run_course(
     if output is not None:
         given["output"] = str(Path(output).resolve())
     elif "output" in given:
-        given["output"] = str(project_root() / given["output"])
+        given["output"] = str(output_root() / given["output"])
+    elif output_root() != project_root():  # the notebooks run in the checkout, and would write there
+        given["output"] = str(output_root())
     folders = Folders(given.get("output"))
     notebooks = course_notebooks(only)
     ended = []

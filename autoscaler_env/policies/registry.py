@@ -86,7 +86,8 @@ def find_policy(
         return _calibrated(spec, service, folders, workload)
     if spec.endswith(MODEL_ENDINGS):
         return _load(_file_of(spec, folders), service)
-    found = [path for ending in MODEL_ENDINGS if (path := folders.models / f"{spec}{ending}").is_file()]
+    candidates = [[folder / f"{spec}{ending}" for ending in MODEL_ENDINGS] for folder in folders.model_folders]
+    found = next((present for paths in candidates if (present := [path for path in paths if path.is_file()])), [])
     if len(found) > 1:
         raise ValueError(f"policy = {spec!r}: {' and '.join(path.name for path in found)} are there; add the ending")
     if found:
@@ -142,8 +143,8 @@ def showcase(spec: str, service: Service | None = None, folders: Folders | None 
 
 def model_names(folders: Folders | None = None) -> list[str]:
     """Return the names of the models that are there, without endings, in order."""
-    models = (folders or Folders()).models
-    return sorted({path.stem for ending in MODEL_ENDINGS for path in models.glob(f"*{ending}")})
+    places = (folders or Folders()).model_folders
+    return sorted({path.stem for place in places for ending in MODEL_ENDINGS for path in place.glob(f"*{ending}")})
 
 
 def command_for(model: str) -> str | None:
