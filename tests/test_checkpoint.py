@@ -410,7 +410,9 @@ def test_ctrl_c_saves_and_prints_the_command_that_resumes(command, uninterrupted
     interrupt_at(monkeypatch, 3)
     assert command() == 130
     message = capsys.readouterr().err.splitlines()[-1]
-    assert message.startswith("autoscaler: interrupted after 12,000 of 72,000 timesteps; resume with: autoscaler train ")
+    assert message.startswith(
+        "autoscaler: interrupted after 12,000 of 72,000 timesteps; resume with: autoscaler train "
+    )
     assert main(shlex.split(message.partition("resume with: autoscaler ")[2])) == 0
     assert "Resuming after 12,000 of 72,000 timesteps." in capsys.readouterr().out
     (tmp_path / "my service.toml").unlink()

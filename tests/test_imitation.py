@@ -98,7 +98,8 @@ def test_an_imitator_costs_as_much_as_the_rule_on_new_days(imitator, rule):
     assert costs[0] == pytest.approx(costs[1], rel=0.02) and worst > 1.2 * costs[1]
 
 
-def test_an_imitator_goes_on_exploring(imitator):
+def test_an_imitator_goes_on_exploring():
+    imitator = imitator_of([(Pattern("STEADY", SHORT), TargetTracking(SHORT))], "STEADY")
     imitator.policy.set_training_mode(False)
     observations = torch.as_tensor(imitator.get_env().reset())
     probabilities = imitator.policy.get_distribution(observations).distribution.probs
