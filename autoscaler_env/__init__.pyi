@@ -30,7 +30,8 @@ from .service import Service
 from .storage.models import load_policy
 from .traffic.patterns import MIXED, PATTERNS, Pattern, Workload, day_seeds
 from .traffic.trace import Trace
-from .training.config import Trained, TrainingConfig
+from .training.checkpoint import Trained
+from .training.config import TrainingConfig
 from .training.train import obtain, train
 
 __version__: str

@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="another root to write under")
     given = parser.parse_args()
     count, steps, repetitions = (4, 2_048, 1) if given.quick else (16, 50_000, 3)
-    runs = [TrainingConfig("ppo", budget=steps, seed=seed, device="cpu") for seed in range(count)]
+    runs = [TrainingConfig("ppo", timesteps=steps, seed=seed, device="cpu") for seed in range(count)]
     exam = Exam(episodes=10 if given.quick else 200)
     counts = worker_counts(given.workers)
     starts: dict[int, list[float]] = {workers: [] for workers in counts}

@@ -78,7 +78,7 @@ def commonest_colours(pictures: list[Image.Image]) -> Image.Image:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0, help="evaluation day of SPIKE")
-    parser.add_argument("--output", type=Path, default=Folders().figures / "demo.gif", help="the film")
+    parser.add_argument("--output", type=Path, default=Folders.course().figures / "demo.gif", help="the film")
     options = parser.parse_args()
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
@@ -98,7 +98,7 @@ def main() -> None:
     if len(content.getvalue()) > LARGEST:
         sys.exit(f"{len(content.getvalue()):,} bytes: more than {LARGEST:,}")
     write_atomically(options.output, lambda file: file.write(content.getvalue()))
-    print(f"Wrote {Folders().shown(options.output)}: {len(content.getvalue()):,} bytes, {len(frames)} pictures.")
+    print(f"Wrote {Folders.course().shown(options.output)}: {len(content.getvalue()):,} bytes, {len(frames)} pictures.")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from autoscaler_env.readme import cost_table
 from autoscaler_env.traffic.patterns import PATTERNS
 
 SOURCES = sorted(notebook_sources().glob("*.ipynb"))
-EXECUTED = sorted(Folders().executed.glob("[0-9]*.ipynb"))
+EXECUTED = sorted(Folders.course().executed.glob("[0-9]*.ipynb"))
 POLICIES = [
     "random",
     "static",
@@ -200,7 +200,7 @@ def states(folder):
 def quick_course(tmp_path_factory):
     """Run the quick course into a temporary folder; return its folders and how each notebook ended."""
     root = tmp_path_factory.mktemp("course")
-    project = Folders()
+    project = Folders.course()
     kept = [project.models, project.figures, project.results, project.executed]
     before = [states(folder) for folder in kept]
     ended = run_course("quick", output=root)

@@ -23,7 +23,7 @@ from autoscaler_env.study.run import NAMES, setting
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS
 from autoscaler_env.training.config import PPO_PRESET, TrainingConfig
 
-RUN = TrainingConfig("q-learning", "STEADY", 20)
+RUN = TrainingConfig("q-learning", "STEADY", episodes=20)
 EXAM = Exam(("STEADY", "SPIKE"), 5)
 SETTINGS = dict.fromkeys((MIXED, *PATTERNS), Calibration(1.0, 1.0, 140.0))
 
@@ -103,10 +103,10 @@ def test_model_that_is_there_is_measured_again_without_training(outcome, no_trai
 
 def test_name_tells_runs_apart_by_all_their_settings():
     runs = [
-        TrainingConfig("ppo", "SPIKE", 4_096, seed=3),
-        TrainingConfig("ppo", "SPIKE", 4_096, seed=4),
-        TrainingConfig("ppo", "SPIKE", 4_096, seed=3, discount=0.5),
-        TrainingConfig("ppo", "SPIKE", 4_096, seed=3, service=Service(boot_steps=2)),
+        TrainingConfig("ppo", "SPIKE", timesteps=4_096, seed=3),
+        TrainingConfig("ppo", "SPIKE", timesteps=4_096, seed=4),
+        TrainingConfig("ppo", "SPIKE", timesteps=4_096, seed=3, discount=0.5),
+        TrainingConfig("ppo", "SPIKE", timesteps=4_096, seed=3, service=Service(boot_steps=2)),
     ]
     assert len({key_of(run) for run in runs}) == 4
     assert all(key_of(run).startswith("ppo_spike_") for run in runs)
@@ -138,7 +138,7 @@ def test_model_is_found_by_its_description_whatever_its_folder(store, outcome):
 
 def test_model_of_another_run_is_not_taken(store):
     assert store.model(dataclasses.replace(RUN, seed=1)) is None
-    assert store.model(dataclasses.replace(RUN, budget=21)) is None
+    assert store.model(dataclasses.replace(RUN, episodes=21)) is None
 
 
 def test_model_whose_file_is_damaged_is_not_taken(store):

@@ -25,7 +25,7 @@ SAME_PATH = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 PATIENCE = 240  # seconds, for a machine that is busy
 EXAM = Exam(("STEADY", "SPIKE"), 5)
-RUNS = [TrainingConfig("q-learning", "STEADY", 8_000, seed=seed) for seed in range(4)]  # a second or so each
+RUNS = [TrainingConfig("q-learning", "STEADY", episodes=8_000, seed=seed) for seed in range(4)]  # a second or so each
 
 
 def wait_for(condition):
@@ -120,7 +120,7 @@ def test_study_joins_a_scheduler_and_workers_that_are_processes_of_their_own(tmp
 @pytest.mark.slow
 def test_failed_runs_are_told_and_the_others_kept(tmp_path):
     store = Store(Folders(tmp_path))
-    good, bad = TrainingConfig("q-learning", "STEADY", 20), TrainingConfig("q-learning", "STEADY", 21)
+    good, bad = TrainingConfig("q-learning", "STEADY", episodes=20), TrainingConfig("q-learning", "STEADY", episodes=21)
     unheard = Exam(("UNHEARD_OF",), 5)
     with pytest.raises(RunsFailed, match=r"1 of 2 runs failed, the others are kept; .* pattern = 'UNHEARD_OF'"):
         complete({good: [EXAM], bad: [unheard]}, store, workers=1)
@@ -139,7 +139,7 @@ def test_workers_with_several_threads_are_refused():
 
 def test_study_that_is_done_starts_no_cluster(tmp_path, monkeypatch):
     store = Store(Folders(tmp_path))
-    run = TrainingConfig("q-learning", "STEADY", 20)
+    run = TrainingConfig("q-learning", "STEADY", episodes=20)
     store.keep(run, [EXAM], perform(run, [EXAM]))
     monkeypatch.setattr(dask.distributed, "LocalCluster", lambda *_, **__: pytest.fail("started a cluster"))
     complete({run: [EXAM]}, store)

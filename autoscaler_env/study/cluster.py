@@ -32,6 +32,7 @@ from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_atomically, write_json
 from autoscaler_env.storage.models import load_policy
 from autoscaler_env.study.benchmark import Exam
+from autoscaler_env.training.checkpoint import RunFolder
 from autoscaler_env.training.config import DeepPreset, QLearningPreset, TrainingConfig
 from autoscaler_env.training.train import train
 
@@ -116,7 +117,7 @@ def perform(run: TrainingConfig, exams: Sequence[Exam], model: Model | None = No
     tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed worker would leave behind
     with _ONE_AT_A_TIME, tempfile.TemporaryDirectory(dir=_scratch()) as scratch:
         folders = Folders(scratch)
-        path = run.model_path(folders)
+        path = RunFolder(run, folders).model
         if model is None:
             description = train(run, folders, progress=False).description
             model = Model(path.name, path.read_bytes(), description)

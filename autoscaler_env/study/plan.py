@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS
-from autoscaler_env.training.config import Algorithm, TrainingConfig
+from autoscaler_env.training.config import LENGTH, Algorithm, TrainingConfig
 
 STUDIES = {
     "budgets": "the three learners on MIXED, with the published budgets",
@@ -72,7 +72,8 @@ def trainings(study: str, seeds: int | None = None, *, quick: bool = False) -> l
 
 def _shortened(run: TrainingConfig) -> TrainingConfig:
     """Return a training with the quick profile's budget."""
-    return dataclasses.replace(run, budget=QUICK[run.algorithm] * (2 if run.budget == LONG else 1))
+    length: dict[str, Any] = {LENGTH[run.algorithm]: QUICK[run.algorithm] * (2 if run.timesteps == LONG else 1)}
+    return dataclasses.replace(run, **length)
 
 
 def _with_seed(study: str, seed: int) -> list[TrainingConfig]:
@@ -82,11 +83,11 @@ def _with_seed(study: str, seed: int) -> list[TrainingConfig]:
     if study == "budgets":
         return [TrainingConfig(learner, **common) for learner in learners]
     if study == "long":
-        return [TrainingConfig("ppo", MIXED, LONG, **SETTINGS[MIXED], **common)]
+        return [TrainingConfig("ppo", MIXED, timesteps=LONG, **SETTINGS[MIXED], **common)]
     if study == "wide":
-        return [TrainingConfig("ppo", budget=LONG, name="ppo_wide", service=WIDE, **common)]
+        return [TrainingConfig("ppo", timesteps=LONG, name="ppo_wide", service=WIDE, **common)]
     return [
-        TrainingConfig("ppo", pattern, LONG, **SETTINGS.get(pattern, {}), **common)
+        TrainingConfig("ppo", pattern, timesteps=LONG, **SETTINGS.get(pattern, {}), **common)
         if learner == "ppo"
         else TrainingConfig(learner, pattern, **common)
         for pattern in PATTERNS

@@ -60,7 +60,7 @@ def notebook_7(lab, shared_window, tmp_path_factory):
     notebook = nbformat.read(notebook_sources() / "07_scaling_demo.ipynb", as_version=4)
     (parameters,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     parameters.source = parameters.source.replace('output = ""', f"output = {str(folder)!r}")
-    shutil.copytree(Folders().models, folder / "models", ignore=shutil.ignore_patterns("checkpoints", "best"))
+    shutil.copytree(Folders.course().models, folder / "models", ignore=shutil.ignore_patterns("checkpoints", "best"))
     nbformat.write(notebook, lab.folder / name)
     page = shared_window(1280, 1000)
     page.goto(f"{lab.address}/lab/tree/{name}?reset")
