@@ -1,6 +1,7 @@
 """Importing the package is cheap and has no side effects, and its rooms import each other in one direction."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -91,3 +92,17 @@ def test_imports_go_one_way(room):
         if (wrong := rooms_imported(path) - allowed)
     }
     assert not upward
+
+
+def test_no_module_imports_itself_through_others():
+    """Imports inside functions and under TYPE_CHECKING count as well."""
+    files = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in PACKAGE.rglob("*.py")}
+    modules = {name.removesuffix(".__init__"): path for name, path in files.items()}
+    imports = {}
+    for module, path in modules.items():
+        nodes = [
+            node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ImportFrom)
+        ]
+        names = {(node.module or "", f"{node.module}.{alias.name}") for node in nodes for alias in node.names}
+        imports[module] = {name if name in modules else package for package, name in names} & set(modules) - {module}
+    graphlib.TopologicalSorter(imports).prepare()  # raises CycleError with the names of the modules
