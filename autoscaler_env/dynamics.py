@@ -31,6 +31,9 @@ from autoscaler_env.service import Service
 READY, BOOTING, QUEUE, ARRIVALS, SERVED, DROPPED, SCALED, REFUSED, CHANGE = range(9)
 STATE_ROWS = 9
 
+LARGEST_COUNT = 2**30
+"""Most arrivals of a step that can be simulated; with a queue on top they still fit an int32."""
+
 OBSERVATION_NAMES = ("ready", "booting", "utilisation", "queue", "arrivals", "change", "spare_capacity")
 OBSERVATION_LOW = np.array([0, 0, 0, 0, 0, -1, -1], dtype=np.float32)
 OBSERVATION_HIGH = np.ones(7, dtype=np.float32)
@@ -142,8 +145,8 @@ def cost_of(ready, booting, queue, dropped, parameters):
 def new_state(service: Service, services: int) -> NDArray[np.int32]:
     """Allocate the state of `services` services; `start_all` fills it.
 
-    int32: half the memory of int64 to move in every step. All counts fit: see `LARGEST_OBSERVABLE_COUNT` in `service.py`
-    and `LARGEST_COUNT` in `traffic/trace.py`.
+    int32: half the memory of int64 to move in every step. All counts fit: see `LARGEST_OBSERVABLE_COUNT` in
+    `service.py`, and `LARGEST_COUNT`.
     """
     return np.zeros((STATE_ROWS + service.boot_steps, services), dtype=np.int32)
 

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta, timezone
 import numpy as np
 import pytest
 
-from autoscaler_env.traffic.days import cut_days
 from autoscaler_env.traffic.reading import read_traffic
+from autoscaler_env.traffic.trace import cut_days
 
 START = datetime(2026, 5, 4)  # a Monday
 

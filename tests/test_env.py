@@ -11,12 +11,13 @@ import pytest
 import stable_baselines3.common.env_checker
 from gymnasium.utils.env_checker import check_env
 
+from autoscaler_env.dynamics import LARGEST_COUNT
 from autoscaler_env.envs.single import AutoscalerEnv, check_days
 from autoscaler_env.envs.vector import AutoscalerVectorEnv
 from autoscaler_env.policies.base import decode
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Pattern, purpose_of
-from autoscaler_env.traffic.trace import LARGEST_COUNT, Trace
+from autoscaler_env.traffic.trace import Trace
 
 SHORT = Service(steps_per_episode=5)
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from autoscaler_env.dynamics import LARGEST_COUNT
 from autoscaler_env.envs.single import AutoscalerEnv
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.policies.base import decode
 from autoscaler_env.policies.rules import Random, Static, TargetTracking
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import Pattern, day_seeds
-from autoscaler_env.traffic.trace import LARGEST_COUNT
 
 SHORT = Service(steps_per_episode=5)
 KEPT = ("ready", "booting", "queue", "served", "dropped", "scaled", "refused")

@@ -13,10 +13,9 @@ from typing import Any
 
 from autoscaler_env.demo.session import PERSON, Person
 from autoscaler_env.paths import Folders
-from autoscaler_env.plotting.style import label_of
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.oracle import OPTIMUM
-from autoscaler_env.policies.registry import OPPONENTS, find_policy, model_names
+from autoscaler_env.policies.registry import BASELINES, find_policy, label_of, model_names
 from autoscaler_env.policies.rules import RULES
 from autoscaler_env.service import Service
 from autoscaler_env.text import one_line
@@ -156,7 +155,7 @@ def policy_choices(folders: Folders, more: Sequence[str] = ()) -> list[dict[str,
     """
     groups = {
         "a person": [PERSON],
-        "rules": [name for name in (*RULES, "target-tracking-mixed", *OPPONENTS) if name != OPTIMUM],
+        "rules": [name for name in (*RULES, "target-tracking-mixed", *BASELINES) if name != OPTIMUM],
         "learners": model_names(folders),
         "knows the whole day": [OPTIMUM],
     }

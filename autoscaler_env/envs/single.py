@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from autoscaler_env import dynamics
 from autoscaler_env.compiled import entry_point
+from autoscaler_env.dynamics import LARGEST_COUNT
 from autoscaler_env.envs.rendering import DayRecord, RenderMode, render_day
 from autoscaler_env.service import Service, as_service
 from autoscaler_env.traffic.patterns import MIXED, Workload, as_workload, random_training_seeds
-from autoscaler_env.traffic.trace import LARGEST_COUNT
 
 
 class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):

@@ -23,7 +23,7 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.forecast import Forecast
 from autoscaler_env.policies.oracle import Optimum
-from autoscaler_env.policies.registry import OPPONENTS
+from autoscaler_env.policies.registry import BASELINES
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload, as_workload
 from autoscaler_env.traffic.trace import Trace
@@ -151,7 +151,7 @@ def measure_opponents(
         A row per policy and workload: policy, tested_on, days, regret ($ a day above the optimum) and the other
         columns of `Exam.measure`. Target tracking with the setting for the workload is there where that is a pattern.
     """
-    fixed = [make(service) for name, make in OPPONENTS.items() if name != Optimum.name]
+    fixed = [make(service) for name, make in BASELINES.items() if name != Optimum.name]
     fixed.append(settings[MIXED].rule(service, ONE_SETTING))
     rows: list[dict[str, Any]] = []
     for each in tqdm(exam.workloads, desc="opponents", unit="workload", leave=False, disable=None):
