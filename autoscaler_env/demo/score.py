@@ -38,9 +38,9 @@ def score_card(sessions: list[Session], labels: list[str]) -> dict[str, Any]:
         labels: A label for each session.
 
     Returns:
-        Plain values. `lanes`: for each session `label`, `cost`, `items` and `where` (dollars by item, and by the keys of
-        `WHERE`), `most_expensive_hour` (`hour` and `cost`), `peak_queue`, `scaling_actions`. `optimum`: `None`, with a
-        `reason`. `pending`: true until `with_optimum` has run. `verdict`: one to three sentences. `words`: `WHERE`.
+        Plain values. `lanes`: for each session `label`, `cost`, `items` and `where` (dollars by item, and by the keys
+        of `WHERE`), `most_expensive_hour` (`hour` and `cost`), `peak_queue`, `scaling_actions`. `optimum`: `None`, with
+        a `reason`. `pending`: true until `with_optimum` has run. `verdict`: one to three sentences. `words`: `WHERE`.
     """
     lanes = [_account(session, label) for session, label in zip(sessions, labels, strict=True)]
     return {

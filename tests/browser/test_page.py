@@ -34,7 +34,7 @@ def test_a_person_watches_and_plays(page, screenshots):
     page.get_by_role("combobox", name="speed").select_option("40")
     page.get_by_role("button", name="Play").click()
     expect(canvas).to_have_attribute("data-elapsed-steps", re.compile(r"^[1-9]\d"))
-    page.get_by_role("combobox", name="second lane").select_option("static")
+    page.get_by_role("combobox", name="second policy").select_option("static")
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_role("button", name="Play")).to_be_visible()
     expect(page.locator(".asr-bar strong")).to_contain_text("SINE_CURVE, evaluation day 0")
@@ -48,7 +48,7 @@ def test_a_person_watches_and_plays(page, screenshots):
     expect(page.locator(".asr-error[data-control=seed]")).to_be_empty()
 
     page.get_by_role("combobox", name="length").select_option("24")
-    page.get_by_role("combobox", name="first lane").select_option("you")
+    page.get_by_role("combobox", name="first policy").select_option("you")
     expect(page.get_by_role("button", name="add 1")).to_be_visible()
     page.locator(".asr").focus()
     for step, key in enumerate(("ArrowUp", "ArrowUp", "ArrowDown"), start=1):
@@ -88,13 +88,13 @@ def test_a_trace_from_a_file_is_played(page, tmp_path):
     trace.write_text("step,requests\n" + "".join(f"{step},{step % 97}\n" for step in range(3 * 288)))
     page = page()
     page.locator("input[type=file]").set_input_files(trace)
-    expect(page.get_by_role("combobox", name="traffic")).to_have_value("mine")
+    expect(page.get_by_role("combobox", name="workload")).to_have_value("mine")
     expect(page.locator(".asr-bar strong")).to_contain_text("mine, evaluation day 0")
 
 
 def test_after_a_choice_with_the_mouse_the_arrow_keys_play(page):
     page = page()
-    first = page.get_by_role("combobox", name="first lane")
+    first = page.get_by_role("combobox", name="first policy")
     first.dispatch_event("pointerdown")  # a menu's list is no part of the page: the choice itself cannot be clicked
     first.focus()
     first.select_option("you")
@@ -110,8 +110,8 @@ def finished_day(demo_page, shared_window):
     page = shared_window(1280, density=2)
     page.goto(demo_page)
     page.get_by_role("combobox", name="speed").select_option("100")
-    page.get_by_role("combobox", name="traffic").select_option("SPIKE")
-    page.get_by_role("combobox", name="first lane").select_option("you")
+    page.get_by_role("combobox", name="workload").select_option("SPIKE")
+    page.get_by_role("combobox", name="first policy").select_option("you")
     page.get_by_role("button", name="Play").click()
     expect(page.locator(".asr-score").get_by_role("columnheader", name="optimum")).to_be_visible()
     return page
