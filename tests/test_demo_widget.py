@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import nbformat
@@ -13,10 +15,17 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.websocket import websocket_connect
 
+from autoscaler_env import demo
 from autoscaler_env.demo.room import Room
 from autoscaler_env.demo.server import application, serve
 from autoscaler_env.demo.view import HEAD
 from autoscaler_env.demo.widget import ControlRoom
+
+
+def test_the_package_offers_its_names_and_imports_them_at_their_first_use():
+    code = "import sys\nfrom autoscaler_env import demo\nassert 'anywidget' not in sys.modules\nassert demo.Room.handle"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert all(hasattr(demo, name) for name in demo.__all__)
 
 
 def test_a_widget_handles_messages_sends_changes_and_leaves_other_widgets_alone():

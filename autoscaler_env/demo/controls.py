@@ -71,8 +71,8 @@ SLIDERS = {
     "boot_steps": Slider("boot delay", "steps", 1, 12, 1, whole=True),
     "capacity_per_instance": Slider("capacity of an instance", "requests / step", 20, 200, 1, whole=True),
     "instance_price_per_hour": Slider("instance price", "$ / hour", 0, 1, 0.001),
-    "late_price": Slider("lateness price", "$ / 1,000 requests waiting, each step", 0, 2, 0.01, scale=0.001),
-    "drop_price": Slider("drop price", "$ / 1,000 requests dropped", 0, 20, 0.1, scale=0.001),
+    "late_price": Slider("lateness price", "$ / 1,000 waiting requests / step", 0, 2, 0.01, scale=0.001),
+    "drop_price": Slider("drop price", "$ / 1,000 dropped requests", 0, 20, 0.1, scale=0.001),
 }
 """The sliders, by the names of the service's fields."""
 

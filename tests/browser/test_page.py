@@ -1,4 +1,4 @@
-"""The page of `make demo`, played as a person plays it."""
+"""The page of `make demo`: a person watches, plays and changes the service."""
 
 import re
 import urllib.error
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture
 def page(demo_page, window):
-    """Return a function that opens the page, with a list of what it asked other machines for."""
+    """Return a function that opens the page and records its errors and its requests to other machines."""
 
     def open_page(*arguments, **options):
         page = window(*arguments, **options)
@@ -95,7 +95,7 @@ def test_a_trace_from_a_file_is_played(page, tmp_path):
 def test_after_a_choice_with_the_mouse_the_arrow_keys_play(page):
     page = page()
     first = page.get_by_role("combobox", name="first policy")
-    first.dispatch_event("pointerdown")  # a menu's list is no part of the page: the choice itself cannot be clicked
+    first.dispatch_event("pointerdown")  # the list of a menu is not part of the page and cannot be clicked
     first.focus()
     first.select_option("you")
     expect(page.get_by_role("button", name="add 1")).to_be_visible()
@@ -106,7 +106,7 @@ def test_after_a_choice_with_the_mouse_the_arrow_keys_play(page):
 
 @pytest.fixture(scope="module")
 def finished_day(demo_page, shared_window):
-    """Return the page with a game that is over, on a screen of high density."""
+    """Return the page after a game, on a screen of high density."""
     page = shared_window(1280, density=2)
     page.goto(demo_page)
     page.get_by_role("combobox", name="speed").select_option("100")
@@ -117,26 +117,26 @@ def finished_day(demo_page, shared_window):
     return page
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 1920, 390])
-def test_the_page_fits_its_window(finished_day, screenshots, width, dark):
-    page, theme = finished_day, "dark" if dark else "light"
+def test_the_page_fits_its_window(finished_day, screenshots, width):
+    page = finished_day
     page.set_viewport_size({"width": width, "height": 1000})
-    page.emulate_media(color_scheme=theme)
-    expect(page.locator(".asr")).to_have_attribute("data-theme", theme)
-    page.wait_for_function(
-        "document.querySelector('canvas').width === 2 * document.querySelector('.asr-chart').clientWidth"
-    )
-    page.screenshot(path=screenshots / f"page_{width}_{theme}.png", full_page=True)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate("[...document.querySelectorAll('.asr *')].every((one) => one.scrollWidth <= innerWidth)")
-    table = page.locator(".asr-scroll")
-    assert table.evaluate("(box) => box.scrollWidth <= box.clientWidth")
-    canvas = page.locator("canvas").bounding_box()
-    assert page.evaluate("document.querySelector('canvas').width") == 2 * round(canvas["width"])
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        expect(page.locator(".asr")).to_have_attribute("data-theme", theme)
+        page.wait_for_function(
+            "document.querySelector('canvas').width === 2 * document.querySelector('.asr-chart').clientWidth"
+        )
+        page.screenshot(path=screenshots / f"page_{width}_{theme}.png", full_page=True)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate("[...document.querySelectorAll('.asr *')].every((one) => one.scrollWidth <= innerWidth)")
+        table = page.locator(".asr-scroll")
+        assert table.evaluate("(box) => box.scrollWidth <= box.clientWidth")
+        canvas = page.locator("canvas").bounding_box()
+        assert page.evaluate("document.querySelector('canvas').width") == 2 * round(canvas["width"])
 
 
-def test_only_this_machine_is_answered(demo_page):
+def test_requests_for_another_host_are_refused(demo_page):
     with urllib.request.urlopen(demo_page) as answer:
         assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
     for headers in ({"Host": "example.com"}, {"Host": "rebound.example:80"}):
