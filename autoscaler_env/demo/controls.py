@@ -138,7 +138,7 @@ def read_trace(name: str, text: str, service: Service) -> Trace:
         path = Path(folder) / (Path(name).stem[:60] + ".csv")
         path.write_text(text, encoding="utf-8")
         try:
-            return Trace.from_csv(path, service)
+            return Trace.from_csv(path, service, rescale=True)
         except ValueError as error:
             raise ValueError(str(error).replace(str(path), name)) from None
 

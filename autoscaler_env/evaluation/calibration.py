@@ -207,22 +207,23 @@ def forecast_grid(trace: Trace) -> RuleGrid:
 def setting_costs(
     grid: RuleGrid, settings: Sequence[tuple[float, ...]], days: NDArray[np.int64], service: Service
 ) -> NDArray[np.float64]:
-    """Simulate each setting of a rule on the same days, side by side, and return what each day costs.
+    """Simulate each setting of a rule on the same days, side by side, and return their costs.
 
     Args:
         grid: The kind of rule.
         settings: Values of `grid.settings`, one tuple for each setting.
-        days: Arrivals, shape (n, steps).
+        days: Arrivals, shape (n, steps); a row may hold several days of the service.
         service: The service to scale.
 
     Returns:
-        Dollars a day, shape (settings, n).
+        Dollars of each row, shape (settings, n).
     """
     values = np.array(settings, dtype=np.float64)
+    simulated = dataclasses.replace(service, steps_per_episode=days.shape[1])
     costs: list[NDArray[np.float64]] = []
     for part in np.array_split(values, -(-len(values) * days.size // _CELLS)):
         columns = {name: np.repeat(column, len(days)) for name, column in zip(grid.settings, part.T, strict=True)}
-        trajectory = simulate(grid.policy(service, columns), np.tile(days, (len(part), 1)), service)
+        trajectory = simulate(grid.policy(service, columns), np.tile(days, (len(part), 1)), simulated)
         costs.append(trajectory.cost.sum(axis=1).reshape(len(part), len(days)))
     return np.concatenate(costs)
 
@@ -247,8 +248,7 @@ def _cheapest_of(
     grid: RuleGrid, settings: list[tuple[float, ...]], days: NDArray[np.int64], service: Service
 ) -> tuple[dict[str, float], float]:
     """Return the cheapest of some settings on days in a row, and its cost in dollars a day."""
-    all_days = dataclasses.replace(service, steps_per_episode=days.size)
-    totals = setting_costs(grid, settings, days.reshape(1, -1), all_days)[:, 0]
+    totals = setting_costs(grid, settings, days.reshape(1, -1), service)[:, 0]
     best = int(np.argmin(totals))
     return dict(zip(grid.settings, settings[best], strict=True)), float(totals[best]) / len(days)
 

@@ -19,7 +19,6 @@ from autoscaler_env.policies.kubernetes import HpaCpu, HpaDemand
 from autoscaler_env.policies.oracle import Optimum
 from autoscaler_env.policies.rules import RULES, TargetTracking
 from autoscaler_env.service import Service
-from autoscaler_env.storage.models import load_policy, read_description
 from autoscaler_env.text import one_line
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload
 from autoscaler_env.traffic.trace import Trace
@@ -295,6 +294,9 @@ def _file_of(spec: str, folders: Folders) -> Path:
 
 
 def _load(path: Path, service: Service) -> Policy:
+    """Return the policy in a model file; print a line on stderr if it was trained for another service."""
+    from autoscaler_env.storage.models import load_policy, read_description  # here: torch, which no rule needs
+
     policy = load_policy(path, service)
     trained_for = (read_description(path) or {}).get("service", service.as_dict())
     other = [

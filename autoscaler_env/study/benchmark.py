@@ -89,12 +89,12 @@ def trace_exam(folder: Path, service: Service, episodes: int = EPISODES) -> tupl
     traces, smoothing = [], {}
     for path in sorted(folder.glob("*.csv")):
         try:
-            raw = Trace.from_csv(path, service, rescale=False)
+            raw = Trace.from_csv(path, service)
         except ValueError as error:
             print(f"Left out: {error}.", file=sys.stderr)
             continue
         smoothing[raw.name] = SMOOTHED_OVER if raw.earlier.mean() < SMALL_COUNT else 1
-        traces.append(Trace.from_csv(path, service, smooth=smoothing[raw.name]))
+        traces.append(Trace.from_csv(path, service, smooth=smoothing[raw.name], rescale=True))
     if not traces:
         raise ValueError(f"traces = {str(folder)!r}: no trace there (CSV files with the columns step and requests)")
     return Exam(tuple(traces), episodes), smoothing

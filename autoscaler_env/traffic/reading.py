@@ -1,8 +1,8 @@
 """Request counts from a CSV file: found, checked, and brought to even intervals.
 
-`read_traffic` reads a file in one of two ways. Strictly: the columns are named, and every row is exactly one step after
-the row before; a row that differs is an error. Leniently, as `autoscaler advise` reads the exports of many programs: the
-columns and the interval are recognised, short gaps are filled, and the notes of the result say what was done.
+`read_traffic` reads a file in one of two ways. Strictly: columns have fixed names, and every row is exactly one step
+after the row before; any other row is an error. Leniently, for the exports of many programs, as `autoscaler advise`
+does: the reader recognises columns and interval and fills short gaps; the notes of the result say what was done.
 """
 
 from __future__ import annotations
