@@ -12,7 +12,7 @@ from typing import Annotated
 from tyro.conf import arg
 
 from autoscaler_env.cli.console import cost_report, evaluate_all
-from autoscaler_env.cli.options import Output, ServiceFile, Smooth, TraceFile, service_of, workload_of
+from autoscaler_env.cli.options import Output, Rescale, ServiceFile, Smooth, TraceFile, service_of, workload_of
 from autoscaler_env.paths import Folders
 from autoscaler_env.text import shown
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload
@@ -31,6 +31,7 @@ class Train:
     config: Annotated[TrainingConfig, arg(name="")]
     trace: TraceFile = None
     smooth: Smooth = 1
+    rescale: Rescale = None
     service: ServiceFile = None
     eval: bool = False
     """After the training, evaluate the model on 10 evaluation days of each pattern."""
@@ -79,7 +80,7 @@ class Train:
         """Return the training that the options describe, with its service and its trace read from their files."""
         service = service_of(self.service)
         named = None if self.config.pattern == MIXED else str(self.config.pattern)
-        workload = workload_of(named, self.trace, self.smooth, service)
+        workload = workload_of(named, self.trace, self.smooth, service, self.rescale)
         return dataclasses.replace(self.config, pattern=workload, service=service)
 
     def resume_command(self) -> str:

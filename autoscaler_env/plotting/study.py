@@ -17,8 +17,9 @@ from matplotlib.ticker import LogLocator
 
 from autoscaler_env.evaluation.statistics import estimate, per_training, read_study, sample_sizes
 from autoscaler_env.paths import Folders
-from autoscaler_env.plotting.style import colour_of, label_of, new_figure, save_figure, themed
+from autoscaler_env.plotting.style import colour_of, new_figure, save_figure, themed
 from autoscaler_env.policies.oracle import OPTIMUM
+from autoscaler_env.policies.registry import label_of
 from autoscaler_env.study.analysis import MEAN, duels, each_learner, generalisation, on_traces, regret_table
 from autoscaler_env.training.config import Algorithm
 
