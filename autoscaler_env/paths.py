@@ -24,7 +24,7 @@ def output_root() -> Path:
 def project_root() -> Path:
     """Return the folder of the course's own files: its notebooks, reference models and committed results.
 
-    It is the checkout that contains this package. If the package is installed without a checkout, it is `output_root()`.
+    It is the checkout that contains this package, or `output_root()` if the package is installed without a checkout.
     """
     checkout = Path(__file__).resolve().parent.parent
     return checkout if _is_checkout(checkout) else output_root()

@@ -178,9 +178,8 @@ def test_a_training_that_breaks_off_before_any_description_ends_the_same(count, 
     assert left_by(Folders(tmp_path)) == uninterrupted("q-learning")[1]
 
 
-# Trains in a process of its own, which kills itself at a file operation: each of them is a moment at which a file that was
-# written has no name yet, has its name, or is about to be removed. Counting operations does not depend on the machine's
-# speed.
+# Trains in a process of its own, which kills itself at a file operation: a moment at which a written file has no name
+# yet, has its name, or is about to be removed. Counting operations does not depend on the machine's speed.
 KILLED = """
 import os, signal
 from pathlib import Path

@@ -120,8 +120,8 @@ def test_without_locks_and_folder_sync_files_are_written_with_a_warning(tmp_path
     assert "this system does not sync folders" in capsys.readouterr().err
 
 
-# Forks a writer, waits until it writes, kills it after a random time, looks at its file; again and again. A process of its
-# own, because the process that runs the tests has threads.
+# Forks a writer, waits until it writes, kills it after a random time, looks at its file; again and again. It needs a
+# process of its own, because the process that runs the tests has threads.
 KILLER = """
 import json, os, random, signal, sys, time
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Write files completely or not at all; read untrusted files within limits.
 
-A kill or a crash at any moment leaves the old file or the new one. An untrusted file is never read through a link, never
-waited for, and never read beyond a limit.
+A kill or a crash at any moment leaves the old file or the new one. Reading an untrusted file follows no link, waits for
+nothing, and stops at a limit.
 """
 
 from __future__ import annotations

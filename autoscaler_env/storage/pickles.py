@@ -307,7 +307,7 @@ class _Follower:
             self._stack += [_MARK if each is pickletools.markobject else made for each in token.stack_after]
 
     def _take(self, token: Any) -> list[Any]:
-        """Remove the values that a token uses from the stack; return them, the top first, without those above a mark."""
+        """Remove the values that a token uses from the stack; return them, top first, without those above a mark."""
         taken = []
         for wanted in reversed(token.stack_before):
             if wanted is pickletools.stackslice:

@@ -1,8 +1,8 @@
 """What a training is: the learner, its settings, its workload and its seed.
 
 `TrainingConfig` is also the list of options of `autoscaler train`: a new field is a new option. The presets for the
-published training lengths were tuned on selection days by `benchmarks/tune.py`, with twelve trials of two seeds for each
-learner. PPO's long preset was tuned by single trials on selection days, and its special settings for MIXED and SPIKE
+published training lengths were tuned on selection days by `benchmarks/tune.py`: twelve trials of two seeds for each
+learner. PPO's long preset was tuned by single trials on selection days, and its own settings for MIXED and SPIKE
 (`study/plan.py`) by eight trials of two seeds each, so PPO has had more attention than the others.
 """
 
