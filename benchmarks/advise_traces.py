@@ -1,4 +1,4 @@
-"""What `autoscaler advise` finds on recorded traffic: everything made on the first days of a trace, charged on the rest.
+"""What `autoscaler advise` finds on recorded traffic: policies made on the first days of a trace, measured on the rest.
 
     python benchmarks/advise_traces.py TRACES --seeds 5
 

@@ -23,16 +23,16 @@ class Study:
     """
 
     names: Annotated[Positional[tuple[str, ...]], arg(metavar="NAME ...", help_behavior_hint="(one or more)")] = ()
-    """budgets (the three learners on MIXED, published budgets), long (PPO on MIXED, a million timesteps), patterns (each
-    learner on each single pattern), wide (PPO with larger fleet changes), baselines (rules and the optimum), traces
-    (models trained on MIXED, on recorded traffic), or all (traces only with --traces)."""
+    """budgets (the three learners on MIXED, published budgets), long (PPO on MIXED, a million timesteps), patterns
+    (each learner on each single pattern), wide (PPO with larger fleet changes), baselines (rules and the optimum),
+    traces (models trained on MIXED, on recorded traffic), or all (traces only with --traces)."""
     seeds: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 10; patterns and wide 5)")] = None
     """Trainings of each learner on each pattern: seeds 0 to N - 1."""
     workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: one per processor)")] = None
     """Processes on this machine."""
     scheduler: Annotated[str | None, arg(metavar="ADDRESS", help_behavior_hint="(none)")] = None
-    """Address of a running Dask scheduler, such as tcp://192.168.0.5:8786, to use instead of local processes. Its workers
-    need this package and one thread each, and no shared disk."""
+    """Address of a running Dask scheduler, such as tcp://192.168.0.5:8786, to use instead of local processes. Its
+    workers need this package and one thread each, and no shared disk."""
     traces: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(none)")] = None
     """Folder of recorded traffic: CSV files as `evaluate --trace` takes them."""
     figures: bool = False

@@ -23,10 +23,10 @@ from autoscaler_env.study.analysis import (
     MEAN,
     by_learner,
     generalisation,
-    ppo_against_rules,
     read_study,
-    regret_on_traces,
     regret_table,
+    specialists,
+    traces_table,
 )
 from autoscaler_env.training.config import Algorithm
 
@@ -152,7 +152,7 @@ def plot_ppo_against_rules(table: pd.DataFrame, title: str | None = None) -> Fig
     """Draw what PPO trained on each pattern saves against the cheapest rule on it, with 95 % intervals.
 
     Args:
-        table: What `study.analysis.ppo_against_rules` returns.
+        table: What `study.analysis.specialists` returns.
         title: The title of the figure; by default, on how many patterns PPO is cheaper or dearer.
 
     Returns:
@@ -213,7 +213,7 @@ def plot_traces(table: pd.DataFrame, title: str = "Recorded traffic (zero-shot)"
     """Draw the regret of each policy on recorded traffic, a panel per trace.
 
     Args:
-        table: What `study.analysis.regret_on_traces` returns.
+        table: What `study.analysis.traces_table` returns.
         title: The title of the figure.
         most: Policies with a larger regret on every trace are left out, $ a day.
 
@@ -249,7 +249,7 @@ def _interval(axes: Axes, place: float, mean: float, low: float, high: float, co
 
 
 def _learner_in(name: str) -> str:
-    """Return the learner in a name such as `ppo on MIXED, 995,328 timesteps`, as `colour_of` takes it; or a rule's name."""
+    """Return the learner in a name such as `ppo on MIXED, 995,328 timesteps`, as `colour_of` takes it; or the name."""
     return name.split(" on ")[0].replace("-", "_") if " on " in name else name
 
 
@@ -273,10 +273,10 @@ FIGURES: dict[str, Callable[[Folders], Figure]] = {
         {name: sample_sizes(saved, SIZES) for name, saved in savings_against_one_setting(folders).items()}
     ),
     "09_regret": lambda folders: plot_regret(regret_table(folders)),
-    "09_against_rules": lambda folders: plot_ppo_against_rules(ppo_against_rules(folders)),
+    "09_against_rules": lambda folders: plot_ppo_against_rules(specialists(folders)),
     "09_matrix": lambda folders: plot_matrix({name: generalisation(name, folders) for name in get_args(Algorithm)}),
     "09_wide": lambda folders: plot_regret(regret_table(folders, "wide"), "With larger fleet changes"),
-    "09_traces": lambda folders: plot_traces(regret_on_traces(folders)),
+    "09_traces": lambda folders: plot_traces(traces_table(folders)),
 }
 """The figures of the study, by the names of their files."""
 

@@ -184,7 +184,7 @@ def measure_on_traces(
 
     Returns:
         Indexed by trace and policy: days, smooth (steps), seeds (0 for a baseline, 1 for a model), cost, regret ($ a
-        day), low, high (NaN: a single training has no interval) and late_share, as `study.analysis.regret_on_traces`.
+        day), low, high (NaN: a single training has no interval) and late_share, as `study.analysis.traces_table`.
     """
     service = Service()
     benchmark, smoothing = trace_benchmark(folder, service, episodes)
