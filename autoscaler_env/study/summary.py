@@ -85,9 +85,9 @@ def regret_summary(folders: Folders) -> str:
     return (
         f"The clairvoyant optimum costs {_dollars(optimum)} a day, the mean of the six patterns. The best rule is "
         f"{rule}, {_dollars(rules[rule])} a day above it ({percent(rules[rule] / optimum)}); the best learner is "
-        f"{learner}, {_dollars(best[MEAN])} above it ({percent(best[MEAN] / optimum)}; 95 % interval {_dollars(best['low'])} to "
-        f"{_dollars(best['high'])}). Learning recovers {percent(recovered, 0) if recovered else 'nothing'} of what that "
-        "rule leaves."
+        f"{learner}, {_dollars(best[MEAN])} above it ({percent(best[MEAN] / optimum)}; 95 % interval "
+        f"{_dollars(best['low'])} to {_dollars(best['high'])}). Learning recovers "
+        f"{percent(recovered, 0) if recovered else 'nothing'} of what that rule leaves."
     )
 
 
@@ -102,8 +102,8 @@ def generalisation_summary(folders: Folders) -> str:
     tested_on = str(others.loc[trained_on].idxmax())
     by_training, by_test = others.mean(axis=1), others.mean(axis=0)
     return (
-        f"PPO trained on one pattern costs on average {_dollars(own.mean())} a day above the optimum on its own pattern "
-        f"and {_dollars(by_training.mean())} on the other five (trained on {trained_on}, tested on {tested_on}: "
+        f"PPO trained on one pattern costs on average {_dollars(own.mean())} a day above the optimum on its own "
+        f"pattern and {_dollars(by_training.mean())} on the others (trained on {trained_on}, tested on {tested_on}: "
         f"{_dollars(others[tested_on][trained_on])}). The model that is worst on other patterns is the one trained on "
         f"{by_training.idxmax()} ({_dollars(by_training.max())} on average); the pattern that is hardest for models of "
         f"other patterns is {by_test.idxmax()} ({_dollars(by_test.max())}). Trained on MIXED, PPO costs "
@@ -121,9 +121,9 @@ def wide_summary(folders: Folders) -> str:
     rule = cheapest(table[table["seeds"] == 0][MEAN])
     saved = estimate(wide[rule] - wide_ppo)
     return (
-        f"With larger fleet changes the optimum falls from {_dollars(reference[OPTIMUM])} to {_dollars(wide[OPTIMUM])} a "
-        f"day, hpa-demand from {_dollars(reference['hpa-demand'])} to {_dollars(wide['hpa-demand'])}, PPO on MIXED from "
-        f"{_dollars(reference_ppo.mean())} to {_dollars(wide_ppo.mean())}; "
+        f"With larger fleet changes the optimum falls from {_dollars(reference[OPTIMUM])} to {_dollars(wide[OPTIMUM])} "
+        f"a day, hpa-demand from {_dollars(reference['hpa-demand'])} to {_dollars(wide['hpa-demand'])}, PPO on MIXED "
+        f"from {_dollars(reference_ppo.mean())} to {_dollars(wide_ppo.mean())}; "
         f"{_compared(saved, 'PPO on MIXED', f'{rule}, the cheapest rule,')}."
     )
 
