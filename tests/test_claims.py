@@ -124,7 +124,7 @@ def own(learner, pattern):
 
 
 def saved_on(pattern):
-    """Return what PPO trained on a pattern saves there against the rule calibrated for it, and the cost of that rule."""
+    """Return what PPO trained on a pattern saves there against the rule calibrated for it, and the cost of the rule."""
     rule = per_training(own("ppo", pattern), "per_pattern_cost")
     return estimate(rule - per_training(own("ppo", pattern), "cost")), rule.mean()
 
