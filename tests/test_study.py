@@ -3,13 +3,16 @@
 import dataclasses
 import json
 import math
+import shutil
 import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from autoscaler_env import compiled
 from autoscaler_env.evaluation.calibration import Calibration
 from autoscaler_env.paths import Folders, project_root
 from autoscaler_env.policies.oracle import Optimum
@@ -149,6 +152,19 @@ def test_changed_code_makes_saved_models_results_and_optimum_stale(store, change
     assert store.model(RUN) is None and not store.result_path(RUN, BENCHMARK).exists()
     monkeypatch.setattr(Benchmark, "measure", lambda *_: [{"measured": "again"}])
     assert store.optimum(BENCHMARK, Service()) == [{"measured": "again"}]
+
+
+def test_edited_simulator_is_other_code(tmp_path, monkeypatch):
+    before = compiled.code_fingerprint()
+    package = shutil.copytree(Path(compiled.__file__).parent, tmp_path / "package")
+    monkeypatch.setattr(compiled, "__file__", str(package / "compiled.py"))
+    assert compiled.code_fingerprint.__wrapped__() == before
+    for name in ("dynamics.py", "traffic/patterns.py", "policies/rules.py"):
+        with (package / name).open("a") as file:
+            file.write("# edited\n")
+        after = compiled.code_fingerprint.__wrapped__()
+        assert after != before, name
+        before = after
 
 
 def test_model_whose_file_is_damaged_is_not_used(store):
