@@ -23,7 +23,7 @@ from autoscaler_env.study.analysis import (
     specialists,
     traces_table,
 )
-from autoscaler_env.study.summary import deployment, traces_summary
+from autoscaler_env.study.summary import deployment, traces_claim
 from autoscaler_env.traffic.patterns import PATTERNS
 
 ONE_SETTING = "target-tracking-mixed"
@@ -207,7 +207,7 @@ def traces_block(folders: Folders) -> str:
             row[trace] = f"{part.loc[trace, 'regret']:.1f} ({part.loc[trace, 'late_share']:.1%})"
         rows.append(row)
     intro = f"Regret in dollars a day, and the share of requests late or dropped; {days}."
-    return f"{traces_summary(folders)}\n\n{intro}\n\n{_markdown(pd.DataFrame(rows))}"
+    return f"{traces_claim(folders)}\n\n{intro}\n\n{_markdown(pd.DataFrame(rows))}"
 
 
 def advice_block(folders: Folders) -> str:
@@ -232,7 +232,9 @@ def workers_sentence(folders: Folders) -> str:
     if not path.exists():
         raise FileNotFoundError(f"{folders.shown(path)} is missing; make it with: python benchmarks/bench_study.py")
     first, *others = pd.read_csv(path).itertuples()
-    faster = ", ".join(f"{row.seconds:.0f} s with {row.workers} ({row.times_faster:.2f} times faster)" for row in others)
+    faster = ", ".join(
+        f"{row.seconds:.0f} s with {row.workers} ({row.times_faster:.2f} times faster)" for row in others
+    )
     return (
         f"Measured on {first.processors} cores: {first.runs} small trainings with their tests took {first.seconds:.0f} s "
         f"with one worker, {faster}; starting the workers took {first.start_seconds:.1f} s of that."
@@ -242,7 +244,9 @@ def workers_sentence(folders: Folders) -> str:
 def times_sentence(executed: Sequence[Executed]) -> str:
     """Return how long the course took."""
     longest = max(executed, key=lambda notebook: notebook.seconds)
-    elapsed = max(notebook.ended for notebook in executed) - min(notebook.ended - notebook.seconds for notebook in executed)
+    elapsed = max(notebook.ended for notebook in executed) - min(
+        notebook.ended - notebook.seconds for notebook in executed
+    )
     return (
         f"Measured: the whole course ran in {elapsed / 60:.1f} minutes on {processors()} cores (CPU only; longest: "
         f"notebook {longest.name[:2]}, {longest.seconds / 60:.1f} minutes)."

@@ -39,7 +39,7 @@ OPTIMA = dict(zip(PATTERNS, (100.0, 110, 120, 130, 140, 150), strict=True))
 OWN = {"STEADY": 1.0, "SINE_CURVE": 2.0, "SINUSOIDAL": 3.0, "SPIKE": 9.0, "POISSON": 5.0, "RANDOM": 4.0}  # PPO's
 TRACES = {"taxi": 90.0, "mentions": 80.0}
 SEEDS = (-0.2, -0.1, 0.0, 0.1, 0.2)  # what the seeds differ by
-SUMMARIES = [function for name, function in vars(summary).items() if name.endswith("_summary")]
+CLAIMS = [function for name, function in vars(summary).items() if name.endswith("_claim")]
 
 
 def baselines(optima, above):
@@ -167,7 +167,7 @@ def test_advice_on_a_trace_is_compared_with_the_cheapest_rule_there(folders):
     taxi, mentions = (advice_on_traces(folders).loc[trace] for trace in ("taxi", "mentions"))
     assert (taxi["rule"], taxi["saving"], taxi["cheaper"], taxi["recommended"]) == ("forecast", 2.0, "ppo", {"ppo": 5})
     assert mentions["low"] < mentions["saving"] == -7.0 < mentions["high"] < 0 and mentions["cheaper"] == "rule"
-    text = summary.advice_summary(folders)
+    text = summary.advice_claim(folders)
     assert "cheaper on taxi; dearer on mentions (95 % intervals over 5 trainings" in text
 
 
@@ -210,38 +210,38 @@ def test_missing_table_is_named_with_the_command_that_makes_it(tmp_path):
 # --- sentences -------------------------------------------------------------------------------------------------------
 
 
-def test_every_summary_is_one_line_of_the_tables_numbers(folders):
-    assert len(SUMMARIES) == 8
-    for function in SUMMARIES:
+def test_every_claim_is_one_line_with_the_numbers_of_the_tables(folders):
+    assert len(CLAIMS) == 8
+    for function in CLAIMS:
         text = function(folders)
         assert "\n" not in text and text.endswith(".") and "nan" not in text, text
 
 
-def test_summaries_say_which_is_cheaper_and_which_is_not(folders):
-    text = summary.specialists_summary(folders)
+def test_claims_say_which_is_cheaper_and_which_is_not(folders):
+    text = summary.specialists_claim(folders)
     assert (
         "cheaper on STEADY, SINE_CURVE, SINUSOIDAL and RANDOM; dearer on SPIKE; not distinguishable on POISSON." in text
     )
     assert "PPO is cheaper than target tracking calibrated for each pattern by $1.00 a day" in text
-    text = summary.mixed_summary(folders)
+    text = summary.mixed_claim(folders)
     assert "ppo on MIXED, 1,000 timesteps, pre-trained by imitating rules, is cheaper than target tracking with" in text
     assert "q-learning on MIXED, 100 timesteps is dearer" in text
 
 
-def test_summaries_answer_what_notebook_9_lets_predict(folders):
-    assert "Learning recovers 20 % of what that rule leaves." in summary.regret_summary(folders)  # 4 of 5 dollars stay
-    text = summary.generalisation_summary(folders)
+def test_claims_answer_what_notebook_9_lets_predict(folders):
+    assert "Learning recovers 20 % of what that rule leaves." in summary.regret_claim(folders)  # 4 of 5 dollars stay
+    text = summary.generalisation_claim(folders)
     assert "$4.00 a day above the optimum on its own pattern and $34.00 on the others" in text
     assert "trained on STEADY ($34.60 on average)" in text and "of other patterns is SPIKE ($39.00)" in text
     assert "compared with the model trained on the pattern, from -$5.00 (SPIKE) to +$3.00 (STEADY)." in text
-    assert "PPO on MIXED from $129.00 to $107.00; " in summary.wide_summary(folders)
+    assert "PPO on MIXED from $129.00 to $107.00; " in summary.wide_claim(folders)
 
 
 def test_learning_that_recovers_nothing_is_told(copy):
     path = copy.results / "study_baselines.csv"
     table = pd.read_csv(path)
     table.assign(regret=table["regret"].clip(upper=0.5)).to_csv(path, index=False)
-    assert "Learning recovers nothing of what that rule leaves." in summary.regret_summary(copy)
+    assert "Learning recovers nothing of what that rule leaves." in summary.regret_claim(copy)
 
 
 def test_training_that_began_by_imitation_is_told(folders, monkeypatch):
@@ -253,16 +253,16 @@ def test_training_that_began_by_imitation_is_told(folders, monkeypatch):
     assert ["pre-trained by imitating rules" in sentence for sentence in deployment(folders)].index(True) == 3
     monkeypatch.setattr(summary, "LONG_SETTINGS", {})
     assert imitation_note() == f"On MIXED, {', '.join(PATTERNS[:-1])} and {PATTERNS[-1]} PPO learns from rewards alone."
-    assert "ppo on MIXED, 1,000 timesteps is cheaper" in summary.mixed_summary(folders)
+    assert "ppo on MIXED, 1,000 timesteps is cheaper" in summary.mixed_claim(folders)
     assert not any("imitating" in sentence for sentence in deployment(folders))
 
 
-def test_summaries_change_with_the_tables(copy):
-    before = summary.mixed_summary(copy)
+def test_claims_change_with_the_tables(copy):
+    before = summary.mixed_claim(copy)
     path = copy.results / "study_long.csv"
     table = pd.read_csv(path)
     table.assign(cost=table["cost"] + 20).to_csv(path, index=False)
-    after = summary.mixed_summary(copy)
+    after = summary.mixed_claim(copy)
     assert before != after and "pre-trained by imitating rules, is dearer than target tracking" in after
 
 
@@ -273,11 +273,11 @@ def test_report_of_a_study_tabulates_what_its_trainings_save(folders):
     assert savings_report("baselines", folders) == ""
 
 
-def test_summary_whose_table_is_missing_says_how_to_make_it(copy):
+def test_claim_whose_table_is_missing_says_how_to_make_it(copy):
     (copy.results / "study_wide.csv").unlink()
     message = "Not known yet: results/study_wide.csv is missing; make it with: autoscaler study wide"
-    assert say(summary.wide_summary, copy) == message
-    assert say(summary.mixed_summary, copy) == summary.mixed_summary(copy)
+    assert say(summary.wide_claim, copy) == message
+    assert say(summary.mixed_claim, copy) == summary.mixed_claim(copy)
 
 
 def test_deployment_recommends_learning_only_where_it_saves_one_percent_beyond_doubt(folders):

@@ -40,7 +40,7 @@ from autoscaler_env.text import dollars, listed, percent
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS
 
 
-def mixed_summary(folders: Folders) -> str:
+def mixed_claim(folders: Folders) -> str:
     """Say what each learner on MIXED saves against target tracking with one setting."""
     budgets, long = read_study("budgets", folders), read_study("long", folders)
     sentences = []
@@ -52,7 +52,7 @@ def mixed_summary(folders: Folders) -> str:
     return "; ".join(sentences) + "."
 
 
-def order_summary(folders: Folders) -> str:
+def order_claim(folders: Folders) -> str:
     """Say how probably a training of one learner ends cheaper than a training of another."""
     budgets = read_study("budgets", folders)
     sentences = []
@@ -64,7 +64,7 @@ def order_summary(folders: Folders) -> str:
     return f"Of two trainings with the published budgets, on a random pattern, {listed(sentences)}."
 
 
-def specialists_summary(folders: Folders) -> str:
+def specialists_claim(folders: Folders) -> str:
     """Say on which patterns PPO trained on the pattern is cheaper or dearer than the cheapest rule there."""
     saved = _saved_against(on_own_pattern(_of_algorithm(read_study("patterns", folders), "ppo")), "per_pattern_cost")
     return (
@@ -73,7 +73,7 @@ def specialists_summary(folders: Folders) -> str:
     )
 
 
-def regret_summary(folders: Folders) -> str:
+def regret_claim(folders: Folders) -> str:
     """Say how far the best policies are from the clairvoyant optimum."""
     table = regret_table(folders)
     optimum = read_baselines("", folders).groupby("policy")["cost"].mean()[OPTIMUM]
@@ -91,7 +91,7 @@ def regret_summary(folders: Folders) -> str:
     )
 
 
-def generalisation_summary(folders: Folders) -> str:
+def generalisation_claim(folders: Folders) -> str:
     """Say what a model trained on one pattern loses on the others, beside one trained on MIXED."""
     matrix = generalisation("ppo", folders)
     regret = matrix.loc[list(PATTERNS)]
@@ -113,7 +113,7 @@ def generalisation_summary(folders: Folders) -> str:
     )
 
 
-def wide_summary(folders: Folders) -> str:
+def wide_claim(folders: Folders) -> str:
     """Say what larger fleet changes are worth to PPO and to the rules."""
     table = regret_table(folders, "wide")
     wide, reference = (read_baselines(setting, folders).groupby("policy")["cost"].mean() for setting in ("wide", ""))
@@ -128,7 +128,7 @@ def wide_summary(folders: Folders) -> str:
     )
 
 
-def traces_summary(folders: Folders) -> str:
+def traces_claim(folders: Folders) -> str:
     """Say which rule and which learner are cheapest on each recorded trace, zero-shot."""
     table = traces_table(folders).drop(index=OPTIMUM, level="policy")
     sentences = []
@@ -145,7 +145,7 @@ def traces_summary(folders: Folders) -> str:
     return "On recorded traffic, the cheapest rule and the cheapest learner. " + "; ".join(sentences) + "."
 
 
-def advice_summary(folders: Folders) -> str:
+def advice_claim(folders: Folders) -> str:
     """Say on which recorded traces PPO is cheaper than the rules, all made by `autoscaler advise` on the first days."""
     table = advice_on_traces(folders)
     return (
@@ -207,10 +207,10 @@ def imitation_note() -> str:
     return " ".join(sentences)
 
 
-def say(summary: Callable[[Folders], str], folders: Folders) -> str:
-    """Return a sentence of this module, or one line that says which table is missing and which command makes it."""
+def say(claim: Callable[[Folders], str], folders: Folders) -> str:
+    """Return the sentence of a claim, or one line that says which table is missing and which command makes it."""
     try:
-        return summary(folders)
+        return claim(folders)
     except FileNotFoundError as missing:
         return f"Not known yet: {missing}"
 
