@@ -15,6 +15,7 @@ from autoscaler_env.evaluation.statistics import LEARNER, Interval, estimate, es
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.policies.registry import LEARNERS
+from autoscaler_env.storage.files import write_text
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS
 
 OWN = "OWN"
@@ -77,6 +78,11 @@ def _read_table(path: Path, command: str, folders: Folders) -> pd.DataFrame:
     if not path.exists():
         raise FileNotFoundError(f"{folders.shown(path)} is missing; make it with: {command}")
     return pd.read_csv(path)
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV, atomically."""
+    write_text(path, table.to_csv(index=False, float_format="%.6g"))
 
 
 def by_learner(study: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
