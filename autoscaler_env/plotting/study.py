@@ -17,8 +17,9 @@ from matplotlib.ticker import LogLocator
 
 from autoscaler_env.evaluation.statistics import estimate, per_training, sample_sizes
 from autoscaler_env.paths import Folders
-from autoscaler_env.plotting.style import colour_of, label_of, new_figure, save_figure, themed
+from autoscaler_env.plotting.style import colour_of, new_figure, save_figure, themed
 from autoscaler_env.policies.oracle import OPTIMUM
+from autoscaler_env.policies.registry import label_of
 from autoscaler_env.study.analysis import (
     MEAN,
     by_learner,
@@ -105,7 +106,7 @@ def plot_matrix(matrices: Mapping[str, pd.DataFrame], title: str = "Trained on r
                 axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="#D55E00", linewidth=2))
         axes.set_xticks(range(len(matrix.columns)), list(matrix.columns), rotation=45, ha="right", fontsize=8)
         axes.set_yticks(range(len(matrix.index)), list(matrix.index), fontsize=8)
-        axes.set_title(label_of(name.replace("-", "_")))
+        axes.set_title(label_of(name))
         axes.set_xlabel("tested on")
         axes.grid(visible=False)
     panels[0].set_ylabel("trained on")
@@ -250,13 +251,13 @@ def _interval(axes: Axes, place: float, mean: float, low: float, high: float, co
 
 def _learner_in(name: str) -> str:
     """Return the learner in a name such as `ppo on MIXED, 995,328 timesteps`, as `colour_of` takes it; or the name."""
-    return name.split(" on ")[0].replace("-", "_") if " on " in name else name
+    return name.split(" on ")[0]
 
 
 def _label(policy: str) -> str:
     """Return the label of a policy of the tables."""
     learner, _, rest = policy.partition(" on ")
-    return f"{label_of(learner.replace('-', '_'))} on {rest}" if rest else label_of(policy)
+    return f"{label_of(learner)} on {rest}" if rest else label_of(policy)
 
 
 def savings_against_one_setting(folders: Folders) -> dict[str, pd.Series]:
