@@ -14,9 +14,9 @@ from tornado.netutil import bind_sockets
 from tornado.websocket import websocket_connect
 
 from autoscaler_env.demo.controls import SLIDERS
-from autoscaler_env.demo.explain import explain
+from autoscaler_env.demo.explain import explanation
 from autoscaler_env.demo.room import Room
-from autoscaler_env.demo.score import score
+from autoscaler_env.demo.score import score_card
 from autoscaler_env.demo.server import application, serve
 from autoscaler_env.demo.session import Session, demo_days
 from autoscaler_env.demo.view import HEAD, ROWS
@@ -318,7 +318,7 @@ def test_idle_instances_are_paid_for_by_hand_arithmetic():
     service = Service(steps_per_episode=2, capacity_per_instance=10, initial_instances=4, min_instances=1)
     session = Session(find_policy("static", service), np.array([[20, 20]]), service)
     session.run(2)
-    where = score([session], ["static"])["lanes"][0]["where"]
+    where = score_card([session], ["static"])["lanes"][0]["where"]
     assert where == pytest.approx({"worked": 4 * 0.016, "idle": 4 * 0.016, "booting": 0, "late": 0, "dropped": 0})
 
 
@@ -348,26 +348,26 @@ def watched(name, steps=30):
 @pytest.mark.parametrize("name", ["q_learning_mixed", "dqn_mixed", "ppo_mixed"])
 def test_a_learner_chose_its_longest_bar(name):
     for steps in (1, 30, 60):
-        why = explain(watched(name, steps))
+        why = explanation(watched(name, steps))
         assert len(why["bars"]) == 3
         longest = max(why["bars"], key=lambda bar: bar["end"])
         assert longest["chosen"] and longest["label"] in why["did"]
 
 
 def test_values_are_called_what_they_are():
-    scales = [explain(watched(name))["scale"] for name in ("q_learning_mixed", "dqn_mixed", "ppo_mixed")]
+    scales = [explanation(watched(name))["scale"] for name in ("q_learning_mixed", "dqn_mixed", "ppo_mixed")]
     assert "return" in scales[0] and "save" in scales[1] and "Probability" in scales[2]
 
 
 def test_probabilities_add_up_to_one():
-    assert sum(bar["end"] for bar in explain(watched("ppo_mixed"))["bars"]) == pytest.approx(1)
+    assert sum(bar["end"] for bar in explanation(watched("ppo_mixed"))["bars"]) == pytest.approx(1)
 
 
 def test_asking_why_changes_nothing():
     asked, left_alone = watched("ppo_mixed", 0), watched("ppo_mixed", 0)
     for _ in range(40):
         asked.step()
-        explain(asked)
+        explanation(asked)
     left_alone.run(40)
     assert asked.history == left_alone.history
 
@@ -377,7 +377,7 @@ def test_the_words_say_what_the_observation_holds():
     env.reset(options={"day": np.full(288, 3_000)})
     session = Session(find_policy("threshold"), np.full((1, 288), 3_000))
     session.run(2)
-    saw = explain(session)["saw"]
+    saw = explanation(session)["saw"]
     assert "3,000 requests came in, as many as the step before." in saw
     assert "25 instances ready and 1 booting" in saw and "825 wait" in saw
 
@@ -398,7 +398,7 @@ class Stubborn:
 def test_a_rule_with_a_memory_may_say_what_it_wanted():
     session = Session(Stubborn(), np.full((1, 288), 1_000))
     session.step()
-    assert [bar["text"] for bar in explain(session)["bars"]] == ["25", "40"]
+    assert [bar["text"] for bar in explanation(session)["bars"]] == ["25", "40"]
 
 
 def test_nothing_is_explained_before_the_first_step(room):

@@ -30,7 +30,7 @@ def action_label(change: int) -> str:
     return "hold" if change == 0 else f"{'add' if change > 0 else 'remove'} {abs(change)}"
 
 
-def explain(session: Session) -> dict[str, Any]:
+def explanation(session: Session) -> dict[str, Any]:
     """Say why a session's policy did what it did in the step that just ended.
 
     A learner that has `preferences()` shows a number per action; a rule without a memory is asked which fleets it would

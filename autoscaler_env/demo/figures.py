@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm.auto import tqdm
 
-from autoscaler_env.demo.score import WHERE, score, with_optimum
+from autoscaler_env.demo.score import WHERE, score_card, with_optimum
 from autoscaler_env.demo.session import Session, demo_days
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.paths import Folders
@@ -92,7 +92,7 @@ def draw_score(sessions: Sequence[Session], title: str) -> Figure:
         queues, and where the money went.
     """
     labels = [label_of(session.name) for session in sessions]
-    card = with_optimum(score(list(sessions), labels), sessions[0])
+    card = with_optimum(score_card(list(sessions), labels), sessions[0])
     figure = new_figure(10.5, 5.6)
     spaces = figure.add_gridspec(2, 2, height_ratios=[2.1, 1], width_ratios=[1.35, 1])
     fleets = figure.add_subplot(spaces[0, :])

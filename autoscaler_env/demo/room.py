@@ -22,10 +22,10 @@ from autoscaler_env.demo.controls import (
     read_service,
     read_trace,
 )
-from autoscaler_env.demo.explain import explain
+from autoscaler_env.demo.explain import explanation
 from autoscaler_env.demo.figures import draw_score
 from autoscaler_env.demo.lanes import Lanes
-from autoscaler_env.demo.score import score, with_optimum
+from autoscaler_env.demo.score import score_card, with_optimum
 from autoscaler_env.demo.session import PERSON
 from autoscaler_env.demo.view import frame_of, scene_of
 from autoscaler_env.paths import Folders
@@ -155,7 +155,7 @@ class Room:
         now = {
             "frame": frame_of(self),
             "scene": scene_of(self),
-            "why": [explain(lane.session) for lane in self.lanes.all],
+            "why": [explanation(lane.session) for lane in self.lanes.all],
             "card": self.card,
         }
         news = {name: value for name, value in now.items() if name not in self._told or value != self._told[name]}
@@ -201,7 +201,7 @@ class Room:
     def _score(self, request: dict[str, Any]) -> None:
         if self.finished and self.card is None:
             lanes = self.lanes.all
-            self.card = score([lane.session for lane in lanes], [lane.label for lane in lanes])
+            self.card = score_card([lane.session for lane in lanes], [lane.label for lane in lanes])
 
     def _optimum(self, request: dict[str, Any]) -> None:
         if self.card is not None and self.card["pending"]:

@@ -25,7 +25,7 @@ WHERE = {
 """Where money goes, and what figures call it."""
 
 
-def score(sessions: list[Session], labels: list[str]) -> dict[str, Any]:
+def score_card(sessions: list[Session], labels: list[str]) -> dict[str, Any]:
     """Return the score card of sessions that have finished the same day, the optimum still to be found.
 
     Args:
