@@ -7,12 +7,11 @@ import json
 import os
 from collections.abc import Callable, Sequence
 
-from autoscaler_env.evaluation.statistics import read_study, savings_over_seeds
+from autoscaler_env.evaluation.statistics import savings_over_seeds
 from autoscaler_env.paths import Folders
 from autoscaler_env.storage.files import write_text
-from autoscaler_env.study.analysis import MEAN, advised, duels, on_traces, regret_table
-from autoscaler_env.study.summary import CLAIMS, deployment, traces_claim
-from autoscaler_env.traffic.patterns import PATTERNS
+from autoscaler_env.study.analysis import advice_on_traces, ppo_against_rules, read_study, regret_on_traces
+from autoscaler_env.study.summary import deployment, traces_claim
 
 
 def cost_table(folders: Folders) -> str:
@@ -119,22 +118,11 @@ def seeds_markdown(folders: Folders) -> str:
     return "\n".join(lines)
 
 
-def regret_markdown(folders: Folders, service: str = "") -> str:
-    """Return how far every policy is from the clairvoyant optimum, by pattern; see `findings.regret_table`."""
-    lines = _head(("policy", "trainings", "mean", "95 % interval", *PATTERNS))
-    for policy, row in regret_table(folders, service).iterrows():
-        learned = row["seeds"] > 0
-        interval = f"{row['low']:.2f} to {row['high']:.2f}" if learned else "-"
-        seeds = f"{row['seeds']:.0f}" if learned else "-"
-        lines.append(_row(policy, seeds, f"{row[MEAN]:.2f}", interval, *(f"{row[name]:.1f}" for name in PATTERNS)))
-    return "\n".join(lines)
-
-
 def workloads_markdown(folders: Folders) -> str:
-    """Return who wins on which pattern, PPO trained on it or the cheapest rule; see `findings.duels`."""
+    """Return who wins on which pattern, PPO trained on it or the cheapest rule; see `ppo_against_rules`."""
     wins = {"ppo": "PPO", "rule": "the rule", "neither": "cannot be told apart"}
     lines = _head(("pattern", "cheapest rule", "its cost", "PPO's", "optimum", "PPO saves", "95 % interval", "cheaper"))
-    for pattern, row in duels(folders).iterrows():
+    for pattern, row in ppo_against_rules(folders).iterrows():
         costs = (f"{row[name]:.2f}" for name in ("rule_cost", "learner_cost", "optimum_cost"))
         interval = f"{row['low']:+.2f} to {row['high']:+.2f}"
         lines.append(_row(pattern, row["rule"], *costs, f"{row['saving']:+.2f}", interval, wins[row["cheaper"]]))
@@ -142,8 +130,8 @@ def workloads_markdown(folders: Folders) -> str:
 
 
 def traces_markdown(folders: Folders) -> str:
-    """Return who is cheapest on recorded traffic, then regret and late share of all; see `findings.on_traces`."""
-    table = on_traces(folders)
+    """Return who is cheapest on recorded traffic, then regret and late share of all; see `regret_on_traces`."""
+    table = regret_on_traces(folders)
     traces = table.index.unique("trace")
     days = ", ".join(f"{trace} {table.loc[trace, 'days'].iloc[0]} days" for trace in traces)
     what = f"Regret in dollars a day, and the share of requests late or dropped; {days}."
@@ -157,20 +145,15 @@ def traces_markdown(folders: Folders) -> str:
 
 
 def advice_markdown(folders: Folders) -> str:
-    """Return PPO trained on recorded traffic against the cheapest rule calibrated on it; see `findings.advised`."""
+    """Return PPO trained on recorded traffic against the cheapest rule calibrated on it; see `advice_on_traces`."""
     header = ("trace", "days", "cheapest rule", "its cost", "PPO's", "optimum", "PPO saves", "95 % interval", "advised")
     lines = _head(header)
-    for trace, row in advised(folders).iterrows():
+    for trace, row in advice_on_traces(folders).iterrows():
         costs = (f"{row[name]:.2f}" for name in ("rule_cost", "learner_cost", "optimum_cost"))
         interval = f"{row['low']:+.2f} to {row['high']:+.2f}"
         named = ", ".join(f"{policy} ({count} of {row['seeds']})" for policy, count in row["recommended"].items())
         lines.append(_row(trace, row["days"], row["rule"], *costs, f"{row['saving']:+.2f}", interval, named))
     return "\n".join(lines)
-
-
-def claims_markdown(folders: Folders) -> str:
-    """Return every claim about the study as a list."""
-    return "\n".join(f"- {claim(folders)}" for claim in CLAIMS)
 
 
 def deployment_markdown(folders: Folders) -> str:
@@ -203,13 +186,10 @@ def workers_markdown(folders: Folders) -> str:
 BLOCKS: dict[str, Callable[[Folders], str]] = {
     "results": results_markdown,
     "seeds": seeds_markdown,
-    "regret": regret_markdown,
     "workloads": workloads_markdown,
     "deployment": deployment_markdown,
-    "wide": lambda folders: regret_markdown(folders, "wide"),
     "traces": traces_markdown,
     "advice": advice_markdown,
-    "claims": claims_markdown,
     "workers": workers_markdown,
 }
 """What the README holds between marks, and what makes it from the committed tables; the times come from a run."""

@@ -28,7 +28,7 @@ from autoscaler_env.advice.recommend import recommend
 from autoscaler_env.advice.setup import Setup, write_template
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.oracle import OPTIMUM
-from autoscaler_env.study.analysis import write_table
+from autoscaler_env.study.run import write_table
 from autoscaler_env.traffic.days import CutDays, cut_days
 from autoscaler_env.traffic.reading import read_traffic
 
