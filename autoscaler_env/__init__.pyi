@@ -19,7 +19,7 @@ from .evaluation.metrics import (
 )
 from .evaluation.regret import regret
 from .evaluation.simulation import Trajectory, simulate
-from .evaluation.statistics import Interval, mean_interval, read_curves
+from .evaluation.statistics import Interval, mean_interval
 from .paths import Folders
 from .policies.base import ForeignPolicy, Policy
 from .policies.forecast import Forecast
@@ -30,7 +30,8 @@ from .policies.q_learning import QTable
 from .policies.registry import find_policies, find_policy
 from .policies.rules import RULES, Random, Static, TargetTracking, Threshold
 from .service import Service
-from .storage.models import load_policy, read_description
+from .storage.models import load_policy, read_description, save_q_table
+from .study.analysis import read_curves
 from .traffic.patterns import MIXED, PATTERNS, Pattern, Workload, day_seeds
 from .traffic.trace import Trace
 from .training.config import PRESETS, QLearningPreset, Trained, TrainingConfig
@@ -93,6 +94,7 @@ __all__ = [
     "regret",
     "save_calibrations",
     "save_evaluation",
+    "save_q_table",
     "savings",
     "simulate",
     "summarise",
