@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from autoscaler_env.plotting.limits import frontier, plot_frontier, plot_losses, spread
-from autoscaler_env.plotting.style import label_of, png_of
+from autoscaler_env.plotting.style import png_of
+from autoscaler_env.policies.registry import label_of
 
 ITEMS = ["instance_cost", "late_cost", "drop_cost"]
 RULES = ["threshold", "hpa-cpu"]

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from cases import cases
 from scipy import stats
 
 from autoscaler_env.evaluation import regret as module
@@ -83,13 +84,13 @@ def test_losses_add_up_to_the_regret_on_every_pattern_and_on_their_mean():
     assert list(losses(together).index) == list(regret(together).index)
 
 
-@pytest.mark.parametrize("known", [None, optima({"SPIKE": [1.0]})])
+@cases("known", [None, optima({"SPIKE": [1.0]})])
 def test_a_pattern_without_optimum_is_named(known):
     with pytest.raises(ValueError, match="optima: none of the days of 'STEADY'"):
         regret(episodes({"STEADY": [1.0]}), known)
 
 
-@pytest.mark.parametrize("wrong", [{"arrivals": 99}, {"cost": 5.5}])
+@cases("wrong", [{"arrivals": 99}, {"cost": 5.5}])
 def test_optima_of_other_days_or_services_are_refused(wrong):
     with pytest.raises(
         ValueError, match=r"not of these days or this service: on day 0 of STEADY rule pays 5.00 for 100"

@@ -52,8 +52,8 @@ class Advise:
             )
         if self.output.exists() and not self.output.is_dir():
             raise ValueError(f"output = {str(self.output)!r}: is a file; name a folder")
-        from autoscaler_env.traffic.days import cut_days
         from autoscaler_env.traffic.reading import read_traffic
+        from autoscaler_env.traffic.trace import cut_days
 
         setup = Setup.from_toml(self.service)
         traffic = read_traffic(self.traffic, setup.step_seconds)

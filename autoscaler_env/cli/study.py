@@ -13,6 +13,17 @@ from autoscaler_env.cli.options import Output
 from autoscaler_env.paths import Folders, project_root
 from autoscaler_env.text import one_line, shown
 
+# Here rather than in docstrings of the options, whose lines the help would not join.
+_NAMES_HELP = (
+    "budgets (the three learners on MIXED, published budgets), long (PPO on MIXED, a million timesteps), patterns "
+    "(each learner on each single pattern), wide (PPO with larger fleet changes), baselines (rules and the optimum), "
+    "traces (models trained on MIXED, on recorded traffic), or all (traces only with --traces)."
+)
+_SCHEDULER_HELP = (
+    "Address of a running Dask scheduler, such as tcp://192.168.0.5:8786, to use instead of local processes. Its "
+    "workers need this package and one thread each, and no shared disk."
+)
+
 
 @dataclass(frozen=True)
 class Study:
@@ -22,17 +33,15 @@ class Study:
     A change of the simulator, a policy or a learner makes kept runs stale.
     """
 
-    names: Annotated[Positional[tuple[str, ...]], arg(metavar="NAME ...", help_behavior_hint="(one or more)")] = ()
-    """budgets (the three learners on MIXED, published budgets), long (PPO on MIXED, a million timesteps), patterns (each
-    learner on each single pattern), wide (PPO with larger fleet changes), baselines (rules and the optimum), traces
-    (models trained on MIXED, on recorded traffic), or all (traces only with --traces)."""
+    names: Annotated[
+        Positional[tuple[str, ...]],
+        arg(metavar="NAME ...", help=_NAMES_HELP, help_behavior_hint="(one or more)"),
+    ] = ()
     seeds: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 10; patterns and wide 5)")] = None
     """Trainings of each learner on each pattern: seeds 0 to N - 1."""
     workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: one per processor)")] = None
     """Processes on this machine."""
-    scheduler: Annotated[str | None, arg(metavar="ADDRESS", help_behavior_hint="(none)")] = None
-    """Address of a running Dask scheduler, such as tcp://192.168.0.5:8786, to use instead of local processes. Its workers
-    need this package and one thread each, and no shared disk."""
+    scheduler: Annotated[str | None, arg(metavar="ADDRESS", help=_SCHEDULER_HELP, help_behavior_hint="(none)")] = None
     traces: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(none)")] = None
     """Folder of recorded traffic: CSV files as `evaluate --trace` takes them."""
     figures: bool = False

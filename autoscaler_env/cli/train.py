@@ -15,6 +15,7 @@ from autoscaler_env.cli.console import cost_report, evaluate_all, selection_repo
 from autoscaler_env.cli.options import (
     Output,
     PatternName,
+    Rescale,
     ServiceFile,
     Smooth,
     TraceFile,
@@ -38,6 +39,7 @@ class Train:
     pattern: PatternName = None
     trace: TraceFile = None
     smooth: Smooth = 1
+    rescale: Rescale = None
     episodes: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 10000)")] = None
     """Budget of q-learning, in days."""
     timesteps: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 100000)")] = None
@@ -118,7 +120,7 @@ class Train:
         service = service_of(self.service)
         return TrainingConfig(
             algorithm,  # type: ignore[arg-type]
-            workload_of(self.pattern, self.trace, self.smooth, service),
+            workload_of(self.pattern, self.trace, self.smooth, service, self.rescale),
             self.episodes if tabular else self.timesteps,
             self.name,
             self.seed,

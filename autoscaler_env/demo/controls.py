@@ -13,10 +13,9 @@ from typing import Any
 
 from autoscaler_env.demo.session import PERSON, Person
 from autoscaler_env.paths import Folders
-from autoscaler_env.plotting.style import label_of
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.oracle import OPTIMUM
-from autoscaler_env.policies.registry import OPPONENTS, find_policy, model_names
+from autoscaler_env.policies.registry import BASELINES, find_policy, label_of, model_names
 from autoscaler_env.policies.rules import RULES
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.trace import Trace
@@ -128,7 +127,7 @@ def read_trace(name: str, text: str, service: Service) -> Trace:
         path = Path(folder) / (Path(name).stem[:60] + ".csv")
         path.write_text(text, encoding="utf-8")
         try:
-            return Trace.from_csv(path, service)
+            return Trace.from_csv(path, service, rescale=True)
         except ValueError as error:
             raise ValueError(str(error).replace(str(path), name)) from None
 
@@ -145,7 +144,7 @@ def policy_choices(folders: Folders, more: Sequence[str] = ()) -> list[dict[str,
     """
     groups = {
         "a person": [PERSON],
-        "rules": [name for name in (*RULES, "target-tracking-mixed", *OPPONENTS) if name != OPTIMUM],
+        "rules": [name for name in (*RULES, "target-tracking-mixed", *BASELINES) if name != OPTIMUM],
         "learners": model_names(folders),
         "has read the day": [OPTIMUM],
     }

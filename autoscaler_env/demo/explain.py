@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from autoscaler_env.demo.session import PERSON, Session
-from autoscaler_env.plotting.style import label_of
 from autoscaler_env.policies.base import Policy, decode
+from autoscaler_env.policies.registry import label_of
 from autoscaler_env.policies.rules import Static, TargetTracking, Threshold
 from autoscaler_env.service import Service
 

@@ -25,9 +25,9 @@ from autoscaler_env.demo.session import Session, demo_days
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.paths import Folders
 from autoscaler_env.plotting.days import plot_side_by_side
-from autoscaler_env.plotting.style import DEMAND_COLOUR, ITEM_COLOURS, colour_of, label_of, new_figure, themed
+from autoscaler_env.plotting.style import DEMAND_COLOUR, ITEM_COLOURS, colour_of, new_figure, themed
 from autoscaler_env.policies.oracle import OPTIMUM
-from autoscaler_env.policies.registry import find_policy
+from autoscaler_env.policies.registry import find_policy, label_of
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_atomically
 

@@ -8,8 +8,8 @@ from typing import Any
 from autoscaler_env.demo.controls import NOBODY, policy_for
 from autoscaler_env.demo.session import PERSON, Person, Session, demo_days
 from autoscaler_env.paths import Folders
-from autoscaler_env.plotting.style import label_of
 from autoscaler_env.policies.oracle import OPTIMUM
+from autoscaler_env.policies.registry import label_of
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import Workload
 

@@ -9,7 +9,8 @@ import numpy as np
 from autoscaler_env.demo.controls import NOBODY, SLIDERS, SPEEDS
 from autoscaler_env.demo.explain import action_label
 from autoscaler_env.demo.session import PERSON, Person
-from autoscaler_env.plotting.style import ITEM_COLOURS, QUEUE_COLOUR, colour_of, label_of
+from autoscaler_env.plotting.style import ITEM_COLOURS, QUEUE_COLOUR, colour_of
+from autoscaler_env.policies.registry import label_of
 from autoscaler_env.traffic.patterns import MIXED, PATTERN_MEANING
 
 if TYPE_CHECKING:

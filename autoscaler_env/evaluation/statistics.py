@@ -48,10 +48,10 @@ def mean_interval(values: NDArray[np.float64], confidence: float = 0.95, *, inde
     """Return the mean of values and its interval.
 
     For independent values this is Student's interval. For values in the order of time it is Student's interval with an
-    effective number of values in place of their number, because days that follow each other resemble each other. The correlation r of neighbours is estimated, corrected for its bias,
-    (n r + 1) / (n - 3), and limited to 1 / n from below and 0.9 from above; then n values are worth
-    n / (1 + 2 sum_k (1 - k / n) r^k) independent ones. Their variance is corrected for the correlation too. Below four
-    values the correlation cannot be estimated and is taken as zero.
+    effective number of values in place of their number, because days that follow each other resemble each other. The
+    correlation r of neighbours is estimated, corrected for its bias, (n r + 1) / (n - 3), and limited to 1 / n from
+    below and 0.9 from above; then n values are worth n / (1 + 2 sum_k (1 - k / n) r^k) independent ones. Their variance
+    is corrected for the correlation too. Below four values the correlation cannot be estimated and is taken as zero.
 
     How often the interval contains the true mean (`tests/test_statistics.py` simulates it): at least 93 % for normal
     values from 2 to 30, at least 90 % for lognormal values of sigma 0.5 from 3 on, and at least 90 % for values with
@@ -222,25 +222,14 @@ def estimates(study: pd.DataFrame, column: str) -> pd.DataFrame:
         Indexed by algorithm, trained_on and timesteps: seeds (number of trainings), mean, low, high (95 % interval)
         and iqm (interquartile mean).
     """
-    return _by_learner(per_training(study, column))
-
-
-def savings_over_seeds(study: pd.DataFrame, against: str) -> pd.DataFrame:
-    """Return what each learner saves a day against another policy on the same days.
-
-    Args:
-        study: The table of a study, or some of its rows.
-        against: A column with the cost of the other policy: `one_setting_cost`, `per_pattern_cost` or `optimum_cost`.
-
-    Returns:
-        Indexed by algorithm, trained_on and timesteps: seeds (number of trainings), cost, rule (the cost of the other
-        policy), saving, low, high (95 % interval over trainings), iqm; all costs in $ a day.
-    """
-    costs, others = per_training(study, "cost"), per_training(study, against)
-    table = _by_learner(others - costs).rename(columns={"mean": "saving"})
-    table.insert(1, "cost", costs.groupby(level=LEARNER, sort=False).mean())
-    table.insert(2, "rule", others.groupby(level=LEARNER, sort=False).mean())
-    return table
+    rows = {}
+    for learner, values in per_training(study, column).groupby(level=LEARNER, sort=False):
+        seeds, mean, low, high = estimate(values)
+        middle = interquartile_mean(values.to_numpy())
+        rows[learner] = {"seeds": seeds, "mean": mean, "low": low, "high": high, "iqm": middle}
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    table.index = pd.MultiIndex.from_tuples(table.index, names=LEARNER)
+    return table.astype({"seeds": int})
 
 
 def probability_of_improvement(
@@ -331,18 +320,6 @@ def sample_sizes(trainings: pd.Series, counts: Sequence[int], repetitions: int =
             "covered": float(np.mean([study.low <= truth <= study.high for study in studies])),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("trainings")
-
-
-def _by_learner(trainings: pd.Series) -> pd.DataFrame:
-    rows = {}
-    for learner, group in trainings.groupby(level=LEARNER, sort=False):
-        seeds, mean, low, high = estimate(group)
-        rows[learner] = {
-            "seeds": seeds, "mean": mean, "low": low, "high": high, "iqm": interquartile_mean(group.to_numpy())
-        }  # fmt: skip
-    table = pd.DataFrame.from_dict(rows, orient="index")
-    table.index = pd.MultiIndex.from_tuples(table.index, names=LEARNER)
-    return table.astype({"seeds": int})
 
 
 def _values_of(trainings: pd.Series) -> NDArray[np.float64]:

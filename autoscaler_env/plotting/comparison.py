@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from autoscaler_env.evaluation.simulation import Trajectory
-from autoscaler_env.plotting.style import ITEM_COLOURS, ITEM_LABELS, colour_of, label_of, new_figure, themed
+from autoscaler_env.plotting.style import ITEM_COLOURS, ITEM_LABELS, colour_of, new_figure, themed
+from autoscaler_env.policies.registry import label_of
 
 
 @themed

@@ -16,10 +16,10 @@ from autoscaler_env.plotting.style import (
     ITEM_LABELS,
     QUEUE_COLOUR,
     colour_of,
-    label_of,
     new_figure,
     themed,
 )
+from autoscaler_env.policies.registry import label_of
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import PATTERN_MEANING
 

@@ -15,8 +15,9 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from autoscaler_env.evaluation.statistics import mean_interval
-from autoscaler_env.plotting.style import ACTION_COLOURS, colour_of, label_of, new_figure, themed
+from autoscaler_env.plotting.style import ACTION_COLOURS, colour_of, new_figure, themed
 from autoscaler_env.policies.q_learning import QTable
+from autoscaler_env.policies.registry import label_of
 
 _AXES = {"timesteps": "timesteps", "seconds": "seconds of training"}
 

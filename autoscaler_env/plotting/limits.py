@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 from autoscaler_env.plotting.comparison import names_in, policy_panels
-from autoscaler_env.plotting.style import ITEM_COLOURS, ITEM_LABELS, colour_of, label_of, new_figure, themed
+from autoscaler_env.plotting.style import ITEM_COLOURS, ITEM_LABELS, colour_of, new_figure, themed
 from autoscaler_env.policies.oracle import Optimum
+from autoscaler_env.policies.registry import label_of
 
 _LINE = 0.075
 """The height of a line of labels beside a scatter, as a share of the panel's."""

@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from autoscaler_env.plotting.style import colour_of, label_of, new_figure, themed
+from autoscaler_env.plotting.style import colour_of, new_figure, themed
+from autoscaler_env.policies.registry import label_of
 
 BY_HAND = "by hand"
 """The name of a reading that was worked out on paper; it is drawn dashed, over the others."""

@@ -17,16 +17,17 @@ from matplotlib.ticker import LogLocator
 
 from autoscaler_env.evaluation.statistics import estimate, per_training, sample_sizes
 from autoscaler_env.paths import Folders
-from autoscaler_env.plotting.style import colour_of, label_of, new_figure, save_figure, themed
+from autoscaler_env.plotting.style import colour_of, new_figure, save_figure, themed
 from autoscaler_env.policies.oracle import OPTIMUM
+from autoscaler_env.policies.registry import label_of
 from autoscaler_env.study.analysis import (
     MEAN,
     by_learner,
     generalisation,
-    ppo_against_rules,
     read_study,
-    regret_on_traces,
     regret_table,
+    specialists,
+    traces_table,
 )
 from autoscaler_env.training.config import Algorithm
 
@@ -105,7 +106,7 @@ def plot_matrix(matrices: Mapping[str, pd.DataFrame], title: str = "Trained on r
                 axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="#D55E00", linewidth=2))
         axes.set_xticks(range(len(matrix.columns)), list(matrix.columns), rotation=45, ha="right", fontsize=8)
         axes.set_yticks(range(len(matrix.index)), list(matrix.index), fontsize=8)
-        axes.set_title(label_of(name.replace("-", "_")))
+        axes.set_title(label_of(name))
         axes.set_xlabel("tested on")
         axes.grid(visible=False)
     panels[0].set_ylabel("trained on")
@@ -152,7 +153,7 @@ def plot_ppo_against_rules(table: pd.DataFrame, title: str | None = None) -> Fig
     """Draw what PPO trained on each pattern saves against the cheapest rule on it, with 95 % intervals.
 
     Args:
-        table: What `study.analysis.ppo_against_rules` returns.
+        table: What `study.analysis.specialists` returns.
         title: The title of the figure; by default, on how many patterns PPO is cheaper or dearer.
 
     Returns:
@@ -213,7 +214,7 @@ def plot_traces(table: pd.DataFrame, title: str = "Recorded traffic (zero-shot)"
     """Draw the regret of each policy on recorded traffic, a panel per trace.
 
     Args:
-        table: What `study.analysis.regret_on_traces` returns.
+        table: What `study.analysis.traces_table` returns.
         title: The title of the figure.
         most: Policies with a larger regret on every trace are left out, $ a day.
 
@@ -249,14 +250,14 @@ def _interval(axes: Axes, place: float, mean: float, low: float, high: float, co
 
 
 def _learner_in(name: str) -> str:
-    """Return the learner in a name such as `ppo on MIXED, 995,328 timesteps`, as `colour_of` takes it; or a rule's name."""
-    return name.split(" on ")[0].replace("-", "_") if " on " in name else name
+    """Return the learner in a name such as `ppo on MIXED, 995,328 timesteps`, as `colour_of` takes it; or the name."""
+    return name.split(" on ")[0]
 
 
 def _label(policy: str) -> str:
     """Return the label of a policy of the tables."""
     learner, _, rest = policy.partition(" on ")
-    return f"{label_of(learner.replace('-', '_'))} on {rest}" if rest else label_of(policy)
+    return f"{label_of(learner)} on {rest}" if rest else label_of(policy)
 
 
 def savings_against_one_setting(folders: Folders) -> dict[str, pd.Series]:
@@ -273,10 +274,10 @@ FIGURES: dict[str, Callable[[Folders], Figure]] = {
         {name: sample_sizes(saved, SIZES) for name, saved in savings_against_one_setting(folders).items()}
     ),
     "09_regret": lambda folders: plot_regret(regret_table(folders)),
-    "09_against_rules": lambda folders: plot_ppo_against_rules(ppo_against_rules(folders)),
+    "09_against_rules": lambda folders: plot_ppo_against_rules(specialists(folders)),
     "09_matrix": lambda folders: plot_matrix({name: generalisation(name, folders) for name in get_args(Algorithm)}),
     "09_wide": lambda folders: plot_regret(regret_table(folders, "wide"), "With larger fleet changes"),
-    "09_traces": lambda folders: plot_traces(regret_on_traces(folders)),
+    "09_traces": lambda folders: plot_traces(traces_table(folders)),
 }
 """The figures of the study, by the names of their files."""
 

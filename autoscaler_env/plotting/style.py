@@ -1,4 +1,4 @@
-"""What all figures share: one colour and one label per policy, one theme, one way to make and to save a figure."""
+"""What all figures share: one colour per policy, one theme, one way to make and to save a figure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from autoscaler_env.paths import Folders
-from autoscaler_env.policies.registry import LEARNERS
+from autoscaler_env.policies.registry import learner_of
 from autoscaler_env.storage.files import write_atomically
 
 _P = ParamSpec("_P")
@@ -36,23 +36,6 @@ POLICY_COLOURS = {
 }
 """A fixed colour per policy, or per learner whatever it was trained on (Okabe and Ito's set, grey and brown;
 Tol's muted olive, indigo and wine for Kubernetes and Knative)."""
-
-POLICY_LABELS = {
-    "random": "random",
-    "static": "static",
-    "threshold": "threshold",
-    "hpa-cpu": "HPA on CPU",
-    "hpa-demand": "HPA on demand",
-    "kpa": "Knative KPA",
-    "target-tracking": "target tracking",
-    "target-tracking-mixed": "target tracking, one setting",
-    "target-tracking-per-pattern": "target tracking, per pattern",
-    "q-learning": "Q-learning",
-    "dqn": "DQN",
-    "ppo": "PPO",
-    "optimum": "optimum",
-}
-"""What figures call a policy, or a learner that was trained on `MIXED`."""
 
 UNKNOWN_COLOUR = "#000000"
 """The colour of a policy that has none of its own."""
@@ -120,16 +103,6 @@ def themed(draw: Callable[_P, _R]) -> Callable[_P, _R]:
     return drawn
 
 
-def learner_of(policy: str) -> str | None:
-    """Return the learner behind a policy's name, by which its colour and label are known; `None` for a rule.
-
-    Example:
-        >>> learner_of("ppo_spike"), learner_of("static")
-        ('ppo', None)
-    """
-    return next((learner for learner in LEARNERS if policy == learner or policy.startswith(f"{learner}_")), None)
-
-
 def colour_of(policy: str) -> str:
     """Return the fixed colour of a policy, by its name in tables; black for one that has none.
 
@@ -138,20 +111,6 @@ def colour_of(policy: str) -> str:
         True
     """
     return POLICY_COLOURS.get(learner_of(policy) or policy, UNKNOWN_COLOUR)
-
-
-def label_of(policy: str) -> str:
-    """Return what figures call a policy; a learner that was not trained on `MIXED` says on what it was.
-
-    Example:
-        >>> label_of("q_learning_mixed"), label_of("ppo_spike"), label_of("my rule")
-        ('Q-learning', 'PPO (spike)', 'my rule')
-    """
-    learner = learner_of(policy)
-    if learner is None:
-        return POLICY_LABELS.get(policy, policy)
-    trained_on = policy[len(learner) + 1 :]
-    return POLICY_LABELS[learner] + (f" ({trained_on})" if trained_on not in ("", "mixed") else "")
 
 
 def png_of(figure: Figure, dpi: int = 110) -> bytes:

@@ -11,10 +11,11 @@ from typing import Any
 
 import pandas as pd
 
-from autoscaler_env.evaluation.statistics import LEARNER, Interval, estimate, per_training
+from autoscaler_env.evaluation.statistics import LEARNER, Interval, estimate, estimates, is_worth_it, per_training
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.policies.registry import LEARNERS
+from autoscaler_env.storage.files import write_text
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS
 
 OWN = "OWN"
@@ -79,6 +80,11 @@ def _read_table(path: Path, command: str, folders: Folders) -> pd.DataFrame:
     return pd.read_csv(path)
 
 
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV, atomically."""
+    write_text(path, table.to_csv(index=False, float_format="%.6g"))
+
+
 def by_learner(study: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield name and rows of each learner of a study."""
     for _, rows in study.groupby(LEARNER, sort=False):
@@ -96,7 +102,24 @@ def learner_name(algorithm: str, trained_on: str, timesteps: int) -> str:
     return f"{algorithm} on {'each pattern' if trained_on == OWN else trained_on}, {timesteps:,} timesteps"
 
 
-def specialists(study: pd.DataFrame) -> pd.DataFrame:
+def savings_over_trainings(study: pd.DataFrame, against: str) -> pd.DataFrame:
+    """Return what each learner saves a day against a baseline on the same days.
+
+    Args:
+        study: The table of a study, or some of its rows.
+        against: The column with the cost of the baseline: `one_setting_cost`, `per_pattern_cost` or `optimum_cost`.
+
+    Returns:
+        Indexed by algorithm, trained_on and timesteps: seeds (number of trainings), cost, rule (cost of the baseline),
+        saving, low, high (95 % interval over trainings), iqm (interquartile mean of the saving); all in $ a day.
+    """
+    table = estimates(study.assign(saving=study[against] - study["cost"]), "saving").rename(columns={"mean": "saving"})
+    table.insert(1, "cost", estimates(study, "cost")["mean"])
+    table.insert(2, "rule", estimates(study, against)["mean"])
+    return table
+
+
+def on_own_pattern(study: pd.DataFrame) -> pd.DataFrame:
     """Return the rows in which a model is tested on the pattern that it was trained on, as one learner.
 
     The trainings of one seed on the six patterns count as one: together they are what a user has who trains a model for
@@ -111,7 +134,7 @@ def learners(folders: Folders) -> pd.DataFrame:
     Specialists, which were trained on one pattern, are included as `OWN` and on that pattern only.
     """
     studies = [read_study(name, folders) for name in ("budgets", "long")]
-    return pd.concat([*studies, specialists(read_study("patterns", folders))], ignore_index=True)
+    return pd.concat([*studies, on_own_pattern(read_study("patterns", folders))], ignore_index=True)
 
 
 def regret_table(folders: Folders, setting: str = "") -> pd.DataFrame:
@@ -160,7 +183,7 @@ def generalisation(algorithm: str, folders: Folders) -> pd.DataFrame:
     return matrix.loc[[MIXED, *PATTERNS], list(PATTERNS)]
 
 
-def regret_on_traces(folders: Folders) -> pd.DataFrame:
+def traces_table(folders: Folders) -> pd.DataFrame:
     """Return what every policy costs on recorded traffic, trained and calibrated on synthetic days only.
 
     Returns:
@@ -183,17 +206,18 @@ def regret_on_traces(folders: Folders) -> pd.DataFrame:
     return table.astype({"days": int, "smooth": int, "seeds": int})
 
 
-def ppo_against_rules(folders: Folders) -> pd.DataFrame:
+def specialists(folders: Folders) -> pd.DataFrame:
     """Return, for each pattern, PPO trained on it against the cheapest rule there, on the same days.
 
     The rule is chosen on the same days that are compared, so the choice favours the rules.
 
     Returns:
         Indexed by pattern: rule (its name), rule_cost, learner_cost, optimum_cost, seeds, saving, low, high ($ a day,
-        95 % interval over trainings), cheaper (`ppo`, `rule`, or `neither` where the interval contains 0).
+        95 % interval over trainings), cheaper (`ppo`, `rule`, or `neither` where the interval contains 0) and worth_it
+        (whether the saving is certain and at least `MINIMUM_EFFECT` of the cost of the rule).
     """
     baselines = read_baselines("", folders)
-    ppo = specialists(read_study("patterns", folders))
+    ppo = on_own_pattern(read_study("patterns", folders))
     ppo = ppo[ppo["algorithm"] == "ppo"]
     rows = {}
     for pattern in PATTERNS:
@@ -210,7 +234,7 @@ def advice_on_traces(folders: Folders) -> pd.DataFrame:
     that are compared, so the choice favours the rules.
 
     Returns:
-        Indexed by trace: days (held out), the columns of `ppo_against_rules`, and recommended (policies, with the
+        Indexed by trace: days (held out), the columns of `specialists`, and recommended (policies, with the
         number of seeds in which each was recommended).
 
     Raises:
@@ -250,6 +274,7 @@ def _against_cheapest(rules: pd.Series, trainings: pd.Series, optimum: float) ->
         "low": saved.low,
         "high": saved.high,
         "cheaper": _cheaper(saved),
+        "worth_it": is_worth_it(saved, rules[rule]),
     }
 
 

@@ -20,7 +20,7 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.forecast import Forecast
 from autoscaler_env.policies.oracle import Optimum
-from autoscaler_env.policies.registry import OPPONENTS
+from autoscaler_env.policies.registry import BASELINES
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload, as_workload
 from autoscaler_env.traffic.trace import Trace
@@ -97,12 +97,12 @@ def trace_benchmark(folder: Path, service: Service, episodes: int = EPISODES) ->
     traces, smoothing = [], {}
     for path in sorted(folder.glob("*.csv")):
         try:
-            raw = Trace.from_csv(path, service, rescale=False)
+            raw = Trace.from_csv(path, service)
         except ValueError as error:
             print(f"Left out: {error}.", file=sys.stderr)
             continue
         smoothing[raw.name] = SMOOTHED_OVER if raw.earlier.mean() < SMALL_COUNT else 1
-        traces.append(Trace.from_csv(path, service, smooth=smoothing[raw.name]))
+        traces.append(Trace.from_csv(path, service, smooth=smoothing[raw.name], rescale=True))
     if not traces:
         raise ValueError(f"traces = {str(folder)!r}: no trace there (CSV files with the columns step and requests)")
     return Benchmark(tuple(traces), episodes), smoothing
@@ -151,7 +151,7 @@ def measure_baselines(
         A row per policy and workload: policy, tested_on, days, regret ($ a day above the optimum) and the other
         columns of `Benchmark.measure`. Target tracking with the setting for the workload is included on patterns only.
     """
-    fixed = [make(service) for name, make in OPPONENTS.items() if name != Optimum.name]
+    fixed = [make(service) for name, make in BASELINES.items() if name != Optimum.name]
     fixed.append(settings[MIXED].rule(service, ONE_SETTING))
     rows: list[dict[str, Any]] = []
     for workload in tqdm(benchmark.workloads, desc="baselines", unit="workload", leave=False, disable=None):
@@ -184,7 +184,7 @@ def measure_on_traces(
 
     Returns:
         Indexed by trace and policy: days, smooth (steps), seeds (0 for a baseline, 1 for a model), cost, regret ($ a
-        day), low, high (NaN: a single training has no interval) and late_share, as `study.analysis.regret_on_traces`.
+        day), low, high (NaN: a single training has no interval) and late_share, as `study.analysis.traces_table`.
     """
     service = Service()
     benchmark, smoothing = trace_benchmark(folder, service, episodes)

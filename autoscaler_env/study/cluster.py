@@ -1,4 +1,4 @@
-"""The runs of a study on Dask, on the processors of this machine or on a running cluster, and the store of their results.
+"""The runs of a study on Dask, on this machine or on a running cluster, and the store of their results.
 
 A run is one training with its measurements. It takes and returns plain values and bytes and keeps its files in a
 temporary folder, so a worker on another machine needs this package and no shared disk. The client writes the results.

@@ -29,17 +29,17 @@ LONG_SETTINGS: dict[str, dict[str, Any]] = {
 """Settings of the long trainings of PPO that differ from the preset, by the workload trained on.
 
 The names are those of `TrainingConfig`. The values were chosen on selection days
-(`results/tuning_ppo_mixed_995328.csv`, `results/tuning_ppo_spike_995328.csv`). A flash crowd is rare, and its cost comes
-late: therefore the horizon is longer, and the learner begins with the reserve of the calibrated rules, which it does not
-find by itself. In single trials imitation made PPO worse on SINUSOIDAL and changed nothing on RANDOM, both at the
-preset's discount; with larger fleet changes, the settings of MIXED changed nothing.
+(`results/tuning_ppo_mixed_995328.csv`, `results/tuning_ppo_spike_995328.csv`). A flash crowd is rare, and its cost
+comes late: therefore the horizon is longer, and the learner begins with the reserve of the calibrated rules, which it
+does not find by itself. In single trials imitation made PPO worse on SINUSOIDAL and changed nothing on RANDOM, both at
+the preset's discount; with larger fleet changes, the settings of MIXED changed nothing.
 """
 
 WIDE = Service(fleet_changes=(-16, -8, -4, -2, -1, 0, 1, 2, 4, 8, 16))
 """The reference service with larger fleet changes in one step."""
 
 QUICK = {"q-learning": 40, "dqn": 2_048, "ppo": 2_048}
-"""Budgets of the quick profile, in episodes for Q-learning and in timesteps for the others; a long training has twice that.
+"""Budgets of the quick profile: episodes for Q-learning, timesteps for the others, twice that for a long training.
 
 They only show that everything runs.
 """

@@ -13,7 +13,7 @@ from autoscaler_env.evaluation.metrics import EPISODES
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.service import Service
-from autoscaler_env.storage.files import write_text
+from autoscaler_env.study.analysis import write_table
 from autoscaler_env.study.benchmark import (
     ONE_SETTING,
     PER_PATTERN,
@@ -168,11 +168,6 @@ def curves_table(results: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         for result in results
         for point in result["description"]["curve"]
     )
-
-
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as CSV, atomically."""
-    write_text(path, table.to_csv(index=False, float_format="%.6g"))
 
 
 def _key_of(description: Mapping[str, Any]) -> dict[str, Any]:

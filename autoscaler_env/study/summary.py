@@ -7,6 +7,7 @@ to be able to claim is demanded of the same tables by `tests/test_claims.py`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,10 +16,8 @@ from autoscaler_env.evaluation.statistics import (
     Interval,
     comparison,
     estimate,
-    is_worth_it,
     per_training,
     probability_of_improvement,
-    savings_over_seeds,
 )
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.oracle import OPTIMUM
@@ -28,12 +27,13 @@ from autoscaler_env.study.analysis import (
     cheapest,
     generalisation,
     learner_name,
-    ppo_against_rules,
+    on_own_pattern,
     read_baselines,
     read_study,
-    regret_on_traces,
     regret_table,
+    savings_over_trainings,
     specialists,
+    traces_table,
 )
 from autoscaler_env.study.plan import LONG_SETTINGS, STUDIES
 from autoscaler_env.text import dollars, listed, percent
@@ -66,9 +66,9 @@ def order_claim(folders: Folders) -> str:
 
 def specialists_claim(folders: Folders) -> str:
     """Say on which patterns PPO trained on the pattern is cheaper or dearer than the cheapest rule there."""
-    saved = _saved_against(specialists(_of_algorithm(read_study("patterns", folders), "ppo")), "per_pattern_cost")
+    saved = _saved_against(on_own_pattern(_of_algorithm(read_study("patterns", folders), "ppo")), "per_pattern_cost")
     return (
-        f"PPO trained on a pattern, against the cheapest rule there: {_verdicts(ppo_against_rules(folders))}. On the "
+        f"PPO trained on a pattern, against the cheapest rule there: {_verdicts(specialists(folders))}. On the "
         f"mean of the six, {_compared(saved, 'PPO', 'target tracking calibrated for each pattern')}."
     )
 
@@ -83,11 +83,11 @@ def regret_claim(folders: Folders) -> str:
     best = learned.loc[learner]
     recovered = max(1 - best[MEAN] / rules[rule], 0)
     return (
-        f"The clairvoyant optimum costs {dollars(optimum)} a day, the mean of the six patterns. The best rule is {rule}, "
-        f"{dollars(rules[rule])} a day above it ({percent(rules[rule] / optimum)}); the best learner is {learner}, "
-        f"{dollars(best[MEAN])} above it ({percent(best[MEAN] / optimum)}; 95 % interval {dollars(best['low'])} to "
-        f"{dollars(best['high'])}). Learning recovers {percent(recovered, 0) if recovered else 'nothing'} of what that "
-        "rule leaves."
+        f"The clairvoyant optimum costs {_dollars(optimum)} a day, the mean of the six patterns. The best rule is "
+        f"{rule}, {_dollars(rules[rule])} a day above it ({percent(rules[rule] / optimum)}); the best learner is "
+        f"{learner}, {_dollars(best[MEAN])} above it ({percent(best[MEAN] / optimum)}; 95 % interval "
+        f"{_dollars(best['low'])} to {_dollars(best['high'])}). Learning recovers "
+        f"{percent(recovered, 0) if recovered else 'nothing'} of what that rule leaves."
     )
 
 
@@ -102,14 +102,14 @@ def generalisation_claim(folders: Folders) -> str:
     tested_on = str(others.loc[trained_on].idxmax())
     by_training, by_test = others.mean(axis=1), others.mean(axis=0)
     return (
-        f"PPO trained on one pattern costs on average {dollars(own.mean())} a day above the optimum on its own pattern "
-        f"and {dollars(by_training.mean())} on the other five (trained on {trained_on}, tested on {tested_on}: "
-        f"{dollars(others[tested_on][trained_on])}). The model that is worst on other patterns is the one trained on "
-        f"{by_training.idxmax()} ({dollars(by_training.max())} on average); the pattern that is hardest for models of "
-        f"other patterns is {by_test.idxmax()} ({dollars(by_test.max())}). Trained on MIXED, PPO costs "
-        f"{dollars(matrix.loc[MIXED].mean())} above the optimum: compared with the model trained on the pattern, from "
-        f"{dollars(on_mixed.min(), sign=True)} ({on_mixed.idxmin()}) to "
-        f"{dollars(on_mixed.max(), sign=True)} ({on_mixed.idxmax()})."
+        f"PPO trained on one pattern costs on average {_dollars(own.mean())} a day above the optimum on its own "
+        f"pattern and {_dollars(by_training.mean())} on the others (trained on {trained_on}, tested on {tested_on}: "
+        f"{_dollars(others[tested_on][trained_on])}). The model that is worst on other patterns is the one trained on "
+        f"{by_training.idxmax()} ({_dollars(by_training.max())} on average); the pattern that is hardest for models of "
+        f"other patterns is {by_test.idxmax()} ({_dollars(by_test.max())}). Trained on MIXED, PPO costs "
+        f"{_dollars(matrix.loc[MIXED].mean())} above the optimum: compared with the model trained on the pattern, from "
+        f"{_dollars(on_mixed.min(), sign=True)} ({on_mixed.idxmin()}) to "
+        f"{_dollars(on_mixed.max(), sign=True)} ({on_mixed.idxmax()})."
     )
 
 
@@ -121,35 +121,35 @@ def wide_claim(folders: Folders) -> str:
     rule = cheapest(table[table["seeds"] == 0][MEAN])
     saved = estimate(wide[rule] - wide_ppo)
     return (
-        f"With larger fleet changes the optimum falls from {dollars(reference[OPTIMUM])} to {dollars(wide[OPTIMUM])} a "
-        f"day, hpa-demand from {dollars(reference['hpa-demand'])} to {dollars(wide['hpa-demand'])}, PPO on MIXED from "
-        f"{dollars(reference_ppo.mean())} to {dollars(wide_ppo.mean())}; "
+        f"With larger fleet changes the optimum falls from {_dollars(reference[OPTIMUM])} to {_dollars(wide[OPTIMUM])} "
+        f"a day, hpa-demand from {_dollars(reference['hpa-demand'])} to {_dollars(wide['hpa-demand'])}, PPO on MIXED "
+        f"from {_dollars(reference_ppo.mean())} to {_dollars(wide_ppo.mean())}; "
         f"{_compared(saved, 'PPO on MIXED', f'{rule}, the cheapest rule,')}."
     )
 
 
 def traces_claim(folders: Folders) -> str:
     """Say which rule and which learner are cheapest on each recorded trace, zero-shot."""
-    table = regret_on_traces(folders).drop(index=OPTIMUM, level="policy")
+    table = traces_table(folders).drop(index=OPTIMUM, level="policy")
     sentences = []
     for trace, rows in table.groupby(level="trace", sort=False):
         policies = rows.droplevel("trace")
         rule, learner = (
             cheapest(policies.loc[policies["seeds"].eq(0) == is_rule, "regret"]) for is_rule in (True, False)
         )
-        regret, low, high = (dollars(policies.loc[learner, column]) for column in ("regret", "low", "high"))
+        regret, low, high = (_dollars(policies.loc[learner, column]) for column in ("regret", "low", "high"))
         sentences.append(
-            f"{trace}: {rule} {dollars(policies['regret'][rule])} a day above the optimum, {learner} {regret} "
+            f"{trace}: {rule} {_dollars(policies['regret'][rule])} a day above the optimum, {learner} {regret} "
             f"(95 % interval {low} to {high})"
         )
     return "On recorded traffic, the cheapest rule and the cheapest learner. " + "; ".join(sentences) + "."
 
 
 def advice_claim(folders: Folders) -> str:
-    """Say where PPO is cheaper than the rules on recorded traces, all made on their first days by `autoscaler advise`."""
+    """Say on which recorded traces PPO is cheaper than the rules, all made by `autoscaler advise` on the first days."""
     table = advice_on_traces(folders)
     return (
-        "Trained on the first days of a recorded trace and evaluated on the rest, PPO against the cheapest of the rules "
+        "Trained on the first days of a recorded trace and measured on the rest, PPO against the cheapest of the rules "
         f"calibrated on the same first days: {_verdicts(table)} (95 % intervals over {table['seeds'].min()} "
         "trainings, on the same days)."
     )
@@ -164,10 +164,10 @@ def deployment(folders: Folders) -> list[str]:
         A sentence per pattern.
     """
     sentences = []
-    for pattern, row in ppo_against_rules(folders).iterrows():
+    for pattern, row in specialists(folders).iterrows():
         saved = Interval(int(row["seeds"]), row["saving"], row["low"], row["high"])
         share = percent(row["saving"] / row["rule_cost"])
-        if is_worth_it(saved, row["rule_cost"]):
+        if row["worth_it"]:
             advice = f"train PPO on it; it saves {share} of the cost"
         elif row["cheaper"] == "ppo":
             advice = f"deploy {row['rule']}; PPO saves {share} of the cost, which is not worth a training"
@@ -186,7 +186,7 @@ def imitates(workload: str) -> bool:
 
 
 def imitation_note() -> str:
-    """Say on which workloads the long trainings of PPO begin by imitating rules, and which settings of their own they have."""
+    """Say which long trainings of PPO begin by imitating rules, and which of their settings differ from the preset."""
     workloads = (MIXED, *PATTERNS)
     imitating = [name for name in workloads if imitates(name)]
     others = [name for name in workloads if not imitates(name)]
@@ -228,7 +228,7 @@ def savings_report(name: str, folders: Folders) -> str:
     if name == "patterns":
         table = table[table["trained_on"] == table["tested_on"]]
         against, rule = "per_pattern_cost", "calibrated for the pattern that the model was trained and tested on"
-    saved = savings_over_seeds(table, against).round(2).to_string()
+    saved = savings_over_trainings(table, against).round(2).to_string()
     return f"\n{name}: saved against target tracking {rule}, $ a day, 95 % intervals over trainings\n{saved}\n"
 
 
@@ -257,3 +257,8 @@ def _verdicts(table: pd.DataFrame) -> str:
 
 def _capital(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
+
+
+def _dollars(value: Any, *, sign: bool = False) -> str:
+    """Return a number of a table as dollars."""
+    return dollars(float(value), sign=sign)
