@@ -34,7 +34,8 @@ from .storage.models import load_policy, read_description, save_q_table
 from .study.analysis import read_curves
 from .traffic.patterns import MIXED, PATTERNS, Pattern, Workload, day_seeds
 from .traffic.trace import Trace
-from .training.config import PRESETS, QLearningPreset, Trained, TrainingConfig
+from .training.checkpoint import Trained
+from .training.config import PRESETS, QLearningPreset, TrainingConfig
 from .training.deep import build_learner
 from .training.train import obtain, train
 

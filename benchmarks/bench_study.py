@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="another root to write under")
     arguments = parser.parse_args()
     count, timesteps, repetitions = (4, 2_048, 1) if arguments.quick else (16, 50_000, 3)
-    runs = [TrainingConfig("ppo", MIXED, timesteps, seed=seed, device="cpu") for seed in range(count)]
+    runs = [TrainingConfig("ppo", MIXED, timesteps=timesteps, seed=seed, device="cpu") for seed in range(count)]
     benchmark = Benchmark(episodes=10 if arguments.quick else 200)
     counts = worker_counts(arguments.workers)
     starts: dict[int, list[float]] = {workers: [] for workers in counts}

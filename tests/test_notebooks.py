@@ -9,14 +9,14 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
+from autoscaler_env.readme import cost_table
 
 from autoscaler_env.course import MEASURED, NOT_KEPT, QUICK, run_course, without_measurements
 from autoscaler_env.paths import Folders, notebook_sources
-from autoscaler_env.readme import cost_table
 from autoscaler_env.traffic.patterns import PATTERNS
 
 SOURCES = sorted(notebook_sources().glob("*.ipynb"))
-EXECUTED = sorted(Folders().executed.glob("[0-9]*.ipynb"))
+EXECUTED = sorted(Folders.course().executed.glob("[0-9]*.ipynb"))
 POLICIES = [
     "random",
     "static",
@@ -278,7 +278,7 @@ def states(folder):
 def quick_course(tmp_path_factory):
     """Run the quick course into a temporary folder; return its folders and how each notebook ended."""
     root = tmp_path_factory.mktemp("course")
-    project = Folders()
+    project = Folders.course()
     kept = [project.models, project.figures, project.results, project.executed]
     before = [states(folder) for folder in kept]
     ended = run_course("quick", output=root)

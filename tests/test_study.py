@@ -26,7 +26,7 @@ from autoscaler_env.study.run import NAMES, curves_table, define_study, study_ta
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS
 from autoscaler_env.training.config import TrainingConfig
 
-RUN = TrainingConfig("q-learning", "STEADY", 20)
+RUN = TrainingConfig("q-learning", "STEADY", episodes=20)
 BENCHMARK = Benchmark(("STEADY", "SPIKE"), 5)
 SETTINGS = dict.fromkeys((MIXED, *PATTERNS), Calibration(1.0, 1.0, 140.0))
 
@@ -128,10 +128,10 @@ def test_worker_with_other_code_than_the_client_refuses_a_run(result):
 
 def test_names_tell_runs_apart_by_all_their_settings(store):
     runs = [
-        TrainingConfig("ppo", "SPIKE", 4_096, seed=3),
-        TrainingConfig("ppo", "SPIKE", 4_096, seed=4),
-        TrainingConfig("ppo", "SPIKE", 4_096, seed=3, discount=0.5),
-        TrainingConfig("ppo", "SPIKE", 4_096, seed=3, service=Service(boot_steps=2)),
+        TrainingConfig("ppo", "SPIKE", timesteps=4_096, seed=3),
+        TrainingConfig("ppo", "SPIKE", timesteps=4_096, seed=4),
+        TrainingConfig("ppo", "SPIKE", timesteps=4_096, seed=3, discount=0.5),
+        TrainingConfig("ppo", "SPIKE", timesteps=4_096, seed=3, service=Service(boot_steps=2)),
     ]
     names = {store.result_path(run, BENCHMARK).name for run in runs}
     assert len(names) == 4 and all(name.startswith("ppo_spike_") for name in names)
@@ -141,7 +141,7 @@ def test_saved_run_is_found_again_and_another_is_not(store, result):
     again = ResultStore(Folders(store.root.parent.parent))
     assert again.model(RUN).content == result.model.content and again.result_path(RUN, BENCHMARK).exists()
     assert again.result(RUN, BENCHMARK)["rows"] == result.rows[0]
-    for other in (dataclasses.replace(RUN, seed=1), TrainingConfig("q-learning", "STEADY", 21)):
+    for other in (dataclasses.replace(RUN, seed=1), TrainingConfig("q-learning", "STEADY", episodes=21)):
         assert again.model(other) is None and not again.result_path(other, BENCHMARK).exists()
 
 

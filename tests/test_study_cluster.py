@@ -28,7 +28,7 @@ SAME_PATH = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 PATIENCE = 240  # seconds, for a machine that is busy
 BENCHMARK = Benchmark(("STEADY", "SPIKE"), 5)
-RUNS = [TrainingConfig("q-learning", "STEADY", 8_000, seed=seed) for seed in range(4)]  # a second or so each
+RUNS = [TrainingConfig("q-learning", "STEADY", episodes=8_000, seed=seed) for seed in range(4)]  # a second or so each
 
 
 def wait_for(condition):
@@ -127,7 +127,7 @@ def test_interrupted_study_continues_where_it_stopped(tmp_path, cluster, no_loca
 @pytest.mark.slow
 def test_failed_runs_are_reported_and_the_others_kept(tmp_path, cluster):
     store = ResultStore(Folders(tmp_path))
-    good, bad = TrainingConfig("q-learning", "STEADY", 20), TrainingConfig("q-learning", "STEADY", 21)
+    good, bad = TrainingConfig("q-learning", "STEADY", episodes=20), TrainingConfig("q-learning", "STEADY", 21)
     unknown = Benchmark(("UNHEARD_OF",), 5)
     with pytest.raises(RunsFailed, match=r"1 of 2 runs failed, the others are kept; .* pattern = 'UNHEARD_OF'"):
         complete({good: [BENCHMARK], bad: [unknown]}, store, scheduler=cluster)
@@ -146,7 +146,7 @@ def test_workers_with_several_threads_are_refused():
 
 def test_finished_study_starts_no_cluster(tmp_path, no_local_cluster):
     store = ResultStore(Folders(tmp_path))
-    run = TrainingConfig("q-learning", "STEADY", 20)
+    run = TrainingConfig("q-learning", "STEADY", episodes=20)
     store.save(run, [BENCHMARK], perform(run, [BENCHMARK]))
     complete({run: [BENCHMARK]}, store)
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from autoscaler_env.cli.options import Output
-from autoscaler_env.paths import Folders, project_root
+from autoscaler_env.paths import Folders, output_root
 from autoscaler_env.text import one_line, shown
 
 # Here rather than in docstrings of the options, whose lines the help would not join.
@@ -63,7 +63,7 @@ class Study:
             names = [name for name in NAMES if name != TRACES or self.traces is not None]
             if self.traces is None:
                 print("No --traces FOLDER given: the study of traces is left out.", file=sys.stderr)
-        folders = Folders(self.output or (project_root() / "build" / "quick" if self.profile == "quick" else None))
+        folders = Folders(self.output or (output_root() / "build" / "quick" if self.profile == "quick" else None))
         try:
             written = run_studies(
                 names,

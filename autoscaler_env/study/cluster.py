@@ -27,6 +27,7 @@ from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_atomically, write_json
 from autoscaler_env.storage.models import load_policy
 from autoscaler_env.study.benchmark import Benchmark
+from autoscaler_env.training.checkpoint import RunFolder
 from autoscaler_env.training.config import TrainingConfig
 from autoscaler_env.training.train import train
 
@@ -93,7 +94,7 @@ def perform(
     tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed worker would leave behind
     with _ONE_AT_A_TIME, tempfile.TemporaryDirectory(dir=_scratch()) as scratch:
         folders = Folders(scratch)
-        path = run.model_path(folders)
+        path = RunFolder(run, folders).model
         if model is None:
             description = train(run, folders, progress=False).description
             model = Model(path.name, path.read_bytes(), description)
@@ -173,7 +174,7 @@ class ResultStore:
             write_json(self.result_path(run, benchmark), {"description": model.description, "rows": rows})
 
     def _model_path(self, run: TrainingConfig) -> Path:
-        return run.model_path(Folders(self.root / "models" / _name_of(run)))
+        return RunFolder(run, Folders(self.root / "models" / _name_of(run))).model
 
 
 def _name_of(run: TrainingConfig) -> str:

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS
-from autoscaler_env.training.config import Algorithm, TrainingConfig
+from autoscaler_env.training.config import LENGTH, Algorithm, TrainingConfig
 
 STUDIES = {
     "budgets": "the three learners on MIXED, with the published budgets",
@@ -87,10 +87,11 @@ def _trainings_of_seed(study: str, seed: int, quick: bool) -> list[TrainingConfi
 
 def _published(learner: Algorithm, pattern: str, seed: int, quick: bool) -> TrainingConfig:
     """Return a training with the published budget, which is the preset's."""
-    return TrainingConfig(learner, pattern, QUICK[learner] if quick else None, seed=seed, device="cpu")
+    length: dict[str, Any] = {LENGTH[learner]: QUICK[learner]} if quick else {}
+    return TrainingConfig(learner, pattern, seed=seed, device="cpu", **length)
 
 
 def _long(pattern: str, seed: int, quick: bool, **settings: Any) -> TrainingConfig:
     """Return a long training of PPO."""
     timesteps = 2 * QUICK["ppo"] if quick else LONG_TIMESTEPS
-    return TrainingConfig("ppo", pattern, timesteps, seed=seed, device="cpu", **settings)
+    return TrainingConfig("ppo", pattern, timesteps=timesteps, seed=seed, device="cpu", **settings)
