@@ -25,6 +25,7 @@ from autoscaler_env.study.analysis import (
     traces_table,
 )
 from autoscaler_env.study.summary import deployment, traces_claim
+from autoscaler_env.text import listed, percent
 
 ONE_SETTING = "target-tracking-mixed"
 """The policy that savings are given against: target tracking with one setting for all patterns."""
@@ -132,7 +133,7 @@ def results_block(folders: Folders) -> str:
 
 
 def _honest_sentences(folders: Folders) -> list[str]:
-    """Return what the tables say for learning and against it: on generated days, on one pattern, on recorded traffic."""
+    """Return what the tables say for learning and against it: on `MIXED`, on one pattern, on recorded traffic."""
     cheaper, worth = [], []
     for row in [row for study in ("budgets", "long") for row in _saved_by_learners(study, folders)]:
         name = f"{label_of(row['algorithm'])} with {row['timesteps']:,} timesteps"
@@ -151,7 +152,7 @@ def _honest_sentences(folders: Folders) -> list[str]:
         f"Not told the pattern, the learners that are cheaper than one calibrated setting are: "
         f"{listed(cheaper) or 'none'}. At least {percent(MINIMUM_EFFECT)} cheaper: {listed(worth) or 'none'}. "
         "Kubernetes' autoscalers have their default settings here; they were not calibrated.",
-        f"Trained on one pattern, PPO saves at least {percent(MINIMUM_EFFECT)} against the rule that is calibrated for it "
+        f"Trained on one pattern, PPO saves at least {percent(MINIMUM_EFFECT)} against the rule calibrated for it "
         f"on {len(learned)} of {len(patterns)} patterns: {listed(learned) or 'none'}.",
         f"On recorded traffic that no policy was made for, the cheapest rule beats the cheapest learner on {won} of "
         f"{count} traces. [docs/results.md](docs/results.md) also has learners that are trained on the trace itself.",
