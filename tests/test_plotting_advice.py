@@ -7,7 +7,7 @@ from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
 from autoscaler_env.evaluation.simulation import simulate
-from autoscaler_env.plotting.advice import plot_costs, plot_worst_day
+from autoscaler_env.plotting.advice import plot_policy_costs, plot_worst_day
 from autoscaler_env.plotting.style import POLICY_COLOURS, colour_of, theme
 from autoscaler_env.policies.rules import Static, Threshold
 from autoscaler_env.service import Service
@@ -25,7 +25,7 @@ COSTS = pd.DataFrame(
 
 @pytest.fixture(scope="module")
 def axes():
-    return plot_costs(COSTS, 12.0, "ppo", "PPO costs least").axes[0]
+    return plot_policy_costs(COSTS, 12.0, "ppo", "PPO costs least").axes[0]
 
 
 def test_a_bar_is_as_long_as_the_cost_and_has_the_colour_of_its_policy(axes):
@@ -66,7 +66,7 @@ def test_no_text_is_cut_on_a_phone_and_all_of_it_can_be_read_on_dark_paper():
     long_title = "Target tracking costs least, HPA on utilisation is recommended"
     for paper, ink in (("light", "#000000"), ("dark", "#e6eaee")):
         for width in (4.2, 9.0):
-            figures = [plot_costs(COSTS, 12.0, "ppo", long_title, width, paper)]
+            figures = [plot_policy_costs(COSTS, 12.0, "ppo", long_title, width, paper)]
             one = {"threshold": played["threshold"]}
             figures.append(plot_worst_day(one if width < 6 else played, 0, long_title, width, 5.2, paper))
             for figure in figures:

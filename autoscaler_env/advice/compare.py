@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NoReturn, cast
+from typing import Any, NoReturn, cast
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,8 @@ from autoscaler_env.service import Service
 from autoscaler_env.storage.models import load_policy
 from autoscaler_env.traffic.augment import ResampledDays
 from autoscaler_env.traffic.trace import Trace
-from autoscaler_env.training.config import Algorithm, DeepPreset, TrainingConfig
+from autoscaler_env.training.checkpoint import RunFolder
+from autoscaler_env.training.config import LENGTH, Algorithm, DeepPreset, TrainingConfig
 from autoscaler_env.training.train import train
 
 BUDGETS: Mapping[str, dict[Algorithm, int]] = {
@@ -187,7 +188,9 @@ def _training_config(algorithm: Algorithm, budget: int, days: Trace, service: Se
 
     A small budget is better spent so: PPO need not learn from rewards what every rule knows.
     """
-    config = TrainingConfig(algorithm, ResampledDays("traffic", days), budget, None, seed, "cpu", service=service)
+    length: dict[str, Any] = {LENGTH[algorithm]: budget}
+    workload = ResampledDays("traffic", days)
+    config = TrainingConfig(algorithm, workload, seed=seed, device="cpu", service=service, **length)
     if algorithm == "ppo":
         imitating = dataclasses.replace(config, imitation_days=1)
         if cast(DeepPreset, imitating.preset).imitated_timesteps(service.steps_per_episode) < budget:
@@ -197,7 +200,7 @@ def _training_config(algorithm: Algorithm, budget: int, days: Trace, service: Se
 
 def _training_in_words(config: TrainingConfig) -> str:
     unit = "days" if config.algorithm == "q-learning" else "timesteps"
-    return f"{config.budget:,} {unit} of training" + (
+    return f"{getattr(config, LENGTH[config.algorithm]):,} {unit} of training" + (
         ", begun by imitating target tracking" if config.imitation_days else ""
     )
 
@@ -206,7 +209,8 @@ def _train(config: TrainingConfig, folders: Folders, progress: bool) -> tuple[Po
     """Train; return the better of the last and the best version, read back from its file, and the file."""
     curve = train(config, folders, progress=progress).curve
     best = int(curve["mean_return"].to_numpy()[1:].argmax()) + 1
-    path = config.model_path(folders) if best == len(curve) - 1 else config.best_path(folders)
+    files = RunFolder(config, folders)
+    path = files.model if best == len(curve) - 1 else files.best
     policy = load_policy(path, config.service)
     policy.name = config.algorithm
     return ResetDaily(policy, config.service.steps_per_episode), path.read_bytes()

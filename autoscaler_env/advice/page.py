@@ -19,7 +19,7 @@ from autoscaler_env.advice.recommend import ORDER
 from autoscaler_env.advice.report import Answer
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.advice.text import DAYS_A_YEAR, between, method
-from autoscaler_env.plotting.advice import plot_costs, plot_worst_day
+from autoscaler_env.plotting.advice import plot_policy_costs, plot_worst_day
 from autoscaler_env.plotting.style import Theme
 from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.policies.registry import label_of
@@ -139,7 +139,7 @@ def _cost_figures(answer: Answer) -> list[dict[str, str]]:
     title = title[0].upper() + title[1:]
 
     def draw(width: float, paper: Theme) -> Figure:
-        return plot_costs(table, optimum, chosen, title, width, paper)
+        return plot_policy_costs(table, optimum, chosen, title, width, paper)
 
     return _figures(draw, WIDTHS, "costs", "Bars: mean cost of each policy.")
 

@@ -19,7 +19,7 @@ _LETTERS_PER_INCH = 10.5
 """Letters of a title that fit into an inch, at the size of titles."""
 
 
-def plot_costs(
+def plot_policy_costs(
     costs: pd.DataFrame,
     optimum: float | None = None,
     recommended: str | None = None,
@@ -41,11 +41,11 @@ def plot_costs(
         The figure; dollars a day.
     """
     with theme(paper):
-        return _plot_costs(costs, optimum, recommended, title, width)
+        return _plot_policy_costs(costs, optimum, recommended, title, width)
 
 
 @themed
-def _plot_costs(
+def _plot_policy_costs(
     costs: pd.DataFrame, optimum: float | None, recommended: str | None, title: str, width: float
 ) -> Figure:
     narrow = width < NARROW
