@@ -21,7 +21,7 @@ from .learning import (
 )
 from .limits import frontier, plot_frontier, plot_losses
 from .meters import BY_HAND, plot_rankings, plot_readings
-from .study import plot_duels, plot_matrix, plot_regret, plot_sample_sizes, plot_seeds, plot_traces
+from .study import plot_matrix, plot_ppo_against_rules, plot_regret, plot_sample_sizes, plot_seeds, plot_traces
 from .style import colour_of, png_of, save_figure
 
 __all__ = [
@@ -34,7 +34,6 @@ __all__ = [
     "plot_cost_spread",
     "plot_costs",
     "plot_day",
-    "plot_duels",
     "plot_frontier",
     "plot_learning_curves",
     "plot_losses",
@@ -42,6 +41,7 @@ __all__ = [
     "plot_offer",
     "plot_operating_regions",
     "plot_patterns",
+    "plot_ppo_against_rules",
     "plot_q_policy",
     "plot_rankings",
     "plot_readings",
