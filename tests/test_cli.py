@@ -248,9 +248,9 @@ def test_the_demo_ends_with_a_table(tmp_path, capsys):
     assert all(title in lines[0] for title in ("return", "cost", "peak queue", "scaling actions"))
 
 
-def test_the_demo_saves_a_film(tmp_path, capsys):
+def test_the_demo_saves_an_animation(tmp_path, capsys):
     assert main(["demo", "--policy", "static", "--steps", "3", "--save", "film.gif", "--output", str(tmp_path)]) == 0
-    assert (tmp_path / "film.gif").read_bytes().startswith(b"GIF8") and "traffic" in capsys.readouterr().out
+    assert (tmp_path / "film.gif").read_bytes().startswith(b"GIF8") and "arrivals" in capsys.readouterr().out
 
 
 def test_verify_ends_with_the_status_of_the_worst_file(trained, tmp_path, capsys):
