@@ -23,8 +23,7 @@ from autoscaler_env.study.analysis import (
     specialists,
     traces_table,
 )
-from autoscaler_env.study.summary import deployment, traces_summary
-from autoscaler_env.traffic.patterns import PATTERNS
+from autoscaler_env.study.summary import deployment, traces_claim
 
 ONE_SETTING = "target-tracking-mixed"
 """The policy that savings are given against: target tracking with one setting for all patterns."""
@@ -111,9 +110,9 @@ def results_block(folders: Folders) -> str:
     ]
     learners = []
     for study in ("budgets", "long"):
-        for row in savings_over_trainings(read_study(study, folders), "one_setting_cost").reset_index().itertuples():
-            name = f"{label_of(row.algorithm)}, {row.timesteps:,} timesteps"
-            learners.append(_result(name, row.cost, [row.saving, row.low, row.high]))
+        for row in _saved_by_learners(study, folders):
+            name = f"{label_of(row['algorithm'])}, {row['timesteps']:,} timesteps"
+            learners.append(_result(name, row["cost"], [row["saving"], row["low"], row["high"]]))
     optimum = read_baselines("", folders).query("policy == @OPTIMUM")["cost"].mean()
     rows = [*rows, *learners, _result(f"{label_of(OPTIMUM)} (knows the future)", optimum, None)]
     table = _markdown(pd.DataFrame(rows).sort_values("order", ascending=False).drop(columns="order"))
@@ -141,13 +140,12 @@ def _honest_sentences(folders: Folders) -> list[str]:
     )
     count = traces.index.unique("trace").size
     return [
-        "- The learners see what the rules see. One setting of a calibrated rule is hard to beat: only PPO does, and only",
-        "  its long trainings do so by more than 1 %. The default settings of Kubernetes' autoscalers are far dearer, but",
-        "  they are not calibrated here.",
+        "- The learners see what the rules see. One setting of a calibrated rule is hard to beat: only PPO does, and only its",
+        "  long trainings do so by more than 1 %. Kubernetes' autoscalers are far dearer, but here with default settings.",
         f"- Trained on one pattern, PPO saves at least 1 % against the rule calibrated for it on {len(worth)} of",
         f"  {len(table)} patterns ({', '.join(worth)}). Elsewhere the rule is as good, or within 1 %.",
-        f"- On recorded traffic that no policy was made for, the cheapest rule is cheaper than the cheapest learner on {by_rules} of",
-        f"  {count} traces. [docs/results.md](docs/results.md) has the comparison with learners trained on the trace itself.",
+        f"- On recorded traffic that no policy was made for, the cheapest rule beats the cheapest learner on {by_rules} of {count}",
+        "  traces. [docs/results.md](docs/results.md) also has learners that are trained on the trace itself.",
     ]
 
 
@@ -175,7 +173,7 @@ def seeds_block(folders: Folders) -> str:
                 {
                     "learner": label_of(row.algorithm),
                     "timesteps": f"{row.timesteps:,}",
-                    "trainings": row.n,
+                    "trainings": row.seeds,
                     "daily cost": f"{row.cost:.2f}",
                     "saved": _saving([row.saving, row.low, row.high]),
                     "mean of the middle half": f"{row.iqm:+.2f}",
@@ -207,7 +205,7 @@ def traces_block(folders: Folders) -> str:
             row[trace] = f"{part.loc[trace, 'regret']:.1f} ({part.loc[trace, 'late_share']:.1%})"
         rows.append(row)
     intro = f"Regret in dollars a day, and the share of requests late or dropped; {days}."
-    return f"{traces_summary(folders)}\n\n{intro}\n\n{_markdown(pd.DataFrame(rows))}"
+    return f"{traces_claim(folders)}\n\n{intro}\n\n{_markdown(pd.DataFrame(rows))}"
 
 
 def advice_block(folders: Folders) -> str:
@@ -267,6 +265,12 @@ BLOCKS: dict[str, Block] = {
     "workers": Block("docs/hardware.md", workers_sentence),
 }
 """The generated parts by their marks."""
+
+
+def _saved_by_learners(study: str, folders: Folders) -> list[dict[str, Any]]:
+    """Return what each learner of a study saves against target tracking with one setting, a row per learner."""
+    table = savings_over_trainings(read_study(study, folders), "one_setting_cost").reset_index()
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def _evaluation(folders: Folders) -> dict[str, Any]:
