@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from autoscaler_env.course import Executed, processors
+from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, Interval, is_worth_it
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.policies.registry import label_of
@@ -23,8 +24,8 @@ from autoscaler_env.study.analysis import (
     specialists,
     traces_table,
 )
-from autoscaler_env.study.summary import deployment, traces_summary
-from autoscaler_env.traffic.patterns import PATTERNS
+from autoscaler_env.study.summary import deployment, traces_claim
+from autoscaler_env.text import listed, percent
 
 ONE_SETTING = "target-tracking-mixed"
 """The policy that savings are given against: target tracking with one setting for all patterns."""
@@ -111,9 +112,9 @@ def results_block(folders: Folders) -> str:
     ]
     learners = []
     for study in ("budgets", "long"):
-        for row in savings_over_trainings(read_study(study, folders), "one_setting_cost").reset_index().itertuples():
-            name = f"{label_of(row.algorithm)}, {row.timesteps:,} timesteps"
-            learners.append(_result(name, row.cost, [row.saving, row.low, row.high]))
+        for row in _saved_by_learners(study, folders):
+            name = f"{label_of(row['algorithm'])}, {row['timesteps']:,} timesteps"
+            learners.append(_result(name, row["cost"], [row["saving"], row["low"], row["high"]]))
     optimum = read_baselines("", folders).query("policy == @OPTIMUM")["cost"].mean()
     rows = [*rows, *learners, _result(f"{label_of(OPTIMUM)} (knows the future)", optimum, None)]
     table = _markdown(pd.DataFrame(rows).sort_values("order", ascending=False).drop(columns="order"))
@@ -132,23 +133,31 @@ def results_block(folders: Folders) -> str:
 
 
 def _honest_sentences(folders: Folders) -> list[str]:
-    table = specialists(folders)
-    worth = [str(pattern) for pattern, row in table.iterrows() if row["worth_it"]]
+    """Return what the tables say for learning and against it: on `MIXED`, on one pattern, on recorded traffic."""
+    cheaper, worth = [], []
+    for row in [row for study in ("budgets", "long") for row in _saved_by_learners(study, folders)]:
+        name = f"{label_of(row['algorithm'])} with {row['timesteps']:,} timesteps"
+        saved = Interval(row["seeds"], row["saving"], row["low"], row["high"])
+        cheaper += [name] if saved.low > 0 else []
+        worth += [name] if is_worth_it(saved, row["rule"]) else []
+    patterns = specialists(folders)
+    learned = [str(pattern) for pattern, row in patterns.iterrows() if row["worth_it"]]
     traces = traces_table(folders).drop(index=OPTIMUM, level="policy")
-    by_rules = sum(
+    won = sum(
         rows.loc[rows["seeds"] == 0, "regret"].min() < rows.loc[rows["seeds"] > 0, "regret"].min()
         for _, rows in traces.groupby(level="trace")
     )
     count = traces.index.unique("trace").size
-    return [
-        "- The learners see what the rules see. One setting of a calibrated rule is hard to beat: only PPO does, and only",
-        "  its long trainings do so by more than 1 %. The default settings of Kubernetes' autoscalers are far dearer, but",
-        "  they are not calibrated here.",
-        f"- Trained on one pattern, PPO saves at least 1 % against the rule calibrated for it on {len(worth)} of",
-        f"  {len(table)} patterns ({', '.join(worth)}). Elsewhere the rule is as good, or within 1 %.",
-        f"- On recorded traffic that no policy was made for, the cheapest rule is cheaper than the cheapest learner on {by_rules} of",
-        f"  {count} traces. [docs/results.md](docs/results.md) has the comparison with learners trained on the trace itself.",
-    ]
+    sentences = (
+        f"Not told the pattern, the learners that are cheaper than one calibrated setting are: "
+        f"{listed(cheaper) or 'none'}. At least {percent(MINIMUM_EFFECT)} cheaper: {listed(worth) or 'none'}. "
+        "Kubernetes' autoscalers have their default settings here; they were not calibrated.",
+        f"Trained on one pattern, PPO saves at least {percent(MINIMUM_EFFECT)} against the rule calibrated for it "
+        f"on {len(learned)} of {len(patterns)} patterns: {listed(learned) or 'none'}.",
+        f"On recorded traffic that no policy was made for, the cheapest rule beats the cheapest learner on {won} of "
+        f"{count} traces. [docs/results.md](docs/results.md) also has learners that are trained on the trace itself.",
+    )
+    return [f"- {sentence}" for sentence in sentences]
 
 
 def patterns_block(folders: Folders) -> str:
@@ -160,8 +169,8 @@ def patterns_block(folders: Folders) -> str:
         costs = {pattern: f"{results['patterns'][pattern][policy]['cost']:.1f}" for pattern in results["patterns"]}
         rows.append({"policy": policy, "mean": f"{mean['cost']:.2f}", "saved": _saving(saved)} | costs)
     intro = (
-        f"{results['episodes']:,} evaluation days of each pattern, the same days for every policy. The learners are the "
-        "reference models in `models/`: one training each on `MIXED`, seed 0."
+        f"{results['episodes']:,} evaluation days of each pattern, the same days for every policy. The learners are the"
+        " reference models in `models/`: one training each on `MIXED`, seed 0."
     )
     return f"{intro}\n\n{_markdown(pd.DataFrame(rows))}"
 
@@ -170,15 +179,15 @@ def seeds_block(folders: Folders) -> str:
     """Return what many trainings save against target tracking with one setting, a row per learner and budget."""
     rows = []
     for study in ("budgets", "long"):
-        for row in savings_over_trainings(read_study(study, folders), "one_setting_cost").reset_index().itertuples():
+        for row in _saved_by_learners(study, folders):
             rows.append(
                 {
-                    "learner": label_of(row.algorithm),
-                    "timesteps": f"{row.timesteps:,}",
-                    "trainings": row.n,
-                    "daily cost": f"{row.cost:.2f}",
-                    "saved": _saving([row.saving, row.low, row.high]),
-                    "mean of the middle half": f"{row.iqm:+.2f}",
+                    "learner": label_of(row["algorithm"]),
+                    "timesteps": f"{row['timesteps']:,}",
+                    "trainings": row["seeds"],
+                    "daily cost": f"{row['cost']:.2f}",
+                    "saved": _saving([row["saving"], row["low"], row["high"]]),
+                    "mean of the middle half": f"{row['iqm']:+.2f}",
                 }
             )
     return _markdown(pd.DataFrame(rows))
@@ -207,7 +216,7 @@ def traces_block(folders: Folders) -> str:
             row[trace] = f"{part.loc[trace, 'regret']:.1f} ({part.loc[trace, 'late_share']:.1%})"
         rows.append(row)
     intro = f"Regret in dollars a day, and the share of requests late or dropped; {days}."
-    return f"{traces_summary(folders)}\n\n{intro}\n\n{_markdown(pd.DataFrame(rows))}"
+    return f"{traces_claim(folders)}\n\n{intro}\n\n{_markdown(pd.DataFrame(rows))}"
 
 
 def advice_block(folders: Folders) -> str:
@@ -232,17 +241,21 @@ def workers_sentence(folders: Folders) -> str:
     if not path.exists():
         raise FileNotFoundError(f"{folders.shown(path)} is missing; make it with: python benchmarks/bench_study.py")
     first, *others = pd.read_csv(path).itertuples()
-    faster = ", ".join(f"{row.seconds:.0f} s with {row.workers} ({row.times_faster:.2f} times faster)" for row in others)
+    faster = ", ".join(
+        f"{row.seconds:.0f} s with {row.workers} ({row.times_faster:.2f} times faster)" for row in others
+    )
     return (
-        f"Measured on {first.processors} cores: {first.runs} small trainings with their tests took {first.seconds:.0f} s "
-        f"with one worker, {faster}; starting the workers took {first.start_seconds:.1f} s of that."
+        f"Measured on {first.processors} cores: {first.runs} small trainings with their tests took {first.seconds:.0f} "
+        f"s with one worker, {faster}; starting the workers took {first.start_seconds:.1f} s of that."
     )
 
 
 def times_sentence(executed: Sequence[Executed]) -> str:
     """Return how long the course took."""
     longest = max(executed, key=lambda notebook: notebook.seconds)
-    elapsed = max(notebook.ended for notebook in executed) - min(notebook.ended - notebook.seconds for notebook in executed)
+    elapsed = max(notebook.ended for notebook in executed) - min(
+        notebook.ended - notebook.seconds for notebook in executed
+    )
     return (
         f"Measured: the whole course ran in {elapsed / 60:.1f} minutes on {processors()} cores (CPU only; longest: "
         f"notebook {longest.name[:2]}, {longest.seconds / 60:.1f} minutes)."
@@ -263,6 +276,12 @@ BLOCKS: dict[str, Block] = {
     "workers": Block("docs/hardware.md", workers_sentence),
 }
 """The generated parts by their marks."""
+
+
+def _saved_by_learners(study: str, folders: Folders) -> list[dict[str, Any]]:
+    """Return what each learner of a study saves against target tracking with one setting, a row per learner."""
+    table = savings_over_trainings(read_study(study, folders), "one_setting_cost").reset_index()
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def _evaluation(folders: Folders) -> dict[str, Any]:

@@ -28,9 +28,9 @@ from autoscaler_env.policies.q_learning import QTable
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_text
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Pattern, day_seeds
-from autoscaler_env.training.config import LONG_BUDGET, DeepPreset, QLearningPreset, deep_preset
+from autoscaler_env.training.config import LONG_TRAINING, DeepPreset, QLearningPreset, deep_preset
 from autoscaler_env.training.deep import build_learner
-from autoscaler_env.training.imitation import imitate, rule_to_beat, teachers
+from autoscaler_env.training.imitation import calibrated_rules, imitate, rule_to_beat
 from autoscaler_env.training.tabular import fill_table
 
 SERVICE = Service()
@@ -84,10 +84,10 @@ def changed(preset: Any, values: dict[str, Any]) -> Any:
 def train(algorithm: str, preset: Any, pattern: str, seed: int) -> Policy:
     """Train one model without writing anything."""
     if isinstance(preset, DeepPreset):
-        taught = teachers(pattern, SERVICE) if preset.imitation_days else []
-        model = build_learner(algorithm, preset, pattern, SERVICE, seed=seed, device="cpu", rule=rule_to_beat(taught))
-        if taught:
-            imitate(model, taught, preset, seed)
+        rules = calibrated_rules(pattern, SERVICE) if preset.imitation_days else []
+        model = build_learner(algorithm, preset, pattern, SERVICE, seed=seed, device="cpu", rule=rule_to_beat(rules))
+        if rules:
+            imitate(model, rules, preset, seed)
         model.learn(preset.timesteps - model.num_timesteps, reset_num_timesteps=False)
         return DeepPolicy(model.policy, SERVICE, algorithm)
     table = QTable.zeros(SERVICE)
@@ -120,7 +120,7 @@ def main() -> None:
         preset = QLearningPreset(episodes=arguments.budget or QLearningPreset.episodes)
     else:
         preset = deep_preset(arguments.algorithm, arguments.budget)
-        if arguments.algorithm == "ppo" and preset.timesteps >= LONG_BUDGET:
+        if arguments.algorithm == "ppo" and preset.timesteps >= LONG_TRAINING:
             space = long_space(arguments.pattern)
     budget = f"_{arguments.budget}" if arguments.budget else ""
     name = f"tuning_{arguments.algorithm.replace('-', '_')}_{arguments.pattern.lower()}{budget}.csv"

@@ -93,7 +93,7 @@ def test_a_missing_table_names_the_command_that_makes_it(tmp_path):
 
 
 def test_calibrating_again_gives_the_committed_settings_to_the_last_digit():
-    committed = read_calibrations(Folders())
+    committed = read_calibrations(Folders.course())
     assert calibrate(["SPIKE"]) == committed["SPIKE"]
 
 

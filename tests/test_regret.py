@@ -131,14 +131,14 @@ def test_the_optimum_of_another_service_is_its_own():
 
 
 def test_the_committed_table_has_the_first_days_of_each_pattern():
-    table = read_optima(Folders())
+    table = read_optima(Folders.course())
     assert table.groupby("pattern", sort=False)["day"].agg(list).to_dict() == {
         pattern: list(range(OPTIMUM_DAYS)) for pattern in PATTERNS
     }
 
 
 def test_the_committed_table_holds_what_is_found_now():
-    found, table = find_optima(days=3), read_optima(Folders())
+    found, table = find_optima(days=3), read_optima(Folders.course())
     kept = table[table["day"] < 3].reset_index(drop=True)
     assert np.array_equal(kept["arrivals"], found["arrivals"])
     assert kept["cost"].to_numpy() == pytest.approx(found["cost"].to_numpy(), abs=1e-6)
@@ -146,5 +146,5 @@ def test_the_committed_table_holds_what_is_found_now():
 
 def test_no_rule_is_below_the_committed_optima():
     played = evaluate_patterns(lambda _: [TargetTracking(), Threshold()], PATTERNS, OPTIMUM_DAYS)
-    table = regret(played, read_optima(Folders()))
+    table = regret(played, read_optima(Folders.course()))
     assert set(table["days"]) == {OPTIMUM_DAYS} and (table["low"] > 0).all()

@@ -31,7 +31,7 @@ linux = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="look
 def trained(tmp_path_factory):
     """Return folders with a small Q-table, its best version and its checkpoints."""
     folders = Folders(tmp_path_factory.mktemp("trained"))
-    train(TrainingConfig("q-learning", budget=60), folders, progress=False)
+    train(TrainingConfig("q-learning", episodes=60), folders, progress=False)
     return folders
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,8 @@ from autoscaler_env.service import Service
 from autoscaler_env.storage.models import load_policy
 from autoscaler_env.traffic.augment import ResampledDays
 from autoscaler_env.traffic.trace import Trace
-from autoscaler_env.training.config import Algorithm, DeepPreset, TrainingConfig
+from autoscaler_env.training.checkpoint import RunFolder
+from autoscaler_env.training.config import LENGTH, Algorithm, DeepPreset, TrainingConfig
 from autoscaler_env.training.train import train
 
 
@@ -230,7 +231,8 @@ def _training(algorithm: Algorithm, budget: int, days: Trace, service: Service, 
 
     A small budget is spent better so: rewards then need not teach it first what every rule knows.
     """
-    run = TrainingConfig(algorithm, ResampledDays("traffic", days), budget, None, seed, "cpu", service=service)
+    length: dict[str, Any] = {LENGTH[algorithm]: budget}
+    run = TrainingConfig(algorithm, ResampledDays("traffic", days), seed=seed, device="cpu", service=service, **length)
     if algorithm == "ppo":
         imitating = dataclasses.replace(run, imitation_days=1)
         if cast(DeepPreset, imitating.preset).imitated_timesteps(service.steps_per_episode) < budget:
@@ -242,7 +244,8 @@ def _train(run: TrainingConfig, folders: Folders, progress: bool) -> tuple[Polic
     """Train; return the better of the last and the best version, read back from its file, and the file."""
     curve = train(run, folders, progress=progress).curve
     best = int(curve["mean_return"].to_numpy()[1:].argmax()) + 1
-    path = run.model_path(folders) if best == len(curve) - 1 else run.best_path(folders)
+    files = RunFolder(run, folders)
+    path = files.model if best == len(curve) - 1 else files.best
     policy = load_policy(path, run.service)
     policy.name = run.algorithm
     return ResetDaily(policy, run.service.steps_per_episode), Path(path).read_bytes()

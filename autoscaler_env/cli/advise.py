@@ -36,7 +36,7 @@ class Advise:
     def run(self) -> int:
         """Write the set-up, or the answer."""
         from autoscaler_env.advice.setup import Setup, write_template
-        from autoscaler_env.cli.console import shown
+        from autoscaler_env.text import shown
 
         if self.init:
             path = self.service or Path("service.toml")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from autoscaler_env.cli.console import cost_report, evaluate_all, verdicts
+from autoscaler_env.cli.console import cost_report, evaluate_all
 from autoscaler_env.cli.options import (
     Output,
     PatternName,
@@ -52,10 +52,14 @@ class Evaluate:
             raise ValueError(f"episodes = {self.episodes}: must be at least 1")
         if self.csv is not None and not self.csv.absolute().parent.is_dir():
             raise ValueError(f"csv = {str(self.csv)!r}: there is no such folder")
+        from autoscaler_env.evaluation.metrics import verdict
+
         policies = find_policies(self.policies, service, Folders(self.output), workload)
         episodes = evaluate_all(policies, PATTERNS if workload == MIXED else [workload], self.episodes, service)
         print(cost_report(episodes))
-        print(verdicts(episodes))
+        *others, last = episodes["policy"].unique()
+        for policy in others:
+            print(verdict(episodes, policy, last))
         if self.csv is not None:
             episodes.to_csv(self.csv, index=False)
             print(f"Wrote {len(episodes):,} rows to {self.csv}.")

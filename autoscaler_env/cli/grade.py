@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from autoscaler_env.cli.console import shown
-from autoscaler_env.paths import project_root
+from autoscaler_env.paths import output_root
+from autoscaler_env.text import shown
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Grade:
 
         rubric = Rubric.read(self.rubric or DEFAULT)
         wall = find_wall(self.container, self.i_trust_this_code)
-        output = (self.output or project_root() / "build" / "grades").absolute()
+        output = (self.output or output_root() / "build" / "grades").absolute()
         print(wall.told, flush=True)
         grading = Grading(output, rubric, wall, self.profile)
         try:

@@ -10,7 +10,7 @@ from tyro.conf import arg
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload
 
-FOLDER_HELP = "Folder for models, logs and results; the project's own by default."
+FOLDER_HELP = "Folder for models, logs and results; by default the checkout you stand in, or else the current folder."
 PATTERN_HELP = f"{', '.join(PATTERNS)}, or {MIXED}: one of the six for each day."
 
 ServiceFile = Annotated[

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 
-from autoscaler_env.cli.console import course_report
 from autoscaler_env.cli.options import Output
 from autoscaler_env.paths import Folders, project_root
+from autoscaler_env.text import shown
+
+if TYPE_CHECKING:
+    from autoscaler_env.course import Executed
 
 
 @dataclass(frozen=True)
@@ -38,9 +42,30 @@ class Run:
         if self.refresh and (self.profile == "quick" or self.output is not None):
             raise ValueError("--refresh: makes the committed files anew; leave out --profile quick and --output")
         folders = Folders(project_root() if self.refresh else self.output or default_output(self.profile))
+        print(f"Running the course ({self.profile}); outputs go to {folders.root}.", flush=True)
         executed = run_course(self.profile, self.only, folders.root, self.workers)
         failed = any(notebook.error for notebook in executed)
         if self.refresh and not failed:
             refresh_documents(folders, executed if not self.only else ())
         print("\n" + course_report(executed, folders))
         return 1 if failed else 0
+
+
+def course_report(ended: Sequence[Executed], folders: Folders) -> str:
+    """Return how each notebook ended, the mean cost of each policy, and where everything lies."""
+    import pandas
+
+    from autoscaler_env.documents import cost_table
+
+    rows = {each.name: (each.seconds, each.error or "ran to its end") for each in ended}
+    table = pandas.DataFrame.from_dict(rows, orient="index", columns=["seconds", "ended"])
+    table = table.rename_axis(columns="notebook")
+    width = int(table["ended"].str.len().max())
+    formatters = {"seconds": "{:.1f}".format, "ended": f"{{:<{width}}}".format}
+    lines = [table.to_string(formatters=formatters)]
+    try:
+        lines += ["", cost_table(folders), ""]
+    except FileNotFoundError as missing:
+        lines += ["", str(missing), ""]
+    names = ("models", "figures", "results", "executed", "html")
+    return "\n".join([*lines, *(f"{name:<9} {shown(getattr(folders, name))}" for name in names)])

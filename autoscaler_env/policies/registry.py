@@ -93,9 +93,9 @@ def label_of(policy: str) -> str:
 
 
 def model_names(folders: Folders | None = None) -> list[str]:
-    """Return the names of the models in the models' folder, without endings, in order."""
-    models = (folders or Folders()).models
-    return sorted({path.stem for ending in MODEL_ENDINGS for path in models.glob(f"*{ending}")})
+    """Return the names of the models in the models' folders, without endings, in order."""
+    places = (folders or Folders()).model_folders
+    return sorted({path.stem for place in places for ending in MODEL_ENDINGS for path in place.glob(f"*{ending}")})
 
 
 def command_for(model: str) -> str | None:
@@ -187,7 +187,8 @@ def find_policy(
         return Forecast(service, workload)
     if name.lower().startswith(CALIBRATED):
         return _calibrated(name, service, folders, workload)
-    files = [path for ending in MODEL_ENDINGS if (path := folders.models / f"{name}{ending}").is_file()]
+    candidates = [[folder / f"{name}{ending}" for ending in MODEL_ENDINGS] for folder in folders.model_folders]
+    files = next((present for paths in candidates if (present := [path for path in paths if path.is_file()])), [])
     if len(files) > 1:
         raise ValueError(f"policy = {spec!r}: {' and '.join(path.name for path in files)} exist; add the ending")
     if files:
