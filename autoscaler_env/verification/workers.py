@@ -39,7 +39,7 @@ MEGABYTES = 1_024
 """Memory that one call may use by default, in addition to the memory of the prepared process."""
 
 MAX_ANSWER_BYTES = 2**16
-"""A longer answer counts as a crash."""
+"""A longer answer is an error."""
 
 _START_SECONDS = 300.0
 """Time limit for the start of the prepared process. The first start on a machine compiles code, which takes longest."""
@@ -308,6 +308,8 @@ def in_child(function: Callable[[int], Any], seconds: float, watched: tuple[int,
         _, status = os.waitpid(child, 0)
     if answer is None or (os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGALRM)):
         return {"error": f"it took longer than {seconds:g} seconds"}
+    if len(answer) >= MAX_ANSWER_BYTES:
+        return {"error": f"its answer is longer than {MAX_ANSWER_BYTES // 1024} KiB"}
     try:
         value: dict[str, Any] = json.loads(answer)
     except ValueError:
