@@ -56,7 +56,7 @@ def test_a_check_that_changes_a_list_in_place_does_not_change_the_next_check(che
 
 def test_a_check_that_dies_or_does_not_end_costs_one_answer(checker, monkeypatch):
     monkeypatch.setattr(module, "CHECK_SECONDS", 1)
-    assert check(checker, "01.2", "endless") == "not yet: the check failed: it took longer than 1 seconds"
+    assert check(checker, "01.2", "endless") == "not yet: the check failed: it took longer than 1 s"
     assert check(checker, "01.2", "dies").startswith("not yet: the check failed")
     monkeypatch.setattr(module, "CHECK_SECONDS", 60)
     assert check(checker, "01.1", 3) == "right: 6 days"

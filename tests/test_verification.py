@@ -212,7 +212,7 @@ def test_a_check_that_needs_too_much_time_or_memory_is_ended(tmp_path, check):
     save_q_table(QTable.zeros(service), path)
     save_description(path, {"service": service.as_dict()})
     (verdict,) = check(tmp_path, seconds=0.2)
-    assert verdict.status == "broken" and verdict.reason == "it took longer than 0.2 seconds"
+    assert verdict.status == "broken" and verdict.reason == "it took longer than 0.2 s"
     if module._STATM.exists():
         (verdict,) = check(tmp_path, megabytes=20)
         assert verdict.status == "broken" and "memory" in verdict.reason

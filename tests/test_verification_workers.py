@@ -48,7 +48,7 @@ def test_a_call_returns_a_value_or_the_error_of_its_function(workers):
 def test_a_crash_a_time_limit_a_memory_limit_and_a_long_answer_are_one_line_each(workers):
     assert failure(workers, os.abort) == "it crashed its process (SIGABRT)"
     assert failure(workers, os._exit, 0) == "it crashed its process (its answer is not complete)"
-    assert failure(workers, time.sleep, 600, seconds=0.2) == "it took longer than 0.2 seconds"
+    assert failure(workers, time.sleep, 600, seconds=0.2) == "it took longer than 0.2 s"
     assert failure(workers, mul, "a", 200 * 2**20, megabytes=100) == "it needs more memory than it may use"
     assert failure(workers, mul, "a", module.MAX_ANSWER_BYTES * 3) == "its answer is longer than 64 KiB"
 

@@ -307,7 +307,7 @@ def in_child(function: Callable[[int], Any], seconds: float, watched: tuple[int,
         os.kill(child, signal.SIGKILL)  # its id is still its own, because nobody has waited for it yet
         _, status = os.waitpid(child, 0)
     if answer is None or (os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGALRM)):
-        return {"error": f"it took longer than {seconds:g} seconds"}
+        return {"error": f"it took longer than {seconds:g} s"}
     if len(answer) >= MAX_ANSWER_BYTES:
         return {"error": f"its answer is longer than {MAX_ANSWER_BYTES // 1024} KiB"}
     try:
