@@ -16,16 +16,19 @@ TOO_OLD = $(FIRST_PYTHON) is $(shell command -v $(FIRST_PYTHON) >/dev/null 2>&1 
 	(elsewhere? make PYTHON=/path/to/python3.12 ...)
 
 .DEFAULT_GOAL := help
-.PHONY: help run quick lab demo setup test lint format bench clean
+.PHONY: help run quick refresh lab demo setup test test-all test-corpus lint format bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
-run: .venv/.course ## set up, then the whole course with the full budgets: models, figures, results, report
-	@$(VENV)/autoscaler run --profile full $(ARGS)
+run: .venv/.course ## set up, then the whole course with the full budgets, written under build/course/
+	@$(VENV)/autoscaler run $(ARGS)
 
-quick: .venv/.course ## the whole course with tiny budgets, written under build/ only
+quick: .venv/.course ## the whole course with tiny budgets, written under build/quick/
 	@$(VENV)/autoscaler run --profile quick $(ARGS)
+
+refresh: .venv/.course ## for maintainers: make the committed models, figures, results, notebooks and documents anew
+	@$(VENV)/autoscaler run --refresh $(ARGS)
 
 lab: .venv/.course ## open JupyterLab on the course
 	@$(VENV)/python -m jupyterlab --notebook-dir=. $(ARGS) notebooks
@@ -35,8 +38,14 @@ demo: .venv/.course ## serve the control room as a web page on this machine
 
 setup: .venv/.all ## install the course and the developers' tools into .venv; the other targets install what they need
 
-test: .venv/.all ## every test: notebooks, browser and slow ones too (ARGS="-k name" for some of them)
+test: .venv/.all ## every test but the whole corpora (ARGS="-k name" for some of them)
+	@$(VENV)/python -m pytest -m "not corpus" $(ARGS)
+
+test-all: .venv/.all ## every test, the whole corpora too
 	@$(VENV)/python -m pytest -m "" $(ARGS)
+
+test-corpus: .venv/.all ## the whole corpora alone
+	@$(VENV)/python -m pytest -m corpus $(ARGS)
 
 lint: .venv/.all ## check style, format and types
 	@$(VENV)/python -m ruff check .

@@ -14,7 +14,7 @@ __version__ = "0.2.0"
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 # The environment checks order and actions and ends its episodes itself; gymnasium's wrappers for that would only
-# make a step slower.
+# make a step slower. Its `spec` has the right max_episode_steps all the same (`envs.single.with_episode_length`).
 gymnasium.register(
     id="Autoscaler-v0",
     entry_point="autoscaler_env.envs.single:AutoscalerEnv",

@@ -1,10 +1,12 @@
 """The public names, and the module that each comes from."""
 
+from .device import available_devices, choose_device
 from .envs.sb3 import AutoscalerVecEnv
 from .envs.single import AutoscalerEnv
 from .envs.vector import AutoscalerVectorEnv
-from .evaluation.calibration import Calibration, calibrate, calibration_grid
+from .evaluation.calibration import Calibration, calibrate, calibrated_rule, calibration_grid, save_calibrations
 from .evaluation.metrics import (
+    MEAN,
     compare_policies,
     evaluate,
     evaluate_patterns,
@@ -13,12 +15,13 @@ from .evaluation.metrics import (
     save_evaluation,
     savings,
     summarise,
+    verdict,
 )
 from .evaluation.regret import regret
 from .evaluation.simulation import Trajectory, simulate
 from .evaluation.statistics import Interval, mean_interval
 from .paths import Folders
-from .policies.base import Policy
+from .policies.base import ForeignPolicy, Policy
 from .policies.forecast import Forecast
 from .policies.knative import Kpa
 from .policies.kubernetes import HpaCpu, HpaDemand
@@ -27,16 +30,21 @@ from .policies.q_learning import QTable
 from .policies.registry import find_policies, find_policy
 from .policies.rules import RULES, Random, Static, TargetTracking, Threshold
 from .service import Service
-from .storage.models import load_policy
+from .storage.models import load_policy, read_description, save_q_table
+from .study.analysis import read_curves
 from .traffic.patterns import MIXED, PATTERNS, Pattern, Workload, day_seeds
 from .traffic.trace import Trace
-from .training.config import Trained, TrainingConfig
+from .training.checkpoint import Trained
+from .training.config import PRESETS, QLearningPreset, TrainingConfig
+from .training.deep import build_learner
 from .training.train import obtain, train
 
 __version__: str
 __all__ = [
+    "MEAN",
     "MIXED",
     "PATTERNS",
+    "PRESETS",
     "RULES",
     "AutoscalerEnv",
     "AutoscalerVecEnv",
@@ -44,6 +52,7 @@ __all__ = [
     "Calibration",
     "Folders",
     "Forecast",
+    "ForeignPolicy",
     "HpaCpu",
     "HpaDemand",
     "Interval",
@@ -51,6 +60,7 @@ __all__ = [
     "Optimum",
     "Pattern",
     "Policy",
+    "QLearningPreset",
     "QTable",
     "Random",
     "Service",
@@ -63,8 +73,12 @@ __all__ = [
     "Trajectory",
     "Workload",
     "__version__",
+    "available_devices",
+    "build_learner",
     "calibrate",
+    "calibrated_rule",
     "calibration_grid",
+    "choose_device",
     "compare_policies",
     "day_seeds",
     "evaluate",
@@ -76,10 +90,15 @@ __all__ = [
     "mean_over_patterns",
     "measure",
     "obtain",
+    "read_curves",
+    "read_description",
     "regret",
+    "save_calibrations",
     "save_evaluation",
+    "save_q_table",
     "savings",
     "simulate",
     "summarise",
     "train",
+    "verdict",
 ]

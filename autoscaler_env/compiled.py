@@ -1,9 +1,9 @@
 """Compile functions with numba, and cache them safely.
 
-Numba caches a compiled function beside its source and compiles anew when that source changes. It does not notice a
-change in a *function that it calls* when that one lives in another file, so an edited law of motion would silently go
-on running in its old form. `compiled` therefore names each cached function after a fingerprint of every compiled
-source in the package: any change makes new names, and old caches are never read again.
+Numba caches a compiled function beside its source and compiles it again when that source changes. It does not notice
+a change in a *function that it calls* from another file: after an edit of the dynamics, callers would silently run the
+old code. `compiled` therefore adds a fingerprint of all compiled sources of the package to the name of each cached
+function: any change makes new names, and old caches are never read again.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         function: A function of numbers and numpy arrays, in numba's nopython subset.
 
     Returns:
-        The compiled function; the Python original stays reachable as its `py_func`.
+        The compiled function; its attribute `py_func` is the Python original.
     """
     function.__qualname__ = f"{function.__qualname__}_{_FINGERPRINT}"
     return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
@@ -46,8 +46,8 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 def entry_point(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
     """Return the machine code of a compiled function for arguments of these types.
 
-    A call of it skips the look at each argument's type, a quarter of what calling costs: worth it where that call is
-    most of the work. Only arguments of the very same types may be given.
+    A call of it does not check the type of each argument, which saves a quarter of the cost of a call: worth it where
+    the call is most of the work. All calls must pass arguments of exactly these types.
 
     Args:
         function: What `compiled` returned.
@@ -60,10 +60,9 @@ def entry_point(function: Callable[..., Any], *arguments: Any) -> Callable[..., 
 
 @functools.cache
 def code_fingerprint() -> str:
-    """Return twelve characters that stand for the code that decides what a training learns and what a policy costs.
+    """Return twelve characters that identify the code that decides what a training learns and what a policy costs.
 
-    Results that are kept and reused carry it, so that an edit of the simulator, a workload, a policy or a learner makes
-    them stale.
+    Saved results carry it, so that an edit of the simulator, a workload, a policy or a learner makes them stale.
     """
     package = Path(__file__).parent
     digest = hashlib.sha256()

@@ -1,10 +1,13 @@
-"""Run the whole course headlessly: every notebook, in order, through papermill."""
+"""Run the whole course headlessly: every notebook through papermill, independent ones side by side."""
 
 from __future__ import annotations
 
+import os
 import re
 import time
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +17,6 @@ from nbconvert import HTMLExporter
 from tqdm.auto import tqdm
 
 from autoscaler_env.paths import Folders, notebook_sources, project_root
-from autoscaler_env.readme import refresh_readme
 from autoscaler_env.storage.files import write_text
 
 Profile = Literal["quick", "full"]
@@ -25,12 +27,24 @@ QUICK: dict[str, Any] = {
     "timesteps": 4_096,
     "evaluation_days": 40,
     "calibration_days": 10,
-    "output": "build/quick",
 }
 """What the quick profile gives to each notebook that has a parameter of the name: it shows that everything runs."""
 
 FULL: dict[str, Any] = {"retrain": True}
 """The full profile: the notebooks' own budgets, with models trained anew."""
+
+NEEDS: dict[str, tuple[str, ...]] = {
+    "03": ("02",),
+    "04": ("02",),
+    "05": ("02", "03", "04"),
+    "06": ("02", "03", "04", "05"),
+    "07": ("02", "03", "04", "05"),
+    "08": ("03", "04", "05"),
+}
+"""The notebooks whose models or results each one reads; those that need nothing of each other run side by side."""
+
+MOST_WORKERS = 4
+"""Notebooks that run side by side, at most: each holds some 600 MB."""
 
 MEASURED = "measured"
 """The tag of a cell that shows seconds, or what comes from them: its outputs differ from run to run."""
@@ -50,6 +64,8 @@ class Executed:
     seconds: float
     error: str | None
     """What stopped it, in one line; `None` if every cell ran."""
+    ended: float
+    """When it ended, in seconds of the clock that all notebooks of the run share."""
 
 
 def course_notebooks(only: tuple[str, ...] = ()) -> list[Path]:
@@ -67,34 +83,57 @@ def course_notebooks(only: tuple[str, ...] = ()) -> list[Path]:
 
 
 def run_course(
-    profile: Profile = "full", only: tuple[str, ...] = (), output: str | Path | None = None
+    profile: Profile = "full",
+    only: tuple[str, ...] = (),
+    output: str | Path | None = None,
+    workers: int | None = None,
 ) -> list[Executed]:
-    """Execute the course; write the executed notebooks and their HTML, and go on to the next if one fails.
+    """Execute the course; write the executed notebooks and their HTML, and go on with the others if one fails.
+
+    Notebooks that do not depend on each other (`NEEDS`) run side by side.
 
     Args:
-        profile: `full` trains with the published budgets and replaces models, figures and results of the project;
-            `quick` takes a minute or two and writes under `build/quick`.
+        profile: `full` trains with the published budgets, `quick` with tiny ones.
         only: Names of notebooks, without ending; all by default.
-        output: Another root to write under.
+        output: The folder to write under; `build/course` or `build/quick` in the checkout by default.
+        workers: Notebooks that run side by side; one for each processor by default, at most `MOST_WORKERS`.
 
     Returns:
-        How each notebook ended.
+        How each notebook ended, in the order of the course.
     """
-    given = dict(QUICK if profile == "quick" else FULL)
-    if output is not None:
-        given["output"] = str(Path(output).resolve())
-    elif "output" in given:
-        given["output"] = str(project_root() / given["output"])
-    folders = Folders(given.get("output"))
-    notebooks = course_notebooks(only)
-    ended = []
-    with tqdm(notebooks, unit="notebook") as bar:
-        for source in bar:
-            bar.set_description(source.stem)
-            ended.append(execute(source, given, folders))
-    if profile == "full" and not only and not any(notebook.error for notebook in ended):
-        refresh_readme(folders, {notebook.name: notebook.seconds for notebook in ended})
-    return ended
+    folders = Folders(output or default_output(profile))
+    given = (QUICK if profile == "quick" else FULL) | {"output": str(folders.root)}
+    sources = {source.stem[:2]: source for source in course_notebooks(only)}
+    order = TopologicalSorter({number: set(NEEDS.get(number, ())) & set(sources) for number in sources})
+    order.prepare()
+    ended: dict[str, Executed] = {}
+    with tqdm(total=len(sources), unit="notebook") as bar, ThreadPoolExecutor(workers or processors()) as pool:
+        running: dict[Future[Executed], str] = {}
+        try:
+            while order.is_active():
+                for number in sorted(order.get_ready()):
+                    running[pool.submit(execute, sources[number], given, folders)] = number
+                bar.set_description(" ".join(sorted(running.values())))
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    number = running.pop(future)
+                    ended[number] = future.result()
+                    order.done(number)
+                    bar.update()
+        except BaseException:  # a Ctrl-C reaches the kernels too, and ends the notebooks that run
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [ended[number] for number in sources]
+
+
+def default_output(profile: Profile) -> Path:
+    """Return the folder that a run writes under unless told otherwise; git ignores it."""
+    return Folders().root / "build" / ("quick" if profile == "quick" else "course")
+
+
+def processors() -> int:
+    """Return how many notebooks run side by side unless told otherwise."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(available, MOST_WORKERS)
 
 
 def execute(source: Path, given: dict[str, Any], folders: Folders) -> Executed:
@@ -130,7 +169,7 @@ def execute(source: Path, given: dict[str, Any], folders: Folders) -> Executed:
         write_text(folders.html / f"{source.stem}.html", html)
         write_text(target, nbformat.writes(without_measurements(notebook)))
         raw.unlink()
-    return Executed(source.stem, seconds, error)
+    return Executed(source.stem, seconds, error, started + seconds)
 
 
 def unexecuted(notebook: nbformat.NotebookNode) -> str | None:

@@ -18,7 +18,7 @@ class Device(NamedTuple):
 
 
 def available_devices() -> dict[str, str]:
-    """Return the devices that are there, by the names that users type, each with what it is."""
+    """Return the available devices: a description of each, by the name that users type."""
     devices = {"cpu": f"{torch.get_num_threads()} torch thread(s)"}
     if torch.cuda.is_available():
         devices["cuda"] = torch.cuda.get_device_name()
@@ -31,9 +31,9 @@ def choose_device(requested: str = "auto", *, weights: int = 0, batch_size: int 
     """Choose where to train.
 
     `auto` counts the work of one update: weights x batch size. Below 2**25 (a network of two layers of 64 with a batch
-    of 512 has 2**22) the CPU finishes an update in the time that an accelerator needs to be told about it, some 60
-    kernel launches of about 10 microseconds; so small networks train on the CPU, and larger ones on an accelerator if
-    there is one. The threshold is our estimate from those launch times; notebook 5 measures the devices that are there.
+    of 512 has 2**22) the CPU finishes an update in the time that an accelerator needs to launch it: some 60 kernels of
+    about 10 microseconds each. So small networks train on the CPU, and larger ones on an accelerator if there is one.
+    The threshold is our estimate from these launch times; notebook 5 measures the available devices.
 
     Args:
         requested: `auto`, `cpu`, `cuda` or `mps`.
@@ -44,7 +44,7 @@ def choose_device(requested: str = "auto", *, weights: int = 0, batch_size: int 
         The device and why.
 
     Raises:
-        ValueError: The device is unknown or not there; the message names those that are.
+        ValueError: The device is unknown or not available; the message names the available ones.
     """
     devices = available_devices()
     if requested not in ("auto", "cpu", "cuda", "mps"):
@@ -59,11 +59,11 @@ def choose_device(requested: str = "auto", *, weights: int = 0, batch_size: int 
     work = weights * batch_size
     if work < LARGE_UPDATE:
         return Device(
-            "cpu", f"{weights} weights x batches of {batch_size} are small: launching on {accelerator} costs more"
+            "cpu", f"{weights:,} weights x batches of {batch_size:,} are small: launching on {accelerator} costs more"
         )
-    return Device(accelerator, f"{weights} weights x batches of {batch_size} are enough work for an accelerator")
+    return Device(accelerator, f"{weights:,} weights x batches of {batch_size:,} are enough work for an accelerator")
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Return whether a device raised this because its memory was used up."""
+    """Return whether a device raised this error because its memory is full."""
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error).lower()

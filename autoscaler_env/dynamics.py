@@ -1,8 +1,8 @@
 """Transition function of the environment: advances a service by one step. Written once, compiled, used everywhere.
 
 `advance` is the transition function, a pure function of numbers. The rest of the module applies it to many services
-side by side, step by step. Their state is one int32 array of shape `(STATE_ROWS + boot_steps, n)`: a row per quantity, a column
-per service. The scalar environment is the case n = 1.
+side by side, step by step. Their state is one int32 array of shape `(STATE_ROWS + boot_steps, n)`: a row per quantity,
+a column per service. The scalar environment is the case n = 1.
 
 | row | quantity | unit |
 |---|---|---|
@@ -15,7 +15,7 @@ per service. The scalar environment is the case n = 1.
 | SCALED | whether the step's action changed the fleet | 0 or 1 |
 | REFUSED | whether the step's action was refused | 0 or 1 |
 | CHANGE | arrivals minus those of the step before | requests |
-| STATE_ROWS ... | orders on their way, a ring: row `STATE_ROWS + step % boot_steps` is due in that step | instances |
+| STATE_ROWS ... | orders, a ring: those in row `STATE_ROWS + step % boot_steps` are due in that step | instances |
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ from autoscaler_env.service import Service
 
 READY, BOOTING, QUEUE, ARRIVALS, SERVED, DROPPED, SCALED, REFUSED, CHANGE = range(9)
 STATE_ROWS = 9
+
+LARGEST_COUNT = 2**30
+"""Most arrivals of a step that can be simulated; with a queue on top they still fit an int32."""
 
 OBSERVATION_NAMES = ("ready", "booting", "utilisation", "queue", "arrivals", "change", "spare_capacity")
 OBSERVATION_LOW = np.array([0, 0, 0, 0, 0, -1, -1], dtype=np.float32)
@@ -53,10 +56,10 @@ class Parameters(NamedTuple):
 
 
 def constants_of(service: Service) -> NDArray[np.float64]:
-    """Return the service's numbers in the order of `Parameters`.
+    """Return the service's numbers in the order of `Parameters`, float64.
 
-    One float64 array crosses into compiled code several times faster than a tuple; every integer of a valid service
-    is exact in float64.
+    Compiled code takes one array several times faster than a tuple, and float64 holds every integer of a valid service
+    exactly.
     """
     return np.array(
         [
@@ -78,7 +81,7 @@ def constants_of(service: Service) -> NDArray[np.float64]:
 
 @compiled
 def parameters_of(constants):
-    """Unpack what `constants_of` returns."""
+    """Return what `constants_of` returns as `Parameters`."""
     return Parameters(
         int(constants[0]),
         int(constants[1]),
@@ -98,8 +101,8 @@ def parameters_of(constants):
 def advance(ready, booting, queue, due, fleet_change, arrivals, parameters):
     """Move one service by one step.
 
-    In this order: instances whose boot has ended become ready; the fleet changes, or the change is refused; the
-    arrivals come in, are served, wait, or are dropped.
+    In this order: instances whose boot has ended become ready; the fleet changes, or the change is refused; requests
+    come in, and each is served, waits, or is dropped.
 
     Args:
         ready: Instances that serve.
@@ -142,15 +145,31 @@ def cost_of(ready, booting, queue, dropped, parameters):
 def new_state(service: Service, services: int) -> NDArray[np.int32]:
     """Allocate the state of `services` services; `start_all` fills it.
 
-    int32: half the memory of int64 to move in every step. All counts fit: see `LARGEST_OBSERVABLE_COUNT` in `service.py`
-    and `LARGEST_COUNT` in `traffic/trace.py`.
+    int32: half the memory of int64 to move in every step. All counts fit: see `LARGEST_OBSERVABLE_COUNT` in
+    `service.py`, and `LARGEST_COUNT`.
     """
     return np.zeros((STATE_ROWS + service.boot_steps, services), dtype=np.int32)
 
 
+def allowed_actions(state: NDArray[np.int32], step: int, service: Service) -> NDArray[np.bool_]:
+    """Return which actions `advance` would not refuse in the next step, shape (n, n_actions).
+
+    Args:
+        state: The services, before the step.
+        step: Steps that have passed since the start of the day.
+        service: Gives the limits of the fleet and the changes that actions ask for.
+    """
+    changes = np.array(service.fleet_changes)
+    due = state[STATE_ROWS + step % service.boot_steps]
+    ready, fleet = (state[READY] + due)[:, np.newaxis], (state[READY] + state[BOOTING])[:, np.newaxis]
+    return np.where(changes > 0, fleet + changes <= service.max_instances, ready + changes >= service.min_instances) | (
+        changes == 0
+    )
+
+
 @compiled
 def observe_all(state, parameters, observations):
-    """Write what an operator sees of each service into `observations`, float32 of shape (7, n)."""
+    """Write what an operator sees of each service to `observations`, float32 of shape (7, n)."""
     for i in range(state.shape[1]):
         ready = state[READY, i]
         booting = state[BOOTING, i]
@@ -168,11 +187,11 @@ def observe_all(state, parameters, observations):
 
 @compiled
 def start_all(state, first_arrivals, constants, observations):
-    """Put every service at the start of a day.
+    """Set every service to the start of a day.
 
     Args:
         state: Overwritten.
-        first_arrivals: Arrivals of the first step, int64 of shape (n,), shown as if they had been seen the step before.
+        first_arrivals: Arrivals of the first step, int64 of shape (n,), shown as if they had come in the step before.
         constants: What `constants_of` returns.
         observations: Written, float32 of shape (7, n).
     """

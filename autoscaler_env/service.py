@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 LARGEST_OBSERVABLE_COUNT = 2**24
-"""Counts up to here survive the way through a float32 observation in [-1, 1] and back (24-bit significand)."""
+"""The largest count that a float32 observation in [-1, 1] carries exactly (24-bit significand)."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Service:
     """Sizes and prices of one cloud service; the defaults are the course's reference service.
 
     An episode is one day of `steps_per_episode` steps. Every field is validated; a bad one raises `ValueError` with
-    its name, its value and what is allowed. Numbers of numpy are taken, and kept as Python's own.
+    its name, its value and what is allowed. Numbers of numpy are converted to Python's own.
 
     Example:
         >>> Service().instance_price
@@ -33,7 +33,7 @@ class Service:
     steps_per_episode: int = 288
     """Steps in one episode, which is one day."""
     min_instances: int = 2
-    """Fewest ready instances that removing may leave."""
+    """Fewest ready instances; no action removes more."""
     max_instances: int = 100
     """Most instances, ready and booting together."""
     initial_instances: int = 25
@@ -43,11 +43,11 @@ class Service:
     boot_steps: int = 1
     """Steps from ordering an instance until it is ready."""
     queue_limit: int = 4_350
-    """Requests that may wait; what comes beyond is dropped."""
+    """Requests that may wait; more are dropped."""
     instance_price_per_hour: float = 0.192
     """Dollars for one instance, ready or booting, for an hour."""
     late_price: float = 0.00025
-    """Dollars for each request still waiting at the end of a step, in each step again."""
+    """Dollars for each request that waits at the end of a step, once per step."""
     drop_price: float = 0.0025
     """Dollars for each dropped request."""
     peak_arrivals: int = 4_350
@@ -104,12 +104,12 @@ class Service:
 
     @property
     def arrivals_scale(self) -> int:
-        """Requests per step that an observed arrivals of 1 stands for: twice the peak."""
+        """Arrivals that an observed 1 stands for, in requests per step: twice the peak."""
         return 2 * self.peak_arrivals
 
     @property
     def spare_capacity_scale(self) -> int:
-        """Requests that an observed spare capacity of 1 stands for: all capacity plus a full queue."""
+        """Spare capacity that an observed 1 stands for, in requests: all capacity plus a full queue."""
         return self.capacity_per_instance * self.max_instances + self.queue_limit
 
     @property
@@ -123,7 +123,7 @@ class Service:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Service:
-        """Build a service from field values; those not named keep the reference value.
+        """Build a service from field values; missing fields keep the reference value.
 
         Raises:
             ValueError: A name is unknown or a value is not allowed.
@@ -131,7 +131,7 @@ class Service:
         known = [field.name for field in dataclasses.fields(cls)]
         for name, value in values.items():
             if name not in known:
-                raise ValueError(f"{name} = {value!r}: no such field of a service; there are {', '.join(known)}")
+                raise ValueError(f"{name} = {value!r}: no such field of a service; the fields are {', '.join(known)}")
         if isinstance(values.get("fleet_changes"), list):
             values = values | {"fleet_changes": tuple(values["fleet_changes"])}
         return cls(**values)
@@ -140,11 +140,22 @@ class Service:
     def from_toml(cls, path: str | Path) -> Service:
         """Read a service from a TOML file of `field = value` lines.
 
+        The file that `autoscaler advise --init` writes is accepted: its `name` and its table `[today]`, which describe
+        the service's present rule, are ignored. Where such a file leaves `initial_instances` out, the reference value
+        is moved into the limits of the fleet.
+
         Raises:
             ValueError: The file cannot be read, is not TOML, or holds a bad value; the message names the file.
         """
         try:
-            return cls.from_dict(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+            values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            values.pop("name", None)
+            if isinstance(values.get("today"), dict):
+                del values["today"]
+            least, most = (values.get(name, getattr(cls, name)) for name in ("min_instances", "max_instances"))
+            if "initial_instances" not in values and _is_integer(least) and _is_integer(most) and least <= most:
+                values["initial_instances"] = min(max(cls.initial_instances, least), most)
+            return cls.from_dict(values)
         except OSError as error:
             raise ValueError(f"{path}: {error.strerror or error}") from None
         except UnicodeDecodeError:
@@ -156,10 +167,10 @@ class Service:
 
 
 def as_service(service: Service | None) -> Service:
-    """Return the service that a user means: one of their own, or the reference service for `None`.
+    """Return a service as it is, and the reference service for `None`.
 
     Raises:
-        ValueError: It is something else, such as a dict of fields.
+        ValueError: It is anything else, such as a dict of fields.
 
     Example:
         >>> as_service(None) == Service()

@@ -29,8 +29,8 @@ from autoscaler_env.advice.setup import Setup, write_template
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.study.analysis import write_table
-from autoscaler_env.traffic.days import CutDays, cut_days
 from autoscaler_env.traffic.reading import read_traffic
+from autoscaler_env.traffic.trace import Trace, cut_days
 
 STEP_SECONDS = 300
 PEAK = 2_000
@@ -40,7 +40,7 @@ FEWEST_DAYS = 5
 """A shorter trace is left out: two days held out are the least that differ."""
 
 
-def days_of(path: Path) -> CutDays:
+def days_of(path: Path) -> Trace:
     return cut_days(read_traffic(str(path), STEP_SECONDS), STEP_SECONDS, rescale=PEAK)
 
 

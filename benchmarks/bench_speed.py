@@ -1,8 +1,8 @@
-"""How fast the environment and the learners are, side by side with what one would use instead, in one run.
+"""Measure the speed of environments and learners, beside what one would use instead, in one run.
 
 `make bench` prints the table and saves it as `results/benchmark_speed.csv`. All times are CPU seconds of one process
-with one torch thread. Rates are medians of interleaved repetitions: ours, then theirs, and again, so that a busy
-machine slows both. `--quick` shows in half a minute that everything runs; its numbers mean little.
+with one torch thread. Rates are medians of repetitions in turns, ours and theirs, so that a busy machine slows both
+down. `--quick` shows in half a minute that everything runs; its numbers mean little.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from autoscaler_env.policies.base import ForeignPolicy, Policy
 from autoscaler_env.policies.deep import DeepPolicy
 from autoscaler_env.policies.q_learning import QTable, learn_days
 from autoscaler_env.service import Service
-from autoscaler_env.storage.files import write_atomically
+from autoscaler_env.storage.files import write_text
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Pattern, day_seeds
 from autoscaler_env.training.config import PRESETS, QLearningPreset
 from autoscaler_env.training.deep import build_learner
@@ -39,7 +39,7 @@ SERVICE = Service()
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison: what was measured, ours, the alternative, both in the same unit."""
+    """One comparison: what was measured, our value and that of the alternative, in the same unit."""
 
     what: str
     ours: float
@@ -61,7 +61,7 @@ def cpu_seconds(work: Callable[[], object]) -> float:
 
 
 def interleaved(ours: Callable[[], object], theirs: Callable[[], object], repetitions: int) -> tuple[float, float]:
-    """Return the median CPU seconds of each, measured in turns; the first turn warms up and is not counted."""
+    """Return the median CPU seconds of each, measured in turns; the first turn is a warm-up and does not count."""
     turns = [(cpu_seconds(ours), cpu_seconds(theirs)) for _ in range(repetitions + 1)][1:]
     return median(turn[0] for turn in turns), median(turn[1] for turn in turns)
 
@@ -99,7 +99,7 @@ def environment_rows(quick: bool) -> list[Row]:
     ours, theirs = interleaved(scalar_steps("Autoscaler-v0", steps), scalar_steps("CartPole-v1", steps), 7)
     rows = [Row("gymnasium.make, 1 service", steps / ours, steps / theirs, "steps/s", "CartPole-v1")]
     for environments in (1, 64, 1_024, 16_384):
-        # Whole days, so that resets and fresh days have their share.
+        # Whole days, so that resets and new days count too.
         days = 1 if quick else max(1, min(40, 16_384 * 4 // environments))
         steps = 288 * days
         ours, theirs = interleaved(
@@ -118,7 +118,7 @@ def q_learning(episodes: int) -> None:
 
 
 def q_learning_uncompiled(episodes: int) -> None:
-    """The same code, run by the Python interpreter (what it calls stays compiled: a lower bound on the ratio)."""
+    """Run the same code in the Python interpreter; what it calls stays compiled, so the ratio is a bound."""
     preset = QLearningPreset()
     table = QTable.zeros(SERVICE)
     cells = table.discretisation
@@ -141,7 +141,7 @@ def q_learning_uncompiled(episodes: int) -> None:
 
 
 def q_learning_loop(episodes: int) -> None:
-    """What a student would write: a dictionary, the gymnasium environment, one step at a time."""
+    """Learn as a student would write it: a loop over the gymnasium environment, one step at a time."""
     env = gymnasium.make("Autoscaler-v0")
     table = QTable.zeros(SERVICE)
     rng = np.random.default_rng(0)
@@ -218,7 +218,7 @@ def main() -> None:
     table = pd.DataFrame([vars(row) | {"ratio": row.ratio} for row in rows])
     folders = Folders(arguments.output or ("build/quick" if quick else None))
     path = folders.results / "benchmark_speed.csv"
-    write_atomically(path, lambda file: file.write(table.to_csv(index=False, float_format="%.4g").encode()))
+    write_text(path, table.to_csv(index=False, float_format="%.4g"))
     print(f"saved {folders.shown(path)}")
 
 

@@ -1,7 +1,7 @@
-"""Film the control room in a browser, for the top of README: `python benchmarks/film_demo.py` makes `figures/demo.gif`.
+"""Record the control room in a browser for the README: `python benchmarks/film_demo.py` makes `figures/demo.gif`.
 
-A person plays a day of flash crowds against the threshold rule. The person is a script that follows the traffic, which
-is what most people do.
+A person plays a day of flash crowds against the threshold rule. The person is a script that follows the demand, as most
+people do.
 """
 
 from __future__ import annotations
@@ -9,65 +9,79 @@ from __future__ import annotations
 import argparse
 import io
 import re
-import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
-from bench_demo import PATIENCE, running
+from bench_demo import PATIENCE, chromium, demo_server
 from PIL import Image
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from autoscaler_env.paths import Folders
 from autoscaler_env.storage.files import write_atomically
 
 LARGEST = 2_000_000
-"""Bytes of the film, at most."""
+"""The most bytes of the animation."""
 
-WIDTH, HEIGHT, SHOWN = 1040, 800, 900
-"""Pixels: of the window, and the width that the film is scaled to."""
+WIDTH, HEIGHT, SCALED_WIDTH = 1040, 800, 900
+"""Width and height of the window, and the width of the animation, in pixels."""
 
 MILLISECONDS, LAST_MILLISECONDS = 90, 4_000
-"""How long a picture of the film is shown, and the last one."""
+"""How long a picture is shown, and the last picture."""
+
+SPARE_INSTANCES = 3
+"""The person removes an instance if more than this many are idle."""
+
+
+def choose_key(explanation: str, capacity: int = 87) -> str:
+    """Return the key of a person who follows the demand.
+
+    Args:
+        explanation: The observation in words, as the page shows it.
+        capacity: Requests per step that an instance serves.
+    """
+    spare = re.search(r"Spare capacity: ([\d,]+) request", explanation)
+    if spare is None:
+        return "ArrowUp"
+    return "ArrowDown" if int(spare[1].replace(",", "")) > SPARE_INSTANCES * capacity else "ArrowRight"
 
 
 def press(page: Page) -> None:
-    """Press what a person would who follows the traffic."""
-    said = page.locator(".asr-why p").first.text_content() or ""
-    spare = re.search(r"could take ([\d,]+) more", said)
-    key = "ArrowUp" if spare is None else "ArrowDown" if int(spare[1].replace(",", "")) > 87 * 3 else "ArrowRight"
+    """Play a step."""
     step = page.locator("canvas").get_attribute("data-elapsed-steps")
-    page.keyboard.press(key)
-    expect(page.locator("canvas")).not_to_have_attribute("data-elapsed-steps", step or "", timeout=PATIENCE)
+    page.keyboard.press(choose_key(page.locator(".asr-why p").first.text_content() or ""))
+    expect(page.locator("canvas")).not_to_have_attribute("data-elapsed-steps", step or "", timeout=1000 * PATIENCE)
 
 
-def shoot(page: Page) -> Image.Image:
+def screenshot(page: Page) -> Image.Image:
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    return picture.resize((SHOWN, round(SHOWN * picture.height / picture.width)), Image.Resampling.LANCZOS)
+    height = round(SCALED_WIDTH * picture.height / picture.width)
+    return picture.resize((SCALED_WIDTH, height), Image.Resampling.LANCZOS)
 
 
-def film(page: Page, seed: int, steps_per_picture: int) -> list[Image.Image]:
-    """Play a day; return its pictures."""
-    page.get_by_role("combobox", name="traffic").select_option("SPIKE")
+def record(page: Page, seed: int, steps_per_picture: int) -> list[Image.Image]:
+    """Play a day and return its pictures."""
+    page.get_by_role("combobox", name="workload").select_option("SPIKE")
     page.get_by_role("textbox", name="day").fill(str(seed))
     page.get_by_role("textbox", name="day").press("Enter")
-    page.get_by_role("combobox", name="first lane").select_option("you")
-    expect(page.get_by_role("button", name="add 1")).to_be_visible(timeout=PATIENCE)
+    page.get_by_role("combobox", name="first policy").select_option("you")
+    expect(page.get_by_role("button", name="add 1")).to_be_visible(timeout=1000 * PATIENCE)
     page.locator(".asr").focus()
     page.locator(".asr").evaluate("(room) => window.scrollTo(0, room.offsetTop - 8)")
     pictures = []
     for _ in range(288 // steps_per_picture):
         for _ in range(steps_per_picture):
             press(page)
-        pictures.append(shoot(page))
+        pictures.append(screenshot(page))
     score = page.locator(".asr-score")
-    expect(score.get_by_role("columnheader", name="optimum")).to_be_visible(timeout=PATIENCE)
+    expect(score.get_by_role("columnheader", name="optimum")).to_be_visible(timeout=1000 * PATIENCE)
     score.evaluate("(card) => window.scrollTo(0, card.getBoundingClientRect().top + window.scrollY - 300)")
-    return [*pictures, shoot(page)]
+    return [*pictures, screenshot(page)]
 
 
 def commonest_colours(pictures: list[Image.Image]) -> Image.Image:
-    """Return a palette of the 256 colours that fill most of the pictures: flat areas keep theirs exactly."""
+    """Return a palette of the 256 most frequent colours, so that flat areas keep their exact colour."""
     pixels = np.concatenate([np.asarray(picture).reshape(-1, 3) for picture in pictures])
     colours, counts = np.unique(pixels, axis=0, return_counts=True)
     palette = Image.new("P", (1, 1))
@@ -78,18 +92,12 @@ def commonest_colours(pictures: list[Image.Image]) -> Image.Image:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0, help="evaluation day of SPIKE")
-    parser.add_argument("--output", type=Path, default=Folders().figures / "demo.gif", help="the film")
+    parser.add_argument("--output", type=Path, default=Folders().figures / "demo.gif", help="the animation")
     options = parser.parse_args()
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        sys.exit("chromium is not installed: the film is made in a browser")
-    command = [sys.executable, "-m", "autoscaler_env.cli.main", "demo", "--web", "--port=0"]
-    with running(command, r"http://[\d.:]+/") as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    with tempfile.TemporaryDirectory() as folder, chromium() as browser, demo_server(Path(folder)) as address:
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, bypass_csp=True)
         page.goto(address)
-        pictures = film(page, options.seed, steps_per_picture=4)
-        browser.close()
+        pictures = record(page, options.seed, steps_per_picture=4)
     palette = commonest_colours([pictures[len(pictures) // 2], pictures[-1]])
     frames = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     times = [MILLISECONDS] * (len(frames) - 1) + [LAST_MILLISECONDS]

@@ -1,11 +1,11 @@
-"""Search the presets: the same number of random trials for each learner, judged on selection days.
+"""Search presets: the same number of random trials for each learner, compared on selection days.
 
     python benchmarks/tune.py ppo --trials 20 --seeds 2 --pattern MIXED
     python benchmarks/tune.py ppo --trials 8 --seeds 2 --pattern SPIKE --budget 995328
     python benchmarks/tune.py ppo --trials 8 --seeds 2 --pattern MIXED --budget 995328
 
-A trial draws one value for each setting below, trains with each seed, and is judged by the mean cost on selection days;
-the first trial is the present preset. Nothing here touches an evaluation day. The trials, best first, are saved as
+A trial draws one value for each setting below, trains with each seed, and is scored by its mean cost on selection days;
+the first trial is the present preset. No evaluation day is used. The trials, best first, are saved as
 `results/tuning_ALGORITHM_PATTERN.csv`.
 """
 
@@ -26,15 +26,15 @@ from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.deep import DeepPolicy, one_thread
 from autoscaler_env.policies.q_learning import QTable
 from autoscaler_env.service import Service
-from autoscaler_env.storage.files import write_atomically
+from autoscaler_env.storage.files import write_text
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Pattern, day_seeds
-from autoscaler_env.training.config import LONG_BUDGET, DeepPreset, QLearningPreset, deep_preset
+from autoscaler_env.training.config import LONG_TRAINING, DeepPreset, QLearningPreset, deep_preset
 from autoscaler_env.training.deep import build_learner
-from autoscaler_env.training.imitation import imitate, rule_to_beat, teachers
+from autoscaler_env.training.imitation import calibrated_rules, imitate, rule_to_beat
 from autoscaler_env.training.tabular import fill_table
 
 SERVICE = Service()
-JUDGED_DAYS = 300
+SELECTION_DAYS = 300
 """Selection days of each pattern."""
 
 SPACE: dict[str, dict[str, list[Any]]] = {
@@ -67,7 +67,7 @@ SPACE: dict[str, dict[str, list[Any]]] = {
 
 
 def long_space(pattern: str) -> dict[str, list[Any]]:
-    """Return what is searched for PPO with a long budget; on `MIXED` six teachers share the services, for more days."""
+    """Return the search space of PPO with a long budget; on `MIXED` six teachers share the services, for more days."""
     days = [0, 6, 12, 24] if pattern == MIXED else [0, 2, 4, 8]
     return {"discount": [0.98, 0.99, 0.995, 0.998], "imitation_days": days}
 
@@ -84,10 +84,10 @@ def changed(preset: Any, values: dict[str, Any]) -> Any:
 def train(algorithm: str, preset: Any, pattern: str, seed: int) -> Policy:
     """Train one model without writing anything."""
     if isinstance(preset, DeepPreset):
-        taught = teachers(pattern, SERVICE) if preset.imitation_days else []
-        model = build_learner(algorithm, preset, pattern, SERVICE, seed=seed, device="cpu", rule=rule_to_beat(taught))
-        if taught:
-            imitate(model, taught, preset, seed)
+        rules = calibrated_rules(pattern, SERVICE) if preset.imitation_days else []
+        model = build_learner(algorithm, preset, pattern, SERVICE, seed=seed, device="cpu", rule=rule_to_beat(rules))
+        if rules:
+            imitate(model, rules, preset, seed)
         model.learn(preset.timesteps - model.num_timesteps, reset_num_timesteps=False)
         return DeepPolicy(model.policy, SERVICE, algorithm)
     table = QTable.zeros(SERVICE)
@@ -96,10 +96,10 @@ def train(algorithm: str, preset: Any, pattern: str, seed: int) -> Policy:
     return table
 
 
-def judge(policy: Policy, pattern: str) -> float:
+def score(policy: Policy, pattern: str) -> float:
     """Return the mean cost on selection days, in dollars."""
     names = PATTERNS if pattern == MIXED else (pattern,)
-    seeds = day_seeds("selection", JUDGED_DAYS)
+    seeds = day_seeds("selection", SELECTION_DAYS)
     days = np.vstack([Pattern(name, SERVICE).draw(seeds) for name in names])
     return float(simulate(policy, days, SERVICE).cost.sum(axis=1).mean())
 
@@ -107,7 +107,7 @@ def judge(policy: Policy, pattern: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("algorithm", choices=list(SPACE))
-    parser.add_argument("--pattern", default=MIXED, help="what to train on and judge by")
+    parser.add_argument("--pattern", default=MIXED, help="the pattern to train on and to score by")
     parser.add_argument("--trials", type=int, default=20, help="settings to try, the present preset included")
     parser.add_argument("--seeds", type=int, default=2, help="trainings of each")
     parser.add_argument("--budget", type=int, help="episodes or steps of each training; the preset's by default")
@@ -120,7 +120,7 @@ def main() -> None:
         preset = QLearningPreset(episodes=arguments.budget or QLearningPreset.episodes)
     else:
         preset = deep_preset(arguments.algorithm, arguments.budget)
-        if arguments.algorithm == "ppo" and preset.timesteps >= LONG_BUDGET:
+        if arguments.algorithm == "ppo" and preset.timesteps >= LONG_TRAINING:
             space = long_space(arguments.pattern)
     budget = f"_{arguments.budget}" if arguments.budget else ""
     name = f"tuning_{arguments.algorithm.replace('-', '_')}_{arguments.pattern.lower()}{budget}.csv"
@@ -131,7 +131,7 @@ def main() -> None:
         values = {name: choices[rng.integers(len(choices))] for name, choices in space.items()} if trial else {}
         begun = time.process_time()
         costs = [
-            judge(train(arguments.algorithm, changed(preset, values), arguments.pattern, seed), arguments.pattern)
+            score(train(arguments.algorithm, changed(preset, values), arguments.pattern, seed), arguments.pattern)
             for seed in range(arguments.seeds)
         ]
         seconds = (time.process_time() - begun) / arguments.seeds
@@ -139,8 +139,7 @@ def main() -> None:
             {"cost": np.mean(costs), "worst": max(costs), "cpu_seconds": seconds} | (values or {"note": "preset"})
         )
         table = pd.DataFrame(rows).sort_values("cost")
-        content = table.to_csv(index=False, float_format="%.6g").encode()
-        write_atomically(path, lambda file, content=content: file.write(content))
+        write_text(path, table.to_csv(index=False, float_format="%.6g"))
     print(table.to_string(index=False, float_format="%.4g"))
 
 

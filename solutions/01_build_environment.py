@@ -1,5 +1,5 @@
 # %% 01.1
-# 12 instances serve 12 x 87 of the 1,300 requests; 13 instances are paid for, the ordered one as well.
+# 12 instances serve 12 x 87 of the 1,300 requests; we pay for 13 instances, because the new one costs as well.
 answer_1 = 13 * service.instance_price + (300 + 1_000 - 12 * 87) * service.late_price
 
 # %% 01.2
@@ -9,8 +9,8 @@ answer_2 = min(costs, key=costs.get)
 
 
 # %% 01.3
-# Spare capacity is the capacity that is ready or booting, minus arrivals and queue: add where it is short, remove where one
-# instance more is idle.
+# Spare capacity is the capacity that is ready or booting, minus arrivals and queue. Add an instance if less than one is
+# spare, and remove one if more than two are.
 def answer_3(observation):
     """Return the action for an observation."""
     spare = observation[6] * service.spare_capacity_scale / service.capacity_per_instance

@@ -2,7 +2,7 @@
 answer_1 = -(-2_000 // service.capacity_per_instance)
 
 # %% 07.2
-# Traffic grows by three instances' worth a step, the fleet by one.
+# The demand grows by three instances a step, the fleet by one.
 answer_2 = 10 * (261 // 87 - 1)
 
 # %% 07.3
@@ -10,13 +10,13 @@ from autoscaler_env.policies.base import decode, step_toward
 
 
 class Answer:
-    """Wants as many instances as the demand fills, and one more."""
+    """A rule that wants as many instances as the demand needs, and one more."""
 
     def __init__(self, service):
         self.service = service
 
     def reset(self, days):
-        """Do nothing: it has no memory."""
+        """Do nothing: the rule has no memory."""
 
     def predict(self, observations):
         """Return actions, shape (n,)."""

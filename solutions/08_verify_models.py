@@ -9,6 +9,6 @@ import pickletools
 
 
 def answer_3(content):
-    """Return the model with the last bit of one number flipped: too little to matter, and no less a change."""
+    """Return the model with another last bit in one number: a change, but too small to matter."""
     number = next(place for operation, _, place in pickletools.genops(content) if operation.name == "BINFLOAT")
     return content[: number + 8] + bytes([content[number + 8] ^ 1]) + content[number + 9 :]

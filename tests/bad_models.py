@@ -1,6 +1,6 @@
 """The corpus of bad model files: hostile, corrupt, foreign, enormous, linked, or oddly named.
 
-Each is refused by `autoscaler verify` in one line, whatever the default loaders would make of it.
+`autoscaler verify` refuses each of them in one line, whatever the default loaders do with it.
 """
 
 import os
@@ -34,7 +34,7 @@ ODD_NAMES = (
 
 
 def place_odd_files(folder, sound):
-    """Make files that are none, or oddly named; return their names.
+    """Make files with odd names, and links, pipes and folders in place of files; return their names.
 
     Args:
         folder: Where.

@@ -1,4 +1,4 @@
-"""Files of networks that do something when a default loader reads them, or that are no sound networks."""
+"""Files of networks that run code when a default loader reads them, or that are no sound networks."""
 
 import base64
 import io
@@ -17,7 +17,7 @@ ROUTES_IN_ZIPS = ("global", "stack_global_from_memory", "inst", "obj", "newobj",
 
 
 class Donor:
-    """A sound network's file, whose copies are spoiled.
+    """A sound network's file, to make bad copies of it.
 
     Args:
         content: What stable-baselines3 wrote.
@@ -124,7 +124,7 @@ def hostile_zips(donors, folder_of):
 
 
 def tarred(code):
-    """Return a tar as torch wrote it once."""
+    """Return a tar in the format of old versions of torch."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name in ("storages", "tensors", "pickle"):
@@ -135,7 +135,7 @@ def tarred(code):
 
 
 def broken_zips(donors):
-    """Yield names and contents of zips that are no sound network, though none of them does anything."""
+    """Yield names and contents of zips that are no sound networks and run no code."""
     for algorithm, donor in donors.items():
         whole = donor.content
         for percent in (0, 1, 5, 10, 25, 50, 75, 90, 99):

@@ -1,7 +1,7 @@
-"""Pickles that do something when they are unpickled, or that are no Q-tables, as bytes written by hand.
+"""Pickles that run code when they are unpickled, or that are no Q-tables, as bytes written by hand.
 
-The payload makes a folder: harmless, and there to be seen. `CODE` has a route for each token by which a pickle can name
-or call something.
+The code makes a folder, which is harmless and visible. `CODE` has a route for each token by which a pickle can name or
+call a function.
 """
 
 import json
@@ -32,7 +32,7 @@ def line(value):
 
 
 class Reduced:
-    """Unpickled, it calls a function."""
+    """Calls a function when it is unpickled."""
 
     def __init__(self, function, *arguments):
         self._call = function, arguments
@@ -42,12 +42,12 @@ class Reduced:
 
 
 def plain(value):
-    """Return the pickle of plain values in which nothing is referred to twice, as in those that we write."""
+    """Return the pickle of plain values without references, as we write it."""
     return pickle.dumps(json.loads(json.dumps(value)))
 
 
 def table(**changes):
-    """Return the pickle of a Q-table, some of its content changed, or left out where it is `...`."""
+    """Return the pickle of a Q-table with some of its content changed, or left out if the change is `...`."""
     return plain({key: value for key, value in (TABLE | changes).items() if value is not ...})
 
 
@@ -113,11 +113,11 @@ CODE = {
 }
 
 SILENT = ("ext1", "ext2", "ext4", "persid", "binpersid")
-"""Routes that only call something if the reader has prepared for it."""
+"""Routes that only run code if the reader is prepared for it."""
 
 
 def bad_tables():
-    """Yield names and contents of files that are no Q-tables, though none of them does anything."""
+    """Yield names and contents of files that are no Q-tables and run no code."""
     whole = table()
     for cut in (1, 2, 3, 10, 20, 50, 100, 300, 1_000, 2_000, len(whole) - 100, len(whole) - 1):
         yield f"cut_at_{cut}", whole[:cut]
@@ -169,8 +169,8 @@ def bad_tables():
         "flags": [False, True, *range(2, 14)],
     }.items():
         yield f"edges_{name}", table(spare_capacities=edges)
-    yield "steps_negative", table(steps=-5)
-    yield "steps_a_text", table(steps="many")
+    yield "timesteps_negative", table(timesteps=-5)
+    yield "timesteps_a_text", table(timesteps="many")
     # Bombs: small files that ask for much.
     yield "long_text", b"\x80\x04\x8d" + struct.pack("<Q", 2**62) + b"x."
     yield "long_bytes", b"\x80\x04\x8e" + struct.pack("<Q", 2**40) + b"x."

@@ -1,44 +1,18 @@
-"""What several test modules share: services of many shapes, and ways to play days by hand."""
+"""Fixtures that several test modules share: services of many shapes, and ways to play days by hand."""
 
 import signal
 
 import gymnasium
 import numpy as np
 import pytest
+from cases import SERVICES
 
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.service import Service
 
-SERVICES = {
-    "reference": Service(),
-    "slow boot": Service(boot_steps=3, initial_instances=5, queue_limit=900, steps_per_episode=150),
-    "wide": Service(fleet_changes=(-5, -1, 0, 1, 5), boot_steps=2, max_instances=60, steps_per_episode=150),
-    "odd": Service(
-        fleet_changes=(2, 0, -3),
-        capacity_per_instance=7,
-        min_instances=1,
-        max_instances=13,
-        initial_instances=4,
-        queue_limit=11,
-        peak_arrivals=61,
-        boot_steps=7,
-        steps_per_episode=97,
-        step_seconds=61,
-    ),
-    "no queue": Service(queue_limit=0, max_instances=40, steps_per_episode=96),
-    "huge": Service(
-        capacity_per_instance=159_999,
-        max_instances=101,
-        initial_instances=40,
-        queue_limit=2**24 - 159_999 * 101,
-        peak_arrivals=2**23 - 1,
-        steps_per_episode=96,
-    ),
-}
-
 
 def pytest_configure():
-    """Hear Ctrl-C though a shell that runs the tests in the background has it ignored: some tests send it."""
+    """Restore the handler of Ctrl-C, which a shell ignores for jobs in the background: some tests send it."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -11,12 +11,11 @@ from scipy import stats
 from autoscaler_env.advice.compare import BUDGETS, hold_contest
 from autoscaler_env.advice.recommend import ORDER, Interval, bootstrap_interval, choose, is_steady
 from autoscaler_env.advice.report import answer, as_plain, limits_of, traffic_limits
-from autoscaler_env.advice.rule_grids import FAMILIES, by_day, calibrate_family, forecast_family, play_through
 from autoscaler_env.advice.setup import Setup
 from autoscaler_env.advice.text import reason
-from autoscaler_env.evaluation.simulation import simulate
+from autoscaler_env.evaluation.calibration import RULE_GRIDS, cheapest_setting, forecast_grid
+from autoscaler_env.evaluation.simulation import by_day, simulate, simulate_through
 from autoscaler_env.policies.rules import Static, TargetTracking
-from autoscaler_env.traffic.days import CutDays
 from autoscaler_env.traffic.trace import Trace
 
 CHANGES = [-32, -16, -8, -4, -2, -1, 0, 1, 2, 4, 8, 16, 32]
@@ -36,13 +35,13 @@ def wavy(days=10, steps=24):
 def found(requests, fields=None, today=None, **options):
     """Return the answer for days of one-hour steps, without learners."""
     setup = Setup("shop", WIDE | (fields or {}), today or {"rule": "threshold", "add_above": 0.7, "remove_below": 0.4})
-    days = CutDays.of(requests, 86_400 // requests.shape[1])
+    days = Trace("traffic", requests, 86_400 // requests.shape[1])
     return answer(hold_contest(setup, days, **{"budgets": {}} | options))
 
 
 def test_days_in_a_row_are_one_long_day():
-    days, service = wavy(4), Setup(fields=WIDE).service_for(CutDays.of(wavy(4), 3600))
-    through = play_through(TargetTracking(service), days, service)
+    days, service = wavy(4), Setup(fields=WIDE).service_for(Trace("traffic", wavy(4), 3600))
+    through = simulate_through(TargetTracking(service), days, service)
     single = simulate(TargetTracking(service), days, service)
     cut = by_day(through, service)
     assert np.array_equal(cut.fleet[0], single.fleet[0]) and cut.cost.sum() == pytest.approx(through.cost.sum())
@@ -52,17 +51,17 @@ def test_days_in_a_row_are_one_long_day():
     ), "the fleet goes over midnight"
 
 
-@pytest.mark.parametrize("name", [*FAMILIES, "forecast"])
+@pytest.mark.parametrize("name", [*RULE_GRIDS, "forecast"])
 def test_calibration_finds_what_trying_one_by_one_finds(name):
     days = wavy(4)
-    service = Setup(fields=WIDE).service_for(CutDays.of(days, 3600))
-    family = forecast_family(Trace("t", days)) if name == "forecast" else FAMILIES[name]
-    some = dataclasses.replace(family, grid=lambda service: family.grid(service)[::9])
-    settings, cost = calibrate_family(some, days[1:], service)
+    service = Setup(fields=WIDE).service_for(Trace("traffic", days, 3600))
+    grid = forecast_grid(Trace("t", days)) if name == "forecast" else RULE_GRIDS[name]
+    some = dataclasses.replace(grid, grid=lambda service: grid.grid(service)[::9])
+    settings, cost = cheapest_setting(some, days[1:], service)
 
     def cost(values):
         each = dict(zip(some.settings, values, strict=True))
-        return play_through(some.policy(service, each), days[1:], service).cost.sum() / 3
+        return simulate_through(some.policy(service, each), days[1:], service).cost.sum() / 3
 
     coarse = min(some.grid(service), key=cost)
     fine = min(some.near(service, dict(zip(some.settings, coarse, strict=True))), key=cost)
@@ -102,7 +101,7 @@ def test_constant_load_gets_a_fixed_fleet():
 
 
 def test_noise_about_a_constant_level_is_steady_and_a_rush_is_not():
-    service = Setup(fields=WIDE).service_for(CutDays.of(wavy(), 3600))
+    service = Setup(fields=WIDE).service_for(Trace("traffic", wavy(), 3600))
     service = dataclasses.replace(service, step_seconds=300, steps_per_episode=288)
     noisy = np.random.default_rng(0).poisson(2000, (30, 288))
     rush = noisy.copy()
@@ -232,7 +231,7 @@ def test_the_interval_is_the_same_for_the_same_seed_and_reaches_everywhere_for_o
 
 
 def limits(requests, fields=None):
-    days = CutDays.of(requests, 3600)
+    days = Trace("traffic", requests, 3600)
     return " ".join(traffic_limits(days, Setup(fields=WIDE | (fields or {})).service_for(days)))
 
 
@@ -277,6 +276,6 @@ def test_a_service_with_too_many_states_has_no_optimum_and_says_so():
 
 
 def test_more_than_can_be_played_in_one_piece_costs_one_line():
-    service = Setup().service_for(CutDays.of(np.ones((2, 1440)), 60))
+    service = Setup().service_for(Trace("traffic", np.ones((2, 1440)), 60))
     with pytest.raises(ValueError, match="set step_seconds"):
-        play_through(Static(service), np.ones((100, 1440), dtype=np.int64), service)
+        simulate_through(Static(service), np.ones((100, 1440), dtype=np.int64), service)

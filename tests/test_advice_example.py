@@ -10,8 +10,8 @@ import pytest
 
 from autoscaler_env.advice.setup import Setup
 from autoscaler_env.cli.main import main
-from autoscaler_env.traffic.days import cut_days
 from autoscaler_env.traffic.reading import read_traffic
+from autoscaler_env.traffic.trace import cut_days
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 

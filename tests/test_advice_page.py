@@ -21,7 +21,7 @@ from autoscaler_env.advice.runtime import Autoscaler
 from autoscaler_env.advice.setup import Setup
 from autoscaler_env.cli.main import main
 from autoscaler_env.service import Service
-from autoscaler_env.traffic.days import CutDays
+from autoscaler_env.traffic.trace import Trace
 
 RNG = np.random.default_rng(0)
 DAYS = np.rint(RNG.uniform(500, 700, (8, 1)) * (2 + np.sin(np.arange(24) / 4))).astype(np.int64)
@@ -31,7 +31,7 @@ SETUP = Setup('a "shop" <b>', {"capacity_per_instance": 100, "max_instances": 40
 @pytest.fixture(scope="module")
 def told():
     """Return the answer for eight days, with a small table as the only learner."""
-    return answer(hold_contest(SETUP, CutDays.of(DAYS, 3600), budgets={"q-learning": 20}))
+    return answer(hold_contest(SETUP, Trace("traffic", DAYS, 3600), budgets={"q-learning": 20}))
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def test_the_json_holds_the_arithmetic(told):
 
 def test_the_same_seed_gives_the_same_page_and_another_does_not():
     def again(seed):
-        contest = hold_contest(SETUP, CutDays.of(DAYS, 3600), budgets={"q-learning": 20}, seed=seed)
+        contest = hold_contest(SETUP, Trace("traffic", DAYS, 3600), budgets={"q-learning": 20}, seed=seed)
         return page(answer(contest, seed))
 
     first = again(0)

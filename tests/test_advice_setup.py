@@ -7,8 +7,9 @@ import pytest
 
 from autoscaler_env.advice.setup import Setup, template
 from autoscaler_env.service import Service
-from autoscaler_env.traffic.days import CutDays, ResampledDays
+from autoscaler_env.traffic.augment import ResampledDays
 from autoscaler_env.traffic.patterns import Workload, day_seeds, random_training_seeds
+from autoscaler_env.traffic.trace import Trace
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def test_the_other_rules_of_the_template_work_when_uncommented(rule, setup_of):
 def test_the_service_follows_the_traffic(setup_of):
     requests = np.full((5, 24), 300)
     requests[1, 5], requests[4, 7] = 900, 5000
-    service = setup_of("capacity_per_instance = 100\n").service_for(CutDays.of(requests, 3600))
+    service = setup_of("capacity_per_instance = 100\n").service_for(Trace("traffic", requests, 3600))
     assert (service.step_seconds, service.steps_per_episode) == (3600, 24)
     assert service.peak_arrivals == 900, "the highest of the first part; what is held out stays unseen"
     assert service.initial_instances == 3, "enough for the first step of a usual day"
@@ -80,7 +81,7 @@ def test_what_the_template_sets_is_plain_toml():
     assert tomllib.loads(template())["fleet_changes"] == [-10, -5, -2, -1, 0, 1, 2, 5, 10]
 
 
-RECORDED = CutDays.of(np.arange(10)[:, None] * 1000 + 100 + np.arange(24)[None, :] * 10, 3600)
+RECORDED = Trace("traffic", np.arange(10)[:, None] * 1000 + 100 + np.arange(24)[None, :] * 10, 3600)
 
 
 def test_resampled_days_are_a_workload_and_a_function_of_their_seed():
@@ -108,5 +109,5 @@ def test_other_seeds_stand_for_recorded_days(purpose):
 
 
 def test_a_single_day_is_enough_to_learn_from():
-    drawn = ResampledDays("traffic", CutDays.of(np.full((2, 24), 1000), 3600)).draw(day_seeds("training", 3))
+    drawn = ResampledDays("traffic", Trace("traffic", np.full((2, 24), 1000), 3600)).draw(day_seeds("training", 3))
     assert drawn.shape == (3, 24) and (drawn > 0).all()

@@ -1,11 +1,10 @@
-"""Nothing that a stranger calls a model runs code, hangs, or stops the check of others; real models are accepted."""
+"""No untrusted model file runs code, hangs, or stops the check of other files; sound models are accepted."""
 
 import contextlib
 import io
 import json
 import os
 import pickle
-import time
 import zipfile
 
 import bad_models
@@ -45,7 +44,7 @@ def donors():
 
 @pytest.fixture(scope="module")
 def workers():
-    """Return the processes that all tests share, ready to check."""
+    """Return child processes for the checks, which all tests share."""
     with Workers() as shared:
         shared.start()
         yield shared
@@ -68,23 +67,17 @@ def corpus(tmp_path, donors, monkeypatch):
 
 
 def check_all_are_refused(workers, names, models, made):
-    """Verify a folder of bad models; check that each is refused in one printable line within ten seconds."""
-    verdicts, seconds = [], []
-    begun = time.perf_counter()
-    for verdict in verify_one_by_one(models, workers=workers):
-        verdicts.append(verdict)
-        seconds.append(time.perf_counter() - begun)
-        begun = time.perf_counter()
+    """Verify a folder of bad models; check that each is refused in one printable line, and runs nothing."""
+    verdicts = list(verify_one_by_one(models, seconds=30, workers=workers))
     assert len(verdicts) == len(names)
     assert [verdict.file for verdict in verdicts if verdict.status != "broken"] == []
     assert all(verdict.reason and verdict.reason.isprintable() and verdict.file.isprintable() for verdict in verdicts)
     assert not [verdict.reason for verdict in verdicts if "crash" in verdict.reason or "longer" in verdict.reason]
-    assert max(seconds) < 10
     assert list(made.iterdir()) == []
 
 
 def test_a_sample_of_the_corpus_is_refused_and_runs_nothing(corpus, workers):
-    check_all_are_refused(workers, *corpus(every=15))
+    check_all_are_refused(workers, *corpus(every=25))
 
 
 @pytest.mark.corpus
@@ -94,26 +87,23 @@ def test_the_whole_corpus_is_refused_and_runs_nothing(corpus, workers):
     check_all_are_refused(workers, names, models, made)
 
 
-@pytest.mark.parametrize("route", [route for route in CODE if route not in SILENT])
-def test_the_payload_of_each_route_is_real(route, tmp_path):
-    with contextlib.suppress(TypeError):  # some call and then stumble over what they got
-        pickle.loads(CODE[route](str(tmp_path / "made")))
-    assert (tmp_path / "made").is_dir()
-
-
-@pytest.mark.parametrize("route", ["global", "newobj", "build", "function_by_value"])
-def test_the_default_loader_runs_the_payload_in_the_settings_of_a_zip(route, donors, tmp_path):
-    content = donors["ppo"].with_pickle(CODE[route](str(tmp_path / "made")))
-    with contextlib.suppress(Exception):
-        PPO.load(io.BytesIO(content), device="cpu")
-    assert (tmp_path / "made").is_dir()
-
-
-@pytest.mark.parametrize("place", ["policy.pth", "policy.optimizer.pth", "pytorch_variables.pth"])
-def test_torch_would_run_the_payload_in_a_file_of_tensors(place, donors, tmp_path):
-    spoiled = Donor(donors["dqn"].with_member_of(place, data__pkl=CODE["exec"](str(tmp_path / "made"))), weights=False)
-    torch.load(io.BytesIO(spoiled.members[place]), weights_only=False)
-    assert (tmp_path / "made").is_dir()
+def test_the_code_in_the_corpus_runs_in_the_default_loaders(donors, tmp_path):
+    for route in (route for route in CODE if route not in SILENT):
+        made = tmp_path / f"unpickled_{route}"
+        with contextlib.suppress(TypeError):  # some routes call the code and then fail with its result
+            pickle.loads(CODE[route](str(made)))
+        assert made.is_dir(), route
+    for route in ("global", "newobj", "build", "function_by_value"):
+        made = tmp_path / f"settings_{route}"
+        content = donors["ppo"].with_pickle(CODE[route](str(made)))
+        with contextlib.suppress(Exception):
+            PPO.load(io.BytesIO(content), device="cpu")
+        assert made.is_dir(), route
+    for place in ("policy.pth", "policy.optimizer.pth", "pytorch_variables.pth"):
+        made = tmp_path / f"tensors_{place}"
+        spoiled = Donor(donors["dqn"].with_member_of(place, data__pkl=CODE["exec"](str(made))), weights=False)
+        torch.load(io.BytesIO(spoiled.members[place]), weights_only=False)
+        assert made.is_dir(), place
 
 
 def settings(path):
@@ -133,7 +123,7 @@ def plain_learners():
     yield "narrow", DQN("MlpPolicy", env, buffer_size=500, learning_starts=50, policy_kwargs=adamw, **options)
 
 
-def test_what_stable_baselines3_saves_after_some_learning_is_accepted_and_what_we_leave_of_it(tmp_path, workers):
+def test_models_that_stable_baselines3_or_we_save_after_some_learning_are_accepted(tmp_path, workers):
     for name, learner in plain_learners():
         learner.learn(100)
         learner.save(tmp_path / f"{name}.zip")
@@ -145,5 +135,5 @@ def test_what_stable_baselines3_saves_after_some_learning_is_accepted_and_what_w
 
 
 def test_the_models_of_the_project_are_accepted(workers):
-    verdicts = verify(Folders().models, episodes=1, seconds=60, progress=False, workers=workers)
+    verdicts = verify(Folders.course().models, episodes=1, seconds=60, progress=False, workers=workers)
     assert len(verdicts) >= 3 and overall(verdicts)[0]

@@ -1,4 +1,4 @@
-"""Which device a network trains on: the rule, and what it says about itself."""
+"""Which device a network trains on, and the reason."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from autoscaler_env.device import LARGE_UPDATE, available_devices, choose_device
 
 @pytest.fixture
 def machine(monkeypatch):
-    """Return a function that puts devices into this machine."""
+    """Return a function that sets the devices of this machine."""
 
     def has(*names):
         monkeypatch.setattr(device, "available_devices", lambda: {name: f"some {name}" for name in names})
@@ -21,56 +21,37 @@ def test_there_is_always_a_cpu():
     assert next(iter(available_devices())) == "cpu"
 
 
-def test_small_updates_stay_on_the_cpu(machine):
-    machine("cpu", "cuda")
-    chosen = choose_device("auto", weights=5_000, batch_size=512)
-    assert chosen.name == "cpu" and "5000 weights x batches of 512 are small" in chosen.reason
+def test_auto_takes_an_accelerator_for_large_updates_only(machine):
+    for accelerator in ("cuda", "mps"):
+        machine("cpu", accelerator)
+        small = choose_device("auto", weights=5_000, batch_size=512)
+        assert small.name == "cpu" and "5,000 weights x batches of 512 are small" in small.reason
+        large = choose_device("auto", weights=4_000_000, batch_size=512)
+        assert large.name == accelerator and "enough work" in large.reason
+        assert choose_device("auto", weights=LARGE_UPDATE, batch_size=1).name == accelerator
+        assert choose_device("auto", weights=LARGE_UPDATE - 1, batch_size=1).name == "cpu"
 
 
-@pytest.mark.parametrize("accelerator", ["cuda", "mps"])
-def test_large_updates_go_to_the_accelerator(machine, accelerator):
-    machine("cpu", accelerator)
-    chosen = choose_device("auto", weights=4_000_000, batch_size=512)
-    assert chosen.name == accelerator and "enough work" in chosen.reason
-
-
-@pytest.mark.parametrize(("below", "name"), [(1, "cpu"), (0, "cuda")])
-def test_the_boundary_is_weights_times_batch_size(machine, below, name):
-    machine("cpu", "cuda")
-    assert choose_device("auto", weights=LARGE_UPDATE - below, batch_size=1).name == name
-
-
-def test_without_an_accelerator_auto_says_so(machine):
+def test_without_an_accelerator_auto_takes_the_cpu(machine):
     machine("cpu")
     assert choose_device("auto", weights=10**9, batch_size=10**3) == ("cpu", "no accelerator on this machine")
 
 
-@pytest.mark.parametrize("name", ["cpu", "cuda"])
-def test_a_device_that_is_there_is_taken_as_asked(machine, name):
+def test_an_available_device_is_taken_on_request_and_another_is_refused(machine):
     machine("cpu", "cuda")
-    assert choose_device(name, weights=1, batch_size=1) == (name, "as asked")
-
-
-def test_a_device_that_is_missing_is_refused_naming_those_that_are_there(machine):
-    machine("cpu", "cuda")
+    for name in ("cpu", "cuda"):
+        assert choose_device(name, weights=1, batch_size=1) == (name, "as asked")
     with pytest.raises(ValueError, match="device = 'mps': not on this machine; available are cpu, cuda"):
         choose_device("mps")
-
-
-def test_an_unknown_device_is_refused(machine):
-    machine("cpu")
     with pytest.raises(ValueError, match="device = 'tpu': must be auto, cpu, cuda or mps"):
         choose_device("tpu")
 
 
-@pytest.mark.parametrize(
-    ("error", "wanted"),
-    [
+def test_a_full_memory_is_distinguished_from_other_errors():
+    for error, expected in (
         (torch.OutOfMemoryError("CUDA"), True),
         (RuntimeError("MPS backend out of memory"), True),
         (RuntimeError("CUDA error: out of memory"), True),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
-    ],
-)
-def test_running_out_of_memory_is_told_from_other_errors(error, wanted):
-    assert is_out_of_memory(error) is wanted
+    ):
+        assert is_out_of_memory(error) is expected, error

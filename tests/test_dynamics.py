@@ -1,10 +1,11 @@
-"""The law of motion: hand arithmetic, conservation, monotonicity, and a slow second implementation.
+"""The dynamics: hand arithmetic, conservation, monotonicity, and a slow second implementation.
 
 The small service of `play`: 10 requests per instance and step, 3 instances to start with, from 2 to 5, 20 may wait.
 """
 
 import numpy as np
 import pytest
+from cases import every_service
 
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.service import Service
@@ -109,16 +110,16 @@ def test_the_cost_has_instances_lateness_and_drops(play):
     assert play([60], [1])["cost"] == pytest.approx([0.064 + 0.005 + 0.025], abs=1e-15)
 
 
-def test_a_waiting_request_is_charged_in_each_step_again(play):
+def test_a_waiting_request_is_paid_in_each_step_again(play):
     free = {"instance_price_per_hour": 0, "drop_price": 0}
     assert play([50, 30, 20], [0, 0, 0], **free)["cost"] == pytest.approx([0.005, 0.005, 0.0025], abs=1e-15)
 
 
-def test_a_removed_instance_is_not_charged_in_the_step_of_its_removal(play):
+def test_a_removed_instance_is_not_paid_in_the_step_of_its_removal(play):
     assert play([0, 0], [-1, 0])["cost"] == pytest.approx([0.032, 0.032], abs=1e-15)
 
 
-def test_the_hourly_price_is_charged_by_the_length_of_a_step(play):
+def test_the_hourly_price_is_paid_by_the_length_of_a_step(play):
     assert play([0], [0], step_seconds=1200, instance_price_per_hour=0.3)["cost"] == pytest.approx([0.3], abs=1e-15)
 
 
@@ -128,20 +129,23 @@ def test_a_quiet_reference_day_costs_its_fleet(script):
     assert trajectory.cost.sum() == pytest.approx(115.2)
 
 
-# --- laws that hold on every day -------------------------------------------------------------------------------------
+# --- what holds on every day -------------------------------------------------------------------------------------
 
 
+@every_service
 def test_requests_are_conserved_in_every_step(any_service, random_trajectory):
     day = random_trajectory(any_service)
     before = np.pad(day.queue, ((0, 0), (1, 0)))[:, :-1]
     assert np.array_equal(day.arrivals, day.served + day.dropped + day.queue - before)
 
 
+@every_service
 def test_requests_are_conserved_over_the_day(any_service, random_trajectory):
     day = random_trajectory(any_service, seed=1)
     assert np.array_equal(day.arrivals.sum(axis=1), (day.served + day.dropped).sum(axis=1) + day.queue[:, -1])
 
 
+@every_service
 def test_the_cost_is_the_sum_of_its_items_at_their_prices(any_service, random_trajectory):
     day = random_trajectory(any_service)
     hours = any_service.step_seconds / 3600
@@ -150,31 +154,37 @@ def test_the_cost_is_the_sum_of_its_items_at_their_prices(any_service, random_tr
     assert day.cost.sum(axis=1) == pytest.approx(by_hand, rel=1e-12)
 
 
+@every_service
 def test_instances_never_exceed_max(any_service, random_trajectory):
     for seed in range(5):
         assert random_trajectory(any_service, seed=seed).fleet.max() <= any_service.max_instances
 
 
+@every_service
 def test_ready_instances_never_fall_below_min(any_service, random_trajectory):
     for seed in range(5):
         assert random_trajectory(any_service, seed=seed).ready.min() >= any_service.min_instances
 
 
+@every_service
 def test_queue_never_exceeds_its_limit(any_service, random_trajectory):
     day = random_trajectory(any_service)
     assert day.queue.min() >= 0 and day.queue.max() == any_service.queue_limit
 
 
+@every_service
 def test_drops_happen_only_at_a_full_queue(any_service, random_trajectory):
     day = random_trajectory(any_service)
     assert day.dropped.any() and np.all(day.queue[day.dropped > 0] == any_service.queue_limit)
 
 
+@every_service
 def test_served_never_exceeds_the_capacity_of_ready_instances(any_service, random_trajectory):
     day = random_trajectory(any_service)
     assert np.all(day.served <= any_service.capacity_per_instance * day.ready)
 
 
+@every_service
 def test_an_accepted_change_moves_the_fleet_by_what_it_asked_for(any_service, random_trajectory):
     day = random_trajectory(any_service)
     before = np.pad(day.fleet, ((0, 0), (1, 0)), constant_values=any_service.initial_instances)[:, :-1]
@@ -182,18 +192,21 @@ def test_an_accepted_change_moves_the_fleet_by_what_it_asked_for(any_service, ra
     assert np.array_equal(day.fleet - before, np.where(day.refused == 1, 0, asked))
 
 
+@every_service
 def test_a_refused_action_is_not_a_scaling_action(any_service, random_trajectory):
     day = random_trajectory(any_service)
     asked = np.array(any_service.fleet_changes)[day.actions]
     assert day.refused.any() and np.array_equal(day.scaled, (asked != 0) & (day.refused == 0))
 
 
+@every_service
 def test_a_hold_is_never_refused(any_service, random_trajectory):
     day = random_trajectory(any_service)
     assert not day.refused[day.actions == any_service.hold].any()
 
 
-def test_more_load_never_means_less_queue_or_fewer_drops(any_service, random_trajectory, script):
+@every_service
+def test_more_arrivals_never_means_less_queue_or_fewer_drops(any_service, random_trajectory, script):
     day = random_trajectory(any_service)
     more = day.arrivals + np.random.default_rng(5).integers(0, 3, day.arrivals.shape) * any_service.peak_arrivals // 9
     busier = simulate(script(day.actions), more, any_service)
@@ -201,7 +214,8 @@ def test_more_load_never_means_less_queue_or_fewer_drops(any_service, random_tra
     assert np.all(busier.dropped.cumsum(axis=1) >= day.dropped.cumsum(axis=1))
 
 
-def test_more_load_never_means_a_smaller_cost(any_service, random_trajectory, script):
+@every_service
+def test_more_arrivals_never_means_a_smaller_cost(any_service, random_trajectory, script):
     day = random_trajectory(any_service)
     busier = simulate(script(day.actions), day.arrivals + 1, any_service)
     assert np.all(busier.cost >= day.cost - 1e-9 * day.cost)
@@ -233,7 +247,8 @@ def slow_day(service, arrivals, changes):
         yield ready, len(clocks), queue, served, dropped, int(refused), dollars
 
 
-def test_compiled_law_equals_a_slow_one_in_every_step(any_service, random_trajectory):
+@every_service
+def test_compiled_dynamics_equal_slow_ones_in_every_step(any_service, random_trajectory):
     trajectory = random_trajectory(any_service, days=6, seed=3)
     names = ("ready", "booting", "queue", "served", "dropped", "refused", "cost")
     fast = np.stack([getattr(trajectory, name) for name in names], axis=-1)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from cases import cases
 
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.policies.base import Policy
@@ -66,7 +67,7 @@ def test_what_waits_is_added():
     assert day.queue[0, 0] == 250 and day.fleet[0, 1] == 100
 
 
-@pytest.mark.parametrize(("options", "first"), [({"target": 0.8}, 25), ({"reserve": 3}, 23), ({"target": 0.79}, 26)])
+@cases(("options", "first"), [({"target": 0.8}, 25), ({"reserve": 3}, 23), ({"target": 0.79}, 26)])
 def test_target_and_reserve_by_hand(options, first):
     assert fleet([SHAPE, SHAPE], **options)[0] == first
 
@@ -113,20 +114,20 @@ def test_it_is_found_by_its_name_where_there_is_a_trace():
     assert isinstance(policy, Policy) and isinstance(policy, Forecast) and policy.name == "forecast"
 
 
-@pytest.mark.parametrize("workload", ["MIXED", "STEADY"])
+@cases("workload", ["MIXED", "STEADY"])
 def test_a_pattern_has_no_history(workload):
     with pytest.raises(ValueError, match=r"^policy = 'forecast': needs the days before .*--trace FILE.csv.*$"):
         find_policy("forecast", workload=workload)
 
 
-@pytest.mark.parametrize(("day", "reason"), [(SHAPE, "the first of its days"), (9 * SHAPE, "none of its days")])
+@cases(("day", "reason"), [(SHAPE, "the first of its days"), (9 * SHAPE, "none of its days")])
 def test_days_without_history_are_refused_in_a_line(day, reason):
     trace = Trace("traffic", np.array([SHAPE, 2 * SHAPE]))
     with pytest.raises(ValueError, match=f"^forecast: day 1 is {reason} in traffic; .*$"):
         Forecast(SMALL, trace).reset(np.array([2 * SHAPE, day]))
 
 
-@pytest.mark.parametrize("options", [{"target": 0}, {"reserve": -1}, {"reserve": float("nan")}])
+@cases("options", [{"target": 0}, {"reserve": -1}, {"reserve": float("nan")}])
 def test_arguments_that_make_no_sense_are_refused(options):
     with pytest.raises(ValueError, match=r"target = 0|reserve = "):
         Forecast(SMALL, Trace("traffic", np.array([SHAPE, SHAPE])), **options)

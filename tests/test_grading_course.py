@@ -72,9 +72,9 @@ def graded(tmp_path_factory):
         path = root / "solved" / "notebooks" / course.path.name
         path.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(solved(course), path)
-    retouch(Folders().models, root / "solved" / "models")
+    retouch(Folders.course().models, root / "solved" / "models")
     with zipfile.ZipFile(root / "bare.zip", "w") as archive:
-        for path in (*course_notebooks(), *Folders().models.glob("*.*")):
+        for path in (*course_notebooks(), *Folders.course().models.glob("*.*")):
             archive.write(path, f"course/{path.relative_to(project_root()).as_posix()}")
     command = ["grade", str(root / "solved"), str(root / "bare.zip"), "--workers", "2", "--output", str(root / "out")]
     # Where no wall works, our own solutions are code that we trust.

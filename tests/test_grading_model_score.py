@@ -16,7 +16,7 @@ from autoscaler_env.storage.models import load_policy, save_q_table
 from autoscaler_env.traffic.patterns import PATTERNS
 from autoscaler_env.verification.workers import Workers
 
-SHIPPED = Folders().models
+SHIPPED = Folders.course().models
 RUBRIC = Rubric(models=Models(("q_learning_mixed", "trap", "absent")), costs=Costs(days=5, seed=0))
 
 pytestmark = pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Learning from rules before rewards: what is shown, what is learned, what it costs of the budget."""
+"""Imitation: what the rules show, what the network learns, and that it counts as training."""
 
 import dataclasses
 
@@ -16,31 +16,44 @@ from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Pattern, day_seeds
 from autoscaler_env.training.config import PPO_PRESET, TrainingConfig
 from autoscaler_env.training.deep import build_learner
-from autoscaler_env.training.imitation import demonstrate, imitate, teachers
+from autoscaler_env.training.imitation import calibrated_rules, demonstrate, imitate
 from autoscaler_env.training.train import train
 
 SHORT = Service(steps_per_episode=24)
 PRESET = dataclasses.replace(PPO_PRESET, imitation_days=30, batch_size=512)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
+@pytest.fixture(scope="module")
+def rules():
+    """Return the rules for MIXED."""
+    return calibrated_rules(MIXED, SHORT)
+
+
+@pytest.fixture(scope="module")
+def rule():
+    """Return a rule for SPIKE that is imitated."""
+    return TargetTracking(SHORT, reserve=4.0)
+
+
+@pytest.fixture(scope="module")
+def imitator(rule):
+    """Return a learner that has imitated the rule."""
+    return imitator_of([(Pattern("SPIKE", SHORT), rule)], "SPIKE")
+
+
+def imitator_of(rules, pattern, seed=0, preset=PRESET):
+    """Return a learner that has imitated rules."""
     one_thread()
-
-
-def an_imitator(taught, pattern, seed=0):
-    model = build_learner("ppo", PRESET, pattern, SHORT, seed=seed, device="cpu")
-    imitate(model, taught, PRESET, seed)
+    model = build_learner("ppo", preset, pattern, SHORT, seed=seed, device="cpu")
+    imitate(model, rules, preset, seed)
     return model
 
 
-def test_teachers_are_the_rules_calibrated_for_each_pattern():
-    found = teachers(MIXED, SHORT)
-    assert [workload.name for workload, _ in found] == list(PATTERNS)
-    for workload, rule in found:
-        setting = calibrate([workload], SHORT)
-        assert (rule.target, rule.reserve) == (setting.target, setting.reserve)
-    assert len({(rule.target, rule.reserve) for _, rule in found}) > 1
+def test_the_rules_to_imitate_are_calibrated_for_each_pattern(rules):
+    assert [workload.name for workload, _ in rules] == list(PATTERNS)
+    settings = [calibrate([workload], SHORT) for workload, _ in rules]
+    assert [(rule.target, rule.reserve) for _, rule in rules] == [(each.target, each.reserve) for each in settings]
+    assert len({(rule.target, rule.reserve) for _, rule in rules}) > 1
 
 
 class Recorded(TargetTracking):
@@ -56,7 +69,7 @@ class Recorded(TargetTracking):
         return self.did[-1]
 
 
-def test_what_is_shown_is_what_the_rule_saw_and_did():
+def test_demonstrations_are_what_the_rule_saw_and_did():
     rule = Recorded(SHORT)
     seen, chosen = demonstrate(Pattern("SPIKE", SHORT), rule, 4, 3, False, np.random.default_rng(0))
     assert np.array_equal(chosen, np.concatenate(rule.did)) and len(rule.did) == 3 * 24
@@ -67,20 +80,18 @@ def test_what_is_shown_is_what_the_rule_saw_and_did():
     assert np.array_equal(seen, np.concatenate(days)) and seen.shape == (3 * 24 * 4, INPUTS)
 
 
-def test_demonstrations_go_where_the_rule_alone_would_not():
+def test_demonstrations_reach_states_that_the_rule_alone_does_not():
     seen, _ = demonstrate(Pattern("STEADY", SHORT), TargetTracking(SHORT), 8, 5, False, np.random.default_rng(0))
     alone = simulate(TargetTracking(SHORT), Pattern("STEADY", SHORT).draw(day_seeds("training", 40)), SHORT)
     settled = alone.fleet[:, 12:]
     assert np.ptp(seen[:, 4] * SHORT.peak_arrivals / SHORT.capacity_per_instance) > np.ptp(settled, axis=1).max()
 
 
-def test_an_imitator_does_on_new_days_what_the_rule_does():
-    taught = [(Pattern("SPIKE", SHORT), TargetTracking(SHORT, reserve=4.0))]
-    model = an_imitator(taught, "SPIKE")
+def test_an_imitator_costs_as_much_as_the_rule_on_new_days(imitator, rule):
     days = Pattern("SPIKE", SHORT).draw(day_seeds("selection", 50))
     costs = [
         simulate(policy, days, SHORT).cost.sum(axis=1).mean()
-        for policy in (DeepPolicy(model.policy, SHORT, "imitator"), taught[0][1])
+        for policy in (DeepPolicy(imitator.policy, SHORT, "imitator"), rule)
     ]
     untrained = build_learner("ppo", PRESET, "SPIKE", SHORT, seed=0, device="cpu")
     worst = simulate(DeepPolicy(untrained.policy, SHORT, "untrained"), days, SHORT).cost.sum(axis=1).mean()
@@ -88,31 +99,24 @@ def test_an_imitator_does_on_new_days_what_the_rule_does():
 
 
 def test_an_imitator_goes_on_exploring():
-    model = an_imitator([(Pattern("STEADY", SHORT), TargetTracking(SHORT))], "STEADY")
-    model.policy.set_training_mode(False)
-    observations = torch.as_tensor(model.get_env().reset())
-    chances = model.policy.get_distribution(observations).distribution.probs
-    assert chances.min().item() > 0.01 and chances.max(dim=1).values.max().item() < 0.99
+    imitator = imitator_of([(Pattern("STEADY", SHORT), TargetTracking(SHORT))], "STEADY")
+    imitator.policy.set_training_mode(False)
+    observations = torch.as_tensor(imitator.get_env().reset())
+    probabilities = imitator.policy.get_distribution(observations).distribution.probs
+    assert probabilities.min().item() > 0.01 and probabilities.max(dim=1).values.max().item() < 0.99
 
 
-def test_the_steps_that_rules_play_count_as_training(tmp_path):
-    run = TrainingConfig("ppo", "SPIKE", 5_000, imitation_days=1, service=SHORT, device="cpu")
-    trained = train(run, Folders(tmp_path), progress=False)
+def test_imitated_timesteps_count_as_training(tmp_path):
+    config = TrainingConfig("ppo", "SPIKE", timesteps=5_000, imitation_days=1, service=SHORT, device="cpu")
+    trained = train(config, Folders(tmp_path), progress=False)
     steps = [row["timesteps"] for row in trained.description["curve"]]
-    imitated, trajectory = 64 * 24, 64 * 48
-    assert steps[:2] == [0, imitated] and trained.description["timesteps"] == imitated + 2 * trajectory
+    imitated, rollout = 64 * 24, 64 * 48
+    assert steps[:2] == [0, imitated] and trained.description["timesteps"] == imitated + 2 * rollout
     assert trained.description["preset"]["imitation_days"] == 1
 
 
-def test_equal_seeds_imitate_equally():
-    models = [an_imitator(teachers(MIXED, SHORT), MIXED, seed) for seed in (3, 3, 4)]
+def test_equal_seeds_imitate_equally(rules):
+    small = dataclasses.replace(PRESET, imitation_days=2)
+    models = [imitator_of(rules, MIXED, seed, small) for seed in (3, 3, 4)]
     weights = [torch.cat([each.flatten() for each in model.policy.parameters()]) for model in models]
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
-
-
-@pytest.mark.parametrize(
-    ("algorithm", "days", "reason"), [("dqn", 1, "is for ppo, not for dqn"), ("ppo", -1, "must be at least 0")]
-)
-def test_imitation_that_cannot_be_is_refused(algorithm, days, reason):
-    with pytest.raises(ValueError, match=f"imitation_days = {days}: {reason}"):
-        TrainingConfig(algorithm, imitation_days=days)

@@ -1,47 +1,61 @@
-"""Importing the package is cheap and has no side effects, and its rooms import each other in one direction."""
+"""Importing the package is cheap and has no side effects, and its modules import each other in one direction."""
 
 import ast
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 PACKAGE = Path(__file__).resolve().parent.parent / "autoscaler_env"
-PLACES = """
-    compiled service dynamics workloads traces rendering env vector_env __init__ sb3_env
-    policies trajectories
-    paths device storage calibration catalog
-    waits evaluation regret training
-    seeds study findings claims verification plotting
-    report course demo grading advice
-    console commands cli
-"""
-"""The rooms of the package, modules and folders: each imports from those before it only."""
 
-ORDER = PLACES.split()
+ORDER = [
+    *("text", "compiled", "paths", "device", "service", "dynamics", "traffic", "envs", "policies", "storage"),
+    *("evaluation", "policies.registry", "training", "study", "verification", "plotting", "course", "documents"),
+    *("advice", "demo", "grading", "cli"),
+]
+"""The places of the package, modules and folders: each imports from itself and from those before it only."""
+
+HEAVY = {"torch", "matplotlib", "pandas", "stable_baselines3", "seaborn", "IPython"}
 
 
 def run(code, **options):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, **options)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, **options)
 
 
-@pytest.fixture(scope="module")
-def loaded():
-    """Return the names of all modules that a fresh interpreter holds after importing the package."""
-    result = run("import sys, autoscaler_env; print(*sys.modules)")
-    assert result.returncode == 0, result.stderr
-    return set(result.stdout.split())
+def module_name(path):
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
 
 
-@pytest.mark.parametrize("heavy", ["torch", "matplotlib", "pandas", "stable_baselines3", "seaborn", "IPython"])
-def test_importing_the_package_leaves_heavy_modules_out(loaded, heavy):
-    assert "autoscaler_env.envs.single" in loaded and heavy not in loaded
+MODULES = {module_name(path): path for path in PACKAGE.rglob("*.py")}
 
 
-def test_importing_the_package_says_nothing():
-    result = run("import autoscaler_env")
-    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+def imported_by(path):
+    """Return the modules of the package that a module imports, wherever in it the import stands."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports must be absolute"
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    inside = [name.removeprefix("autoscaler_env").lstrip(".") for name in names if name.split(".")[0] == PACKAGE.name]
+    modules = set()
+    for name in inside:  # the longest part of the name that is a module
+        while name and name not in MODULES:
+            name = name.rpartition(".")[0]
+        modules.add(name)
+    return modules - {"", "__init__"}
+
+
+def place_of(module):
+    """Return where a module stands in the order: as itself, or as its folder."""
+    return ORDER.index(module if module in ORDER else module.split(".")[0])
+
+
+def test_importing_the_package_loads_nothing_heavy_and_says_nothing():
+    result = run("import sys, autoscaler_env; print(*sys.modules, file=sys.stderr)")
+    assert result.returncode == 0 and result.stdout == ""
+    loaded = set(result.stderr.split())
+    assert "autoscaler_env" in loaded and not loaded & HEAVY
+    assert run("import autoscaler_env").stderr == ""
 
 
 def test_importing_the_package_leaves_the_global_random_state_alone():
@@ -58,36 +72,53 @@ def test_importing_the_package_registers_the_environment():
     assert run(code).returncode == 0
 
 
-def test_everything_the_package_names_exists():
+def test_every_public_name_exists_and_is_typed():
     import autoscaler_env
 
-    assert all(hasattr(autoscaler_env, name) for name in autoscaler_env.__all__)
+    assert len(set(autoscaler_env.__all__)) == len(autoscaler_env.__all__) >= 30
+    assert not [name for name in autoscaler_env.__all__ if not hasattr(autoscaler_env, name)]
+    stub = (PACKAGE / "__init__.pyi").read_text()
+    assert not [name for name in autoscaler_env.__all__ if f'"{name}"' not in stub]
+    assert (PACKAGE / "py.typed").is_file()
 
 
-def rooms_imported(path):
-    """Return the rooms that a module imports from, wherever in it the import stands."""
-    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
-    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
-    for node in nodes:
-        if isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: imports must be absolute"
-            names += [f"{node.module}.{alias.name}" for alias in node.names]
-    inside = [name.split(".")[1:] for name in names if name.split(".")[0] == PACKAGE.name]
-    return {parts[0] if parts and parts[0] in ORDER else "__init__" for parts in inside}
+def test_a_name_that_does_not_exist_is_an_attribute_error():
+    result = run("from autoscaler_env import Nothing")
+    assert result.returncode == 1 and "cannot import name 'Nothing'" in result.stderr
 
 
-def test_every_room_has_its_place_in_the_order():
-    rooms = [path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]
-    assert sorted(rooms) == sorted(ORDER)
+def test_a_typed_program_sees_the_types_of_public_names(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text("from autoscaler_env import Service\nreveal_type(Service().instance_price)\n")
+    command = [sys.executable, "-m", "mypy", "--config-file=", "--cache-dir", str(tmp_path), str(program)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=PACKAGE.parent, check=False)
+    assert 'Revealed type is "' in result.stdout and "float" in result.stdout, result.stdout + result.stderr
 
 
-@pytest.mark.parametrize("room", ORDER)
-def test_imports_go_one_way(room):
-    folder = PACKAGE / room
-    allowed = {room, *ORDER[: ORDER.index(room)]}
+def test_every_module_has_its_place_in_the_order():
+    places = {module.split(".")[0] for module in MODULES if module != "__init__"}
+    assert places == {name.split(".")[0] for name in ORDER}
+
+
+def test_imports_go_one_way():
     upward = {
-        str(path.relative_to(PACKAGE)): wrong
-        for path in (folder.rglob("*.py") if folder.is_dir() else [PACKAGE / f"{room}.py"])
-        if (wrong := rooms_imported(path) - allowed)
+        module: wrong
+        for module, path in MODULES.items()
+        if module and (wrong := {other for other in imported_by(path) if place_of(other) > place_of(module)})
     }
     assert not upward
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    imports = {module: imported_by(path) - {module} for module, path in MODULES.items() if module}
+    while free := {module for module, needed in imports.items() if not needed & imports.keys()}:
+        imports = {module: needed for module, needed in imports.items() if module not in free}
+    assert not imports
+
+
+def test_the_map_in_contributing_is_this_order():
+    lines = (
+        (PACKAGE.parent / "CONTRIBUTING.md").read_text().split("## Map of the package")[1].split("## ")[0].splitlines()
+    )
+    cells = [line.split("|")[1] for line in lines if line.startswith("| `")]
+    assert [name.strip(" `/").replace("/", ".") for cell in cells for name in cell.split(",")] == ORDER

@@ -5,6 +5,7 @@ Left out are the examples of HPA's rate limits, per sync of 15 s: they never bin
 
 import numpy as np
 import pytest
+from cases import cases, every_service
 
 from autoscaler_env.dynamics import OBSERVATION_NAMES
 from autoscaler_env.evaluation.simulation import simulate
@@ -54,12 +55,12 @@ def pods(ratio, ready, unready=0):
 # --- HPA: the proposal -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("metric", "proposal"), [(200, 20), (50, 5)])
+@cases(("metric", "proposal"), [(200, 20), (50, 5)])
 def test_pods_grow_and_shrink_with_the_ratio_of_metric_to_target(metric, proposal):
     assert pods(metric / 100, ready=10) == proposal
 
 
-@pytest.mark.parametrize(
+@cases(
     ("ready", "ratio", "proposal"),
     [(10, 1.10, 10), (10, 1.1000001, 12), (100, 0.91, 100), (100, 0.90, 100), (100, 0.89, 89), (10, 1.0, 10)],
 )
@@ -67,22 +68,20 @@ def test_a_ratio_within_a_tenth_of_one_changes_nothing(ready, ratio, proposal):
     assert pods(ratio, ready) == proposal
 
 
-@pytest.mark.parametrize(("usage", "target"), [(88, 80), (72, 80), (66, 60), (54, 60)])
+@cases(("usage", "target"), [(88, 80), (72, 80), (66, 60), (54, 60)])
 def test_the_ends_of_the_tolerance_change_nothing(usage, target):
     # 88/80 is 1.1, which |1 - ratio| <= 0.1 refuses in floats
     assert pods(usage / target, ready=20) == 20
 
 
-@pytest.mark.parametrize(
-    ("usage", "requested", "target", "ready", "proposal"), [(1699, 2000, 77, 20, 20), (100, 300, 50, 3, 2)]
-)
+@cases(("usage", "requested", "target", "ready", "proposal"), [(1699, 2000, 77, 20, 20), (100, 300, 50, 3, 2)])
 def test_utilisation_is_truncated_to_whole_percent(usage, requested, target, ready, proposal):
     # 84.95 % counts as 84, and 84/77 lies within the tolerance; 33.3 % counts as 33
     percent = percent_used(np.array([usage]), np.array([requested]))[0]
     assert pods(percent / target, ready) == proposal
 
 
-@pytest.mark.parametrize(
+@cases(
     ("ratio", "ready", "unready", "proposal"),
     [
         (1.5, 3, 1, 5),  # with the fourth at 0 it is 1.125
@@ -97,7 +96,7 @@ def test_unready_pods_count_as_idle_when_the_ratio_asks_for_more(ratio, ready, u
     assert pods(ratio, ready, unready) == proposal
 
 
-@pytest.mark.parametrize(
+@cases(
     ("total", "current", "proposal"),
     [(4350, 50, 72), (3045, 50, 50), (3300, 50, 50), (3350, 50, 56), (2000, 50, 33), (900 + 870, 10, 30)],
 )
@@ -150,9 +149,7 @@ def test_the_proposal_of_the_step_before_counts():
     assert wanted(HpaDemand(FREE, target=0.7), *(demand(pods, 20) for pods in (20, 10, 10))) == [20, 20, 10]
 
 
-@pytest.mark.parametrize(
-    ("window", "fleets"), [(0, [40, 10, 10, 10]), (299, [40, 10, 10, 10]), (600, [40, 20, 20, 10])]
-)
+@cases(("window", "fleets"), [(0, [40, 10, 10, 10]), (299, [40, 10, 10, 10]), (600, [40, 20, 20, 10])])
 def test_the_window_counts_whole_steps(window, fleets):
     policy = HpaDemand(FREE, target=0.7, downscale_window=window)
     assert wanted(policy, *(demand(pods, 20) for pods in (40, 10, 10, 10))) == fleets
@@ -257,35 +254,36 @@ def test_kpa_averages_its_steps_and_panics_on_the_last():
 # --- all of them -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", AUTOSCALERS)
+@cases("name", AUTOSCALERS)
 def test_it_is_a_policy_by_its_name(name):
     policy = find_policy(name, FREE)
     assert isinstance(policy, Policy) and type(policy) is AUTOSCALERS[name]
     assert policy.name == name and policy.service == FREE
 
 
-@pytest.mark.parametrize("name", AUTOSCALERS)
+@cases("name", AUTOSCALERS)
 def test_the_bounds_of_the_service_hold(name):
     many, none = observe(ready=90, arrivals=8700, queue=4350), observe(ready=4)
     assert wanted(AUTOSCALERS[name](FREE), many)[0] == 100 or name == "hpa-cpu"
     assert wanted(AUTOSCALERS[name](FREE), *[none] * 5)[-1] == 2
 
 
-@pytest.mark.parametrize("name", AUTOSCALERS)
+@cases("name", AUTOSCALERS)
 def test_the_reference_actuator_moves_one_instance_a_step(name):
     policy = AUTOSCALERS[name]()
     policy.reset(np.zeros((1, 1)))
     assert Service().fleet_changes[policy.predict(observe(ready=25, arrivals=4350))[0]] == 1
 
 
-@pytest.mark.parametrize("name", AUTOSCALERS)
+@cases("name", AUTOSCALERS)
 def test_a_reset_forgets(name):
     policy, days = AUTOSCALERS[name](), Pattern("SPIKE", Service()).draw(day_seeds("training", 3))
     costs = [simulate(policy, days).cost.sum(axis=1).tolist() for _ in range(2)]
     assert costs[0] == costs[1]
 
 
-@pytest.mark.parametrize("name", AUTOSCALERS)
+@cases("name", AUTOSCALERS)
+@every_service
 def test_days_of_a_batch_do_not_touch_each_other(name, any_service):
     days = Pattern("SPIKE", any_service).draw(day_seeds("training", 4))
     together = simulate(AUTOSCALERS[name](any_service), days, any_service)
@@ -293,7 +291,7 @@ def test_days_of_a_batch_do_not_touch_each_other(name, any_service):
     assert np.array_equal(together.actions, alone)
 
 
-@pytest.mark.parametrize("name", AUTOSCALERS)
+@cases("name", AUTOSCALERS)
 def test_each_service_may_have_its_own_target(name):
     days = Pattern("SPIKE", Service()).draw(day_seeds("training", 1))
     targets = np.array([0.5, 0.9])
@@ -302,14 +300,14 @@ def test_each_service_may_have_its_own_target(name):
     assert np.array_equal(together.actions, alone) and not np.array_equal(*alone)
 
 
-@pytest.mark.parametrize("name", AUTOSCALERS)
-@pytest.mark.parametrize("target", [0, -0.5, float("nan")])
+@cases("name", AUTOSCALERS)
+@cases("target", [0, -0.5, float("nan")])
 def test_a_target_must_be_above_zero(name, target):
     with pytest.raises(ValueError, match=r"target = .*: must be above 0"):
         AUTOSCALERS[name](target=target)
 
 
-@pytest.mark.parametrize("options", [{"tolerance": -0.1}, {"tolerance": 1}, {"downscale_window": -1}])
+@cases("options", [{"tolerance": -0.1}, {"tolerance": 1}, {"downscale_window": -1}])
 def test_hpa_refuses_what_makes_no_sense(options):
     with pytest.raises(ValueError, match=r"tolerance = .*, downscale_window = "):
         HpaDemand(**options)

@@ -1,7 +1,7 @@
-"""What notebook 6 says in prose and in the titles of its figures holds in the tables that it leaves.
+"""What notebook 6 says in prose and in the titles of its figures is true of the tables that it writes.
 
-Numbers and verdicts it prints from its tables; here stand the sentences that code does not word. Claims about many
-trainings are worded by `autoscaler_env.study.summary` and tested in test_claims.
+The notebook prints numbers and verdicts from its tables; here are the claims of its prose. Claims about many trainings
+are made by `autoscaler_env.study.summary` and tested in test_claims.
 """
 
 import re
@@ -22,7 +22,7 @@ CALIBRATED = (RULE, "target-tracking-per-pattern")
 
 @pytest.fixture(scope="module")
 def summary():
-    """Return the committed means by policy and pattern, of the policies that look at something."""
+    """Return the committed means by policy and pattern, without the policies that ignore the observation."""
     table = pd.read_csv(Folders(project_root()).results / "evaluation_summary.csv", index_col=["policy", "pattern"])
     return table.drop(index=list(BLIND), level="policy")
 
@@ -32,47 +32,47 @@ def mean(summary):
     return summary.xs(MEAN, level="pattern")
 
 
-def on_five(summary):
+def without_spike(summary):
     """Return the rows of the patterns without flash crowds."""
     return summary.drop(index=["SPIKE", MEAN], level="pattern")
 
 
 def reserved(table):
-    """Return those of the rules that keep a reserve by default which the table has."""
+    """Return the rules with a reserve by default that are in the table."""
     return [policy for policy in RESERVED if policy in table.index.get_level_values("policy")]
 
 
-def test_whoever_looks_at_nothing_pays_hundreds_of_dollars_more(mean):
+def test_policies_that_ignore_the_observation_cost_hundreds_of_dollars_more(mean):
     table = pd.read_csv(Folders(project_root()).results / "evaluation_summary.csv", index_col=["policy", "pattern"])
     blind = table.xs(MEAN, level="pattern").loc[list(BLIND), "cost"]
     assert blind.min() - mean["cost"].max() > 200
 
 
-def test_defaults_pay_for_idle_instances_and_the_calibrated_and_the_learned_do_not(mean):
+def test_default_rules_pay_for_idle_instances_and_calibrated_rules_and_learners_do_not(mean):
     close = mean.loc[[*CALIBRATED, *LEARNERS], "instance_cost"]
     assert mean.loc[reserved(mean), "instance_cost"].min() > close.max() + 10
 
 
-def test_whoever_runs_defaults_finds_most_of_the_saving_in_a_calibrated_rule(mean):
+def test_a_calibrated_rule_gives_most_of_what_learners_save_against_the_defaults(mean):
     for today in ("hpa-cpu", "hpa-demand", "kpa"):
         saved = mean["cost"][today] - mean["cost"]
         assert saved[RULE] > 0.5 * saved[list(LEARNERS)].max(), today
 
 
-def test_most_is_to_be_saved_on_spike(summary):
+def test_the_largest_saving_is_on_spike(summary):
     saved = summary.loc["target-tracking-per-pattern", "saving"].drop(MEAN)
     assert saved.idxmax() == "SPIKE" and saved["SPIKE"] > 5 * saved.drop("SPIKE").max()
 
 
-def test_off_spike_what_the_defaults_lose_they_lose_on_idle_instances(summary):
-    five = on_five(summary)
+def test_without_spikes_the_defaults_lose_on_idle_instances(summary):
+    five = without_spike(summary)
     best = five.loc[CALIBRATED[1]]
     for policy in reserved(five):
         above = five.loc[policy] - best
         assert (above["instance_cost"] > 0.9 * above["cost"]).all(), policy
 
 
-def test_drops_that_could_be_avoided_are_those_of_flash_crowds_alone(summary):
+def test_only_flash_crowds_cause_avoidable_drops(summary):
     drops = summary["drop_cost"].unstack("pattern")
     spread = drops.max() - drops.min()
     assert spread.drop(["SPIKE", MEAN]).max() < 0.5 and spread["SPIKE"] > 20
@@ -82,18 +82,18 @@ def test_learners_let_more_requests_wait_than_rules_that_keep_a_reserve(mean):
     assert mean.loc[list(LEARNERS), "in_time"].max() < mean.loc[reserved(mean), "in_time"].min()
 
 
-def test_whoever_saves_money_runs_near_full_load(mean):
+def test_the_cheap_policies_run_near_full_utilisation(mean):
     near = mean["utilisation"] > 0.85
     assert near.any() and not near.all()
     assert mean.loc[near, "cost"].max() < mean.loc[~near, "cost"].min()
 
 
-def test_threshold_serves_more_in_time_than_whoever_beats_it_by_a_quarter(mean):
+def test_threshold_serves_more_in_time_than_policies_a_quarter_cheaper(mean):
     cheaper = mean[mean["cost"] < 0.75 * mean["cost"]["threshold"]]
     assert len(cheaper) >= 4 and cheaper["in_time"].max() < mean["in_time"]["threshold"]
 
 
-def test_whoever_follows_the_demand_takes_many_actions(mean):
+def test_policies_that_track_the_demand_take_many_actions(mean):
     assert mean.loc[[*CALIBRATED, *LEARNERS], "scaling_actions"].min() > 1.5 * mean["scaling_actions"]["threshold"]
 
 

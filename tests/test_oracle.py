@@ -9,6 +9,7 @@ import itertools
 
 import numpy as np
 import pytest
+from cases import cases, every_service
 from scipy import optimize, sparse
 
 from autoscaler_env.evaluation.simulation import simulate
@@ -59,7 +60,7 @@ def cheapest_of_all(day, service, script):
     return simulate(script(every), np.repeat(day[np.newaxis], len(every), axis=0), service).cost.sum(axis=1).min()
 
 
-@pytest.mark.parametrize("name", TINY)
+@cases("name", TINY)
 def test_no_sequence_of_actions_is_cheaper(name, script):
     service = TINY[name]
     days = some_days(service, 5)
@@ -83,7 +84,7 @@ LONGER = {
 }
 
 
-@pytest.mark.parametrize("sizes", LONGER.values(), ids=LONGER)
+@cases("sizes", LONGER.values())
 def test_a_search_through_every_state_finds_the_same(sizes):
     service = Service(**BASE | {"steps_per_episode": 40} | sizes)
     days = some_days(service, 3, seed=1)
@@ -114,6 +115,7 @@ def cheapest_by_states(day, service):
     return rest(0, service.initial_instances, (0,) * service.boot_steps, 0)
 
 
+@every_service
 def test_the_plan_costs_what_it_says(any_service, random_trajectory):
     days = random_trajectory(any_service, days=4).arrivals
     plan = cheapest_plan(days, any_service)
@@ -154,14 +156,14 @@ def relaxed_cost(day, service):
     return solved.fun
 
 
-@pytest.mark.parametrize("name", TINY)
+@cases("name", TINY)
 def test_the_relaxation_lies_below_the_optimum_of_tiny_services(name):
     service = TINY[name]
     days = some_days(service, 5)
     assert np.all([relaxed_cost(day, service) for day in days] <= cheapest_plan(days, service).costs + 1e-9)
 
 
-@pytest.mark.parametrize("pattern", PATTERNS)
+@cases("pattern", PATTERNS)
 def test_the_optimum_lies_between_the_relaxation_and_every_rule(pattern):
     days = Pattern(pattern, Service()).evaluation_days(4)
     best = cheapest_plan(days).costs
@@ -170,7 +172,7 @@ def test_the_optimum_lies_between_the_relaxation_and_every_rule(pattern):
         assert np.all(best <= simulate(policy(), days).cost.sum(axis=1) + 1e-9)
 
 
-@pytest.mark.parametrize("pattern", PATTERNS)
+@cases("pattern", PATTERNS)
 def test_the_optimum_is_close_to_the_relaxation_where_nothing_is_dropped(pattern):
     # a relaxed service may drop what it likes, which pays where the queue is long; elsewhere it saves but fractions
     days = Pattern(pattern, Service()).evaluation_days(8)
@@ -179,6 +181,7 @@ def test_the_optimum_is_close_to_the_relaxation_where_nothing_is_dropped(pattern
     assert len(days) > 1 and np.all(cheapest_plan(days).costs < 1.05 * bounds)
 
 
+@every_service
 def test_no_rule_of_the_calibration_grid_is_cheaper_anywhere(any_service):
     days = Pattern("SPIKE", any_service).draw(day_seeds("calibration", 2))
     best = cheapest_plan(days, any_service).costs
@@ -224,12 +227,12 @@ def test_it_is_found_by_its_name():
     assert isinstance(policy, Optimum) and policy.service == service
 
 
-def test_a_service_of_too_many_states_is_refused_in_a_line():
+def test_a_service_of_too_many_states_is_refused_in_one_line():
     with pytest.raises(ValueError, match=r"^optimum: boot_steps = 20 with 1 sizes of order .* allowed are 100,000.*$"):
         Optimum(Service(boot_steps=20))
 
 
-def test_too_many_ways_are_refused_in_a_line(monkeypatch):
+def test_too_many_states_a_day_are_refused_in_one_line(monkeypatch):
     monkeypatch.setattr(oracle, "LARGEST_LABELS", 1000)
     with pytest.raises(ValueError, match=r"^optimum: more than 1,000 states a day .* allowed are fewer.*$"):
         cheapest_plan(Pattern("SPIKE", Service()).evaluation_days(1))

@@ -1,4 +1,4 @@
-"""Figures of learning show the data that they were given."""
+"""Figures of learning show their data."""
 
 import matplotlib as mpl
 import numpy as np
@@ -20,14 +20,15 @@ def lines_of(axes):
     return {line.get_label(): line for line in axes.get_lines()}
 
 
-def test_a_learning_curve_holds_its_points_against_steps_and_seconds():
-    steps, seconds = learning.plot_learning_curves({"ppo_mixed": [CURVE]}).axes
-    assert lines_of(steps)["PPO"].get_xydata().tolist() == [[0, -900], [100, -180], [200, -150]]
+def test_a_learning_curve_has_its_points_against_timesteps_and_seconds():
+    timesteps, seconds = learning.plot_learning_curves({"ppo_mixed": [CURVE]}).axes
+    assert lines_of(timesteps)["PPO"].get_xydata().tolist() == [[0, -900], [100, -180], [200, -150]]
     assert lines_of(seconds)["PPO"].get_xdata().tolist() == [0, 1, 2.5]
-    assert steps.get_xlabel() == "timesteps" and seconds.get_xlabel() == "seconds of training"
+    assert timesteps.get_xlabel() == "timesteps" and seconds.get_xlabel() == "training time (seconds)"
+    assert timesteps.get_ylabel() == "mean daily return ($)"
 
 
-def test_several_seeds_are_drawn_as_mean_interval_and_single_runs():
+def test_several_seeds_are_a_mean_an_interval_and_thin_lines():
     axes = learning.plot_learning_curves({"dqn_mixed": [CURVE, OTHER]}, against=["timesteps"]).axes[0]
     mean = lines_of(axes)["DQN, mean of 2 seeds, 95 % interval"]
     assert mean.get_ydata().tolist() == [-850, -170, -145] and len(axes.get_lines()) == 3
@@ -42,30 +43,27 @@ def test_rules_are_lines_in_their_colours():
     assert set(rule.get_ydata()) == {-203} and to_hex(rule.get_color()) == colour_of("threshold").lower()
 
 
-def test_an_untrained_start_far_below_the_rules_is_said_in_words():
+def test_an_untrained_start_far_below_the_rules_is_a_text():
     axes = learning.plot_learning_curves({"ppo_mixed": [CURVE]}, {"threshold": -203.0}).axes[0]
     assert -300 < axes.get_ylim()[0] < -203 and axes.get_ylim()[1] < 0
     assert [text.get_text() for text in axes.texts] == ["PPO untrained: -900"]
 
 
-@pytest.mark.parametrize("against", [["timesteps"], ["timesteps", "seconds"]])
-def test_the_legend_fits_into_the_figure(against):
+def test_the_legend_fits_into_the_figure():
     rules = {"threshold": -203.0, "target-tracking-mixed": -148.0}
-    figure = learning.plot_learning_curves({"q_learning_mixed": [CURVE]}, rules, against=against)
-    figure.draw_without_rendering()
-    box = figure.legends[0].get_window_extent()
-    assert box.x0 >= 0 and box.x1 <= figure.bbox.width
+    for against in (["timesteps"], ["timesteps", "seconds"]):
+        figure = learning.plot_learning_curves({"q_learning_mixed": [CURVE]}, rules, against=against)
+        figure.draw_without_rendering()
+        box = figure.legends[0].get_window_extent()
+        assert box.x0 >= 0 and box.x1 <= figure.bbox.width, against
 
 
-@pytest.mark.parametrize("arguments", [({},), ({"ppo": []},), ({"ppo": [CURVE]}, {}, "t", ["days"])])
-def test_no_curve_or_an_unknown_panel_is_refused(arguments):
-    with pytest.raises(ValueError, match="against steps or seconds"):
-        learning.plot_learning_curves(*arguments)
-
-
-def test_seeds_judged_at_other_steps_are_refused():
-    with pytest.raises(ValueError, match=r"'ppo'.*same steps"):
-        learning.plot_learning_curves({"ppo": [CURVE, OTHER.assign(steps=[0, 90, 200])]})
+def test_no_curve_an_unknown_panel_and_seeds_with_other_timesteps_are_refused():
+    for arguments in (({},), ({"ppo": []},), ({"ppo": [CURVE]}, {}, "t", ["days"]), ({"ppo": [CURVE]}, {}, "t", [])):
+        with pytest.raises(ValueError, match="against timesteps or seconds"):
+            learning.plot_learning_curves(*arguments)
+    with pytest.raises(ValueError, match=r"'ppo'.*same timesteps"):
+        learning.plot_learning_curves({"ppo": [CURVE, OTHER.assign(timesteps=[0, 90, 200])]})
 
 
 GRID = Discretisation(spare_capacities=(0, 2), changes=(1,))
@@ -79,7 +77,7 @@ def small_table(changes=(-1, 0, 1), grid=GRID):
     return table
 
 
-def test_a_policy_picture_shows_the_best_action_of_each_cell():
+def test_the_figure_of_a_table_shows_the_best_action_of_each_cell():
     axes = learning.plot_q_policy(small_table()).axes[0]
     texts = {text.get_position(): text.get_text() for text in axes.texts}
     rows = [[texts[column + 0.5, row + 0.5] for column in range(2)] for row in range(3)]
@@ -96,26 +94,26 @@ def test_cells_have_the_colour_of_their_kind_of_action():
     assert colours == [ACTION_COLOURS[kind] for kind in ("hold", "add", "remove")]
 
 
-def test_cells_never_seen_are_blank_and_the_others_say_how_often():
+def test_cells_without_a_visit_are_blank_and_the_others_show_their_share():
     figure = learning.plot_q_policy(small_table(), np.array([0, 5, 0, 10, 85, 0]))
     assert len(figure.axes[0].texts) == 3
     assert figure.axes[1].collections[0].get_array().compressed().tolist() == [5, 10, 85]
 
 
-def test_levels_have_panels_of_their_own():
+def test_each_level_of_arrivals_has_a_panel():
     grid = Discretisation(spare_capacities=(0,), changes=(), levels=(0.3, 0.6))
     figure = learning.plot_q_policy(small_table(grid=grid), np.arange(6))
     titles = [axes.get_title(loc="left") for axes in figure.axes[:3]]
     assert titles == ["arrivals below 30 % of P", "arrivals 30 to 60 % of P", "arrivals from 60 % of P"]
 
 
-def test_rewards_say_their_standard_deviation():
+def test_each_panel_of_rewards_has_their_standard_deviation():
     figure = learning.plot_reward_spread({"plain": np.array([[-4.0, 4.0]]), "paired": np.array([-1.0, 1.0])})
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles == ["plain: standard deviation $4.00", "paired: standard deviation $1.00"]
 
 
-def test_the_clipped_objective_is_drawn_beside_the_plain_one():
+def test_the_clipped_and_the_plain_objective_are_drawn():
     ratios = np.array([0.5, 1.0, 2.0])
     figure = learning.plot_clipped_objective(ratios, {1.0: np.array([0.5, 1.0, 1.2]), -2.0: -2 * ratios}, 0.2)
     better, worse = figure.axes
@@ -130,10 +128,9 @@ def test_update_times_have_a_line_per_device():
     assert lines["cpu"].get_ydata().tolist() == [1, 9] and lines["cuda"].get_xdata().tolist() == [64]
 
 
-@pytest.mark.parametrize("untrained", [False, True])
-def test_figures_can_be_written_and_change_no_settings(untrained):
+def test_figures_can_be_written_and_change_no_settings():
     before = dict(mpl.rcParams)
-    curve = CURVE.iloc[:1] if untrained else CURVE
-    assert png_of(learning.plot_learning_curves({"ppo_mixed": [curve]})).startswith(b"\x89PNG")
+    for curve in (CURVE, CURVE.iloc[:1]):  # trained, and untrained
+        assert png_of(learning.plot_learning_curves({"ppo_mixed": [curve]})).startswith(b"\x89PNG")
     assert png_of(learning.plot_q_policy(QTable.zeros(), np.zeros(len(QTable.zeros().values)))).startswith(b"\x89PNG")
     assert dict(mpl.rcParams) == before

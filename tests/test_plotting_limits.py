@@ -1,4 +1,4 @@
-"""Figures of regret and of promptness show what the tables say."""
+"""Figures of the cost above the optimum and of lateness show their tables."""
 
 import itertools
 
@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from autoscaler_env.plotting.limits import frontier, plot_frontier, plot_losses, spread
-from autoscaler_env.plotting.style import label_of, png_of
+from autoscaler_env.plotting.style import png_of
+from autoscaler_env.policies.registry import label_of
 
 ITEMS = ["instance_cost", "late_cost", "drop_cost"]
 RULES = ["threshold", "hpa-cpu"]
@@ -19,7 +20,7 @@ REGRETS["high"] = REGRETS["regret"] + 3
 
 
 def summary(rows):
-    """Return what `summarise` might of one pattern: cost and share served in time, by policy."""
+    """Return a table as from `summarise` for one pattern: cost and share served in time, by policy."""
     index = pd.MultiIndex.from_product([list(rows), ["SPIKE"]], names=["policy", "pattern"])
     table = pd.DataFrame(list(rows.values()), index, ["cost", "in_time"])
     return table.assign(cost_low=table["cost"] - 1, cost_high=table["cost"] + 1)
@@ -46,7 +47,7 @@ def test_items_above_the_optimum_lie_right_of_zero_and_items_below_it_left(losse
     assert ends == [(0, 30), (0, -2), (30, 31)]  # threshold on STEADY
 
 
-def test_diamonds_stand_at_the_regret_with_its_interval(losses):
+def test_diamonds_are_at_the_regret_with_its_interval(losses):
     for axes, pattern in zip(losses.axes, ("STEADY", "SPIKE"), strict=True):
         (points,) = [group for group in axes.containers if isinstance(group, mpl.container.ErrorbarContainer)]
         line, _, (bars,) = points
@@ -56,29 +57,28 @@ def test_diamonds_stand_at_the_regret_with_its_interval(losses):
         assert {text.get_text() for text in axes.texts} == {f"{value:.1f}" for value in rows["regret"]}
 
 
-@pytest.mark.parametrize("name", ["losses", "scatter"])
-def test_figures_name_their_units_and_are_pictures(request, name):
-    figure = request.getfixturevalue(name)
-    assert any("$ a day" in text.get_text() for text in figure.findobj(mpl.text.Text))
-    assert png_of(figure, dpi=40).startswith(b"\x89PNG")
+def test_figures_name_their_units_and_can_be_displayed(losses, scatter):
+    for figure, label in ((losses, "daily cost above the optimum ($)"), (scatter, "mean daily cost ($)")):
+        assert label in [text.get_text() for text in figure.findobj(mpl.text.Text)]
+        assert png_of(figure, dpi=40).startswith(b"\x89PNG")
 
 
-def test_every_policy_is_named_beside_the_scatter_and_no_two_names_overlap(scatter):
+def test_every_policy_has_a_label_beside_the_scatter_and_no_labels_overlap(scatter):
     scatter.draw_without_rendering()
     (axes,) = scatter.axes
     assert {text.get_text() for text in axes.texts} == {label_of(policy) for policy in SCATTER}
-    # An annotation's own extent holds its leader too; of interest is the extent of its words.
+    # the extent of the text only, without the line from it to the point
     boxes = sorted((mpl.text.Text.get_window_extent(text) for text in axes.texts), key=lambda box: box.y0)
     assert all(above.y0 >= below.y1 for below, above in itertools.pairwise(boxes))
     assert all(box.x0 > axes.get_window_extent().x1 for box in boxes)
 
 
-def test_points_stand_at_late_share_and_cost(scatter):
+def test_points_are_at_the_late_share_and_the_cost(scatter):
     points = np.array([container[0].get_xydata()[0] for container in scatter.axes[0].containers])
     assert points == pytest.approx(np.array([(100 * (1 - in_time), cost) for cost, in_time in SCATTER.values()]))
 
 
-def test_the_drawn_frontier_leaves_out_the_dominated_and_the_clairvoyant(scatter):
+def test_the_drawn_frontier_has_neither_dominated_policies_nor_the_optimum(scatter):
     (line,) = [line for line in scatter.axes[0].lines if line.get_linestyle() == "--"]
     assert line.get_ydata().tolist() == [200, 170]
     assert {text.get_text() for text in scatter.axes[0].texts if text.get_fontweight() == "bold"} == {
@@ -87,7 +87,7 @@ def test_the_drawn_frontier_leaves_out_the_dominated_and_the_clairvoyant(scatter
     }
 
 
-def test_the_frontier_is_who_no_other_dominates():
+def test_no_policy_dominates_one_on_the_frontier():
     rng = np.random.default_rng(0)
     late, cost = (pd.Series(rng.integers(0, 12, 60).astype(float)) for _ in range(2))
     for name in frontier(late, cost):
@@ -95,9 +95,9 @@ def test_the_frontier_is_who_no_other_dominates():
         assert not (no_worse & ((late < late[name]) | (cost < cost[name]))).any()
     best = [(late[name], cost[name]) for name in frontier(late, cost)]
     for point in zip(late, cost, strict=True):
-        assert any(kept[0] <= point[0] and kept[1] <= point[1] for kept in best)
+        assert any(better[0] <= point[0] and better[1] <= point[1] for better in best)
 
 
-def test_labels_move_apart_and_those_far_apart_stay():
+def test_close_labels_move_apart_and_others_stay():
     moved = spread([0.1, 0.5, 0.5, 0.5, 0.9], 0.1)
     assert moved.tolist() == pytest.approx([0.1, 0.4, 0.5, 0.6, 0.9])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from cases import cases, every_service
 
 from autoscaler_env import dynamics
 from autoscaler_env.envs.single import AutoscalerEnv
@@ -35,7 +36,8 @@ def learn_slowly(table, days, epsilon, rate_exponent, discount, rng):
             table.values[cell, action] += rate * (target - table.values[cell, action])
 
 
-@pytest.mark.parametrize("discretisation", [Discretisation(), LEVELLED], ids=["plain", "levelled"])
+@cases("discretisation", [Discretisation(), LEVELLED])
+@every_service
 def test_compiled_learning_equals_plain_python_in_the_scalar_environment(any_service, discretisation):
     days = Pattern("SPIKE", any_service).draw(day_seeds("training", 4))
     fast, slow = (QTable.zeros(any_service, discretisation) for _ in range(2))
@@ -46,15 +48,18 @@ def test_compiled_learning_equals_plain_python_in_the_scalar_environment(any_ser
     assert fast.values == pytest.approx(slow.values, rel=1e-9, abs=1e-12)
 
 
+@every_service
 def test_compiled_learning_equals_its_own_source(monkeypatch, any_service):
     days = Pattern("RANDOM", any_service).draw(day_seeds("training", 2))
     fast, slow = (QTable.zeros(any_service) for _ in range(2))
     one = learn(fast, days, np.full(2, 0.3), 0.7, 0.9, np.random.default_rng(0))
-    monkeypatch.setattr(q_learning, "learn_days", q_learning.learn_days.py_func)
-    other = learn(slow, days, np.full(2, 0.3), 0.7, 0.9, np.random.default_rng(0))
+    with monkeypatch.context() as patch:
+        patch.setattr(q_learning, "learn_days", q_learning.learn_days.py_func)
+        other = learn(slow, days, np.full(2, 0.3), 0.7, 0.9, np.random.default_rng(0))
     assert fast.values == pytest.approx(slow.values, rel=1e-12) and one == pytest.approx(other, rel=1e-12)
 
 
+@every_service
 def test_returns_are_minus_the_costs_of_the_days_as_played(any_service):
     days = Pattern("SPIKE", any_service).draw(day_seeds("training", 3))
     table = QTable.zeros(any_service)
@@ -65,7 +70,7 @@ def test_returns_are_minus_the_costs_of_the_days_as_played(any_service):
     assert returns == pytest.approx(-simulate(held, days, any_service).cost.sum(axis=1), rel=1e-12)
 
 
-def test_without_a_future_a_value_is_the_mean_of_the_rewards_seen():
+def test_without_a_future_a_value_is_the_mean_of_its_rewards():
     service = Service(steps_per_episode=3, min_instances=1, initial_instances=2, max_instances=2)
     day = np.array([[100, 100, 100]])  # always the same cell after the first step: two instances serve 174
     table = QTable.zeros(service, Discretisation(spare_capacities=(), changes=()))
@@ -133,7 +138,7 @@ def observation_of(service, ready, queue, arrivals, change):
     )
 
 
-@pytest.mark.parametrize(
+@cases(
     ("spare_capacity", "change", "cell"),
     [
         (-1, 0, 0),  # below the first edge
@@ -156,6 +161,7 @@ def test_level_cells_are_shares_of_the_peak():
     assert grid.cells(np.array(seen), service).tolist() == [0, 1, 1, 2]
 
 
+@every_service
 def test_every_observation_has_a_cell(any_service):
     rng = np.random.default_rng(0)
     seen = rng.uniform(dynamics.OBSERVATION_LOW, dynamics.OBSERVATION_HIGH, (500, 7)).astype(np.float32)
@@ -170,14 +176,14 @@ def test_a_table_plays_the_best_action_of_the_cell():
     assert table.predict(seen).tolist() == [2, 0]
 
 
-@pytest.mark.parametrize("shape", [(5, 3), (135, 2), (135,)])
+@cases("shape", [(5, 3), (135, 2), (135,)])
 def test_a_table_of_another_shape_is_refused(shape):
     with pytest.raises(ValueError, match=r"Q-table of shape .*: must be \(\d+, 3\), cells by actions"):
         QTable(np.zeros(shape))
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_table_with_values_that_are_no_numbers_is_refused(value):
+@cases("value", [np.nan, np.inf])
+def test_a_table_with_values_that_are_not_finite_is_refused(value):
     values = QTable.zeros().values
     values[0, 0] = value
     with pytest.raises(ValueError, match="finite"):

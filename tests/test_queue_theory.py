@@ -6,6 +6,7 @@ One instance of capacity c, held; nothing is dropped unless a test says so.
 import ciw
 import numpy as np
 import pytest
+from cases import cases, every_service
 from scipy import stats
 
 from autoscaler_env.evaluation.simulation import simulate
@@ -69,12 +70,14 @@ def test_everything_that_arrives_is_served_or_still_waits():
     assert np.array_equal(day.served.sum(axis=1) + day.queue[:, -1], arrivals.sum(axis=1)) and not day.dropped.any()
 
 
+@every_service
 def test_idle_capacity_means_an_empty_queue(any_service, random_trajectory):
     for day in (queue_of(poisson(86, 20, 2000), 87), random_trajectory(any_service)):
         idle = day.served < day.service.capacity_per_instance * day.ready
         assert idle.any() and not day.queue[idle].any()
 
 
+@every_service
 def test_a_waiting_queue_means_full_use(any_service, random_trajectory):
     day = random_trajectory(any_service)
     waiting = day.queue > 0
@@ -93,7 +96,7 @@ def test_constant_overload_fills_a_limited_queue_and_then_drops_the_excess():
     assert day.dropped[0].tolist() == [0] * 10 + [13] * 10
 
 
-@pytest.mark.parametrize("backlog", [1, 6, 7, 8, 70, 699, 700, 701])
+@cases("backlog", [1, 6, 7, 8, 70, 699, 700, 701])
 def test_a_backlog_drains_in_the_time_of_arithmetic(backlog):
     # D/D/1: 80 arrive, 87 are served: 7 fewer wait after each step, so ceil(backlog / 7) steps to empty
     arrivals = np.full((1, 150), 80)
@@ -102,7 +105,7 @@ def test_a_backlog_drains_in_the_time_of_arithmetic(backlog):
     assert queue[0] == backlog and np.argmax(queue == 0) == -(-backlog // 7)
 
 
-def test_load_at_exactly_capacity_never_waits():
+def test_arrivals_of_exactly_the_capacity_never_wait():
     assert not queue_of(np.full((1, 300), 87 * 3), 87, instances=3).queue.any()
 
 
@@ -110,19 +113,19 @@ def test_the_formula_gives_the_published_number():
     assert stationary_mean_queue(80, 80, 87) == pytest.approx(2.11679, abs=5e-6)
 
 
-@pytest.mark.parametrize(("mean", "capacity", "instances", "warm"), [(80, 87, 1, 150), (5, 3, 2, 150), (18, 4, 5, 150)])
+@cases(("mean", "capacity", "instances", "warm"), [(80, 87, 1, 150), (5, 3, 2, 150), (18, 4, 5, 150)])
 def test_stationary_queue_has_the_mean_of_theory(mean, capacity, instances, warm):
     # days are independent, so their means make an honest interval; a thousand steps on, the empty start is forgotten
     queue = queue_of(poisson(mean, 2000, 1000 + warm), capacity, instances).queue[:, warm:]
     assert_mean_within(queue.mean(axis=1), stationary_mean_queue(mean, mean, capacity * instances))
 
 
-def test_stationary_throughput_is_what_arrives():
+def test_stationary_throughput_equals_the_arrivals():
     day = queue_of(poisson(80, 2000, 500), 87)
     assert_mean_within(day.served[:, 150:].mean(axis=1), 80)
 
 
-@pytest.mark.parametrize("backlog", [1, 50, 400])
+@cases("backlog", [1, 50, 400])
 def test_a_busy_period_lies_within_its_bounds(backlog):
     # Wald: k / (c - mu) <= E[T] <= (k + c - 1) / (c - mu)
     arrivals = poisson(80, 4000, 400)
@@ -150,14 +153,8 @@ def served_by_ciw(arrivals, servers):
     return np.bincount(np.floor(ends).astype(int) - 1, minlength=steps)[:steps]
 
 
-@pytest.mark.parametrize(("mean", "capacity", "instances", "steps"), [(4.5, 5, 1, 4000), (5.6, 2, 3, 3000)])
+@cases(("mean", "capacity", "instances", "steps"), [(4.5, 5, 1, 4000), (5.6, 2, 3, 3000), (17.5, 6, 3, 4000)])
 def test_an_independent_simulator_serves_as_many_in_every_step(mean, capacity, instances, steps):
     arrivals = poisson(mean, 1, steps, seed=7)
     ours = queue_of(arrivals, capacity, instances).served[0]
     assert np.array_equal(ours, served_by_ciw(arrivals[0], capacity * instances))
-
-
-@pytest.mark.slow
-def test_an_independent_simulator_serves_as_many_in_ten_thousand_steps():
-    arrivals = poisson(17.5, 1, 10_000, seed=8)
-    assert np.array_equal(queue_of(arrivals, 6, 3).served[0], served_by_ciw(arrivals[0], 18))

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from cases import cases
 from scipy import stats
 
 from autoscaler_env.evaluation import regret as module
@@ -83,13 +84,13 @@ def test_losses_add_up_to_the_regret_on_every_pattern_and_on_their_mean():
     assert list(losses(together).index) == list(regret(together).index)
 
 
-@pytest.mark.parametrize("known", [None, optima({"SPIKE": [1.0]})])
+@cases("known", [None, optima({"SPIKE": [1.0]})])
 def test_a_pattern_without_optimum_is_named(known):
     with pytest.raises(ValueError, match="optima: none of the days of 'STEADY'"):
         regret(episodes({"STEADY": [1.0]}), known)
 
 
-@pytest.mark.parametrize("wrong", [{"arrivals": 99}, {"cost": 5.5}])
+@cases("wrong", [{"arrivals": 99}, {"cost": 5.5}])
 def test_optima_of_other_days_or_services_are_refused(wrong):
     with pytest.raises(
         ValueError, match=r"not of these days or this service: on day 0 of STEADY rule pays 5.00 for 100"
@@ -130,14 +131,14 @@ def test_the_optimum_of_another_service_is_its_own():
 
 
 def test_the_committed_table_has_the_first_days_of_each_pattern():
-    table = read_optima(Folders())
+    table = read_optima(Folders.course())
     assert table.groupby("pattern", sort=False)["day"].agg(list).to_dict() == {
         pattern: list(range(OPTIMUM_DAYS)) for pattern in PATTERNS
     }
 
 
 def test_the_committed_table_holds_what_is_found_now():
-    found, table = find_optima(days=3), read_optima(Folders())
+    found, table = find_optima(days=3), read_optima(Folders.course())
     kept = table[table["day"] < 3].reset_index(drop=True)
     assert np.array_equal(kept["arrivals"], found["arrivals"])
     assert kept["cost"].to_numpy() == pytest.approx(found["cost"].to_numpy(), abs=1e-6)
@@ -145,5 +146,5 @@ def test_the_committed_table_holds_what_is_found_now():
 
 def test_no_rule_is_below_the_committed_optima():
     played = evaluate_patterns(lambda _: [TargetTracking(), Threshold()], PATTERNS, OPTIMUM_DAYS)
-    table = regret(played, read_optima(Folders()))
+    table = regret(played, read_optima(Folders.course()))
     assert set(table["days"]) == {OPTIMUM_DAYS} and (table["low"] > 0).all()

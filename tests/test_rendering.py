@@ -1,4 +1,4 @@
-"""One day as pixels or text."""
+"""Rendering: one day as pixels or text."""
 
 import subprocess
 import sys
@@ -6,6 +6,7 @@ import sys
 import gymnasium
 import numpy as np
 import pytest
+from cases import cases
 
 from autoscaler_env.envs.rendering import DayRecord, render_day
 from autoscaler_env.envs.single import AutoscalerEnv
@@ -22,32 +23,23 @@ def rendered(mode, day=(1000, 2000, 9000, 9000, 2000, 0), steps=6, action=2, ser
     return env.render()
 
 
-@pytest.mark.parametrize("steps", [0, 1, 6])
-def test_pixels_are_bytes_of_one_shape(steps):
-    image = rendered("rgb_array", steps=steps)
-    assert image.dtype == np.uint8 and image.shape == rendered("rgb_array", steps=0).shape and image.shape[2] == 3
-
-
-def test_pixels_show_something():
-    assert len(np.unique(rendered("rgb_array").reshape(-1, 3), axis=0)) > 10
-
-
-def test_pixels_change_with_the_day():
-    assert not np.array_equal(rendered("rgb_array", steps=3), rendered("rgb_array", steps=4))
-
-
-def test_equal_days_give_equal_pixels():
-    assert np.array_equal(rendered("rgb_array"), rendered("rgb_array"))
-
-
-def test_an_earlier_frame_is_not_overwritten():
+def test_pixels_show_each_step_of_a_day_in_one_shape():
+    """Play six steps; the frames differ, are the same for an equal day, and a later one does not overwrite them."""
     env = AutoscalerEnv(render_mode="rgb_array", service=SHORT)
+    env.reset(options={"day": [1000, 2000, 9000, 9000, 2000, 0]})
+    frames, copies = [], []
+    for steps in range(7):
+        if steps in (0, 3, 6):
+            frames.append(env.render())
+            copies.append(frames[-1].copy())
+        if steps < 6:
+            env.step(2)
+    assert np.array_equal(frames, copies) and np.array_equal(frames[-1], rendered("rgb_array"))
+    assert {(frame.dtype, frame.shape) for frame in frames} == {(np.dtype(np.uint8), (480, 800, 3))}
+    assert not np.array_equal(frames[0], frames[1]) and not np.array_equal(frames[1], frames[2])
+    assert len(np.unique(frames[-1].reshape(-1, 3), axis=0)) > 10
     env.reset(options={"day": [9000] * 6})
-    frame = env.render()
-    copy = frame.copy()
-    env.step(2)
-    env.render()
-    assert np.array_equal(frame, copy)
+    assert np.array_equal(env.render(), frames[0]), "a reset forgets the day before"
 
 
 def test_text_before_the_first_step_says_so():
@@ -75,13 +67,12 @@ def test_a_service_without_a_queue_can_be_rendered():
     assert "0 requests" in rendered("ansi", service=service) and rendered("rgb_array", service=service).ndim == 3
 
 
-@pytest.mark.parametrize("mode", ["ansi", "rgb_array"])
-def test_a_reset_forgets_the_day_before(mode):
-    env = AutoscalerEnv(render_mode=mode, service=SHORT)
+def test_a_reset_forgets_the_day_before():
+    env = AutoscalerEnv(render_mode="ansi", service=SHORT)
     env.reset(options={"day": [9000] * 6})
     env.step(2)
     env.reset(options={"day": [9000] * 6})
-    assert np.array_equal(env.render(), rendered(mode, steps=0))
+    assert env.render() == rendered("ansi", steps=0)
 
 
 def test_a_finished_day_can_still_be_rendered():
@@ -104,7 +95,7 @@ def test_render_without_a_mode_warns_and_returns_nothing():
         assert env.render() is None
 
 
-@pytest.mark.parametrize("mode", AutoscalerEnv.metadata["render_modes"])
+@cases("mode", AutoscalerEnv.metadata["render_modes"])
 def test_every_declared_mode_can_be_made(mode):
     env = gymnasium.make("Autoscaler-v0", render_mode=mode)
     env.reset(seed=0)

@@ -5,10 +5,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from cases import cases, every_service
 
+from autoscaler_env.evaluation.calibration import calibrate
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.policies.base import ForeignPolicy, Policy, step_toward
-from autoscaler_env.policies.rules import RULES, Random, Static, TargetTracking, Threshold
+from autoscaler_env.policies.rules import RULES, FixedFleet, Random, Static, TargetTracking, Threshold
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import PATTERNS, Pattern, day_seeds
 
@@ -52,20 +54,17 @@ def assert_agrees(returns, expected, expected_error):
     assert returns.mean() == pytest.approx(expected, abs=3 * combined + 0.005 * abs(expected))
 
 
-@pytest.mark.parametrize("pattern", COLUMNS)
-@pytest.mark.parametrize("rule", RETURNS)
+@cases("pattern", COLUMNS)
+@cases("rule", RETURNS)
 def test_a_rule_earns_what_an_independent_implementation_found(rule, pattern):
     returns = returns_of(RULES[rule](), pattern, batches=2 if rule in ("random", "static") else 1)
     assert_agrees(returns, RETURNS[rule][COLUMNS.index(pattern)], STANDARD_ERROR[rule])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("pattern", COLUMNS)
+@cases("pattern", COLUMNS)
 def test_target_tracking_calibrated_per_pattern_earns_what_was_found(pattern):
-    days = Pattern(pattern, Service()).draw(day_seeds("calibration", 1000))
-    grid = [TargetTracking(target=t, reserve=h) for t in (0.8, 0.9, 1.0, 1.1, 1.2) for h in range(17)]
-    best = min(grid, key=lambda rule: simulate(rule, days).cost.sum())
-    assert_agrees(returns_of(best, pattern, batches=2), CALIBRATED[COLUMNS.index(pattern)], 0.5)
+    best = calibrate([pattern]).rule()
+    assert_agrees(returns_of(best, pattern, batches=1), CALIBRATED[COLUMNS.index(pattern)], 0.5)
 
 
 def test_the_table_has_every_pattern():
@@ -75,12 +74,13 @@ def test_the_table_has_every_pattern():
 # --- what every rule is ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", RULES)
+@cases("name", RULES)
 def test_a_rule_is_a_policy_by_its_name(name):
     assert isinstance(RULES[name](), Policy) and RULES[name]().name == name
 
 
-@pytest.mark.parametrize("name", RULES)
+@cases("name", RULES)
+@every_service
 def test_a_rule_answers_with_one_existing_action_per_service(name, any_service):
     rule = RULES[name](any_service)
     rule.reset(np.zeros((50, any_service.steps_per_episode), dtype=int))
@@ -90,11 +90,12 @@ def test_a_rule_answers_with_one_existing_action_per_service(name, any_service):
     assert set(actions) <= set(range(len(any_service.fleet_changes)))
 
 
-@pytest.mark.parametrize("name", RULES)
+@cases("name", RULES)
 def test_a_rule_without_a_service_has_the_reference_service(name):
     assert RULES[name]().service == Service()
 
 
+@every_service
 def test_static_always_holds(any_service):
     days = Pattern("SPIKE", any_service).draw(day_seeds("training", 3))
     assert np.all(simulate(Static(any_service), days, any_service).fleet == any_service.initial_instances)
@@ -130,19 +131,32 @@ def test_random_plays_a_day_alike_however_many_days_follow():
     assert np.array_equal(random_actions(100, seed=1)[:, :7], random_actions(7, seed=1))
 
 
+# --- a fixed fleet ---------------------------------------------------------------------------------------------------
+
+
+def test_a_fixed_fleet_goes_to_its_size_and_stays_there():
+    service = Service(steps_per_episode=6)
+    fleet = simulate(FixedFleet(service, np.array([23, 27])), np.full((2, 6), 999), service).fleet
+    assert fleet.tolist() == [[24, 23, 23, 23, 23, 23], [26, 27, 27, 27, 27, 27]]
+
+
+@cases("instances", [1, 101, np.array([50, 101])])
+def test_a_fixed_fleet_that_the_service_cannot_have_is_refused(instances):
+    with pytest.raises(ValueError, match=r"instances = .*: must be from min_instances = 2 to max_instances = 100"):
+        FixedFleet(Service(), instances)
+
+
 # --- threshold -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("served", "action"), [(0, REMOVE), (347, REMOVE), (348, HOLD), (609, HOLD), (610, ADD), (870, ADD)]
-)
+@cases(("served", "action"), [(0, REMOVE), (347, REMOVE), (348, HOLD), (609, HOLD), (610, ADD), (870, ADD)])
 def test_threshold_adds_above_70_and_removes_below_40_percent(served, action):
     # 10 instances serve at most 870: 40 % are 348, 70 % are 609
     assert Threshold().predict(observe(ready=10, utilisation=served / 870)).tolist() == [action]
 
 
-@pytest.mark.parametrize("limit", ["add_above", "remove_below"])
-def test_threshold_holds_at_exactly_its_own_load(limit):
+@cases("limit", ["add_above", "remove_below"])
+def test_threshold_holds_at_exactly_its_own_utilisation(limit):
     # 20 instances serve at most 1,740, so every multiple of 5 % is a whole number of requests
     def action(percent):
         rule = Threshold(**{"add_above": 1.0, "remove_below": 0.0} | {limit: percent / 100})
@@ -151,8 +165,8 @@ def test_threshold_holds_at_exactly_its_own_load(limit):
     assert [percent for percent in range(5, 100, 5) if action(percent) != HOLD] == []
 
 
-@pytest.mark.parametrize(("add", "remove"), [(0.4, 0.5), (1.1, 0.5), (0.5, -0.1), (float("nan"), 0.1)])
-def test_threshold_refuses_loads_out_of_order(add, remove):
+@cases(("add", "remove"), [(0.4, 0.5), (1.1, 0.5), (0.5, -0.1), (float("nan"), 0.1)])
+def test_threshold_refuses_utilisations_out_of_order(add, remove):
     with pytest.raises(ValueError, match=f"add_above = {add}, remove_below = {remove}"):
         Threshold(add_above=add, remove_below=remove)
 
@@ -166,7 +180,7 @@ def test_threshold_takes_one_step_where_wide_ones_exist():
 # --- target tracking -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@cases(
     ("counts", "action"),
     [
         # the fleet is 25: wanted are ceil(demand / 87 + 1) instances
@@ -186,7 +200,7 @@ def test_target_tracking_by_hand(counts, action):
     assert TargetTracking().predict(observe(**counts)).tolist() == [action]
 
 
-@pytest.mark.parametrize(("target", "reserve", "wanted"), [(1.0, 0, 20), (0.8, 0, 25), (0.8, 5, 30), (1.2, 2.5, 20)])
+@cases(("target", "reserve", "wanted"), [(1.0, 0, 20), (0.8, 0, 25), (0.8, 5, 30), (1.2, 2.5, 20)])
 def test_target_and_reserve_by_hand(target, reserve, wanted):
     # 1,740 requests are 20 instances at full use, 25 at 80 %; at 120 % 16.67, and 2.5 more are 19.17
     rule = TargetTracking(target=target, reserve=reserve)
@@ -194,14 +208,14 @@ def test_target_and_reserve_by_hand(target, reserve, wanted):
     assert fleets == [ADD, HOLD, REMOVE]
 
 
-@pytest.mark.parametrize(("more", "action"), [(0, HOLD), (1, ADD)])
+@cases(("more", "action"), [(0, HOLD), (1, ADD)])
 def test_target_tracking_is_exact_at_every_boundary(more, action):
     # the demand of n instances to the request wants the n + 1 that are there; one request more wants another
     boundaries = [observe(ready=n + 1, arrivals=87 * n + more) for n in range(2, 99)]
     assert set(TargetTracking().predict(np.concatenate(boundaries))) == {action}
 
 
-@pytest.mark.parametrize("target", ["0.8", "0.85", "0.9", "0.95", "1.05", "1.1", "1.15", "1.2"])
+@cases("target", ["0.8", "0.85", "0.9", "0.95", "1.05", "1.1", "1.15", "1.2"])
 def test_target_tracking_rounds_up_exactly_for_every_target(target):
     # Where demand / (87 x target) is whole, one instance more would be wanted by an error of rounding
     wanted = [n for n in range(2, 100) if (87 * Fraction(target) * n).denominator == 1]
@@ -214,8 +228,8 @@ def test_target_tracking_rounds_up_exactly_for_every_target(target):
     assert len(wanted) > 3 and np.all(actions[fits] == HOLD)
 
 
-@pytest.mark.parametrize(("target", "reserve"), [(0, 1), (-1, 1), (1, -0.5), (float("nan"), 1), (1, float("nan"))])
-def test_target_tracking_refuses_what_cannot_be_tracked(target, reserve):
+@cases(("target", "reserve"), [(0, 1), (-1, 1), (1, -0.5), (float("nan"), 1), (1, float("nan"))])
+def test_target_tracking_refuses_targets_and_reserves_that_make_no_sense(target, reserve):
     with pytest.raises(ValueError, match="target"):
         TargetTracking(target=target, reserve=reserve)
 
@@ -231,13 +245,13 @@ def test_target_tracking_follows_a_ramp_one_step_behind():
 # --- steps toward a fleet --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("gap", "change"), [(-40, -1), (-1, -1), (0, 0), (0.5, 0), (1, 1), (40, 1)])
+@cases(("gap", "change"), [(-40, -1), (-1, -1), (0, 0), (0.5, 0), (1, 1), (40, 1)])
 def test_one_step_toward_the_wanted_fleet(gap, change):
     action = step_toward(np.array([50 + gap]), np.array([50]), Service())
     assert Service().fleet_changes[action[0]] == change
 
 
-@pytest.mark.parametrize(
+@cases(
     ("gap", "change"), [(-9, -5), (-4, -5), (-3, -1), (-2, -1), (0, 0), (1, 1), (2, 1), (3, 1), (4, 5), (5, 5), (99, 5)]
 )
 def test_a_wide_step_ends_nearest_and_of_two_the_smaller_wins(gap, change):
@@ -247,7 +261,7 @@ def test_a_wide_step_ends_nearest_and_of_two_the_smaller_wins(gap, change):
     assert service.fleet_changes[action[0]] == change
 
 
-@pytest.mark.parametrize("changes", [(-1, 0, 1), (1, 0, -1), (5, -5, 1, 0, -1), (0,), (0, 10), (-3, 0, 2)])
+@cases("changes", [(-1, 0, 1), (1, 0, -1), (5, -5, 1, 0, -1), (0,), (0, 10), (-3, 0, 2)])
 def test_no_action_ends_nearer_than_the_step_chosen(changes):
     gaps = range(-12, 13)
     actions = step_toward(50 + np.array(gaps), np.full(25, 50), Service(fleet_changes=changes))

@@ -6,7 +6,9 @@ import json
 import gymnasium
 import numpy as np
 import pytest
+from cases import cases, every_service
 
+from autoscaler_env.advice.setup import template
 from autoscaler_env.service import Service, as_service
 
 LEAST = {
@@ -68,27 +70,27 @@ def test_service_cannot_be_changed():
         Service().boot_steps = 2
 
 
-@pytest.mark.parametrize(("name", "least"), LEAST.items())
+@cases(("name", "least"), LEAST.items())
 def test_integer_below_its_least_value_is_refused(name, least):
     message = refusal(Service, **{name: least - 1})
     assert name in message and str(least - 1) in message and f"at least {least}" in message
 
 
-@pytest.mark.parametrize("name", LEAST)
-@pytest.mark.parametrize("value", [2.0, 2.5, "2", True, None])
-def test_what_is_no_integer_is_refused(name, value):
+@cases("name", LEAST)
+@cases("value", [2.0, 2.5, "2", True, None])
+def test_a_value_that_is_no_integer_is_refused(name, value):
     message = refusal(Service, **{name: value})
     assert name in message and repr(value) in message and "integer" in message
 
 
-@pytest.mark.parametrize("name", PRICES)
-@pytest.mark.parametrize("value", [-0.01, float("nan"), float("inf"), "0.1", True, None])
+@cases("name", PRICES)
+@cases("value", [-0.01, float("nan"), float("inf"), "0.1", True, None])
 def test_bad_price_is_refused(name, value):
     message = refusal(Service, **{name: value})
     assert name in message and repr(value) in message and "at least 0" in message
 
 
-@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8])
+@cases("kind", [np.int64, np.int32, np.uint8])
 def test_integers_of_numpy_are_integers(kind):
     service = Service(boot_steps=kind(3), fleet_changes=(kind(0), kind(2)))
     assert service == Service(boot_steps=3, fleet_changes=(0, 2))
@@ -101,14 +103,14 @@ def test_prices_of_numpy_are_numbers():
     assert json.loads(json.dumps(service.as_dict())) == service.as_dict()
 
 
-@pytest.mark.parametrize("value", [np.bool_(True), np.float64(2), np.array(2), np.array([2, 3])])
-def test_what_is_no_integer_of_numpy_is_refused(value):
+@cases("value", [np.bool_(True), np.float64(2), np.array(2), np.array([2, 3])])
+def test_a_numpy_value_that_is_no_integer_is_refused(value):
     assert "boot_steps" in refusal(Service, boot_steps=value)
 
 
-@pytest.mark.parametrize("make", [gymnasium.make, gymnasium.make_vec])
-@pytest.mark.parametrize("service", [{"boot_steps": 2}, {}, "service.toml", Service])
-def test_an_environment_says_how_to_make_a_service_of_what_is_none(make, service):
+@cases("make", [gymnasium.make, gymnasium.make_vec])
+@cases("service", [{"boot_steps": 2}, {}, "service.toml", Service])
+def test_an_environment_explains_how_to_make_a_service(make, service):
     message = refusal(make, "Autoscaler-v0", service=service)
     assert message.startswith("service = ") and "Service.from_dict" in message and "Service.from_toml" in message
 
@@ -118,7 +120,7 @@ def test_no_service_is_the_reference_service():
     assert as_service(None) == Service() and as_service(own) is own
 
 
-@pytest.mark.parametrize("name", PRICES)
+@cases("name", PRICES)
 def test_a_price_may_be_zero(name):
     assert getattr(Service(**{name: 0}), name) == 0
 
@@ -128,7 +130,7 @@ def test_maximum_below_minimum_is_refused():
     assert "max_instances = 9" in message and "min_instances = 10" in message
 
 
-@pytest.mark.parametrize("initial", [1, 101])
+@cases("initial", [1, 101])
 def test_initial_fleet_outside_the_limits_is_refused(initial):
     message = refusal(Service, initial_instances=initial)
     assert f"initial_instances = {initial}" in message and "2" in message and "100" in message
@@ -138,13 +140,13 @@ def test_smallest_service_is_allowed():
     assert Service(min_instances=1, max_instances=1, initial_instances=1, queue_limit=0, peak_arrivals=1)
 
 
-@pytest.mark.parametrize("changes", [(), (1, -1), (0, 0), (-1, 0, 0.5), (0, True), "0", 0, None, {0, 1}])
+@cases("changes", [(), (1, -1), (0, 0), (-1, 0, 0.5), (0, True), "0", 0, None, {0, 1}])
 def test_bad_fleet_changes_are_refused(changes):
     message = refusal(Service, fleet_changes=changes)
     assert "fleet_changes" in message and repr(changes) in message and "contains 0" in message
 
 
-@pytest.mark.parametrize(("changes", "hold"), [((-1, 0, 1), 1), ((0,), 0), ((5, -5, 0), 2)])
+@cases(("changes", "hold"), [((-1, 0, 1), 1), ((0,), 0), ((5, -5, 0), 2)])
 def test_hold_is_the_action_of_change_zero(changes, hold):
     assert Service(fleet_changes=changes).hold == hold
 
@@ -159,17 +161,19 @@ def test_a_peak_too_large_for_a_float32_observation_is_refused():
     assert "peak_arrivals" in refusal(Service, peak_arrivals=2**23 + 1)
 
 
+@every_service
 def test_dictionary_round_trip(any_service):
     assert Service.from_dict(any_service.as_dict()) == any_service
 
 
+@every_service
 def test_toml_round_trip(any_service, tmp_path):
     path = tmp_path / "service.toml"
     path.write_text(as_toml(any_service), encoding="utf-8")
     assert Service.from_toml(path) == any_service
 
 
-def test_toml_keeps_the_reference_value_of_what_it_does_not_name(tmp_path):
+def test_missing_fields_of_a_toml_file_keep_the_reference_value(tmp_path):
     path = tmp_path / "service.toml"
     path.write_text("boot_steps = 3\nfleet_changes = [-2, 0, 2]\n", encoding="utf-8")
     assert Service.from_toml(path) == Service(boot_steps=3, fleet_changes=(-2, 0, 2))
@@ -180,7 +184,7 @@ def test_unknown_field_is_refused_with_the_known_ones():
     assert "boot_step" in message and "3" in message and "boot_steps" in message
 
 
-@pytest.mark.parametrize(
+@cases(
     ("content", "reason"),
     [
         (b"boot_steps = = 3", "TOML"),
@@ -203,15 +207,28 @@ def test_bad_toml_is_refused_in_one_line_with_file_and_reason(tmp_path, content,
     assert str(path) in message and reason in message
 
 
-def test_missing_toml_is_refused_with_its_name(tmp_path):
-    assert "nowhere.toml" in refusal(Service.from_toml, tmp_path / "nowhere.toml")
+@cases("name", ["nowhere.toml", "."])
+def test_a_missing_file_and_a_folder_are_refused_by_name(tmp_path, name):
+    assert str(tmp_path / name) in refusal(Service.from_toml, tmp_path / name)
 
 
-def test_folder_instead_of_toml_is_refused_with_its_name(tmp_path):
-    assert str(tmp_path) in refusal(Service.from_toml, tmp_path)
+def test_the_file_that_advise_writes_is_a_service(tmp_path):
+    path = tmp_path / "service.toml"
+    path.write_text(template(), encoding="utf-8")
+    changes = (-10, -5, -2, -1, 0, 1, 2, 5, 10)
+    assert Service.from_toml(path) == Service(fleet_changes=changes)
+    path.write_text(template().replace("max_instances = 100", "max_instances = 12"), encoding="utf-8")
+    assert Service.from_toml(path) == Service(fleet_changes=changes, max_instances=12, initial_instances=12)
 
 
-@pytest.mark.parametrize(("name", "most"), [("boot_steps", 1_000), ("steps_per_episode", 86_400)])
+@cases("line", ["todays = 1", "names = 'x'", "[yesterday]\nrule = 'fixed'"])
+def test_other_keys_beside_those_of_advise_are_refused(tmp_path, line):
+    path = tmp_path / "service.toml"
+    path.write_text(f"name = 'shop'\n{line}\n", encoding="utf-8")
+    assert "no such field of a service" in refusal(Service.from_toml, path)
+
+
+@cases(("name", "most"), [("boot_steps", 1_000), ("steps_per_episode", 86_400)])
 def test_steps_that_would_not_fit_into_memory_are_refused(name, most):
     assert getattr(Service(**{name: most}), name) == most
     with pytest.raises(ValueError, match=f"{name} = {most + 1}: must be at most {most}"):

@@ -22,7 +22,7 @@ from autoscaler_env.verification.workers import Workers
 def trained(tmp_path_factory):
     """Return folders with a small Q-table, its best version and its checkpoints."""
     folders = Folders(tmp_path_factory.mktemp("trained"))
-    train(TrainingConfig("q-learning", budget=60), folders, progress=False)
+    train(TrainingConfig("q-learning", episodes=60), folders, progress=False)
     return folders
 
 

@@ -12,24 +12,25 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from autoscaler_env.advice.rule_grids import FAMILIES, EachDay, by_day, calibrate_family, forecast_family, play_through
 from autoscaler_env.advice.setup import TODAY, Setup
+from autoscaler_env.evaluation.calibration import RULE_GRIDS, cheapest_setting, forecast_grid
 from autoscaler_env.evaluation.metrics import measure
-from autoscaler_env.evaluation.simulation import Trajectory
+from autoscaler_env.evaluation.simulation import ResetDaily, Trajectory, by_day, simulate_through
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.oracle import Optimum
 from autoscaler_env.service import Service
 from autoscaler_env.storage.models import load_policy
-from autoscaler_env.traffic.days import CutDays, ResampledDays
+from autoscaler_env.traffic.augment import ResampledDays
 from autoscaler_env.traffic.trace import Trace
-from autoscaler_env.training.config import Algorithm, DeepPreset, TrainingConfig
+from autoscaler_env.training.checkpoint import RunFolder
+from autoscaler_env.training.config import LENGTH, Algorithm, DeepPreset, TrainingConfig
 from autoscaler_env.training.train import train
 
 
@@ -129,7 +130,7 @@ class Contest:
 
     setup: Setup
     service: Service
-    days: CutDays
+    days: Trace
     entries: dict[str, Entry]
     """The policies that one can deploy, by name."""
     optimum: Entry | None
@@ -148,7 +149,7 @@ class Contest:
 
 def hold_contest(
     setup: Setup,
-    days: CutDays,
+    days: Trace,
     *,
     budgets: Mapping[Algorithm, int] | None = None,
     seed: int = 0,
@@ -171,14 +172,14 @@ def hold_contest(
     steps = Progress(_plan(days, budgets), progress)
     later = days.later
     entries = {TODAY: _play(setup.policy(service), _told_today(setup), later, service, setup.today_settings)}
-    families = dict(FAMILIES)
+    grids = dict(RULE_GRIDS)
     if days.first_days > 1:  # before the first day there is nothing to forecast from
-        families["forecast"] = forecast_family(Trace("traffic", days.requests))
-    for name, family in families.items():
+        grids["forecast"] = forecast_grid(days)
+    for name, grid in grids.items():
         steps.begin(f"calibrating {name}")
         learned_from = days.earlier[1:] if name == "forecast" else days.earlier
-        settings, _ = calibrate_family(family, learned_from, service)
-        entries[name] = _play(family.policy(service, settings), family.tell(settings), later, service, settings)
+        settings, _ = cheapest_setting(grid, learned_from, service)
+        entries[name] = _play(grid.policy(service, settings), grid.describe(settings), later, service, settings)
     with tempfile.TemporaryDirectory(prefix="advise") as folder:
         for algorithm, budget in budgets.items():
             steps.begin(f"training {algorithm}")
@@ -198,8 +199,8 @@ def hold_contest(
 
 
 def _told_today(setup: Setup) -> str:
-    family = FAMILIES[setup.today["rule"]]
-    return f"{family.name}: {family.tell(setup.today_settings)}"
+    grid = RULE_GRIDS[setup.today["rule"]]
+    return f"{grid.name}: {grid.describe(setup.today_settings)}"
 
 
 def _play(
@@ -210,7 +211,7 @@ def _play(
     settings: Mapping[str, float] | None = None,
     model: bytes | None = None,
 ) -> Entry:
-    through = play_through(policy, days, service)
+    through = simulate_through(policy, days, service)
     sums = measure(through).iloc[0]
     return Entry(
         policy.name,
@@ -225,12 +226,13 @@ def _play(
     )
 
 
-def _training(algorithm: Algorithm, budget: int, days: CutDays, service: Service, seed: int) -> TrainingConfig:
+def _training(algorithm: Algorithm, budget: int, days: Trace, service: Service, seed: int) -> TrainingConfig:
     """Return how a learner is trained; PPO begins by imitating calibrated target tracking if its budget holds a day.
 
     A small budget is spent better so: rewards then need not teach it first what every rule knows.
     """
-    run = TrainingConfig(algorithm, ResampledDays("traffic", days), budget, None, seed, "cpu", service=service)
+    length: dict[str, Any] = {LENGTH[algorithm]: budget}
+    run = TrainingConfig(algorithm, ResampledDays("traffic", days), seed=seed, device="cpu", service=service, **length)
     if algorithm == "ppo":
         imitating = dataclasses.replace(run, imitation_days=1)
         if cast(DeepPreset, imitating.preset).imitated_timesteps(service.steps_per_episode) < budget:
@@ -242,18 +244,19 @@ def _train(run: TrainingConfig, folders: Folders, progress: bool) -> tuple[Polic
     """Train; return the better of the last and the best version, read back from its file, and the file."""
     curve = train(run, folders, progress=progress).curve
     best = int(curve["mean_return"].to_numpy()[1:].argmax()) + 1
-    path = run.model_path(folders) if best == len(curve) - 1 else run.best_path(folders)
+    files = RunFolder(run, folders)
+    path = files.model if best == len(curve) - 1 else files.best
     policy = load_policy(path, run.service)
-    policy.name = run.algorithm.replace("-", "_")  # as figures and tables know it
-    return EachDay(policy, run.service.steps_per_episode), Path(path).read_bytes()
+    policy.name = run.algorithm
+    return ResetDaily(policy, run.service.steps_per_episode), Path(path).read_bytes()
 
 
-def _plan(days: CutDays, budgets: Mapping[Algorithm, int]) -> dict[str, float]:
+def _plan(days: Trace, budgets: Mapping[Algorithm, int]) -> dict[str, float]:
     """Return the steps and about how many seconds each takes on a slow core."""
     steps = days.requests.size / 1000
     training = {"q-learning": 7e-7 * days.requests.shape[1], "dqn": 1.2e-4, "ppo": 1.1e-4}
-    families = [*FAMILIES, *(["forecast"] if days.first_days > 1 else [])]
-    seconds = {f"calibrating {name}": 0.2 + 0.2 * steps for name in families}
+    grids = [*RULE_GRIDS, *(["forecast"] if days.first_days > 1 else [])]
+    seconds = {f"calibrating {name}": 0.2 + 0.2 * steps for name in grids}
     for algorithm, budget in budgets.items():
         seconds[f"training {algorithm}"] = (
             0.5 + training[algorithm] * budget + 0.3 * steps * (algorithm != "q-learning")

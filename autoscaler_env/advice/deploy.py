@@ -13,7 +13,7 @@ from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.policies.kubernetes import DOWNSCALE_WINDOW, TOLERANCE
 from autoscaler_env.policies.registry import LEARNERS
 from autoscaler_env.service import Service
-from autoscaler_env.traffic.reading import numbered
+from autoscaler_env.text import counted
 
 _HEAD = """\
 # {comment}
@@ -150,7 +150,7 @@ def how_to(contest: Contest, policy: str) -> How:
     if policy == "forecast":
         told += (
             ". The forecast is the mean of the same time a day and a week before, times what came in over the last "
-            f"hour over what came in then; the largest until {numbered(service.boot_steps, 'step')} from now counts"
+            f"hour over what came in then; the largest until {counted(service.boot_steps, 'step')} from now counts"
         )
     demand = "forecast" if policy == "forecast" else "arriving"
     share = f"{service.capacity_per_instance} x {entry.settings['target']:g}"

@@ -24,13 +24,14 @@ from autoscaler_env.advice.deploy import how_to, hpa_manifest, model_file
 from autoscaler_env.advice.recommend import ORDER, bootstrap_interval
 from autoscaler_env.advice.report import Answer, as_plain, interval_of, method_of
 from autoscaler_env.advice.setup import TODAY
-from autoscaler_env.advice.text import LABELS, between, dollars
+from autoscaler_env.advice.text import between, dollars
 from autoscaler_env.plotting.advice import plot_offer
 from autoscaler_env.plotting.days import plot_day, plot_side_by_side
 from autoscaler_env.policies.oracle import OPTIMUM
+from autoscaler_env.policies.registry import label_of
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_atomically, write_json
-from autoscaler_env.traffic.reading import numbered
+from autoscaler_env.text import counted
 
 _PAGE_COLOURS = {
     "#010101": "var(--ink)",  # what is said, see `_SETTINGS`
@@ -102,12 +103,12 @@ def _content(found: Answer) -> dict[str, Any]:
     trajectories = {name: contest.entries[name].trajectory for name in (TODAY, beside)}
     label = days.labels[days.first_days + worst]
     costs = {name: dollars(float(contest.entries[name].costs[worst])) for name in (TODAY, beside)}
-    shown = f"The worst day for today's rule, {label}: {costs[TODAY]}; with {LABELS[beside]} {costs[beside]}."
+    shown = f"The worst day for today's rule, {label}: {costs[TODAY]}; with {label_of(beside)} {costs[beside]}."
     how, code = how_to(contest, chosen)
     return {
         "name": contest.setup.name,
         "basis": (
-            f"{numbered(len(days.requests), 'day')} of traffic ({days.labels[0]} to {days.labels[-1]}) in steps of "
+            f"{counted(len(days.requests), 'day')} of traffic ({days.labels[0]} to {days.labels[-1]}) in steps of "
             f"{days.step_seconds / 60:g} min: {days.first_days} to learn from, {held_out} held out to judge on"
         ),
         "headline": _unbroken(found.headline),
@@ -126,7 +127,7 @@ def _content(found: Answer) -> dict[str, Any]:
         ],
         "worst_caption": (
             f"{shown} Demand and fleet in instances, requests waiting, and the cost as it grows: "
-            f"first {LABELS[TODAY]}, then {LABELS[beside]}{' (recommended)' if beside == chosen else ''}."
+            f"first {label_of(TODAY)}, then {label_of(beside)}{' (recommended)' if beside == chosen else ''}."
         ),
         "how": how,
         "code": code,
@@ -151,14 +152,14 @@ def _offer(found: Answer, width: float) -> Figure:
     rows = {}
     for name in sorted(contest.entries, key=lambda each: -float(contest.entries[each].costs.mean())):
         cost = interval_of(contest.entries[name], found.seed)
-        rows[name] = {"label": LABELS[name], "cost": cost.mean, "low": cost.low, "high": cost.high}
+        rows[name] = {"label": label_of(name), "cost": cost.mean, "low": cost.low, "high": cost.high}
     table = pd.DataFrame.from_dict(rows, orient="index")
     if len(contest.days.later) == 1:
         table["low"] = table["high"] = table["cost"]
     optimum = None if contest.optimum is None else float(contest.optimum.costs.mean())
-    title = f"{LABELS[found.recommendation.cheapest]} was the cheapest, {LABELS[chosen]} is recommended"
+    title = f"{label_of(found.recommendation.cheapest)} was the cheapest, {label_of(chosen)} is recommended"
     if chosen == found.recommendation.cheapest:
-        title = f"{LABELS[chosen]} was the cheapest, and is recommended"
+        title = f"{label_of(chosen)} was the cheapest, and is recommended"
     return plot_offer(table, optimum, chosen, title[0].upper() + title[1:], width)
 
 
@@ -193,7 +194,7 @@ def _row(found: Answer, name: str, entry: Entry) -> dict[str, str]:
     chosen = name == found.recommendation.policy
     return {
         "kind": "chosen" if chosen else "bound" if name == OPTIMUM else "",
-        "label": LABELS[name] + (" (recommended)" if chosen else ""),
+        "label": label_of(name) + (" (recommended)" if chosen else ""),
         "setting": _unbroken(entry.setting),
         "cost": dollars(cost.mean),
         "cost_interval": between(cost),

@@ -23,12 +23,12 @@ from autoscaler_env.advice.recommend import (
     recommend,
 )
 from autoscaler_env.advice.setup import TODAY
-from autoscaler_env.advice.text import LABELS, between, dollars, headline, reason
+from autoscaler_env.advice.text import between, dollars, headline, reason
 from autoscaler_env.policies.oracle import OPTIMUM
-from autoscaler_env.policies.registry import LEARNERS
+from autoscaler_env.policies.registry import LEARNERS, label_of
 from autoscaler_env.service import Service
-from autoscaler_env.traffic.days import CutDays
-from autoscaler_env.traffic.reading import numbered
+from autoscaler_env.text import counted
+from autoscaler_env.traffic.trace import Trace
 
 FEW_DAYS = 14
 """Days held out below which we say that they are few: two of each day of the week."""
@@ -58,7 +58,7 @@ def limits_of(contest: Contest, recommendation: Recommendation) -> list[str]:
     return [text for text in found if text]
 
 
-def traffic_limits(days: CutDays, service: Service) -> list[str]:
+def traffic_limits(days: Trace, service: Service) -> list[str]:
     """Return what the traffic leaves open for a service, a sentence or two each."""
     found = [
         _few_days(days),
@@ -75,10 +75,10 @@ def traffic_limits(days: CutDays, service: Service) -> list[str]:
 def _dearer(contest: Contest, recommendation: Recommendation) -> str:
     if recommendation.extra_share <= NEAR:
         return ""
-    extra, held_out = recommendation.extra, numbered(len(contest.days.later), "day")
+    extra, held_out = recommendation.extra, counted(len(contest.days.later), "day")
     told = (
         f"The recommended policy cost {recommendation.extra_share:.1%} more on these days than the cheapest, "
-        f"{LABELS[recommendation.cheapest]}: {dollars(extra.mean)} a day, 95 % interval {between(extra)}. "
+        f"{label_of(recommendation.cheapest)}: {dollars(extra.mean)} a day, 95 % interval {between(extra)}. "
     )
     if recommendation.steady:
         return (
@@ -88,7 +88,7 @@ def _dearer(contest: Contest, recommendation: Recommendation) -> str:
     return told + f"It is recommended all the same: {held_out} cannot tell that from chance, and it is simpler."
 
 
-def _few_days(days: CutDays) -> str:
+def _few_days(days: Trace) -> str:
     held_out = len(days.later)
     if held_out >= FEW_DAYS:
         return ""
@@ -96,12 +96,12 @@ def _few_days(days: CutDays) -> str:
         return "Only 1 day is held out: no interval can be given, and the answer may be that day's. Bring two weeks."
     weekdays = " and do not hold each day of the week" if held_out < 7 else ""
     return (
-        f"The days are few: {numbered(days.first_days, 'day')} to learn from, {held_out} held out{weekdays}. Rare "
+        f"The days are few: {counted(days.first_days, 'day')} to learn from, {held_out} held out{weekdays}. Rare "
         "events are not among so few, and intervals are wide. Two months say more."
     )
 
 
-def _unlike(days: CutDays) -> list[str]:
+def _unlike(days: Trace) -> list[str]:
     earlier, later = days.earlier, days.later
     found = []
     change = later.mean() / max(earlier.mean(), 1e-9) - 1
@@ -151,24 +151,24 @@ def _coarse(service: Service) -> str:
     )
 
 
-def _beyond_the_fleet(days: CutDays, service: Service) -> str:
+def _beyond_the_fleet(days: Trace, service: Service) -> str:
     over = int((days.later > service.max_instances * service.capacity_per_instance).sum())
     if not over:
         return ""
-    return f"In {numbered(over, 'step')} held out, {service.max_instances} instances (max_instances) cannot serve all."
+    return f"In {counted(over, 'step')} held out, {service.max_instances} instances (max_instances) cannot serve all."
 
 
-def _clipped(days: CutDays, service: Service) -> str:
+def _clipped(days: Trace, service: Service) -> str:
     over = int((days.later > service.arrivals_scale).sum())
     if not over:
         return ""
     return (
-        f"In {numbered(over, 'step')} held out the traffic was more than twice the highest seen before; policies saw "
+        f"In {counted(over, 'step')} held out the traffic was more than twice the highest seen before; policies saw "
         f"{service.arrivals_scale:,} requests there, however many came."
     )
 
 
-def _steps(days: CutDays, service: Service) -> str:
+def _steps(days: Trace, service: Service) -> str:
     rise = int(np.percentile(np.diff(days.requests.reshape(-1)), 99) / service.capacity_per_instance)
     most = max(service.fleet_changes)
     if rise <= most:
@@ -243,14 +243,14 @@ def interval_of(entry: Entry, seed: int) -> Interval:
 
 def method_of(contest: Contest) -> str:
     """Return how the answer was found, in sentences."""
-    learners = [LABELS[name] for name in LEARNERS if name in contest.entries]
+    learners = [label_of(name) for name in LEARNERS if name in contest.entries]
     return METHOD.format(
-        first=numbered(contest.days.first_days, "day"),
-        held_out=numbered(len(contest.days.later), "day"),
+        first=counted(contest.days.first_days, "day"),
+        held_out=counted(len(contest.days.later), "day"),
         learners=f"{', '.join(learners[:-1])} and {learners[-1]}"
         if learners[1:]
         else "".join(learners) or "no learner",
-        order=", ".join(LABELS[name] for name in ORDER if name in contest.entries),
+        order=", ".join(label_of(name) for name in ORDER if name in contest.entries),
     )
 
 
@@ -263,7 +263,7 @@ def as_plain(found: Answer) -> dict[str, Any]:
     for name, entry in [*contest.entries.items(), *([(OPTIMUM, optimum)] if optimum else [])]:
         saved = bootstrap_interval(today - entry.costs, found.seed)
         policies[name] = {
-            "label": LABELS[name],
+            "label": label_of(name),
             "setting": entry.setting,
             "settings": dict(entry.settings),
             "dollars_a_day": _plain(interval_of(entry, found.seed)),

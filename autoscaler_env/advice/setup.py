@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from autoscaler_env.advice.rule_grids import FAMILIES
+from autoscaler_env.evaluation.calibration import RULE_GRIDS
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_atomically
-from autoscaler_env.traffic.days import CutDays
 from autoscaler_env.traffic.reading import DAY
+from autoscaler_env.traffic.trace import Trace
 
 TODAY = "today"
 """What tables call the rule that scales the service today."""
@@ -78,7 +78,7 @@ class Setup:
         """The settings of today's rule, without its name."""
         return {name: value for name, value in self.today.items() if name != "rule"}
 
-    def service_for(self, days: CutDays) -> Service:
+    def service_for(self, days: Trace) -> Service:
         """Return the service for its traffic.
 
         A step is as long as those of the traffic, an episode is a day. Observations are scaled by the highest arrivals
@@ -106,13 +106,13 @@ class Setup:
             ValueError: The rule is unknown, or one of its settings is.
         """
         rule = self.today.get("rule")
-        if rule not in FAMILIES:
-            raise ValueError(f"today.rule = {rule!r}: must be one of {', '.join(FAMILIES)}")
+        if rule not in RULE_GRIDS:
+            raise ValueError(f"today.rule = {rule!r}: must be one of {', '.join(RULE_GRIDS)}")
         for name, value in self.today_settings.items():
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ValueError(f"today.{name} = {value!r}: must be a number")
         try:
-            return FAMILIES[rule].policy(service, self.today_settings, TODAY)
+            return RULE_GRIDS[rule].policy(service, self.today_settings, TODAY)
         except ValueError as error:
             raise ValueError(f"today: {error}") from None
 

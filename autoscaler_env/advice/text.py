@@ -7,22 +7,7 @@ import numpy as np
 from autoscaler_env.advice.compare import Contest
 from autoscaler_env.advice.recommend import Interval, Recommendation, bootstrap_interval
 from autoscaler_env.advice.setup import TODAY
-from autoscaler_env.policies.registry import LEARNERS
-
-LABELS = {
-    "fixed": "fixed fleet",
-    TODAY: "today's rule",
-    "threshold": "threshold",
-    "hpa-cpu": "HPA on utilisation",
-    "hpa-demand": "HPA on demand",
-    "target-tracking": "target tracking",
-    "forecast": "forecast",
-    "q-learning": "Q-learning",
-    "dqn": "DQN",
-    "ppo": "PPO",
-    "optimum": "optimum",
-}
-"""What the page calls each policy."""
+from autoscaler_env.policies.registry import LEARNERS, label_of
 
 
 def dollars(value: float, digits: int = 2) -> str:
@@ -57,7 +42,7 @@ def _what_to_do(contest: Contest, policy: str) -> str:
         switch = "" if same_kind else " and switch autoscaling off"
         return f"Run a fixed fleet of {entry.settings['instances']:.0f} instances{switch}"
     if policy in LEARNERS:
-        return f"Deploy the {LABELS[policy]} policy that was trained on your traffic"
+        return f"Deploy the {label_of(policy)} policy that was trained on your traffic"
     verb = "Keep your rule and change its setting to" if same_kind else f"Use {_with_article(policy)}"
     return f"{verb} {entry.setting}" if same_kind else f"{verb} ({entry.setting})"
 
@@ -100,7 +85,7 @@ def reason(contest: Contest, recommendation: Recommendation, seed: int = 0) -> s
         told += f", and {_simpler(recommendation.refused)} beyond doubt." if recommendation.refused else "."
     else:
         told = (
-            f"It is the simplest policy whose cost cannot be told from that of the cheapest, {LABELS[cheapest]} "
+            f"It is the simplest policy whose cost cannot be told from that of the cheapest, {label_of(cheapest)} "
             f"({dollars(recommendation.extra.mean)} a day more, 95 % interval {between(recommendation.extra)})."
         )
     return f"{told} {_learning(contest, policy, seed)}".strip()
@@ -109,7 +94,7 @@ def reason(contest: Contest, recommendation: Recommendation, seed: int = 0) -> s
 def _simpler(names: tuple[str, ...]) -> str:
     if len(names) > 2:
         return f"all {len(names)} simpler ones cost more"
-    return " and ".join(LABELS[name] for name in names) + (" cost more" if len(names) > 1 else " costs more")
+    return " and ".join(label_of(name) for name in names) + (" cost more" if len(names) > 1 else " costs more")
 
 
 def _learning(contest: Contest, policy: str, seed: int) -> str:
@@ -124,23 +109,23 @@ def _learning(contest: Contest, policy: str, seed: int) -> str:
         )
         more = bootstrap_interval((costs[rival] - costs[policy]).to_numpy(), seed)
         return (
-            f"The best rule, {LABELS[rival]}, costs {dollars(more.mean)} a day more (95 % interval {between(more)}), "
+            f"The best rule, {label_of(rival)}, costs {dollars(more.mean)} a day more (95 % interval {between(more)}), "
             f"{dollars(more.yearly.mean, 0)} a year: that is what learning is worth here."
         )
     best = min(learners, key=lambda name: costs[name].to_numpy().mean())
     less = bootstrap_interval((costs[policy] - costs[best]).to_numpy(), seed)
     if less.high < 0:
-        return f"Skip reinforcement learning: the best learner, {LABELS[best]}, costs {dollars(-less.mean)} a day more."
-    if less.low > 0:
         return (
-            f"The best learner, {LABELS[best]}, would save {dollars(less.mean)} a day (95 % interval {between(less)})."
+            f"Skip reinforcement learning: the best learner, {label_of(best)}, costs {dollars(-less.mean)} a day more."
         )
+    if less.low > 0:
+        return f"The best learner, {label_of(best)}, would save {dollars(less.mean)} a day (95 % interval {between(less)})."
     if less.mean < 0:
         return (
-            f"Skip reinforcement learning: the best learner, {LABELS[best]}, cost {dollars(-less.mean)} a day more "
+            f"Skip reinforcement learning: the best learner, {label_of(best)}, cost {dollars(-less.mean)} a day more "
             f"(what it would save: 95 % interval {between(less)})."
         )
     return (
-        f"Skip reinforcement learning: what the best learner, {LABELS[best]}, would save, {dollars(less.mean)} a day, "
+        f"Skip reinforcement learning: what the best learner, {label_of(best)}, would save, {dollars(less.mean)} a day, "
         f"cannot be told from nothing (95 % interval {between(less)})."
     )

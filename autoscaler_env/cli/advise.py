@@ -36,7 +36,7 @@ class Advise:
     def run(self) -> int:
         """Write the set-up, or the answer."""
         from autoscaler_env.advice.setup import Setup, write_template
-        from autoscaler_env.cli.console import shown
+        from autoscaler_env.text import shown
 
         if self.init:
             path = self.service or Path("service.toml")
@@ -52,8 +52,8 @@ class Advise:
             )
         if self.output.exists() and not self.output.is_dir():
             raise ValueError(f"output = {str(self.output)!r}: is a file; name a folder")
-        from autoscaler_env.traffic.days import cut_days
         from autoscaler_env.traffic.reading import read_traffic
+        from autoscaler_env.traffic.trace import cut_days
 
         setup = Setup.from_toml(self.service)
         traffic = read_traffic(self.traffic, setup.step_seconds)

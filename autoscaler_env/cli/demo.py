@@ -1,4 +1,4 @@
-"""`autoscaler demo`: watch policies scale the same days, in the terminal, as a film, or on a web page."""
+"""`autoscaler demo`: policies on the same days, in the terminal, as an animation or on a web page."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from autoscaler_env.service import Service
 
 @dataclass(frozen=True)
 class Demo:
-    """Watch policies scale the same days, side by side, in the terminal; or play against them on a web page."""
+    """Watch policies scale the same days side by side in the terminal, or play against them on a web page."""
 
     policy: Annotated[str, arg(metavar="POLICY")] = "all"
-    """A policy as `evaluate` takes it, several with commas between, or all: the rules and the reference models."""
+    """A policy as `evaluate` takes it, several separated by commas, or all: the rules and the reference models."""
     steps: Annotated[int, arg(metavar="N")] = 200
-    """Steps of 5 minutes; beyond a day they go on into the next day, which starts afresh."""
+    """Steps to play, 5 minutes each. After the last step of a day the next day starts, with the initial fleet."""
     load_pattern: Annotated[str, arg(metavar="PATTERN", help=PATTERN_HELP)] = "SINE_CURVE"
     delay: Annotated[float, arg(metavar="SECONDS")] = 0.05
     """Seconds between two steps."""
     no_render: bool = False
-    """Draw nothing; print the closing table only."""
+    """Do not draw the day; print the closing table only."""
     save: Annotated[Path | None, arg(metavar="FILE.gif", help_behavior_hint="(none)")] = None
-    """Write the demonstration as a film."""
+    """Write an animation of the steps to this file."""
     seed: Annotated[int, arg(metavar="N")] = 0
     """Number of the first evaluation day, at least 0."""
     web: bool = False
     """Serve the control room as a web page on this machine, 127.0.0.1, until Ctrl+C."""
     port: Annotated[int, arg(metavar="N")] = 8866
-    """Where --web listens; if something is there already, at a free port, which is said."""
+    """Port of --web; if it is in use, a free port is chosen and printed."""
     service: ServiceFile = None
     output: Output = None
 
     def run(self) -> int:
-        """Play, and print the closing table."""
+        """Play the steps and print the closing table."""
         from autoscaler_env.demo import terminal
         from autoscaler_env.demo.session import Session, demo_days
 
@@ -70,7 +70,7 @@ class Demo:
         return 0
 
     def _serve(self, pattern: str, service: Service) -> int:
-        """Serve the control room; the first lanes are the policies asked for, or the best learner and its rival."""
+        """Serve the control room, with the chosen policies in its lanes, by default PPO and the threshold rule."""
         from autoscaler_env.demo.room import Room
         from autoscaler_env.demo.server import serve
 
@@ -79,7 +79,7 @@ class Demo:
         if self.policy == "all":
             names = ["ppo_mixed" if "ppo_mixed" in model_names(folders) else "target-tracking", "threshold"]
         if not 1 <= len(names) <= 2:
-            raise ValueError(f"policy = {self.policy!r}: must be one or two for --web, which has two lanes")
+            raise ValueError(f"policy = {self.policy!r}: must be one or two policies for --web, which has two lanes")
         first, second = names if len(names) == 2 else (names[0], "")
         serve(lambda: Room(first, second, pattern, seed=self.seed, service=service, folders=folders), self.port)
         return 0

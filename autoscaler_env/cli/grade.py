@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from autoscaler_env.paths import project_root
+from autoscaler_env.paths import output_root
 from autoscaler_env.text import shown
 from autoscaler_env.verification.workers import missing_safeguards
 
@@ -49,7 +49,7 @@ class Grade:
 
         rubric = Rubric.read(self.rubric or DEFAULT)
         sandbox = find_sandbox(self.container, self.i_trust_this_code)
-        output = (self.output or project_root() / "build" / "grades").absolute()
+        output = (self.output or output_root() / "build" / "grades").absolute()
         print(sandbox.description, *missing_safeguards(), flush=True)
         grading = Grading(output, rubric, sandbox, self.profile)
         try:

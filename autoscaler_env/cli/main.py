@@ -1,59 +1,54 @@
-"""The command line: reads arguments, runs a command, turns what goes wrong into one line and an exit status."""
+"""The command line: reads the arguments, runs a command, and turns errors into one line and an exit status."""
 
 from __future__ import annotations
 
 import contextlib
+import difflib
+import importlib
 import io
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Union
 
 import tyro
-from tyro.conf import subcommand
 
-from autoscaler_env.cli.advise import Advise
-from autoscaler_env.cli.console import one_line
-from autoscaler_env.cli.demo import Demo
-from autoscaler_env.cli.devices import Devices
-from autoscaler_env.cli.evaluate import Evaluate
-from autoscaler_env.cli.grade import Grade
-from autoscaler_env.cli.run import Run
-from autoscaler_env.cli.study import Study
-from autoscaler_env.cli.train import Train
-from autoscaler_env.cli.verify import Verify
+from autoscaler_env import __version__
+from autoscaler_env.text import one_line
 
-COMMANDS: dict[str, Any] = {
-    "train": Train,
-    "evaluate": Evaluate,
-    "demo": Demo,
-    "verify": Verify,
-    "devices": Devices,
-    "run": Run,
-    "advise": Advise,
-    "grade": Grade,
-    "study": Study,
+COMMANDS = {
+    "train": "Train",
+    "evaluate": "Evaluate",
+    "demo": "Demo",
+    "verify": "Verify",
+    "devices": "Devices",
+    "run": "Run",
+    "advise": "Advise",
+    "grade": "Grade",
+    "study": "Study",
 }
-"""The commands, by the names that users type."""
+"""The class of each command, by the name that users type; it lies in the module of that name beside this one."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        arguments: Those of the command line by default.
+        arguments: The arguments; those of the command line by default.
 
     Returns:
-        The exit status: 0, 1 if what was checked or run failed, 2 for a bad argument, 130 if interrupted.
+        The exit status: 0; 1 if a check or a run failed; 2 for a bad argument; 130 after Ctrl-C.
     """
     try:
-        status: int = parse(sys.argv[1:] if arguments is None else list(arguments)).run()
+        command = parse(sys.argv[1:] if arguments is None else list(arguments))
+        status: int = command.run()
         return status
-    except BrokenPipeError:  # whoever read the output has seen enough, as in `autoscaler verify | head`
+    except BrokenPipeError:  # the reader of the output has ended, as in `autoscaler verify | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (ValueError, OSError) as error:
-        print(f"autoscaler: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"autoscaler: {one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("autoscaler: interrupted", file=sys.stderr)
@@ -63,29 +58,86 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parse(arguments: list[str]) -> Any:
     """Return the command that the arguments describe.
 
+    Only the module of this command is imported, so that a wrong argument is reported at once.
+
     Args:
-        arguments: Those of the command line, the command's name first.
+        arguments: The name of the command and its options.
 
     Raises:
-        ValueError: They describe none; the message is one line.
-        SystemExit: Help was asked for, and has been printed.
+        ValueError: The arguments are wrong; the message is one line.
+        SystemExit: Help or the version was asked for, and is printed.
     """
-    choices: Any = Union[tuple(Annotated[command, subcommand(name)] for name, command in COMMANDS.items())]  # noqa: UP007
-    complaint = io.StringIO()
+    name, *options = arguments or [""]
+    if name == "--version":
+        print(f"autoscaler {__version__}")
+        raise SystemExit(0)
+    if name in ("-h", "--help"):
+        _print_help()
+    if name not in COMMANDS:
+        wrong = f"{name!r} is not a command{_suggestion(name, COMMANDS)}" if name else "a command is needed"
+        raise ValueError(f"{wrong}; commands are {', '.join(COMMANDS)} (see: autoscaler --help)")
+    return _parse_command(name, options)
+
+
+def _parse_command(name: str, options: list[str]) -> Any:
+    """Return a command with its options."""
+    kind, prog = _command(name), f"autoscaler {name}"
+    box = io.StringIO()
     try:
-        with contextlib.redirect_stderr(complaint):
-            return tyro.cli(
-                choices,
-                prog="autoscaler",
-                description="Does reinforcement learning beat the autoscaler you already run, in dollars?",
-                args=arguments,
-                config=(tyro.conf.FlagCreatePairsOff,),
+        with contextlib.redirect_stderr(box):
+            command, unknown = tyro.cli(
+                kind, prog=prog, args=options, config=(tyro.conf.FlagCreatePairsOff,), return_unknown_args=True
             )
     except SystemExit as end:
         if not end.code:
             raise
-    name = " ".join(["autoscaler", *(word for word in arguments[:1] if word in COMMANDS)])
-    raise ValueError(f"{one_line(complaint.getvalue())} (see: {name} --help)")
+        raise ValueError(f"{_first_sentence(box.getvalue())} (see: {prog} --help)") from None
+    if unknown:
+        wrong = next((word for word in unknown if word.startswith("-")), unknown[0])
+        raise ValueError(f"{wrong!r} is not an option{_suggestion(wrong, _options(kind))} (see: {prog} --help)")
+    return command
+
+
+def _command(name: str) -> Any:
+    """Return the class of a command."""
+    return getattr(importlib.import_module(f"autoscaler_env.cli.{name}"), COMMANDS[name])
+
+
+def _options(kind: Any) -> list[str]:
+    """Return the options that the help of a command names."""
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+        tyro.cli(kind, args=["--help"], config=(tyro.conf.FlagCreatePairsOff,))
+    return re.findall(r"--[a-z][a-z-]*", text.getvalue())
+
+
+def _print_help() -> None:
+    """Print the list of commands, and exit."""
+    choices: Any = Union[tuple(Annotated[_command(name), tyro.conf.subcommand(name)] for name in COMMANDS)]  # noqa: UP007
+    description = "Does reinforcement learning beat the autoscaler you already run, in dollars?"
+    tyro.cli(choices, prog="autoscaler", description=description, args=["--help"])
+
+
+def _suggestion(word: str, known: Iterable[str]) -> str:
+    """Return the rest of a message about an unknown word: the known word that is most like it, if one is.
+
+    Example:
+        >>> _suggestion("tarin", COMMANDS)
+        ', did you mean train?'
+    """
+    similar = difflib.get_close_matches(word.split("=")[0], list(known), n=1)
+    return f", did you mean {similar[0]}?" if similar else ""
+
+
+def _first_sentence(box: str) -> str:
+    """Return the message of tyro, which it prints in a box of several lines, as one line."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    rows = [line.strip("│ \t") for line in plain.splitlines() if not line.startswith("╰")]
+    if any(rows):
+        rows = rows[1:]  # the title, which repeats the message in short; in ASCII, a rule follows it
+    blocks = [one_line(block) for block in re.split(r"^(?:[─-]+|)$", "\n".join(rows), flags=re.MULTILINE)]
+    message = next((block for block in blocks if block), "the arguments are not understood")
+    return re.sub(r"no type matching \S+ could be instantiated from \['(.*?)'\]", r"'\1' is not a number", message)
 
 
 if __name__ == "__main__":

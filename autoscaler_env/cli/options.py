@@ -1,21 +1,25 @@
-"""Options that several commands have, and what they mean."""
+"""Options that several commands share, and what they stand for."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import arg
 
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload
 
-FOLDER_HELP = "Folder for models, logs and results; the project's own by default."
+FOLDER_HELP = "Folder for models, logs and results; by default the checkout you stand in, or else the current folder."
 PATTERN_HELP = f"{', '.join(PATTERNS)}, or {MIXED}: one of the six for each day."
 
 ServiceFile = Annotated[
     Path | None,
-    arg(metavar="FILE.toml", help="Sizes and prices of the service.", help_behavior_hint="(reference service)"),
+    arg(
+        metavar="FILE.toml",
+        help="Sizes and prices of the service, such as the file that `autoscaler advise --init` writes.",
+        help_behavior_hint="(reference service)",
+    ),
 ]
 TraceFile = Annotated[
     Path | None,
@@ -29,30 +33,53 @@ Smooth = Annotated[
     int,
     arg(metavar="N", help="Centred moving average over the trace, in steps.", help_behavior_hint="(default: 1, none)"),
 ]
+Rescale = Annotated[
+    Literal["peak"] | int | None,
+    arg(
+        metavar="{peak,N}",
+        help="Scale the trace so that its 99th percentile is N requests a step, or the service's peak_arrivals.",
+        help_behavior_hint="(default: as it is)",
+    ),
+]
 PatternName = Annotated[str | None, arg(metavar="PATTERN", help=PATTERN_HELP, help_behavior_hint=f"(default: {MIXED})")]
 Output = Annotated[Path | None, arg(metavar="FOLDER", help=FOLDER_HELP, help_behavior_hint="")]
 
 
 def service_of(path: Path | None) -> Service:
-    """Return the service that the option --service means."""
+    """Return the service that the option --service names."""
     return Service() if path is None else Service.from_toml(path)
 
 
-def workload_of(pattern: str | None, trace: Path | None, smooth: int, service: Service) -> str | Workload:
-    """Return what the options --pattern, --trace and --smooth mean.
+def workload_of(
+    pattern: str | None,
+    trace: Path | None,
+    smooth: int,
+    service: Service,
+    rescale: Literal["peak"] | int | None = None,
+) -> str | Workload:
+    """Return the workload that the options --pattern, --trace, --smooth and --rescale name.
+
+    Where a trace is smoothed or rescaled, a line on stdout says so.
 
     Raises:
         ValueError: The pattern is unknown, the trace malformed, or the options contradict each other.
     """
     if trace is None:
-        if smooth != 1:
-            raise ValueError("--smooth: is for --trace only")
+        for option, given in (("--smooth", smooth != 1), ("--rescale", rescale is not None)):
+            if given:
+                raise ValueError(f"{option}: is for --trace only")
         name = (pattern or MIXED).upper()
         if name not in (*PATTERNS, MIXED):
             raise ValueError(f"pattern = {pattern!r}: must be one of {', '.join((*PATTERNS, MIXED))}")
         return name
     if pattern is not None:
         raise ValueError("--pattern and --trace: only one of them")
+    if rescale is not None and rescale != "peak" and rescale < 1:
+        raise ValueError(f"rescale = {rescale}: must be peak, or a number of requests a step, at least 1")
     from autoscaler_env.traffic.trace import Trace
 
-    return Trace.from_csv(trace, service, smooth=smooth)
+    scale = True if rescale == "peak" else False if rescale is None else rescale
+    recorded = Trace.from_csv(trace, service, smooth=smooth, rescale=scale)
+    if recorded.notes:
+        print(f"{recorded.name}: {' '.join(recorded.notes)}")
+    return recorded

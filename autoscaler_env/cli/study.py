@@ -1,4 +1,4 @@
-"""`autoscaler study`: many trainings, many workloads, tables with intervals over seeds."""
+"""`autoscaler study`: many trainings, many workloads, tables with intervals over trainings."""
 
 from __future__ import annotations
 
@@ -9,43 +9,52 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from autoscaler_env.cli.console import shown
 from autoscaler_env.cli.options import Output
-from autoscaler_env.paths import Folders, project_root
+from autoscaler_env.paths import Folders, output_root
+from autoscaler_env.text import one_line, shown
+
+# Here rather than in docstrings of the options, whose lines the help would not join.
+_NAMES_HELP = (
+    "budgets (the three learners on MIXED, published budgets), long (PPO on MIXED, a million timesteps), patterns "
+    "(each learner on each single pattern), wide (PPO with larger fleet changes), baselines (rules and the optimum), "
+    "traces (models trained on MIXED, on recorded traffic), or all (traces only with --traces)."
+)
+_SCHEDULER_HELP = (
+    "Address of a running Dask scheduler, such as tcp://192.168.0.5:8786, to use instead of local processes. Its "
+    "workers need this package and one thread each, and no shared disk."
+)
 
 
 @dataclass(frozen=True)
 class Study:
     """Train every learner many times, on Dask; compare on the same days; write results/study_*.csv.
 
-    What is done already is not done again. An interrupted study goes on where it was; a run whose worker dies is done
-    again.
+    Finished runs are kept, so an interrupted study continues where it stopped; a run whose worker dies is repeated.
+    A change of the simulator, a policy or a learner makes kept runs stale.
     """
 
-    names: Annotated[Positional[tuple[str, ...]], arg(metavar="NAME ...", help_behavior_hint="(one or more)")] = ()
-    """budgets (the three learners on MIXED, published budgets), long (PPO on MIXED, a million timesteps), patterns (each
-    learner on each single pattern), wide (PPO with wide steps), opponents (rules and the optimum), traces (what was
-    trained on MIXED, on recorded traffic), or all of them (traces only with --traces)."""
+    names: Annotated[
+        Positional[tuple[str, ...]],
+        arg(metavar="NAME ...", help=_NAMES_HELP, help_behavior_hint="(one or more)"),
+    ] = ()
     seeds: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 10; patterns and wide 5)")] = None
     """Trainings of each learner on each pattern: seeds 0 to N - 1."""
     workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: one per processor)")] = None
     """Processes on this machine."""
-    scheduler: Annotated[str | None, arg(metavar="ADDRESS", help_behavior_hint="(none)")] = None
-    """A running Dask scheduler instead, such as tcp://192.168.0.5:8786; its workers need this package and one thread
-    each, and no shared disk."""
+    scheduler: Annotated[str | None, arg(metavar="ADDRESS", help=_SCHEDULER_HELP, help_behavior_hint="(none)")] = None
     traces: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(none)")] = None
-    """Holds recorded traffic: CSV files as `evaluate --trace` takes them."""
+    """Folder of recorded traffic: CSV files as `evaluate --trace` takes them."""
     figures: bool = False
-    """Draw every figure of the study from the tables that are there; alone, it trains nothing."""
+    """Draw every figure of the study from the tables that exist; without a NAME nothing is trained."""
     profile: Literal["quick", "full"] = "full"
-    """full: replaces the project's tables. quick: tiny budgets and few days, below build/quick."""
+    """full: replaces the tables of the project. quick: tiny budgets and few days, written to build/quick."""
     output: Output = None
 
     def run(self) -> int:
-        """Complete the study, print what it found; 1 if a run failed."""
-        from autoscaler_env.study.analysis import report
+        """Run the studies and print what their trainings save; return 1 if a run failed."""
         from autoscaler_env.study.cluster import RunsFailed
-        from autoscaler_env.study.run import NAMES, TRACES, conduct
+        from autoscaler_env.study.run import NAMES, TRACES, run_studies
+        from autoscaler_env.study.summary import savings_report
 
         names = list(dict.fromkeys(self.names))
         if not names and not self.figures:
@@ -54,9 +63,9 @@ class Study:
             names = [name for name in NAMES if name != TRACES or self.traces is not None]
             if self.traces is None:
                 print("No --traces FOLDER given: the study of traces is left out.", file=sys.stderr)
-        folders = Folders(self.output or (project_root() / "build" / "quick" if self.profile == "quick" else None))
+        folders = Folders(self.output or (output_root() / "build" / "quick" if self.profile == "quick" else None))
         try:
-            written = conduct(
+            written = run_studies(
                 names,
                 folders,
                 seeds=self.seeds,
@@ -66,7 +75,7 @@ class Study:
                 traces=self.traces,
             )
         except RunsFailed as failure:
-            print(f"autoscaler: {' '.join(str(failure).split())}", file=sys.stderr)
+            print(f"autoscaler: {one_line(failure)}", file=sys.stderr)
             return 1
         if self.figures:
             from autoscaler_env.plotting.study import draw_figures
@@ -75,5 +84,5 @@ class Study:
         for path in written:
             print(f"Wrote {shown(path)}.")
         for name in names:
-            print(report(name, folders), end="")
+            print(savings_report(name, folders), end="")
         return 0

@@ -7,173 +7,161 @@ import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import arg
 
-from autoscaler_env.cli.console import cost_report, evaluate_all, selection_report, shown, training_plan
-from autoscaler_env.cli.options import (
-    Output,
-    PatternName,
-    ServiceFile,
-    Smooth,
-    TraceFile,
-    service_of,
-    workload_of,
-)
+from autoscaler_env.cli.console import cost_report, evaluate_all
+from autoscaler_env.cli.options import Output, Rescale, ServiceFile, Smooth, TraceFile, service_of, workload_of
 from autoscaler_env.paths import Folders
-from autoscaler_env.traffic.patterns import PATTERNS, Workload
+from autoscaler_env.text import shown
+from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload
+from autoscaler_env.training.checkpoint import RunFolder, Trained
+from autoscaler_env.training.config import QLearningPreset, TrainingConfig, command_options
+from autoscaler_env.training.train import train
 
-if TYPE_CHECKING:
-    from autoscaler_env.training.checkpoint import Unfinished
-    from autoscaler_env.training.config import TrainingConfig
+EVAL_DAYS = 10
+"""Evaluation days of each pattern with --eval."""
 
 
 @dataclass(frozen=True)
 class Train:
     """Train a learner; write the model, its checkpoints, its best version and its learning curve."""
 
-    algorithm: Annotated[Positional[str], arg(metavar="{q-learning,dqn,ppo}")]
-    """The learner."""
-    pattern: PatternName = None
+    config: Annotated[TrainingConfig, arg(name="")]
     trace: TraceFile = None
     smooth: Smooth = 1
-    episodes: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 10000)")] = None
-    """Budget of q-learning, in days."""
-    timesteps: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 100000)")] = None
-    """Budget of dqn and ppo, in timesteps; rounded up to whole rollouts."""
-    name: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: ALGORITHM_PATTERN)")] = None
-    """Name of the model."""
-    eval: bool = False
-    """Play 10 evaluation days of each pattern when the training is over."""
-    seed: Annotated[int, arg(metavar="N")] = 0
-    """Seeds everything that is drawn, at least 0."""
-    device: Annotated[str, arg(metavar="{auto,cpu,cuda,mps}")] = "auto"
-    """Where dqn and ppo train."""
-    learning_rate: Annotated[float | None, arg(metavar="X", help_behavior_hint="(the preset's)")] = None
-    """Step size of the first update, of dqn and ppo; falls to 0."""
-    batch_size: Annotated[int | None, arg(metavar="N", help_behavior_hint="(the preset's)")] = None
-    """Transitions in one update, of dqn and ppo."""
-    discount: Annotated[float | None, arg(metavar="X", help_behavior_hint="(the preset's)")] = None
-    """Weight of the next step's value, of dqn and ppo; at least 0 and below 1."""
-    imitation_days: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 0)")] = None
-    """Days that calibrated rules play in each environment for ppo to imitate before it learns from rewards."""
-    widths: Annotated[tuple[int, ...] | None, arg(metavar="N ...", help_behavior_hint="(the preset's)")] = None
-    """Units of each hidden layer, of dqn and ppo."""
+    rescale: Rescale = None
     service: ServiceFile = None
+    eval: bool = False
+    """After the training, evaluate the model on 10 evaluation days of each pattern."""
     resume: bool = False
-    """Go on with this very run where it was saved last, after a kill or Ctrl-C; give the same options."""
+    """Continue an unfinished training from its last saved state, after a kill or Ctrl-C; give the same options."""
     overwrite: bool = False
-    """Replace a model of the name that was made otherwise; begin anew where a run is unfinished."""
+    """Replace a model of the same name that was made differently; start an unfinished training again."""
     output: Output = None
 
     def run(self) -> int:
-        """Train, and say what was written."""
-        from autoscaler_env.training.checkpoint import Unfinished
-        from autoscaler_env.training.train import train
-
-        folders = Folders(self.output)
-        run = self.training_run()
-        path = run.model_path(folders)
-        unfinished = Unfinished(run, folders)
-        if self.resume and not self.has_something_to_resume(run, folders, unfinished):
-            print(f"{shown(path)} is finished: there is nothing to resume.")
+        """Train, and print what was written."""
+        config = self.training_config()
+        run = RunFolder(config, Folders(self.output))
+        if self.resume and not self._can_resume(run):
+            print(f"{shown(run.model)} is finished: there is nothing to resume.")
             return 0
         if not self.resume and not self.overwrite:
-            refuse_to_lose(run, folders, unfinished)
-        print(training_plan(run, folders), flush=True)
+            refuse_to_replace(run)
+        print(training_plan(run), flush=True)
         if self.resume:
-            print(unfinished.going_on(), flush=True)
+            print(run.resume_message(), flush=True)
         try:
-            trained = train(run, folders, resume=self.resume)
+            trained = train(config, run.folders, resume=self.resume)
         except KeyboardInterrupt:
-            progress = unfinished.progress()
+            progress = run.progress()
             if progress is None:
                 raise
-            print(f"autoscaler: interrupted after {progress}; go on with: {self.to_resume()}", file=sys.stderr)
+            print(f"autoscaler: interrupted after {progress}; resume with: {self.resume_command()}", file=sys.stderr)
             return 130
         except OSError as error:
             file = f"{shown(Path(error.filename))}: " if error.filename else ""
-            progress = unfinished.progress()
-            saved = f"saved are {progress}; go on with: {self.to_resume()}" if progress else "nothing was saved yet"
+            progress = run.progress()
+            saved = (
+                f"{progress} are saved; resume with: {self.resume_command()}" if progress else "nothing is saved yet"
+            )
             raise OSError(f"{file}{error.strerror or error}; {saved}") from error
-        print(f"Wrote {shown(path)} after {trained.description['timesteps']:,} steps.")
-        print(selection_report(run, trained, folders))
+        print(f"Wrote {shown(run.model)} after {trained.description['timesteps']:,} timesteps.")
+        print(selection_report(run, trained))
         if self.eval:
-            workloads: list[str | Workload] = [*PATTERNS, *([] if isinstance(run.pattern, str) else [run.pattern])]
-            print(cost_report(evaluate_all([trained.policy], workloads, 10, run.service)))
+            workloads: list[str | Workload] = list(PATTERNS)
+            workloads += [] if isinstance(config.pattern, str) else [config.pattern]
+            print(cost_report(evaluate_all([trained.policy], workloads, EVAL_DAYS, config.service)))
         return 0
 
-    def training_run(self) -> TrainingConfig:
-        """Return the training that these options describe."""
-        from autoscaler_env.training.config import TrainingConfig
-
-        algorithm = {"qlearning": "q-learning", "q-learning": "q-learning"}.get(self.algorithm, self.algorithm)
-        tabular = algorithm == "q-learning"
-        if (self.timesteps if tabular else self.episodes) is not None:
-            wrong, right = ("timesteps", "episodes") if tabular else ("episodes", "timesteps")
-            raise ValueError(f"--{wrong}: the budget of {algorithm} is given with --{right}")
-        if self.seed < 0:
-            raise ValueError(f"seed = {self.seed}: must be at least 0")
+    def training_config(self) -> TrainingConfig:
+        """Return the training that the options describe, with its service and its trace read from their files."""
         service = service_of(self.service)
-        return TrainingConfig(
-            algorithm,  # type: ignore[arg-type]
-            workload_of(self.pattern, self.trace, self.smooth, service),
-            self.episodes if tabular else self.timesteps,
-            self.name,
-            self.seed,
-            self.device,
-            self.learning_rate,
-            self.batch_size,
-            self.discount,
-            self.imitation_days,
-            self.widths,
-            service,
-        )
+        named = None if self.config.pattern == MIXED else str(self.config.pattern)
+        workload = workload_of(named, self.trace, self.smooth, service, self.rescale)
+        return dataclasses.replace(self.config, pattern=workload, service=service)
 
-    def has_something_to_resume(self, run: TrainingConfig, folders: Folders, unfinished: Unfinished) -> bool:
-        """Return whether the run is unfinished; false if it is finished.
+    def resume_command(self) -> str:
+        """Return the command that resumes this training."""
+        options = command_options(self, without=("resume", "overwrite"))
+        words = ["autoscaler", "train", self.config.algorithm, *command_options(self.config), *options, "--resume"]
+        return shlex.join(words)
+
+    def _can_resume(self, run: RunFolder) -> bool:
+        """Return whether the training is unfinished; false if it is finished.
 
         Raises:
-            ValueError: It was never begun, another run of the name is unfinished, or the options contradict each other.
+            ValueError: It was never started, another training of the name is unfinished, or the options contradict.
         """
-        from autoscaler_env.training.checkpoint import made_otherwise
-
         if self.overwrite:
-            raise ValueError("--resume and --overwrite: only one of them; the one goes on, the other begins anew")
-        if unfinished.load() is not None:
+            raise ValueError("--resume and --overwrite: give only one; --resume continues, --overwrite starts again")
+        if run.load_state() is not None:
             return True
-        if not run.model_path(folders).exists() or made_otherwise(run, folders):
-            raise ValueError(f"--resume: there is no unfinished run of {run.model_name}; leave it out to begin one")
+        if not run.model.exists() or run.difference():
+            name = run.config.model_name
+            raise ValueError(f"--resume: there is no unfinished training of {name}; leave it out to start one")
         return False
 
-    def to_resume(self) -> str:
-        """Return the command that goes on with this run."""
-        words = ["autoscaler", "train", self.algorithm]
-        for field in dataclasses.fields(self)[1:]:
-            value = getattr(self, field.name)
-            if value != field.default and field.name not in ("resume", "overwrite"):
-                values = value if isinstance(value, tuple) else () if value is True else (value,)
-                words += [f"--{field.name.replace('_', '-')}", *map(str, values)]
-        return shlex.join([*words, "--resume"])
 
-
-def refuse_to_lose(run: TrainingConfig, folders: Folders, unfinished: Unfinished) -> None:
-    """Refuse to replace what somebody may want to keep.
+def refuse_to_replace(run: RunFolder) -> None:
+    """Refuse to replace files that a user may want to keep.
 
     Raises:
-        ValueError: A run of the name is unfinished, or a model of the name was made otherwise.
+        ValueError: A training of the name is unfinished, or a model of the name was made differently.
     """
-    from autoscaler_env.training.checkpoint import made_otherwise
-
-    progress = unfinished.progress()
+    progress = run.progress()
     if progress is not None:
         raise ValueError(
-            f"{run.model_name} is unfinished, {progress} are done; give --resume to go on, or --overwrite to begin anew"
+            f"{run.config.model_name} is unfinished: {progress} are done; give --resume to continue, or --overwrite to "
+            "start again"
         )
-    otherwise = made_otherwise(run, folders)
-    if otherwise is not None:
+    difference = run.difference()
+    if difference is not None:
         raise ValueError(
-            f"{shown(run.model_path(folders))} is there already, made otherwise ({otherwise}); give "
-            "--overwrite to replace it, or another --name"
+            f"{shown(run.model)} exists and was made differently ({difference}); give --overwrite to replace it, or "
+            "another --name"
         )
+
+
+def training_plan(run: RunFolder) -> str:
+    """Return in one line what a training will do: learner, length, seed, device and its reason, files and folder.
+
+    Raises:
+        ValueError: The device is not available.
+    """
+    config = run.config
+    preset = config.preset
+    steps = config.service.steps_per_episode
+    if isinstance(preset, QLearningPreset):
+        length = f"{preset.episodes:,} days ({preset.episodes * steps:,} timesteps)"
+        device = "cpu (a table)"
+    else:
+        from autoscaler_env.device import choose_device
+        from autoscaler_env.training.deep import weights_of_preset
+
+        rounded = preset.whole_rollouts(steps)
+        length = f"{rounded:,} timesteps"
+        if rounded != preset.timesteps:
+            length += f" ({preset.timesteps:,} rounded up to whole rollouts of {preset.rollout:,})"
+        if preset.imitation_days:
+            length += f", {preset.imitated_timesteps(steps):,} of them in imitation of calibrated rules"
+        weights = weights_of_preset(preset, config.service)
+        chosen = choose_device(config.device, weights=weights, batch_size=preset.batch_size)
+        device = f"{chosen.name} ({chosen.reason})"
+    return (
+        f"Training {config.algorithm} on {config.pattern_name}: {length}, seed {config.seed}, device {device}; writes "
+        f"{run.folders.shown(run.model)}, its .json, checkpoints/, best/ and logs/{config.model_name}/ in "
+        f"{run.folders.root}."
+    )
+
+
+def selection_report(run: RunFolder, trained: Trained) -> str:
+    """Return the result on selection days at the end, and the file of a better earlier version if there is one."""
+    curve = trained.description["curve"]
+    last, best = curve[-1], max(curve[1:], key=lambda point: point["mean_return"])
+    report = f"On selection days it returns {last['mean_return']:.1f} $ a day."
+    if best["timesteps"] != last["timesteps"]:
+        report += f" At {best['timesteps']:,} timesteps it was {best['mean_return']:.1f}: {shown(run.best)}."
+    return report

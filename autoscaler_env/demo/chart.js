@@ -1,42 +1,45 @@
-// Draws a frame of the control room on a canvas: numbers in, pixels out. The view's files follow.
+// Draws a frame of the control room on a canvas: numbers in, pixels out. widget.py joins this file with the other ones.
 
+// The rows of each lane, as view.py defines them.
 const ROWS = ["ready", "booting", "queue", "dropped", "cost"];
 
-/** Unpack what frames.py packs: a head, the arrivals, and the rows of each lane. */
+/** Unpack a frame of view.py: the head, the arrivals, and the rows of each lane. */
 function readFrame(block) {
   if (!block || block.byteLength < 16) return null;
   const numbers = new Float32Array(block.buffer.slice(block.byteOffset, block.byteOffset + block.byteLength));
-  const [counter, run, elapsed_steps, count] = numbers;
+  const [counter, run, elapsedSteps, count] = numbers;
   let from = 4;
-  const next = () => numbers.subarray(from, (from += elapsed_steps));
+  const next = () => numbers.subarray(from, (from += elapsedSteps));
   const arrivals = next();
   const lanes = Array.from({ length: count }, () => Object.fromEntries(ROWS.map((name) => [name, next()])));
-  return { counter, run, elapsed_steps, arrivals, lanes };
+  return { counter, run, elapsedSteps, arrivals, lanes };
 }
 
-/** Round numbers to mark on an axis, from 0 to `high`, at least `count` besides the 0. */
+/** Return round numbers for the marks of an axis, from 0 to `high`, at least `count` besides the 0. */
 function ticks(high, count) {
   const rough = high / count;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5].map((factor) => factor * power).findLast((size) => size <= rough);
+  const distance = [1, 2, 5].map((factor) => factor * power).findLast((size) => size <= rough);
   const marks = [];
-  for (let value = 0; value <= high * 1.0001; value += step) marks.push(value);
+  for (let value = 0; value <= high * 1.0001; value += distance) marks.push(value);
   return marks;
 }
 
+/** Return the largest value of some rows, at least `least`. */
 const largest = (rows, least) => {
   let most = least;
   for (const row of rows) for (const value of row) if (value > most) most = value;
   return most;
 };
 
-const clock = (step, scene) => {
+/** Return the time of day at which a step starts, such as 07:05. */
+const timeOfDay = (step, scene) => {
   const minutes = Math.round((step * scene.step_seconds) / 60);
   const two = (number) => String(number).padStart(2, "0");
   return `${two(Math.floor(minutes / 60) % 100)}:${two(minutes % 60)}`;
 };
 
-/** Say where everything goes: panels with their place in CSS pixels, and the height of the whole. */
+/** Place the panels: the position and size of each in CSS pixels, and the height of the whole chart. */
 function layOut(width, lanes, overlay) {
   const left = 46,
     right = 22,
@@ -67,7 +70,7 @@ function layOut(width, lanes, overlay) {
 
 const tiles = new Map();
 
-/** A pattern of diagonal stripes: instances that boot, in the colour of their lane. */
+/** Return the diagonal stripes of booting instances, in the colour of their lane. */
 function stripes(context, colour, paper) {
   const key = `${colour} on ${paper}`;
   if (tiles.has(key)) return tiles.get(key);
@@ -97,12 +100,12 @@ class Chart {
   }
 
   /**
-   * Draw.
-   * @param frame What readFrame returns.
-   * @param scene What scene_of sends.
-   * @param style Colours: ink, faint, paper, lanes (one per lane), queue, best; font.
-   * @param view overlay (both fleets in one panel), upto (steps to show), hover (step under the pointer or null),
-   *     best (the optimum's fleet or null).
+   * Draw a frame.
+   * @param frame The result of readFrame.
+   * @param scene The result of scene_of in view.py.
+   * @param style The colours ink, soft, faint, paper, lanes (one per lane), queue and best; the font.
+   * @param view overlay (both fleets in one panel), upto (steps to draw, or null for all), hover (the step under the
+   *     pointer, or null), best (the fleet of the optimum, or null).
    */
   draw(frame, scene, style, view) {
     const width = Math.max(this.canvas.parentElement.clientWidth, 240);
@@ -116,7 +119,7 @@ class Chart {
       this.canvas.style.height = `${height}px`;
     }
     Object.assign(this, { frame, scene, style, view, panels });
-    this.upto = Math.min(view.upto ?? frame.elapsed_steps, frame.elapsed_steps);
+    this.upto = Math.min(view.upto ?? frame.elapsedSteps, frame.elapsedSteps);
     const context = this.context;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, width, height);
@@ -158,7 +161,7 @@ class Chart {
     if (view.hover !== null && view.hover < this.upto) this.hairline(view.hover);
     this.drawn += 1;
     this.canvas.dataset.frame = String(frame.counter);
-    this.canvas.dataset.elapsedSteps = String(frame.elapsed_steps);
+    this.canvas.dataset.elapsedSteps = String(frame.elapsedSteps);
     this.canvas.dataset.drawn = String(this.drawn);
   }
 
@@ -172,7 +175,7 @@ class Chart {
 
   axes(panel) {
     const { context, style, scene } = this;
-    const name = { fleet: "instances", queue: "queue (requests)", cost: "cost so far ($)" }[panel.kind];
+    const name = { fleet: "fleet (instances)", queue: "queue (requests)", cost: "cost so far ($)" }[panel.kind];
     const whose = panel.whose.length === 1 && panel.kind !== "cost" ? `${scene.lanes[panel.whose[0]].label}: ` : "";
     context.lineWidth = 1;
     context.strokeStyle = style.faint;
@@ -193,17 +196,17 @@ class Chart {
     context.fillText(whose + name, panel.x - 40, panel.y - 9);
     if (!panel.hours) return;
     const hours = (scene.steps * scene.step_seconds) / 3600;
-    const steps = [0.25, 0.5, 1, 2, 3, 6, 12, 24, 48];
-    const step = steps.find((size) => (panel.w / hours) * size >= 44) ?? 96;
+    const distances = [0.25, 0.5, 1, 2, 3, 6, 12, 24, 48];
+    const distance = distances.find((size) => (panel.w / hours) * size >= 44) ?? 96;
     context.textAlign = "center";
-    for (let hour = 0; hour <= hours + 1e-9; hour += step) {
+    for (let hour = 0; hour <= hours + 1e-9; hour += distance) {
       const x = panel.x + (panel.w * hour) / hours;
-      context.fillText(clock((hour * 3600) / scene.step_seconds, scene), x, panel.y + panel.h + 15);
+      context.fillText(timeOfDay((hour * 3600) / scene.step_seconds, scene), x, panel.y + panel.h + 15);
     }
     if (panel.kind === "cost") context.fillText("hour of the day", panel.x + panel.w / 2, panel.y + panel.h + 30);
   }
 
-  /** Begin the outline of values that hold for a step each. */
+  /** Begin a path along values that are constant during each step. */
   outline(panel, values) {
     const { context } = this;
     context.beginPath();
@@ -215,7 +218,7 @@ class Chart {
     }
   }
 
-  /** Fill between values, from `low` (0 if there is none) up to `high`. */
+  /** Fill the area from `low` (0 by default) up to `high`. */
   area(panel, high, low, fill) {
     if (this.upto === 0) return;
     const { context } = this;
@@ -299,15 +302,16 @@ class Chart {
     const { context, style, frame } = this;
     const [first, second] = frame.lanes;
     if (second && this.upto > 0) {
-      const dearer = first.cost[this.upto - 1] > second.cost[this.upto - 1] ? 0 : 1;
+      const higher = first.cost[this.upto - 1] > second.cost[this.upto - 1] ? 0 : 1;
       context.globalAlpha = 0.15;
-      this.area(panel, first.cost, second.cost, style.lanes[dearer]);
+      this.area(panel, first.cost, second.cost, style.lanes[higher]);
       context.globalAlpha = 1;
     }
     for (const lane of panel.whose)
       this.line(panel, frame.lanes[lane].cost, style.lanes[lane], 2.2, lane ? [6, 3] : []);
   }
 
+  /** Mark the step under the pointer in every panel. */
   hairline(step) {
     const { context, style } = this;
     context.strokeStyle = style.ink;
@@ -323,7 +327,7 @@ class Chart {
     context.globalAlpha = 1;
   }
 
-  /** Return the step at a place on the canvas, in CSS pixels; null outside the panels. */
+  /** Return the step at a position on the canvas, in CSS pixels; null outside the panels. */
   stepAt(x, y) {
     for (const panel of this.panels ?? []) {
       if (x >= panel.x && x < panel.x + panel.w && y >= panel.y - 10 && y <= panel.y + panel.h + 10) {

@@ -1,29 +1,29 @@
-// The view's side of time: asks for each step when it is due, and notices when nobody answers. Python keeps no clock, so
-// nothing runs where nobody looks.
+// The clock of the view: asks for each step when it is due, and stops if no answer comes. The room in Python has no
+// clock, so nothing runs without a view.
 
-const ASK_AGAIN = 3000; // milliseconds after which an unanswered request for the next step is repeated
-const GIVE_UP = 5; // repetitions after which time stands still
-const SLOW = 400; // milliseconds after which a person is shown that an answer is on its way
+const REPEAT_AFTER = 3000; // milliseconds without an answer until the request for the next step is repeated
+const MOST_REPETITIONS = 5; // repetitions without an answer until the clock stops
+const SLOW = 400; // milliseconds without an answer until the pointer shows that the view is waiting
 
 class Clock {
-  /** `heard` is called after every answer, and when hope is given up. */
-  constructor(model, heard) {
+  /** `changed` is called after every answer, and when the clock stops. */
+  constructor(model, changed) {
     this.model = model;
-    this.heard = heard;
+    this.changed = changed;
     this.frame = readFrame(model.get("frame"));
-    this.complaint = ""; // why time stands still, if nobody answers
-    this.asked = null; // when the next step was asked for, if no answer has come yet
-    this.waiting = null; // when a person asked for something, if no answer has come yet
-    this.repeated = 0;
-    this.due = 0; // steps that have become due since the last request, a fraction too
-    this.last = null; // time of the tick before
-    this.lag = 0; // milliseconds that the last answer to a request for steps took
-    this.hear = this.hear.bind(this);
-    model.on("change:frame", this.hear);
+    this.problem = ""; // why the clock stopped, if no answer came
+    this.asked = null; // when the view asked for steps; null after the answer
+    this.waiting = null; // when a person asked for something; null after the answer
+    this.repetitions = 0;
+    this.due = 0; // steps, also a fraction of one, that became due since the last request
+    this.last = null; // the time of the last tick
+    this.lag = 0; // milliseconds from the last request for steps to its answer
+    this.receive = this.receive.bind(this);
+    model.on("change:frame", this.receive);
   }
 
   close() {
-    this.model.off("change:frame", this.hear);
+    this.model.off("change:frame", this.receive);
   }
 
   get scene() {
@@ -31,7 +31,7 @@ class Clock {
   }
 
   get playing() {
-    return this.scene.playing && !this.complaint;
+    return this.scene.playing && !this.problem;
   }
 
   slow(now) {
@@ -42,35 +42,35 @@ class Clock {
     try {
       this.model.send(message);
     } catch {
-      this.stop("The kernel has gone. Run the cell again.");
+      this.stop("The kernel has stopped. Run the cell again.");
     }
   }
 
-  /** Ask for what a person wants. */
+  /** Send the request of a person. */
   ask(message) {
     this.waiting = performance.now();
-    this.complaint = "";
-    this.repeated = 0;
+    this.problem = "";
+    this.repetitions = 0;
     this.send(message);
   }
 
-  /** Take an answer: every request is answered by a frame, whether it was granted or refused. */
-  hear() {
+  /** Receive an answer: a frame answers every request, accepted or refused. */
+  receive() {
     if (this.asked !== null) this.lag = performance.now() - this.asked;
     this.asked = this.waiting = null;
-    this.repeated = 0;
-    this.complaint = "";
+    this.repetitions = 0;
+    this.problem = "";
     this.frame = readFrame(this.model.get("frame"));
-    this.heard();
+    this.changed();
   }
 
-  stop(complaint) {
-    this.complaint = complaint;
+  stop(problem) {
+    this.problem = problem;
     this.asked = this.waiting = null;
-    this.heard();
+    this.changed();
   }
 
-  /** Ask for the steps that are due; one request at a time, so that a slow kernel is never flooded. */
+  /** Ask for the steps that are due; one request at a time, so requests never pile up in a slow kernel. */
   tick(now, attached) {
     const passed = this.last === null ? 0 : (now - this.last) / 1000;
     this.last = now;
@@ -80,14 +80,14 @@ class Clock {
     }
     const { speed } = this.scene.values;
     this.due = Math.min(this.due + passed * speed, Math.max(1, speed / 4));
-    if (this.asked === null ? this.due < 1 : now - this.asked < ASK_AGAIN) return;
-    if (this.asked !== null && ++this.repeated > GIVE_UP) {
-      this.stop("The kernel does not answer. Press play to go on.");
+    if (this.asked === null ? this.due < 1 : now - this.asked < REPEAT_AFTER) return;
+    if (this.asked !== null && ++this.repetitions > MOST_REPETITIONS) {
+      this.stop("The kernel does not answer. Press Play to continue.");
       return;
     }
     const steps = Math.max(1, Math.floor(this.due));
     this.due = Math.max(0, this.due - steps);
     this.asked = now;
-    this.send({ do: "tick", run: this.frame.run, elapsed_steps: this.frame.elapsed_steps, steps });
+    this.send({ do: "tick", run: this.frame.run, elapsed_steps: this.frame.elapsedSteps, steps });
   }
 }

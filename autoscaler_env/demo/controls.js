@@ -1,19 +1,20 @@
-// What a person may change: transport, the day, who acts in the lanes, the person's own buttons, the service.
+// The controls: the clock, the day, the policies of the lanes, the buttons of a person who plays, the service.
 
-const PERSON = "you"; // as person.py says
+const PERSON = "you"; // the name of the person, as session.py defines it
+const LARGEST_TRACE = 4_000_000; // characters, as controls.py defines it
 
 class Controls {
-  /** `stale` is called when something is to be shown anew. */
+  /** `stale` is called when the view has to be drawn again. */
   constructor(clock, stale) {
     this.clock = clock;
     this.stale = stale;
-    this.typed = new Set(); // controls that show what a person is typing, not what is in force
+    this.typed = new Set(); // controls that show an unfinished entry instead of the current value
     this.pointed = null; // the menu that was last opened with a mouse or a finger
     this.player = make("div", { class: "asr-player" });
     this.sliders = make("div", { class: "asr-sliders" });
     this.build();
     const { parts } = this;
-    this.elements = [this.transport, parts["play-error"], parts.silence, this.lanes, this.player];
+    this.elements = [this.transport, parts["play-error"], parts.problem, this.lanes, this.player];
   }
 
   set(name, value) {
@@ -22,8 +23,8 @@ class Controls {
   }
 
   /**
-   * Take a choice from a menu. A menu that was opened with a mouse would keep the arrow keys: a person who plays gets
-   * them back, so that the next one scales the fleet instead of changing the choice.
+   * Take a choice from a menu. A menu that was opened with a mouse would keep the focus and the arrow keys. If a person
+   * plays, the focus goes back to the room, so the next arrow key scales the fleet instead of changing the menu.
    */
   choose(name, menu) {
     this.set(name, menu.value);
@@ -36,7 +37,7 @@ class Controls {
     this.clock.ask({ do: "act", action });
   }
 
-  /** Take an arrow key of a person who plays. */
+  /** Handle the arrow keys of a person who plays. */
   key(event) {
     event.stopPropagation();
     if (event.target.matches("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -56,7 +57,7 @@ class Controls {
 
   build() {
     const parts = (this.parts = {});
-    const button = (name, picture, text, pressed) => (parts[name] = textButton(picture, text, pressed));
+    const button = (name, symbol, text, pressed) => (parts[name] = textButton(symbol, text, pressed));
     const field = (name, label, control, unit) => {
       parts[name] = control;
       parts[`${name}-error`] = make("div", { class: "asr-error", role: "alert", "data-control": name });
@@ -91,15 +92,15 @@ class Controls {
       this.stale();
     });
     parts["play-error"] = make("div", { class: "asr-error", role: "alert", "data-control": "play" });
-    parts.silence = make("div", { class: "asr-error", role: "alert" });
+    parts.problem = make("div", { class: "asr-error", role: "alert" });
     this.transport = make(
       "div",
       { class: "asr-transport" },
       button("play", "play", "Play", () => this.clock.ask({ do: this.clock.playing ? "pause" : "play" })),
       button("step", "step", "Step", () => this.clock.ask({ do: "step" })),
       button("restart", "restart", "Restart", () => this.clock.ask({ do: "restart" })),
-      field("speed", "speed", select("speed"), "steps/s"),
-      field("pattern", "traffic", pattern),
+      field("speed", "speed", select("speed"), "steps per second"),
+      field("pattern", "workload", pattern),
       parts.file,
       field("seed", "day", typed("seed", "text"), "from 0"),
       field("steps", "length", select("steps")),
@@ -115,7 +116,7 @@ class Controls {
         "section",
         { class: "asr-lane" },
         lane.swatch,
-        field(`lane${number}`, number === 1 ? "first lane" : "second lane", select(`lane${number}`)),
+        field(`lane${number}`, number === 1 ? "first policy" : "second policy", select(`lane${number}`)),
         lane.cost,
         lane.now,
         lane.note,
@@ -131,7 +132,7 @@ class Controls {
   async upload() {
     const [file] = this.parts.file.files;
     this.parts.file.value = "";
-    if (file) this.clock.ask({ do: "trace", name: file.name, text: await file.slice(0, 4000001).text() });
+    if (file) this.clock.ask({ do: "trace", name: file.name, text: await file.slice(0, LARGEST_TRACE + 1).text() });
   }
 
   fill(select, choices, value) {
@@ -151,26 +152,26 @@ class Controls {
     if (select.value !== String(value)) select.value = String(value);
   }
 
-  /** Show what is in force, what was refused, and leave what a person is typing. */
+  /** Show the current values and the error messages; leave unfinished entries alone. */
   show() {
     const { parts } = this;
-    const { playing, scene, complaint } = this.clock;
+    const { playing, scene, problem } = this.clock;
     const { values } = scene;
     parts.play.querySelector("path").setAttribute("d", ICONS[playing ? "pause" : "play"]);
     parts.play.lastChild.textContent = parts.play.title = playing ? "Pause" : "Play";
     parts.step.disabled = scene.finished;
-    parts.silence.textContent = complaint;
+    parts.problem.textContent = problem;
     this.fill(
       parts.speed,
       scene.speeds.map((speed) => ({ value: String(speed), label: String(speed) })),
       values.speed,
     );
     const patterns = scene.patterns.map((name) => ({ value: name, label: name }));
-    this.fill(parts.pattern, [...patterns, { value: "file:", label: "trace from a CSV file ..." }], values.pattern);
+    this.fill(parts.pattern, [...patterns, { value: "file:", label: "upload a CSV file ..." }], values.pattern);
     this.fill(parts.steps, scene.lengths, values.steps);
     this.fill(parts.lane1, scene.policies, values.lane1);
-    this.fill(parts.lane2, [...scene.policies, { value: "", label: "nobody", group: "none" }], values.lane2);
-    if (!this.sliders.firstChild) this.slide(scene);
+    this.fill(parts.lane2, [...scene.policies, { value: "", label: "none", group: "one policy only" }], values.lane2);
+    if (!this.sliders.firstChild) this.makeSliders(scene);
     for (const name of ["seed", ...Object.keys(scene.sliders)]) {
       const refused = scene.errors[name];
       for (const control of [parts[name], parts[`${name}-range`]]) {
@@ -186,8 +187,8 @@ class Controls {
     this.person(scene);
   }
 
-  /** Make the sliders, each with a box to type in. */
-  slide(scene) {
+  /** Make the sliders, each with a text box. */
+  makeSliders(scene) {
     for (const [name, { label, unit, low, high, step }] of Object.entries(scene.sliders)) {
       const box = this.range(name, "text");
       const field = this.field(name, label, box, unit);
@@ -209,7 +210,7 @@ class Controls {
       class: "asr-button",
       onclick: () => this.clock.ask({ do: "reference" }),
     });
-    reset.append(make("span", {}, "Back to the reference"));
+    reset.append(make("span", {}, "Reset the service"));
     this.sliders.append(reset);
   }
 
@@ -227,27 +228,27 @@ class Controls {
           .sort((a, b) => a.change - b.change)
           .forEach(({ change, label, index }) => {
             const sign = Math.sign(change);
-            const picture = ["minus", "hold", "plus"][sign + 1];
+            const symbol = ["minus", "hold", "plus"][sign + 1];
             const button = make("button", {
               type: "button",
               class: "asr-act",
               "data-action": index,
               onclick: () => this.act(index),
             });
-            button.append(icon(picture), make("span", {}, label), make("kbd", {}, hint[sign]));
+            button.append(icon(symbol), make("span", {}, label), make("kbd", {}, hint[sign]));
             player.append(button);
           });
         player.append(make("p"));
       }
     }
-    const said = player.querySelector("p");
+    const help = player.querySelector("p");
     const boot = scene.values.boot_steps;
-    const aim = scene.lanes.length > 1 ? "pay less than the other lane" : "keep the cost low";
-    const later = boot === 1 ? "a step" : `${boot} steps`;
+    const aim = scene.lanes.length > 1 ? "pay less than the other policy" : "keep the cost low";
+    const delay = boot === 1 ? "1 step" : `${boot} steps`;
     const text = scene.finished
-      ? "The day is over: your score card is below the chart."
-      : `You are the autoscaler: ${aim}. What you add is ready ${later} later. Paused, each press plays one step; after Play time passes by itself, and a press counts for the next step.`;
-    if (said && said.textContent !== text) said.textContent = text;
+      ? "The day is over. Your score card is below the chart."
+      : `You are the autoscaler: ${aim}. A new instance is ready after ${delay}. While the day is paused, each press plays one step. While it plays, a press sets the action of the next step.`;
+    if (help && help.textContent !== text) help.textContent = text;
     for (const button of player.querySelectorAll("button")) {
       button.disabled = scene.finished;
       button.classList.toggle("asr-next", scene.playing && Number(button.dataset.action) === scene.person);

@@ -1,27 +1,32 @@
-"""Why a policy acted: what it saw, in words, and what it made of it, as bars."""
+"""Why a policy acted: its observation in words, and its preferences as bars."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from autoscaler_env.demo.session import PERSON, Session
-from autoscaler_env.plotting.style import label_of
 from autoscaler_env.policies.base import Policy, decode
+from autoscaler_env.policies.registry import label_of
 from autoscaler_env.policies.rules import Static, TargetTracking, Threshold
 from autoscaler_env.service import Service
+from autoscaler_env.text import counted, percent
 
 SCALES = {
     "probabilities": "Probability of each action",
-    "returns": "Value of each action: the return it expects of the coming steps, in dollars",
-    "savings": "Value of each action: what it expects to save in the coming steps against target tracking, in dollars",
+    "returns": "Value of each action: the expected return of the coming steps, in dollars",
+    "savings": "Value of each action: the expected saving in the coming steps against target tracking, in dollars",
 }
-"""What the bars of a learner measure, by what it says of itself."""
+"""What the bars of a learner measure, by the learner's attribute `preferences_are`."""
+
+FLEETS = "Fleet in instances, ready or booting: what the service has, and what the policy wants"
+"""What the bars of a rule measure."""
 
 
 def action_label(change: int) -> str:
-    """Return what an action is called.
+    """Return the label of an action.
 
     Example:
         >>> action_label(-1), action_label(0), action_label(5)
@@ -30,32 +35,30 @@ def action_label(change: int) -> str:
     return "hold" if change == 0 else f"{'add' if change > 0 else 'remove'} {abs(change)}"
 
 
-def explain(session: Session) -> dict[str, Any]:
-    """Say why a session's policy did what it did in the step that just ended.
+def explanation(session: Session) -> dict[str, Any]:
+    """Explain the last action of a session.
 
-    A learner that has `preferences()` shows a number per action; a rule without a memory is asked which fleets it would
-    leave as they are; one with a memory shows the fleet it wanted, if it keeps that as `wanted`, shape (n,). Of any
-    other policy only what it did is known.
+    A learner with `preferences()` gets a bar per action. A rule without memory is asked which fleets it would keep. A
+    rule with memory shows the fleet it wanted, if it has the attribute `wanted`, shape (n,). For any other policy, only
+    the observation and the action are known.
 
     Returns:
-        `who` acted; `saw`, a sentence on the observation; `did`, a sentence on the action; `scale`, what the bars
+        Plain values: `who` acted; `saw`, the observation in words; `did`, the action in words; `scale`, what the bars
         measure; `bars`, each with `label`, `start` and `end` (shares of the width, from 0 to 1), `text` and `chosen`.
-        Plain values only.
     """
-    looked_at, who = session.looked_at, label_of(session.acted.name)
-    if looked_at is None:
-        return {"who": who, "saw": "The day has not begun.", "did": "", "scale": "", "bars": []}
+    observation, who = session.last_observation, label_of(session.last_policy.name)
+    if observation is None:
+        return {"who": who, "saw": "The day has not started.", "did": "", "scale": "", "bars": []}
     action, refused = int(session.history["action"][-1]), bool(session.history["refused"][-1])
-    changes = session.service.fleet_changes
-    did = f"{'You' if who == PERSON else 'It'} chose: {action_label(changes[action])}."
+    did = f"{'You' if who == PERSON else 'It'} chose: {action_label(session.service.fleet_changes[action])}."
     if refused:
-        did += " Refused: the fleet is at its limit."
-    scale, bars = _bars(session, action)
-    return {"who": who, "saw": in_words(looked_at, session.service), "did": did, "scale": scale, "bars": bars}
+        did += " The action had no effect: the fleet is at its limit."
+    scale, bars = _bars(session.last_policy, observation, action, session.service)
+    return {"who": who, "saw": in_words(observation, session.service), "did": did, "scale": scale, "bars": bars}
 
 
-def in_words(observation: np.ndarray, service: Service) -> str:
-    """Say what an operator sees.
+def in_words(observation: NDArray[np.float32], service: Service) -> str:
+    """Describe an observation as an operator would read it.
 
     Args:
         observation: float32 of shape (7,).
@@ -65,26 +68,27 @@ def in_words(observation: np.ndarray, service: Service) -> str:
         >>> from autoscaler_env.envs.single import AutoscalerEnv
         >>> observation, _ = AutoscalerEnv("STEADY").reset(options={"day": np.full(288, 2_000)})
         >>> in_words(observation, Service())
-        '2,000 requests came in, as many as the step before. 25 instances ready, load 92%; nobody waits. The fleet ...'
+        '2,000 requests arrived, as many as in the step before. 25 instances are ready, utilisation 92 %. No ...'
     """
     counts = decode(observation[np.newaxis], service)
     ready, booting, queue = int(counts.ready[0]), int(counts.booting[0]), int(counts.queue[0])
-    arrivals, change, spare_capacity = int(counts.arrivals[0]), int(counts.change[0]), int(counts.spare_capacity[0])
+    change, spare = int(counts.change[0]), int(counts.spare_capacity[0])
     trend = f"{abs(change):,} {'more' if change > 0 else 'fewer'} than" if change else "as many as"
-    fleet = f"{ready} instances ready" + (f" and {booting} booting" if booting else "")
-    waiting = f"{queue:,} wait" if queue else "nobody waits"
-    room = (
-        f"could take {spare_capacity:,} more" if spare_capacity >= 0 else f"is {-spare_capacity:,} requests too small"
-    )
+    fleet = f"{counted(ready, 'instance')} {'is' if ready == 1 else 'are'} ready"
+    waiting = f"{counted(queue, 'request')} {'waits' if queue == 1 else 'wait'}" if queue else "No request waits"
     return (
-        f"{arrivals:,} requests came in, {trend} the step before. "
-        f"{fleet}, load {counts.utilisation[0]:.0%}; {waiting}. The fleet {room}."
+        f"{counted(int(counts.arrivals[0]), 'request')} arrived, {trend} in the step before. "
+        f"{fleet}{f' and {booting} booting' if booting else ''}, utilisation {percent(counts.utilisation[0], 0)}. "
+        f"{waiting}. "
+        + (f"Spare capacity: {counted(spare, 'request')}." if spare >= 0 else f"Capacity is short by {-spare:,}.")
     )
 
 
-def _bars(session: Session, action: int) -> tuple[str, list[dict[str, Any]]]:
+def _bars(
+    policy: Policy, observation: NDArray[np.float32], action: int, service: Service
+) -> tuple[str, list[dict[str, Any]]]:
     """Return what the bars measure, and the bars."""
-    policy, changes = session.acted, session.service.fleet_changes
+    changes = service.fleet_changes
     in_order = sorted(range(len(changes)), key=lambda i: changes[i])
     if hasattr(policy, "preferences"):
         preferences = np.asarray(policy.preferences(), dtype=float)[0]
@@ -99,45 +103,46 @@ def _bars(session: Session, action: int) -> tuple[str, list[dict[str, Any]]]:
             _bar(action_label(changes[i]), 1 + 0.9 * behind[i] / longest, f"{preferences[i]:.3f}", i == action)
             for i in in_order
         ]
-    if session.looked_at is not None and (wanted := _wanted(policy, session)) is not None:
-        counts = decode(session.looked_at[np.newaxis], session.service)
-        has = int(counts.ready[0] + counts.booting[0])
-        low, high = wanted
-        most = max(has, high, 1)
-        text = str(low) if low == high else f"{low} to {high}"
-        return "Fleet, in instances: what it has, booting ones too, and what it would keep, were all of it ready", [
-            _bar("has", has / most, str(has), False),
-            _bar("wants", high / most, text, True, 0.0 if low == high else low / most),
-        ]
-    return "", []
+    wanted = _wanted_fleets(policy, observation, service)
+    if wanted is None:
+        return "", []
+    low, high = wanted
+    counts = decode(observation[np.newaxis], service)
+    fleet = int(counts.ready[0] + counts.booting[0])
+    largest = max(fleet, high, 1)
+    text = str(low) if low == high else f"{low} to {high}"
+    return FLEETS, [
+        _bar("has", fleet / largest, str(fleet), False),
+        _bar("wants", high / largest, text, True, 0.0 if low == high else low / largest),
+    ]
 
 
-def _wanted(policy: Policy, session: Session) -> tuple[int, int] | None:
-    """Return the smallest and the largest fleet that a rule wants, as far as it can be asked."""
-    if isinstance(policy, Static | Threshold | TargetTracking) and session.looked_at is not None:
-        counts = decode(session.looked_at[np.newaxis], session.service)
-        return content_with(policy, int(counts.arrivals[0]), int(counts.queue[0]), session.service)
+def _wanted_fleets(policy: Policy, observation: NDArray[np.float32], service: Service) -> tuple[int, int] | None:
+    """Return the smallest and the largest fleet that a rule wants; `None` if the rule does not tell."""
+    if isinstance(policy, Static | Threshold | TargetTracking):
+        counts = decode(observation[np.newaxis], service)
+        return fleets_kept(policy, int(counts.arrivals[0]), int(counts.queue[0]), service)
     if getattr(policy, "wanted", None) is not None:
-        wanted = int(np.asarray(policy.wanted)[0])  # type: ignore[attr-defined]  # asked for above
+        wanted = int(np.asarray(policy.wanted)[0])  # type: ignore[attr-defined]  # the line above checks it
         return wanted, wanted
     return None
 
 
-def content_with(policy: Policy, arrivals: int, queue: int, service: Service) -> tuple[int, int] | None:
-    """Return the smallest and the largest fleet that a rule without a memory would leave as it is; `None` for none.
+def fleets_kept(policy: Policy, arrivals: int, queue: int, service: Service) -> tuple[int, int] | None:
+    """Return the smallest and the largest fleet that a rule without memory would keep; `None` if there is none.
 
-    The rule is asked what it would do with each fleet that is allowed, all of it ready.
+    The rule is asked for its action at every allowed fleet, with all instances ready.
 
     Args:
         policy: The rule.
-        arrivals: Requests that came in during the last step.
-        queue: Requests waiting.
-        service: The service scaled.
+        arrivals: Requests that arrived in the last step.
+        queue: Requests that wait.
+        service: The service.
 
     Example:
-        >>> content_with(TargetTracking(), 2_000, 0, Service())
+        >>> fleets_kept(TargetTracking(), 2_000, 0, Service())
         (24, 24)
-        >>> content_with(Threshold(), 2_000, 0, Service())
+        >>> fleets_kept(Threshold(), 2_000, 0, Service())
         (33, 57)
     """
     ready = np.arange(service.min_instances, service.max_instances + 1)

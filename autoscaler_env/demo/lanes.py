@@ -1,26 +1,29 @@
-"""Two policies side by side on the same day, and who takes over from whom."""
+"""Two policies side by side on the same day, and handovers from one policy to another during the day."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
-from autoscaler_env.demo.controls import NOBODY, policy_for
+from autoscaler_env.demo.controls import NO_POLICY, build_policy
 from autoscaler_env.demo.session import PERSON, Person, Session, demo_days
 from autoscaler_env.paths import Folders
-from autoscaler_env.plotting.style import label_of
 from autoscaler_env.policies.oracle import OPTIMUM
+from autoscaler_env.policies.registry import label_of
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import Workload
 
+STAND_IN = "threshold"
+"""The rule that replaces a person where a day is played without one."""
+
 
 class Lane:
-    """A policy at work, and who has taken over while the day ran.
+    """One policy on the day, and the policies that took over from it.
 
     Args:
-        choice: What was chosen: `you`, or a policy as `find_policy` takes it.
+        choice: The chosen policy: `you`, or a policy as `find_policy` takes it.
         session: The policy on the day.
-        note: What is to be said about the policy.
+        note: A note on the policy for the person.
     """
 
     def __init__(self, choice: str, session: Session, note: str) -> None:
@@ -28,13 +31,13 @@ class Lane:
         self.session = session
         self.note = note
         self.handovers: list[dict[str, Any]] = []
-        """Step and name of each policy that took over while the day ran."""
-        self._first = choice
+        """`elapsed_steps` and `label` of each policy that took over during the day."""
+        self._first_choice = choice
 
     @property
     def label(self) -> str:
-        """Who has acted in it, in order."""
-        names = [label_of(self._first), *(handover["label"] for handover in self.handovers)]
+        """The names of the policies that acted in the lane, in order."""
+        names = [label_of(self._first_choice), *(handover["label"] for handover in self.handovers)]
         return ", then ".join(name for i, name in enumerate(names) if i == 0 or name != names[i - 1])
 
 
@@ -42,12 +45,12 @@ class Lanes:
     """One or two lanes on the first steps of an evaluation day.
 
     Args:
-        choices: Who acts in each lane.
+        choices: The policy of each lane.
         pattern: The pattern, or a workload such as a trace.
         seed: Number of the evaluation day.
-        steps: Steps that are played, from the start of the day.
+        steps: Steps to play, from the start of the day.
         service: The service to scale, with the steps of a whole day.
-        folders: Where models lie.
+        folders: Folders with the models.
 
     Raises:
         ValueError: A policy cannot be found or built, or the day cannot be drawn.
@@ -66,61 +69,63 @@ class Lanes:
         self.steps = steps
         self._service, self._folders = service, folders
         self._days = demo_days(pattern, seed=seed, count=1, service=service)[:, :steps]
-        self._short = dataclasses.replace(service, steps_per_episode=steps)
+        self._short_service = dataclasses.replace(service, steps_per_episode=steps)
         self.all = [self._lane(choice) for choice in choices]
         """The lanes, the first one first."""
 
     @property
     def choices(self) -> list[str]:
-        """Who acts in each lane."""
+        """The chosen policy of each lane."""
         return [lane.choice for lane in self.all]
 
     @property
     def elapsed_steps(self) -> int:
-        """Steps of the day that have passed."""
+        """Steps of the day that are over."""
         return self.all[0].session.state.elapsed_steps
 
     @property
     def person(self) -> Person | None:
-        """The person, if one plays."""
+        """The person, if a person plays in one of the lanes."""
         return next((lane.session.policy for lane in self.all if isinstance(lane.session.policy, Person)), None)
 
     def advance(self, steps: int) -> None:
-        """Let steps pass in every lane, at most until the day is over.
+        """Advance every lane by some steps, at most to the end of the day.
 
         Raises:
-            ValueError: A policy failed; the line names it.
+            ValueError: A policy failed; the message names the policy.
         """
         for _ in range(min(steps, self.steps - self.elapsed_steps)):
             for lane in self.all:
                 try:
                     lane.session.step()
-                except Exception as error:  # a policy of the user's own raises anything
+                except Exception as error:  # a policy of the user's own can raise anything
                     raise ValueError(f"{lane.choice} failed: {type(error).__name__}: {error}") from error
 
-    def seat(self, number: int, choice: str) -> None:
-        """Let somebody else act in a lane, from the next step on; a lane that was empty first catches up.
+    def assign(self, number: int, choice: str) -> None:
+        """Put another policy into a lane, from the next step on.
+
+        A second lane that was empty is first played up to the current step.
 
         Args:
             number: 0 or 1.
-            choice: Who; `NOBODY` empties the second lane.
+            choice: The policy; `NO_POLICY` empties the second lane.
 
         Raises:
             ValueError: The choice is not possible now.
         """
-        if choice == NOBODY and number == 1:
+        if choice == NO_POLICY and number == 1:
             del self.all[1:]
             return
         if choice == PERSON and self.person is not None:
-            raise ValueError(f"policy = {PERSON!r}: you play in a lane already")
+            raise ValueError(f"policy = {PERSON!r}: you are already one of the policies")
         if number == len(self.all):
             lane = self._lane(choice)
             lane.session.run(self.elapsed_steps)
             self.all.append(lane)
             return
         if choice == OPTIMUM and 0 < self.elapsed_steps < self.steps:
-            raise ValueError(f"policy = {OPTIMUM!r}: plans a day from its start; restart, then choose it")
-        policy, note = policy_for(choice, self._service, self._folders)
+            raise ValueError(f"policy = {OPTIMUM!r}: plans a day from its start; restart the day, then choose it")
+        policy, note = build_policy(choice, self._service, self._folders)
         lane = self.all[number]
         lane.session.hand_over(policy)
         lane.choice, lane.note = choice, note
@@ -130,14 +135,14 @@ class Lanes:
             lane.handovers.append({"elapsed_steps": self.elapsed_steps, "label": label_of(choice)})
 
     def finished_copies(self) -> list[Session]:
-        """Return what the policies come to on the whole day, apart from the lanes; instead of a person, a rule."""
+        """Play the whole day with each chosen policy and return the sessions; the lanes stay as they are."""
         sessions = []
-        for choice in dict.fromkeys("threshold" if choice == PERSON else choice for choice in self.choices):
+        for choice in dict.fromkeys(STAND_IN if choice == PERSON else choice for choice in self.choices):
             session = self._lane(choice).session
             session.run(self.steps)
             sessions.append(session)
         return sessions
 
     def _lane(self, choice: str) -> Lane:
-        policy, note = policy_for(choice, self._service, self._folders)
-        return Lane(choice, Session(policy, self._days, self._short), note)
+        policy, note = build_policy(choice, self._service, self._folders)
+        return Lane(choice, Session(policy, self._days, self._short_service), note)

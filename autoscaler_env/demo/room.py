@@ -1,7 +1,7 @@
-"""The control room: two lanes on the same day, and what a person may do with them. No screen, no browser.
+"""The control room: two lanes on the same day and the requests of a person, without a screen or a browser.
 
-A view sends messages, plain dictionaries, to `handle`, and shows what `news` returns. The room keeps no clock: a view
-asks for the next step when it is due (`tick`), so that nothing runs where nobody looks.
+A view sends messages (plain dictionaries) to `Room.handle` and shows what `Room.changes` returns. The room has no
+clock: the view asks for each step when it is due (`tick`), so nothing runs without a view.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from autoscaler_env.demo.controls import (
     LAST_DAY,
-    NOBODY,
+    NO_POLICY,
     SLIDERS,
     SPEEDS,
     length_choices,
@@ -22,10 +22,10 @@ from autoscaler_env.demo.controls import (
     read_service,
     read_trace,
 )
-from autoscaler_env.demo.explain import explain
+from autoscaler_env.demo.explain import explanation
 from autoscaler_env.demo.figures import draw_score
 from autoscaler_env.demo.lanes import Lanes
-from autoscaler_env.demo.score import score, with_optimum
+from autoscaler_env.demo.score import score_card, with_optimum
 from autoscaler_env.demo.session import PERSON
 from autoscaler_env.demo.view import frame_of, scene_of
 from autoscaler_env.paths import Folders
@@ -33,24 +33,24 @@ from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload
 
 MOST_STEPS = 50
-"""Steps that one message may ask for."""
+"""The most steps that one message can ask for."""
 
 
 class Room:
     """Two lanes on the same day.
 
     Args:
-        first: Who acts in the first lane: `you`, `optimum`, or a policy as `find_policy` takes it.
-        second: Who acts in the second; empty for nobody.
+        first: The policy of the first lane: `you`, `optimum`, or a policy as `find_policy` takes it.
+        second: The policy of the second lane; empty for one lane only.
         pattern: A pattern's name, or a workload such as a trace.
         seed: Number of the evaluation day.
-        steps: Steps of the day that are played, from its start; all by default.
-        speed: Steps a second, one of `SPEEDS`.
-        service: The reference service by default.
-        folders: Where models lie; the project's folders by default.
+        steps: Steps of the day to play, from its start; the whole day by default.
+        speed: Steps per second, one of `SPEEDS`.
+        service: The service; the reference service by default.
+        folders: Folders with the models; the project's folders by default.
 
     Raises:
-        ValueError: One of them is not allowed.
+        ValueError: An argument is not allowed.
 
     Example:
         >>> room = Room("threshold", "static", "STEADY")
@@ -74,7 +74,7 @@ class Room:
         self.service = self._reference = service or Service()
         self.folders = folders or Folders()
         self.workloads: dict[str, Workload] = {}
-        """Traces, by their names."""
+        """The uploaded traces, by name."""
         if not isinstance(pattern, str):
             self.workloads[pattern.name] = pattern
             pattern = pattern.name
@@ -82,33 +82,35 @@ class Room:
         self.seed = read_number("seed", seed, 0, LAST_DAY, whole=True)
         whole = self.service.steps_per_episode
         self.steps = whole if steps is None else read_number("steps", steps, 1, whole, whole=True)
-        self.speed = int(read_choice("speed", str(speed), [str(each) for each in SPEEDS]))
+        self.speed = int(read_choice("speed", str(speed), [str(choice) for choice in SPEEDS]))
         self.policies = policy_choices(self.folders, (first, second))
         self.lengths = length_choices(self.service, self.steps)
         self.playing = False
+        """Whether the view should ask for steps."""
         self.counter = 0
-        """Messages heard so far."""
+        """Messages received so far."""
         self.run = 0
-        """Days begun so far."""
+        """Days started so far."""
         self.errors: dict[str, str] = {}
-        """What was refused, by the control that asked for it."""
+        """The error message of each control whose last request was refused."""
         self.card: dict[str, Any] | None = None
-        self._told: dict[str, Any] = {}
-        self._begin([name for name in (first, second) if name != NOBODY])
+        """The score card, once the day is over and the view has asked for it."""
+        self._sent: dict[str, Any] = {}
+        self._start_day([name for name in (first, second) if name != NO_POLICY])
 
     @property
     def patterns(self) -> list[str]:
-        """The patterns and traces that may be chosen."""
+        """The patterns and traces on offer."""
         return [*PATTERNS, MIXED, *self.workloads]
 
     @property
     def title(self) -> str:
-        """What is played: pattern and day."""
+        """The workload and the day."""
         return f"{self.pattern}, evaluation day {self.seed}"
 
     @property
     def elapsed_steps(self) -> int:
-        """Steps of the day that have passed."""
+        """Steps of the day that are over."""
         return self.lanes.elapsed_steps
 
     @property
@@ -117,13 +119,17 @@ class Room:
         return self.elapsed_steps == self.steps
 
     def handle(self, message: Any) -> None:
-        """Do what a view asks for; a request that is not allowed is kept in `errors` and changes nothing else.
+        """Carry out the request of a view. A request that is not allowed goes to `errors` and changes nothing else.
 
         Args:
-            message: A dictionary with `do`, the request, and what it needs:
-                play, pause, step, restart; reference: the service as it was first; score, optimum: at the day's end;
-                tick: `run`, `step` (where the view believes to stand) and `steps` (how many are due);
-                act: `action`; set: `name`, `value`; trace: `name`, `text`.
+            message: A dictionary with the request, `do`, and its arguments:
+                play, pause, step, restart: control the clock;
+                reference: reset the service;
+                score, optimum: make the score card at the end of the day;
+                tick: advance by `steps` if `run` and `elapsed_steps` are those of the room;
+                act: take the person's `action`;
+                set: set the control `name` to `value`;
+                trace: play the file `name` with the content `text`.
         """
         self.counter += 1
         request = message if isinstance(message, dict) else {}
@@ -150,20 +156,19 @@ class Room:
         except ValueError as error:
             self.errors[control] = str(error)
 
-    def news(self) -> dict[str, Any]:
-        """Return what has changed since the last call, by name: `frame` (bytes), `scene`, `why`, `card`."""
-        now = {
+    def changes(self) -> dict[str, Any]:
+        """Return the parts that changed since the last call, by name: `frame` (bytes), `scene`, `why`, `card`."""
+        current = {
             "frame": frame_of(self),
             "scene": scene_of(self),
-            "why": [explain(lane.session) for lane in self.lanes.all],
+            "why": [explanation(lane.session) for lane in self.lanes.all],
             "card": self.card,
         }
-        news = {name: value for name, value in now.items() if name not in self._told or value != self._told[name]}
-        self._told = now
-        return news
+        sent, self._sent = self._sent, current
+        return {name: value for name, value in current.items() if name not in sent or value != sent[name]}
 
-    def picture(self) -> Figure:
-        """Play the day to its end, apart from the lanes, and draw it; instead of a person, the threshold rule."""
+    def figure(self) -> Figure:
+        """Draw the finished day; a copy of it is played, with the threshold rule in the place of a person."""
         return draw_score(self.lanes.finished_copies(), self.title)
 
     # --- requests ----------------------------------------------------------------------------------------------------
@@ -181,27 +186,27 @@ class Room:
         self._advance(1)
 
     def _restart(self, request: dict[str, Any]) -> None:
-        self._begin(self.lanes.choices)
+        self._start_day(self.lanes.choices)
         self.errors = {name: text for name, text in self.errors.items() if name in ("seed", *SLIDERS)}
 
     def _tick(self, request: dict[str, Any]) -> None:
-        """Let time pass, unless the view is not where the room is: another view was faster, or the day began anew."""
+        """Advance, unless the view is out of date: another view was faster, or the day was restarted."""
         if self.playing and (request.get("run"), request.get("elapsed_steps")) == (self.run, self.elapsed_steps):
             self._advance(read_number("steps", request.get("steps", 1), 1, MOST_STEPS, whole=True))
 
     def _act(self, request: dict[str, Any]) -> None:
-        """Take a person's action: for the next step if time passes by itself, else time passes now."""
+        """Take the person's action for the next step; if the day is paused, play that step now."""
         person = self.lanes.person
         if person is None:
-            raise ValueError(f"nobody plays: choose {PERSON!r} in a lane first")
-        person.ask(request.get("action"))
+            raise ValueError(f"no person plays: choose {PERSON!r} as a policy first")
+        person.choose(request.get("action"))
         if not self.playing:
             self._advance(1)
 
     def _score(self, request: dict[str, Any]) -> None:
         if self.finished and self.card is None:
             lanes = self.lanes.all
-            self.card = score([lane.session for lane in lanes], [lane.label for lane in lanes])
+            self.card = score_card([lane.session for lane in lanes], [lane.label for lane in lanes])
 
     def _optimum(self, request: dict[str, Any]) -> None:
         if self.card is not None and self.card["pending"]:
@@ -217,8 +222,8 @@ class Room:
         if name == "speed":
             self.speed = int(read_choice("speed", str(value), [str(speed) for speed in SPEEDS]))
         elif name in ("lane1", "lane2"):
-            allowed = [policy["value"] for policy in self.policies] + ([NOBODY] if name == "lane2" else [])
-            self.lanes.seat(int(name[-1]) - 1, read_choice("policy", value, allowed))
+            allowed = [policy["value"] for policy in self.policies] + ([NO_POLICY] if name == "lane2" else [])
+            self.lanes.assign(int(name[-1]) - 1, read_choice("policy", value, allowed))
         elif name == "pattern":
             self._change(pattern=read_choice("pattern", value, self.patterns))
         elif name == "seed":
@@ -229,27 +234,27 @@ class Room:
             self._change(service=read_service(self.service, str(name), value))
 
     def _trace(self, request: dict[str, Any]) -> None:
-        """Read a trace that a person handed in, and play it."""
+        """Read an uploaded trace and play it."""
         trace = read_trace(str(request.get("name", "trace.csv")), str(request.get("text", "")), self.service)
         self.workloads[trace.name] = trace
         self._change(pattern=trace.name)
 
-    # --- what they come to -------------------------------------------------------------------------------------------
+    # --- effects -----------------------------------------------------------------------------------------------------
 
     def _change(self, **values: Any) -> None:
-        """Begin the day anew with other values; if that is not possible, everything stays as it was."""
+        """Restart the day with other values of some attributes; if that fails, nothing changes."""
         before = {name: getattr(self, name) for name in values}
         for name, value in values.items():
             setattr(self, name, value)
         try:
-            self._begin(self.lanes.choices)
+            self._start_day(self.lanes.choices)
         except ValueError:
             for name, value in before.items():
                 setattr(self, name, value)
             raise
 
-    def _begin(self, choices: list[str]) -> None:
-        """Begin the day, with these policies in the lanes."""
+    def _start_day(self, choices: list[str]) -> None:
+        """Start the day, with these policies in the lanes."""
         self.lanes = Lanes(
             choices,
             self.workloads.get(self.pattern, self.pattern),
@@ -262,7 +267,7 @@ class Room:
         self.run += 1
 
     def _advance(self, steps: int) -> None:
-        """Let steps pass; at the end of the day, or where a policy fails, time stops."""
+        """Advance by some steps; stop the clock at the end of the day or if a policy fails."""
         try:
             self.lanes.advance(steps)
         except ValueError:

@@ -1,4 +1,4 @@
-"""The score card of a finished day: who paid what, for what, and what the day would have cost a clairvoyant."""
+"""The score card of a finished day: the cost of each lane, its items, and the cost of the clairvoyant optimum."""
 
 from __future__ import annotations
 
@@ -8,47 +8,58 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoscaler_env.demo.session import ITEMS, Session
+from autoscaler_env.demo.session import Session
+from autoscaler_env.evaluation.regret import ITEMS
 from autoscaler_env.policies.oracle import Optimum
 from autoscaler_env.service import Service
+from autoscaler_env.text import dollars
 
-FINDING = "Looking for the cheapest plan of this day; the first time on a machine that takes up to a minute."
-"""What stands on the card until the optimum has been found."""
+SEARCHING = "Searching for the cheapest plan of this day. The first search on a machine takes up to a minute."
+"""The note on the card until the optimum is known."""
 
 WHERE = {
     "worked": "instances at work",
     "idle": "idle instances",
     "booting": "booting instances",
-    "late": "requests kept waiting",
-    "dropped": "requests dropped",
+    "late": "waiting requests",
+    "dropped": "dropped requests",
 }
-"""Where money goes, and what figures call it."""
+"""Where the money goes, with the labels in figures."""
+
+_SAME = 0.005
+"""Costs that differ by less than this are shown as equal, in dollars."""
 
 
-def score(sessions: list[Session], labels: list[str]) -> dict[str, Any]:
-    """Return the score card of sessions that have finished the same day, the optimum still to be found.
+def score_card(sessions: list[Session], labels: list[str]) -> dict[str, Any]:
+    """Return the score card of sessions that have finished the same day, without the optimum.
 
     Args:
         sessions: One or more, each after the last step of its first day.
-        labels: What each is called.
+        labels: A label for each session.
 
     Returns:
-        Plain values. `lanes`: for each session `label`, `cost`, `items` and `where` (dollars), `dearest` (the hour
-        that cost most), `peak_queue`, `scaling_actions`. `optimum`: `None`, with a `reason`; `pending`: true, until
-        `with_optimum` has been asked. `verdict`: a sentence or two. `words`: what the parts of `where` are called.
+        Plain values. `lanes`: for each session `label`, `cost`, `items` and `where` (dollars by item, and by the keys
+        of `WHERE`), `most_expensive_hour` (`hour` and `cost`), `peak_queue`, `scaling_actions`. `optimum`: `None`, with
+        a `reason`. `pending`: true until `with_optimum` has run. `verdict`: one to three sentences. `words`: `WHERE`.
     """
     lanes = [_account(session, label) for session, label in zip(sessions, labels, strict=True)]
-    verdict = _verdict(lanes, None)
-    return {"lanes": lanes, "optimum": None, "reason": FINDING, "pending": True, "verdict": verdict, "words": WHERE}
+    return {
+        "lanes": lanes,
+        "optimum": None,
+        "reason": SEARCHING,
+        "pending": True,
+        "verdict": _verdict(lanes, None),
+        "words": WHERE,
+    }
 
 
 def with_optimum(card: dict[str, Any], played: Session) -> dict[str, Any]:
-    """Return a score card with the cheapest plan of its day, as one more lane with its `fleet` (instances per step).
+    """Return a score card with the cheapest plan of its day as one more lane, with its `fleet` (instances per step).
 
-    Where a service has too many states to go through, `optimum` stays `None` and `reason` says why.
+    If a service has too many states for the search, `optimum` stays `None` and `reason` says so.
 
     Args:
-        card: What `score` returned.
+        card: What `score_card` returned.
         played: One of its sessions.
     """
     try:
@@ -63,20 +74,19 @@ def with_optimum(card: dict[str, Any], played: Session) -> dict[str, Any]:
 
 def _account(session: Session, label: str) -> dict[str, Any]:
     cost = _column(session, "cost")
-    items = {item: float(_column(session, item).sum()) for item in ITEMS}
     return {
         "label": label,
         "cost": float(cost.sum()),
-        "items": items,
+        "items": {item: float(_column(session, item).sum()) for item in ITEMS},
         "where": _where(session),
-        "dearest": _dearest_hour(cost, session.service),
+        "most_expensive_hour": _most_expensive_hour(cost, session.service),
         "peak_queue": session.state.peak_queue,
         "scaling_actions": session.state.scaling_actions,
     }
 
 
 def _where(session: Session) -> dict[str, float]:
-    """Split a cost by what the money bought, in dollars; the instances' part by how much of them was used."""
+    """Split a cost by where the money goes, in dollars; instances by the share of them that worked."""
     service = session.service
     ready = _column(session, "ready")
     working = _column(session, "served") / service.capacity_per_instance
@@ -89,32 +99,35 @@ def _where(session: Session) -> dict[str, float]:
     }
 
 
-def _dearest_hour(cost: NDArray[np.float64], service: Service) -> dict[str, Any]:
-    """Return the hour of the day that cost most: `hour` (its number) and `cost` (dollars)."""
+def _most_expensive_hour(cost: NDArray[np.float64], service: Service) -> dict[str, Any]:
+    """Return the `hour` of the day (its number) with the highest `cost` (dollars)."""
     hours = (np.arange(len(cost)) * service.step_seconds) // 3600
     costs = np.bincount(hours, weights=cost)
     return {"hour": int(costs.argmax()), "cost": float(costs.max())}
 
 
 def _verdict(lanes: list[dict[str, Any]], best: dict[str, Any] | None) -> str:
-    """Say who paid less, and what the first lane's money above the optimum went for."""
+    """Say which lane cost less, and what the first lane's cost above the optimum paid for."""
     first = lanes[0]
-    said = []
+    sentences = []
     if len(lanes) > 1:
         gap = lanes[1]["cost"] - first["cost"]
-        if math.isclose(gap, 0, abs_tol=0.005):
-            said.append(f"{first['label']} and {lanes[1]['label']} paid the same.")
+        if math.isclose(gap, 0, abs_tol=_SAME):
+            sentences.append(f"{first['label']} and {lanes[1]['label']} paid the same.")
         else:
-            less, more = (first, lanes[1]) if gap > 0 else (lanes[1], first)
-            said.append(f"{less['label']} paid ${abs(gap):,.2f} less than {more['label']} on this day.")
+            cheaper, other = (first, lanes[1]) if gap > 0 else (lanes[1], first)
+            sentences.append(f"{cheaper['label']} paid {dollars(abs(gap))} less than {other['label']} on this day.")
     if best is not None:
         above = first["cost"] - best["cost"]
         extra = {name: first["where"][name] - best["where"][name] for name in WHERE}
-        most = max(extra, key=lambda name: extra[name])
-        text = f"Knowing the day, ${best['cost']:,.2f} would have done: {first['label']} paid ${above:,.2f} more"
-        said.append(f"{text}, most of it for {WHERE[most]}." if above > 0.005 else f"{text}.")
-    said.append("One day ranks nobody.")
-    return " ".join(sentence[0].upper() + sentence[1:] for sentence in said)
+        largest = max(extra, key=lambda name: extra[name])
+        sentence = (
+            f"The cheapest plan, made with the whole day known, costs {dollars(best['cost'])}: "
+            f"{first['label']} paid {dollars(above)} more"
+        )
+        sentences.append(f"{sentence}, mostly for {WHERE[largest]}." if above > _SAME else f"{sentence}.")
+    sentences.append("One day is not enough to rank policies.")
+    return " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
 
 
 def _column(session: Session, name: str) -> NDArray[np.float64]:

@@ -1,7 +1,7 @@
-"""The control room as a web page on this machine: a small server, one room per open page, nothing kept after it closes.
+"""The control room as a web page on this machine: a small server with one room per open page.
 
-The page shows the notebook's own view (`widget.js`) over a socket instead of a kernel: it opens in a second, asks
-nothing of any other machine, and closing it ends its room.
+The page shows the same view as the notebook; a socket takes the place of the kernel. The page loads nothing from other
+machines, and its room ends when the page closes.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from autoscaler_env.demo.room import Room
 from autoscaler_env.demo.widget import script, style_sheet
 
 HOST = "127.0.0.1"
-"""This machine only."""
+"""The address of this machine only: no other machine can reach the server."""
 
 
 class _Local:
-    """Answers only who asks for this machine by its own name, so that no other site's page reaches it."""
+    """Refuses requests whose host is not this machine, so the pages of other sites cannot reach the server."""
 
     request: Any
     settings: dict[str, Any]
@@ -37,7 +37,7 @@ class _Local:
 
 
 class _File(_Local, RequestHandler):
-    """One of the page's three files."""
+    """One of the three files of the page."""
 
     def initialize(self, content: str, kind: str) -> None:
         self._content, self._kind = content, kind
@@ -54,7 +54,7 @@ class _File(_Local, RequestHandler):
 
 
 class _Socket(_Local, WebSocketHandler):
-    """A room, for as long as a page is open."""
+    """A room that exists as long as its page is open."""
 
     def initialize(self, build: Callable[[], Room], rooms: set[Any]) -> None:
         self._build, self._rooms = build, rooms
@@ -65,7 +65,7 @@ class _Socket(_Local, WebSocketHandler):
     def open(self, *_: str) -> None:
         self._room = self._build()
         self._rooms.add(self)
-        self._tell()
+        self._send_changes()
 
     def on_message(self, message: str | bytes) -> None:
         try:
@@ -73,26 +73,26 @@ class _Socket(_Local, WebSocketHandler):
         except ValueError:
             request = None
         self._room.handle(request)
-        self._tell()
+        self._send_changes()
 
     def on_close(self) -> None:
         self._rooms.discard(self)
 
-    def _tell(self) -> None:
-        news = self._room.news()
-        frame = news.pop("frame", None)
-        if news:
-            self.write_message(json.dumps(news))
+    def _send_changes(self) -> None:
+        changes = self._room.changes()
+        frame = changes.pop("frame", None)
+        if changes:
+            self.write_message(json.dumps(changes))
         if frame is not None:
             self.write_message(frame, binary=True)
 
 
 def application(build: Callable[[], Room], port: int) -> Application:
-    """Return the server's pages.
+    """Return the web application with the page, its script, its style sheet and its socket.
 
     Args:
-        build: Makes the room of a page that opens.
-        port: Where it will listen, for the check of who asks.
+        build: Builds the room of a page.
+        port: The port of the server; requests for another host or port are refused.
     """
     page = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
     files = {
@@ -113,18 +113,18 @@ def application(build: Callable[[], Room], port: int) -> Application:
 
 
 def serve(build: Callable[[], Room], port: int) -> None:
-    """Serve the control room on this machine until it is interrupted; say where.
+    """Print the address of the control room and serve it on this machine until Ctrl+C.
 
     Args:
-        build: Makes the room of a page that opens.
-        port: Where to listen; another one that is free is taken if something listens there, and for 0.
+        build: Builds the room of a page.
+        port: The port; for 0, or if the port is in use, a free port is chosen.
 
     Raises:
-        ValueError: The port is none.
+        ValueError: The port is out of range, or a room cannot be built.
     """
     if not 0 <= port <= 65_535:
         raise ValueError(f"port = {port}: must be from 0 to 65,535")
-    build()  # what is wrong is said here rather than in a page; and what is compiled and imported is there by then
+    build()  # errors show here rather than in a page, and everything is imported and compiled before the first page
     try:
         asyncio.run(_serve(build, port))
     except KeyboardInterrupt:

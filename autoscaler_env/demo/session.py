@@ -1,7 +1,4 @@
-"""A policy at work, step by step, in plain numbers: no screen, no browser.
-
-A person as a policy.
-"""
+"""One policy on one service, played step by step and reported in plain numbers; a person can be the policy."""
 
 from __future__ import annotations
 
@@ -12,24 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoscaler_env.envs.single import AutoscalerEnv
+from autoscaler_env.evaluation.regret import ITEMS
 from autoscaler_env.evaluation.simulation import check_actions
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import Workload, as_workload, day_seeds
 
 PERSON = "you"
-"""What tables and menus call the person."""
+"""The name of the person in tables and menus."""
 
 
 class Person:
-    """Does what was asked for last, once, and holds otherwise.
+    """A person as a policy: takes the chosen action once, then holds until the next choice.
 
     Args:
-        service: Gives the actions.
+        service: Defines the actions.
 
     Example:
         >>> person = Person(Service())
-        >>> person.ask(2)
+        >>> person.choose(2)
         >>> [int(person.predict(np.zeros((1, 7), dtype=np.float32))[0]) for _ in range(2)]
         [2, 1]
     """
@@ -38,73 +36,70 @@ class Person:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self.next = service.hold
+        self.next_action = service.hold
         """The action of the next step, an index into `service.fleet_changes`."""
 
-    def ask(self, action: Any) -> None:
-        """Say what to do in the next step.
+    def choose(self, action: Any) -> None:
+        """Set the action of the next step.
 
         Raises:
-            ValueError: There is no such action.
+            ValueError: The action does not exist.
         """
         actions = len(self._service.fleet_changes)
         if isinstance(action, bool) or not isinstance(action, int) or not 0 <= action < actions:
             raise ValueError(f"action = {action!r}: must be a whole number from 0 to {actions - 1}")
-        self.next = action
+        self.next_action = action
 
     def reset(self, days: NDArray[np.int64]) -> None:
-        """Forget what was asked for."""
-        self.next = self._service.hold
+        """Discard the chosen action."""
+        self.next_action = self._service.hold
 
     def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Return what was asked for, for each of the services: shape (n,)."""
-        action, self.next = self.next, self._service.hold
+        """Return the chosen action for each service, shape (n,), and hold from then on."""
+        action, self.next_action = self.next_action, self._service.hold
         return np.full(len(observations), action)
 
 
-ITEMS = ("instance_cost", "late_cost", "drop_cost")
-"""What the cost of a step is made of, in dollars."""
-
 QUANTITIES = ("ready", "booting", "arrivals", "queue", "served", "dropped", "scaled", "refused", *ITEMS)
-"""What a session keeps of each step as the environment reports it: instances, requests, 0 or 1, and dollars."""
+"""Values of each step that a session records from the environment's info: instances, requests, 0 or 1, and dollars."""
 
 
 @dataclass(frozen=True)
 class State:
-    """Where a session stands, after the step that just ended."""
+    """The state of a session after its last step."""
 
     day: int
-    """Days that have been completed before this one."""
+    """Days completed before the current one."""
     elapsed_steps: int
-    """Steps of this day that have passed."""
+    """Steps of the current day that are over."""
     ready: int
-    """Instances that serve."""
+    """Instances that serve requests."""
     booting: int
-    """Instances on their way."""
+    """Instances that are starting."""
     arrivals: int
-    """Requests that came in during the step."""
+    """Requests that arrived during the step."""
     queue: int
-    """Requests waiting at its end."""
+    """Requests that wait at the end of the step."""
     dropped: int
-    """Requests dropped in the step."""
+    """Requests dropped during the step."""
     cost: float
     """Dollars since the session started."""
     peak_queue: int
-    """Most requests that waited at the end of a step, since the session started."""
+    """The longest queue at the end of a step since the session started, in requests."""
     scaling_actions: int
     """Changes of the fleet since the session started."""
 
 
 class Session:
-    """One policy on one service, one step after another; after the last step of a day, the next day.
+    """One policy on one service, step by step; the next day follows the last step of a day.
 
-    Each day starts as every day of the project does, with the service's initial fleet and an empty queue, so that the
-    cost of a whole day is the one that `evaluate` reports for it.
+    Each day starts with the service's initial fleet and an empty queue, as everywhere in the project. The cost of a
+    whole day is therefore the cost that `evaluate` reports for it.
 
     Args:
-        policy: The policy to watch.
-        days: Arrivals, whole numbers of shape (days, steps_per_episode). After the last day comes the first again.
-        service: The reference service by default.
+        policy: The policy that scales the service.
+        days: Arrivals, whole numbers of shape (days, steps_per_episode). The first day follows the last one.
+        service: The service; the reference service by default.
 
     Raises:
         ValueError: The days do not fit the service.
@@ -118,12 +113,15 @@ class Session:
     """
 
     def __init__(self, policy: Policy, days: NDArray[np.int64], service: Service | None = None) -> None:
-        self.policy = self.acted = policy
+        self.policy = policy
+        """The policy that acts in the next step."""
+        self.last_policy = policy
+        """The policy that acted in the last step."""
         self.service = service or Service()
         self.days = days
         self._env = AutoscalerEnv(service=self.service)
         self._observation: NDArray[np.float32]
-        self._seen: list[NDArray[np.float32]]
+        self._past_observations: list[NDArray[np.float32]]
         self.start()
 
     @property
@@ -132,15 +130,15 @@ class Session:
         return self.policy.name
 
     def start(self) -> State:
-        """Go back to the start of the first day; return that state."""
+        """Go back to the start of the first day and return that state."""
         self.history: dict[str, list[float]] = {name: [] for name in (*QUANTITIES, "cost", "action")}
-        """What happened in each step so far, by quantity, over all days; `action` as an index of fleet changes."""
+        """One value per step so far, by quantity, over all days; `action` is an index into `service.fleet_changes`."""
         self.state = State(0, 0, self.service.initial_instances, 0, int(self.days[0, 0]), 0, 0, 0.0, 0, 0)
         self._start_day(0)
         return self.state
 
     def step(self) -> State:
-        """Let the policy act once and one step pass; return the state after it.
+        """Let the policy act, advance the service by one step and return the new state.
 
         Raises:
             ValueError: The policy chose an action that does not exist.
@@ -150,8 +148,8 @@ class Session:
         if step == self.service.steps_per_episode:
             day, step = day + 1, 0
             self._start_day(day)
-        self.acted = self.policy
-        self._seen.append(self._observation)
+        self.last_policy = self.policy
+        self._past_observations.append(self._observation)
         action = int(check_actions(self.policy, self.policy.predict(self._observation[np.newaxis]), 1)[0])
         self._observation, reward, _, _, info = self._env.step(action)
         cost = -float(reward)
@@ -174,7 +172,7 @@ class Session:
         return self.state
 
     def run(self, steps: int) -> State:
-        """Let so many steps pass; return the state after them."""
+        """Play several steps and return the state after them."""
         for _ in range(steps):
             self.step()
         return self.state
@@ -182,38 +180,39 @@ class Session:
     def hand_over(self, policy: Policy) -> None:
         """Let another policy act from the next step on.
 
-        It is shown what has been seen of the day, so that it remembers as much as if it had watched from the start.
+        The new policy first sees all observations of the day so far, so its memory is the same as if it had watched the
+        day from the start.
 
         Args:
-            policy: The successor.
+            policy: The new policy.
         """
         policy.reset(self._today()[np.newaxis])
-        for observation in self._seen:
+        for observation in self._past_observations:
             policy.predict(observation[np.newaxis])
         self.policy = policy
 
     @property
-    def looked_at(self) -> NDArray[np.float32] | None:
-        """What the policy saw before it last acted, float32 of shape (7,); `None` at the start of a day."""
-        return self._seen[-1] if self._seen else None
+    def last_observation(self) -> NDArray[np.float32] | None:
+        """The observation before the last action, float32 of shape (7,); `None` at the start of a day."""
+        return self._past_observations[-1] if self._past_observations else None
 
     def _today(self) -> NDArray[np.int64]:
         return self.days[self.state.day % len(self.days)]
 
     def _start_day(self, day: int) -> None:
         arrivals = self.days[day % len(self.days)]
-        self._seen = []
+        self._past_observations = []
         self.policy.reset(arrivals[np.newaxis])
         self._observation, _ = self._env.reset(options={"day": arrivals})
 
 
 def demo_days(pattern: str | Workload, *, seed: int, count: int, service: Service | None = None) -> NDArray[np.int64]:
-    """Return evaluation days number `seed` to `seed + count - 1` of a pattern: arrivals, shape (count, steps).
+    """Return the evaluation days `seed` to `seed + count - 1` of a workload: arrivals, shape (count, steps).
 
-    The demonstration shows days that no learner was trained on; number 0 is the first episode of `evaluate`.
+    No learner was trained on these days; day 0 is the first episode of `evaluate`.
 
     Raises:
-        ValueError: The seed is negative, or the pattern unknown.
+        ValueError: The seed is negative or the pattern is unknown.
     """
     if seed < 0:
         raise ValueError(f"seed = {seed}: must be at least 0")

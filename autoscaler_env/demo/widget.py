@@ -1,4 +1,4 @@
-"""The control room in a notebook: a thin view of `room.Room`."""
+"""The control room in a notebook: a widget that passes messages between a `Room` and the browser."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from autoscaler_env.demo.room import Room
 from autoscaler_env.plotting.style import png_of
 
 _HERE = Path(__file__).parent
-_SCRIPTS = ("chart.js", "parts.js", "clock.js", "controls.js", "widget.js")
+_SCRIPTS = ("chart.js", "dom.js", "clock.js", "controls.js", "app.js")
 
 
 def script() -> str:
-    """Return the JavaScript of the view: one module, its files one after another, without a build step."""
+    """Return the JavaScript of the view as one module: its files, one after another, without a build step."""
     return "".join((_HERE / name).read_text(encoding="utf-8") for name in _SCRIPTS)
 
 
@@ -27,22 +27,22 @@ def style_sheet() -> str:
     return (_HERE / "widget.css").read_text(encoding="utf-8")
 
 
-def somebody_is_there() -> bool:
-    """Return whether a person could be asked something: not under papermill or nbconvert, which allow no input."""
+def is_interactive() -> bool:
+    """Return whether a person can use the notebook; papermill and nbconvert execute it without input."""
     kernel = getattr(get_ipython(), "kernel", None)
     return bool(getattr(kernel, "_allow_stdin", True))
 
 
 class ControlRoom(anywidget.AnyWidget):
-    """Two policies on the same day, live, with controls.
+    """Two policies live on the same day, with controls.
 
-    The browser asks for each step when it is due, so a day stands still where nobody looks: in a deleted cell, a closed
-    page, a restarted kernel. A document without a kernel (an executed notebook, an HTML page) shows the picture of the
-    finished day instead.
+    The browser asks for each step when it is due. Without a browser the day stands still: after its cell is deleted,
+    the page is closed or the kernel is restarted. A document without a kernel (an executed notebook, an HTML page)
+    shows a figure of the finished day instead.
 
     Args:
-        arguments: Those of `Room`.
-        named: Those of `Room`.
+        arguments: The arguments of `Room`.
+        named: The arguments of `Room`.
 
     Example:
         >>> panel = ControlRoom("threshold", "static", "STEADY")
@@ -60,22 +60,22 @@ class ControlRoom(anywidget.AnyWidget):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         self.room = Room(*arguments, **named)
-        super().__init__(**self.room.news())
-        self.on_msg(self._hear)
+        super().__init__(**self.room.changes())
+        self.on_msg(self._receive)
 
-    def _hear(self, _widget: Any, message: Any, _buffers: Any) -> None:
-        """Do what the browser asks for, and tell it in one message what has changed."""
+    def _receive(self, _widget: Any, message: Any, _buffers: Any) -> None:
+        """Handle a message of the browser, and send everything that changed in one message."""
         self.room.handle(message)
         with self.hold_sync():
-            for name, value in self.room.news().items():
+            for name, value in self.room.changes().items():
                 setattr(self, name, value)
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
-        """Return the view if somebody is there to use it, and a picture for documents that cannot show it."""
-        picture = base64.b64encode(png_of(self.room.picture())).decode()
+        """Return the view if a person can use it, and a figure for documents that cannot show the view."""
+        picture = base64.b64encode(png_of(self.room.figure())).decode()
         data = {"text/plain": f"Control room: {self.room.title}", "image/png": picture}
-        if not somebody_is_there():
+        if not is_interactive():
             return data, {}
         bundle = super()._repr_mimebundle_(**options)
-        shown, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        return (shown or {}) | data, metadata
+        view, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        return (view or {}) | data, metadata

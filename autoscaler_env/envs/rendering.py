@@ -1,4 +1,4 @@
-"""One day as pixels or text."""
+"""Render one day as pixels or text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ROWS = {"capacity": "#0072B2", "demand": "#D55E00", "queue": "#CC79A7", "cost":
 
 
 class DayRecord:
-    """The steps of one day as they pass.
+    """The steps of one day so far.
 
     Args:
         service: Whose day it is.

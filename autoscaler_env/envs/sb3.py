@@ -1,4 +1,4 @@
-"""Many services at once for stable-baselines3: the batch of `vector_env` behind its VecEnv interface, in process."""
+"""Many services at once for stable-baselines3: `AutoscalerVectorEnv` with the VecEnv interface, in this process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class AutoscalerVecEnv(VecEnv):
 
     Args:
         num_envs: How many services.
-        pattern: A name from `workloads.PATTERNS`, `MIXED`, or a workload such as `traces.Trace`.
+        pattern: A name from `PATTERNS`, `MIXED`, or a workload such as a `Trace`.
         service: Sizes and prices; the reference service by default.
 
     Example:
@@ -47,11 +47,11 @@ class AutoscalerVecEnv(VecEnv):
         return observations
 
     def step_async(self, actions: NDArray[np.int64]) -> None:
-        """Keep the actions for `step_wait`."""
+        """Store the actions for `step_wait`."""
         self._actions = actions
 
     def step_wait(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
-        """Move every service by one step; services whose day ended stand at the start of the next."""
+        """Move every service by one step; when the day ends, the next one starts."""
         observations, rewards, _, truncated, batch_infos = self.batch.step(self._actions)
         self._returns += rewards
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
@@ -65,11 +65,11 @@ class AutoscalerVecEnv(VecEnv):
         return observations, rewards.astype(np.float32), truncated, infos
 
     def state(self) -> dict[str, Any]:
-        """Return what this is between two steps, for `restore`: arrays, and what JSON holds."""
+        """Return the whole state between two steps, for `restore`: arrays, and values that JSON can hold."""
         return {"batch": self.batch.state(), "returns": self._returns.copy()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Become what another was when its `state` was asked; of equal size, pattern and service."""
+        """Continue from what `state` returned, of an environment of equal size, pattern and service."""
         self.batch.restore(state["batch"])
         self._returns = state["returns"]
 
@@ -77,7 +77,7 @@ class AutoscalerVecEnv(VecEnv):
         """Do nothing: there are no processes to end."""
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """Return an attribute of the batch, once per service asked for."""
+        """Return an attribute of the batch, once for each service asked for."""
         return [getattr(self.batch, attr_name) for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
@@ -85,7 +85,13 @@ class AutoscalerVecEnv(VecEnv):
         raise AttributeError(f"{attr_name}: the services of a batch cannot be changed; make a new AutoscalerVecEnv")
 
     def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
-        """Refuse: the services of a batch are no separate objects with methods."""
+        """Return the action masks of the services asked for; refuse any other method, since services have none.
+
+        `action_masks` is what learners that never choose a refused action ask for, such as sb3-contrib's MaskablePPO.
+        """
+        if method_name == "action_masks":
+            masks = self.batch.action_masks()
+            return [masks[i] for i in self._get_indices(indices)]
         raise AttributeError(f"{method_name}: the services of a batch have no methods of their own")
 
     def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:

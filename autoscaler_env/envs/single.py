@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
+import copy
 import operator
 from typing import Any, SupportsFloat
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
 from autoscaler_env import dynamics
 from autoscaler_env.compiled import entry_point
+from autoscaler_env.dynamics import LARGEST_COUNT
 from autoscaler_env.envs.rendering import DayRecord, RenderMode, render_day
 from autoscaler_env.service import Service, as_service
 from autoscaler_env.traffic.patterns import MIXED, Workload, as_workload, random_training_seeds
-from autoscaler_env.traffic.trace import LARGEST_COUNT
 
 
 class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     """Scale a fleet of instances, step by step, through one day of traffic.
 
     ## Description
-    Requests arrive in steps of five minutes. Ready instances serve them, the rest wait in a queue, and what finds the
-    queue full is dropped. Instances cost money from the moment they are ordered, but serve only after they have booted.
-    The agent changes the fleet by one instance per step and pays for instances, lateness and drops, in dollars.
+    Requests arrive in steps of five minutes. Ready instances serve them, the rest wait in a queue, and requests that
+    find the queue full are dropped. Instances cost money from the moment they are ordered, but serve only after they
+    have booted. The agent changes the fleet by one instance per step and pays for instances, lateness and drops, in
+    dollars.
 
     ## Actions
     `Discrete(len(service.fleet_changes))`. For the reference service: 0 removes an instance, 1 holds, 2 adds one. An
-    addition that would pass the maximum fleet and a removal that would pass the minimum of ready instances are refused:
-    nothing changes, `info["refused"]` is 1, and it does not count as a scaling action.
+    addition beyond the maximum fleet and a removal below the minimum of ready instances are refused: nothing changes,
+    `info["refused"]` is 1, and the action does not count as a scaling action. `action_masks()` returns which actions
+    would not be refused.
 
     ## Observations
     `Box` of seven float32 numbers, what an operator sees at the end of a step:
@@ -43,29 +47,30 @@ class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     | 5 | change | arrivals minus that of the step before | -1 | 1 | 2 x peak_arrivals |
     | 6 | spare_capacity | capacity of the fleet minus arrivals and queue | -1 | 1 | all capacity + queue_limit |
 
-    Each entry but the utilisation is a count divided by its scale, so `policies.base.decode` recovers the counts exactly.
-    Where the arrivals passes its scale the observation is clipped; the arrivals never are.
+    Each entry but the utilisation is a count divided by its scale, so `policies.base.decode` recovers the counts
+    exactly. Where the arrivals exceed their scale, the observation is clipped; the arrivals themselves never are.
 
     ## Rewards
     Minus the step's cost in dollars: `instance_price * (ready + booting) + late_price * queue + drop_price * dropped`,
     with weights $0.016, $0.00025 and $0.0025 for the reference service.
 
     ## Starting state
-    `initial_instances` ready, none booting, an empty queue. The first observation shows the arrivals of the first step as
-    if it had been seen the step before, with change 0.
+    `initial_instances` ready, none booting, an empty queue. The first observation shows the arrivals of the first step
+    as if they had come in the step before, with change 0.
 
     ## Episode end
-    By the clock alone: after `steps_per_episode` steps the episode is `truncated`, emitted by this class (no TimeLimit
-    wrapper). `terminated` is never true, so learners should bootstrap from the last observation.
+    By the clock alone: after `steps_per_episode` steps this class sets `truncated`, without a TimeLimit wrapper;
+    `spec.max_episode_steps` is `steps_per_episode`. `terminated` is never true, so learners should bootstrap from the
+    last observation.
 
     ## Arguments
     Args:
-        pattern: A name from `workloads.PATTERNS`, `MIXED`, or a workload such as `traces.Trace`.
+        pattern: A name from `PATTERNS`, `MIXED`, or a workload such as a `Trace`.
         service: Sizes and prices; the reference service by default.
         render_mode: `None`, `"rgb_array"` (the day so far, uint8 of shape (height, width, 3)) or `"ansi"` (text).
 
     `reset(seed=...)` seeds the draw of training days. `reset(options={"day_seed": s})` starts the day of that seed, and
-    `options={"day": arrivals}` a day of one's own, int64 of shape (steps,).
+    `options={"day": arrivals}` a given day, int64 of shape (steps,).
 
     ## Versions
     v0: first version.
@@ -86,14 +91,15 @@ class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(f"render_mode = {render_mode!r}: must be None, 'rgb_array' or 'ansi'")
         self.service = as_service(service)
+        self._spec: EnvSpec | None = None
         self.workload = as_workload(pattern, self.service)
         self.render_mode = render_mode
         self.observation_space = gymnasium.spaces.Box(dynamics.OBSERVATION_LOW, dynamics.OBSERVATION_HIGH)
         self.action_space = gymnasium.spaces.Discrete(len(self.service.fleet_changes))
         self._constants = dynamics.constants_of(self.service)
         self._state = dynamics.new_state(self.service, 1)
-        # Looked up once here: a step takes a microsecond, so attributes of attributes would show.
-        self._blank = np.zeros(7, dtype=np.float32)  # copying it is faster than allocating anew
+        # Looked up once: a step takes a microsecond, and attributes of attributes would be a good part of it.
+        self._blank = np.zeros(7, dtype=np.float32)  # copying it is faster than a new allocation
         self._changes = self.service.fleet_changes
         self._late_price = self.service.late_price
         self._drop_price = self.service.drop_price
@@ -107,11 +113,11 @@ class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self._advance = entry_point(dynamics.advance_one, self._state, 0, 0, 0, self._constants, self._blank)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy needs: all but the view into the state and the machine code."""
+        """Return what a copy needs: all attributes but the view into the state and the machine code."""
         return {name: value for name, value in vars(self).items() if name not in ("_reported", "_advance")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Become a copy."""
+        """Restore the attributes of a copy."""
         vars(self).update(state)
         self._prepare_steps()
 
@@ -121,11 +127,11 @@ class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         """Start a day.
 
         Args:
-            seed: Seeds the draw of training days, as gymnasium has it.
+            seed: Seeds the draw of training days, as in gymnasium.
             options: `{"day_seed": s}` or `{"day": arrivals}` to choose the day.
 
         Returns:
-            The first observation and `{"day_seed": s}` (`None` for a day of one's own).
+            The first observation and `{"day_seed": s}` (`None` for a given day).
 
         Raises:
             ValueError: An option is unknown or the day does not fit the service.
@@ -138,6 +144,19 @@ class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self._step = 0
         self._record.clear()
         return observation[:, 0], {"day_seed": day_seed}
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Return which actions the next step would not refuse, shape (n_actions,)."""
+        return dynamics.allowed_actions(self._state, self._step, self.service)[0]
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """How gymnasium made this environment; `max_episode_steps` is that of the service."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._spec = with_episode_length(spec, self.service)
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], SupportsFloat, bool, bool, dict[str, Any]]:
         """Move by one step.
@@ -196,7 +215,7 @@ class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     def _choose_day(self, options: dict[str, Any]) -> tuple[int | None, NDArray[np.int64]]:
         unknown = set(options) - {"day_seed", "day"}
         if unknown or len(options) > 1:
-            raise ValueError(f"options = {options!r}: must hold 'day_seed' or 'day', nothing else")
+            raise ValueError(f"options = {options!r}: must hold 'day_seed' or 'day' and nothing else")
         if "day" in options:
             return None, check_days(np.asarray(options["day"])[np.newaxis], self.service)[0]
         if "day_seed" in options:
@@ -207,6 +226,19 @@ class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         else:
             seeds = random_training_seeds(self.np_random, 1)
         return int(seeds[0]), check_days(self.workload.draw(seeds), self.service)[0]
+
+
+def with_episode_length(spec: EnvSpec | None, service: Service) -> EnvSpec | None:
+    """Return a copy of what gymnasium registered in which `max_episode_steps` is the service's.
+
+    Gymnasium's wrappers, such as TimeAwareObservation, read it there. Registering it instead would let gymnasium add a
+    TimeLimit wrapper, which slows every step down, to an environment that ends its episodes itself.
+    """
+    if spec is None:
+        return None
+    copied = copy.copy(spec)
+    copied.max_episode_steps = service.steps_per_episode
+    return copied
 
 
 def check_days(days: NDArray[Any], service: Service) -> NDArray[np.int64]:

@@ -6,12 +6,13 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from autoscaler_env import dynamics
-from autoscaler_env.envs.single import check_days
+from autoscaler_env.envs.single import check_days, with_episode_length
 from autoscaler_env.service import Service, as_service
 from autoscaler_env.traffic.patterns import MIXED, Workload, as_workload, random_training_seeds
 
@@ -22,14 +23,24 @@ REPORTED = ("ready", "booting", "queue", "arrivals", "served", "dropped", "scale
 class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[Any]]):
     """A batch of services in one compiled loop; each is an `AutoscalerEnv`, step for step.
 
-    A service whose day is over starts a fresh one in the same step (`AutoresetMode.SAME_STEP`): the step returns the
-    first observation of the new day, and `infos["final_obs"]` holds the last one of the old.
+    When a day is over, the next one starts in the same step (`AutoresetMode.SAME_STEP`), as in Gymnasium's own vector
+    environments: the step returns the first observations of the new days and their `day_seed`; `infos["final_obs"]` and
+    `infos["final_info"]` hold the last observations and the info of the old days. As there, each key of an info has a
+    mask, true for the services that it is about, under the key with `_` in front.
+
+    Four differences keep a step fast, or come from the batch:
+
+    - All services start together, so all days end in the same step and every mask is true everywhere.
+    - Infos hold the counts of a step but not its costs, which are counts times prices of `service`. In the last step
+      of a day the counts are in `final_info`, and at the top level as well.
+    - One seed seeds the days of the whole batch; a list of seeds is refused.
+    - Options choose the days by `day_seeds`, one for each service.
 
     Args:
         num_envs: How many services.
-        pattern: A name from `workloads.PATTERNS`, `MIXED`, or a workload such as `traces.Trace`.
+        pattern: A name from `PATTERNS`, `MIXED`, or a workload such as a `Trace`.
         service: Sizes and prices; the reference service by default.
-        render_mode: `None`, which is all there is: a batch is not rendered.
+        render_mode: Must be `None`: a batch is not rendered.
 
     Raises:
         ValueError: `num_envs` is no integer of at least 1, the pattern is unknown, the service is no `Service`, or a
@@ -54,6 +65,7 @@ class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArra
             )
         self.num_envs = int(num_envs)
         self.service = as_service(service)
+        self._spec: EnvSpec | None = None
         self.workload = as_workload(pattern, self.service)
         self.render_mode = None
         self.single_observation_space = gymnasium.spaces.Box(dynamics.OBSERVATION_LOW, dynamics.OBSERVATION_HIGH)
@@ -66,6 +78,18 @@ class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArra
         self.arrivals = np.empty((0, num_envs), dtype=np.int64)
         """Arrivals of the days being played, int64 of shape (steps, num_envs)."""
         self._step = 0
+        self._everyone = np.ones(self.num_envs, dtype=bool)
+        self._everyone.flags.writeable = False  # shared by all infos
+        self._masks = {f"_{name}": self._everyone for name in REPORTED}
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """How gymnasium made this environment; `max_episode_steps` is that of the service."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._spec = with_episode_length(spec, self.service)
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
@@ -77,7 +101,7 @@ class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArra
             options: `{"day_seeds": seeds}` to choose the first days, uint64 of shape (num_envs,).
 
         Returns:
-            Observations, float32 of shape (num_envs, 7), and an empty dict.
+            Observations, float32 of shape (num_envs, 7), and `{"day_seed": seeds, "_day_seed": all true}`.
 
         Raises:
             ValueError: An option is unknown, or there is not one day seed per service.
@@ -96,7 +120,7 @@ class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArra
                     f"day_seeds of shape {seeds.shape}, {seeds.dtype}: must be {self.num_envs} whole numbers, one per "
                     "service, each from 0 to 2**64 - 1"
                 )
-        return self.start_days(self._draw_days(seeds)), {}
+        return self._start(seeds)
 
     def step(
         self, actions: NDArray[np.int64]
@@ -108,7 +132,8 @@ class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArra
 
         Returns:
             Observations (num_envs, 7), rewards (num_envs,) in dollars, terminated (all false), truncated, and the
-            step's counts, each of shape (num_envs,).
+            step's counts, each of shape (num_envs,), with their masks; after the last step of a day also `final_obs`,
+            `final_info` and the new `day_seed`.
 
         Raises:
             ValueError: The shape does not fit or an action is out of range; then nothing has moved.
@@ -130,21 +155,19 @@ class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArra
         if bad >= 0:
             raise ValueError(f"actions[{bad}] = {actions[bad]}: must be from 0 to {len(self._fleet_changes) - 1}")
         observations = columns.T
-        infos: dict[str, Any] = dict(zip(REPORTED, self._state[: len(REPORTED)].copy(), strict=True))
+        infos: dict[str, Any] = dict(zip(REPORTED, self._state[: len(REPORTED)].copy(), strict=True)) | self._masks
         self._step += 1
         ended = self._step == len(self.arrivals)
         if ended:
-            # All services started together, so all days end together.
-            everyone = np.ones(self.num_envs, dtype=bool)
-            infos |= {
-                "final_obs": observations,
-                "_final_obs": everyone,
-                "final_info": infos.copy(),
-                "_final_info": everyone,
-            }
-            observations = self.start_days(self._draw_days(None))
+            final = {"final_obs": observations, "final_info": infos.copy()}
+            observations, started = self._start(None)
+            infos |= final | {f"_{name}": self._everyone for name in final} | started
         truncated = np.full(self.num_envs, ended)
         return observations, rewards, np.zeros(self.num_envs, dtype=bool), truncated, infos
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Return which actions the next step would not refuse, shape (num_envs, n_actions)."""
+        return dynamics.allowed_actions(self._state, self._step, self.service)
 
     def start_days(self, arrivals: NDArray[np.int64]) -> NDArray[np.float32]:
         """Start given days in every service.
@@ -162,7 +185,7 @@ class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArra
         return columns.T
 
     def state(self) -> dict[str, Any]:
-        """Return what the batch is between two steps, for `restore`: arrays, and what JSON holds."""
+        """Return the whole state between two steps, for `restore`: arrays, and values that JSON can hold."""
         return {
             "services": self._state.copy(),
             "arrivals": self.arrivals.copy(),
@@ -171,14 +194,17 @@ class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArra
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Become what another batch was when its `state` was asked; of equal size, pattern and service."""
+        """Continue from what `state` returned, of a batch of equal size, pattern and service."""
         self._state[:] = state["services"]
         self.arrivals = state["arrivals"]
         self._step = state["step"]
         self.np_random.bit_generator.state = state["generator"]
 
-    def _draw_days(self, seeds: NDArray[np.uint64] | None) -> NDArray[np.int64]:
+    def _start(self, seeds: NDArray[Any] | None) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Start the days of these seeds, or new training days; return observations and info."""
         if seeds is None:
             seeds = random_training_seeds(self.np_random, self.num_envs)
-        days = check_days(self.workload.draw(np.asarray(seeds, dtype=np.uint64)), self.service)
-        return np.ascontiguousarray(days.T)
+        seeds = np.array(seeds, dtype=np.uint64)
+        days = check_days(self.workload.draw(seeds), self.service)
+        info = {"day_seed": seeds, "_day_seed": self._everyone}
+        return self.start_days(np.ascontiguousarray(days.T)), info

@@ -1,33 +1,274 @@
-"""Find the setting of target tracking that is cheapest on calibration days."""
+"""Find the setting of a rule that is cheapest on days that evaluation never uses.
+
+A `RuleGrid` lists the settings of one kind of rule. `setting_costs` simulates many settings side by side. Two searches
+use it: `calibrate` finds one setting of target tracking for synthetic patterns, on calibration days, and
+`cheapest_setting` finds that of any rule on recorded days in a row, on a grid and then in fine steps around the best.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.paths import Folders
-from autoscaler_env.policies.rules import TargetTracking
+from autoscaler_env.policies.base import Policy
+from autoscaler_env.policies.forecast import Forecast
+from autoscaler_env.policies.kubernetes import HpaCpu, HpaDemand
+from autoscaler_env.policies.rules import FixedFleet, TargetTracking, Threshold
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_text
+from autoscaler_env.text import percent
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload, as_workload, day_seeds
+from autoscaler_env.traffic.trace import Trace
+
+REFINED = 4
+"""Fine steps on either side of the best setting of a grid that are tried after it."""
+
+_CELLS = 4_000_000  # steps of all services that are simulated side by side: a few hundred megabytes
+
+Settings = Mapping[str, Any]
+"""Settings by name; each is a number, or an array with one number for each service of a batch."""
+
+
+# --- rules and their settings ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RuleGrid:
+    """A kind of rule, the names of its settings, and the values to try."""
+
+    name: str
+    """The rule's name in tables and set-ups."""
+    settings: tuple[str, ...]
+    """The names of its settings."""
+    grid: Callable[[Service], list[tuple[float, ...]]]
+    """Returns the values that are tried first for a service."""
+    fine: tuple[float, ...]
+    """The fine step of each setting, in which it is then varied around the best of those."""
+    make: Callable[..., Policy]
+    """Returns a policy; called with the service and the settings, each a number or an array over the batch."""
+    describe: Callable[[Settings], str]
+    """Returns the settings in words."""
+
+    def policy(self, service: Service, settings: Settings, name: str | None = None) -> Policy:
+        """Return the rule with these settings.
+
+        Args:
+            service: The service to scale.
+            settings: A value for each of `self.settings`.
+            name: What tables call it; the name of the rule by default.
+
+        Raises:
+            ValueError: A setting is unknown, missing or not allowed.
+        """
+        if set(settings) != set(self.settings):
+            raise ValueError(
+                f"{self.name} is set by {' and '.join(self.settings)}, not by {', '.join(settings) or '-'}"
+            )
+        policy = self.make(service, **settings)
+        policy.name = name or self.name
+        return policy
+
+    def near(self, service: Service, settings: Settings) -> list[tuple[float, ...]]:
+        """Return the allowed values within `REFINED` fine steps of these settings."""
+        offsets = [np.arange(-REFINED, REFINED + 1) * step for step in self.fine]
+        values = [
+            np.unique(np.round(settings[name] + off, 6)) for name, off in zip(self.settings, offsets, strict=True)
+        ]
+        return [point for point in product(*(column.tolist() for column in values)) if self._allowed(service, point)]
+
+    def _allowed(self, service: Service, values: tuple[float, ...]) -> bool:
+        try:
+            self.make(service, **dict(zip(self.settings, values, strict=True)))
+        except ValueError:
+            return False
+        return True
+
+
+class _Thresholds(Threshold):
+    """The threshold rule with its own utilisations for each service of a batch."""
+
+    def __init__(self, service: Service, add_above: Any, remove_below: Any) -> None:
+        for add, remove in zip(np.atleast_1d(add_above), np.atleast_1d(remove_below), strict=True):
+            super().__init__(service, float(add), float(remove))
+        self._add_above, self._remove_below = add_above, remove_below
+
+
+class _Forecasts(Forecast):
+    """The forecast over days in a row, with its own target and reserve for each service of a batch."""
+
+    def __init__(self, service: Service, trace: Trace, target: Any, reserve: Any) -> None:
+        super().__init__(service, trace, float(np.min(target)), float(np.min(reserve)))
+        self.target, self.reserve = target, reserve
+
+    def reset(self, days: NDArray[np.int64]) -> None:
+        """Find the days before each of the days, shape (n, days x steps)."""
+        steps, usual = self.service.steps_per_episode, []
+        for first in range(0, days.shape[1], steps):
+            super().reset(days[:, first : first + steps])
+            usual.append(self._usual)
+        self._usual = np.concatenate(usual, axis=1)
+
+
+def _fleets(service: Service) -> list[tuple[float, ...]]:
+    fleets = np.linspace(service.min_instances, service.max_instances, 200)
+    return [(float(fleet),) for fleet in np.unique(np.rint(fleets))]
+
+
+def _utilisations(service: Service) -> list[tuple[float, ...]]:
+    utilisations = np.append(np.round(np.arange(0.1, 0.96, 0.05), 2), 0.99)
+    return [(float(add), float(remove)) for add in utilisations[4:] for remove in utilisations if remove < add - 0.04]
+
+
+def _targets(service: Service) -> list[tuple[float, ...]]:
+    return [(float(target),) for target in np.round(np.arange(0.3, 1.301, 0.02), 2)]
+
+
+def _targets_and_reserves(service: Service) -> list[tuple[float, ...]]:
+    targets = np.round(np.concatenate((np.arange(0.5, 0.8, 0.1), np.arange(0.8, 1.201, 0.05), (1.3, 1.5, 2.0, 3.0))), 2)
+    reserves = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 25, 30, 40)
+    return [(float(target), float(reserve)) for target in targets for reserve in reserves]
+
+
+def _describe_target(settings: Settings) -> str:
+    return f"target {percent(settings['target'])}"
+
+
+def _describe_target_and_reserve(settings: Settings) -> str:
+    return f"target {percent(settings['target'])}, reserve {settings['reserve']:g}"
+
+
+def _describe_thresholds(settings: Settings) -> str:
+    return f"add above {percent(settings['add_above'])}, remove below {percent(settings['remove_below'])}"
+
+
+RULE_GRIDS = {
+    grid.name: grid
+    for grid in (
+        RuleGrid(
+            FixedFleet.name,
+            ("instances",),
+            _fleets,
+            (1.0,),
+            FixedFleet,
+            lambda settings: f"{settings['instances']:.0f} instances",
+        ),
+        RuleGrid(
+            Threshold.name,
+            ("add_above", "remove_below"),
+            _utilisations,
+            (0.01, 0.01),
+            _Thresholds,
+            _describe_thresholds,
+        ),
+        RuleGrid(HpaCpu.name, ("target",), _targets, (0.01,), HpaCpu, _describe_target),  # Kubernetes: whole percent
+        RuleGrid(HpaDemand.name, ("target",), _targets, (0.005,), HpaDemand, _describe_target),
+        RuleGrid(
+            "target-tracking",
+            ("target", "reserve"),
+            _targets_and_reserves,
+            (0.01, 0.25),
+            TargetTracking,
+            _describe_target_and_reserve,
+        ),
+    )
+}
+"""The kinds of rule that can be calibrated, by name, from the simplest on."""
+
+
+def forecast_grid(trace: Trace) -> RuleGrid:
+    """Return the grid of the forecast from earlier days; it can play every day of the trace but the first.
+
+    Args:
+        trace: The recorded days; to forecast a day, only the days before it are read.
+    """
+    return RuleGrid(
+        Forecast.name,
+        ("target", "reserve"),
+        _targets_and_reserves,
+        (0.01, 0.25),
+        lambda service, target, reserve: _Forecasts(service, trace, target, reserve),
+        _describe_target_and_reserve,
+    )
+
+
+# --- the search ------------------------------------------------------------------------------------------------------
+
+
+def setting_costs(
+    grid: RuleGrid, settings: Sequence[tuple[float, ...]], days: NDArray[np.int64], service: Service
+) -> NDArray[np.float64]:
+    """Simulate each setting of a rule on the same days, side by side, and return their costs.
+
+    Args:
+        grid: The kind of rule.
+        settings: Values of `grid.settings`, one tuple for each setting.
+        days: Arrivals, shape (n, steps); a row may hold several days of the service.
+        service: The service to scale.
+
+    Returns:
+        Dollars of each row, shape (settings, n).
+    """
+    values = np.array(settings, dtype=np.float64)
+    simulated = dataclasses.replace(service, steps_per_episode=days.shape[1])
+    costs: list[NDArray[np.float64]] = []
+    for part in np.array_split(values, -(-len(values) * days.size // _CELLS)):
+        columns = {name: np.repeat(column, len(days)) for name, column in zip(grid.settings, part.T, strict=True)}
+        trajectory = simulate(grid.policy(service, columns), np.tile(days, (len(part), 1)), simulated)
+        costs.append(trajectory.cost.sum(axis=1).reshape(len(part), len(days)))
+    return np.concatenate(costs)
+
+
+def cheapest_setting(grid: RuleGrid, days: NDArray[np.int64], service: Service) -> tuple[dict[str, float], float]:
+    """Find the cheapest setting of a rule on days in a row: on its grid, then in fine steps around the best.
+
+    Args:
+        grid: The kind of rule.
+        days: Arrivals, shape (n, steps); fleet and queue pass midnight unchanged.
+        service: Its episode is a day.
+
+    Returns:
+        The settings by name, and their cost in dollars a day. Of settings with equal costs, the first of the grid.
+    """
+    settings, cost = _cheapest_of(grid, grid.grid(service), days, service)
+    finer, lower = _cheapest_of(grid, grid.near(service, settings), days, service)
+    return (finer, lower) if lower < cost - 1e-9 else (settings, cost)
+
+
+def _cheapest_of(
+    grid: RuleGrid, settings: list[tuple[float, ...]], days: NDArray[np.int64], service: Service
+) -> tuple[dict[str, float], float]:
+    """Return the cheapest of some settings on days in a row, and its cost in dollars a day."""
+    totals = setting_costs(grid, settings, days.reshape(1, -1), service)[:, 0]
+    best = int(np.argmin(totals))
+    return dict(zip(grid.settings, settings[best], strict=True)), float(totals[best]) / len(days)
+
+
+# --- target tracking on patterns -------------------------------------------------------------------------------------
 
 TARGETS = np.round(np.arange(0.80, 1.201, 0.05), 2)
-"""Target utilisations that are tried."""
+"""Target utilisations that `calibrate` tries."""
 
 RESERVES = np.arange(0, 17)
-"""Reserves that are tried, in instances."""
+"""Reserves that `calibrate` tries, in instances."""
 
 
 class Calibration(NamedTuple):
-    """The cheapest setting that was found."""
+    """The cheapest setting of target tracking that was found."""
 
     target: float
+    """Target utilisation."""
     reserve: float
+    """Instances kept beyond the demand."""
     cost: float
     """Mean over the calibration days, in dollars a day."""
 
@@ -37,18 +278,17 @@ class Calibration(NamedTuple):
 
 
 def calibrate(patterns: Sequence[str | Workload], service: Service | None = None, days: int = 100) -> Calibration:
-    """Try every setting of the grid on the same calibration days.
+    """Find the setting with the lowest mean cost on calibration days, among `TARGETS` and `RESERVES`.
 
     Args:
-        patterns: One or more; their mean cost counts. `MIXED` stands for the six of which it is made.
+        patterns: One or more names of patterns, or workloads; all count alike. `MIXED` stands for the six patterns.
         service: The reference service by default.
-        days: Calibration days of each pattern.
+        days: Calibration days of each pattern, at least 1.
 
-    Returns:
-        The setting with the lowest mean cost.
+    Raises:
+        ValueError: There is no pattern or no day to calibrate on.
     """
-    grid = calibration_grid(patterns, service, days)
-    costs = grid.to_numpy()
+    costs = calibration_grid(patterns, service, days).to_numpy()
     row, column = divmod(int(np.argmin(costs)), costs.shape[1])
     return Calibration(float(TARGETS[row]), float(RESERVES[column]), float(costs[row, column]))
 
@@ -56,10 +296,10 @@ def calibrate(patterns: Sequence[str | Workload], service: Service | None = None
 def calibration_grid(
     patterns: Sequence[str | Workload], service: Service | None = None, days: int = 100
 ) -> pd.DataFrame:
-    """Return the mean cost of every setting of the grid on the same calibration days.
+    """Return the mean cost of every setting among `TARGETS` and `RESERVES` on the same calibration days.
 
     Args:
-        patterns: One or more; their mean cost counts. `MIXED` stands for the six of which it is made.
+        patterns: One or more names of patterns, or workloads; all count alike. `MIXED` stands for the six patterns.
         service: The reference service by default.
         days: Calibration days of each pattern, at least 1.
 
@@ -72,23 +312,18 @@ def calibration_grid(
     if not patterns or days < 1:
         raise ValueError(f"patterns = {list(patterns)}, days = {days}: must be at least one pattern and one day")
     service = service or Service()
-    # Every setting on every day is one service, so that the whole grid is one trajectory.
-    settings = np.array([(target, reserve) for target in TARGETS for reserve in RESERVES])
-    target, reserve = (np.repeat(column, days) for column in settings.T)
+    settings = list(product(TARGETS.tolist(), RESERVES.tolist()))
+    single = [name for pattern in patterns for name in (PATTERNS if pattern == MIXED else (pattern,))]
     costs = np.zeros(len(settings))
-    single = [each for pattern in patterns for each in (PATTERNS if pattern == MIXED else (pattern,))]
     for pattern in single:
         drawn = as_workload(pattern, service).draw(day_seeds("calibration", days))
-        rule = TargetTracking(service, target, reserve)
-        trajectory = simulate(rule, np.tile(drawn, (len(settings), 1)), service)
-        costs += trajectory.cost.sum(axis=1).reshape(len(settings), days).mean(axis=1)
-    rows = pd.Index(TARGETS, name="target")
-    columns = pd.Index(RESERVES, name="reserve")
+        costs += setting_costs(RULE_GRIDS["target-tracking"], settings, drawn, service).mean(axis=1)
+    rows, columns = pd.Index(TARGETS, name="target"), pd.Index(RESERVES, name="reserve")
     return pd.DataFrame((costs / len(single)).reshape(len(rows), len(columns)), rows, columns)
 
 
 def save_calibrations(calibrations: dict[str, Calibration], folders: Folders) -> Path:
-    """Write the settings found, by pattern, to `results/calibration.csv`; return its path."""
+    """Write settings by pattern to `results/calibration.csv`; return its path."""
     path = folders.results / "calibration.csv"
     table = pd.DataFrame.from_dict(calibrations, orient="index", columns=Calibration._fields)
     write_text(path, table.to_csv(index_label="pattern"))

@@ -1,4 +1,4 @@
-"""Costs, waits and intervals: what a policy costs, and how sure we are."""
+"""Evaluate policies: costs, waits and savings on the same days, with intervals."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from autoscaler_env.storage.files import write_json, write_text
 from autoscaler_env.traffic.patterns import PATTERNS, Workload, as_workload
 
 EPISODES = 2_000
-"""Evaluation days per pattern, unless told otherwise."""
+"""Evaluation days per pattern, by default."""
 
 MEAN = "MEAN"
-"""What stands in the column `pattern` for the mean over patterns."""
+"""The entry of the column `pattern` for the mean over patterns."""
 
 
 def measure(trajectory: Trajectory) -> pd.DataFrame:
-    """Sum a trajectory up, one row per episode.
+    """Summarise a trajectory, one row per episode.
 
     Returns:
-        Columns: cost, instance_cost, late_cost, drop_cost ($); arrivals, served, late, dropped (requests; late ones
-        were not served in the step they came in); in_time (share of arrivals served in their step); wait_p95,
-        wait_p99 (s); mean_queue, peak_queue (requests); mean_fleet (instances); utilisation (mean load);
-        scaling_actions.
+        Columns: cost, instance_cost, late_cost, drop_cost ($); arrivals, served, late, dropped (requests; late requests
+        were served in a later step than that of their arrival, or still wait); in_time (share of arrivals served in the
+        step of their arrival); wait_p95, wait_p99 (s); mean_queue, peak_queue (requests); mean_fleet (instances);
+        utilisation (mean over steps); scaling_actions.
     """
     queue_before = np.hstack([np.zeros((len(trajectory.queue), 1), dtype=np.int64), trajectory.queue[:, :-1]])
     in_time = np.maximum(trajectory.served - queue_before, 0).sum(axis=1)
@@ -70,8 +70,8 @@ def evaluate(
     """Let each policy scale the same evaluation days.
 
     Args:
-        policies: Each with a name of its own.
-        pattern: A pattern's name or a workload; a trace has as many evaluation days as it has.
+        policies: One or more, with different names.
+        pattern: A pattern's name or a workload; the number of evaluation days of a trace is limited.
         episodes: Days, at most.
         service: The reference service by default.
 
@@ -84,7 +84,7 @@ def evaluate(
     service = service or Service()
     names = [policy.name for policy in policies]
     if not names or len(set(names)) != len(names):
-        raise ValueError(f"policies = {names}: must be one or more, each with a name of its own")
+        raise ValueError(f"policies = {names}: must be one or more, with different names")
     if episodes < 1:
         raise ValueError(f"episodes = {episodes}: must be at least 1")
     workload = as_workload(pattern, service)
@@ -105,7 +105,17 @@ def evaluate_patterns(
     episodes: int = EPISODES,
     service: Service | None = None,
 ) -> pd.DataFrame:
-    """Evaluate on several patterns; `policies(pattern)` returns the policies to play on each."""
+    """Evaluate on several patterns.
+
+    Args:
+        policies: Returns the policies for the name of a pattern.
+        patterns: Names of patterns.
+        episodes: Evaluation days of each pattern.
+        service: The reference service by default.
+
+    Returns:
+        The rows of `evaluate` for each pattern.
+    """
     return pd.concat([evaluate(policies(name), name, episodes, service) for name in patterns], ignore_index=True)
 
 
@@ -116,7 +126,7 @@ def summarise(episodes: pd.DataFrame) -> pd.DataFrame:
         episodes: What `evaluate` returns.
 
     Returns:
-        Indexed by policy and pattern, in the order in which they came; columns as before plus cost_low and cost_high.
+        Indexed by policy and pattern, in the order of the episodes; their columns, cost_low and cost_high.
     """
     groups = episodes.drop(columns="episode").groupby(["policy", "pattern"], sort=False)
     summary = groups.mean()
@@ -127,11 +137,11 @@ def summarise(episodes: pd.DataFrame) -> pd.DataFrame:
 
 
 def savings(episodes: pd.DataFrame, against: str) -> pd.DataFrame:
-    """Return what each policy saves per day against one of them, paired on the same days.
+    """Return what each policy saves per day against a baseline, paired on the same days.
 
     Args:
         episodes: What `evaluate` returns.
-        against: The name of the policy that the others are compared with.
+        against: The name of the baseline, one of the policies.
 
     Returns:
         Indexed by policy and pattern; columns saving, low, high ($ a day; 95 % interval over days).
@@ -154,14 +164,15 @@ def savings(episodes: pd.DataFrame, against: str) -> pd.DataFrame:
 def mean_over_patterns(episodes: pd.DataFrame) -> pd.DataFrame:
     """Average each policy's episodes over the patterns: episode i of one with episode i of the others.
 
-    Days of different patterns with one seed are not independent, so an interval for the mean over patterns averages
-    within an episode first and then looks at the spread over episodes: `summarise` and `savings` of what this returns.
+    Days of different patterns with one seed are not independent. So an interval for the mean over patterns averages
+    within an episode first, as here, and then uses the spread over episodes: pass the result to `summarise` or
+    `savings`.
 
     Args:
         episodes: What `evaluate` returns, for several patterns.
 
     Returns:
-        The same columns, one row per policy and episode, pattern `MEAN`; episodes that some pattern lacks are left out.
+        The same columns, one row per policy and episode, pattern `MEAN`; only episodes that every pattern has.
     """
     patterns = episodes["pattern"].nunique()
     groups = episodes.drop(columns="pattern").groupby(["policy", "episode"], sort=False)
@@ -171,12 +182,12 @@ def mean_over_patterns(episodes: pd.DataFrame) -> pd.DataFrame:
 
 
 def verdict(episodes: pd.DataFrame, policy: str, against: str) -> str:
-    """Say in a sentence how many dollars a day one policy saves against another, over all patterns alike.
+    """Return a sentence on how many dollars a day one policy saves against another, as a mean over the patterns.
 
     Args:
         episodes: What `evaluate` returns, for one or more patterns.
         policy: The policy that may save.
-        against: The policy it is compared with.
+        against: The baseline.
 
     Example:
         >>> days = {"pattern": "STEADY", "episode": [0, 1, 2]}
@@ -201,19 +212,19 @@ def compare_policies(
     service: Service | None = None,
     against: str | None = None,
 ) -> pd.DataFrame:
-    """Let policies scale the same evaluation days, and say what each costs and saves: the shortest way to a result.
+    """Let policies scale the same evaluation days; return what each costs and saves.
 
     Args:
-        policies: Each with a name of its own.
+        policies: One or more, with different names.
         patterns: Names of patterns, or workloads.
         episodes: Evaluation days of each, at most.
         service: The reference service by default.
-        against: The policy that savings are given against; the first by default.
+        against: The name of the baseline for savings; the first policy by default.
 
     Returns:
         Indexed by policy and pattern (`MEAN` over patterns where there are several): cost, cost_low, cost_high ($ a
         day; 95 % interval over days), in_time (share of the requests), saving, saving_low, saving_high ($ a day against
-        the other, paired by day).
+        the baseline, paired by day).
 
     Raises:
         ValueError: As `evaluate`; or `against` is none of the policies.
@@ -228,17 +239,17 @@ def compare_policies(
 
 
 def save_evaluation(episodes: pd.DataFrame, folders: Folders, against: str | None = None) -> tuple[Path, Path]:
-    """Write what an evaluation found, as a table for people and as JSON for programs.
+    """Write the results of an evaluation, as a table for people and as JSON for programs.
 
     Args:
         episodes: What `evaluate_patterns` returns.
         folders: Where to write: `results/evaluation_summary.csv` and `results/evaluation_results.json`.
-        against: The policy that savings are given against; none by default.
+        against: The name of the baseline for savings; without it there are none.
 
     Returns:
         The two paths. The CSV has a row per policy and pattern, and one per policy for the mean over patterns
         (`MEAN`); the JSON holds `episodes` (days per pattern), `mean` by policy and `patterns` by pattern and policy,
-        each with the columns of `summarise`, and with `saving`, `saving_low`, `saving_high` ($ a day) where asked for.
+        each with the columns of `summarise` and, with a baseline, `saving`, `saving_low`, `saving_high` ($ a day).
     """
     together = pd.concat([episodes, mean_over_patterns(episodes)], ignore_index=True)
     summary = summarise(together)
@@ -247,11 +258,11 @@ def save_evaluation(episodes: pd.DataFrame, folders: Folders, against: str | Non
         summary[["saving", "saving_low", "saving_high"]] = saved[["saving", "low", "high"]]
     table = folders.results / "evaluation_summary.csv"
     write_text(table, summary.round(4).to_csv())
-    found: dict[str, dict[str, dict[str, float | None]]] = {name: {} for name in together["pattern"].unique()}
+    patterns: dict[str, dict[str, dict[str, float | None]]] = {name: {} for name in together["pattern"].unique()}
     for policy, pattern in summary.index:
         row = summary.loc[(policy, pattern)].round(4)
-        found[pattern][policy] = {column: None if pd.isna(value) else float(value) for column, value in row.items()}
-    mean = found.pop(MEAN)
+        patterns[pattern][policy] = {column: None if pd.isna(value) else float(value) for column, value in row.items()}
+    mean = patterns.pop(MEAN)
     results = folders.results / "evaluation_results.json"
-    write_json(results, {"episodes": int(episodes["episode"].nunique()), "mean": mean, "patterns": found})
+    write_json(results, {"episodes": int(episodes["episode"].nunique()), "mean": mean, "patterns": patterns})
     return table, results

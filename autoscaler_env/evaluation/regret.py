@@ -1,9 +1,9 @@
-"""Regret: what a policy costs above the clairvoyant optimum of the same days, in dollars a day.
+"""Regret: the cost of a policy above the clairvoyant optimum of the same days, in dollars a day.
 
     python -m autoscaler_env.evaluation.regret
 
-finds the optimum of the first 200 evaluation days of each pattern for the reference service and writes
-`results/optimum.csv`. Whoever compares reads it: the optimum of a day never changes.
+finds the optimum of the first 200 evaluation days of each pattern for the reference service and writes it to
+`results/optimum.csv`, for later comparisons: the optimum of a day never changes.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from autoscaler_env.storage.files import write_text
 from autoscaler_env.traffic.patterns import PATTERNS, Workload, as_workload
 
 OPTIMUM_DAYS = 200
-"""Evaluation days of each pattern whose optimum is kept."""
+"""Evaluation days of each pattern in `results/optimum.csv`."""
 
 ITEMS = ("instance_cost", "late_cost", "drop_cost")
-"""The items of a cost, as the columns of `evaluation.evaluate` call them."""
+"""The items of a cost, by their columns in what `metrics.evaluate` returns."""
 
 COMMAND = "python -m autoscaler_env.evaluation.regret"
-"""What makes `results/optimum.csv`."""
+"""The command that makes `results/optimum.csv`."""
 
 
 def find_optima(
     patterns: Iterable[str | Workload] = PATTERNS, days: int = OPTIMUM_DAYS, service: Service | None = None
 ) -> pd.DataFrame:
-    """Find the cheapest cost of evaluation days.
+    """Find the lowest possible cost of evaluation days.
 
     Args:
         patterns: Names of patterns, or workloads.
-        days: Evaluation days of each, from the first on; of a trace, at most those it has.
+        days: Evaluation days of each, from the first on; of a trace, at most as many as it has.
         service: The reference service by default.
 
     Returns:
-        A row per day: pattern, day, arrivals (requests, to tell whether it is the day that it is taken for), cost ($).
+        A row per day: pattern, day, arrivals (requests, which identify the day), cost ($).
     """
     service = service or Service()
     tables = []
@@ -79,7 +79,7 @@ def regret(episodes: pd.DataFrame, optima: pd.DataFrame | None = None) -> pd.Dat
     """Return what each policy costs a day above the optimum, paired on the days whose optimum is known.
 
     Args:
-        episodes: What `evaluation.evaluate` returns, for one or more patterns.
+        episodes: What `metrics.evaluate` returns, for one or more patterns.
         optima: What `find_optima` or `read_optima` returns, for the same service; by default the rows of the policy
             `optimum` among the episodes.
 
@@ -88,7 +88,7 @@ def regret(episodes: pd.DataFrame, optima: pd.DataFrame | None = None) -> pd.Dat
         day; 95 % interval over days).
 
     Raises:
-        ValueError: A pattern has no optimum, or the optima are those of other days or of another service.
+        ValueError: A pattern has no optimum, or the optima are of other days or of another service.
 
     Example:
         >>> days = {"pattern": "STEADY", "episode": [0, 1, 2], "arrivals": [10, 20, 30]}
@@ -115,7 +115,7 @@ def regret(episodes: pd.DataFrame, optima: pd.DataFrame | None = None) -> pd.Dat
         raise ValueError(
             f"optima: not of these days or this service: on day {row['episode']} of {row['pattern']} {row['policy']} "
             f"pays {row['cost']:.2f} for {row['arrivals']} requests, the optimum {row['cost_best']:.2f} for "
-            f"{row['arrivals_best']}; make them anew"
+            f"{row['arrivals_best']}; make them again"
         )
     known = best.merge(played[["pattern", "episode"]].drop_duplicates())
     paired = pd.concat([pairs[columns], known], ignore_index=True)
@@ -129,15 +129,15 @@ def regret(episodes: pd.DataFrame, optima: pd.DataFrame | None = None) -> pd.Dat
 
 
 def losses(episodes: pd.DataFrame) -> pd.DataFrame:
-    """Return on which items of the cost each policy loses its regret, on the days that the optimum played too.
+    """Return the regret of each policy by item of the cost, on the days for which there is an optimum.
 
     Args:
-        episodes: What `evaluation.evaluate` returns, the policy `optimum` among them; `regret` checks that they match.
+        episodes: What `metrics.evaluate` returns, with the policy `optimum`; `regret` checks that the days match.
 
     Returns:
         Indexed by policy and pattern (`MEAN` over patterns where there are several): instance_cost, late_cost,
-        drop_cost, what the policy pays for the item above the optimum ($ a day, negative where it pays less); they add
-        up to its regret.
+        drop_cost: what the policy pays for the item above the optimum ($ a day, negative where it pays less). The three
+        add up to the regret.
 
     Raises:
         ValueError: As `regret`.
@@ -155,7 +155,7 @@ def losses(episodes: pd.DataFrame) -> pd.DataFrame:
 
 
 def main() -> None:
-    """Find and write the optima of the reference service; say how long a day takes."""
+    """Find and write the optima of the reference service; print how long a day takes."""
     tables = []
     for pattern in PATTERNS:
         begin = time.perf_counter()

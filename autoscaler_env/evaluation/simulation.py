@@ -1,10 +1,8 @@
-"""Play days with a policy and keep what happened in every step.
-
-How long requests wait: first in, first out.
-"""
+"""Simulate days: let a policy scale them, record every step, and count how long requests wait."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +14,9 @@ from autoscaler_env.envs.single import check_days
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.service import Service
 
+LONGEST = 86_400
+"""Steps that can be simulated without a break."""
+
 
 @dataclass(frozen=True)
 class Trajectory:
@@ -23,14 +24,23 @@ class Trajectory:
 
     service: Service
     arrivals: NDArray[np.int64]
+    """Requests that came in."""
     actions: NDArray[np.int32]
+    """Indices into `service.fleet_changes`."""
     ready: NDArray[np.int32]
+    """Instances that served."""
     booting: NDArray[np.int32]
+    """Instances ordered and not ready yet."""
     queue: NDArray[np.int32]
+    """Requests waiting at the end of the step."""
     served: NDArray[np.int32]
+    """Requests served."""
     dropped: NDArray[np.int32]
+    """Requests dropped."""
     scaled: NDArray[np.int32]
+    """Whether the action changed the fleet: 0 or 1."""
     refused: NDArray[np.int32]
+    """Whether the action was refused: 0 or 1."""
 
     @property
     def fleet(self) -> NDArray[np.int64]:
@@ -64,10 +74,10 @@ class Trajectory:
 
 
 def simulate(policy: Policy, days: NDArray[np.int64], service: Service | None = None) -> Trajectory:
-    """Let a policy scale a service through each of the days.
+    """Let a policy scale a service through each of the days, which run side by side.
 
     Args:
-        policy: Reset once, then asked for the actions of all days, step by step.
+        policy: `reset` is called once, then `predict` in each step, for all days at once.
         days: Arrivals, whole numbers of shape (n, steps_per_episode).
         service: The reference service by default.
 
@@ -87,8 +97,8 @@ def simulate(policy: Policy, days: NDArray[np.int64], service: Service | None = 
     columns = np.empty((7, n), dtype=np.float32)
     rewards = np.empty(n)
     actions_taken = np.empty((steps, n), dtype=np.int32)
-    # The rows of the state that a trajectory keeps, in the order of its fields from `ready` on.
-    kept = [
+    # The rows of the state that a trajectory records, in the order of its fields from `ready` on.
+    rows = [
         dynamics.READY,
         dynamics.BOOTING,
         dynamics.QUEUE,
@@ -97,24 +107,87 @@ def simulate(policy: Policy, days: NDArray[np.int64], service: Service | None = 
         dynamics.SCALED,
         dynamics.REFUSED,
     ]
-    history = np.empty((len(kept), steps, n), dtype=np.int32)  # counts fit; half the memory
+    history = np.empty((len(rows), steps, n), dtype=np.int32)  # counts fit; half the memory
     policy.reset(days)
     dynamics.start_all(state, arrivals[0], constants, columns)
     for step in range(steps):
         actions = check_actions(policy, policy.predict(columns.T), n)
-        columns = np.empty((7, n), dtype=np.float32)  # a policy may keep what it saw
+        columns = np.empty((7, n), dtype=np.float32)  # a policy may hold on to what it saw
         bad = dynamics.advance_all(state, step, actions, fleet_changes, arrivals[step], constants, columns, rewards)
         if bad >= 0:
             raise ValueError(
                 f"policy {policy.name!r} chose action {actions[bad]}: must be from 0 to {len(fleet_changes) - 1}"
             )
         actions_taken[step] = actions
-        history[:, step] = state[kept]
-    return Trajectory(service, days, actions_taken.T, *(rows.T for rows in history))
+        history[:, step] = state[rows]
+    return Trajectory(service, days, actions_taken.T, *(column.T for column in history))
+
+
+def simulate_through(policy: Policy, days: NDArray[np.int64], service: Service) -> Trajectory:
+    """Let a policy scale a service through days in a row: fleet and queue pass midnight unchanged.
+
+    Args:
+        policy: Starts with `initial_instances` on the first day.
+        days: Arrivals, shape (n, steps).
+        service: Its episode is a day.
+
+    Returns:
+        One row with all steps, shape (1, n x steps); `by_day` cuts it into days.
+
+    Raises:
+        ValueError: There are more steps than can be simulated without a break.
+    """
+    if days.size > LONGEST:
+        raise ValueError(
+            f"{len(days):,} days of {days.shape[1]:,} steps are {days.size:,} steps; at most {LONGEST:,} can be "
+            "simulated without a break: set step_seconds to several times its value, such as 300, and counts are added "
+            "up"
+        )
+    return simulate(policy, days.reshape(1, -1), dataclasses.replace(service, steps_per_episode=days.size))
+
+
+def by_day(trajectory: Trajectory, service: Service) -> Trajectory:
+    """Return what `simulate_through` returned with a row for each day, shape (n, steps)."""
+    columns = {
+        field.name: getattr(trajectory, field.name).reshape(-1, service.steps_per_episode)
+        for field in dataclasses.fields(trajectory)
+        if field.name != "service"
+    }
+    return Trajectory(service, **columns)
+
+
+class ResetDaily:
+    """A policy that is reset at midnight, as suits a learner that was trained on single days.
+
+    Args:
+        policy: The policy.
+        steps: Steps of a day.
+    """
+
+    def __init__(self, policy: Policy, steps: int) -> None:
+        self.name = policy.name
+        self._policy, self._steps = policy, steps
+        self._days = np.empty((0, 0), dtype=np.int64)
+        self._step = 0
+
+    def reset(self, days: NDArray[np.int64]) -> None:
+        """Prepare for days in a row, shape (n, days x steps)."""
+        self._days, self._step = days, 0
+
+    def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return the policy's actions, shape (n,)."""
+        if self._step % self._steps == 0:
+            self._policy.reset(self._days[:, self._step : self._step + self._steps])
+        self._step += 1
+        return self._policy.predict(observations)
 
 
 def check_actions(policy: Policy, actions: NDArray[np.int64], n: int) -> NDArray[np.int64]:
-    """Return a policy's actions as compiled code reads them, or raise `ValueError` if they are not n integers."""
+    """Return a policy's actions as compiled code reads them.
+
+    Raises:
+        ValueError: They are not n integers.
+    """
     actions = np.asarray(actions)
     if actions.shape != (n,) or actions.dtype.kind not in "iu":
         raise ValueError(
@@ -132,12 +205,12 @@ def wait_percentiles(
 ) -> NDArray[np.float64]:
     """Return percentiles of the wait of each day's admitted requests, in seconds.
 
-    Requests are served in the order they came. One served in the step it came in has waited 0 s, one served k steps
-    later k x `step_seconds`. What still waits when the day ends counts with the wait it has had so far. Dropped
-    requests, always of the newest arrivals, never waited.
+    Requests are served in the order of their arrival. A request that is served in the step of its arrival waits 0 s;
+    one that is served k steps later waits k x `step_seconds`. A request that still waits when the day ends counts with
+    its wait so far. Dropped requests, always the newest arrivals, do not count.
 
     Args:
-        arrivals: Requests that came, shape (n, steps).
+        arrivals: Requests that came in, shape (n, steps).
         served: Requests served, shape (n, steps).
         dropped: Requests dropped, shape (n, steps).
         step_seconds: Length of a step.

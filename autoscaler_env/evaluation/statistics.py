@@ -1,38 +1,39 @@
-"""Read what a study found: many trainings, with intervals over training seeds.
+"""Statistics of costs: intervals of means, sentences that an interval allows, and estimates over trainings.
 
-The training seed is the unit of replication: a training counts once, by its mean over days and workloads, since another
-day with the same model says nothing about another training. Intervals come from the bootstrap over trainings, and the
-interquartile mean stands beside the mean (Agarwal et al., "Deep reinforcement learning at the edge of the statistical
-precipice", NeurIPS 2021). From few trainings plain percentiles are too narrow, so they are moved outwards
-(`bootstrap_level`); `sample_sizes` shows what such an interval still holds.
+One interval serves the whole project: `mean_interval`. Its values are days where a policy is measured, and trainings
+where a learner is: another day of the same model says nothing about another training, so a training counts once, by its
+mean over days and workloads. The interquartile mean stands beside the mean of trainings (Agarwal et al., "Deep
+reinforcement learning at the edge of the statistical precipice", NeurIPS 2021).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
-from autoscaler_env.paths import Folders
 from autoscaler_env.text import dollars
 
-RESAMPLES = 9_999
-"""Resamples of a bootstrap."""
+MINIMUM_EFFECT = 0.01
+"""The smallest saving to act on, as a share of the cost; a smaller one is not worth a training or a change."""
 
 LEARNER = ["algorithm", "trained_on", "timesteps"]
-"""The columns that tell one learner from another; the trainings of a learner differ by their seed."""
+"""The columns that identify a learner; the trainings of a learner differ in their seed."""
+
+RESAMPLES = 9_999
+"""Resamples of the bootstrap in `probability_of_improvement`."""
 
 
 class Interval(NamedTuple):
     """A mean of independent or mildly correlated values, with its 95 % interval, in the unit of the values."""
 
     n: int
-    """How many values the mean is of: days, or trainings."""
+    """The number of values: days, or trainings."""
     mean: float
     low: float
     high: float
@@ -43,26 +44,29 @@ class Interval(NamedTuple):
         return Interval(self.n, factor * self.mean, low, high)
 
 
-def mean_interval(values: NDArray[np.float64], confidence: float = 0.95) -> Interval:
-    """Return the mean of values in the order of time, and its interval.
+def mean_interval(values: NDArray[np.float64], confidence: float = 0.95, *, independent: bool = False) -> Interval:
+    """Return the mean of values and its interval.
 
-    Student's interval, with an effective number of values in place of their number, since days that follow each other
-    resemble each other. The correlation r of neighbours is estimated, corrected for its bias, (n r + 1) / (n - 3), and
-    floored at 1 / n; then n values are worth n / (1 + 2 sum_k (1 - k / n) r^k) independent ones. Their variance is
-    corrected for the correlation too. Below four values the correlation cannot be estimated and counts as none.
+    For independent values this is Student's interval. For values in the order of time it is Student's interval with an
+    effective number of values in place of their number, because days that follow each other resemble each other. The
+    correlation r of neighbours is estimated, corrected for its bias, (n r + 1) / (n - 3), and limited to 1 / n from
+    below and 0.9 from above; then n values are worth n / (1 + 2 sum_k (1 - k / n) r^k) independent ones. Their variance
+    is corrected for the correlation too. Below four values the correlation cannot be estimated and is taken as zero.
 
-    How often such an interval holds the true mean (`tests/test_statistics.py` simulates it): at least 93 % on normal
-    values from 2 to 30, at least 90 % on lognormal values of sigma 0.5, and at least 90 % on values that follow each
-    other with AR(1) 0.5, from 10 on. On very skewed values (lognormal, sigma 1) it is 83 % at 3 values, 87 % at 10 and
-    90 % at 30: see `is_very_skewed`.
+    How often the interval contains the true mean (`tests/test_statistics.py` simulates it): at least 93 % for normal
+    values from 2 to 30, at least 90 % for lognormal values of sigma 0.5 from 3 on, and at least 90 % for values with
+    an AR(1) correlation of 0.5 from 10 on. For very skewed values (lognormal, sigma 1) it is only 83 % at 3 values and
+    90 % from 10 to 30, and 82 to 88 % if they are taken as independent: see `is_very_skewed`.
 
     Args:
         values: One number for each day or training, shape (n,). The order matters only where neighbours are alike.
-        confidence: The share that the interval promises.
+        confidence: The share of intervals that should contain the true mean.
+        independent: Whether the values have no order in time, such as trainings with different seeds. Then no
+            correlation is estimated, and the interval is narrower.
 
     Returns:
-        The number of values, their mean and the ends. Equal values have an interval without width; of a single value the interval is
-        infinitely wide, since nothing is known about the next.
+        The number of values, their mean and the ends. Equal values have an interval of width zero. The interval of a
+        single value is infinitely wide, because one value says nothing about the next.
 
     Raises:
         ValueError: There is no value.
@@ -87,31 +91,52 @@ def mean_interval(values: NDArray[np.float64], confidence: float = 0.95) -> Inte
     deviations = values - mean
     squares = float(deviations @ deviations)
     effective = float(n)
-    if n >= 4:
+    if n >= 4 and not independent:
         alike = float(deviations[1:] @ deviations[:-1]) / squares
-        correlation = min(max((n * alike + 1) / max(n - 3, 1), 1 / n), 0.9)
+        correlation = min(max((n * alike + 1) / (n - 3), 1 / n), 0.9)
         lags = np.arange(1, n)
         effective = max(n / (1 + 2 * float(((1 - lags / n) * correlation**lags).sum())), 2.0)
     variance = squares / n / (1 - 1 / effective)
-    half = math.sqrt(variance / effective) * float(stats.t.ppf((1 + confidence) / 2, effective - 1))
+    half = math.sqrt(variance / effective) * float(special.stdtrit(effective - 1, (1 + confidence) / 2))
     return Interval(n, mean, mean - half, mean + half)
 
 
 SKEWED = 2.0
-"""Skewness of a sample from which on `is_very_skewed` warns."""
+"""The skewness of a sample above which `is_very_skewed` is true."""
 
 
 def is_very_skewed(values: NDArray[np.float64]) -> bool:
-    """Return whether a few large values dominate, so that the interval of the mean promises more than it keeps.
+    """Return whether a few large values dominate, so that the interval of the mean is too narrow.
 
     Args:
-        values: As for `mean_interval`; below 8 values skewness says nothing, and the answer is no.
+        values: As for `mean_interval`. The skewness of fewer than 8 values says nothing, and the answer is false.
     """
     return bool(len(values) >= 8 and np.ptp(values) > 0 and abs(stats.skew(values)) > SKEWED)
 
 
+def is_worth_it(saved: Interval, cost: float) -> bool:
+    """Return whether a saving is beyond doubt and large enough to act on.
+
+    A saving of 0.2 % can be significant, and still does not pay for a training or for a more complex policy.
+
+    Args:
+        saved: Dollars a day that a policy costs less than the simpler one.
+        cost: Dollars a day that the simpler one costs.
+
+    Returns:
+        Whether the interval lies above zero and the mean is at least `MINIMUM_EFFECT` of the cost.
+
+    Example:
+        >>> is_worth_it(Interval(5, 2.0, 1.5, 2.5), 100.0), is_worth_it(Interval(5, 0.2, 0.1, 0.3), 100.0)
+        (True, False)
+        >>> is_worth_it(Interval(5, 2.0, -0.5, 4.5), 100.0)
+        False
+    """
+    return saved.low > 0 and saved.mean >= MINIMUM_EFFECT * cost
+
+
 def comparison(saved: Interval, what: str, other: str, basis: str) -> str:
-    """Say what one policy saves a day against another, in words that the interval allows.
+    """Say what one policy saves a day against another, in the words that the interval allows.
 
     Args:
         saved: Dollars a day that `what` costs less than `other`.
@@ -140,165 +165,100 @@ def comparison(saved: Interval, what: str, other: str, basis: str) -> str:
     )
 
 
-class Estimate(NamedTuple):
-    """What several trainings say about a quantity, with 95 % intervals over trainings."""
-
-    seeds: int
-    mean: float
-    low: float
-    high: float
-    iqm: float
-    """The mean of the middle half."""
-    iqm_low: float
-    iqm_high: float
-
-
-def read_study(name: str, folders: Folders) -> pd.DataFrame:
-    """Return the table of a study: a row per run and tested pattern.
-
-    Raises:
-        FileNotFoundError: The study has not been run; the message has the command that does.
-    """
-    return _read(f"study_{name}.csv", name, folders)
-
-
-def read_opponents(setting: str, folders: Folders) -> pd.DataFrame:
-    """Return what rules and the clairvoyant optimum pay: a row per policy and workload.
-
-    Args:
-        setting: Empty for the reference service and the six patterns, `wide` or `traces`.
-        folders: Where the tables lie.
-
-    Raises:
-        FileNotFoundError: The study has not been run; the message has the command that does.
-    """
-    return _read(
-        f"study_{setting}_opponents.csv" if setting else "study_opponents.csv", setting or "opponents", folders
-    )
-
-
-def read_curves(name: str, algorithm: str, folders: Folders) -> list[pd.DataFrame]:
-    """Return the learning curves of one learner in a study, one per training seed.
-
-    Args:
-        name: The study.
-        algorithm: q-learning, dqn or ppo.
-        folders: Where the tables lie.
-
-    Returns:
-        Per seed: timesteps, seconds, mean_return ($ a day on selection days).
-
-    Raises:
-        FileNotFoundError: The study has not been run; the message has the command that does.
-    """
-    points = _read(f"study_{name}_curves.csv", name, folders)
-    points = points[points["algorithm"] == algorithm].drop(columns="timesteps").rename(columns={"at": "timesteps"})
-    return [
-        curve[["timesteps", "seconds", "mean_return"]].reset_index(drop=True) for _, curve in points.groupby("seed")
-    ]
-
-
-def _read(file: str, name: str, folders: Folders) -> pd.DataFrame:
-    path = folders.results / file
-    if not path.exists():
-        needs = " --traces FOLDER" if name == "traces" else ""
-        raise FileNotFoundError(f"{folders.shown(path)} is missing; make it with: autoscaler study {name}{needs}")
-    return pd.read_csv(path)
-
-
 def per_training(study: pd.DataFrame, column: str) -> pd.Series:
     """Return one number per training: the mean of a column over the workloads that it was tested on.
 
     Args:
-        study: A row per training and workload, as `read_study` returns it, or some of these rows.
+        study: The table of a study, or some of its rows: a row per training and workload.
         column: Such as `cost` or `regret`.
 
     Returns:
-        Indexed by algorithm, trained_on, timesteps and seed, in the order in which they came.
+        Indexed by algorithm, trained_on, timesteps and seed, in the order of the rows.
 
     Raises:
-        ValueError: The rows are not those of trainings, such as the episodes of one model.
+        ValueError: The rows are not trainings, but for example episodes of one model.
     """
     keys = [*LEARNER, "seed"]
     lacking = [name for name in (*keys, "tested_on", column) if name not in study]
     if lacking or "episode" in study:
-        found = "one row per episode" if "episode" in study else f"no column {', '.join(lacking)}"
-        raise ValueError(f"study: {found}; needed is one row per training seed and workload, as read_study returns it")
-    twice = study.duplicated([*keys, "tested_on"])
-    if twice.any():
-        row = study.loc[twice, [*keys, "tested_on"]].iloc[0].to_dict()
+        problem = "one row per episode" if "episode" in study else f"no column {', '.join(lacking)}"
+        raise ValueError(f"study: {problem}; needed is one row per training seed and workload, as in study_*.csv")
+    repeated = study.duplicated([*keys, "tested_on"])
+    if repeated.any():
+        row = study.loc[repeated, [*keys, "tested_on"]].iloc[0].to_dict()
         raise ValueError(
             f"study: several rows for {row}; the training seed is the unit of replication, episodes are not"
         )
     return study.groupby(keys, sort=False)[column].mean()
 
 
-def estimate(trainings: pd.Series) -> Estimate:
-    """Return mean and interquartile mean over trainings, with 95 % bootstrap intervals.
+def estimate(trainings: pd.Series) -> Interval:
+    """Return the mean over the trainings of one learner, and its interval.
 
     Args:
-        trainings: One number per training of one learner: what `per_training` returns, or a difference of two.
+        trainings: One number per training: what `per_training` returns, or a difference of two of these.
 
     Raises:
-        ValueError: The numbers are not indexed by training seed, or are of several learners.
+        ValueError: The numbers are not indexed by training seed, or belong to several learners.
 
     Example:
-        >>> study = pd.DataFrame({"algorithm": "ppo", "trained_on": "MIXED", "timesteps": 1, "seed": range(4)})
-        >>> found = estimate(per_training(study.assign(tested_on="SPIKE", cost=[1.0, 2.0, 3.0, 10.0]), "cost"))
-        >>> found.seeds, found.mean, found.iqm, found.low < 4 < found.high
-        (4, 4.0, 2.5, True)
+        >>> study = pd.DataFrame({"algorithm": "ppo", "trained_on": "MIXED", "timesteps": 1, "seed": range(3)})
+        >>> costs = per_training(study.assign(tested_on="SPIKE", cost=[1.0, 2.0, 3.0]), "cost")
+        >>> [round(x, 2) for x in estimate(costs)]
+        [3, 2.0, -0.48, 4.48]
     """
-    values = _values_of(trainings)
-    mean, low, high = _bootstrap(values, np.mean)
-    return Estimate(len(values), mean, low, high, *_bootstrap(values, interquartile_mean))
+    return mean_interval(_values_of(trainings), independent=True)
 
 
-def interquartile_mean(values: NDArray[np.float64], axis: int = -1) -> Any:
-    """Return the mean of the middle half; a quarter, rounded down, is cut off at either end."""
-    return stats.trim_mean(values, 0.25, axis=axis)
+def interquartile_mean(values: NDArray[np.float64]) -> float:
+    """Return the mean of the middle half: a quarter of the values, rounded down, is cut off at each end."""
+    return float(stats.trim_mean(values, 0.25))
 
 
 def estimates(study: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Return `estimate` of a column for each learner of a study, indexed by algorithm, trained_on and timesteps."""
-    return _by_learner(per_training(study, column))
-
-
-def savings_over_seeds(study: pd.DataFrame, against: str) -> pd.DataFrame:
-    """Return what each learner saves a day against another policy on the same days.
-
-    Args:
-        study: What `read_study` returns, or some of its rows.
-        against: A column with the other's cost: `one_setting_cost`, `per_pattern_cost` or `optimum_cost`.
+    """Return the mean of a column over the trainings of each learner of a study.
 
     Returns:
-        Indexed by algorithm, trained_on and timesteps: seeds, cost, rule (the other's cost), saving, low, high, iqm,
-        iqm_low, iqm_high ($ a day; 95 % intervals over trainings).
+        Indexed by algorithm, trained_on and timesteps: seeds (number of trainings), mean, low, high (95 % interval)
+        and iqm (interquartile mean).
     """
-    costs, others = per_training(study, "cost"), per_training(study, against)
-    table = _by_learner(others - costs).rename(columns={"mean": "saving"})
-    table.insert(1, "cost", costs.groupby(level=LEARNER, sort=False).mean())
-    table.insert(2, "rule", others.groupby(level=LEARNER, sort=False).mean())
-    return table
+    rows = {}
+    for learner, values in per_training(study, column).groupby(level=LEARNER, sort=False):
+        seeds, mean, low, high = estimate(values)
+        middle = interquartile_mean(values.to_numpy())
+        rows[learner] = {"seeds": seeds, "mean": mean, "low": low, "high": high, "iqm": middle}
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    table.index = pd.MultiIndex.from_tuples(table.index, names=LEARNER)
+    return table.astype({"seeds": int})
 
 
 def probability_of_improvement(
     first: pd.DataFrame, second: pd.DataFrame, column: str = "cost"
 ) -> tuple[float, float, float]:
-    """Return how probably a training of one learner ends cheaper than one of another, on a workload of the study.
+    """Return the probability that a training of one learner ends cheaper than a training of another.
 
-    For each workload the share of pairs of trainings in which the first is lower, a tie counting half (Mann and
-    Whitney's U over its largest value), averaged over workloads. One half says that neither is better.
+    For each workload it is the share of pairs of trainings in which the first is lower; a tie counts half (Mann and
+    Whitney's U over its largest value). The result is the mean over workloads. One half says that neither is better.
+
+    The interval comes from the bootstrap, since the probability is not a mean of trainings. Plain percentiles are too
+    narrow for few trainings, so they are moved outwards: for n values the percentiles are those of a normal variable at
+    -+ sqrt(n / (n - 1)) t, which would give Student's interval for the mean of normal values.
 
     Args:
         first: Rows of one learner, tested on some workloads.
         second: Rows of another, tested on the same.
-        column: What is compared; lower is better.
+        column: The column to compare; lower is better.
 
     Returns:
-        Probability, and the ends of its 95 % bootstrap interval over the trainings of both.
+        The probability, and the ends of its 95 % interval over the trainings of both; the ends are NaN where a learner
+        has a single training.
 
     Raises:
-        ValueError: The rows are not those of trainings, of several learners, or tested on different workloads.
+        ValueError: The rows are not trainings of one learner each, or were tested on different workloads.
+
+    Source:
+        Hesterberg, "What teachers should know about the bootstrap", The American Statistician 69, 2015: the expanded
+        percentiles.
     """
     tables = []
     for study in (first, second):
@@ -309,17 +269,30 @@ def probability_of_improvement(
         raise ValueError(f"tested on {', '.join(ours.columns)} and on {', '.join(theirs.columns)}: must be the same")
     difference = theirs[ours.columns].to_numpy()[np.newaxis] - ours.to_numpy()[:, np.newaxis]
     wins = ((difference > 0) + 0.5 * (difference == 0)).mean(axis=2)
+    fewest = min(wins.shape)
+    if fewest < 2:
+        return float(wins.mean()), math.nan, math.nan
 
     def share(rows: NDArray[np.int64], columns: NDArray[np.int64], axis: int = -1) -> Any:
         return wins[rows[..., :, np.newaxis], columns[..., np.newaxis, :]].mean(axis=(-2, -1))
 
-    places = (np.arange(len(ours)), np.arange(len(theirs)))
-    low, high = _interval(places, share)
-    return float(wins.mean()), low, high
+    farther = math.sqrt(fewest / (fewest - 1)) * special.stdtrit(fewest - 1, 0.975)
+    ends = stats.bootstrap(
+        (np.arange(len(ours)), np.arange(len(theirs))),
+        share,
+        n_resamples=RESAMPLES,
+        confidence_level=float(2 * stats.norm.cdf(farther) - 1),
+        method="percentile",
+        vectorized=True,
+        random_state=np.random.default_rng(0),
+    ).confidence_interval
+    return float(wins.mean()), float(ends.low), float(ends.high)
 
 
 def sample_sizes(trainings: pd.Series, counts: Sequence[int], repetitions: int = 300, seed: int = 0) -> pd.DataFrame:
-    """Return what studies with fewer or more trainings would have found, by drawing them from the trainings there are.
+    """Return how wide and how honest the intervals of smaller or larger studies would be.
+
+    The trainings that exist are taken for all trainings there could be, and studies are drawn from them.
 
     Args:
         trainings: One number per training of one learner, such as what it saves.
@@ -328,8 +301,8 @@ def sample_sizes(trainings: pd.Series, counts: Sequence[int], repetitions: int =
         seed: Seeds the draw.
 
     Returns:
-        Indexed by the number of trainings: half_width (mean half width of a study's 95 % bootstrap interval of the
-        mean) and covered (share of the studies whose interval holds the mean of all trainings; 95 % is promised).
+        Indexed by the number of trainings: half_width (mean half width of the 95 % interval of a study) and covered
+        (share of the studies whose interval contains the mean of all trainings; it should be 95 %).
 
     Raises:
         ValueError: The numbers are not one per training, or a count is below 2.
@@ -341,59 +314,18 @@ def sample_sizes(trainings: pd.Series, counts: Sequence[int], repetitions: int =
     rng = np.random.default_rng(seed)
     rows = {}
     for count in counts:
-        drawn = rng.choice(values, (repetitions, count))
-        again = rng.integers(count, size=(1_000, count))
-        tail = 50 * (1 - bootstrap_level(count))
-        low, high = np.percentile(drawn[:, again].mean(axis=2), [tail, 100 - tail], axis=1)
-        covered = (low <= truth) & (truth <= high)
-        rows[count] = {"half_width": float(((high - low) / 2).mean()), "covered": float(covered.mean())}
+        studies = [mean_interval(drawn, independent=True) for drawn in rng.choice(values, (repetitions, count))]
+        rows[count] = {
+            "half_width": float(np.mean([(study.high - study.low) / 2 for study in studies])),
+            "covered": float(np.mean([study.low <= truth <= study.high for study in studies])),
+        }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("trainings")
 
 
-def bootstrap_level(trainings: int) -> float:
-    """Return the level of the percentile interval that comes near to 95 % with so many trainings.
-
-    Resampling n values underestimates their spread by (n - 1) / n, and knows nothing of Student's heavier tails. For a
-    mean, the percentiles that make up for both are those of a normal variable at -+ sqrt(n / (n - 1)) t: the "expanded
-    percentiles" of Hesterberg, "What teachers should know about the bootstrap", The American Statistician 69, 2015.
-
-    Args:
-        trainings: How many, at least 2.
-
-    Example:
-        >>> [round(bootstrap_level(n), 4) for n in (5, 10, 100)]
-        [0.9981, 0.9829, 0.9539]
-    """
-    return float(2 * stats.norm.cdf(math.sqrt(trainings / (trainings - 1)) * stats.t.ppf(0.975, trainings - 1)) - 1)
-
-
-def _by_learner(trainings: pd.Series) -> pd.DataFrame:
-    groups = trainings.groupby(level=LEARNER, sort=False)
-    table = pd.DataFrame({key: estimate(group)._asdict() for key, group in groups}).T
-    table.index = pd.MultiIndex.from_tuples(table.index, names=LEARNER)
-    return table.astype({"seeds": int})
-
-
 def _values_of(trainings: pd.Series) -> NDArray[np.float64]:
-    """Return the numbers of one learner's trainings, each seed once."""
+    """Return the numbers of the trainings of one learner, each seed once."""
     index = trainings.index.to_frame(index=False)
     seeds = index.pop("seed") if "seed" in index else None
     if seeds is None or seeds.duplicated().any() or index.nunique().gt(1).any():
         raise ValueError("trainings: must be one number per training seed of one learner, as per_training returns them")
     return trainings.to_numpy(dtype=np.float64)
-
-
-def _bootstrap(values: NDArray[np.float64], statistic: Callable[..., Any]) -> tuple[float, float, float]:
-    low, high = _interval((values,), statistic)
-    return float(statistic(values)), low, high
-
-
-def _interval(samples: tuple[NDArray[Any], ...], statistic: Callable[..., Any]) -> tuple[float, float]:
-    """Return the ends of the 95 % bootstrap interval; a single training says nothing of its spread."""
-    fewest = min(len(sample) for sample in samples)
-    if fewest < 2:
-        return float("nan"), float("nan")
-    options: dict[str, Any] = {"n_resamples": RESAMPLES, "method": "percentile", "vectorized": True}
-    options |= {"confidence_level": bootstrap_level(fewest), "random_state": np.random.default_rng(0)}
-    found = stats.bootstrap(samples, statistic, **options).confidence_interval
-    return float(found.low), float(found.high)

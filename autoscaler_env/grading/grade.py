@@ -41,7 +41,7 @@ class Course:
 
     notebooks: tuple[Path, ...] = field(default_factory=lambda: tuple(course_notebooks()))
     """Its notebooks, in order."""
-    models: Path = field(default_factory=lambda: Folders().models)
+    models: Path = field(default_factory=lambda: Folders.course().models)
     """The folder of the models that it ships."""
 
     @cached_property

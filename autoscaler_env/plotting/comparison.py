@@ -1,4 +1,4 @@
-"""Figures that compare policies: costs, savings, spread over days, operating regions, scaling actions."""
+"""Figures that compare policies: costs, savings, spread over days, operating regions and scaling actions."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from autoscaler_env.evaluation.simulation import Trajectory
-from autoscaler_env.plotting.style import ITEM_COLOURS, ITEM_LABELS, colour_of, label_of, new_figure, themed
+from autoscaler_env.plotting.style import ITEM_COLOURS, ITEM_LABELS, colour_of, new_figure, themed
+from autoscaler_env.policies.registry import label_of
 
 
 @themed
-def plot_costs(summary: pd.DataFrame, title: str = "Mean cost of a day") -> Figure:
-    """Draw the mean cost of each policy as a bar with its 95 % interval over days, a panel per pattern.
+def plot_costs(summary: pd.DataFrame, title: str = "Mean daily cost") -> Figure:
+    """Draw the mean daily cost of each policy as a bar with its 95 % interval over days, a panel per pattern.
 
     Args:
-        summary: What `evaluation.summarise` returns.
-        title: What the figure says.
+        summary: The result of `summarise`.
+        title: The title of the figure; it should state the finding.
 
     Returns:
-        The figure; dollars a day, the policies in the order of the summary.
+        The figure; the policies are in the order of the summary.
     """
     patterns = names_in(summary, "pattern")
     figure, panels = policy_panels(len(patterns), names_in(summary, "policy"), title, sharex=True)
@@ -35,20 +36,20 @@ def plot_costs(summary: pd.DataFrame, title: str = "Mean cost of a day") -> Figu
         rows = summary.xs(pattern, level="pattern")
         _bars(axes, rows["cost"], rows["cost_low"], rows["cost_high"], "${:,.1f}")
         axes.set_title("" if len(patterns) == 1 else pattern)
-    figure.supxlabel("mean cost ($ a day), with its 95 % interval over days", fontsize=10)
+    figure.supxlabel("mean daily cost ($), with its 95 % interval over days", fontsize=10)
     return figure
 
 
 @themed
 def plot_cost_items(summary: pd.DataFrame, title: str = "Where the dollars go") -> Figure:
-    """Draw what each policy spends on instances, lateness and drops as stacked bars, a panel per pattern.
+    """Draw the daily cost of each policy as stacked bars of instances, lateness and drops, a panel per pattern.
 
     Args:
-        summary: What `evaluation.summarise` returns.
-        title: What the figure says.
+        summary: The result of `summarise`.
+        title: The title of the figure; it should state the finding.
 
     Returns:
-        The figure; dollars a day.
+        The figure.
     """
     patterns = names_in(summary, "pattern")
     figure, panels = policy_panels(len(patterns), names_in(summary, "policy"), title, sharex=True)
@@ -61,22 +62,22 @@ def plot_cost_items(summary: pd.DataFrame, title: str = "Where the dollars go") 
         axes.set_title("" if len(patterns) == 1 else pattern)
     handles, labels = panels[0].get_legend_handles_labels()
     for axes in panels[-3:]:
-        axes.set_xlabel("mean cost ($ a day)")
+        axes.set_xlabel("mean daily cost ($)")
     figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure
 
 
 @themed
-def plot_savings(savings: pd.DataFrame, against: str, title: str = "Saving a day") -> Figure:
-    """Draw what each policy saves against one of them, as points with 95 % intervals, a row per pattern.
+def plot_savings(savings: pd.DataFrame, against: str, title: str = "Daily saving") -> Figure:
+    """Draw the daily saving of each policy against another one as points with 95 % intervals, a row per pattern.
 
     Args:
-        savings: What `evaluation.savings` returns; several can be stacked with `pandas.concat`.
+        savings: The result of `savings`; `pandas.concat` stacks several of them.
         against: The name of the policy that the others are compared with.
-        title: What the figure says.
+        title: The title of the figure; it should state the finding.
 
     Returns:
-        The figure; dollars a day, to the right of zero is cheaper.
+        The figure; points to the right of zero are cheaper than the other policy.
     """
     policies, patterns = names_in(savings, "policy"), names_in(savings, "pattern")
     figure = new_figure(9.0, 1.6 + 0.17 * len(policies) * len(patterns))
@@ -85,31 +86,33 @@ def plot_savings(savings: pd.DataFrame, against: str, title: str = "Saving a day
     for policy, offset in zip(policies, offsets, strict=True):
         rows = savings.xs(policy, level="policy").reindex(patterns)
         ends = [rows["saving"] - rows["low"], rows["high"] - rows["saving"]]
-        places = np.arange(len(patterns)) + offset
+        rows_at = np.arange(len(patterns)) + offset
         style: dict[str, Any] = {"fmt": "o", "markersize": 4, "capsize": 2.5, "linewidth": 1.3}
-        axes.errorbar(rows["saving"], places, xerr=ends, color=colour_of(policy), label=label_of(policy), **style)
+        axes.errorbar(rows["saving"], rows_at, xerr=ends, color=colour_of(policy), label=label_of(policy), **style)
     axes.axvline(0, color="#444444", linewidth=1)
     for line in range(len(patterns) - 1):
         axes.axhline(line + 0.5, color="#E2E2E2", linewidth=0.7)
     axes.grid(axis="y", visible=False)
     axes.set_yticks(range(len(patterns)), patterns)
-    axes.set(ylim=(len(patterns) - 0.5, -0.5), xlabel=f"saved against {label_of(against)} ($ a day, 95 % interval)")
+    axes.set(
+        ylim=(len(patterns) - 0.5, -0.5), xlabel=f"daily saving against {label_of(against)} ($), with its 95 % interval"
+    )
     figure.legend(loc="outside lower center", ncols=min(4, len(policies)))
     figure.suptitle(title, x=0.01, ha="left")
     return figure
 
 
 @themed
-def plot_cost_spread(episodes: pd.DataFrame, title: str = "The cost from day to day") -> Figure:
-    """Draw how the cost of each policy varies over days as box plots, a panel per pattern.
+def plot_cost_spread(episodes: pd.DataFrame, title: str = "Spread of the daily cost") -> Figure:
+    """Draw the spread of the daily cost of each policy as box plots, a panel per pattern.
 
     Args:
-        episodes: What `evaluation.evaluate` returns.
-        title: What the figure says.
+        episodes: The result of `evaluate`.
+        title: The title of the figure; it should state the finding.
 
     Returns:
-        The figure; boxes hold the middle half of the days, whiskers reach from the 5th to the 95th percentile, the
-        diamond is the mean.
+        The figure; a box holds the middle half of the days, the whiskers reach from the 5th to the 95th percentile, and
+        the diamond is the mean.
     """
     patterns = list(episodes["pattern"].unique())
     policies = list(episodes["policy"].unique())
@@ -117,20 +120,20 @@ def plot_cost_spread(episodes: pd.DataFrame, title: str = "The cost from day to 
     for axes, pattern in zip(panels, patterns, strict=True):
         _boxes(axes, episodes[episodes["pattern"] == pattern], "cost", policies)
         axes.set_title("" if len(patterns) == 1 else pattern)
-    figure.supxlabel("cost of a day ($): median, middle half, 5th to 95th percentile; diamond: mean", fontsize=10)
+    figure.supxlabel("daily cost ($): median, middle half, 5th to 95th percentile; diamond: mean", fontsize=10)
     return figure
 
 
 @themed
 def plot_scaling_actions(episodes: pd.DataFrame, title: str = "Scaling actions") -> Figure:
-    """Draw how often each policy changes its fleet as box plots over days.
+    """Draw the number of scaling actions a day of each policy as box plots over days.
 
     Args:
-        episodes: What `evaluation.evaluate` returns; all patterns count alike.
-        title: What the figure says.
+        episodes: The result of `evaluate`; the days of all patterns have the same weight.
+        title: The title of the figure; it should state the finding.
 
     Returns:
-        The figure; changes of the fleet a day.
+        The figure; a scaling action is a change of the fleet.
     """
     policies = list(episodes["policy"].unique())
     figure, (axes,) = policy_panels(1, policies, title)
@@ -143,15 +146,15 @@ def plot_scaling_actions(episodes: pd.DataFrame, title: str = "Scaling actions")
 
 @themed
 def plot_operating_regions(trajectories: Mapping[str, Trajectory], title: str = "Operating regions") -> Figure:
-    """Draw where each policy runs its service: the share of steps spent at each load and fleet, a panel per policy.
+    """Draw the share of steps that each policy spends at each utilisation and fleet, a panel per policy.
 
     Args:
-        trajectories: What happened, by the policy's name in tables.
-        title: What the figure says.
+        trajectories: The result of `simulate` by the policy's name in tables.
+        title: The title of the figure; it should state the finding.
 
     Returns:
-        The figure; darker is more often, the same scale in every panel; a cross marks the mean, the dashed line full
-        use.
+        The figure. A darker colour is a larger share, on one scale for all panels. The cross marks the mean, the dashed
+        line full utilisation.
     """
     columns = min(3 if len(trajectories) <= 6 else 4, len(trajectories))
     rows = -(-len(trajectories) // columns)
@@ -179,21 +182,21 @@ def plot_operating_regions(trajectories: Mapping[str, Trajectory], title: str = 
         axes.remove()
     figure.colorbar(mesh, ax=figure.axes, label="share of steps", extend="both", pad=0.02)
     figure.supxlabel("fleet, ready or booting (instances)", fontsize=10)
-    figure.supylabel("load (share of ready capacity used)", fontsize=10)
+    figure.supylabel("utilisation (share of ready capacity in use)", fontsize=10)
     figure.suptitle(title, x=0.01, ha="left")
     return figure
 
 
 @themed
-def plot_calibration(grid: pd.DataFrame, title: str = "Cost of each setting") -> Figure:
-    """Draw the mean cost of each setting of target tracking as a map, the cheapest marked.
+def plot_calibration(grid: pd.DataFrame, title: str = "Daily cost of each setting") -> Figure:
+    """Draw the mean daily cost of each setting of target tracking as a heat map, with a frame around the cheapest.
 
     Args:
-        grid: What `calibration.calibration_grid` returns: targets by reserves, dollars a day.
-        title: What the figure says.
+        grid: The result of `calibration_grid`: the mean daily cost in dollars, targets by reserves.
+        title: The title of the figure; it should state the finding.
 
     Returns:
-        The figure; colours stop at one and a half times the cheapest cost, so that differences near it show.
+        The figure; the colours end at 1.5 times the cheapest cost, so that small differences near it are visible.
     """
     figure = new_figure(9.0, 3.6)
     axes = figure.subplots()
@@ -201,7 +204,7 @@ def plot_calibration(grid: pd.DataFrame, title: str = "Cost of each setting") ->
     text = {"size": 7}
     sns.heatmap(
         grid, ax=axes, cmap="cividis_r", vmin=cheapest, vmax=1.5 * cheapest, annot=True, fmt=".0f", annot_kws=text,
-        cbar_kws={"label": "mean cost ($ a day)", "extend": "max"}, linewidths=0.5,
+        cbar_kws={"label": "mean daily cost ($)", "extend": "max"}, linewidths=0.5,
     )  # fmt: skip
     row, column = np.unravel_index(int(np.argmin(grid.to_numpy())), grid.shape)
     axes.add_patch(Rectangle((float(column), float(row)), 1, 1, fill=False, edgecolor="#D55E00", linewidth=2.5))
@@ -212,12 +215,12 @@ def plot_calibration(grid: pd.DataFrame, title: str = "Cost of each setting") ->
 
 
 def names_in(table: pd.DataFrame, level: str) -> list[str]:
-    """Return the names in a level of the index, in the order in which they come."""
+    """Return the names in a level of the index, in their order of appearance."""
     return list(table.index.get_level_values(level).unique())
 
 
 def policy_panels(panels: int, policies: Sequence[str], title: str, sharex: bool = False) -> tuple[Figure, list[Axes]]:
-    """Make a figure with a panel per pattern, a line per policy in each; return it and its panels."""
+    """Make a figure with some panels and a row per policy in each of them; return the figure and its panels."""
     columns = min(3, panels)
     rows = -(-panels // columns)
     figure = new_figure(9.0 if panels > 1 else 8.0, rows * (0.7 + 0.26 * len(policies)) + 0.8)
@@ -234,7 +237,7 @@ def policy_panels(panels: int, policies: Sequence[str], title: str, sharex: bool
 
 
 def _bars(axes: Axes, means: pd.Series, lows: pd.Series, highs: pd.Series, form: str) -> None:
-    """Draw horizontal bars with intervals and their numbers; one per policy, which the index names."""
+    """Draw a horizontal bar with its interval and its number for each policy of the index."""
     places = range(len(means))
     colours = [colour_of(policy) for policy in means.index]
     ends = [means - lows, highs - means]
@@ -246,10 +249,10 @@ def _bars(axes: Axes, means: pd.Series, lows: pd.Series, highs: pd.Series, form:
 
 
 def _boxes(axes: Axes, episodes: pd.DataFrame, column: str, policies: Sequence[str]) -> None:
-    """Draw a box per policy, means as diamonds."""
+    """Draw a box per policy, with the mean as a diamond."""
     means = {"marker": "D", "markerfacecolor": "white", "markeredgecolor": "black", "markersize": 4}
     with warnings.catch_warnings():
-        # seaborn 0.13.2 passes matplotlib 3.11 an argument that has a newer name.
+        # seaborn 0.13.2 uses an argument that matplotlib 3.11 has renamed.
         warnings.filterwarnings("ignore", "vert: bool was deprecated")
         sns.boxplot(
             episodes,

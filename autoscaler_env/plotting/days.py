@@ -1,4 +1,4 @@
-"""Figures of single days: what arrives, and what a policy makes of it."""
+"""Figures of single days: the arrivals, and the fleet, the queue and the cost under a policy."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from autoscaler_env.plotting.style import (
     ITEM_LABELS,
     QUEUE_COLOUR,
     colour_of,
-    label_of,
     new_figure,
     themed,
 )
+from autoscaler_env.policies.registry import label_of
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import PATTERN_MEANING
 
@@ -31,12 +31,12 @@ def plot_patterns(days: Mapping[str, NDArray[np.int64]], service: Service, title
     """Draw a few days of each pattern, a panel per pattern.
 
     Args:
-        days: By the pattern's name, arrivals of some days, shape (n, steps); one to five look best.
-        service: Gives the length of a step and the level P.
-        title: What the figure says.
+        days: Arrivals by the pattern's name, shape (n, steps); one to five days per pattern look best.
+        service: Defines the length of a step and the peak P.
+        title: The title of the figure; it should state the finding.
 
     Returns:
-        The figure; arrivals in requests per step against the hour of the day.
+        The figure; arrivals against the hour of the day, with a dotted line at the peak P.
     """
     columns = min(3, len(days))
     rows = -(-len(days) // columns)
@@ -53,44 +53,44 @@ def plot_patterns(days: Mapping[str, NDArray[np.int64]], service: Service, title
         axes.remove()
     figure.suptitle(title, x=0.01, ha="left")
     figure.supxlabel("hour of the day", fontsize=10)
-    figure.supylabel("requests per step (dotted: P)", fontsize=10)
+    figure.supylabel("arrivals (requests per step); dotted: peak P", fontsize=10)
     return figure
 
 
 @themed
 def plot_day(trajectory: Trajectory, policy: str, day: int = 0, title: str | None = None) -> Figure:
-    """Draw one day of one policy: demand and fleet, queue, and the cost as it grows, by item.
+    """Draw one day of one policy: demand and fleet, queue, and cost so far by item.
 
     Args:
-        trajectory: What happened.
+        trajectory: The result of `simulate`.
         policy: The policy's name in tables.
-        day: Which day of the trajectory.
-        title: What the figure says; the policy's label by default.
+        day: The number of the day in the trajectory.
+        title: The title of the figure; it should state the finding. The policy's label by default.
 
     Returns:
-        The figure, three panels over the hours of the day.
+        The figure; three panels over the hours of the day.
     """
     return plot_side_by_side({policy: trajectory}, day, title or f"One day with {label_of(policy)}")
 
 
 @themed
 def plot_side_by_side(trajectories: Mapping[str, Trajectory], day: int = 0, title: str = "The same day") -> Figure:
-    """Draw the same day under several policies, a column per policy, all on the same scales.
+    """Draw the same day under several policies, a column per policy, with one scale per row.
 
     Args:
-        trajectories: What happened, by the policy's name in tables; two or three fit.
-        day: Which day of the trajectories.
-        title: What the figure says.
+        trajectories: The result of `simulate` by the policy's name in tables; two or three policies fit.
+        day: The number of the day in the trajectories.
+        title: The title of the figure; it should state the finding.
 
     Returns:
-        The figure; rows are demand and fleet (instances), queue (requests), cost so far by item ($).
+        The figure; the rows are demand and fleet (instances), queue (requests), and cost so far by item ($).
 
     Raises:
-        ValueError: The policies did not see the same day.
+        ValueError: The arrivals of the day differ between the policies.
     """
-    seen = [trajectory.arrivals[day] for trajectory in trajectories.values()]
-    if not all(np.array_equal(arrivals, seen[0]) for arrivals in seen):
-        raise ValueError(f"day = {day}: the policies saw different days; roll them out on the same ones")
+    arrivals = [trajectory.arrivals[day] for trajectory in trajectories.values()]
+    if not all(np.array_equal(others, arrivals[0]) for others in arrivals):
+        raise ValueError(f"day = {day}: the policies have different arrivals; simulate all of them on the same days")
     width = 9.0 if len(trajectories) == 1 else 1 + 4.3 * len(trajectories)
     figure = new_figure(width, 5.6)
     panels = figure.subplots(
@@ -110,7 +110,7 @@ def plot_side_by_side(trajectories: Mapping[str, Trajectory], day: int = 0, titl
     dearest = max(float(trajectory.cost[day].sum()) for trajectory in trajectories.values())
     panels[1, 0].set_ylim(0, max(100, 1.1 * longest))
     panels[2, 0].set_ylim(0, max(1, 1.1 * dearest))
-    for axes, label in zip(panels[:, 0], ("instances", "queue\n(requests)", "cost so far ($)"), strict=True):
+    for axes, label in zip(panels[:, 0], ("fleet\n(instances)", "queue\n(requests)", "cost so far ($)"), strict=True):
         axes.set_ylabel(label)
     panels[1, 0].yaxis.set_major_formatter("{x:,.0f}")
     figure.align_ylabels()
@@ -119,7 +119,7 @@ def plot_side_by_side(trajectories: Mapping[str, Trajectory], day: int = 0, titl
 
 
 def _hours(service: Service) -> NDArray[np.float64]:
-    """Return the hours at which the steps of a day begin and end, shape (steps + 1,)."""
+    """Return the hours at which the steps of a day start and end, shape (steps + 1,)."""
     return np.arange(service.steps_per_episode + 1) * service.step_seconds / 3600
 
 
@@ -133,7 +133,7 @@ def _hour_axis(axes: Axes, service: Service, label: bool = True) -> None:
 
 
 def _highest(trajectories: Iterable[Trajectory], day: int) -> list[float]:
-    """Return, per trajectory, the most instances that the day asked for or had."""
+    """Return, per trajectory, the highest demand or fleet of the day, in instances."""
     return [
         float(
             max(

@@ -1,4 +1,4 @@
-"""Figures of learning: curves, what a table has learned, and the ideas behind DQN and PPO."""
+"""Figures of learning: learning curves, the policy of a Q-table, and the ideas behind DQN and PPO."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from autoscaler_env.evaluation.statistics import mean_interval
-from autoscaler_env.plotting.style import ACTION_COLOURS, colour_of, label_of, new_figure, themed
+from autoscaler_env.plotting.style import ACTION_COLOURS, colour_of, new_figure, themed
 from autoscaler_env.policies.q_learning import QTable
+from autoscaler_env.policies.registry import label_of
 
-_AXES = {"timesteps": "timesteps", "seconds": "seconds of training"}
+_AXES = {"timesteps": "timesteps", "seconds": "training time (seconds)"}
 
 
 @themed
@@ -28,30 +29,31 @@ def plot_learning_curves(
     title: str = "Learning curve",
     against: Sequence[str] = ("timesteps", "seconds"),
 ) -> Figure:
-    """Draw how learners did on selection days while they trained, a panel against timesteps and one against seconds.
+    """Draw the mean return on selection days during training, in a panel against timesteps and one against seconds.
 
-    Several seeds of a learner are drawn as their mean with its 95 % interval, and as thin lines by themselves. What
-    lies far below the rules is cut off and said in words, since the start of a training would hide its end. The axis
-    is as wide as the rules and the ends of the trainings need: fewer rules, a closer look.
+    Several seeds of a learner are drawn as their mean with its 95 % interval, and each seed as a thin line. The axis of
+    the returns covers the rules and the ends of the trainings. A first point far below them is left out and given as
+    text, because it would hide the differences at the end.
 
     Args:
-        curves: By the policy's name, the curve of each seed: what `Trained.curve` holds, all at the same timesteps.
-        references: By the policy's name, the mean return of a rule on the same days, dollars a day.
-        title: What the figure says.
+        curves: For each policy's name the curve of each seed (`Trained.curve`), all at the same timesteps.
+        references: The mean return of a rule on the same days by the rule's name, in dollars a day.
+        title: The title of the figure; it should state the finding.
         against: The panels: `timesteps`, `seconds` or both.
 
     Returns:
-        The figure; mean return in dollars a day.
+        The figure.
 
     Raises:
-        ValueError: There is no curve, a panel is unknown, or the seeds of a learner were judged at different timesteps.
+        ValueError: There is no curve, a panel is unknown, or the seeds of a learner have different timesteps.
     """
     if not curves or not all(curves.values()) or not against or set(against) - set(_AXES):
         raise ValueError(
-            f"curves of {list(curves)} against {list(against)}: must be curves, against timesteps or seconds"
+            f"curves of {list(curves)} against {list(against)}: must be at least one curve of each policy, against "
+            "timesteps or seconds"
         )
     references = references or {}
-    figure = new_figure(max(4.6 * len(against) + 0.4, 7.4), 3.8)  # the legend of one panel needs the room
+    figure = new_figure(max(4.6 * len(against) + 0.4, 7.4), 3.8)  # the legend of a single panel needs this width
     panels = list(figure.subplots(1, len(against), sharey=True, squeeze=False).flat)
     ends = [curve["mean_return"].iloc[1:] for seeds in curves.values() for curve in seeds if len(curve) > 1]
     floor, ceiling = _range_of([*references.values()], ends)
@@ -66,7 +68,7 @@ def plot_learning_curves(
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
         axes.locator_params(axis="x", nbins=5)
     panels[0].set_ylim(floor, ceiling)
-    panels[0].set_ylabel("mean return ($ a day)")
+    panels[0].set_ylabel("mean daily return ($)")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels) if len(labels) < 4 else 2)
     figure.suptitle(title, x=0.01, ha="left")
@@ -74,7 +76,7 @@ def plot_learning_curves(
 
 
 def _range_of(references: Sequence[float], ends: Sequence[pd.Series]) -> tuple[float | None, float | None]:
-    """Return where the axis ends, so that rules and trained models fill it; `None` where nothing says so."""
+    """Return the ends of the axis, from the rules and the trained models; `None` without any of them."""
     lows = [*references, *(float(end.iloc[-1]) for end in ends)]
     highs = [*references, *(float(end.max()) for end in ends)]
     if not lows:
@@ -87,7 +89,7 @@ def _range_of(references: Sequence[float], ends: Sequence[pd.Series]) -> tuple[f
 def _draw_curves(axes: Axes, policy: str, seeds: Sequence[pd.DataFrame], column: str, floor: float | None) -> None:
     timesteps = seeds[0]["timesteps"].to_numpy()
     if any(not np.array_equal(curve["timesteps"], timesteps) for curve in seeds):
-        raise ValueError(f"curves of {policy!r}: the seeds must have been judged at the same timesteps")
+        raise ValueError(f"curves of {policy!r}: all seeds must have the same timesteps")
     returns = np.array([curve["mean_return"] for curve in seeds])
     x = np.mean([curve[column] for curve in seeds], axis=0)
     colour = colour_of(policy)
@@ -114,18 +116,18 @@ def _draw_curves(axes: Axes, policy: str, seeds: Sequence[pd.DataFrame], column:
 
 @themed
 def plot_q_policy(
-    table: QTable, visits: NDArray[np.float64] | None = None, title: str = "What the table does"
+    table: QTable, visits: NDArray[np.float64] | None = None, title: str = "Policy of the Q-table"
 ) -> Figure:
-    """Draw the action that a Q-table takes in each cell, spare capacity against change of arrivals.
+    """Draw the action of a Q-table in each cell, spare capacity against change of arrivals.
 
     Args:
-        table: The table; where it asks for the level of traffic as well, there is a column of panels per level.
-        visits: How often each cell was seen, shape (cells,). Cells that were never seen are left blank, and a second
-            row of panels shows how often the others were. Without it every cell shows its action.
-        title: What the figure says.
+        table: The table. If it also distinguishes levels of arrivals, there is a column of panels per level.
+        visits: The number of visits of each cell, shape (cells,). Cells without a visit are blank, and a second row of
+            panels shows the share of visits of the others. Without this argument every cell shows its action.
+        title: The title of the figure; it should state the finding.
 
     Returns:
-        The figure. Cells are drawn equally large; the numbers at their borders say where they end.
+        The figure. All cells have the same size; the numbers at their borders are the limits of the cells.
     """
     grid = table.discretisation
     rows, columns, levels = grid.shape
@@ -141,11 +143,11 @@ def plot_q_policy(
     for level in range(levels):
         seen = np.ones((rows, columns), dtype=bool) if counts is None else counts[:, :, level] > 0
         _draw_actions(panels[0, level], table, actions[:, :, level], seen)
-        panels[0, level].set_title(_level_name(table, level) or "action, in instances")
+        panels[0, level].set_title(_level_name(table, level) or "action (change of the fleet in instances)")
         if counts is not None:
             shares = 100 * counts / max(counts.sum(), 1)
             mesh = _draw_shares(panels[1, level], shares[:, :, level], shares)
-            panels[1, level].set_title("" if levels > 1 else "how often it is met")
+            panels[1, level].set_title("" if levels > 1 else "share of steps in each cell")
             if level == levels - 1:
                 figure.colorbar(mesh, ax=panels[1, level], label="share of steps (%)", format="{x:g}")
     for axes in panels.flat:
@@ -153,7 +155,7 @@ def plot_q_policy(
         axes.set_yticks(np.arange(1, rows), [f"{edge:g}" for edge in grid.spare_capacities], fontsize=8)
         axes.tick_params(length=0)
         axes.grid(visible=False)
-        axes.set_xlabel("change of arrivals (instances' worth of requests)")
+        axes.set_xlabel("change of demand (instances)")
     for axes in panels[:, 0] if levels > 1 else panels[0]:
         axes.set_ylabel("spare capacity (instances)")
     handles = [Patch(color=colour, label=name) for name, colour in ACTION_COLOURS.items()]
@@ -190,20 +192,20 @@ def _draw_shares(axes: Axes, shares: NDArray[np.float64], everywhere: NDArray[np
     present = everywhere[everywhere > 0]
     low, high = (float(present.min()), float(present.max())) if len(present) else (0.1, 1.0)
     norm = LogNorm(min(low, 0.99 * high), high)
-    greys = ListedColormap(colormaps["Greys"](np.linspace(0.12, 1, 256)))  # white is left to cells that were never seen
+    greys = ListedColormap(colormaps["Greys"](np.linspace(0.12, 1, 256)))  # white is reserved for cells without a visit
     return axes.pcolormesh(np.ma.masked_less_equal(shares, 0), cmap=greys, norm=norm, edgecolor="white", linewidth=0.8)
 
 
 @themed
-def plot_reward_spread(rewards: Mapping[str, NDArray[np.float64]], title: str = "What the learner is paid") -> Figure:
-    """Draw how widely rewards spread, one histogram under the other on one scale.
+def plot_reward_spread(rewards: Mapping[str, NDArray[np.float64]], title: str = "Spread of the rewards") -> Figure:
+    """Draw histograms of rewards below each other, on one scale.
 
     Args:
-        rewards: By what they are called, dollars, any shape.
-        title: What the figure says.
+        rewards: Rewards in dollars by a label, in arrays of any shape.
+        title: The title of the figure; it should state the finding.
 
     Returns:
-        The figure; each panel says the standard deviation.
+        The figure; the title of each panel has the standard deviation.
     """
     figure = new_figure(8.0, 1.7 * len(rewards) + 0.8)
     panels = list(figure.subplots(len(rewards), 1, sharex=True, squeeze=False).flat)
@@ -214,7 +216,7 @@ def plot_reward_spread(rewards: Mapping[str, NDArray[np.float64]], title: str = 
         axes.hist(np.ravel(values), bins, weights=weights, color="#44546A")
         axes.set_title(f"{name}: standard deviation ${np.std(values):.2f}", fontsize=10)
         axes.set_ylabel("share (%)")
-    panels[-1].set_xlabel("sum of a day's rewards ($)")
+    panels[-1].set_xlabel("sum of the rewards of a day ($)")
     figure.suptitle(title, x=0.01, ha="left")
     return figure
 
@@ -226,16 +228,16 @@ def plot_clipped_objective(
     clip: float,
     title: str = "PPO's clipped objective",
 ) -> Figure:
-    """Draw PPO's objective for one action against how much more probable the new policy makes it.
+    """Draw PPO's objective for one action against the ratio of its new to its old probability.
 
     Args:
-        ratios: New probability over old, shape (n,).
-        objectives: By the action's advantage, the objective at each ratio, shape (n,).
-        clip: Beyond 1 - clip and 1 + clip the objective stops rewarding.
-        title: What the figure says.
+        ratios: New probability over old probability, shape (n,).
+        objectives: The objective at each ratio, shape (n,), by the action's advantage.
+        clip: The clip range: the objective stops rewarding a change of the ratio beyond 1 - clip or 1 + clip.
+        title: The title of the figure; it should state the finding.
 
     Returns:
-        The figure, a panel per advantage; the unclipped objective is dashed.
+        The figure; a panel per advantage, with the unclipped objective as a dashed line.
     """
     figure = new_figure(4.2 * len(objectives), 3.4)
     panels = list(figure.subplots(1, len(objectives), sharex=True, squeeze=False).flat)
@@ -253,12 +255,12 @@ def plot_clipped_objective(
 
 
 @themed
-def plot_update_times(times: pd.DataFrame, title: str = "One update") -> Figure:
-    """Draw how long one update takes on each device, by the width of the network.
+def plot_update_times(times: pd.DataFrame, title: str = "Time of one update") -> Figure:
+    """Draw the time of one update on each device, by the width of the network.
 
     Args:
         times: Columns device, width (units of a hidden layer) and milliseconds (of one update).
-        title: What the figure says.
+        title: The title of the figure; it should state the finding.
 
     Returns:
         The figure; both axes are logarithmic.
@@ -275,8 +277,8 @@ def plot_update_times(times: pd.DataFrame, title: str = "One update") -> Figure:
     axes.set_xticks(times["width"].unique(), [f"{width:,}" for width in times["width"].unique()])
     axes.minorticks_off()
     axes.margins(x=0.12, y=0.15)
-    axes.set_xlabel("units in each of two hidden layers")
-    axes.set_ylabel("milliseconds for one update")
+    axes.set_xlabel("width of the two hidden layers (units)")
+    axes.set_ylabel("time of one update (milliseconds)")
     axes.legend(title="device")
     axes.set_title(title)
     return figure

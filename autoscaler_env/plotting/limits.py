@@ -1,4 +1,4 @@
-"""Figures of the distance from the limit: where policies lose their dollars, and what promptness costs."""
+"""Figures of the distance to the optimum: its cost items, and the trade-off between lateness and cost."""
 
 from __future__ import annotations
 
@@ -13,27 +13,28 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 from autoscaler_env.plotting.comparison import names_in, policy_panels
-from autoscaler_env.plotting.style import ITEM_COLOURS, ITEM_LABELS, colour_of, label_of, new_figure, themed
+from autoscaler_env.plotting.style import ITEM_COLOURS, ITEM_LABELS, colour_of, new_figure, themed
 from autoscaler_env.policies.oracle import Optimum
+from autoscaler_env.policies.registry import label_of
 
 _LINE = 0.075
-"""The height of a line of labels beside a scatter, as a share of the panel's."""
+"""The height of a label beside a scatter plot, as a share of the panel's height."""
 
 
 @themed
 def plot_losses(
-    losses: pd.DataFrame, regrets: pd.DataFrame, title: str = "Where each policy loses its dollars"
+    losses: pd.DataFrame, regrets: pd.DataFrame, title: str = "Daily cost above the optimum, by item"
 ) -> Figure:
-    """Draw what each policy pays above the optimum, item by item, a panel per pattern.
+    """Draw the daily cost of each policy above the optimum by item, a panel per pattern.
 
     Args:
-        losses: What `regret.losses` returns.
-        regrets: What `regret.regret` returns for the same days.
-        title: What the figure says.
+        losses: The result of `losses`.
+        regrets: The result of `regret` for the same days.
+        title: The title of the figure; it should state the finding.
 
     Returns:
-        The figure; dollars a day. Items that a policy pays more for lie to the right of zero, items it pays less for to
-        the left; the diamond and the number are its regret, with its 95 % interval over days.
+        The figure. An item lies to the right of zero if the policy pays more for it than the optimum, and to the left
+        if it pays less. The diamond and the number are the regret, with its 95 % interval over days.
     """
     patterns = names_in(losses, "pattern")
     figure, panels = policy_panels(len(patterns), names_in(losses, "policy"), title, sharex=True)
@@ -54,7 +55,7 @@ def plot_losses(
         axes.set_title("" if len(patterns) == 1 else pattern)
     panels[0].set_xlim(right=1.2 * farthest)
     for axes in panels[-3:]:
-        axes.set_xlabel("above the optimum ($ a day)")
+        axes.set_xlabel("daily cost above the optimum ($)")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4)
     return figure
@@ -66,7 +67,7 @@ def _of(table: pd.DataFrame, pattern: str) -> pd.DataFrame:
 
 
 def _stack(axes: Axes, rows: pd.DataFrame) -> None:
-    """Draw the items of each row side by side: from zero to the right what is above it, to the left what is below."""
+    """Draw the items of each row as stacked bars: positive items from zero to the right, negative ones to the left."""
     right, left = np.zeros(len(rows)), np.zeros(len(rows))
     for item, colour in ITEM_COLOURS.items():
         widths = rows[item].to_numpy()
@@ -76,17 +77,17 @@ def _stack(axes: Axes, rows: pd.DataFrame) -> None:
 
 
 @themed
-def plot_frontier(summary: pd.DataFrame, title: str = "What promptness costs") -> Figure:
-    """Draw the cost of each policy against the share of requests that it does not serve in their step.
+def plot_frontier(summary: pd.DataFrame, title: str = "Lateness and cost") -> Figure:
+    """Draw the daily cost of each policy against the share of requests that are late or dropped, a panel per pattern.
 
     Args:
-        summary: What `evaluation.summarise` returns; a panel per pattern. The policy `optimum`, if it is there, is a
-            star and no part of the frontier: nobody can deploy it.
-        title: What the figure says.
+        summary: The result of `summarise`. The policy `optimum` is drawn as a star and is not part of the frontier,
+            because it needs the whole day in advance.
+        title: The title of the figure; it should state the finding.
 
     Returns:
-        The figure; dollars a day, with the 95 % interval over days, against late or dropped requests in percent. The
-        dashed line is the frontier: no other policy is both cheaper and prompter than one on it.
+        The figure; the cost has its 95 % interval over days. The dashed line joins the Pareto-optimal policies: no
+        other policy is both cheaper and less late.
     """
     patterns = names_in(summary, "pattern")
     columns = min(2, len(patterns))
@@ -100,13 +101,13 @@ def plot_frontier(summary: pd.DataFrame, title: str = "What promptness costs") -
         axes.set_title("" if len(patterns) == 1 else pattern)
         axes.set_xlabel("late or dropped (% of the requests)")
     for axes in panels[: len(patterns) : columns]:
-        axes.set_ylabel("mean cost ($ a day)")
+        axes.set_ylabel("mean daily cost ($)")
     figure.suptitle(title, x=0.01, ha="left")
     return figure
 
 
 def _scatter(axes: Axes, rows: pd.DataFrame) -> None:
-    """Draw a point per policy, named in a column beside the panel, and the frontier through the best."""
+    """Draw a point per policy with its label beside the panel, and the line through the Pareto-optimal policies."""
     late = 100 * (1 - rows["in_time"])
     deployable = [policy for policy in rows.index if policy != Optimum.name]
     best = frontier(late[deployable], rows["cost"][deployable])
@@ -134,14 +135,14 @@ def _scatter(axes: Axes, rows: pd.DataFrame) -> None:
 
 
 def frontier(late: pd.Series, cost: pd.Series) -> list[str]:
-    """Return the names of those than whom nobody is both cheaper and prompter, the promptest first.
+    """Return the Pareto-optimal policies, by lateness: no other policy is both cheaper and less late.
 
     Args:
-        late: Late share by name; lower is better.
-        cost: Cost by the same names; lower is better.
+        late: Share of late or dropped requests by policy; lower is better.
+        cost: Cost by policy; lower is better.
 
     Example:
-        >>> names = ["prompt", "cheap", "worse than cheap"]
+        >>> names = ["prompt", "cheap", "late and expensive"]
         >>> frontier(pd.Series([1, 5, 6], names), pd.Series([9.0, 3.0, 4.0], names))
         ['prompt', 'cheap']
     """
@@ -151,15 +152,15 @@ def frontier(late: pd.Series, cost: pd.Series) -> list[str]:
 
 
 def spread(places: Sequence[float] | NDArray[np.float64], gap: float) -> NDArray[np.float64]:
-    """Move places apart until neighbours are a gap from each other, as little as possible in the sum of squares.
+    """Move positions apart until neighbours keep a distance, with the least sum of squared movements.
 
     Args:
-        places: In rising order.
-        gap: The least distance, in the same unit.
+        places: The positions, in rising order.
+        gap: The least distance between neighbours, in the same unit.
 
     Example:
         >>> spread([0.0, 1.0, 1.0], 0.2).round(2).tolist()
         [0.0, 0.9, 1.1]
     """
-    steps = gap * np.arange(len(places))
-    return np.asarray(isotonic_regression(np.asarray(places) - steps).x) + steps
+    offsets = gap * np.arange(len(places))
+    return np.asarray(isotonic_regression(np.asarray(places) - offsets).x) + offsets

@@ -1,4 +1,4 @@
-"""Figures that compare meters: what two ways of counting dollars say about the same service."""
+"""Figures that compare cost meters: two ways to compute the cost of the same service."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from autoscaler_env.plotting.style import colour_of, label_of, new_figure, themed
+from autoscaler_env.plotting.style import colour_of, new_figure, themed
+from autoscaler_env.policies.registry import label_of
 
 BY_HAND = "by hand"
-"""The name of a reading that was worked out on paper; it is drawn dashed, over the others."""
+"""The name of a reading that was computed by hand; it is a dashed line over the others."""
 
 _METER_COLOURS = ("#44546A", "#A4243B", "#8C6D31")
 
@@ -21,29 +22,29 @@ _METER_COLOURS = ("#44546A", "#A4243B", "#8C6D31")
 def plot_readings(
     readings: Mapping[str, NDArray[np.float64]],
     step_seconds: int,
-    title: str = "What the meters say",
+    title: str = "Readings of the meters",
     xlabel: str = "hour of the day",
     log: bool = False,
 ) -> Figure:
-    """Draw what meters have counted by the end of each step, as steps, one line per meter.
+    """Draw the cost so far by each meter as a step function.
 
     Args:
-        readings: By the meter's name, dollars counted so far at the end of each step, shape (steps,). The reading
-            called `BY_HAND` is dashed and on top.
+        readings: The cost so far at the end of each step in dollars, shape (steps,), by the meter's name. The reading
+            `BY_HAND` is dashed and on top.
         step_seconds: Length of a step, in seconds.
-        title: What the figure says.
-        xlabel: What the hours are counted from.
-        log: Whether dollars are on a logarithmic axis, which begins at the smallest reading above 0.
+        title: The title of the figure; it should state the finding.
+        xlabel: The label of the hours.
+        log: Whether the axis of the dollars is logarithmic; it starts at the smallest reading above 0.
 
     Returns:
-        The figure; dollars against hours. A reading of 0 is not on a logarithmic axis.
+        The figure; dollars against hours. A logarithmic axis has no readings of 0.
 
     Raises:
-        ValueError: There is no reading, or the readings have different lengths.
+        ValueError: There is no reading, or the readings differ in length.
     """
     lengths = {len(dollars) for dollars in readings.values()}
     if len(lengths) != 1:
-        raise ValueError(f"readings of {list(readings)}: must be one or more, all of one length")
+        raise ValueError(f"readings of {list(readings)}: must be at least one, all of the same length")
     hours = np.arange(lengths.pop() + 1) * step_seconds / 3600
     figure = new_figure(8.0, 3.8)
     axes = figure.subplots()
@@ -63,30 +64,30 @@ def plot_readings(
     axes.set_xlim(0, hours[-1])
     if hours[-1] == 24:
         axes.set_xticks(range(0, 25, 6))
-    axes.set(xlabel=xlabel, ylabel="counted so far ($)")
+    axes.set(xlabel=xlabel, ylabel="cost so far ($)")
     axes.set_title(title, parse_math=False)  # two dollar signs are two prices, not a formula
     axes.legend(loc="upper left")
     return figure
 
 
 @themed
-def plot_rankings(summaries: Mapping[str, pd.DataFrame], title: str = "One ranking per meter") -> Figure:
-    """Draw the mean cost of each policy under each meter, a panel per meter with a scale of its own.
+def plot_rankings(summaries: Mapping[str, pd.DataFrame], title: str = "Ranking of the policies by meter") -> Figure:
+    """Draw the mean daily cost of each policy by each meter, a panel per meter with its own scale.
 
     Args:
-        summaries: By the meter's name, what `evaluation.summarise` returns for one pattern or mean, the same policies
-            in each; the figure keeps their order.
-        title: What the figure says.
+        summaries: The result of `summarise` for one pattern or the mean, by the meter's name. Each has the same
+            policies in the same order, which is also the order of the figure.
+        title: The title of the figure; it should state the finding.
 
     Returns:
-        The figure; dollars a day with 95 % intervals over days, and each policy's place, the cheapest first.
+        The figure; each bar has its 95 % interval over days and its rank; the cheapest policy has rank 1.
 
     Raises:
-        ValueError: The meters have not counted the same policies.
+        ValueError: The summaries have different policies or orders.
     """
     policies = [list(summary.index.get_level_values("policy")) for summary in summaries.values()]
     if not policies or any(names != policies[0] for names in policies):
-        raise ValueError(f"summaries of {list(summaries)}: must hold the same policies, in one order")
+        raise ValueError(f"summaries of {list(summaries)}: must have the same policies, in the same order")
     figure = new_figure(4.4 * len(summaries) + 0.6, 0.42 * len(policies[0]) + 1.4)
     panels = list(figure.subplots(1, len(summaries), sharey=True, squeeze=False).flat)
     places = range(len(policies[0]))
@@ -105,6 +106,6 @@ def plot_rankings(summaries: Mapping[str, pd.DataFrame], title: str = "One ranki
         axes.set_title(meter)
     panels[0].set_yticks(places, [label_of(policy) for policy in policies[0]])
     panels[0].set_ylim(len(policies[0]) - 0.4, -0.6)
-    figure.supxlabel("place (1: the cheapest) and mean cost ($ a day), with its 95 % interval over days", fontsize=10)
+    figure.supxlabel("rank (1: the cheapest) and mean daily cost ($), with its 95 % interval over days", fontsize=10)
     figure.suptitle(title, x=0.01, ha="left", parse_math=False)
     return figure

@@ -1,4 +1,4 @@
-"""Figures of the study: seeds, the generalisation matrix, regret, traces; all from its tables."""
+"""Figures of the study, all from its tables: seeds, generalisation, regret, PPO against the rules, traces."""
 
 from __future__ import annotations
 
@@ -15,70 +15,81 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator
 
-from autoscaler_env.evaluation.statistics import estimate, per_training, read_study, sample_sizes
+from autoscaler_env.evaluation.statistics import estimate, per_training, sample_sizes
 from autoscaler_env.paths import Folders
-from autoscaler_env.plotting.style import colour_of, label_of, new_figure, save_figure, themed
+from autoscaler_env.plotting.style import colour_of, new_figure, save_figure, themed
 from autoscaler_env.policies.oracle import OPTIMUM
-from autoscaler_env.study.analysis import MEAN, duels, each_learner, generalisation, on_traces, regret_table
+from autoscaler_env.policies.registry import label_of
+from autoscaler_env.study.analysis import (
+    MEAN,
+    by_learner,
+    generalisation,
+    read_study,
+    regret_table,
+    specialists,
+    traces_table,
+)
 from autoscaler_env.training.config import Algorithm
 
 SIZES = (3, 5, 7, 10, 15, 20, 30)
-"""Numbers of trainings whose studies are compared."""
+"""Numbers of trainings in the studies that `plot_sample_sizes` compares."""
 
-_OPPONENTS = {
+_BASELINE_LABELS = {
     "one_setting_cost": label_of("target-tracking-mixed"),
     "per_pattern_cost": label_of("target-tracking-per-pattern"),
 }
-"""Whose cost a column of a study holds."""
+"""The policy whose cost is in a column of a study."""
 
 _POINT: dict[str, Any] = {"fmt": "D", "markersize": 6, "capsize": 3, "linewidth": 1.6}
 
 
 @themed
 def plot_seeds(
-    study: pd.DataFrame, against: str = "one_setting_cost", title: str = "In a row nothing differs but the seed"
+    study: pd.DataFrame, against: str = "one_setting_cost", title: str = "Within a row only the seed differs"
 ) -> Figure:
-    """Draw what each training saves a day as a point, and their mean with its 95 % interval, a row per learner.
+    """Draw what each training saves a day as a point, and the mean with its 95 % interval, a row per learner.
 
     Args:
-        study: What `seeds.read_study` returns, or several of them together.
-        against: The column with the cost of the policy that is compared with.
-        title: What the figure says.
+        study: What `study.analysis.read_study` returns, or several of these concatenated.
+        against: The column with the cost of the baseline.
+        title: The title of the figure.
 
     Returns:
         The figure; dollars a day, to the right of zero is cheaper.
     """
     rows = {
         name: per_training(trainings, against) - per_training(trainings, "cost")
-        for name, trainings in each_learner(study)
+        for name, trainings in by_learner(study)
     }
     figure = new_figure(9.0, 1.2 + 0.55 * len(rows))
     axes = figure.subplots()
     for place, (name, saved) in enumerate(rows.items()):
-        found = estimate(saved)
+        mean = estimate(saved)
         colour = colour_of(_learner_in(name))
         axes.plot(saved, np.full(len(saved), place + 0.18), "o", color=colour, alpha=0.45, markersize=5)
-        _interval(axes, place - 0.12, found.mean, found.low, found.high, colour)
+        _interval(axes, place - 0.12, mean.mean, mean.low, mean.high, colour)
     axes.axvline(0, color="#444444", linewidth=1)
     axes.set_yticks(range(len(rows)), [_label(row) for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel(f"saved against {_OPPONENTS.get(against, against)} ($ a day)")
-    figure.suptitle(f"{title}\n(circle: a training; diamond: their mean, with its 95 % interval)", x=0.01, ha="left")
+    axes.set_xlabel(f"saved against {_BASELINE_LABELS.get(against, against)} ($ a day)")
+    figure.suptitle(
+        f"{title}\n(circle: one training; diamond: mean of the trainings with its 95 % interval)", x=0.01, ha="left"
+    )
     return figure
 
 
 @themed
 def plot_matrix(matrices: Mapping[str, pd.DataFrame], title: str = "Trained on rows, tested on columns") -> Figure:
-    """Draw what models pay above the optimum on each pattern, by what they were trained on, a panel per learner.
+    """Draw the regret of models on each pattern, by the workload they were trained on, a panel per learner.
 
     Args:
-        matrices: By the learner's name, what `findings.generalisation` returns.
-        title: What the figure says.
+        matrices: What `study.analysis.generalisation` returns, by the name of the learner.
+        title: The title of the figure.
 
     Returns:
-        The figure; dollars a day, the colours on a logarithmic scale that the panels share; what a model was trained on
-        is framed.
+        The figure; dollars a day, the colours on a logarithmic scale that the panels share; the cells of the pattern
+        that a model was trained on are framed.
     """
     values = np.concatenate([matrix.to_numpy().ravel() for matrix in matrices.values()])
     norm = LogNorm(max(float(values.min()), 0.1), float(values.max()))
@@ -95,7 +106,7 @@ def plot_matrix(matrices: Mapping[str, pd.DataFrame], title: str = "Trained on r
                 axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="#D55E00", linewidth=2))
         axes.set_xticks(range(len(matrix.columns)), list(matrix.columns), rotation=45, ha="right", fontsize=8)
         axes.set_yticks(range(len(matrix.index)), list(matrix.index), fontsize=8)
-        axes.set_title(label_of(name.replace("-", "_")))
+        axes.set_title(label_of(name))
         axes.set_xlabel("tested on")
         axes.grid(visible=False)
     panels[0].set_ylabel("trained on")
@@ -106,16 +117,16 @@ def plot_matrix(matrices: Mapping[str, pd.DataFrame], title: str = "Trained on r
 
 @themed
 def plot_regret(table: pd.DataFrame, scene: str = "", most: float = 30.0) -> Figure:
-    """Draw what each policy pays above the optimum, the mean of the six patterns, as points with 95 % intervals.
+    """Draw the regret of each policy, the mean of the six patterns, as points with 95 % intervals.
 
     Args:
-        table: What `findings.regret_table` returns.
-        scene: What the title says before it tells how far the best rule and the best learner are, such as another
-            service.
-        most: Where the axis ends, $ a day; policies beyond are named below it.
+        table: What `study.analysis.regret_table` returns.
+        scene: The beginning of the title, such as another service; the title goes on with the regret of the best rule
+            and of the best learner.
+        most: The end of the axis, $ a day; policies beyond are named below it.
 
     Returns:
-        The figure; dollars a day; intervals are over trainings, so rules have none.
+        The figure; dollars a day; the intervals are over trainings, so rules have none.
     """
     near = table[table[MEAN] <= most]
     figure = new_figure(9.0, 1.3 + 0.32 * len(near))
@@ -131,22 +142,22 @@ def plot_regret(table: pd.DataFrame, scene: str = "", most: float = 30.0) -> Fig
     note = textwrap.fill(f"(beyond the axis: {beyond})", width=110) if beyond else ""
     figure.supxlabel(f"above the clairvoyant optimum ($ a day)\n{note}".rstrip(), fontsize="medium")
     rule, learner = (table.loc[table["seeds"].eq(0) == is_rule, MEAN].min() for is_rule in (True, False))
-    title = f"{scene} the best rule pays ${rule:.2f} a day above the optimum, the best learner ${learner:.2f}".lstrip()
+    title = f"{scene} the best rule costs ${rule:.2f} a day above the optimum, the best learner ${learner:.2f}".lstrip()
     # Two dollar signs are two prices, not a formula.
     figure.suptitle(title[0].upper() + title[1:], x=0.01, ha="left", parse_math=False)
     return figure
 
 
 @themed
-def plot_duels(table: pd.DataFrame, title: str | None = None) -> Figure:
+def plot_ppo_against_rules(table: pd.DataFrame, title: str | None = None) -> Figure:
     """Draw what PPO trained on each pattern saves against the cheapest rule on it, with 95 % intervals.
 
     Args:
-        table: What `findings.duels` returns.
-        title: What the figure says; on how many patterns who is cheaper, by default.
+        table: What `study.analysis.specialists` returns.
+        title: The title of the figure; by default, on how many patterns PPO is cheaper or dearer.
 
     Returns:
-        The figure; dollars a day, to the right of zero PPO is cheaper; each row names the rule.
+        The figure; dollars a day; to the right of zero PPO is cheaper; each row names the rule.
     """
     figure = new_figure(9.0, 1.3 + 0.45 * len(table))
     axes = figure.subplots()
@@ -156,25 +167,23 @@ def plot_duels(table: pd.DataFrame, title: str | None = None) -> Figure:
     names = [f"{pattern}\n{_label(rule)}" for pattern, rule in table["rule"].items()]
     axes.set_yticks(range(len(table)), names, fontsize=8)
     axes.set_ylim(len(table) - 0.5, -0.5)
-    axes.set_xlabel("saved by PPO ($ a day), with its 95 % bootstrap interval over trainings")
-    won, lost = (int(table["cheaper"].eq(who).sum()) for who in ("ppo", "rule"))
-    by_default = (
-        f"PPO trained on the pattern against the cheapest rule there: cheaper on {won}, dearer on {lost} of six"
-    )
-    axes.set_title(title or by_default)
+    axes.set_xlabel("saved by PPO ($ a day), with its 95 % interval over trainings")
+    cheaper, dearer = (int(table["cheaper"].eq(policy).sum()) for policy in ("ppo", "rule"))
+    default = f"PPO trained on the pattern against the cheapest rule: cheaper on {cheaper}, dearer on {dearer} of six"
+    axes.set_title(title or default)
     return figure
 
 
 @themed
 def plot_sample_sizes(
     sizes: Mapping[str, pd.DataFrame],
-    title: str = "More seeds: narrower intervals, and intervals that keep their promise",
+    title: str = "More trainings: narrower intervals",
 ) -> Figure:
-    """Draw what studies of different sizes would have found: how wide their intervals are, and what these hold.
+    """Draw how wide the intervals of studies of different sizes are, and how often they contain the truth.
 
     Args:
-        sizes: By the learner, what `seeds.sample_sizes` returns.
-        title: What the figure says.
+        sizes: What `evaluation.statistics.sample_sizes` returns, by the name of the learner.
+        title: The title of the figure.
 
     Returns:
         The figure, two panels against the number of trainings.
@@ -189,7 +198,7 @@ def plot_sample_sizes(
     panels[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     panels[0].yaxis.set_major_formatter("{x:g}")
     panels[0].minorticks_off()
-    panels[1].set(title="Intervals that hold the truth", ylabel="share (%); dashed: the promise", ylim=(None, 100))
+    panels[1].set(title="Intervals that contain the truth", ylabel="share (%); dashed: nominal", ylim=(None, 100))
     panels[1].axhline(95, color="#444444", linestyle="--", linewidth=1)
     for axes in panels:
         axes.set_xlabel("trainings in the study")
@@ -201,16 +210,16 @@ def plot_sample_sizes(
 
 
 @themed
-def plot_traces(table: pd.DataFrame, title: str = "On recorded traffic", most: float = 60.0) -> Figure:
-    """Draw what each policy pays above the optimum on recorded traffic, a panel per trace.
+def plot_traces(table: pd.DataFrame, title: str = "Recorded traffic (zero-shot)", most: float = 60.0) -> Figure:
+    """Draw the regret of each policy on recorded traffic, a panel per trace.
 
     Args:
-        table: What `findings.on_traces` returns.
-        title: What the figure says.
-        most: Policies that pay more than this on every trace are left out, $ a day.
+        table: What `study.analysis.traces_table` returns.
+        title: The title of the figure.
+        most: Policies with a larger regret on every trace are left out, $ a day.
 
     Returns:
-        The figure; dollars a day; intervals are over trainings, so rules have none.
+        The figure; dollars a day; the intervals are over trainings, so rules have none.
     """
     table = table.drop(index=OPTIMUM, level="policy")
     regrets = table["regret"].groupby(level="policy", sort=False)
@@ -219,11 +228,11 @@ def plot_traces(table: pd.DataFrame, title: str = "On recorded traffic", most: f
     figure = new_figure(2.6 * len(traces) + 3.2, 1.4 + 0.3 * len(policies))
     panels = list(figure.subplots(1, len(traces), sharey=True, squeeze=False).flat)
     for axes, trace in zip(panels, traces, strict=True):
-        there = table.xs(trace, level="trace")
+        rows = table.xs(trace, level="trace")
         for place, policy in enumerate(policies):
-            row = there.loc[policy]
+            row = rows.loc[policy]
             _interval(axes, place, row["regret"], row["low"], row["high"], colour_of(_learner_in(policy)))
-        days, smooth = there["days"].iloc[0], there["smooth"].iloc[0]
+        days, smooth = rows["days"].iloc[0], rows["smooth"].iloc[0]
         smoothed = f", mean of {smooth} steps" if smooth > 1 else ""
         axes.set_title(f"{trace}\n{days} days{smoothed}", fontsize=8, loc="left")
         axes.set_xlim(0, 1.06 * axes.get_xlim()[1])
@@ -235,28 +244,27 @@ def plot_traces(table: pd.DataFrame, title: str = "On recorded traffic", most: f
 
 
 def _interval(axes: Axes, place: float, mean: float, low: float, high: float, colour: str) -> None:
-    """Draw a mean with its interval, if it has one."""
-    ends = None if np.isnan(low) else [[max(mean - low, 0)], [max(high - mean, 0)]]
+    """Draw a mean with its interval; a rule has none, and that of a single training is infinite and not drawn."""
+    ends = None if not np.isfinite(low) else [[max(mean - low, 0)], [max(high - mean, 0)]]
     axes.errorbar(mean, place, xerr=ends, color=colour, **_POINT)
 
 
 def _learner_in(name: str) -> str:
-    """Return the learner that a table's name for one begins with, as colours are known by; a rule's name as it is."""
-    return name.split(" on ")[0].replace("-", "_") if " on " in name else name
+    """Return the learner in a name such as `ppo on MIXED, 995,328 timesteps`, as `colour_of` takes it; or the name."""
+    return name.split(" on ")[0]
 
 
 def _label(policy: str) -> str:
-    """Return what figures call a policy of the tables."""
+    """Return the label of a policy of the tables."""
     learner, _, rest = policy.partition(" on ")
-    return f"{label_of(learner.replace('-', '_'))} on {rest}" if rest else label_of(policy)
+    return f"{label_of(learner)} on {rest}" if rest else label_of(policy)
 
 
 def savings_against_one_setting(folders: Folders) -> dict[str, pd.Series]:
     """Return what the trainings on `MIXED` save against target tracking with one setting, by learner."""
     studies = pd.concat([read_study(name, folders) for name in ("budgets", "long")])
     return {
-        name: per_training(rows, "one_setting_cost") - per_training(rows, "cost")
-        for name, rows in each_learner(studies)
+        name: per_training(rows, "one_setting_cost") - per_training(rows, "cost") for name, rows in by_learner(studies)
     }
 
 
@@ -266,24 +274,24 @@ FIGURES: dict[str, Callable[[Folders], Figure]] = {
         {name: sample_sizes(saved, SIZES) for name, saved in savings_against_one_setting(folders).items()}
     ),
     "09_regret": lambda folders: plot_regret(regret_table(folders)),
-    "09_duels": lambda folders: plot_duels(duels(folders)),
+    "09_against_rules": lambda folders: plot_ppo_against_rules(specialists(folders)),
     "09_matrix": lambda folders: plot_matrix({name: generalisation(name, folders) for name in get_args(Algorithm)}),
-    "09_wide": lambda folders: plot_regret(regret_table(folders, "wide"), "With wide steps"),
-    "09_traces": lambda folders: plot_traces(on_traces(folders)),
+    "09_wide": lambda folders: plot_regret(regret_table(folders, "wide"), "With larger fleet changes"),
+    "09_traces": lambda folders: plot_traces(traces_table(folders)),
 }
 """The figures of the study, by the names of their files."""
 
 
 def draw(name: str, tables: Folders, folders: Folders) -> Figure | None:
-    """Draw one of the `FIGURES` and save it; say in one line if its table is not there yet.
+    """Draw one of the `FIGURES` and save it; print one line instead if its table is missing.
 
     Args:
-        name: The figure's name.
+        name: The name of the figure.
         tables: Folders whose results are read.
         folders: Where the figure is written.
 
     Returns:
-        The figure; `None` without its table.
+        The figure; `None` if its table is missing.
     """
     try:
         figure = FIGURES[name](tables)
@@ -294,5 +302,5 @@ def draw(name: str, tables: Folders, folders: Folders) -> Figure | None:
 
 
 def draw_figures(folders: Folders) -> list[Path]:
-    """Draw every figure of the study whose table is there; return the pictures written."""
+    """Draw every figure of the study whose table exists; return the paths of the pictures."""
     return [folders.figures / f"{name}.png" for name in FIGURES if draw(name, folders, folders) is not None]

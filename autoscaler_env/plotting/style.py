@@ -1,4 +1,4 @@
-"""What all figures share: one colour and one label per policy, one theme, one way to make and to save a figure."""
+"""Colours, theme and saving of all figures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from autoscaler_env.paths import Folders
-from autoscaler_env.policies.registry import LEARNERS
+from autoscaler_env.policies.registry import learner_of
 from autoscaler_env.storage.files import write_atomically
 
 _P = ParamSpec("_P")
@@ -34,43 +34,26 @@ POLICY_COLOURS = {
     "ppo": "#009E73",
     "optimum": "#3A3A3A",
 }
-"""A fixed colour per policy, or per learner whatever it was trained on (Okabe and Ito's set, grey and brown;
+"""A fixed colour per rule, and per learner for all its training workloads (Okabe and Ito's set, grey and brown;
 Tol's muted olive, indigo and wine for Kubernetes and Knative)."""
 
-POLICY_LABELS = {
-    "random": "random",
-    "static": "static",
-    "threshold": "threshold",
-    "hpa-cpu": "HPA on CPU",
-    "hpa-demand": "HPA on demand",
-    "kpa": "Knative KPA",
-    "target-tracking": "target tracking",
-    "target-tracking-mixed": "target tracking, one setting",
-    "target-tracking-per-pattern": "target tracking, per pattern",
-    "q-learning": "Q-learning",
-    "dqn": "DQN",
-    "ppo": "PPO",
-    "optimum": "optimum",
-}
-"""What figures call a policy, or a learner that was trained on `MIXED`."""
-
 UNKNOWN_COLOUR = "#000000"
-"""The colour of a policy that has none of its own."""
+"""The colour of all other policies."""
 
 ITEM_COLOURS = {"instance_cost": "#44546A", "late_cost": "#E8B54A", "drop_cost": "#A4243B"}
-"""A colour per item of the cost, dark, light and red, so that they stay apart in grey as well."""
+"""A colour per item of the cost: dark, light and red, which also differ in grey."""
 
 ITEM_LABELS = {"instance_cost": "instances", "late_cost": "lateness", "drop_cost": "drops"}
-"""What figures call an item of the cost."""
+"""The label of each item of the cost in figures."""
 
 DEMAND_COLOUR = "#222222"
-"""The colour of what arrives, whoever scales."""
+"""The colour of the demand, for every policy."""
 
 QUEUE_COLOUR = ITEM_COLOURS["late_cost"]
-"""The colour of what waits, whoever scales: waiting is what lateness is paid for."""
+"""The colour of the queue, for every policy: that of the lateness cost, which waiting requests cause."""
 
 ACTION_COLOURS = {"remove": "#0072B2", "hold": "#E5E5E5", "add": "#D55E00"}
-"""A colour per kind of action: fewer, the same, more instances."""
+"""A colour per kind of action."""
 
 THEME: Any = {
     "axes.axisbelow": True,
@@ -92,25 +75,25 @@ THEME: Any = {
     "legend.frameon": False,
     "lines.linewidth": 1.6,
 }
-"""Matplotlib's settings for every figure; `themed` applies them, and leaves the user's own alone."""
+"""Matplotlib's settings for every figure; `themed` applies them and restores the user's settings afterwards."""
 
 
 class Picture(Figure):
-    """A figure that notebooks show by itself, without pyplot and whatever backend is set."""
+    """A figure that notebooks display without pyplot, with any backend."""
 
     def _repr_png_(self) -> bytes:
         return png_of(self)
 
 
 def new_figure(width: float = 9.0, height: float = 4.0) -> Picture:
-    """Make an empty figure with room for its labels; sizes in inches."""
+    """Make an empty figure whose layout leaves space for all labels; sizes in inches."""
     figure = Picture(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def themed(draw: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Let a function draw with the course's theme; afterwards the settings are as they were."""
+    """Decorate a drawing function: it uses `THEME`, and matplotlib's settings stay as they were."""
 
     @functools.wraps(draw)
     def drawn(*args: _P.args, **kwargs: _P.kwargs) -> _R:
@@ -120,38 +103,14 @@ def themed(draw: Callable[_P, _R]) -> Callable[_P, _R]:
     return drawn
 
 
-def learner_of(policy: str) -> str | None:
-    """Return the learner behind a policy's name, by which its colour and label are known; `None` for a rule.
-
-    Example:
-        >>> learner_of("ppo_spike"), learner_of("static")
-        ('ppo', None)
-    """
-    return next((learner for learner in LEARNERS if policy == learner or policy.startswith(f"{learner}_")), None)
-
-
 def colour_of(policy: str) -> str:
-    """Return the fixed colour of a policy, by its name in tables; black for one that has none.
+    """Return the fixed colour of a policy by its name in tables; black for an unknown policy.
 
     Example:
         >>> colour_of("ppo_mixed") == colour_of("ppo_spike") == "#009E73"
         True
     """
     return POLICY_COLOURS.get(learner_of(policy) or policy, UNKNOWN_COLOUR)
-
-
-def label_of(policy: str) -> str:
-    """Return what figures call a policy; a learner that was not trained on `MIXED` says on what it was.
-
-    Example:
-        >>> label_of("q_learning_mixed"), label_of("ppo_spike"), label_of("my rule")
-        ('Q-learning', 'PPO (spike)', 'my rule')
-    """
-    learner = learner_of(policy)
-    if learner is None:
-        return POLICY_LABELS.get(policy, policy)
-    trained_on = policy[len(learner) + 1 :]
-    return POLICY_LABELS[learner] + (f" ({trained_on})" if trained_on not in ("", "mixed") else "")
 
 
 def png_of(figure: Figure, dpi: int = 110) -> bytes:
@@ -165,15 +124,15 @@ _Figure = TypeVar("_Figure", bound=Figure)
 
 
 def save_figure(figure: _Figure, folders: Folders, name: str) -> _Figure:
-    """Write a figure to `figures/NAME.png` and return it, so that a notebook's cell that ends with this shows it.
+    """Write a figure to `figures/NAME.png` and return it; a notebook displays it if this call ends the cell.
 
     Args:
-        figure: What a function of this package returned.
-        folders: Where the run writes.
-        name: File name without ending; the course begins it with the notebook's number, as in `06_costs`.
+        figure: The figure.
+        folders: The folders of the run.
+        name: The file name without ending; in the course it starts with the notebook's number, as in `06_costs`.
 
     Raises:
-        ValueError: The name holds a folder or an ending.
+        ValueError: The name contains a folder or an ending.
     """
     if not name or any(character in name for character in "/\\."):
         raise ValueError(f"name = {name!r}: must be a plain file name without an ending")

@@ -1,4 +1,4 @@
-"""What every policy is, and how one reads an observation."""
+"""The policy protocol, and the counts behind an observation."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from autoscaler_env.service import Service
 
 @runtime_checkable
 class Policy(Protocol):
-    """Anything that scales a batch of services, one step after another.
+    """A policy scales a batch of services, one step after another.
 
-    A caller says `reset(days)` once, then `predict(observations)` for each step in order. A policy with a memory keeps
-    it between the two.
+    A caller calls `reset(days)` once, then `predict(observations)` for each step in order. A policy may have a memory,
+    which lasts from one `reset` to the next.
     """
 
     name: str
@@ -24,8 +24,7 @@ class Policy(Protocol):
         """Prepare for a batch of days.
 
         Args:
-            days: The arrivals that will come, shape (n, steps). Only a clairvoyant policy may look at more than the
-                shape.
+            days: The arrivals of the days, shape (n, steps). Only a clairvoyant policy may use more than the shape.
         """
         ...
 
@@ -33,7 +32,7 @@ class Policy(Protocol):
         """Choose an action for each service.
 
         Args:
-            observations: What is seen of each, float32 of shape (n, 7).
+            observations: One of each service, float32 of shape (n, 7).
 
         Returns:
             Indices into `service.fleet_changes`, shape (n,).
@@ -42,7 +41,7 @@ class Policy(Protocol):
 
 
 class Counts(NamedTuple):
-    """What an observation says, in the units of the service; each of shape (n,)."""
+    """The counts behind observations, each of shape (n,): instances, requests, and the utilisation from 0 to 1."""
 
     ready: NDArray[np.int64]
     booting: NDArray[np.int64]
@@ -56,14 +55,15 @@ class Counts(NamedTuple):
 def decode(observations: NDArray[np.float32], service: Service) -> Counts:
     """Recover the counts behind observations, exactly, by rounding.
 
-    A rule that compared the float32 entries themselves would flip at the boundary and lose dollars.
+    A rule that compared the float32 entries themselves would decide wrongly at boundaries and lose dollars.
 
     Args:
         observations: float32 of shape (n, 7).
         service: The service observed.
 
     Returns:
-        Instances, requests and the utilisation, each of shape (n,). A clipped arrivals, change or spare capacity stays clipped.
+        Instances, requests and the utilisation, each of shape (n,). Clipped arrivals, changes and spare capacities stay
+        clipped.
     """
 
     def count(column: int, scale: int) -> NDArray[np.int64]:
@@ -83,16 +83,16 @@ def decode(observations: NDArray[np.float32], service: Service) -> Counts:
 
 
 def step_toward(wanted: NDArray[Any], fleet: NDArray[np.int64], service: Service) -> NDArray[np.int64]:
-    """Choose, for each service, the action that brings its fleet nearest to what is wanted.
+    """Choose, for each service, the action that brings its fleet nearest to a wanted fleet.
 
     Args:
-        wanted: The fleet wanted, in instances, shape (n,).
+        wanted: The wanted fleet, in instances, shape (n,).
         fleet: Instances ready or booting, shape (n,).
-        service: Gives the changes that actions ask for, and the limits of the fleet: no change that would leave them is
-            chosen. With (-1, 0, +1) this is one step toward the target.
+        service: Gives the changes that actions ask for, and the limits of the fleet: no change beyond them is chosen.
+            With (-1, 0, +1) this is one step toward the target.
 
     Returns:
-        Actions, shape (n,). Of two that are equally near, the smaller change wins.
+        Actions, shape (n,). Of two that are equally near, the smaller change is chosen.
     """
     changes = np.array(service.fleet_changes)
     smallest_first = np.argsort(np.abs(changes), kind="stable")

@@ -1,4 +1,4 @@
-"""DQN and PPO as policies: networks of stable-baselines3, and the memory that their inputs need."""
+"""DQN and PPO as policies: stable-baselines3 networks with the memory that their inputs need."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class DeepPolicy:
         self._looked_at = np.zeros((0, 0), dtype=np.float32)
 
     def reset(self, days: NDArray[np.int64]) -> None:
-        """Forget the past."""
+        """Clear the memory."""
         if self._inputs is not None:
             self._inputs.start()
 
@@ -48,17 +48,17 @@ class DeepPolicy:
 
     @property
     def preferences_are(self) -> str:
-        """What `preferences` returns.
+        """The quantity that `preferences` returns.
 
-        `probabilities` (PPO); of a DQN dollars: expected `savings` against target tracking, which is what ours are
-        trained on, or plain `returns` if it sees plain observations, as one from elsewhere does.
+        `probabilities` for PPO. For DQN dollars: expected `savings` against target tracking, on which our models are
+        trained, or `returns` for a model that sees plain observations, such as one trained elsewhere.
         """
         if isinstance(self.network, ActorCriticPolicy):
             return "probabilities"
         return "returns" if self._inputs is None else "savings"
 
     def preferences(self) -> NDArray[np.float64]:
-        """Return what the last `predict` chose by: a value or a probability of each action, shape (n, actions)."""
+        """Return the value or probability of each action in the last `predict`, shape (n, actions)."""
         with torch.no_grad():
             looked_at = torch.from_numpy(self._looked_at)
             if isinstance(self.network, ActorCriticPolicy):
@@ -69,7 +69,7 @@ class DeepPolicy:
 
 
 def build_network(algorithm: str, inputs: int, actions: int, widths: list[int]) -> BasePolicy:
-    """Return an untrained policy network of stable-baselines3, on the CPU, to load weights into.
+    """Return an untrained policy network of stable-baselines3, on the CPU, into which weights can be loaded.
 
     Args:
         algorithm: `dqn` or `ppo`.
@@ -87,11 +87,11 @@ def build_network(algorithm: str, inputs: int, actions: int, widths: list[int]) 
 
 
 def count_weights(widths: tuple[int, ...], actions: int, inputs: int = INPUTS) -> int:
-    """Return how many weights one network of these hidden layers has."""
+    """Return the number of weights of a network with these hidden layers."""
     sizes = (inputs, *widths, actions)
     return sum((before + 1) * after for before, after in pairwise(sizes))
 
 
 def one_thread() -> None:
-    """Let torch compute on one thread: for networks this small, more threads only wait for each other."""
+    """Let torch use one thread: with networks this small, more threads only wait for each other."""
     torch.set_num_threads(1)

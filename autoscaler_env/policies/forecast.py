@@ -1,4 +1,4 @@
-"""Set capacity by a forecast from the days before: what predictive scalers do where traffic repeats itself."""
+"""Predictive scaling: set the capacity by a forecast from earlier days, for workloads that repeat themselves."""
 
 from __future__ import annotations
 
@@ -13,33 +13,34 @@ from autoscaler_env.service import Service
 from autoscaler_env.traffic.trace import Trace
 
 WEEK = 7
-"""Days from a day to the one of the same name before it."""
+"""Days from a day to the same weekday before it."""
 
 LEVEL_SECONDS = 3600
-"""How far back today's level is measured."""
+"""How far back today's level is measured, in seconds."""
 
 
 class Forecast:
-    """Expect the same step of a day and a week before, scaled by today's level, and have its capacity booted in time.
+    """Forecast arrivals from the day before and the week before, and order capacity a boot in advance.
 
-    The mean of the two days (of the day before alone in a trace's first week) says how the day goes; what came in over
-    the last hour, over what came in then, says how high. Of the steps from now until an order would be ready, the
-    largest forecast counts, and what waits is added:
-    wanted = ceil((forecast + queue) / (capacity_per_instance x target) + reserve), one step toward it.
+    The mean of the two days gives the course of the day (in a trace's first week, the day before alone). The level
+    scales it: the arrivals of the last hour, divided by those of the same hour in that mean. The largest forecast from
+    now until an order would be ready counts, and the queue is added:
+    wanted = ceil((forecast + queue) / (capacity_per_instance x target) + reserve), and the fleet moves one step toward
+    it.
 
-    It knows the date, not the day: `reset` looks up which day of the trace it is given and reads nothing but the days
-    before that one. It runs at the target and the reserve that target tracking has before it is calibrated.
+    The rule knows the date but not the day: `reset` finds the date of each day in the trace and reads only the days
+    before it. Target and reserve default to those of target tracking before calibration.
 
     Args:
         service: The service to scale.
-        trace: The traffic; its days before the one that is played are the history.
+        trace: The recorded days; those before the day in play are the history.
         target: Wanted utilisation, above 0; 1 is full use.
-        reserve: Instances kept beyond that, at least 0.
+        reserve: Instances kept beyond the demand, at least 0.
         name: What tables call it.
 
     Raises:
-        ValueError: An argument is not allowed; at `reset`, a day is not of the trace, or its first, before which there
-            is nothing to forecast from.
+        ValueError: An argument is not allowed; at `reset`, a day is not in the trace, or is its first day, which has no
+            history.
     """
 
     name = "forecast"
@@ -62,13 +63,15 @@ class Forecast:
         self._recent: deque[NDArray[np.float64]] = deque(maxlen=max(1, LEVEL_SECONDS // service.step_seconds))
 
     def reset(self, days: NDArray[np.int64]) -> None:
-        """Find what came before each of the days, shape (n, steps)."""
+        """Find the days before each of the days, shape (n, steps)."""
         usual = []
         for i, day in enumerate(np.ascontiguousarray(days, dtype=np.int64)):
             date = self._dates.get(day.tobytes())
             if not date:
-                found = "the first of its days" if date == 0 else "none of its days"
-                raise ValueError(f"forecast: day {i} is {found} in {self._trace}; needed are days with one before them")
+                position = "the first of its days" if date == 0 else "none of its days"
+                raise ValueError(
+                    f"forecast: day {i} is {position} in {self._trace}; needed are days with a day before them"
+                )
             before = [date - back for back in (1, WEEK) if back <= date]
             usual.append(self._days[before].mean(axis=0))
         self._usual = np.array(usual)
@@ -78,7 +81,7 @@ class Forecast:
     def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return actions, shape (n,)."""
         counts = decode(observations, self.service)
-        # The first observation shows the first step, before it has passed, and so does the second.
+        # The first two observations both show the first step.
         if self._step != 1:
             self._recent.append(np.array([counts.arrivals, self._usual[:, max(self._step - 1, 0)]]))
         came, usual = np.sum(self._recent, axis=0)

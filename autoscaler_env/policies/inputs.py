@@ -1,8 +1,8 @@
-"""What the deep learners look at: the observation, spread out, with a memory of past steps.
+"""The inputs of the deep learners: the observation at useful resolutions, and a memory of past steps.
 
-The environment's observation is one step, each entry linear in a count. A small network learns faster when the
-quantities that decide arrive at a useful resolution, and it can only anticipate what it can remember. All inputs are
-computed from what an operator sees; nothing here knows the pattern or the future.
+The environment's observation describes one step, and each entry is linear in a count. A small network learns faster
+when the decisive quantities have a useful resolution, and it can anticipate only what it remembers. All inputs are
+computed from observations, as an operator sees them; nothing here knows the pattern or the future.
 """
 
 from __future__ import annotations
@@ -17,43 +17,43 @@ from autoscaler_env.compiled import compiled
 from autoscaler_env.service import Service
 
 AVERAGES = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
-"""Time constants, in steps, of the moving averages that the memory keeps."""
+"""Time constants of the moving averages in the memory, in steps."""
 
 _RECENT = 4
 _LEVELS = 25
-_FARTHEST = 6.0  # how many bumps away the level still shows, by 1.5e-8
+_FARTHEST = 6.0  # distance in bumps beyond which an input is 0; there it would be 1.5e-8
 _SLOW = len(AVERAGES)
-_SMOOTH = 3  # which of the averages says what the level is: over 16 steps
+_SMOOTH = 3  # index of the average that defines the level: over 16 steps
 _MEMORY = _SLOW + 2 + 2 + _RECENT  # averages, two noise levels, lowest and highest arrivals, recent changes
 INPUTS = 6 + _SLOW + 2 + 2 + _RECENT
-"""How many numbers a learner sees for each service."""
+"""Number of inputs for each service."""
 
 INPUTS_WITH_LEVELS = INPUTS + _LEVELS
-"""How many it sees if it is also shown where the level of traffic lies."""
+"""Number of inputs for each service, with those that describe the level."""
 
 
 class Inputs:
-    """Turn the observations of a batch of services, step after step, into what a network sees.
+    """Turn the observations of a batch of services, step after step, into the inputs of a network.
 
-    Per service: spare capacity (at a coarse and a fine resolution), queue (logarithm), instances booting, instances ready,
-    arrivals; then, from memory and in instances' worth of requests: arrivals minus its moving averages over 2 to 64
-    steps, how strongly it has been changing lately and all day, its lowest and highest so far, its last four changes.
+    Per service: spare capacity (at a coarse and a fine resolution), queue (logarithm), booting instances, ready
+    instances, arrivals. Then, from the memory and in instances' worth of requests: arrivals minus their moving averages
+    over 2 to 64 steps, how strongly they change lately and over the day, their minimum and maximum so far, their last
+    four changes.
 
-    With `levels`, also where the average over 16 steps lies between 0 and the peak, as 25 overlapping bumps (radial
-    basis functions): so a small network can learn what a particular level of traffic forebodes. That takes more
-    training.
+    With `levels`, also the position of the average over 16 steps between 0 and the peak, as 25 overlapping bumps
+    (radial basis functions): a small network can then learn what follows a particular level. That takes more training.
 
     Args:
-        service: The service observed.
-        levels: Whether to add the 25 inputs that say where the level lies.
+        service: The service to scale.
+        levels: Whether to add the 25 inputs that describe the level.
     """
 
     def __init__(self, service: Service, levels: bool = False) -> None:
         self.count = INPUTS_WITH_LEVELS if levels else INPUTS
-        """How many inputs there are for each service."""
+        """Number of inputs for each service."""
         self._memory: NDArray[np.float64] | None = None
         self._weights = 1.0 / np.array(AVERAGES)
-        # What each entry of an observation is multiplied by: instances, requests waiting, instances' worth of requests.
+        # The factor of each entry of an observation: to instances, waiting requests, instances' worth of requests.
         capacity = service.capacity_per_instance
         self._scales = np.array(
             [
@@ -69,19 +69,19 @@ class Inputs:
         )
 
     def start(self) -> None:
-        """Forget the past: the next observations are the first of a day."""
+        """Clear the memory: the next observations are the first of a day."""
         self._memory = None
 
     def state(self) -> dict[str, Any]:
-        """Return what is remembered, for `restore`."""
+        """Return the memory, for `restore`."""
         return {"memory": None if self._memory is None else self._memory.copy()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Remember what others did when their `state` was asked."""
+        """Continue with the memory that `state` returned."""
         self._memory = state["memory"]
 
     def __call__(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Remember these observations, shape (n, 7), and return the inputs, float32 of shape (n, count)."""
+        """Add observations, shape (n, 7), to the memory; return the inputs, float32 of shape (n, count)."""
         n = len(observations)
         first = self._memory is None or len(self._memory) != n
         if first:
@@ -93,7 +93,7 @@ class Inputs:
 
 @compiled
 def _look(observations, first, scales, weights, memory, inputs):
-    """Update the memory with what is seen now, and write the inputs; all arrivals in instances' worth of requests."""
+    """Update the memory with observations, and write the inputs; arrivals are in instances' worth of requests."""
     peak_fleet = scales[7]
     for i in range(inputs.shape[0]):
         ready = observations[i, 0] * scales[0]
@@ -133,5 +133,5 @@ def _look(observations, first, scales, weights, memory, inputs):
             inputs[i, 10 + _SLOW + k] = math.tanh(past[_SLOW + 4 + k] / 2.0)
         for k in range(inputs.shape[1] - INPUTS):
             away = past[_SMOOTH] / peak_fleet * (_LEVELS - 1) - k
-            # Cut off far away: numbers near the smallest that float32 holds make training more than twice as slow.
+            # 0 far away: numbers near the smallest float32 make training more than twice as slow.
             inputs[i, INPUTS + k] = math.exp(-0.5 * away * away) if abs(away) < _FARTHEST else 0.0

@@ -1,18 +1,19 @@
 """Knative's pod autoscaler (KPA), step by step.
 
-Its controller looks every 2 s at averages over two windows: a stable one of 60 s, and a panic window of a tenth of it.
-When the latter wants twice the pods that are ready it panics: it follows the larger of the two and does not shrink.
-Here it looks once a step, and the service's action set moves the fleet, as with HPA (`kubernetes.py`).
+The real controller runs every 2 s and averages over two windows: a stable window of 60 s, and a panic window of a tenth
+of it. When the panic window asks for twice the ready pods, the controller panics: it follows the larger of the two
+windows and does not shrink. Here it runs once a step, and the service's actions move the fleet, as with HPA
+(`kubernetes.py`).
 
-What was decided where a step of 300 s meets shorter clocks:
+Decisions, where a step of 300 s is longer than the controller's clocks:
 
-- The stable window is given in steps: 3, the fewest of those that suit (3 to 12) and so the nearest to its 60 s. The
-  panic window is the last step.
-- The limits on the rate (1000 times up, 2 times down) are applied once a step.
-- A day begins with a fresh controller: with more than one pod it begins in panic, so it does not shrink at once.
+- The stable window is given in steps: 3, the smallest suitable number (3 to 12), which is nearest to 60 s. The panic
+  window is the last step.
+- The rate limits (1000 times up, 2 times down) apply once a step.
+- A day begins with a new controller: with more than one pod it begins in panic, so it does not shrink at once.
 
-It runs at the defaults of its project: no effort went into calibrating it, as it did into target tracking. Its target
-is a parameter.
+The defaults are those of the Knative project; they are not calibrated, as target tracking is. The target is a
+parameter.
 
 Source: knative/serving `pkg/autoscaler/scaling/autoscaler.go` and `config/core/configmaps/autoscaler.yaml`; steps
 instead of seconds are ours.
@@ -39,19 +40,19 @@ def propose_by_windows(
     max_up: float = 1000.0,
     max_down: float = 2.0,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Return how many pods KPA proposes from the total metric of its two windows.
+    """Return how many pods KPA proposes from the total metric over its two windows.
 
     Args:
         stable: Mean over the stable window, shape (n,).
         panic: Mean over the panic window, shape (n,).
         ready: Pods that are ready, shape (n,).
         target: How much of the metric each pod should have.
-        max_up: Most times the ready pods that it asks for, rounded up.
-        max_down: Most times fewer than the ready pods that it asks for, rounded down.
+        max_up: The largest factor by which the pods may grow, over the ready pods; the result is rounded up.
+        max_down: The largest factor by which the pods may shrink; the result is rounded down.
 
     Returns:
-        Pods by the stable window, pods by the panic window, and the latter, before its limits, over the ready pods;
-        each of shape (n,).
+        Pods by the stable window, pods by the panic window, and the latter, before its limits, divided by the ready
+        pods; each of shape (n,).
     """
     ready = np.maximum(ready, 1)
     low, high = np.floor(ready / max_down).astype(np.int64), round_up(ready * max_up)
@@ -60,12 +61,12 @@ def propose_by_windows(
 
 
 class PanicMode:
-    """KPA's memory: while it panics it never shrinks, until a stable window has passed without a new reason to.
+    """KPA's memory: in panic it never shrinks, until a stable window has passed without a new reason to panic.
 
     Args:
-        ready: Pods that it finds, shape (n,): where there is more than one, it begins in panic.
+        ready: Pods at the start, shape (n,); with more than one it begins in panic.
         window: The stable window, in ticks.
-        threshold: Times the ready pods wanted by the panic window from which it panics.
+        threshold: It panics where the panic window asks for at least this many times the ready pods.
     """
 
     def __init__(self, ready: NDArray[np.int64], window: float, threshold: float = 2.0) -> None:
@@ -78,7 +79,7 @@ class PanicMode:
     def decide(
         self, stable: NDArray[np.int64], panic: NDArray[np.int64], over: NDArray[np.float64]
     ) -> NDArray[np.int64]:
-        """Return the pods wanted at this tick, from what `propose_by_windows` returns; each of shape (n,)."""
+        """Return the wanted pods at this tick, from what `propose_by_windows` returns; each of shape (n,)."""
         self._since = np.where(over >= self._threshold, self._now, self._since)
         panicking = self._since + self._window >= self._now
         self._most = np.where(panicking, np.maximum(self._most, np.maximum(stable, panic)), 0)
@@ -87,7 +88,7 @@ class PanicMode:
 
 
 class Kpa:
-    """Knative's pod autoscaler on the demand, arrivals and queue: 70 % of what an instance can do by default.
+    """Knative's pod autoscaler on the demand, arrivals and queue: 70 % of an instance's capacity by default.
 
     Args:
         service: The service to scale; the reference service by default.
@@ -118,7 +119,7 @@ class Kpa:
         self._mode: PanicMode | None = None
 
     def reset(self, days: NDArray[np.int64]) -> None:
-        """Begin with a fresh controller."""
+        """Begin with a new controller."""
         self._lately.clear()
         self._mode = None
 

@@ -1,22 +1,21 @@
 """Kubernetes' Horizontal Pod Autoscaler (HPA), step by step.
 
-Its controller looks every 15 s and sets the wanted number of pods at once. Here it looks once a step, and the service's
-action set moves the fleet: with (-1, 0, +1) one instance a step toward what it wants, as every other policy; with wide
-steps it comes close to setting it. A pod is an instance, an unready pod one that boots.
+The real controller runs every 15 s and sets the number of pods at once. Here it runs once a step, and the service's
+actions move the fleet: with (-1, 0, +1) by one instance a step, as for every other policy; with wide steps it almost
+sets the fleet. A pod is an instance; an unready pod is an instance that boots.
 
-What was decided where a step of 300 s meets shorter clocks:
+Decisions, where a step of 300 s is longer than the controller's clocks:
 
 - The downscale window of 300 s counts proposals with "age <= window", as the controller does where a user sets no
-  `behavior`. With the strict "age < window" that it uses otherwise, the proposal of the step before would just have
-  left the window, and nothing would be stabilised at all.
-- The rate limits (at most doubling, or 4 pods, per 15 s) never bind, since twenty looks at the same metric fit into a
-  step. They are not built.
-- A day begins with a fresh controller: it takes the fleet that it finds as its first recommendation, so it does not
-  shrink at once.
+  `behavior`. With "age < window", which it uses otherwise, the proposal of the step before would have just left the
+  window, and nothing would be stabilised.
+- The rate limits (at most doubling, or 4 pods, per 15 s) never bind, since a step has twenty such periods with the same
+  metric. They are left out.
+- A day begins with a new controller. Its first recommendation is the fleet that it finds, so it does not shrink at
+  once.
 
-It runs at the defaults of its project: no effort went into calibrating it, as it did into target tracking. Its target
-is a parameter. It sees a utilisation that cannot pass 100 % (`HpaCpu`), or the demand, as scalers fed by a queue do
-(`HpaDemand`).
+The defaults are those of the Kubernetes project; they are not calibrated, as target tracking is. The target is a
+parameter. `HpaCpu` sees the utilisation, which ends at 100 %; `HpaDemand` sees the demand, as scalers of queues do.
 
 Source: kubernetes `pkg/controller/podautoscaler` (`horizontal.go`, `replica_calculator.go`) and its documentation;
 steps instead of seconds are ours.
@@ -35,14 +34,14 @@ from autoscaler_env.policies.base import Counts, decode, step_toward
 from autoscaler_env.service import Service
 
 TOLERANCE = 0.1
-"""HPA's default: ratios of metric to target from 1 - this to 1 + this change nothing."""
+"""HPA's default: a ratio of metric to target within this distance of 1 changes nothing."""
 
 DOWNSCALE_WINDOW = 300
-"""HPA's default: seconds over which it follows the largest of its proposals when it shrinks."""
+"""HPA's default: when it shrinks, it follows the largest of its proposals over so many seconds."""
 
 
 def round_up(wanted: NDArray[Any]) -> NDArray[np.int64]:
-    """Round up to whole instances; a whole number that floats leave a hair too high is still that number."""
+    """Round up to whole instances; a whole number that is slightly too large in floats stays that number."""
     return np.ceil(np.round(wanted, 9)).astype(np.int64)
 
 
@@ -57,9 +56,9 @@ def percent_used(usage: NDArray[np.int64], request: NDArray[np.int64]) -> NDArra
 
 
 def within_tolerance(ratio: NDArray[np.float64], tolerance: float = TOLERANCE) -> NDArray[np.bool_]:
-    """Tell which ratios of metric to target change nothing: those from 1 - tolerance to 1 + tolerance, ends included.
+    """Return which ratios of metric to target change nothing: from 1 - tolerance to 1 + tolerance, ends included.
 
-    Kubernetes before 1.33 asked for |1 - ratio| <= tolerance, which floats make false at a ratio of exactly 1.1.
+    Kubernetes before 1.33 tested |1 - ratio| <= tolerance, which is false in floats at a ratio of exactly 1.1.
     """
     return (1 - tolerance <= ratio) & (ratio <= 1 + tolerance)
 
@@ -72,8 +71,9 @@ def propose_by_pods(
 ) -> NDArray[np.int64]:
     """Return how many pods HPA proposes from a metric of its pods: ceil(ratio x ready pods), with exceptions.
 
-    Unready pods count only when the ratio asks for more: then as if they used nothing. Where that brings the ratio into
-    the tolerance or turns its direction, nothing changes; else the proposal is ceil(their ratio x all pods).
+    Unready pods count only when the ratio asks for more pods; they then count as unused. If the ratio over all pods is
+    within the tolerance or on the other side of 1, nothing changes; otherwise the proposal is ceil(that ratio x all
+    pods).
 
     Args:
         ratio: Mean of the ready pods' metric over its target, shape (n,).
@@ -101,12 +101,12 @@ def propose_by_total(
     current: NDArray[np.int64],
     tolerance: float = TOLERANCE,
 ) -> NDArray[np.int64]:
-    """Return how many pods HPA proposes from a total that all pods share, such as the length of a queue.
+    """Return how many pods HPA proposes from a total over all pods, such as the length of a queue.
 
     Args:
         total: The metric, shape (n,).
         target: How much of it each pod should have.
-        current: Pods there are, ready or not, shape (n,).
+        current: Present pods, ready or not, shape (n,).
         tolerance: Distance of total / (target x current) from 1 within which nothing changes.
 
     Returns:
@@ -119,13 +119,13 @@ def propose_by_total(
 def stabilise(
     current: NDArray[np.int64], lately_up: NDArray[np.int64], lately_down: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Return the pods that HPA wants, given its proposals of late, this one among them.
+    """Return the pods that HPA wants, given its recent proposals, the present one included.
 
-    It grows no further than the smallest proposal of its upscale window, shrinks no further than the largest of its
-    downscale window, and holds in between.
+    It grows at most to the smallest proposal of its upscale window, shrinks at most to the largest of its downscale
+    window, and holds in between.
 
     Args:
-        current: Pods there are, shape (n,).
+        current: Present pods, shape (n,).
         lately_up: Proposals within the upscale window, shape (k, n).
         lately_down: Proposals within the downscale window, shape (m, n).
     """
@@ -134,23 +134,23 @@ def stabilise(
 
 def check_target(target: float | NDArray[np.float64]) -> None:
     """Raise `ValueError` unless every target is above 0."""
-    if not np.all(np.asarray(target) > 0):  # asked positively, so that NaN is refused too
+    if not np.all(np.asarray(target) > 0):  # a positive condition, so that NaN is refused too
         raise ValueError(f"target = {target}: must be above 0; 1 is full use")
 
 
 def toward(wanted: NDArray[np.int64], fleet: NDArray[np.int64], service: Service) -> NDArray[np.int64]:
-    """Keep the target within the service's limits, and step toward it."""
+    """Return the action that moves the fleet toward what is wanted, within the service's limits."""
     return step_toward(np.clip(wanted, service.min_instances, service.max_instances), fleet, service)
 
 
 class _Hpa(ABC):
-    """The Horizontal Pod Autoscaler, whatever its metric.
+    """The Horizontal Pod Autoscaler, for any metric.
 
     Args:
         service: The service to scale; the reference service by default.
         target: Wanted utilisation, above 0; 1 is full use. An array of shape (n,) gives each service its own.
         tolerance: Distance of the ratio of metric to target from 1 within which nothing changes, from 0 to below 1.
-        downscale_window: Seconds over which it follows the largest of its proposals when it shrinks.
+        downscale_window: Seconds; when it shrinks, it follows the largest of its proposals over them.
         name: What tables call it.
 
     Raises:
@@ -181,7 +181,7 @@ class _Hpa(ABC):
         self._lately: deque[NDArray[np.int64]] = deque(maxlen=1 + steps)  # age <= window: the last `steps`, and now
 
     def reset(self, days: NDArray[np.int64]) -> None:
-        """Forget the proposals of the past."""
+        """Forget past proposals."""
         self._lately.clear()
 
     def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -199,10 +199,10 @@ class _Hpa(ABC):
 
 
 class HpaCpu(_Hpa):
-    """HPA on the utilisation of the instances, as most run it: 80 % by default.
+    """HPA on the utilisation of the instances, its most common use: 80 % by default.
 
-    Utilisation ends at 100 %, however long the queue, so it asks for at most 1 / target times the instances that are
-    ready; from a target of 0.91 on, even full use lies within the tolerance and it never grows.
+    Utilisation ends at 100 %, however long the queue is. So HPA asks for at most 1 / target times the ready instances;
+    from a target of 0.91 on, full use is within the tolerance and the fleet never grows.
     """
 
     name = "hpa-cpu"
@@ -215,9 +215,9 @@ class HpaCpu(_Hpa):
 
 
 class HpaDemand(_Hpa):
-    """HPA on the demand, arrivals and queue, that each instance would have, as scalers fed by a queue (KEDA) run it.
+    """HPA on the demand, arrivals and queue, per instance, as scalers of queues (KEDA) use it.
 
-    Kubernetes has no default target for such a metric; here it is that of `HpaCpu`, 80 % of what an instance can do.
+    Kubernetes has no default target for such a metric; here it is that of `HpaCpu`, 80 % of an instance's capacity.
     """
 
     name = "hpa-demand"

@@ -1,15 +1,14 @@
-"""The clairvoyant optimum: the cheapest cost of a day whose arrivals are known, exactly, and how to get it.
+"""The clairvoyant optimum: the lowest possible cost of a day whose arrivals are known, and the actions that reach it.
 
-No policy that must act before it sees can do better, so what a policy costs above this is all that anyone could ever
-save. The cost is found by dynamic programming over the steps, on the same dynamics as everything else.
+No policy without foresight can cost less, so the difference to this optimum bounds what any policy could save. Dynamic
+programming over the steps finds it exactly, with the dynamics of the environment.
 
-A state is the instances (ready, and on their way by the step they are due in) and the queue. Of the ways to reach the
-same instances at the same step, one whose queue is no shorter and whose cost so far is no lower than another's can be
-forgotten: whether an action is refused does not depend on the queue, so both may go on with the same actions, and the
-longer queue then waits no shorter and drops no fewer in any later step (a step's queue and its drops never fall when
-the queue before it rises), at prices that are never negative. What is left for each set of instances is a frontier,
-queues rising and costs falling. On the reference service it holds a handful of ways, not thousands, and a day takes
-about a hundredth of a second.
+A state is the instances (ready, and ordered, by the step they are due in) and the queue. Several paths may reach the
+same instances at the same step. A path can be dropped if another has a queue that is no longer and a cost so far that
+is no higher. Both can continue with the same actions, since the queue does not decide whether an action is refused; and
+the longer queue never leads to a shorter queue or fewer drops later, at prices that are never negative. For each set of
+instances a frontier remains, with rising queues and falling costs. On the reference service it has a handful of paths,
+not thousands, and a day takes about a hundredth of a second.
 
 Source: ours; labels with dominance are textbook (Desrochers and Soumis, "A generalized permanent labelling algorithm
 for the shortest path problem with time windows", INFOR 26, 1988).
@@ -28,17 +27,17 @@ from autoscaler_env.dynamics import advance, constants_of, cost_of, parameters_o
 from autoscaler_env.service import Service
 
 OPTIMUM = "optimum"
-"""What tables and choices call it; a bound more than a policy, for nobody can deploy it."""
+"""The name of the optimum in tables. It is a bound rather than a policy: nobody can deploy it."""
 
 LARGEST_CONFIGURATIONS = 100_000
-"""Sets of instances (ready, and due in each coming step) that are kept apart, at most."""
+"""The largest number of sets of instances (ready, and due in each coming step) that the search allows."""
 
 LARGEST_LABELS = 30_000_000
-"""Ways to reach a state that are remembered over a day, at most: about 150 MB."""
+"""The largest number of paths that the search remembers over a day: about 150 MB."""
 
 
 class Plan(NamedTuple):
-    """The cheapest way through each of some days."""
+    """The cheapest actions of some days, and their costs."""
 
     actions: NDArray[np.int64]
     """Indices into `service.fleet_changes`, shape (n, steps)."""
@@ -47,17 +46,17 @@ class Plan(NamedTuple):
 
 
 def cheapest_plan(days: NDArray[np.int64], service: Service | None = None) -> Plan:
-    """Find the cheapest cost of each day, knowing its arrivals, and actions that lead to it.
+    """Find the lowest possible cost of each day, given its arrivals, and actions that reach it.
 
     Args:
         days: Arrivals in requests, shape (n, steps).
         service: The reference service by default.
 
     Returns:
-        Actions and costs. Where several plans cost the same, one of them.
+        Actions and costs. If several plans cost the same, one of them.
 
     Raises:
-        ValueError: The service has too many states to go through them all.
+        ValueError: The service has too many states for the search.
 
     Example:
         >>> service = Service(steps_per_episode=4, initial_instances=2)
@@ -76,19 +75,19 @@ def cheapest_plan(days: NDArray[np.int64], service: Service | None = None) -> Pl
         costs[i] = _solve(day, after, changes, sizes, constants, LARGEST_LABELS, actions[i])
         if costs[i] < 0:
             raise ValueError(
-                f"optimum: more than {LARGEST_LABELS:,} states a day are worth keeping for this service; "
+                f"optimum: more than {LARGEST_LABELS:,} states a day must be remembered for this service; "
                 "allowed are fewer, by fewer boot_steps, fleet_changes or max_instances, or a smaller queue_limit"
             )
     return Plan(actions, costs)
 
 
 def _order_sizes(service: Service) -> NDArray[np.int64]:
-    """Return how many instances one step may order: 0 and each positive change, rising."""
+    """Return the numbers of instances that one step may order: 0 and each positive change, rising."""
     return np.unique(np.maximum(service.fleet_changes, 0))
 
 
 def _check_size(service: Service) -> int:
-    """Return how many sets of instances there are; raise `ValueError` if there are too many."""
+    """Return the number of sets of instances; raise `ValueError` if it is too large."""
     sizes = len(_order_sizes(service))
     count = (service.max_instances - service.min_instances + 1) * sizes ** (service.boot_steps - 1)
     if count > LARGEST_CONFIGURATIONS:
@@ -101,13 +100,13 @@ def _check_size(service: Service) -> int:
 
 
 class Optimum:
-    """Play the cheapest plan of each day: a policy that has read the day before it begins.
+    """Play the cheapest plan of each day: a policy that reads the day before it begins.
 
     Args:
         service: The service to scale; the reference service by default.
 
     Raises:
-        ValueError: At `reset`: the service has too many states to go through them all.
+        ValueError: The service has too many states for the search, here or at `reset`.
     """
 
     name = OPTIMUM
@@ -127,11 +126,11 @@ class Optimum:
 
 
 # --- the search, compiled --------------------------------------------------------------------------------------------
-# Instances just before an action, when those whose boot has ended are ready: a number
-#     (ready - min_instances) x sizes^(boot_steps - 1) + orders,
-# `orders` in base `sizes`, a digit for each coming step that instances may be due in, the next step's the lowest; a
-# digit says which of the sizes of an order it is. The reference service has none of those: what is ordered now is
-# ready at the next action.
+# A configuration is the instances just before an action, when those whose boot has ended are ready, as one number:
+#     (ready - min_instances) x sizes^(boot_steps - 1) + orders.
+# `orders` has base `sizes` and a digit for each coming step in which instances may be due, the next step's digit the
+# lowest; a digit is the index of an order's size. The reference service has no such digit: an instance that is ordered
+# now is ready at the next action.
 
 
 @compiled
@@ -148,7 +147,7 @@ def _unpack(configuration, sizes, parameters):
 
 @compiled
 def _transitions(count, changes, sizes, constants):
-    """Return the instances before the next action, by those before this one and the action; -1 where it is refused."""
+    """Return the next configuration for each configuration and action; -1 where the action is refused."""
     parameters = parameters_of(constants)
     places = len(sizes) ** (parameters.boot_steps - 1)
     after = np.full((count, len(changes)), -1, dtype=np.int64)
@@ -170,7 +169,7 @@ def _transitions(count, changes, sizes, constants):
 
 @compiled
 def _grown(array, length):
-    """Return an array of at least the length that begins with what is in this one."""
+    """Return an array of at least this length that begins with the entries of the given one."""
     if length <= len(array):
         return array
     longer = np.empty(max(length, 2 * len(array)), dtype=array.dtype)
@@ -180,10 +179,10 @@ def _grown(array, length):
 
 @compiled
 def _extend(first, queues, costs, after, changes, arrivals, parameters, sizes):
-    """Let every label take every action; return the new labels beside those that lead to the same instances.
+    """Let every label take every action; return the new labels, grouped by configuration.
 
     Returns:
-        Where each set of instances begins, and of each new label queue, cost, the label it came from, and the action.
+        Where each configuration begins; and for each new label its queue, cost, source label and action.
     """
     count = len(after)
     new_first = np.zeros(count + 1, dtype=np.int64)
@@ -216,7 +215,7 @@ def _extend(first, queues, costs, after, changes, arrivals, parameters, sizes):
 
 @compiled
 def _rising(values, low, high):
-    """Return the places from `low` to `high` in the order of their values (merge sort: few values, mostly in order)."""
+    """Return the places from `low` to `high`, sorted by value (merge sort: few values, mostly in order)."""
     order = np.arange(low, high)
     other = np.empty_like(order)
     width = 1
@@ -238,7 +237,7 @@ def _rising(values, low, high):
 
 @compiled
 def _frontier(first, queues, costs):
-    """Return which labels to keep, and where each set of instances begins among them: queues rising, costs falling."""
+    """Return the labels to keep, and where each configuration begins among them: queues rising, costs falling."""
     keep, new_first = np.empty(len(queues), dtype=np.int64), np.zeros_like(first)
     kept = 0
     for j in range(len(first) - 1):
@@ -247,7 +246,7 @@ def _frontier(first, queues, costs):
             if kept > begin and costs[place] >= costs[keep[kept - 1]]:
                 continue
             if kept > begin and queues[place] == queues[keep[kept - 1]]:
-                kept -= 1  # as long a queue, and a lower cost
+                kept -= 1  # an equal queue at a lower cost
             keep[kept] = place
             kept += 1
         new_first[j + 1] = kept
@@ -256,11 +255,11 @@ def _frontier(first, queues, costs):
 
 @compiled
 def _solve(day, after, changes, sizes, constants, most, actions):
-    """Write the cheapest actions of a day; return its cost in dollars, or -1 where that takes too many labels.
+    """Write the cheapest actions of a day; return its cost in dollars, or -1 if that takes too many labels.
 
-    A label is one way to reach a state: its queue, its cost so far, the label it came from, the action that led here.
-    The labels of a step lie side by side by their instances: those of set i from `first[i]` to `first[i + 1]`. Where
-    they came from is remembered for all steps, those of step t from `begins[t]` on, to walk back at the end.
+    A label is a path to a state: its queue, its cost so far, the label before it, and the action in between. The labels
+    of a step are grouped by configuration: those of configuration i lie from `first[i]` to `first[i + 1]`. Sources and
+    actions of all steps are remembered, those of step t from `begins[t]` on, to follow the path back at the end.
     """
     parameters = parameters_of(constants)
     first = np.zeros(len(after) + 1, dtype=np.int64)

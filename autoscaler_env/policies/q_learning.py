@@ -1,4 +1,4 @@
-"""Tabular Q-learning: a table of situations and actions, and the update that fills it."""
+"""Tabular Q-learning: a table of action values, and the update that fills it."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ CHANGES = (-2.5, -1.5, -0.75, -0.25, 0.25, 0.75, 1.5, 2.5)
 """Change of arrivals, in instances' worth of requests per step, at which one cell ends and the next begins."""
 
 LEVELS: tuple[float, ...] = ()
-"""Arrivals, as a share of the peak, at which one cell ends and the next begins; none: the level is not asked."""
+"""Arrivals, as a share of the peak, at which one cell ends and the next begins; empty: the level does not count."""
 
 
 @dataclass(frozen=True)
 class Discretisation:
-    """Cut what an operator sees into the cells of a table.
+    """Divide observations into the cells of a table.
 
-    Three questions decide the cell: how much capacity is to spare, is traffic rising or falling, and how much traffic
-    is there? Values below the first edge share a cell, so n edges make n + 1 cells.
+    Three quantities decide the cell: the spare capacity, the change of the arrivals, and their level. Values below the
+    first edge share a cell, so n edges make n + 1 cells.
     """
 
     spare_capacities: tuple[float, ...] = SPARE_CAPACITIES
@@ -63,8 +63,8 @@ class QTable:
 
     Args:
         values: Estimated return of each action in each cell, dollars, shape (cells, actions).
-        service: The service observed.
-        discretisation: How observations become cells.
+        service: The service to scale.
+        discretisation: Divides observations into cells.
         name: What tables call it.
 
     Raises:
@@ -94,7 +94,7 @@ class QTable:
 
     @classmethod
     def zeros(cls, service: Service | None = None, discretisation: Discretisation | None = None) -> QTable:
-        """Return a table that has learned nothing yet."""
+        """Return a table that has not learned anything yet."""
         service = service or Service()
         discretisation = discretisation or Discretisation()
         values = np.zeros((int(np.prod(discretisation.shape)), len(service.fleet_changes)))
@@ -109,7 +109,7 @@ class QTable:
         return np.argmax(self.values[self._cells], axis=1)
 
     def preferences(self) -> NDArray[np.float64]:
-        """Return the values that the last `predict` chose by: dollars, shape (n, actions)."""
+        """Return the values of each action in the last `predict`: dollars, shape (n, actions)."""
         return self.values[self._cells]
 
 
@@ -125,16 +125,16 @@ def learn(
 
     Args:
         table: Updated by Q(s, a) += rate * (reward + discount * max Q(s', .) - Q(s, a)), where the rate of an entry's
-            n-th update is n ** -rate_exponent. The last step of a day bootstraps like any other: the day ends by the
-            clock.
+            n-th update is n ** -rate_exponent. The last step of a day bootstraps like any other, since the day ends by
+            the clock.
         days: Arrivals, shape (n, steps).
         epsilon: Share of random actions on each day, shape (n,).
-        rate_exponent: How fast the step size falls, above 0.5 and at most 1.
+        rate_exponent: How fast the rate falls, above 0.5 and at most 1.
         discount: Weight of the next step's value, from 0 to 1.
         rng: Draws the exploration.
 
     Returns:
-        The return of each day as it was played, exploring included: dollars, shape (n,).
+        The return of each day, with its exploration: dollars, shape (n,).
 
     Raises:
         ValueError: There is not one epsilon for each day.
@@ -188,7 +188,7 @@ def learn_days(
     levels,
     returns,
 ):
-    """Play and learn from each day; the compiled heart of `learn`."""
+    """Play each day and learn from it: the compiled part of `learn`."""
     parameters = dynamics.parameters_of(constants)
     actions = values.shape[1]
     orders = np.zeros(parameters.boot_steps, dtype=np.int64)

@@ -1,7 +1,8 @@
-"""Find the policy that a user names: a rule, a model, a model file, or a class of their own."""
+"""The names of policies: what tables call them, what figures call them, and how to find the one that a user names."""
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import inspect
 import re
@@ -18,15 +19,15 @@ from autoscaler_env.policies.kubernetes import HpaCpu, HpaDemand
 from autoscaler_env.policies.oracle import Optimum
 from autoscaler_env.policies.rules import RULES, TargetTracking
 from autoscaler_env.service import Service
-from autoscaler_env.storage.models import load_policy, read_description
+from autoscaler_env.text import one_line
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload
 from autoscaler_env.traffic.trace import Trace
 
 CALIBRATED = "target-tracking-"
-"""What the name of a calibrated rule begins with; a pattern's name follows, in small letters, or `calibrated`."""
+"""How the name of a calibrated rule begins; a pattern's name follows, in small letters, or `calibrated`."""
 
 LEARNERS = ("q-learning", "dqn", "ppo")
-"""How the names of learned policies begin; what they were trained on may follow."""
+"""The algorithms. The name of a model is the stem of its file: the algorithm, `_`, and what it was trained on."""
 
 REFERENCE_MODELS = ("q_learning_mixed", "dqn_mixed", "ppo_mixed")
 """The models that the project ships."""
@@ -34,13 +35,111 @@ REFERENCE_MODELS = ("q_learning_mixed", "dqn_mixed", "ppo_mixed")
 MODEL_ENDINGS = (".pkl", ".zip")
 """Endings of model files: a Q-table, a network."""
 
-OPPONENTS: dict[str, Callable[[Service], Policy]] = {
+BASELINES: dict[str, Callable[[Service], Policy]] = {
     **RULES,
-    **{each.name: each for each in (HpaCpu, HpaDemand, Kpa, Optimum)},
+    **{policy.name: policy for policy in (HpaCpu, HpaDemand, Kpa, Optimum)},
 }
 """Policies that need no file and no calibration, by the names that users type."""
 
-_TRAINED_NAME = re.compile(rf"({'|'.join(LEARNERS)})_({'|'.join(name.lower() for name in (*PATTERNS, MIXED))})")
+POLICY_LABELS = {
+    "random": "random",
+    "static": "static",
+    "fixed": "fixed fleet",
+    "today": "today's rule",
+    "threshold": "threshold",
+    "hpa-cpu": "HPA on CPU",
+    "hpa-demand": "HPA on demand",
+    "kpa": "Knative KPA",
+    "target-tracking": "target tracking",
+    "target-tracking-mixed": "target tracking, one setting",
+    "target-tracking-per-pattern": "target tracking, per pattern",
+    "forecast": "forecast",
+    "q-learning": "Q-learning",
+    "dqn": "DQN",
+    "ppo": "PPO",
+    "optimum": "optimum",
+}
+"""What figures and pages call a policy, or a learner that was trained on `MIXED`."""
+
+_LEARNED = re.compile(rf"({'|'.join(LEARNERS).replace('-', '[-_]?')})(?:[-_](.+))?", re.IGNORECASE)
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+def learner_of(policy: str) -> str | None:
+    """Return the algorithm in a policy's name; `None` for a rule.
+
+    Example:
+        >>> learner_of("q_learning_mixed"), learner_of("ppo_spike"), learner_of("static")
+        ('q-learning', 'ppo', None)
+    """
+    match = _LEARNED.fullmatch(policy)
+    return match and _plain(match[1]).replace("_", "-")
+
+
+def label_of(policy: str) -> str:
+    """Return what figures and pages call a policy; a learner that was not trained on `MIXED` says on what it was.
+
+    Example:
+        >>> label_of("q_learning_mixed"), label_of("ppo_spike"), label_of("my rule")
+        ('Q-learning', 'PPO (spike)', 'my rule')
+    """
+    match, learner = _LEARNED.fullmatch(policy), learner_of(policy)
+    if match is None or learner is None:
+        return POLICY_LABELS.get(policy, policy)
+    trained_on = match[2] or "mixed"
+    return POLICY_LABELS[learner] + (f" ({trained_on})" if trained_on != "mixed" else "")
+
+
+def model_names(folders: Folders | None = None) -> list[str]:
+    """Return the names of the models in the models' folders, without endings, in order."""
+    places = (folders or Folders()).model_folders
+    return sorted({path.stem for place in places for ending in MODEL_ENDINGS for path in place.glob(f"*{ending}")})
+
+
+def command_for(model: str) -> str | None:
+    """Return the command that makes a model of a usual name; `None` for any other name.
+
+    Example:
+        >>> command_for("ppo_mixed"), command_for("q_learning_spike")
+        ('autoscaler train ppo --pattern MIXED', 'autoscaler train q-learning --pattern SPIKE')
+    """
+    match, learner = _LEARNED.fullmatch(model), learner_of(model)
+    pattern = match[2].upper().replace("-", "_") if match and match[2] else ""
+    return f"autoscaler train {learner} --pattern {pattern}" if pattern in (*PATTERNS, MIXED) else None
+
+
+def _plain(name: str) -> str:
+    """Return a name in the one spelling in which names are compared.
+
+    Example:
+        >>> {_plain(name) for name in ("qlearning", "Q-Learning", "q_learning")}
+        {'q_learning'}
+    """
+    return name.lower().replace("-", "_").replace("qlearning", "q_learning")
+
+
+def _known_names(folders: Folders) -> dict[str, str]:
+    """Return the names of all rules and models, by their plain spelling."""
+    calibrated = [f"{CALIBRATED}{name.lower()}" for name in (*PATTERNS, MIXED, "calibrated")]
+    return {_plain(name): name for name in (*model_names(folders), *calibrated, Forecast.name, *BASELINES)}
+
+
+def _spelled(spec: str, folders: Folders) -> str:
+    """Return a name as we spell it, for a name in another case or an older spelling; anything else unchanged.
+
+    The name of an algorithm alone means its model for `MIXED`, unless a model has that very name.
+    """
+    known = _known_names(folders)
+    plain = _plain(spec)
+    if plain not in known and plain in [_plain(learner) for learner in LEARNERS]:
+        plain = f"{plain}_mixed"
+        return known.get(plain, plain)
+    return spec if spec in known.values() else known.get(plain, spec)
+
+
+# --- policies --------------------------------------------------------------------------------------------------------
 
 
 def find_policy(
@@ -49,51 +148,54 @@ def find_policy(
     folders: Folders | None = None,
     workload: str | Workload = MIXED,
 ) -> Policy:
-    """Return the policy that a user means.
+    """Return the policy that a user names.
 
     Args:
-        spec: One of `OPPONENTS` (`threshold`, `hpa-cpu`, `optimum`), `forecast` (on a trace), target tracking
+        spec: One of `BASELINES` (`threshold`, `hpa-cpu`, `optimum`), `forecast` (on a trace), target tracking
             calibrated on a pattern (`target-tracking-mixed`) or on the earlier days of `workload`
             (`target-tracking-calibrated`), a model's name (`ppo_mixed`), a path to a `.pkl` or `.zip`, or
-            `module:Class`. The class is called with the service and has `reset(days)` and `predict(observations)`, or
+            `module:Class`. Names are found in any case, and `qlearning`, `q_learning` and `q-learning` are the same.
+            The class is called with the service and has `reset(days)` and `predict(observations)`, or
             stable-baselines3's `predict(observation, deterministic)`. The code of such a module runs; that of a model
             file never does.
         service: The service to scale; the reference service by default.
         folders: Where models and calibrations lie; the project's folders by default.
-        workload: What it will be evaluated on: a pattern's name or a trace.
+        workload: What the policy will be evaluated on: a pattern's name or a trace.
 
     Returns:
         The policy, with a name for tables.
 
     Raises:
-        ValueError: Nothing of the name is there, or it is no policy; one line says what there is.
+        ValueError: There is no policy of that name; the message is one line that says what there is.
 
     Example:
-        >>> find_policy("threshold").name
+        >>> find_policy("Threshold").name
         'threshold'
     """
     service = service or Service()
     folders = folders or Folders()
-    if spec in OPPONENTS:
-        return OPPONENTS[spec](service)
-    if spec == Forecast.name:
+    if spec.endswith(MODEL_ENDINGS):
+        return _load(_file_of(spec, folders), service)
+    name = _spelled(spec, folders)
+    if name in BASELINES:
+        return BASELINES[name](service)
+    if name == Forecast.name:
         if not isinstance(workload, Trace):
             raise ValueError(
                 f"policy = {spec!r}: needs the days before each day, which only recorded traffic has (--trace FILE.csv)"
             )
         return Forecast(service, workload)
-    if spec.lower().startswith(CALIBRATED):
-        return _calibrated(spec, service, folders, workload)
-    if spec.endswith(MODEL_ENDINGS):
-        return _load(_file_of(spec, folders), service)
-    found = [path for ending in MODEL_ENDINGS if (path := folders.models / f"{spec}{ending}").is_file()]
-    if len(found) > 1:
-        raise ValueError(f"policy = {spec!r}: {' and '.join(path.name for path in found)} are there; add the ending")
-    if found:
-        return _load(found[0], service)
+    if name.lower().startswith(CALIBRATED):
+        return _calibrated(name, service, folders, workload)
+    candidates = [[folder / f"{name}{ending}" for ending in MODEL_ENDINGS] for folder in folders.model_folders]
+    files = next((present for paths in candidates if (present := [path for path in paths if path.is_file()])), [])
+    if len(files) > 1:
+        raise ValueError(f"policy = {spec!r}: {' and '.join(path.name for path in files)} exist; add the ending")
+    if files:
+        return _load(files[0], service)
     if ":" in spec:
         return _import(spec, service)
-    raise ValueError(f"policy = {spec!r}: {_what_there_is(spec, folders)}")
+    raise ValueError(f"policy = {spec!r}: {_what_there_is(name, folders)}")
 
 
 def find_policies(
@@ -102,9 +204,15 @@ def find_policies(
     folders: Folders | None = None,
     workload: str | Workload = MIXED,
 ) -> list[Policy]:
-    """Return the policies that a user means, each under a name of its own.
+    """Return the policies that a user names, each with its own name for tables.
 
-    Two of one name, such as the `best_model.zip` of two trainings, are called what the user called them.
+    Policies with the same name, such as the `best_model.zip` of two trainings, take the name that the user typed.
+
+    Args:
+        specs: Policies as `find_policy` takes them, at least one, each once.
+        service: The service to scale; the reference service by default.
+        folders: Where models and calibrations lie; the project's folders by default.
+        workload: What the policies will be evaluated on: a pattern's name or a trace.
 
     Raises:
         ValueError: As `find_policy`; or there is none, or one of them twice.
@@ -125,8 +233,8 @@ def showcase(spec: str, service: Service | None = None, folders: Folders | None 
     """Return the policies of a demonstration.
 
     Args:
-        spec: Policies as `find_policy` takes them, with commas between; or `all`: the rules and the reference models.
-            A reference model that is missing is left out, and said on stderr.
+        spec: Policies as `find_policy` takes them, separated by commas; or `all`: the rules and the reference models.
+            A reference model that is missing is left out, with a line on stderr.
         service: The service to scale; the reference service by default.
         folders: Where models lie; the project's folders by default.
     """
@@ -140,34 +248,23 @@ def showcase(spec: str, service: Service | None = None, folders: Folders | None 
     return find_policies([*RULES, *present], service, folders)
 
 
-def model_names(folders: Folders | None = None) -> list[str]:
-    """Return the names of the models that are there, without endings, in order."""
-    models = (folders or Folders()).models
-    return sorted({path.stem for ending in MODEL_ENDINGS for path in models.glob(f"*{ending}")})
-
-
-def command_for(model: str) -> str | None:
-    """Return the command that makes a model of a usual name; `None` for any other name.
-
-    Example:
-        >>> command_for("ppo_mixed")
-        'autoscaler train ppo --pattern MIXED'
-    """
-    match = _TRAINED_NAME.fullmatch(model)
-    return match and f"autoscaler train {match[1].replace('_', '-')} --pattern {match[2].upper()}"
-
-
-def _what_there_is(spec: str, folders: Folders) -> str:
-    command = command_for(spec)
+def _what_there_is(name: str, folders: Folders) -> str:
+    """Return why there is no policy of a name, what the user may have meant, and what there is."""
+    command = command_for(name)
     if command is not None:
-        return f"the model is missing; make it with: {command}"
-    models = ", ".join(model_names(folders)) or f"none in {folders.shown(folders.models)} yet"
-    rules = ", ".join((*OPPONENTS, Forecast.name, f"{CALIBRATED}PATTERN", f"{CALIBRATED}calibrated"))
-    return f"no such policy; there are rules ({rules}), models ({models}), model files (.pkl, .zip) and module:Class"
+        return f"{name} is missing in {folders.shown(folders.models)}; make it with: {command}"
+    known, models = _known_names(folders), model_names(folders)
+    close = difflib.get_close_matches(_plain(name), known, n=1)
+    question = f"; did you mean {known[close[0]]}?" if close else ";"
+    rules = ", ".join((*BASELINES, Forecast.name, f"{CALIBRATED}PATTERN", f"{CALIBRATED}calibrated"))
+    return (
+        f"no such policy{question} there are rules ({rules}), models in {folders.shown(folders.models)} "
+        f"({', '.join(models) or 'none yet'}), model files (.pkl, .zip) and module:Class"
+    )
 
 
 def _calibrated(spec: str, service: Service, folders: Folders, workload: str | Workload) -> TargetTracking:
-    """Return target tracking as it was calibrated, or calibrated now if it was not, or for another service."""
+    """Return target tracking as it was calibrated, or calibrate it now where no setting is saved for the service."""
     from autoscaler_env.evaluation.calibration import (  # here: it imports pandas, which no rule needs
         calibrate,
         read_calibrations,
@@ -198,6 +295,9 @@ def _file_of(spec: str, folders: Folders) -> Path:
 
 
 def _load(path: Path, service: Service) -> Policy:
+    """Return the policy in a model file; print a line on stderr if it was trained for another service."""
+    from autoscaler_env.storage.models import load_policy, read_description  # here: torch, which no rule needs
+
     policy = load_policy(path, service)
     trained_for = (read_description(path) or {}).get("service", service.as_dict())
     other = [
@@ -205,33 +305,34 @@ def _load(path: Path, service: Service) -> Policy:
     ]
     if other:
         print(
-            f"{policy.name} was trained for another service: {', '.join(other)}. Train one for this.", file=sys.stderr
+            f"{policy.name} was trained for another service: {', '.join(other)}. Train one for this service.",
+            file=sys.stderr,
         )
     return policy
 
 
 def _import(spec: str, service: Service) -> Policy:
-    """Return an instance of a user's class; their module is looked for in the working directory too."""
+    """Return an instance of a user's class; the module may lie in the working directory."""
     module_name, _, class_name = spec.partition(":")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
         target = getattr(importlib.import_module(module_name), class_name)
         made = target(service) if callable(target) else target
-    except Exception as error:  # a user's module raises anything
-        raise ValueError(f"policy = {spec!r}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+    except Exception as error:  # a user's module may raise anything
+        raise ValueError(f"policy = {spec!r}: {type(error).__name__}: {one_line(error)}") from error
     return as_policy(made, class_name)
 
 
 def as_policy(made: Any, name: str) -> Policy:
-    """Return anything that predicts as one of our policies.
+    """Return an object that predicts actions as one of our policies.
 
     Args:
         made: Has `reset(days)` and `predict(observations)`, or `predict(observation, deterministic)`.
         name: What tables call it if it has no name of its own.
 
     Raises:
-        ValueError: It has neither.
+        ValueError: It has neither of the two.
     """
     predict = getattr(made, "predict", None)
     if callable(predict) and "deterministic" in inspect.signature(predict).parameters:

@@ -1,4 +1,4 @@
-"""Rules that people run today: random and static as floors, threshold and target tracking as opponents."""
+"""The rules: random and static as lower bounds, a fixed fleet, a threshold, and target tracking."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from autoscaler_env.service import Service
 
 
 class _Rule:
-    """What rules have in common: they know their service, and most have no memory."""
+    """What rules have in common: a service, and for most of them no memory."""
 
     name: str
 
@@ -22,11 +22,11 @@ class _Rule:
 
 
 class Random(_Rule):
-    """Any action, each as likely: the floor under every other policy.
+    """Choose every action with equal probability.
 
     Args:
         service: The service to scale.
-        seed: Seeds the draw; each `reset` starts it again. Day i sees the same actions however many days follow it.
+        seed: Seeds the draw; each `reset` starts it again. The actions of a day do not depend on the days after it.
     """
 
     name = "random"
@@ -47,7 +47,7 @@ class Random(_Rule):
 
 
 class Static(_Rule):
-    """Hold always: the fleet stays as the day found it."""
+    """Hold always: the fleet keeps its initial size."""
 
     name = "static"
 
@@ -56,16 +56,46 @@ class Static(_Rule):
         return np.full(len(observations), self.service.hold)
 
 
+class FixedFleet(_Rule):
+    """Move the fleet to a number of instances and keep it there.
+
+    Args:
+        service: The service to scale.
+        instances: How many; an array of shape (n,) gives each service its own.
+
+    Raises:
+        ValueError: The fleet cannot have that size.
+    """
+
+    name = "fixed"
+
+    def __init__(self, service: Service, instances: float | NDArray[np.float64]) -> None:
+        super().__init__(service)
+        wanted = np.asarray(instances)
+        if not np.all((wanted >= service.min_instances) & (wanted <= service.max_instances)):
+            raise ValueError(
+                f"instances = {instances}: must be from min_instances = {service.min_instances} to max_instances = "
+                f"{service.max_instances}"
+            )
+        self._instances = np.rint(wanted).astype(np.int64)
+
+    def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return actions, shape (n,)."""
+        counts = decode(observations, self.service)
+        fleet = counts.ready + counts.booting
+        return step_toward(np.broadcast_to(self._instances, fleet.shape), fleet, self.service)
+
+
 class Threshold(_Rule):
     """Add above one utilisation, remove below another: the rule that most tutorials show.
 
     Args:
         service: The service to scale.
-        add_above: Load above which one step of instances is added, from 0 to 1.
-        remove_below: Load below which one step is removed, from 0 to `add_above`.
+        add_above: Utilisation above which one instance is added, from 0 to 1.
+        remove_below: Utilisation below which one instance is removed, from 0 to `add_above`.
 
     Raises:
-        ValueError: The loads are not in order.
+        ValueError: The utilisations are not in order.
     """
 
     name = "threshold"
@@ -90,10 +120,10 @@ class Threshold(_Rule):
 
 
 class TargetTracking(_Rule):
-    """Follow the demand: want the fleet that would run at a target utilisation, plus some reserve.
+    """Follow the demand: keep the fleet that would run at a target utilisation, plus a reserve.
 
-    wanted = ceil((arrivals + queue) / (capacity_per_instance x target) + reserve), one step toward it from the fleet
-    ready and booting.
+    wanted = ceil((arrivals + queue) / (capacity_per_instance x target) + reserve); the fleet, ready and booting, moves
+    one step toward it.
 
     Args:
         service: The service to scale.
@@ -113,7 +143,7 @@ class TargetTracking(_Rule):
         name: str = "target-tracking",
     ) -> None:
         super().__init__(service)
-        # Asked positively, so that NaN is refused too.
+        # A positive condition, so that NaN is refused too.
         if not (np.all(np.asarray(target) > 0) and np.all(np.asarray(reserve) >= 0)):
             raise ValueError(f"target = {target}, reserve = {reserve}: target must be above 0, reserve at least 0")
         self.name = name
@@ -125,9 +155,9 @@ class TargetTracking(_Rule):
         counts = decode(observations, self.service)
         demand = counts.arrivals + counts.queue
         wanted = demand / (self.service.capacity_per_instance * self.target) + self.reserve
-        wanted = np.ceil(np.round(wanted, 9))  # a whole number that floats leave a hair too high is still that number
+        wanted = np.ceil(np.round(wanted, 9))  # a whole number, slightly too large in floats, stays that number
         return step_toward(wanted, counts.ready + counts.booting, self.service)
 
 
 RULES = {rule.name: rule for rule in (Random, Static, Threshold)} | {"target-tracking": TargetTracking}
-"""The rules, by the names that users type."""
+"""The rules without further arguments, by the names that users type."""

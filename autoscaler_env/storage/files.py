@@ -1,7 +1,7 @@
-"""Write files whole or not at all; read untrusted files within limits.
+"""Write files completely or not at all; read untrusted files within limits.
 
-A kill or a crash at any moment leaves the old file or the new one. An untrusted file is never read through a link,
-never waited for, and never read beyond a limit.
+A kill or a crash at any moment leaves the old file or the new one. Reading an untrusted file follows no link, waits for
+nothing, and stops at a limit.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def read_file(path: Path, most: int) -> bytes:
     """Return the content of a regular file.
 
     Args:
-        path: The file. A link is refused, so that nobody's file outside the folder is read in its place; what is no
-            regular file is refused before it is opened, because opening a pipe may wait for ever.
-        most: Size from which on it is refused, in bytes.
+        path: The file. A link is refused, because it could lead to any file outside the folder. Everything else that is
+            no regular file is refused before it is opened, because opening a pipe may wait for ever.
+        most: Largest allowed size, in bytes.
 
     Raises:
-        ValueError: It is missing, no regular file, too large or unreadable.
+        ValueError: The file is missing, no regular file, too large or unreadable.
     """
-    # Windows has neither links to stumble over nor pipes in folders, and lacks these flags.
+    # Windows has no such links and no pipes in folders, and lacks these flags.
     flags = os.O_RDONLY
     for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY"):
         flags |= getattr(os, name, 0)
@@ -53,7 +53,7 @@ def read_file(path: Path, most: int) -> bytes:
         _check_kind(path.lstat())
         with os.fdopen(os.open(path, flags), "rb") as file:
             state = os.fstat(file.fileno())
-            _check_kind(state)  # of what was opened: the name may have been given to something else meanwhile
+            _check_kind(state)  # of the opened file: the name may belong to another file by now
             if state.st_size > most:
                 raise ValueError(f"{state.st_size:,} bytes large; at most {most:,} are read")
             content = file.read(most + 1)
@@ -72,21 +72,21 @@ def _check_kind(state: os.stat_result) -> None:
 
 
 _ENDING = ".autoscaler.tmp"
-"""What the names of temporary files end with; they begin with a dot."""
+"""Ending of the names of temporary files; the names begin with a dot."""
 
 _UNSYNCABLE = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM)
-"""How a system says that this folder cannot be synced at all."""
+"""Errors of systems that cannot sync this folder at all."""
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Write a file so that a crash at any moment leaves the old one or the new one, whole.
+    """Write a file so that a crash at any moment leaves the complete old file or the complete new one.
 
-    The content goes to a hidden file beside it, which then takes its name; file and folder are synced, so that this
-    holds for a power cut too. A kill leaves the hidden file: the first write into a folder sweeps away such leftovers.
+    The content goes to a hidden file beside it, which is then renamed. File and folder are synced, so that this holds
+    for a power cut too. A kill leaves the hidden file; the first write into a folder removes such files.
 
     Args:
         path: The file; its folder is made if it is missing.
-        write: Given an open file, writes the content.
+        write: Writes the content to an open file.
     """
     _make_folder(path.parent)
     _sweep_once(path.parent)
@@ -96,7 +96,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-            if fcntl:  # while it is open it is locked, so that nobody sweeps it away
+            if fcntl:  # it is locked while it is open, so that no other process removes it
                 temporary.replace(path)
         if not fcntl:  # Windows renames closed files only
             temporary.replace(path)
@@ -107,7 +107,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text as UTF-8 with the line ends that it has, atomically."""
+    """Write a text as UTF-8 atomically; line ends are not changed."""
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
@@ -117,15 +117,15 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def sweep(folder: Path) -> int:
-    """Remove the temporary files that killed writers left in a folder; return how many.
+    """Remove the temporary files that killed writers left in a folder; return their number.
 
-    The file of a writer that is alive is locked, and stays.
+    The file of a running writer is locked, and stays.
     """
     removed = 0
     try:
         for path in folder.glob(f".*{_ENDING}"):
             removed += _remove_if_abandoned(path)
-    except OSError:  # a folder that cannot be read, or a file that somebody else removed: nothing to do here
+    except OSError:  # the folder cannot be read, or another process has removed the file
         pass
     return removed
 
@@ -146,20 +146,20 @@ def _new_temporary(folder: Path) -> tuple[Path, int]:
         _lock(descriptor)
         if path.exists():
             return path, descriptor
-        os.close(descriptor)  # swept away between the two: once more
+        os.close(descriptor)  # another process has removed it before it was locked: try again
 
 
 def _lock(descriptor: int, *, wait: bool = True) -> bool:
-    """Lock an open file until it is closed or its process is gone; return whether that was possible."""
+    """Lock an open file until it is closed or its process ends; return whether that was possible."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:  # another holds it; or the file system knows no locks, and nothing is swept
+    except OSError:  # another process has the lock; or the file system has no locks, and no file is removed
         return False
     return True
 
 
 def _remove_if_abandoned(path: Path) -> bool:
-    if not fcntl:  # Windows lets nobody remove a file that is open
+    if not fcntl:  # on Windows an open file cannot be removed
         try:
             path.unlink()
         except OSError:
@@ -180,13 +180,13 @@ def _make_folder(folder: Path) -> None:
     while not folder.exists():
         missing.append(folder)
         folder = folder.parent
-    for each in reversed(missing):
-        each.mkdir(exist_ok=True)
-        _sync_folder(each.parent)
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Let a new name in a folder survive a power cut; say so where the system cannot do that."""
+    """Make a new name in a folder survive a power cut; print a warning if the system cannot do that."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -194,16 +194,16 @@ def _sync_folder(folder: Path) -> None:
         finally:
             os.close(descriptor)
     except AttributeError:  # Windows opens no folders
-        _say_once("this system does not sync folders")
+        _warn_once("this system does not sync folders")
     except OSError as error:
         if error.errno not in _UNSYNCABLE:
             raise
-        _say_once(f"{printable(folder)} cannot be synced ({error.strerror})")
+        _warn_once(f"{printable(folder)} cannot be synced ({error.strerror})")
 
 
 @functools.cache
-def _say_once(reason: str) -> None:
+def _warn_once(reason: str) -> None:
     print(
-        f"autoscaler: {reason}: files survive a kill whole, but after a power cut an older version may be back",
+        f"autoscaler: {reason}: files survive a kill, but after a power cut an older version may return",
         file=sys.stderr,
     )

@@ -1,9 +1,4 @@
-"""From a path to a policy: the only loader of model files.
-
-How a model was made: the `.json` beside it.
-
-The files of Q-tables: pickles of plain values.
-"""
+"""Model files: the description beside a model, the file of a Q-table, and the only loader of models."""
 
 from __future__ import annotations
 
@@ -40,22 +35,22 @@ FIELDS = (
     "evaluation",
     "sha256",
 )
-"""What a description says, at least."""
+"""Fields that every description has."""
 
 LARGEST_DESCRIPTION = 2**20
-"""Size of a description, at most."""
+"""Largest size of a description, in bytes."""
 
 
 def save_description(model: Path, description: dict[str, Any]) -> None:
-    """Write how a model was made beside it, with the hash of its file."""
+    """Write the description of a model beside it, with the hash of the model's file."""
     write_json(model.with_suffix(".json"), description | {"sha256": hashlib.sha256(model.read_bytes()).hexdigest()})
 
 
 def read_description(model: Path) -> dict[str, Any] | None:
-    """Return what stands beside a model about how it was made; `None` where nothing does.
+    """Return the description of a model, from the `.json` beside it; `None` if there is none.
 
     Raises:
-        ValueError: Something stands there that is no description; one line names it and says why.
+        ValueError: The file is no description; one line names the file and the reason.
     """
     path = model.with_suffix(".json")
     if not path.exists() and not path.is_symlink():
@@ -70,25 +65,34 @@ def read_description(model: Path) -> dict[str, Any] | None:
 
 
 def fits(description: dict[str, Any], sha256: str) -> bool:
-    """Return whether a description is of the file with this hash, and not of an earlier one under its name."""
+    """Return whether a description belongs to the file with this hash, and not to an older file of the same name."""
     return description.get("sha256") == sha256
 
 
+def is_described(model: Path) -> bool:
+    """Return whether the description beside a model belongs to it.
+
+    Raises:
+        ValueError: The file beside it is no description.
+    """
+    return fits(read_description(model) or {}, hashlib.sha256(model.read_bytes()).hexdigest())
+
+
 def missing_fields(description: dict[str, Any]) -> list[str]:
-    """Return which of `FIELDS` a description lacks."""
+    """Return the names in `FIELDS` that a description lacks."""
     return [name for name in FIELDS if name not in description]
 
 
 LARGEST_TABLE = 4 * 2**20
-"""Size of a Q-table's file, at most: some 200,000 values. The course's have 405."""
+"""Largest size of a Q-table's file, in bytes: some 200,000 values. The course's tables have 405."""
 
 _EDGES = ("spare_capacities", "changes", "levels")
 
 
 def save_q_table(table: QTable, path: Path) -> None:
-    """Save a Q-table as a pickle that holds lists, strings and numbers only.
+    """Save a Q-table as a pickle of lists, strings and numbers.
 
-    Beside values and discretisation it says how many timesteps the table was trained for, if it was trained here.
+    The file holds the values, the discretisation and, if the table was trained, the number of timesteps.
     """
     content: dict[str, Any] = {"values": table.values.tolist()}
     content |= {name: list(getattr(table.discretisation, name)) for name in _EDGES}
@@ -98,17 +102,17 @@ def save_q_table(table: QTable, path: Path) -> None:
 
 
 def parse_q_table(content: bytes, service: Service, name: str) -> tuple[QTable, int | None]:
-    """Return the table in a file's content, and for how many timesteps it was trained, if it says so.
+    """Return the table in a file's content, and its number of training timesteps if the file holds it.
 
     Raises:
-        ValueError: It is none, or does not fit the service.
+        ValueError: The content is no Q-table, or the table does not fit the service.
     """
     try:
         values = read_values(content)
         if not isinstance(values, dict) or not {"values", *_EDGES} <= set(values) <= {"values", "timesteps", *_EDGES}:
             raise ValueError("it must hold values, spare_capacities, changes and levels")
         array = _array(values["values"])
-        discretisation = Discretisation(*(_edges(each, values[each]) for each in _EDGES))
+        discretisation = Discretisation(*(_edges(name, values[name]) for name in _EDGES))
         timesteps = values.get("timesteps")
         if timesteps is not None and (type(timesteps) is not int or timesteps < 1):
             raise ValueError("timesteps must be an integer of at least 1")
@@ -136,37 +140,37 @@ def _edges(name: str, edges: Any) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class ModelFile:
-    """What was read from a model file."""
+    """The content of a model file."""
 
     policy: Policy
     kind: str
-    """What it is, as in `PPO 20-64-64-3`: inputs, units of the hidden layers, actions."""
+    """Kind of model, such as `PPO 20-64-64-3`: inputs, units of the hidden layers, actions."""
     timesteps: int | None
-    """Steps it was trained for, as the file says; `None` if it does not."""
+    """Number of training timesteps in the file; `None` if there is none."""
     sha256: str
     """The hash of the file."""
     notes: tuple[str, ...] = ()
-    """What else should be known about it, a sentence each."""
+    """Further remarks about the file, a sentence each."""
 
 
 def load_policy(path: Path, service: Service | None = None) -> Policy:
-    """Load a model file as a policy, running nothing that it holds.
+    """Load a model file as a policy, without running any code in it.
 
     Args:
         path: A `.pkl` of a Q-table or a `.zip` of a DQN or PPO network; no link.
-        service: The service it will scale; the reference service by default.
+        service: The service to scale; the reference service by default.
 
     Returns:
-        The policy, named as the file is.
+        The policy, with the name of the file.
 
     Raises:
-        ValueError: The file is missing, is no model, or does not fit the service; the message names it and the reason.
+        ValueError: The file is missing, is no model, or does not fit the service; one line names it and the reason.
     """
     return read_model(path, service).policy
 
 
 def read_model(path: Path, service: Service | None = None) -> ModelFile:
-    """Load a model file as `load_policy` does; return what it is and how long it was trained too."""
+    """Load a model file as `load_policy` does; return its kind and its number of training timesteps too."""
     service = service or Service()
     try:
         if path.suffix not in (".pkl", ".zip"):

@@ -1,10 +1,10 @@
-"""The files of DQN and PPO: what stable-baselines3 saves, of which only the weights are used.
+"""Files of DQN and PPO networks, as stable-baselines3 saves them: write them, and read untrusted ones.
 
-Of the zip, `data` is read as JSON, and the weights are read as arrays and put into a network that we build. Everything
-else in the file is only checked: by what stable-baselines3 writes, not by a list of what is dangerous, which would
+The reader uses the weights only. It reads `data` in the zip as JSON, and the weights as arrays for a network that we
+build. It checks everything else in the file against what stable-baselines3 writes. A list of dangerous content would
 never be complete.
 
-The file of a trained network, as stable-baselines3 writes it: equal trainings leave equal bytes.
+The writer leaves dates and memory addresses out, so that equal trainings give equal bytes.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ import json
 import re
 import zipfile
 from pathlib import Path
-from typing import Any, NamedTuple, cast
-
-from stable_baselines3.common.base_class import BaseAlgorithm
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from autoscaler_env.dynamics import OBSERVATION_NAMES
 from autoscaler_env.policies.base import Policy
@@ -26,10 +24,13 @@ from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_atomically
 from autoscaler_env.storage.pickles import IN_DATA, check_names
 from autoscaler_env.storage.tensors import Array, check_tensors, read_archive, read_tensors
-from autoscaler_env.text import printable
+from autoscaler_env.text import one_line, printable
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.base_class import BaseAlgorithm
 
 MOST_BYTES = 64 * 2**20
-"""Size of a network's file, at most. The course's have 0.2 MB."""
+"""Largest size of a network's file, in bytes. The course's files have 0.2 MB."""
 
 _MOST_DATA = 2 * 2**20
 _UNUSED_TENSORS = ("policy.optimizer.pth", "pytorch_variables.pth")
@@ -37,14 +38,14 @@ _MEMBERS = re.compile(
     r"data|policy\.pth|policy\.optimizer\.pth|pytorch_variables\.pth|_stable_baselines3_version|system_info\.txt"
 )
 _ACTIVATIONS = {"dqn": "ReLU", "ppo": "Tanh"}
-"""stable-baselines3's own; weights trained with another would load, and act silently wrong."""
+"""Defaults of stable-baselines3. Weights that were trained with another activation would load, and act wrongly."""
 
 _HARMLESS = {"net_arch", "activation_fn", "ortho_init", "log_std_init", "optimizer_class", "optimizer_kwargs"}
-"""Settings of a network that are checked, that its weights show, or that matter for training only."""
+"""Settings of a network that are checked, that follow from its weights, or that matter for training only."""
 
 
 class Network(NamedTuple):
-    """A network that was read."""
+    """The content of a network's file."""
 
     policy: Policy
     algorithm: str
@@ -52,16 +53,16 @@ class Network(NamedTuple):
     sizes: tuple[int, ...]
     """Inputs, units of the hidden layers, actions."""
     timesteps: int | None
-    """Steps it was trained for, if it says so."""
+    """Number of training timesteps in the file, if there is one."""
     notes: tuple[str, ...]
-    """What else should be known about the file, a sentence each."""
+    """Further remarks about the file, a sentence each."""
 
 
 def parse_network(content: bytes, service: Service, name: str) -> Network:
     """Return the network in a file's content, as a policy of this name.
 
     Raises:
-        ValueError: It is none, or does not fit the service.
+        ValueError: The content is no network, or the network does not fit the service.
     """
     try:
         members = read_archive(content, _MEMBERS)
@@ -85,7 +86,7 @@ def parse_network(content: bytes, service: Service, name: str) -> Network:
 
 
 def _in(place: str, read: Any, content: bytes) -> Any:
-    """Return what `read` makes of a member; name the member in a complaint."""
+    """Return the result of `read` for a member of the zip; name the member in an error."""
     try:
         return read(content)
     except ValueError as error:
@@ -93,7 +94,7 @@ def _in(place: str, read: Any, content: bytes) -> Any:
 
 
 def _settings(data: bytes) -> tuple[dict[str, Any], set[str]]:
-    """Return what `data` says in plain JSON, and unusual names in the pickles in it, which are checked and not read."""
+    """Return the plain JSON in `data`, and unusual names in its pickles, which are checked and not read."""
     if len(data) > _MOST_DATA:
         raise ValueError(f"its data has {len(data):,} bytes; at most {_MOST_DATA:,} are read")
     settings = _in("data", lambda content: json.loads(content.decode()), data)
@@ -124,7 +125,7 @@ def _check_unused(members: dict[str, bytes]) -> None:
 
 
 def _sizes(algorithm: str, weights: dict[str, Array]) -> tuple[tuple[int, ...], Any]:
-    """Return the sizes from inputs to actions, and the hidden layers as stable-baselines3 asks for them."""
+    """Return the sizes from inputs to actions, and the hidden layers in the form of stable-baselines3."""
     if algorithm == "dqn":
         layers = _matrices(weights, r"q_net\.q_net\.(\d{1,2})\.weight")
         hidden: Any = [len(layer) for layer in layers[:-1]]
@@ -139,18 +140,17 @@ def _sizes(algorithm: str, weights: dict[str, Array]) -> tuple[tuple[int, ...], 
 
 
 def _matrices(weights: dict[str, Array], pattern: str) -> list[Array]:
-    """Return the weights whose names match, by the numbers in their names."""
-    found = {match[1]: weights[key] for key in weights if (match := re.fullmatch(pattern, key))}
-    if any(layer.ndim != 2 for layer in found.values()):
+    """Return the matrices with matching names, in the order of the numbers in their names."""
+    matrices = {match[1]: weights[key] for key in weights if (match := re.fullmatch(pattern, key))}
+    if any(layer.ndim != 2 for layer in matrices.values()):
         raise ValueError("not a DQN or PPO network of plain layers: the weights of one are no matrix")
-    return [found[number] for number in sorted(found, key=lambda text: (len(text), text))]
+    return [matrices[number] for number in sorted(matrices, key=lambda text: (len(text), text))]
 
 
 def _build(
     algorithm: str, weights: dict[str, Array], sizes: tuple[int, ...], widths: Any, service: Service, name: str
 ) -> Policy:
-    # Imported here: whoever loads a table should not wait for torch.
-    import torch
+    import torch  # imported here: loading a table should not wait for it
 
     from autoscaler_env.policies.deep import DeepPolicy, build_network
 
@@ -158,8 +158,8 @@ def _build(
     try:
         network.load_state_dict({key: torch.tensor(array) for key, array in weights.items()}, strict=True)
     except RuntimeError as error:
-        complaint = printable(" ".join(str(error).split()))
-        raise ValueError(f"not a DQN or PPO network of plain layers: {complaint}") from None
+        message = printable(one_line(error))
+        raise ValueError(f"not a DQN or PPO network of plain layers: {message}") from None
     network.set_training_mode(False)
     return DeepPolicy(network, service, name)
 
@@ -186,7 +186,7 @@ def _check_ends(inputs: int, actions: int, service: Service) -> None:
 
 _ADDRESS = re.compile(rb" at 0x[0-9a-f]+")
 
-_PASSING = (
+_TEMPORARY = (
     "start_time",
     "_num_timesteps_at_start",
     "ep_info_buffer",
@@ -195,19 +195,19 @@ _PASSING = (
     "_last_original_obs",
     "_last_episode_starts",
 )
-"""What belongs to a moment of the training and not to the model: left out, as stable-baselines3 can do without it."""
+"""Attributes that belong to a moment of the training and not to the model. stable-baselines3 loads a model without."""
 
 
 def save_learner(model: BaseAlgorithm, path: Path) -> None:
-    """Write a stable-baselines3 model atomically; its own `load` reads it."""
-    buffer = io.BytesIO()  # torch would say of a full disk what no user understands
-    model.save(buffer, exclude=_PASSING)
-    content = without_accidents(buffer)
+    """Write a model of stable-baselines3 atomically; its own `load` can read the file."""
+    buffer = io.BytesIO()  # in memory first: the message of torch about a full disk is not clear
+    model.save(buffer, exclude=_TEMPORARY)
+    content = _reproducible(buffer)
     write_atomically(path, lambda file: file.write(content))
 
 
-def without_accidents(saved: io.BytesIO) -> bytes:
-    """Return a saved model without the dates and the addresses in memory that stable-baselines3 writes into it."""
+def _reproducible(saved: io.BytesIO) -> bytes:
+    """Return a saved model without the dates and the memory addresses that stable-baselines3 writes into it."""
     clean = io.BytesIO()
     with zipfile.ZipFile(saved) as before, zipfile.ZipFile(clean, "w") as after:
         for name in before.namelist():

@@ -1,9 +1,8 @@
-"""Read the arrays in a file of torch, without torch: a zip of raw numbers, and a pickle that says what is where.
+"""Read untrusted zips, and the arrays in files of torch, without torch.
 
-An array is made only of bytes that are there, after its type and its shape have been checked: `torch.load` would first
-make whatever the file asks for.
-
-Look into a zip that a stranger may have made: only members that are known, stored as they are, all in memory.
+A file of torch is a zip of raw numbers with a pickle that lists the arrays. The reader makes an array only from bytes
+that are in the file, after it has checked type and shape; `torch.load` would first make any array that the file asks
+for. Of a zip, it reads only known members, which must be stored without compression.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from autoscaler_env.storage.pickles import check_names, read_values
 from autoscaler_env.text import printable
 
 MOST_MEMBERS = 2_000
-"""Members of a zip, at most."""
+"""Largest number of members of a zip."""
 
 _ENTRY, _END = b"PK\x01\x02", b"PK\x05\x06"
 _END_BYTES = 22
@@ -31,17 +30,17 @@ _END_BYTES = 22
 def read_archive(content: bytes, known: re.Pattern[str]) -> dict[str, bytes]:
     """Return the members of a zip by their names.
 
-    stable-baselines3 and torch store without compressing, so that no member can be larger than the file.
+    stable-baselines3 and torch store members without compression, so no member can be larger than the file.
 
     Args:
         content: The zip.
-        known: What a member's whole name may be.
+        known: Allowed names of members, matched completely.
 
     Raises:
-        ValueError: It is no zip, or damaged, or a member is unknown, twice there, compressed, encrypted or larger than
-            the file; or something precedes or follows the zip.
+        ValueError: The content is no zip or a damaged one; a member is unknown, there twice, compressed, encrypted or
+            larger than the file; or there are bytes before or after the zip.
     """
-    if content.count(_ENTRY) > MOST_MEMBERS:  # before anything is made of them
+    if content.count(_ENTRY) > MOST_MEMBERS:  # checked before they are parsed
         raise ValueError(f"more than {MOST_MEMBERS:,} members")
     if not content.startswith(b"PK"):
         raise ValueError("not a zip")
@@ -74,7 +73,7 @@ def _check(entries: list[zipfile.ZipInfo], known: re.Pattern[str], size: int) ->
 
 
 MOST_WEIGHTS = 4_000_000
-"""Numbers in all arrays of a file, at most. The course's networks have some 11,000."""
+"""Largest number of weights in a file. The course's networks have some 11,000."""
 
 _MEMBERS = re.compile(
     r"\w[\w-]*/(data\.pkl|byteorder|version|\.format_version|\.storage_alignment|data/\d+|\.data/serialization_id)"
@@ -84,19 +83,18 @@ _NAMES = frozenset(
     {f"torch {storage}" for storage in _STORAGES}
     | {"torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter", "collections OrderedDict"}
 )
-"""What a sound file of torch names."""
+"""Names in a sound file of torch."""
 
 Array = NDArray[np.float32]
 
 
 def read_tensors(content: bytes) -> dict[str, Array]:
-    """Return the named arrays in a file of torch: float32, dense, finite, of bounded size.
+    """Return the named arrays in a file of torch: float32, dense, finite, of limited size.
 
-    An array whose strides repeat numbers, and so claim more than there are, is refused, and so is one that begins or
-    ends elsewhere than its bytes do.
+    An array is refused if its strides repeat numbers, or if it does not use exactly its own bytes.
 
     Raises:
-        ValueError: It is no such file.
+        ValueError: The content is no such file.
     """
     members = _members(content)
 
@@ -120,7 +118,7 @@ def read_tensors(content: bytes) -> dict[str, Array]:
     }
     tensors = read_values(members["data.pkl"], names, storage)
     if type(tensors) is not dict or not all(isinstance(array, np.ndarray) for array in tensors.values()):
-        raise ValueError("it holds something else than named tensors")
+        raise ValueError("it does not hold named tensors only")
     total = sum(array.size for array in tensors.values())
     if total > MOST_WEIGHTS:
         raise ValueError(f"it holds {total:,} numbers; at most {MOST_WEIGHTS:,} are read")
@@ -131,12 +129,12 @@ def read_tensors(content: bytes) -> dict[str, Array]:
 
 
 def check_tensors(content: bytes) -> None:
-    """Check a file of torch that nobody is going to read; raise `ValueError` if torch would not have written it."""
+    """Check a file of torch whose arrays are not needed; raise `ValueError` if torch would not have written it."""
     check_names(_members(content)["data.pkl"], _NAMES, references=True)
 
 
 def _members(content: bytes) -> dict[str, bytes]:
-    """Return the members of a file of torch, without the folder that they lie in."""
+    """Return the members of a file of torch, without the folder in their names."""
     members = read_archive(content, _MEMBERS)
     plain = {name.partition("/")[2]: member for name, member in members.items()}
     if len(plain) != len(members) or "data.pkl" not in plain:
@@ -147,7 +145,7 @@ def _members(content: bytes) -> dict[str, bytes]:
 
 
 def _float_storage() -> None:
-    """Stand for the type of float32 numbers; never of use as a function."""
+    """Stand for the type of float32 numbers; it is never called."""
     raise TypeError
 
 
@@ -156,12 +154,12 @@ def _empty_dict() -> dict[str, Any]:
 
 
 def _tensor(numbers: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Array:
-    """Stand for torch's function that lays a shape over numbers."""
+    """Stand for the function of torch that gives numbers a shape."""
     if not isinstance(numbers, np.ndarray):
         raise TypeError
     if type(shape) is not tuple or not all(type(size) is int and 0 < size <= MOST_WEIGHTS for size in shape):
-        raise ValueError("a tensor has a shape that is none")
+        raise ValueError("a tensor has an impossible shape")
     dense = tuple(math.prod(shape[place + 1 :]) for place in range(len(shape)))
     if type(offset) is not int or offset != 0 or strides != dense or math.prod(shape) != numbers.size:
-        raise ValueError(f"a tensor of shape {shape} is not dense: its {numbers.size:,} numbers are laid out otherwise")
+        raise ValueError(f"a tensor of shape {shape} is not dense: its {numbers.size:,} numbers have another layout")
     return numbers.reshape(shape)

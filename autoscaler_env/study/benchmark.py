@@ -1,7 +1,4 @@
-"""What the learners are compared with: rules, calibrated and not, and the limit.
-
-What a policy is measured on: evaluation days of patterns or traces, the same for everyone.
-"""
+"""The benchmark of a study: the days that every policy is measured on, and what the baselines cost there."""
 
 from __future__ import annotations
 
@@ -23,44 +20,52 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.forecast import Forecast
 from autoscaler_env.policies.oracle import Optimum
-from autoscaler_env.policies.registry import OPPONENTS
+from autoscaler_env.policies.registry import BASELINES
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload, as_workload
 from autoscaler_env.traffic.trace import Trace
 
 SMALL_COUNT = 100.0
-"""Requests in a step, on average, below which a trace is smoothed: its counting noise would be scaled up with it."""
+"""Mean requests in a step below which a trace is smoothed, because scaling it up would scale its counting noise up."""
 
 SMOOTHED_OVER = 6
 """Steps of the moving average over such a trace."""
 
+ONE_SETTING = "target-tracking-mixed"
+"""Target tracking with one setting for all patterns."""
+
+PER_PATTERN = "target-tracking-per-pattern"
+"""Target tracking with the setting calibrated for the pattern that it is tested on."""
+
 
 @dataclass(frozen=True)
-class Exam:
-    """Workloads and how many evaluation days of each."""
+class Benchmark:
+    """Workloads, and the number of evaluation days of each; the same days for every policy."""
 
     workloads: tuple[str | Workload, ...] = PATTERNS
     """Names of patterns, or traces."""
     episodes: int = EPISODES
-    """Evaluation days of each, at most."""
+    """Evaluation days of each workload, at most."""
 
     def identity(self) -> dict[str, Any]:
-        """Return, as plain values, all that decides what is measured."""
+        """Return, as plain values, everything that decides what is measured."""
         return {
-            "workloads": [each if isinstance(each, str) else _content_of(each) for each in self.workloads],
+            "workloads": [
+                workload if isinstance(workload, str) else _content_of(workload) for workload in self.workloads
+            ],
             "episodes": self.episodes,
         }
 
     def measure(self, policy: Policy, service: Service) -> list[dict[str, Any]]:
-        """Let a policy scale all days of the exam.
+        """Let a policy scale all days of the benchmark.
 
         Returns:
-            A row per workload: tested_on, days, the means of what `evaluation.measure` returns, and late_share (of
-            what arrived, served in a later step or dropped).
+            A row per workload: tested_on, days, the means of the columns of `evaluation.metrics.measure`, and
+            late_share (share of the arrivals that were served in a later step or dropped).
         """
         rows: list[dict[str, Any]] = []
-        for each in self.workloads:
-            workload = as_workload(each, service)
+        for name_or_workload in self.workloads:
+            workload = as_workload(name_or_workload, service)
             days = workload.evaluation_days(self.episodes)
             episodes = measure(simulate(policy, days, service))
             means = {str(column): float(mean) for column, mean in episodes.mean().items()}
@@ -69,35 +74,38 @@ class Exam:
         return rows
 
 
-def trace_exam(folder: Path, service: Service, episodes: int = EPISODES) -> tuple[Exam, dict[str, int]]:
-    """Return the exam on the traces in a folder, and over how many steps each is smoothed (1 is not at all).
+def trace_benchmark(folder: Path, service: Service, episodes: int = EPISODES) -> tuple[Benchmark, dict[str, int]]:
+    """Return the benchmark on the traces in a folder.
 
-    Each trace is scaled so that its 99th percentile is the service's peak; one of small counts is smoothed before.
-    Nothing is trained or calibrated on any of them: their evaluation days, the later 40 %, are only played. A file that
-    is no trace, or too short, is said on stderr and left out.
+    Each trace is scaled so that its 99th percentile is the peak of the service; a trace of small counts is smoothed
+    first. Nothing is trained or calibrated on any of them: policies are only measured on their evaluation days, the
+    later 40 %. A file that is not a trace, or is too short, is left out with a message on stderr.
 
     Args:
         folder: Holds CSV files as `Trace.from_csv` takes them.
         service: Gives the steps of a day and the peak.
-        episodes: Evaluation days of each, at most.
+        episodes: Evaluation days of each trace, at most.
+
+    Returns:
+        The benchmark, and the steps over which each trace is smoothed (1 means not smoothed), by its name.
 
     Raises:
-        ValueError: There is no such folder, or no trace in it.
+        ValueError: The folder does not exist, or holds no trace.
     """
     if not folder.is_dir():
         raise ValueError(f"traces = {str(folder)!r}: there is no such folder")
     traces, smoothing = [], {}
     for path in sorted(folder.glob("*.csv")):
         try:
-            raw = Trace.from_csv(path, service, rescale=False)
+            raw = Trace.from_csv(path, service)
         except ValueError as error:
             print(f"Left out: {error}.", file=sys.stderr)
             continue
         smoothing[raw.name] = SMOOTHED_OVER if raw.earlier.mean() < SMALL_COUNT else 1
-        traces.append(Trace.from_csv(path, service, smooth=smoothing[raw.name]))
+        traces.append(Trace.from_csv(path, service, smooth=smoothing[raw.name], rescale=True))
     if not traces:
         raise ValueError(f"traces = {str(folder)!r}: no trace there (CSV files with the columns step and requests)")
-    return Exam(tuple(traces), episodes), smoothing
+    return Benchmark(tuple(traces), episodes), smoothing
 
 
 def _content_of(workload: Workload) -> str:
@@ -106,93 +114,88 @@ def _content_of(workload: Workload) -> str:
     return f"{workload.name} {hashlib.sha256(days.tobytes()).hexdigest()[:16]}"
 
 
-ONE_SETTING = "target-tracking-mixed"
-"""Target tracking with one setting for all patterns."""
-
-PER_PATTERN = "target-tracking-per-pattern"
-"""Target tracking with a setting for the pattern that it is tested on."""
-
-
 def calibrations(service: Service, folders: Folders, days: int = 100) -> dict[str, Calibration]:
-    """Return target tracking's cheapest settings on calibration days, by pattern; `MIXED` is the one for all.
+    """Return the cheapest settings of target tracking on calibration days, by pattern; `MIXED` is the one for all.
 
-    For the reference service they stand in `results/calibration.csv`; if they do not yet, they are found and written
-    there. For any other service they are found anew.
+    For the reference service they are read from `results/calibration.csv`; if it is missing, they are computed and
+    written there. For any other service they are computed.
 
     Args:
         service: The service to scale.
-        folders: Where the table lies.
-        days: Calibration days of each pattern, if they must be found.
+        folders: Where the table is.
+        days: Calibration days of each pattern, where the settings must be computed.
     """
-    written = folders.results / "calibration.csv"
-    if service == Service() and written.exists():
+    if service == Service() and (folders.results / "calibration.csv").exists():
         return read_calibrations(folders)
     print("Calibrating target tracking.", file=sys.stderr)
-    found = {pattern: calibrate((pattern,), service, days) for pattern in (MIXED, *PATTERNS)}
+    settings = {pattern: calibrate((pattern,), service, days) for pattern in (MIXED, *PATTERNS)}
     if service == Service():
-        save_calibrations(found, folders)
-    return found
+        save_calibrations(settings, folders)
+    return settings
 
 
-def measure_opponents(
-    exam: Exam, service: Service, settings: dict[str, Calibration], limit: Sequence[dict[str, Any]]
+def measure_baselines(
+    benchmark: Benchmark, service: Service, settings: dict[str, Calibration], optimum: Sequence[dict[str, Any]]
 ) -> pd.DataFrame:
-    """Measure every rule, Kubernetes' autoscalers and target tracking as it was calibrated, beside the optimum.
+    """Measure every rule, the autoscalers of Kubernetes and calibrated target tracking, beside the optimum.
 
-    On traces a forecast from the days before plays too.
+    On traces a forecast from the days before is measured too.
 
     Args:
-        exam: What to measure on.
+        benchmark: The days to measure on.
         service: The service to scale.
         settings: What `calibrations` returns.
-        limit: What `Store.limit` returns.
+        optimum: What the clairvoyant optimum costs on the benchmark: what `ResultStore.optimum` returns.
 
     Returns:
         A row per policy and workload: policy, tested_on, days, regret ($ a day above the optimum) and the other
-        columns of `Exam.measure`. Target tracking with the setting for the workload is there where that is a pattern.
+        columns of `Benchmark.measure`. Target tracking with the setting for the workload is included on patterns only.
     """
-    fixed = [make(service) for name, make in OPPONENTS.items() if name != Optimum.name]
+    fixed = [make(service) for name, make in BASELINES.items() if name != Optimum.name]
     fixed.append(settings[MIXED].rule(service, ONE_SETTING))
     rows: list[dict[str, Any]] = []
-    for each in tqdm(exam.workloads, desc="opponents", unit="workload", leave=False, disable=None):
-        alone = dataclasses.replace(exam, workloads=(each,))
-        for policy in (*fixed, *_for_workload(each, service, settings)):
+    for workload in tqdm(benchmark.workloads, desc="baselines", unit="workload", leave=False, disable=None):
+        alone = dataclasses.replace(benchmark, workloads=(workload,))
+        for policy in (*fixed, *_policies_for(workload, service, settings)):
             rows += [{"policy": policy.name} | row for row in alone.measure(policy, service)]
-    table = pd.DataFrame(rows + [{"policy": Optimum.name} | row for row in limit])
-    cheapest = {row["tested_on"]: row["cost"] for row in limit}
+    table = pd.DataFrame(rows + [{"policy": Optimum.name} | row for row in optimum])
+    cheapest = {row["tested_on"]: row["cost"] for row in optimum}
     table.insert(3, "regret", table["cost"] - table["tested_on"].map(cheapest))
     return table
 
 
-def play_traces(
+def _policies_for(workload: str | Workload, service: Service, settings: dict[str, Calibration]) -> list[Policy]:
+    """Return the baselines that exist for this workload only."""
+    if isinstance(workload, str):
+        return [settings[workload].rule(service, PER_PATTERN)]
+    return [Forecast(service, workload)] if isinstance(workload, Trace) else []
+
+
+def measure_on_traces(
     folder: Path, policies: Sequence[Policy], settings: dict[str, Calibration], episodes: int = EPISODES
 ) -> pd.DataFrame:
-    """Let policies, and all opponents, scale the evaluation days of the traces in a folder.
+    """Measure policies and all baselines on the evaluation days of the traces in a folder.
 
     Args:
-        folder: Holds CSV files as `Trace.from_csv` takes them; see `exams.trace_exam`.
+        folder: Holds CSV files as `Trace.from_csv` takes them; see `trace_benchmark`.
         policies: Such as trained models, for the reference service.
-        settings: What `calibrations` returns: found on synthetic days.
+        settings: What `calibrations` returns: computed on synthetic days.
         episodes: Evaluation days of each trace, at most.
 
     Returns:
-        Indexed by trace and policy: days, smooth (steps), seeds (0 for an opponent, 1 for a model), cost, regret ($ a
-        day), low, high (unknown: one training has no interval) and late_share, as `findings.on_traces`.
+        Indexed by trace and policy: days, smooth (steps), seeds (0 for a baseline, 1 for a model), cost, regret ($ a
+        day), low, high (NaN: a single training has no interval) and late_share, as `study.analysis.traces_table`.
     """
     service = Service()
-    exam, smoothing = trace_exam(folder, service, episodes)
-    table = measure_opponents(exam, service, settings, exam.measure(Optimum(service), service)).assign(seeds=0)
-    rows = [{"policy": policy.name, "seeds": 1} | row for policy in policies for row in exam.measure(policy, service)]
+    benchmark, smoothing = trace_benchmark(folder, service, episodes)
+    optimum = benchmark.measure(Optimum(service), service)
+    table = measure_baselines(benchmark, service, settings, optimum).assign(seeds=0)
+    rows = [
+        {"policy": policy.name, "seeds": 1} | row for policy in policies for row in benchmark.measure(policy, service)
+    ]
     table = pd.concat([table, pd.DataFrame(rows)], ignore_index=True).rename(columns={"tested_on": "trace"})
     best = table[table["policy"] == Optimum.name].set_index("trace")["cost"]
     table["regret"] = table["cost"] - table["trace"].map(best)
     table = table.assign(smooth=table["trace"].map(smoothing), low=float("nan"), high=float("nan"))
     columns = ["days", "smooth", "seeds", "cost", "regret", "low", "high", "late_share"]
     return table.set_index(["trace", "policy"])[columns].sort_index(level="trace", sort_remaining=False, kind="stable")
-
-
-def _for_workload(workload: str | Workload, service: Service, settings: dict[str, Calibration]) -> list[Policy]:
-    """Return the policies that exist for this workload alone."""
-    if isinstance(workload, str):
-        return [settings[workload].rule(service, PER_PATTERN)]
-    return [Forecast(service, workload)] if isinstance(workload, Trace) else []

@@ -1,16 +1,11 @@
-"""Many runs on Dask: on this machine's processors, or on a cluster that is there.
+"""The runs of a study on Dask, on this machine or on a running cluster, and the store of their results.
 
-One run of the study: train a model, or take the one that is there, and measure it. Runs anywhere.
-
-A run gets and returns plain values and bytes, and keeps its files in a temporary folder: a worker on another machine
-needs the package and nothing else. Whoever asked for the run writes what comes back.
-
-What is done: models and results of single runs, below `build/study`, written whole or not at all.
+A run is one training with its measurements. It takes and returns plain values and bytes and keeps its files in a
+temporary folder, so a worker on another machine needs this package and no shared disk. The client writes the results.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import logging
@@ -20,27 +15,39 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
+from autoscaler_env.compiled import code_fingerprint
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.oracle import Optimum
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_atomically, write_json
 from autoscaler_env.storage.models import load_policy
-from autoscaler_env.study.benchmark import Exam
-from autoscaler_env.training.config import DeepPreset, QLearningPreset, TrainingConfig
+from autoscaler_env.study.benchmark import Benchmark
+from autoscaler_env.training.checkpoint import RunFolder
+from autoscaler_env.training.config import TrainingConfig
 from autoscaler_env.training.train import train
 
 if TYPE_CHECKING:
     from dask.distributed import Client
 
+WORKER_SECONDS = 60
+"""Seconds to wait for the first worker of a cluster."""
+
+RETRIES = 2
+"""How often a failed run is tried again. Dask itself repeats a run whose worker died."""
+
+MEASURING_SECONDS = 10
+"""Processor seconds that measuring a model takes, roughly."""
+
+TIMESTEPS_A_SECOND = {"q-learning": 1_440_000, "dqn": 10_000, "ppo": 10_000}
+"""Timesteps of training in a processor second, roughly."""
 
 _ONE_AT_A_TIME = threading.Lock()
-"""Torch's random numbers belong to the process: two trainings in its threads would disturb each other."""
+"""The random state of torch belongs to the process: two trainings in its threads would disturb each other."""
 
 
 @dataclass(frozen=True)
@@ -50,73 +57,44 @@ class Model:
     file_name: str
     content: bytes
     description: dict[str, Any]
-    """How it was made; see `training.record.describe`."""
+    """How it was made, as the training wrote it beside the model."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a run leaves."""
+class RunResult:
+    """The model of a run, and what was measured."""
 
     model: Model
     rows: list[list[dict[str, Any]]]
-    """What `Exam.measure` returned, for each exam."""
+    """What `Benchmark.measure` returned, for each benchmark."""
 
 
-def identity_of(description: dict[str, Any]) -> dict[str, Any] | None:
-    """Return, as plain values, all that decides what a model learned; `None` if this version has no such settings.
-
-    A setting that the description lacks is one that was added later, and counts with its default.
-
-    Args:
-        description: What stands beside a model, or `describe` says of a run.
-    """
-    preset_class = QLearningPreset if description.get("algorithm") == "q-learning" else DeepPreset
-    try:
-        preset = dataclasses.asdict(preset_class(**description["preset"]))
-        sizes = dict(description["service"])
-        service = Service(**sizes | {"fleet_changes": tuple(sizes["fleet_changes"])}).as_dict()
-        plain = {key: description[key] for key in ("algorithm", "pattern", "seed")}
-    except (KeyError, TypeError, ValueError):
-        return None
-    identity: dict[str, Any] = json.loads(json.dumps(plain | {"preset": preset, "service": service}))
-    return identity
+class RunsFailed(RuntimeError):
+    """Some runs failed in every attempt; the results of the others are kept."""
 
 
-def describe(run: TrainingConfig) -> dict[str, Any]:
-    """Return the part of a model's description that is known before the training."""
-    return {
-        "algorithm": run.algorithm,
-        "pattern": run.pattern_name,
-        "seed": run.seed,
-        "preset": dataclasses.asdict(run.preset),
-        "service": run.service.as_dict(),
-    }
+def perform(
+    run: TrainingConfig, benchmarks: Sequence[Benchmark], model: Model | None = None, code: str | None = None
+) -> RunResult:
+    """Train a model unless there is one, and measure it on every benchmark.
 
-
-def fingerprint(*contents: Any) -> str:
-    """Return twelve characters that stand for plain values."""
-    return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def key_of(run: TrainingConfig) -> str:
-    """Return the name of a run: for people what it is, with a fingerprint of all its settings."""
-    return f"{run.model_name}_{run.seed}_{fingerprint(identity_of(describe(run)))}"
-
-
-def perform(run: TrainingConfig, exams: Sequence[Exam], model: Model | None = None) -> Outcome:
-    """Train a model unless there is one, and measure it on every exam.
-
-    What is measured is the saved model, read back, so that measuring it again later gives the same numbers.
+    The saved model is read back and measured, so that measuring it again later gives the same numbers.
 
     Args:
-        run: What to train.
-        exams: What to measure on.
-        model: The model that the run would give, if it is known already.
+        run: The training.
+        benchmarks: The benchmarks to measure the model on.
+        model: The model of the run, if it was trained before.
+        code: The fingerprint of the client's code; `None` where client and worker are the same process.
+
+    Raises:
+        ValueError: The worker has another version of the package than the client.
     """
+    if code not in (None, code_fingerprint()):
+        raise ValueError("the worker has another version of autoscaler_env than the client; install the same on both")
     tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed worker would leave behind
     with _ONE_AT_A_TIME, tempfile.TemporaryDirectory(dir=_scratch()) as scratch:
         folders = Folders(scratch)
-        path = run.model_path(folders)
+        path = RunFolder(run, folders).model
         if model is None:
             description = train(run, folders, progress=False).description
             model = Model(path.name, path.read_bytes(), description)
@@ -124,11 +102,11 @@ def perform(run: TrainingConfig, exams: Sequence[Exam], model: Model | None = No
             path.parent.mkdir(parents=True)
             path.write_bytes(model.content)
         policy = load_policy(path, run.service)
-        return Outcome(model, [exam.measure(policy, run.service) for exam in exams])
+        return RunResult(model, [benchmark.measure(policy, run.service) for benchmark in benchmarks])
 
 
 def _scratch() -> Path | None:
-    """Return the folder of this Dask worker, which Dask removes even after a kill; elsewhere the system's choice."""
+    """Return the folder of this Dask worker, which Dask removes even after a kill; `None` outside of workers."""
     from dask.distributed import get_worker
 
     try:
@@ -137,11 +115,13 @@ def _scratch() -> Path | None:
         return None
 
 
-class Store:
-    """Models and results of the study's runs.
+class ResultStore:
+    """Models and results of single runs, below `build/study`; each file is written completely or not at all.
 
-    A model is found by what stands beside it, whatever its folder is called: one that was copied here from another
-    machine is used as if it had been trained here. To measure everything anew without training, delete `results`.
+    Names carry the fingerprint of the training (`TrainingConfig.fingerprint`) and of the benchmark. Both change with
+    the code that decides the numbers, so an edited simulator makes everything stale. A folder of `models` that was
+    copied from another machine with the same code counts as trained here. To measure all models again, delete
+    `results`.
 
     Args:
         folders: Their root holds `build/study`.
@@ -150,131 +130,126 @@ class Store:
     def __init__(self, folders: Folders) -> None:
         self.root = folders.root / "build" / "study"
 
-    @cached_property
-    def _models(self) -> dict[str, Path]:
-        """The descriptions that are there, by the fingerprint of what they describe."""
-        found = {}
-        for path in sorted(self.root.glob("models/*/models/*.json")):
-            identity = identity_of(json.loads(path.read_text(encoding="utf-8")))
-            if identity is not None:
-                found[fingerprint(identity)] = path
-        return found
-
     def model(self, run: TrainingConfig) -> Model | None:
-        """Return the model of a run; `None` if it is not there, or its file is not the one that was described."""
-        path = self._models.get(fingerprint(identity_of(describe(run))))
-        if path is None:
+        """Return the model of a run; `None` if it is missing, or is not the one that its description names."""
+        file = self._model_path(run)
+        description_path = file.with_suffix(".json")
+        if not file.exists() or not description_path.exists():
             return None
-        description = json.loads(path.read_text(encoding="utf-8"))
-        file = path.with_suffix(run.ending)
-        content = file.read_bytes() if file.exists() else b""
+        content = file.read_bytes()
+        description = json.loads(description_path.read_text(encoding="utf-8"))
         if hashlib.sha256(content).hexdigest() != description.get("sha256"):
             return None
         return Model(file.name, content, description)
 
-    def result(self, run: TrainingConfig, exam: Exam) -> dict[str, Any]:
+    def result(self, run: TrainingConfig, benchmark: Benchmark) -> dict[str, Any]:
         """Return description and rows of a run that was measured."""
-        result: dict[str, Any] = json.loads(self.result_path(run, exam).read_text(encoding="utf-8"))
+        result: dict[str, Any] = json.loads(self.result_path(run, benchmark).read_text(encoding="utf-8"))
         return result
 
-    def result_path(self, run: TrainingConfig, exam: Exam) -> Path:
-        """Return where the result of a run lies, once it is done."""
-        return self.root / "results" / f"{key_of(run)}_{fingerprint(exam.identity())}.json"
+    def result_path(self, run: TrainingConfig, benchmark: Benchmark) -> Path:
+        """Return where the result of a run is, once it is done."""
+        return self.root / "results" / f"{_name_of(run)}_{_fingerprint(benchmark.identity())}.json"
 
-    def limit(self, exam: Exam, service: Service) -> list[dict[str, Any]]:
-        """Return what the clairvoyant optimum pays on an exam's days: found once, since it never changes."""
-        path = self.root / "results" / f"optimum_{fingerprint(service.as_dict(), exam.identity())}.json"
+    def optimum(self, benchmark: Benchmark, service: Service) -> list[dict[str, Any]]:
+        """Return what the clairvoyant optimum costs on a benchmark: computed once, then read."""
+        fingerprint = _fingerprint(service.as_dict(), benchmark.identity())
+        path = self.root / "results" / f"optimum_{fingerprint}.json"
         if not path.exists():
-            print(f"Finding the optimum on {exam.episodes:,} days of {len(exam.workloads)} workloads.", file=sys.stderr)
-            write_json(path, exam.measure(Optimum(service), service))
+            count = len(benchmark.workloads)
+            print(f"Computing the optimum on {benchmark.episodes:,} days of {count} workloads.", file=sys.stderr)
+            write_json(path, benchmark.measure(Optimum(service), service))
         rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
         return rows
 
-    def keep(self, run: TrainingConfig, exams: Sequence[Exam], outcome: Outcome) -> None:
-        """Write model and results; the results last, since they say that the run is done."""
-        model = outcome.model
+    def save(self, run: TrainingConfig, benchmarks: Sequence[Benchmark], result: RunResult) -> None:
+        """Write model and results; the results last, because they say that the run is done."""
+        model = result.model
         if self.model(run) is None:
-            folder = self.root / "models" / key_of(run) / "models"
-            described = folder / f"{Path(model.file_name).stem}.json"
+            path = self._model_path(run)
             digest = {"sha256": hashlib.sha256(model.content).hexdigest()}
-            write_atomically(folder / model.file_name, lambda file: file.write(model.content))
-            write_json(described, model.description | digest)
-            self._models[fingerprint(identity_of(model.description))] = described
-        for exam, rows in zip(exams, outcome.rows, strict=True):
-            write_json(self.result_path(run, exam), {"description": model.description, "rows": rows})
+            write_atomically(path, lambda file: file.write(model.content))
+            write_json(path.with_suffix(".json"), model.description | digest)
+        for benchmark, rows in zip(benchmarks, result.rows, strict=True):
+            write_json(self.result_path(run, benchmark), {"description": model.description, "rows": rows})
+
+    def _model_path(self, run: TrainingConfig) -> Path:
+        return RunFolder(run, Folders(self.root / "models" / _name_of(run))).model
 
 
-WORKER_SECONDS = 60
-"""How long to wait for the first worker of a cluster."""
-
-RETRIES = 2
-"""How often a run that failed is tried again. A run whose worker died is done again by Dask itself."""
+def _name_of(run: TrainingConfig) -> str:
+    """Return the name of a run: what it is, for people, and the fingerprint that identifies it."""
+    return f"{run.model_name}_{run.seed}_{run.fingerprint()}"
 
 
-class RunsFailed(RuntimeError):
-    """Some runs failed, again and again; the results of the others are kept."""
+def _fingerprint(*contents: Any) -> str:
+    """Return twelve characters that stand for plain values and for the code that decides what a policy costs."""
+    return hashlib.sha256(json.dumps([*contents, code_fingerprint()], sort_keys=True).encode()).hexdigest()[:12]
 
 
 def complete(
-    runs: Mapping[TrainingConfig, Sequence[Exam]],
-    store: Store,
+    runs: Mapping[TrainingConfig, Sequence[Benchmark]],
+    store: ResultStore,
     *,
     workers: int | None = None,
     scheduler: str | None = None,
 ) -> None:
-    """Do what has no result yet of every run; each result is written as it comes.
+    """Perform the runs that have no result yet; each result is written as soon as it is there.
 
     Args:
-        runs: What to train, and what to measure each model on.
+        runs: The trainings, and the benchmarks to measure each model on.
         store: Where models and results are kept.
         workers: Processes of the local cluster; one per processor by default.
         scheduler: Address of a running Dask scheduler, instead of a local cluster.
 
     Raises:
-        ValueError: Dask is not installed, or the cluster has no fitting worker.
+        ValueError: Dask is not installed, or the cluster has no suitable worker.
         RunsFailed: The message has the first error.
     """
     missing = {
-        run: [exam for exam in exams if not store.result_path(run, exam).exists()] for run, exams in runs.items()
+        run: [benchmark for benchmark in benchmarks if not store.result_path(run, benchmark).exists()]
+        for run, benchmarks in runs.items()
     }
-    known = {run: store.model(run) for run, exams in missing.items() if exams}
-    if not known:
+    models = {run: store.model(run) for run, benchmarks in missing.items() if benchmarks}
+    if not models:
         return
-    efforts = {run: effort(run, trained=model is not None) for run, model in known.items()}
-    longest_first = sorted(known, key=lambda run: -efforts[run])  # so that no worker idles at the end
+    efforts = {run: effort(run, trained=model is not None) for run, model in models.items()}
+    longest_first = sorted(models, key=lambda run: -efforts[run])  # so that no worker idles at the end
     failures: list[str] = []
-    with connect(workers, scheduler) as client, _bar(len(known), sum(efforts.values())) as bar:
+    with connect(workers, scheduler) as client, _progress_bar(len(models), sum(efforts.values())) as bar:
         from dask.distributed import as_completed
 
-        asked = {
-            client.submit(perform, run, missing[run], known[run], pure=False, retries=RETRIES): run
+        code = code_fingerprint()
+        pending = {
+            client.submit(perform, run, missing[run], models[run], code, pure=False, retries=RETRIES): run
             for run in longest_first
         }
-        for done, future in enumerate(as_completed(list(asked)), start=1):
-            run = asked.pop(future)
+        for done, future in enumerate(as_completed(list(pending)), start=1):
+            run = pending.pop(future)
             error = future.exception()
             if error is None:
-                store.keep(run, missing[run], future.result())
+                store.save(run, missing[run], future.result())
             else:
                 failures.append(f"{run.model_name}, seed {run.seed}: {type(error).__name__}: {error}")
-            bar.set_description_str(f"{done} of {len(known)} runs", refresh=False)
+            bar.set_description_str(f"{done} of {len(models)} runs", refresh=False)
             bar.update(efforts[run])
     if failures:
-        raise RunsFailed(f"{len(failures)} of {len(known)} runs failed, the others are kept; {failures[0]}")
+        raise RunsFailed(f"{len(failures)} of {len(models)} runs failed, the others are kept; {failures[0]}")
 
 
 def effort(run: TrainingConfig, *, trained: bool = False) -> int:
-    """Return about how many processor seconds a run takes; the estimate of the time left is made of them."""
-    measuring = 10
-    if trained:
-        return measuring
-    preset = run.preset
-    return measuring + (preset.timesteps // 10_000 if isinstance(preset, DeepPreset) else preset.episodes // 5_000)
+    """Return roughly how many processor seconds a run takes; the progress bar computes the time left from it."""
+    training = 0 if trained else run.total_timesteps // TIMESTEPS_A_SECOND[run.algorithm]
+    return MEASURING_SECONDS + training
 
 
 @contextmanager
 def connect(workers: int | None = None, scheduler: str | None = None) -> Iterator[Client]:
-    """Return a client of the cluster at an address, or of one that is started here and stopped afterwards.
+    """Return a client of the cluster at an address, or of a local one that is started here and stopped afterwards.
+
+    Args:
+        workers: Processes of the local cluster; one per processor by default.
+        scheduler: Address of a running Dask scheduler, instead of a local cluster.
 
     Raises:
         ValueError: Dask is not installed, or the cluster has no worker, or one with several threads.
@@ -296,17 +271,17 @@ def connect(workers: int | None = None, scheduler: str | None = None) -> Iterato
         try:
             client.wait_for_workers(1, timeout=WORKER_SECONDS)
         except TimeoutError:
-            raise ValueError(f"scheduler = {scheduler}: no worker there within {WORKER_SECONDS} s") from None
+            raise ValueError(f"scheduler = {scheduler}: it has had no worker for {WORKER_SECONDS} s") from None
         for worker, threads in client.nthreads().items():
             if threads > 1:
                 raise ValueError(
-                    f"scheduler = {scheduler}: worker {worker} has {threads} threads, but runs want a process each; "
+                    f"scheduler = {scheduler}: worker {worker} has {threads} threads, but each run needs a process; "
                     "start workers with --nthreads 1, and --nworkers as many as there are processors"
                 )
         yield client
 
 
-def _bar(runs: int, total: int) -> Any:
-    """Return a progress bar that moves with the effort done, and says the time left."""
-    shown = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
-    return tqdm(total=total, desc=f"0 of {runs} runs", bar_format=shown, smoothing=0.1)
+def _progress_bar(runs: int, total: int) -> Any:
+    """Return a progress bar that advances with the effort done, and shows the time left."""
+    layout = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
+    return tqdm(total=total, desc=f"0 of {runs} runs", bar_format=layout, smoothing=0.1)

@@ -1,53 +1,52 @@
-"""Which trainings the study consists of."""
+"""The trainings of each study."""
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, get_args
 
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS
-from autoscaler_env.training.config import Algorithm, TrainingConfig
+from autoscaler_env.training.config import LENGTH, Algorithm, TrainingConfig
 
 STUDIES = {
     "budgets": "the three learners on MIXED, with the published budgets",
     "long": "PPO on MIXED for a million timesteps",
     "patterns": "the three learners on each single pattern: the published budgets, PPO for a million timesteps",
-    "wide": "PPO on MIXED for a million timesteps, with an action set of wide steps",
+    "wide": "PPO on MIXED for a million timesteps, with larger fleet changes",
 }
 """The studies that train, and what they train."""
 
 SEEDS = {"budgets": 10, "long": 10, "patterns": 5, "wide": 5}
 """Trainings of each learner on each pattern, by study: seeds 0, 1, 2, ..."""
 
-LONG = 54 * 64 * 288
-"""Steps of PPO's long trainings: 995,328, which is as many of its rollouts (64 days) as a million timesteps hold."""
+LONG_TIMESTEPS = 54 * 64 * 288
+"""Timesteps of the long trainings of PPO: 995,328, the largest number of whole rollouts (64 days) below a million."""
 
-SETTINGS: dict[str, dict[str, Any]] = {
+LONG_SETTINGS: dict[str, dict[str, Any]] = {
     MIXED: {"discount": 0.995, "imitation_days": 12},
     "SPIKE": {"discount": 0.998, "imitation_days": 4},
 }
-"""PPO's settings other than the preset's, by what it is trained on, for long trainings of the reference service.
+"""Settings of the long trainings of PPO that differ from the preset, by the workload trained on.
 
-They are named as in `TrainingConfig`; selection days asked for them (`results/tuning_ppo_mixed_995328.csv`,
-`results/tuning_ppo_spike_995328.csv`). A flash crowd is rare, and what it costs comes late: the horizon is longer, and
-the learner begins with the reserve of the rules that were calibrated, which it does not find by itself. In single
-trials imitation held PPO back on SINUSOIDAL and changed nothing on RANDOM, both at the preset's discount; where timesteps
-are wide, the settings of MIXED changed nothing.
+The names are those of `TrainingConfig`. The values were chosen on selection days
+(`results/tuning_ppo_mixed_995328.csv`, `results/tuning_ppo_spike_995328.csv`). A flash crowd is rare, and its cost
+comes late: therefore the horizon is longer, and the learner begins with the reserve of the calibrated rules, which it
+does not find by itself. In single trials imitation made PPO worse on SINUSOIDAL and changed nothing on RANDOM, both at
+the preset's discount; with larger fleet changes, the settings of MIXED changed nothing.
 """
 
 WIDE = Service(fleet_changes=(-16, -8, -4, -2, -1, 0, 1, 2, 4, 8, 16))
-"""The reference service with a stronger actuator: any of these timesteps in one step."""
+"""The reference service with larger fleet changes in one step."""
 
 QUICK = {"q-learning": 40, "dqn": 2_048, "ppo": 2_048}
-"""Budgets of the quick profile, in days for Q-learning and in steps for the others; twice that for a long training.
+"""Budgets of the quick profile: episodes for Q-learning, timesteps for the others, twice that for a long training.
 
-They show that everything runs.
+They only show that everything runs.
 """
 
 
 def trainings(study: str, seeds: int | None = None, *, quick: bool = False) -> list[TrainingConfig]:
-    """Return the trainings of a study.
+    """Return the trainings of a study, all on the CPU, where one seed gives one model.
 
     Args:
         study: One of `STUDIES`.
@@ -66,29 +65,33 @@ def trainings(study: str, seeds: int | None = None, *, quick: bool = False) -> l
     count = SEEDS[study] if seeds is None else seeds
     if count < 1:
         raise ValueError(f"seeds = {count}: must be at least 1")
-    runs = [run for seed in range(count) for run in _with_seed(study, seed)]
-    return [_shortened(run) for run in runs] if quick else runs
+    return [run for seed in range(count) for run in _trainings_of_seed(study, seed, quick)]
 
 
-def _shortened(run: TrainingConfig) -> TrainingConfig:
-    """Return a training with the quick profile's budget."""
-    return dataclasses.replace(run, budget=QUICK[run.algorithm] * (2 if run.budget == LONG else 1))
-
-
-def _with_seed(study: str, seed: int) -> list[TrainingConfig]:
-    """Return a study's trainings of one seed; all on the CPU, where one seed gives one model."""
-    common: dict[str, Any] = {"seed": seed, "device": "cpu"}
+def _trainings_of_seed(study: str, seed: int, quick: bool) -> list[TrainingConfig]:
     learners = get_args(Algorithm)
     if study == "budgets":
-        return [TrainingConfig(learner, **common) for learner in learners]
+        return [_published(learner, MIXED, seed, quick) for learner in learners]
     if study == "long":
-        return [TrainingConfig("ppo", MIXED, LONG, **SETTINGS[MIXED], **common)]
+        return [_long(MIXED, seed, quick, **LONG_SETTINGS[MIXED])]
     if study == "wide":
-        return [TrainingConfig("ppo", budget=LONG, name="ppo_wide", service=WIDE, **common)]
+        return [_long(MIXED, seed, quick, name="ppo_wide", service=WIDE)]
     return [
-        TrainingConfig("ppo", pattern, LONG, **SETTINGS.get(pattern, {}), **common)
+        _long(pattern, seed, quick, **LONG_SETTINGS.get(pattern, {}))
         if learner == "ppo"
-        else TrainingConfig(learner, pattern, **common)
+        else _published(learner, pattern, seed, quick)
         for pattern in PATTERNS
         for learner in learners
     ]
+
+
+def _published(learner: Algorithm, pattern: str, seed: int, quick: bool) -> TrainingConfig:
+    """Return a training with the published budget, which is the preset's."""
+    length: dict[str, Any] = {LENGTH[learner]: QUICK[learner]} if quick else {}
+    return TrainingConfig(learner, pattern, seed=seed, device="cpu", **length)
+
+
+def _long(pattern: str, seed: int, quick: bool, **settings: Any) -> TrainingConfig:
+    """Return a long training of PPO."""
+    timesteps = 2 * QUICK["ppo"] if quick else LONG_TIMESTEPS
+    return TrainingConfig("ppo", pattern, timesteps=timesteps, seed=seed, device="cpu", **settings)

@@ -1,29 +1,38 @@
-"""Conduct the study: complete its runs, then write its tables."""
+"""Run studies: complete their trainings and measurements, then write their tables."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from autoscaler_env.evaluation.metrics import EPISODES
 from autoscaler_env.paths import Folders
+from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.service import Service
-from autoscaler_env.study.analysis import curves_table, study_table, write_table
-from autoscaler_env.study.benchmark import Exam, calibrations, measure_opponents, trace_exam
-from autoscaler_env.study.cluster import Store, complete
+from autoscaler_env.study.analysis import write_table
+from autoscaler_env.study.benchmark import (
+    ONE_SETTING,
+    PER_PATTERN,
+    Benchmark,
+    calibrations,
+    measure_baselines,
+    trace_benchmark,
+)
+from autoscaler_env.study.cluster import ResultStore, complete
 from autoscaler_env.study.plan import STUDIES, WIDE, trainings
 from autoscaler_env.training.config import TrainingConfig
 
-OPPONENTS = "opponents"
-"""The study of the rules and of the limit; nothing is trained for it."""
+BASELINES = "baselines"
+"""The study of the rules and of the optimum; nothing is trained for it."""
 
 TRACES = "traces"
-"""The study of what was trained and calibrated on synthetic days, on recorded traffic."""
+"""The study on recorded traffic, of what was trained and calibrated on synthetic days."""
 
-NAMES = (*STUDIES, OPPONENTS, TRACES)
+NAMES = (*STUDIES, BASELINES, TRACES)
 """All studies, by the names that users type."""
 
 QUICK_EPISODES = 40
@@ -32,21 +41,24 @@ QUICK_EPISODES = 40
 QUICK_CALIBRATION = 10
 """Calibration days of each pattern in the quick profile, where the rules must be calibrated."""
 
+REFERENCE_COSTS = {ONE_SETTING: "one_setting_cost", PER_PATTERN: "per_pattern_cost", OPTIMUM: "optimum_cost"}
+"""Baselines whose cost on the same days is in every row of a study, and the columns of that cost."""
+
 
 @dataclass(frozen=True)
-class Setting:
-    """One study: what is trained, what is measured, for which service, and with whom it is compared."""
+class Study:
+    """What one study trains, what it measures on, for which service, and where the costs of its baselines are."""
 
     runs: list[TrainingConfig]
-    exam: Exam
+    benchmark: Benchmark
     service: Service = field(default_factory=Service)
-    opponents: str = OPPONENTS
-    """Name of the table of opponents: the same for studies of the same exam and service."""
+    baselines: str = BASELINES
+    """Name of the table of baselines; studies with the same benchmark and service share it."""
     smoothing: dict[str, int] = field(default_factory=dict)
     """Steps over which each trace was smoothed."""
 
 
-def conduct(
+def run_studies(
     names: Sequence[str],
     folders: Folders,
     *,
@@ -56,11 +68,11 @@ def conduct(
     scheduler: str | None = None,
     traces: Path | None = None,
 ) -> list[Path]:
-    """Do every run of some studies that is not done yet, on Dask, and write their tables.
+    """Perform every run of some studies that is not done yet, on Dask, and write their tables.
 
     Args:
         names: Some of `NAMES`.
-        folders: Where the tables are written; results and models of single runs lie under its `build/study`.
+        folders: Where the tables are written; results and models of single runs go to `build/study` below its root.
         seeds: Trainings of each learner on each pattern; each study has its own number by default.
         quick: Whether to train on tiny budgets, and to measure on few days.
         workers: Processes of the local cluster; one per processor by default.
@@ -74,51 +86,94 @@ def conduct(
         ValueError: A study is unknown, or it needs a folder of traces.
         RunsFailed: Some runs failed; the results of the others are kept, and no table is written.
     """
-    settings = {name: setting(name, seeds, quick=quick, traces=traces) for name in names}
-    exams: dict[TrainingConfig, list[Exam]] = {}
-    for each in settings.values():
-        for run in each.runs:
-            known = exams.setdefault(run, [])
-            known += [] if each.exam in known else [each.exam]
-    store = Store(folders)
-    complete(exams, store, workers=workers, scheduler=scheduler)
-    compared: dict[str, pd.DataFrame] = {}
-    written: dict[str, pd.DataFrame] = {}
-    for name, each in settings.items():
-        if each.opponents not in compared:
-            rules = calibrations(each.service, folders, *([QUICK_CALIBRATION] if quick else []))
-            limit = store.limit(each.exam, each.service)
-            compared[each.opponents] = measure_opponents(each.exam, each.service, rules, limit)
-            written[each.opponents] = _with_smoothing(compared[each.opponents], each.smoothing)
-        if not each.runs:
+    studies = {name: define_study(name, seeds, quick=quick, traces=traces) for name in names}
+    benchmarks: dict[TrainingConfig, list[Benchmark]] = {}
+    for study in studies.values():
+        for run in study.runs:
+            known = benchmarks.setdefault(run, [])
+            known += [] if study.benchmark in known else [study.benchmark]
+    store = ResultStore(folders)
+    complete(benchmarks, store, workers=workers, scheduler=scheduler)
+    baselines: dict[str, pd.DataFrame] = {}
+    tables: dict[str, pd.DataFrame] = {}
+    for name, study in studies.items():
+        if study.baselines not in baselines:
+            settings = calibrations(study.service, folders, *([QUICK_CALIBRATION] if quick else []))
+            optimum = store.optimum(study.benchmark, study.service)
+            baselines[study.baselines] = measure_baselines(study.benchmark, study.service, settings, optimum)
+            tables[study.baselines] = _with_smoothing(baselines[study.baselines], study.smoothing)
+        if not study.runs:
             continue
-        results = [store.result(run, each.exam) for run in each.runs]
-        written[name] = _with_smoothing(study_table(results, compared[each.opponents]), each.smoothing)
+        results = [store.result(run, study.benchmark) for run in study.runs]
+        tables[name] = _with_smoothing(study_table(results, baselines[study.baselines]), study.smoothing)
         if name != TRACES:
-            written[f"{name}_curves"] = curves_table(results)
-    paths = {folders.results / f"study_{name}.csv": table for name, table in written.items()}
+            tables[f"{name}_curves"] = curves_table(results)
+    paths = {folders.results / f"study_{name}.csv": table for name, table in tables.items()}
     for path, table in paths.items():
         write_table(path, table)
     return list(paths)
 
 
-def setting(name: str, seeds: int | None = None, *, quick: bool = False, traces: Path | None = None) -> Setting:
-    """Return what a study consists of; see `conduct`."""
+def define_study(name: str, seeds: int | None = None, *, quick: bool = False, traces: Path | None = None) -> Study:
+    """Return what a study consists of; see `run_studies`."""
     if name not in NAMES:
         raise ValueError(f"study = {name!r}: must be one of {', '.join(NAMES)}, or all")
     episodes = QUICK_EPISODES if quick else EPISODES
-    if name == OPPONENTS:
-        return Setting([], Exam(episodes=episodes))
+    if name == BASELINES:
+        return Study([], Benchmark(episodes=episodes))
     if name == TRACES:
         if traces is None:
             raise ValueError("study = 'traces': needs recorded traffic; give its folder with --traces FOLDER")
-        exam, smoothing = trace_exam(traces, Service(), episodes)
+        benchmark, smoothing = trace_benchmark(traces, Service(), episodes)
         runs = [run for study in ("budgets", "long") for run in trainings(study, seeds, quick=quick)]
-        return Setting(list(dict.fromkeys(runs)), exam, opponents="traces_opponents", smoothing=smoothing)
+        return Study(list(dict.fromkeys(runs)), benchmark, baselines="traces_baselines", smoothing=smoothing)
     runs = trainings(name, seeds, quick=quick)
     if name == "wide":
-        return Setting(runs, Exam(episodes=episodes), WIDE, "wide_opponents")
-    return Setting(runs, Exam(episodes=episodes))
+        return Study(runs, Benchmark(episodes=episodes), WIDE, "wide_baselines")
+    return Study(runs, Benchmark(episodes=episodes))
+
+
+def study_table(results: Sequence[Mapping[str, Any]], baselines: pd.DataFrame) -> pd.DataFrame:
+    """Return the results of runs as one tidy table; the training seed is the unit of replication.
+
+    Args:
+        results: Description and rows of each run, as `ResultStore.result` returns them.
+        baselines: What `measure_baselines` returns, for the same benchmark and service.
+
+    Returns:
+        A row per run and workload: algorithm, trained_on, timesteps, seed, tested_on, days, the columns of
+        `REFERENCE_COSTS`, regret ($ a day above the optimum) and the other columns of `Benchmark.measure`.
+    """
+    rows = [_key_of(result["description"]) | row for result in results for row in result["rows"]]
+    table = pd.DataFrame(rows)
+    costs = baselines.pivot(index="tested_on", columns="policy", values="cost")
+    references = {
+        column: table["tested_on"].map(costs[policy]) for policy, column in REFERENCE_COSTS.items() if policy in costs
+    }
+    keys = ["algorithm", "trained_on", "timesteps", "seed", "tested_on", "days"]
+    regret = {"regret": table["cost"] - references["optimum_cost"]}
+    return pd.concat([table[keys], pd.DataFrame(references | regret), table.drop(columns=keys)], axis=1)
+
+
+def curves_table(results: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return the learning curves of runs.
+
+    Returns:
+        A row per run and point: algorithm, trained_on, timesteps (of the whole training), seed, at (timesteps of the
+        point), seconds and mean_return ($ a day).
+    """
+    return pd.DataFrame(
+        _key_of(result["description"])
+        | {"at": point["timesteps"], "seconds": point["seconds"], "mean_return": point["mean_return"]}
+        for result in results
+        for point in result["description"]["curve"]
+    )
+
+
+def _key_of(description: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns that tell one run of a study from the others."""
+    made = {"algorithm": description["algorithm"], "trained_on": description["pattern"]}
+    return made | {"timesteps": description["timesteps"], "seed": description["seed"]}
 
 
 def _with_smoothing(table: pd.DataFrame, smoothing: dict[str, int]) -> pd.DataFrame:

@@ -1,1 +1,1 @@
-"""Where days come from: synthetic patterns and recorded traffic."""
+"""Workloads: synthetic patterns and recorded traces."""

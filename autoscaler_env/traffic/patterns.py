@@ -1,8 +1,8 @@
-"""Patterns: what arrives at the service on a day.
+"""Synthetic patterns: the arrivals of a day, drawn from a day seed.
 
-A day is a pure function of a pattern and one 64-bit day seed, bit for bit, whoever draws it and in whatever company.
-The two highest bits of the seed name its purpose, so that the days we train on, calibrate on, select models on and
-evaluate on can never meet.
+A day is a pure function of a pattern and one 64-bit day seed, bit for bit; the other days that are drawn with it do not
+matter. The two highest bits of the seed are its purpose, so that no day serves two purposes: training, calibration,
+selection of models, or evaluation.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PATTERNS = ("STEADY", "SINE_CURVE", "SINUSOIDAL", "SPIKE", "POISSON", "RANDOM")
 """The six synthetic patterns, by the names that users type."""
 
 MIXED = "MIXED"
-"""One of the six, drawn anew for each day."""
+"""One of the six patterns, drawn for each day."""
 
 PATTERN_MEANING = {
     "STEADY": "baseline performance",
@@ -38,7 +38,7 @@ Purpose = Literal["training", "calibration", "selection", "evaluation"]
 
 @runtime_checkable
 class Workload(Protocol):
-    """Where days come from: a synthetic pattern or a recorded trace."""
+    """A source of days: a synthetic pattern or a recorded trace."""
 
     name: str
 
@@ -56,7 +56,7 @@ class Pattern:
 
     Args:
         name: A name from `PATTERNS`, or `MIXED`.
-        service: Gives the number of steps and the level P that the pattern is scaled by.
+        service: Gives the number of steps, and the level P by which the pattern is scaled.
 
     Raises:
         ValueError: There is no such pattern.
@@ -88,7 +88,11 @@ class Pattern:
 
 
 def as_workload(pattern: str | Workload, service: Service) -> Workload:
-    """Return the workload that a user means: a pattern by its name, or a workload as it is."""
+    """Return the pattern of a name, or a workload as it is.
+
+    Raises:
+        ValueError: There is no such pattern, or the argument is no workload.
+    """
     if isinstance(pattern, str):
         return Pattern(pattern, service)
     if not isinstance(pattern, Workload):
@@ -107,12 +111,12 @@ def day_seeds(purpose: Purpose, count: int, first: int = 0) -> NDArray[np.uint64
 
 
 def random_training_seeds(rng: np.random.Generator, count: int) -> NDArray[np.uint64]:
-    """Draw day seeds for training: any of 2**62, none of them a calibration, selection or evaluation seed."""
+    """Draw day seeds for training, from 2**62; none is a calibration, selection or evaluation seed."""
     return _purpose_bits("training") + rng.integers(0, 2**62, size=count, dtype=np.uint64)
 
 
 def purpose_of(seed: int) -> Purpose:
-    """Return what a day seed is for: its two highest bits."""
+    """Return the purpose of a day seed, which is in its two highest bits."""
     return get_args(Purpose)[int(seed) >> 62]
 
 
@@ -125,7 +129,7 @@ def _purpose_bits(purpose: Purpose) -> np.uint64:
 
 # --- drawing, compiled -----------------------------------------------------------------------------------------------
 # The generator is SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014):
-# eight bytes of state, so that a day costs no set-up, and any 64-bit seed is a good one.
+# eight bytes of state, so that a day needs no set-up, and every 64-bit seed is a good one.
 
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -279,7 +283,7 @@ def _draw_days(pattern, seeds, peak, days):
     sine, cosine = np.sin(angle), np.cos(angle)
     for i in range(days.shape[0]):
         rng[0] = _mix(seeds[i] + _GAMMA)
-        choice = int(_uniform(rng) * 6.0)  # drawn always, so that a MIXED day is bit for bit a day of its pattern
+        choice = int(_uniform(rng) * 6.0)  # always drawn, so that a MIXED day equals a day of its pattern bit for bit
         if pattern != _MIXED:
             choice = pattern
         if choice == _STEADY:

@@ -1,98 +1,126 @@
-"""Recorded traffic as a workload: a CSV file, read strictly, split by time."""
+"""A recorded workload: request counts cut into whole days, split by time; smoothed or rescaled where asked."""
 
 from __future__ import annotations
 
-import csv
-import math
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from autoscaler_env.dynamics import LARGEST_COUNT
 from autoscaler_env.service import Service
+from autoscaler_env.text import counted
 from autoscaler_env.traffic.patterns import purpose_of
+from autoscaler_env.traffic.reading import DAY, Traffic, read_traffic
 
 TRAINING_SHARE = 0.6
 """Share of the days, counted from the first, that training, calibration and selection may use."""
 
-
-LARGEST_COUNT = 2**30
-"""Requests in a step beyond which a count is surely an error; with a queue on top it still fits an int32."""
+FEWEST_DAYS = 2
+"""Whole days that are needed: one to learn from and one to hold out."""
 
 
 class Trace:
-    """Days cut from recorded request counts.
+    """Whole days of recorded request counts, in the order of time.
 
-    The first 60 % of the days are for training, calibration and selection, the rest for evaluation: split by time,
-    since days drawn at random would let a policy train on the neighbours of the days it is evaluated on.
+    The first 60 % of the days are for training, calibration and selection, the rest for evaluation. The split is by
+    time, since days drawn at random would let a policy train on the neighbours of the days it is evaluated on.
 
     Args:
         name: What tables call it.
-        days: Arrivals in requests, int64 of shape (days, steps), in the order of time.
+        days: Arrivals in requests, whole numbers of shape (days, steps), in the order of time.
+        step_seconds: Length of a step.
+        labels: What each day is called, such as its date; its number by default.
+        weekdays: The weekday of each day, Monday being 0; `None` where it is unknown.
+        notes: What was done to the counts, a sentence each.
 
     Raises:
         ValueError: There are fewer than two days, so that nothing could be held out.
+
+    Example:
+        >>> trace = Trace("shop", np.arange(40).reshape(10, 4))
+        >>> len(trace.earlier), len(trace.later), trace.labels[0]
+        (6, 4, 'day 1')
     """
 
-    def __init__(self, name: str, days: NDArray[np.int64]) -> None:
-        if len(days) < 2:
+    def __init__(
+        self,
+        name: str,
+        days: NDArray[np.int64],
+        step_seconds: int = Service.step_seconds,
+        *,
+        labels: Sequence[str] | None = None,
+        weekdays: Sequence[int | None] | None = None,
+        notes: Sequence[str] = (),
+    ) -> None:
+        if len(days) < FEWEST_DAYS:
             raise ValueError(
-                f"{name}: {len(days)} whole days; at least 2 are needed, to train on one and evaluate on another"
+                f"{name}: {len(days)} whole days; at least {FEWEST_DAYS} are needed, to train on one and evaluate on "
+                "another"
             )
         self.name = name
-        cut = max(1, math.floor(TRAINING_SHARE * len(days)))
-        self.earlier, self.later = days[:cut], days[cut:]
+        self.requests = np.asarray(days, dtype=np.int64)
+        self.step_seconds = step_seconds
+        self.labels = tuple(labels or (f"day {i + 1}" for i in range(len(days))))
+        self.weekdays = tuple(weekdays or (None,) * len(days))
+        self.notes = tuple(notes)
 
     @classmethod
-    def from_csv(cls, path: str | Path, service: Service, *, smooth: int = 1, rescale: bool = True) -> Trace:
-        """Read a trace: one row per step, columns `step,requests` or `timestamp,requests`.
+    def from_csv(cls, path: str | Path, service: Service, *, smooth: int = 1, rescale: bool | float = False) -> Trace:
+        """Read a trace strictly: one row per step, columns `step,requests` or `timestamp,requests`.
+
+        Days are counted from the first row on. Rows after the last whole day are dropped.
 
         Args:
             path: The CSV file, UTF-8, with a header.
-            service: Gives the steps of a day, their length, and the peak that the trace is scaled to.
+            service: Gives the steps of a day, their length, and the peak that the trace may be scaled to.
             smooth: Steps of a centred moving average (an even number reaches half a step further back); 1 for none.
                 Smooth counts that are small before scaling them up: their counting noise grows with the scale.
-            rescale: Whether to scale the trace so that its 99th percentile is the service's peak.
+            rescale: Requests a step to scale the 99th percentile of the trace to; true for the service's
+                `peak_arrivals`, false to leave the counts as they are.
 
         Raises:
-            ValueError: The file is malformed; the message names file, row and reason.
+            ValueError: The file is malformed or too short; the message names file, row and reason.
         """
         if smooth < 1:
             raise ValueError(f"smooth = {smooth}: must be a number of steps, at least 1")
-        requests = _read_requests(Path(path), service.step_seconds)
-        steps = service.steps_per_episode
-        if len(requests) < 2 * steps:
-            raise ValueError(f"{path}: {len(requests)} rows are too short; two days of {steps} steps are needed")
-        if smooth > len(requests):
-            raise ValueError(f"smooth = {smooth}: must be at most the {len(requests)} rows of {path}")
-        if smooth > 1:
-            weights = np.ones(smooth)
-            # At the ends the average covers the steps that exist.
-            requests = np.convolve(requests, weights, "same") / np.convolve(np.ones_like(requests), weights, "same")
-        if rescale:
-            high = float(np.percentile(requests, 99))
-            if high == 0:
-                raise ValueError(
-                    f"{path}: the 99th percentile of its requests is 0, so it cannot be scaled to the peak"
-                )
-            requests = requests * (service.peak_arrivals / high)
-        if requests.max() > LARGEST_COUNT:
+        traffic = read_traffic(path, service.step_seconds, strict=True)
+        requests, steps = traffic.requests, service.steps_per_episode
+        if len(requests) < FEWEST_DAYS * steps:
             raise ValueError(
-                f"{path}: {requests.max():.3g} requests in a step; at most {LARGEST_COUNT} can be simulated"
+                f"{path}: {len(requests)} rows are too short; {FEWEST_DAYS} days of {steps} steps are needed"
             )
-        whole_days = len(requests) // steps
-        days = np.rint(requests[: whole_days * steps]).astype(np.int64).reshape(whole_days, steps)
-        return cls(Path(path).stem, days)
+        notes: list[str] = []
+        peak = (service.peak_arrivals if rescale else None) if isinstance(rescale, bool) else rescale
+        requests = _prepared(requests, traffic.name, smooth, peak, notes)
+        return cls(Path(path).stem, _whole(_by_day(requests, steps), traffic.name), service.step_seconds, notes=notes)
+
+    @property
+    def first_days(self) -> int:
+        """Days to learn from: the first 60 %, at least one."""
+        return max(1, int(TRAINING_SHARE * len(self.requests)))
+
+    @property
+    def earlier(self) -> NDArray[np.int64]:
+        """The days to learn from, shape (n, steps)."""
+        return self.requests[: self.first_days]
+
+    @property
+    def later(self) -> NDArray[np.int64]:
+        """The days held out, shape (n, steps)."""
+        return self.requests[self.first_days :]
 
     def draw(self, seeds: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Return the day that each day seed stands for: shape (n, steps).
 
         An evaluation seed stands for a later day, any other for an earlier one.
         """
-        days = np.empty((len(seeds), self.earlier.shape[1]), dtype=np.int64)
+        earlier, later = self.earlier, self.later
+        days = np.empty((len(seeds), self.requests.shape[1]), dtype=np.int64)
         for i, seed in enumerate(seeds):
-            pool = self.later if purpose_of(seed) == "evaluation" else self.earlier
+            pool = later if purpose_of(seed) == "evaluation" else earlier
             days[i] = pool[int(seed) % 2**62 % len(pool)]
         return days
 
@@ -101,60 +129,123 @@ class Trace:
         return self.later[:episodes]
 
 
-def _read_requests(path: Path, step_seconds: int) -> NDArray[np.float64]:
-    """Read the column of requests, checking every row; raise `ValueError` with file, row and reason."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.reader(file))
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 text (byte {error.start})") from None
-    except csv.Error as error:
-        raise ValueError(f"{path}: not CSV: {error}") from None
-    if not rows:
-        raise ValueError(f"{path}: the file is empty")
-    header = [name.strip().lower() for name in rows[0]]
-    clock = next((name for name in ("step", "timestamp") if name in header), None)
-    if clock is None or "requests" not in header:
-        raise ValueError(f"{path}, row 1: the columns are {header}; needed are step or timestamp, and requests")
-    clock_column, requests_column = header.index(clock), header.index("requests")
-    requests = np.empty(len(rows) - 1)
-    previous: int | datetime | None = None
-    step = 1 if clock == "step" else timedelta(seconds=step_seconds)
-    for number, row in enumerate(rows[1:], start=2):
-        where = f"{path}, row {number}"
-        if len(row) != len(header):
-            raise ValueError(f"{where}: {len(row)} fields; the header has {len(header)}")
-        now = _moment(row[clock_column], clock, where)
-        if previous is not None and now - previous != step:  # type: ignore[operator]
+def cut_days(
+    traffic: Traffic, step_seconds: int | None = None, *, smooth: int = 1, rescale: int | None = None
+) -> Trace:
+    """Bring counts to the steps of a service, and cut them into days at midnight; days with long gaps are left out.
+
+    Args:
+        traffic: What was read.
+        step_seconds: Length of a step: a multiple of the interval (counts are added up) or a part of it (counts are
+            spread evenly). The interval itself by default.
+        smooth: Steps of a centred moving average; 1 for none.
+        rescale: Requests a step to scale the 99th percentile to; `None` leaves the counts as they are.
+
+    Raises:
+        ValueError: The interval does not fit the step or the day, the average is longer than the traffic, or fewer than
+            two whole days are left.
+    """
+    step = step_seconds or traffic.interval
+    notes = list(traffic.notes)
+    if DAY % step:
+        raise ValueError(
+            f"{traffic.name}: steps of {step} s: a day must be whole steps, as with step_seconds = 60, 300 or 3600"
+        )
+    requests, start = _from_midnight(traffic)
+    requests = _to_steps(requests, traffic, step, notes)
+    requests = _prepared(requests, traffic.name, smooth, rescale, notes)
+    days = _by_day(requests, DAY // step)
+    complete = np.isfinite(days).all(axis=1)
+    noons = [start + timedelta(days=i, hours=12) if start else None for i in range(len(days))]
+    labels = [noon.date().isoformat() if noon else f"day {i + 1}" for i, noon in enumerate(noons)]
+    if not complete.all():
+        lost = [labels[i] for i in np.flatnonzero(~complete)]
+        notes.append(
+            f"{counted(len(lost), 'day')} left out for gaps: {', '.join(lost[:5])}{', ...' * (len(lost) > 5)}."
+        )
+    if complete.sum() < FEWEST_DAYS:
+        raise ValueError(
+            f"{traffic.name}: {counted(int(complete.sum()), 'whole day')} of {DAY // step} steps without long gaps; at "
+            f"least {FEWEST_DAYS} are needed, to learn from one and to hold one out"
+        )
+    kept = np.flatnonzero(complete)
+    weekdays = [noon.weekday() if noon else None for noon in noons]
+    return Trace(
+        Path(traffic.name).stem,
+        _whole(days[kept], traffic.name),
+        step,
+        labels=[labels[i] for i in kept],
+        weekdays=[weekdays[i] for i in kept],
+        notes=notes,
+    )
+
+
+def _from_midnight(traffic: Traffic) -> tuple[NDArray[np.float64], datetime | None]:
+    """Return the counts from the first midnight on, and when that is."""
+    if traffic.start is None:
+        return traffic.requests, None
+    clock = traffic.start
+    past = (clock.hour * 3600 + clock.minute * 60 + clock.second) // traffic.interval
+    skipped = 0 if past == 0 else -(-DAY // traffic.interval) - past
+    return traffic.requests[skipped:], traffic.start + timedelta(seconds=skipped * traffic.interval)
+
+
+def _to_steps(requests: NDArray[np.float64], traffic: Traffic, step: int, notes: list[str]) -> NDArray[np.float64]:
+    """Return counts by interval as counts by step: added up, or spread evenly."""
+    interval = traffic.interval
+    if step > interval:
+        if step % interval:
             raise ValueError(
-                f"{where}: {clock} {row[clock_column]} is not one step of {step_seconds} s after the row before"
+                f"step_seconds = {step}: must be a multiple of the interval of {traffic.name}, {interval} s"
             )
-        previous = now
-        requests[number - 2] = _count(row[requests_column], where)
+        parts = step // interval
+        notes.append(f"Counts of {interval} s are added up to steps of {step} s.")
+        return requests[: len(requests) // parts * parts].reshape(-1, parts).sum(axis=1)
+    if step < interval:
+        if interval % step:
+            raise ValueError(f"step_seconds = {step}: must divide the interval of {traffic.name}, {interval} s")
+        parts = interval // step
+        notes.append(f"Counts of {interval} s are spread evenly over steps of {step} s.")
+        return np.repeat(requests / parts, parts)
     return requests
 
 
-def _moment(text: str, clock: str, where: str) -> int | datetime:
-    """Return when a row is: its step, or its time."""
-    try:
-        if clock == "step":
-            return int(text)
-        moment = datetime.fromisoformat(text.strip())
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)  # no zone given: no daylight saving either
-        return moment
-    except ValueError:
-        kind = "a whole number" if clock == "step" else "an ISO 8601 time"
-        raise ValueError(f"{where}: {clock} {text!r} is not {kind}") from None
+def _prepared(
+    requests: NDArray[np.float64], name: str, smooth: int, peak: float | None, notes: list[str]
+) -> NDArray[np.float64]:
+    """Smooth counts and then scale them, where asked; note what was done."""
+    if smooth > len(requests):
+        raise ValueError(f"smooth = {smooth}: must be at most the {len(requests):,} steps of {name}")
+    if smooth > 1:
+        requests = _smoothed(requests, smooth)
+        notes.append(f"Smoothed by a moving average over {smooth} steps, as asked.")
+    if peak is None:
+        return requests
+    if not 0 < peak <= LARGEST_COUNT:
+        raise ValueError(f"rescale = {peak}: must be above 0 and at most {LARGEST_COUNT} requests a step")
+    high = float(np.nanpercentile(requests, 99)) if np.isfinite(requests).any() else 0.0
+    if high == 0:
+        raise ValueError(f"{name}: the 99th percentile of its requests is 0, so it cannot be scaled to {peak:,}")
+    notes.append(f"Scaled by {peak / high:.3g}, as asked, so that its 99th percentile is {peak:,} requests a step.")
+    return requests * (peak / high)
 
 
-def _count(text: str, where: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError(f"{where}: requests {text!r} is not a number") from None
-    if not math.isfinite(value) or value < 0:
-        raise ValueError(f"{where}: requests {text!r} must be finite and not negative")
-    return value
+def _smoothed(requests: NDArray[np.float64], smooth: int) -> NDArray[np.float64]:
+    """Return a centred moving average; at the ends and beside gaps it covers the steps that exist."""
+    known = np.isfinite(requests)
+    weights = np.ones(smooth)
+    sums = np.convolve(np.where(known, requests, 0), weights, "same")
+    return np.where(known, sums / np.maximum(np.convolve(known, weights, "same"), 1), np.nan)
+
+
+def _by_day(requests: NDArray[np.float64], steps: int) -> NDArray[np.float64]:
+    """Return the whole days, shape (days, steps); what is left at the end is dropped."""
+    count = len(requests) // steps
+    return requests[: count * steps].reshape(count, steps)
+
+
+def _whole(days: NDArray[np.float64], name: str) -> NDArray[np.int64]:
+    """Round to whole requests."""
+    if days.max() > LARGEST_COUNT:
+        raise ValueError(f"{name}: {days.max():.3g} requests in a step; at most {LARGEST_COUNT} can be simulated")
+    return np.rint(days).astype(np.int64)

@@ -1,1 +1,1 @@
-"""Train a learner, keep checkpoints and the best model, go on after a kill, and say how the model was made."""
+"""Training: configurations, the three learners, and the files that a training leaves."""

@@ -1,212 +1,240 @@
-"""The state of an unfinished training: saved as it goes, so that a killed run goes on as if nothing had happened.
-
-It lies in `logs/NAME/state/`, in one file that is replaced whole: arrays and JSON, nothing that a reader would run. A
-replay buffer is too large to write again and again; it lies beside it in parts that are written once, and the file says
-which of them count. The folder goes when the run ends.
-
-End a training where it can be saved.
-
-Judge a model while it trains, and write down how it was made.
-"""
+"""The files of a training: its state, checkpoints, best model, learning curve and final model."""
 
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 import platform
 import re
 import shutil
 import signal
 import subprocess
 import threading
-import time
-import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.paths import Folders, project_root
 from autoscaler_env.policies.base import Policy
-from autoscaler_env.storage.files import write_atomically, write_text
-from autoscaler_env.storage.models import fits, load_policy, read_description, save_description
-from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload, as_workload, day_seeds
-from autoscaler_env.training.config import Trained, TrainingConfig
+from autoscaler_env.storage.files import write_text
+from autoscaler_env.storage.models import is_described, read_description, save_description
+from autoscaler_env.storage.state import read_tree, write_tree
+from autoscaler_env.training.config import TrainingConfig
+from autoscaler_env.training.selection import SelectionEvaluator
 
-FORMAT = 1
-"""Changes when a state that an earlier version saved can no longer be read."""
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = 2
+"""Format of a saved state. It changes when older states can no longer be read."""
 
 
-class Unfinished:
-    """Where the state of a run is kept until the run ends.
+@dataclass(frozen=True)
+class Trained:
+    """The result of a training."""
+
+    policy: Policy
+    """The final model."""
+    description: dict[str, Any]
+    """How the model was made, as in the `.json` beside it."""
+
+    @property
+    def curve(self) -> pd.DataFrame:
+        """Results on selection days during the training: timesteps, seconds, mean_return ($ a day)."""
+        import pandas  # imported here: training a table should not wait for it
+
+        return pandas.DataFrame(self.description["curve"])
+
+
+class RunFolder:
+    """All files of one training. Only this class knows where they lie and when they are removed.
+
+    | file, below the root | content |
+    |---|---|
+    | `models/NAME.zip` or `.pkl` | the final model |
+    | `models/checkpoints/NAME_N_steps.zip` | the model after N timesteps |
+    | `models/best/NAME/best_model.zip` | the model with the best result on selection days |
+    | `logs/NAME/selection.csv` | the learning curve |
+    | `logs/NAME/progress.csv` | the log of stable-baselines3 |
+    | `logs/NAME/state/` | the state of an unfinished training |
+
+    Each model has a `.json` beside it that describes how it was made. The state is one file of arrays and JSON, which
+    is always replaced as a whole. A replay buffer is too large to be written again and again: it lies beside the state
+    in parts that are written once, and the state lists the parts that count. The state is removed when the training
+    ends.
 
     Args:
-        run: The run.
-        folders: Where it writes.
+        config: The training.
+        folders: The root of the outputs; `paths.output_root()` by default.
     """
 
-    def __init__(self, run: TrainingConfig, folders: Folders) -> None:
-        self.folder = folders.logs / run.model_name / "state"
-        self.path = self.folder / "state.npz"
-        self._name = run.model_name
-        self._identity = run.identity()
-        self._shown = folders.shown(self.path)
+    def __init__(self, config: TrainingConfig, folders: Folders | None = None) -> None:
+        folders = folders or Folders()
+        name = config.model_name
+        self.config = config
+        self.folders = folders
+        self.model = folders.models / f"{name}{config.ending}"
+        """The final model."""
+        self.best = folders.best / name / f"best_model{config.ending}"
+        """The best model."""
+        self.logs = folders.logs / name
+        """The folder of the logs."""
+        self.state_folder = self.logs / "state"
+        self.state_file = self.state_folder / "state.npz"
 
-    def save(self, state: dict[str, Any], parts: tuple[str, ...] = ()) -> None:
-        """Replace the state; a kill at any moment leaves the old one or the new one.
+    def checkpoint(self, timesteps: int) -> Path:
+        """Return the path of the checkpoint after some timesteps."""
+        return self.folders.checkpoints / f"{self.config.model_name}_{timesteps}_steps{self.config.ending}"
+
+    # --- the state of an unfinished training --------------------------------------------------------------------------
+
+    def save_state(self, state: dict[str, Any], parts: tuple[str, ...] = ()) -> None:
+        """Replace the state; a kill at any moment leaves the old state or the new one.
 
         Args:
-            state: Arrays, and plain values that JSON holds, by name; dicts of them too.
-            parts: Names of the files beside it that it needs; others are removed.
+            state: Arrays, plain values that JSON holds, and dicts of them, by name; `timesteps` and `of` among them.
+            parts: Names of further files in the folder that the state needs; all others are removed.
 
         Raises:
-            OSError: The disk is full, or the folder cannot be written; the old state is whole.
+            OSError: The disk is full, or the folder cannot be written; the old state is unchanged.
         """
-        head = {"format": FORMAT, "run": self._identity, "versions": versions(), "parts": parts}
-        write_tree(self.path, head | {"state": state})
-        for path in self.folder.iterdir():
-            if path != self.path and path.name not in parts:
+        header = {"format": FORMAT, "run": self.config.identity(), "versions": library_versions(), "parts": parts}
+        write_tree(self.state_file, header | {"state": state})
+        for path in self.state_folder.iterdir():
+            if path != self.state_file and path.name not in parts:
                 path.unlink()
 
-    def load(self) -> dict[str, Any] | None:
-        """Return what was saved; `None` where no unfinished run of the name is there.
+    def load_state(self) -> dict[str, Any] | None:
+        """Return the saved state; `None` if there is no unfinished training of this name.
 
         Raises:
-            ValueError: It was saved by another run or version, or is damaged; the message says what differs.
+            ValueError: The state belongs to another training or version, or is damaged; the message says what differs.
         """
-        if not self.path.exists():
+        if not self.state_file.exists():
             return None
-        saved = self._read()
-        different = differences(saved["run"], self._identity)
-        if different:
-            raise ValueError(f"--resume: the unfinished {self._name} is another run: {different}")
-        state: dict[str, Any] = saved["state"]
+        content = self._read_state_file()
+        difference = differences(content["run"], self.config.identity())
+        if difference:
+            raise ValueError(f"--resume: the unfinished {self.config.model_name} is another training: {difference}")
+        state: dict[str, Any] = content["state"]
         return state
 
     def progress(self) -> str | None:
-        """Return how far the run had come when it was saved, in words; `None` if it was not."""
-        if not self.path.exists():
+        """Return how far the saved training is, such as "100 of 500 timesteps"; `None` if there is no state."""
+        if not self.state_file.exists():
             return None
-        state = self._read()["state"]
-        return f"{state['timesteps']:,} of {state['of']:,} steps"
+        state = self._read_state_file()["state"]
+        return f"{state['timesteps']:,} of {state['of']:,} timesteps"
 
-    def going_on(self) -> str:
-        """Say where a saved run goes on, and whether other versions are at work than when it was begun."""
-        now = versions()
-        changed = [f"{name} {was}" for name, was in self._read()["versions"].items() if now.get(name) != was]
-        doubt = f" It was saved by {', '.join(changed)}: the result may differ in the last digits." if changed else ""
-        return f"Going on after {self.progress()}.{doubt}"
+    def resume_message(self) -> str:
+        """Return where a saved training continues, and which libraries have changed since the state was saved."""
+        now = library_versions()
+        saved = self._read_state_file()["versions"]
+        changed = [f"{name} {before}" for name, before in saved.items() if now.get(name) != before]
+        warning = f" It was saved with {', '.join(changed)}: the last digits may differ." if changed else ""
+        return f"Resuming after {self.progress()}.{warning}"
 
-    def _read(self) -> dict[str, Any]:
-        saved = read_tree(self.path, self._shown)
-        if saved.get("format") != FORMAT:
-            raise ValueError(f"{self._shown}: another version of this program saved it; give --overwrite to begin anew")
-        return saved
+    def _read_state_file(self) -> dict[str, Any]:
+        shown = self.folders.shown(self.state_file)
+        content = read_tree(self.state_file, shown)
+        if content.get("format") != FORMAT:
+            raise ValueError(f"{shown}: another version of this program saved it; give --overwrite to start again")
+        return content
 
-    def remove(self) -> None:
-        """Remove the state: the run has ended, or begins anew."""
-        if self.folder.exists():
-            shutil.rmtree(self.folder)
+    # --- models -------------------------------------------------------------------------------------------------------
 
+    def start(self) -> None:
+        """Remove what earlier trainings of this name left and this one writes again: state, checkpoints, best model.
 
-def write_tree(path: Path, tree: dict[str, Any]) -> None:
-    """Write dicts of arrays and plain values as one `.npz`: an array per array, and the rest as JSON."""
-    arrays: list[np.ndarray] = []
+        The old final model stays until this training has another.
+        """
+        self._remove_state()
+        _remove(self.best.parent, r"best_model\..*")
+        _remove(self.folders.checkpoints, rf"{re.escape(self.config.model_name)}_\d+_steps\..*")
 
-    def keep(value: Any) -> dict[str, int]:
-        if not isinstance(value, np.ndarray) or value.dtype.hasobject:
-            raise TypeError(f"{type(value).__name__}: a state holds arrays of numbers and what JSON holds")
-        arrays.append(value)
-        return {"array": len(arrays) - 1}
+    def save_checkpoint(
+        self, save: Callable[[Path], None], timesteps: int, evaluator: SelectionEvaluator, device: str
+    ) -> None:
+        """Write a checkpoint and its description.
 
-    text = np.frombuffer(json.dumps(tree, default=keep).encode(), dtype=np.uint8)
-    write_atomically(path, lambda file: np.savez(file, *arrays, text=text))
+        Args:
+            save: Writes the model to a path.
+            timesteps: Timesteps so far.
+            evaluator: Has the learning curve.
+            device: Where the model is trained.
+        """
+        self._save_model(self.checkpoint(timesteps), save, timesteps, evaluator, device)
 
+    def save_best(
+        self, save: Callable[[Path], None], timesteps: int, evaluator: SelectionEvaluator, device: str
+    ) -> None:
+        """Write the best model and its description; arguments as in `save_checkpoint`."""
+        self._save_model(self.best, save, timesteps, evaluator, device)
 
-def read_tree(path: Path, shown: str) -> dict[str, Any]:
-    """Read what `write_tree` wrote; lists stand where tuples did.
+    def finish(
+        self, policy: Policy, save: Callable[[Path], None], timesteps: int, evaluator: SelectionEvaluator, device: str
+    ) -> Trained:
+        """Write the final model, the learning curve and the description; remove the state.
 
-    Args:
-        path: The file.
-        shown: What a message calls it.
+        Args:
+            policy: The final model as a policy.
+            save: As in `save_checkpoint`, and so are the others.
+            timesteps: Timesteps of the training.
+            evaluator: Has the learning curve.
+            device: Where the model was trained.
+        """
+        save(self.model)
+        lines = [",".join(map(str, row)) for row in (evaluator.curve[0], *(row.values() for row in evaluator.curve))]
+        write_text(self.logs / "selection.csv", "\n".join(lines) + "\n")
+        description = self._describe(self.model, timesteps, evaluator, device)
+        self._remove_state()
+        return Trained(policy, description)
 
-    Raises:
-        ValueError: The file is damaged.
-    """
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+    def difference(self) -> str | None:
+        """Return how the final model on disk was made differently; `None` if this training would give the same.
 
-            def restored(value: dict[str, Any]) -> Any:
-                return archive[f"arr_{value['array']}"] if value.keys() == {"array"} else value
+        If no model is there, nothing can be lost: `None` too.
+        """
+        if not self.model.exists():
+            return None
+        try:
+            description = read_description(self.model)
+        except ValueError:
+            description = None
+        if description is None:
+            return "it has no description"
+        if not is_described(self.model):
+            return "its description is of another file"
+        return differences(description, self.config.identity()) or None
 
-            tree: dict[str, Any] = json.loads(archive["text"].tobytes(), object_hook=restored)
-            return tree
-    except FileNotFoundError:
-        raise ValueError(f"{shown} is missing; give --overwrite to begin anew") from None
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{shown} is damaged: {reason}; give --overwrite to begin anew") from None
+    def _save_model(
+        self, path: Path, save: Callable[[Path], None], timesteps: int, evaluator: SelectionEvaluator, device: str
+    ) -> None:
+        save(path)
+        self._describe(path, timesteps, evaluator, device)
 
+    def _describe(self, path: Path, timesteps: int, evaluator: SelectionEvaluator, device: str) -> dict[str, Any]:
+        """Write the description of a model beside it; return it."""
+        description = self.config.identity() | {
+            "budget": {"timesteps": self.config.total_timesteps},
+            "timesteps": timesteps,
+            "device": device,
+            "command": self.config.command(),
+            "date": datetime.now(UTC).date().isoformat(),
+            "commit": _commit(),
+            "versions": {"python": platform.python_version()} | library_versions(),
+            "evaluation": evaluator.summary(timesteps),
+            "curve": evaluator.curve,
+        }
+        save_description(path, description)
+        return description
 
-@functools.cache
-def versions() -> dict[str, str]:
-    """Return the versions of the libraries that decide, to the last bit, what training makes."""
-    return {name: version(name) for name in ("numpy", "numba", "gymnasium", "stable-baselines3", "torch")}
-
-
-def differences(was: dict[str, Any], now: dict[str, Any]) -> str:
-    """Say in a line how one run differs from another.
-
-    Args:
-        was: What `identity` returned, or a description of it; what it does not hold, differs in nothing.
-        now: What `identity` returned.
-
-    Example:
-        >>> differences({"seed": 0, "preset": {"discount": 0.9}}, {"seed": 1, "preset": {"discount": 0.9}})
-        'seed 0, now 1'
-    """
-    told = []
-    for name, value in now.items():
-        before = was.get(name)
-        if isinstance(value, dict) and isinstance(before, dict):
-            told.append(differences(before, value))
-        elif name in was and before != value:
-            told.append("other traffic" if name == "traffic" else f"{name} {before}, now {value}")
-    return "; ".join(filter(None, told))
-
-
-def made_otherwise(run: TrainingConfig, folders: Folders) -> str | None:
-    """Return how the model that lies where a run would write was made otherwise; `None` if the run would make the same.
-
-    Where no model lies there is nothing to lose: `None` too.
-    """
-    path = run.model_path(folders)
-    if not path.exists():
-        return None
-    try:
-        description = read_description(path)
-    except ValueError:
-        description = None
-    if description is None:
-        return "nothing says how"
-    if not fits(description, hashlib.sha256(path.read_bytes()).hexdigest()):
-        return "its .json describes another file"
-    return differences(description, run.identity()) or None
-
-
-def clear(run: TrainingConfig, folders: Folders) -> None:
-    """Remove what earlier runs of the name left and this one makes anew: best model, checkpoints, state.
-
-    The final model stays until this run has another.
-    """
-    Unfinished(run, folders).remove()
-    _remove(folders.best / run.model_name, r"best_model\..*")
-    _remove(folders.checkpoints, rf"{re.escape(run.model_name)}_\d+_steps\..*")
+    def _remove_state(self) -> None:
+        if self.state_folder.exists():
+            shutil.rmtree(self.state_folder)
 
 
 def _remove(folder: Path, names: str) -> None:
@@ -215,15 +243,52 @@ def _remove(folder: Path, names: str) -> None:
             path.unlink()
 
 
-class Interruption:
-    """While it is entered, the first Ctrl-C only asks; the training stops where its state can be saved.
+def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """Return in one line how a training differs from another.
 
-    The second Ctrl-C interrupts at once, as ever. Elsewhere than in the main thread, or where somebody else handles the
-    signal, it changes nothing.
+    Args:
+        before: The identity of the other training, or a model's description. Missing keys are ignored.
+        now: The identity of the training.
+
+    Example:
+        >>> differences({"seed": 0, "preset": {"discount": 0.9}}, {"seed": 1, "preset": {"discount": 0.9}})
+        'seed 0, now 1'
+    """
+    changes = []
+    for name, value in now.items():
+        old = before.get(name)
+        if isinstance(value, dict) and isinstance(old, dict):
+            changes.append(differences(old, value))
+        elif name in before and old != value:
+            changes.append("other arrivals" if name == "traffic" else f"{name} {old}, now {value}")
+    return "; ".join(filter(None, changes))
+
+
+@functools.cache
+def library_versions() -> dict[str, str]:
+    """Return the versions of the libraries that decide the result of a training to the last bit."""
+    return {name: version(name) for name in ("numpy", "numba", "gymnasium", "stable-baselines3", "torch")}
+
+
+@functools.cache
+def _commit() -> str | None:
+    """Return the commit of the checkout; `None` outside a checkout."""
+    try:
+        command = ["git", "rev-parse", "--short", "HEAD"]
+        return subprocess.run(command, cwd=project_root(), capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+class Interruption:
+    """A context in which the first Ctrl-C is only a request: the training stops where its state can be saved.
+
+    The second Ctrl-C interrupts at once. Outside the main thread, and if other code handles the signal, the context
+    changes nothing.
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         """Whether the training should stop."""
         self._ours = False
 
@@ -231,7 +296,7 @@ class Interruption:
         in_main = threading.current_thread() is threading.main_thread()
         self._ours = in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
         if self._ours:
-            signal.signal(signal.SIGINT, self._ask)
+            signal.signal(signal.SIGINT, self._request)
         return self
 
     def __exit__(
@@ -240,134 +305,6 @@ class Interruption:
         if self._ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-SELECTION_DAYS = 20
-"""Selection days of each pattern on which a model is judged while it trains."""
-
-EVALUATIONS = 10
-"""How often a model is judged, and a checkpoint kept, in the course of its training."""
-
-
-class Judge:
-    """Judges a policy on selection days as it trains; keeps the curve."""
-
-    def __init__(self, run: TrainingConfig) -> None:
-        workload = as_workload(run.pattern, run.service)
-        names: list[str | Workload] = list(PATTERNS) if run.pattern == MIXED else [workload]
-        seeds = day_seeds("selection", SELECTION_DAYS)
-        self._days = np.vstack([as_workload(name, run.service).draw(seeds) for name in names])
-        self._service = run.service
-        self._began = time.perf_counter()
-        self._judging = 0.0
-        self.rows: list[dict[str, float]] = []
-        self.best = -np.inf
-        """Mean return of the best model, dollars a day."""
-
-    def judge(self, policy: Policy, timesteps: int) -> bool:
-        """Add a point to the curve; return whether the policy is the best so far."""
-        begun = time.perf_counter()
-        mean_return = self._mean_return(policy)
-        seconds = begun - self._began - self._judging
-        self._judging += time.perf_counter() - begun
-        self.rows.append({"timesteps": timesteps, "seconds": round(seconds, 3), "mean_return": round(mean_return, 3)})
-        if timesteps == 0 or mean_return <= self.best:  # an untrained policy begins the curve; it is never the best
-            return False
-        self.best = mean_return
-        return True
-
-    def state(self) -> dict[str, Any]:
-        """Return the curve, and the seconds that training has taken, for `restore`."""
-        return {"rows": self.rows, "seconds": time.perf_counter() - self._began - self._judging}
-
-    def restore(self, state: dict[str, Any], best: Path) -> None:
-        """Go on with a curve.
-
-        Args:
-            state: What `state` returned.
-            best: The best model so far. It may have been found after the state was saved, so it is judged again: only
-                a better one replaces it, unless it is damaged.
-        """
-        if best.exists():
-            try:
-                self.best = self._mean_return(load_policy(best, self._service))
-                if not is_described(best):  # killed between the two files: found again, it is written again
-                    self.best = np.nextafter(self.best, -np.inf)
-            except ValueError as error:
-                print(f"{error}; the next one judged replaces it.")
-        self.rows = state["rows"]
-        self._began, self._judging = time.perf_counter() - state["seconds"], 0.0
-
-    def evaluation(self, timesteps: int) -> dict[str, Any]:
-        """Return how the model did on selection days after some timesteps, and the best so far, as descriptions hold it.
-
-        Args:
-            timesteps: Timesteps; where it was not judged then, its return is `None`.
-        """
-        judged = {row["timesteps"]: row["mean_return"] for row in self.rows}
-        best = max(self.rows[1:], key=lambda row: row["mean_return"], default=self.rows[0])
-        return {
-            "purpose": "selection",
-            "days": len(self._days),
-            "mean_return": judged.get(timesteps),
-            "best_mean_return": best["mean_return"],
-            "best_timesteps": best["timesteps"],
-        }
-
-    def _mean_return(self, policy: Policy) -> float:
-        return -float(simulate(policy, self._days, self._service).cost.sum(axis=1).mean())
-
-
-def describe(path: Path, run: TrainingConfig, judge: Judge, timesteps: int, device: str) -> dict[str, Any]:
-    """Write beside a model how it was made, with the hash of its file; return it.
-
-    Args:
-        path: The model.
-        run: What it was trained by.
-        judge: Knows how it does on selection days.
-        timesteps: Timesteps that it was trained for.
-        device: Where.
-    """
-    description = run.identity() | {
-        "budget": {"timesteps": run.timesteps},
-        "timesteps": timesteps,
-        "device": device,
-        "command": run.command(),
-        "date": datetime.now(UTC).date().isoformat(),
-        "commit": _commit(),
-        "versions": {"python": platform.python_version()} | versions(),
-        "evaluation": judge.evaluation(timesteps),
-        "curve": judge.rows,
-    }
-    save_description(path, description)
-    return description
-
-
-def is_described(path: Path) -> bool:
-    """Return whether what stands beside a model is of the file that lies there.
-
-    Raises:
-        ValueError: Something stands there that is no description.
-    """
-    return fits(read_description(path) or {}, hashlib.sha256(path.read_bytes()).hexdigest())
-
-
-def finish(run: TrainingConfig, folders: Folders, policy: Policy, judge: Judge, timesteps: int, device: str) -> Trained:
-    """Write the learning curve and the final model's description."""
-    lines = [",".join(judge.rows[0])] + [",".join(str(value) for value in row.values()) for row in judge.rows]
-    log = folders.logs / run.model_name / "selection.csv"
-    write_text(log, "\n".join(lines) + "\n")
-    return Trained(policy, describe(run.model_path(folders), run, judge, timesteps, device))
-
-
-@functools.cache
-def _commit() -> str | None:
-    """Return the commit of the checkout; `None` outside one."""
-    try:
-        command = ["git", "rev-parse", "--short", "HEAD"]
-        return subprocess.run(command, cwd=project_root(), capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None

@@ -1,10 +1,9 @@
-"""A training, described, and what it leaves.
+"""What a training is: the learner, its settings, its workload and its seed.
 
-How each learner is trained.
-
-The presets for the published budgets were tuned on selection days by `benchmarks/tune.py`, twelve trials of two seeds
-for each learner; PPO's long preset by single trials on selection days, and the settings of its own that it has on MIXED
-and on SPIKE (`study/plan.py`) by eight trials of two seeds each, so PPO has had more attention than the others.
+`TrainingConfig` is also the list of options of `autoscaler train`: a new field is a new option. The presets for the
+published training lengths were tuned on selection days by `benchmarks/tune.py`: twelve trials of two seeds for each
+learner. PPO's long preset was tuned by single trials on selection days, and its own settings for MIXED and SPIKE
+(`study/plan.py`) by eight trials of two seeds each, so PPO has had more attention than the others.
 """
 
 from __future__ import annotations
@@ -13,31 +12,36 @@ import dataclasses
 import functools
 import hashlib
 import json
-from dataclasses import dataclass, field
+import shlex
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import KW_ONLY, MISSING, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from tyro.conf import Positional, Suppress, arg
+from tyro.constructors import PrimitiveConstructorSpec
 
 from autoscaler_env.compiled import code_fingerprint
-from autoscaler_env.paths import Folders
-from autoscaler_env.policies.base import Policy
 from autoscaler_env.service import Service
-from autoscaler_env.traffic.patterns import MIXED, Workload, as_workload, day_seeds
+from autoscaler_env.text import listed
+from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload, as_workload, day_seeds
 
-if TYPE_CHECKING:
-    import pandas as pd
+Algorithm = Literal["q-learning", "dqn", "ppo"]
+
+LENGTH: dict[str, str] = {"q-learning": "episodes", "dqn": "timesteps", "ppo": "timesteps"}
+"""The field that holds the length of a training, by algorithm."""
 
 
 @dataclass(frozen=True)
 class QLearningPreset:
-    """How the table of Q-learning is filled."""
+    """Settings of Q-learning."""
 
     episodes: int = 10_000
     """Days of training."""
     rate_exponent: float = 0.7
-    """The n-th update of an entry moves it by n to the minus this (Even-Dar and Mansour, JMLR 5, 2003)."""
+    """The n-th update of an entry has a step size of n to the minus this (Even-Dar and Mansour, JMLR 5, 2003)."""
     discount: float = 0.9
     """Weight of the next step's value."""
     first_epsilon: float = 0.3
@@ -55,12 +59,12 @@ class QLearningPreset:
 
 @dataclass(frozen=True)
 class DeepPreset:
-    """How a deep learner is trained."""
+    """Settings of DQN or PPO."""
 
     timesteps: int
     """Timesteps, over all environments."""
     environments: int
-    """Services that are played side by side."""
+    """Services that are simulated side by side."""
     learning_rate: float
     """Step size of the first update; falls linearly to 0."""
     batch_size: int
@@ -70,13 +74,13 @@ class DeepPreset:
     widths: tuple[int, ...] = (64, 64)
     """Units of the hidden layers."""
     levels: bool = False
-    """Whether the inputs say where the level of traffic lies; see `inputs.Inputs`."""
+    """Whether the inputs contain the recent level of the arrivals; see `inputs.Inputs`."""
     imitation_days: int = 0
-    """Days that calibrated rules play in each environment, for PPO to imitate before it learns from rewards."""
+    """Days that calibrated rules play in each environment; PPO imitates them before it learns from rewards."""
     normalise_reward: bool = False
-    """Whether rewards are divided by the running spread of the return."""
+    """Whether rewards are divided by the running standard deviation of the return."""
     settings: dict[str, Any] = field(default_factory=dict)
-    """What else the library's class is given, by the library's names."""
+    """Further arguments of the learner's class in stable-baselines3, by its names."""
 
     @property
     def rollout(self) -> int:
@@ -85,11 +89,11 @@ class DeepPreset:
         return self.environments * per_environment
 
     def imitated_timesteps(self, steps_per_episode: int) -> int:
-        """Return how many of the timesteps rules play, for the learner to imitate."""
+        """Return the number of timesteps that calibrated rules play and PPO imitates."""
         return self.imitation_days * self.environments * steps_per_episode
 
     def whole_rollouts(self, steps_per_episode: int) -> int:
-        """Return how many timesteps the budget comes to: stable-baselines3 finishes the rollout that it has begun.
+        """Return the timesteps of the training, rounded up as stable-baselines3 does it: it finishes every rollout.
 
         Example:
             >>> DeepPreset(100, 64, 1e-3, 512, 0.9).whole_rollouts(288)
@@ -108,9 +112,9 @@ PPO_PRESET = DeepPreset(
     discount=0.98,
     settings={"n_steps": 48, "n_epochs": 10, "gae_lambda": 0.98, "ent_coef": 0.005},
 )
-"""Many environments and short rollouts: large batches, few updates, the same policy for a fraction of the time.
+"""Many environments and short rollouts: large batches, few updates, the same policy in a fraction of the time.
 
-Of the two settings that tied in `results/tuning_ppo_mixed.csv`, the one that trains in three quarters of the time.
+Two settings tied in `results/tuning_ppo_mixed.csv`; this one trains in three quarters of the other's time.
 """
 
 PPO_LONG_PRESET = DeepPreset(
@@ -123,10 +127,10 @@ PPO_LONG_PRESET = DeepPreset(
     normalise_reward=True,
     settings={"n_steps": 288, "n_epochs": 10, "gae_lambda": 0.97, "ent_coef": 0.001},
 )
-"""Rollouts of a whole day and a longer horizon: what pays on rare events, flash crowds, takes this much to learn."""
+"""Rollouts of a whole day and a longer horizon: what pays on rare flash crowds takes this many timesteps to learn."""
 
-LONG_BUDGET = 300_000
-"""Timesteps from which on PPO is given its long preset."""
+LONG_TRAINING = 300_000
+"""Timesteps from which on PPO uses its long preset."""
 
 DQN_PRESET = DeepPreset(
     timesteps=100_000,
@@ -150,80 +154,144 @@ PRESETS = {"dqn": DQN_PRESET, "ppo": PPO_PRESET}
 
 
 def deep_preset(algorithm: str, timesteps: int | None = None) -> DeepPreset:
-    """Return how DQN or PPO is trained with a budget; the published 100,000 timesteps by default."""
+    """Return the settings of DQN or PPO for a number of timesteps; the published 100,000 by default."""
     if timesteps is None:
         return PRESETS[algorithm]
-    preset = PPO_LONG_PRESET if algorithm == "ppo" and timesteps >= LONG_BUDGET else PRESETS[algorithm]
+    preset = PPO_LONG_PRESET if algorithm == "ppo" and timesteps >= LONG_TRAINING else PRESETS[algorithm]
     return dataclasses.replace(preset, timesteps=timesteps)
 
 
-_FINGERPRINT_DAYS = 64
-"""Training days that tell one traffic from another."""
+class _Limits(NamedTuple):
+    """Which learners have a setting, and which values it may have."""
 
-Algorithm = Literal["q-learning", "dqn", "ppo"]
+    learners: tuple[str, ...]
+    allowed: str
+    """The rest of a message, after "must be"."""
+    is_allowed: Callable[[Any], bool]
+
+
+def _setting(allowed: str, is_allowed: Callable[[Any], bool], *learners: Algorithm) -> Any:
+    """Return a field of `TrainingConfig` that replaces a preset's setting of the same name.
+
+    The name is that of a field of `QLearningPreset` or `DeepPreset`, or that of an argument of the learner's class in
+    stable-baselines3. Nothing else needs to know the field: it is an option of `autoscaler train`, it is checked, it
+    changes the preset, and it is written into the command that makes the model.
+
+    Args:
+        allowed: What a value must be, for the message.
+        is_allowed: Returns whether a value is allowed.
+        learners: The learners that have the setting.
+    """
+    return field(default=None, metadata={"limits": _Limits(learners, allowed, is_allowed)})
+
+
+def _number(metavar: str, default: str = "(the preset's)") -> Any:
+    """Return how an option is shown in the help."""
+    return arg(metavar=metavar, help_behavior_hint=default)
+
+
+def _parse_algorithm(words: list[str]) -> str:
+    """Return the algorithm that a user types: in any case, and Q-learning in older spellings too."""
+    name = words[0].lower()
+    return "q-learning" if name in ("qlearning", "q_learning") else name
+
+
+_AlgorithmOption = PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="{q-learning,dqn,ppo}",
+    instance_from_str=_parse_algorithm,
+    is_instance=lambda value: isinstance(value, str),
+    str_from_instance=lambda value: [value],
+)
+_PatternOption = PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="PATTERN",
+    instance_from_str=lambda words: words[0].upper(),
+    is_instance=lambda value: isinstance(value, (str, Workload)),
+    str_from_instance=lambda value: [value if isinstance(value, str) else value.name],
+)
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """One training, wholly described: the same run gives the same model (CPU, one thread, same versions).
+    """One training, completely described: the same configuration gives the same model, bit for bit.
 
-    Raises `ValueError` naming field, value and what is allowed.
+    That holds on one machine, on the CPU, with the same versions of the libraries. Another processor gives another DQN
+    and another PPO from the same seed (it adds numbers in another order), and the same Q-table.
+
+    Raises `ValueError` with the field, its value and what is allowed.
+
+    Example:
+        >>> TrainingConfig("ppo", "SPIKE", timesteps=50_000, seed=3).command()
+        'autoscaler train ppo --pattern SPIKE --timesteps 50000 --seed 3'
     """
 
-    algorithm: Algorithm
-    """q-learning, dqn or ppo."""
-    pattern: str | Workload = MIXED
-    """What it trains on."""
-    budget: int | None = None
-    """Episodes for Q-learning, timesteps for DQN and PPO; the preset's by default."""
-    name: str | None = None
-    """Name of the model; ALGORITHM_PATTERN by default."""
-    seed: int = 0
-    """Seeds everything that is drawn."""
-    device: str = "auto"
-    """auto, cpu, cuda or mps."""
-    learning_rate: float | None = None
-    """Instead of the preset's (DQN, PPO)."""
-    batch_size: int | None = None
-    """Instead of the preset's (DQN, PPO)."""
-    discount: float | None = None
-    """Instead of the preset's weight of the next step's value (DQN, PPO)."""
-    imitation_days: int | None = None
-    """Instead of the preset's days of imitation (PPO)."""
-    widths: tuple[int, ...] | None = None
-    """Instead of the preset's hidden layers (DQN, PPO)."""
-    service: Service = field(default_factory=Service)
+    algorithm: Annotated[Positional[Algorithm], _AlgorithmOption]
+    """The learner."""
+    pattern: Annotated[
+        str | Workload, _PatternOption, arg(help=f"{', '.join(PATTERNS)}, or {MIXED}: one of the six for each day.")
+    ] = MIXED
+    """The workload: the name of a pattern, or a workload such as a `Trace`."""
+    _: KW_ONLY
+    episodes: Annotated[int | None, _number("N", "(default: 10000)")] = _setting(
+        "an integer of at least 1", lambda count: type(count) is int and count >= 1, "q-learning"
+    )
+    """Length of a training of q-learning, in days."""
+    timesteps: Annotated[int | None, _number("N", "(default: 100000)")] = _setting(
+        "an integer of at least 1", lambda count: type(count) is int and count >= 1, "dqn", "ppo"
+    )
+    """Length of a training of dqn or ppo, in timesteps; rounded up to whole rollouts."""
+    name: Annotated[str | None, _number("NAME", "(default: ALGORITHM_PATTERN)")] = None
+    """Name of the model."""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """Seed of all random numbers, at least 0. The same seed gives the same model, bit for bit, on the same machine; on
+    another processor it gives another dqn or ppo, and the same table of q-learning."""
+    device: Annotated[str, arg(metavar="{auto,cpu,cuda,mps}")] = "auto"
+    """Where dqn and ppo train."""
+    learning_rate: Annotated[float | None, _number("X")] = _setting(
+        "above 0 and below 1", lambda rate: 0 < rate < 1, "dqn", "ppo"
+    )
+    """Step size of the first update, for dqn and ppo; falls linearly to 0."""
+    batch_size: Annotated[int | None, _number("N")] = _setting("at least 2", lambda size: size >= 2, "dqn", "ppo")
+    """Transitions in one update, for dqn and ppo."""
+    discount: Annotated[float | None, _number("X")] = _setting(
+        "at least 0 and below 1", lambda discount: 0 <= discount < 1, "dqn", "ppo"
+    )
+    """Weight of the next step's value, for dqn and ppo; at least 0 and below 1."""
+    imitation_days: Annotated[int | None, _number("N", "(default: 0)")] = _setting(
+        "at least 0", lambda days: days >= 0, "ppo"
+    )
+    """Days that calibrated rules play in each environment; ppo imitates them before it learns from rewards."""
+    widths: Annotated[tuple[int, ...] | None, _number("N ...")] = _setting(
+        "one or more layers of at least 1 unit", lambda widths: bool(widths) and min(widths) >= 1, "dqn", "ppo"
+    )
+    """Units of each hidden layer, for dqn and ppo."""
+    service: Suppress[Service] = field(default_factory=Service)
     """The service to scale."""
 
     def __post_init__(self) -> None:
         if self.algorithm not in get_args(Algorithm):
             raise ValueError(f"algorithm = {self.algorithm!r}: must be one of {', '.join(get_args(Algorithm))}")
         as_workload(self.pattern, self.service)
-        if self.budget is not None and (not isinstance(self.budget, int) or self.budget < 1):
-            raise ValueError(f"budget = {self.budget!r}: must be an integer of at least 1")
+        for name, value in self._given().items():
+            learners, allowed, is_allowed = _LIMITS[name]
+            if self.algorithm not in learners:
+                instead = f"; give {LENGTH[self.algorithm]}" if name in LENGTH.values() else ""
+                raise ValueError(f"{name} = {value!r}: is for {listed(learners)}, not for {self.algorithm}{instead}")
+            if not is_allowed(value):
+                raise ValueError(f"{name} = {value!r}: must be {allowed}")
         if not isinstance(self.seed, int) or self.seed < 0:
             raise ValueError(f"seed = {self.seed!r}: must be an integer of at least 0")
         if self.device not in ("auto", "cpu", "cuda", "mps"):
             raise ValueError(f"device = {self.device!r}: must be auto, cpu, cuda or mps")
         if self.algorithm == "q-learning" and self.device not in ("auto", "cpu"):
-            raise ValueError(f"device = {self.device!r}: a table is trained on the CPU; give auto or cpu")
-        if self.learning_rate is not None and not 0 < self.learning_rate < 1:
-            raise ValueError(f"learning_rate = {self.learning_rate}: must lie between 0 and 1")
-        if self.batch_size is not None and self.batch_size < 2:
-            raise ValueError(f"batch_size = {self.batch_size}: must be at least 2")
-        if self.discount is not None and not 0 <= self.discount < 1:
-            raise ValueError(f"discount = {self.discount}: must be at least 0 and below 1")
-        if self.widths is not None and (not self.widths or min(self.widths) < 1):
-            raise ValueError(f"widths = {self.widths}: must be one or more layers of at least 1 unit")
-        if self.imitation_days is not None and self.imitation_days < 0:
-            raise ValueError(f"imitation_days = {self.imitation_days}: must be at least 0")
-        if self.imitation_days is not None and self.algorithm != "ppo":
-            raise ValueError(f"imitation_days = {self.imitation_days}: is for ppo, not for {self.algorithm}")
-        own = (self.learning_rate, self.batch_size, self.discount, self.widths)
-        if self.algorithm == "q-learning" and any(setting is not None for setting in own):
-            raise ValueError("learning_rate, batch_size, discount and widths are for dqn and ppo, not for q-learning")
+            raise ValueError(f"device = {self.device!r}: must be auto or cpu; a table is trained on the CPU")
         if self.name is not None and (not self.name or Path(self.name).name != self.name or self.name.startswith(".")):
             raise ValueError(f"name = {self.name!r}: must be a plain file name without an ending")
+
+    def _given(self) -> dict[str, Any]:
+        """Return the settings that replace those of the preset."""
+        return {name: value for name in _LIMITS if (value := getattr(self, name)) is not None}
 
     @property
     def pattern_name(self) -> str:
@@ -236,35 +304,27 @@ class TrainingConfig:
         return self.name or f"{self.algorithm.replace('-', '_')}_{self.pattern_name.lower()}"
 
     @property
-    def preset(self) -> QLearningPreset | DeepPreset:
-        """How the learner is trained, this run's own settings included."""
-        if self.algorithm == "q-learning":
-            return QLearningPreset() if self.budget is None else QLearningPreset(episodes=self.budget)
-        changed: dict[str, Any] = {
-            "learning_rate": self.learning_rate,
-            "batch_size": self.batch_size,
-            "discount": self.discount,
-            "imitation_days": self.imitation_days,
-            "widths": self.widths,
-        }
-        preset = deep_preset(self.algorithm, self.budget)
-        return dataclasses.replace(preset, **{name: value for name, value in changed.items() if value is not None})
-
-    @property
     def ending(self) -> str:
         """The ending of its model files."""
         return ".pkl" if self.algorithm == "q-learning" else ".zip"
 
     @property
-    def timesteps(self) -> int:
-        """Timesteps, before whole rollouts are made of them."""
+    def preset(self) -> QLearningPreset | DeepPreset:
+        """All settings of the learner: those of the preset, with the settings given here in their place."""
+        if self.algorithm == "q-learning":
+            return dataclasses.replace(QLearningPreset(), **self._given())
+        return _with_settings(deep_preset(self.algorithm, self.timesteps), self._given())
+
+    @property
+    def total_timesteps(self) -> int:
+        """Length of the training in timesteps, before it is rounded up to whole rollouts."""
         preset = self.preset
         if isinstance(preset, QLearningPreset):
             return preset.episodes * self.service.steps_per_episode
         return preset.timesteps
 
     def identity(self) -> dict[str, Any]:
-        """Return what makes this training what it is, as JSON holds it: other values, another model."""
+        """Return everything that decides what the training gives, in the form that JSON holds."""
         return _identity(self)
 
     def fingerprint(self) -> str:
@@ -272,65 +332,69 @@ class TrainingConfig:
         content = json.dumps([self.identity(), code_fingerprint()], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
-    def model_path(self, folders: Folders) -> Path:
-        """Return where the model lies."""
-        return folders.models / f"{self.model_name}{self.ending}"
-
-    def best_path(self, folders: Folders) -> Path:
-        """Return where the best version of the model lies."""
-        return folders.best / self.model_name / f"best_model{self.ending}"
-
-    def checkpoint_path(self, folders: Folders, timesteps: int) -> Path:
-        """Return where the model lies as it was after some timesteps."""
-        return folders.checkpoints / f"{self.model_name}_{timesteps}_steps{self.ending}"
-
     def command(self) -> str:
         """Return the command line that makes this model.
 
-        A trace and a service of one's own stand in it by names: the run does not know the files that they came from.
+        A trace or a service that was read from a file stands in it as TRACE.csv or SERVICE.toml: the configuration does
+        not know the files.
         """
-        traffic = f"--pattern {self.pattern}" if isinstance(self.pattern, str) else f"--trace {self.pattern.name}.csv"
-        options = {
-            "episodes" if self.algorithm == "q-learning" else "timesteps": self.budget,
-            "name": self.name,
-            "learning-rate": self.learning_rate,
-            "batch-size": self.batch_size,
-            "discount": self.discount,
-            "imitation-days": self.imitation_days,
-            "widths": None if self.widths is None else " ".join(map(str, self.widths)),
-            "device": None if self.device == "auto" else self.device,
-            "service": None if self.service == Service() else "SERVICE.toml",
-        }
-        given = "".join(f" --{name} {value}" for name, value in options.items() if value is not None)
-        return f"autoscaler train {self.algorithm} {traffic}{given} --seed {self.seed}"
+        options = command_options(self, always=("pattern", "seed"))
+        return shlex.join(["autoscaler", "train", self.algorithm, *options])
+
+
+def _with_settings(preset: DeepPreset, given: Mapping[str, Any]) -> DeepPreset:
+    """Return a preset with some settings replaced; what is no field of it is an argument of stable-baselines3."""
+    own = {each.name for each in dataclasses.fields(preset)}
+    library = {name: value for name, value in given.items() if name not in own}
+    changes = {name: value for name, value in given.items() if name in own}
+    return dataclasses.replace(preset, settings=preset.settings | library, **changes)
+
+
+_LIMITS: dict[str, _Limits] = {
+    each.name: each.metadata["limits"] for each in dataclasses.fields(TrainingConfig) if "limits" in each.metadata
+}
+"""The limits of every setting that replaces one of the preset's, by name."""
+
+
+def command_options(config: Any, *, always: Collection[str] = (), without: Collection[str] = ()) -> list[str]:
+    """Return the words on the command line that give the fields of a dataclass their values.
+
+    Args:
+        config: The dataclass; fields without a default are positional, and left out.
+        always: Fields that are written even if they have their default.
+        without: Fields that are left out.
+    """
+    words = []
+    for each in dataclasses.fields(config):
+        value = getattr(config, each.name)
+        default = each.default_factory() if each.default_factory is not MISSING else each.default
+        if each.name in without or default is MISSING or (value == default and each.name not in always):
+            continue
+        match value:
+            case Service():
+                words += ["--service", "SERVICE.toml"]
+            case Workload():
+                words += ["--trace", f"{value.name}.csv"]
+            case _:
+                values = value if isinstance(value, tuple) else () if value is True else (value,)
+                words += [f"--{each.name.replace('_', '-')}", *map(str, values)]
+    return words
+
+
+_FINGERPRINT_DAYS = 64
+"""Training days whose hash tells one workload from another."""
 
 
 @functools.lru_cache(maxsize=8)
-def _identity(run: TrainingConfig) -> dict[str, Any]:
-    days = as_workload(run.pattern, run.service).draw(day_seeds("training", _FINGERPRINT_DAYS))
-    what = {
-        "algorithm": run.algorithm,
-        "pattern": run.pattern_name,
-        "seed": run.seed,
-        "preset": dataclasses.asdict(run.preset),
-        "service": run.service.as_dict(),
+def _identity(config: TrainingConfig) -> dict[str, Any]:
+    days = as_workload(config.pattern, config.service).draw(day_seeds("training", _FINGERPRINT_DAYS))
+    identity = {
+        "algorithm": config.algorithm,
+        "pattern": config.pattern_name,
+        "seed": config.seed,
+        "preset": dataclasses.asdict(config.preset),
+        "service": config.service.as_dict(),
         "traffic": hashlib.sha256(days.tobytes()).hexdigest()[:12],
     }
-    plain: dict[str, Any] = json.loads(json.dumps(what))
+    plain: dict[str, Any] = json.loads(json.dumps(identity))
     return plain
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What a training left."""
-
-    policy: Policy
-    description: dict[str, Any]
-    """How the model was made, as it stands in the `.json` beside it."""
-
-    @property
-    def curve(self) -> pd.DataFrame:
-        """How it did on selection days while it trained: timesteps, seconds, mean_return ($ a day)."""
-        import pandas  # imported here: training a table should not wait for it
-
-        return pandas.DataFrame(self.description["curve"])

@@ -1,4 +1,4 @@
-"""Begin where the rules are: let a network learn what calibrated rules do before it learns from rewards."""
+"""Imitation: PPO's network learns what calibrated rules do before it learns from rewards."""
 
 from __future__ import annotations
 
@@ -19,60 +19,64 @@ from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload, as_worklo
 from autoscaler_env.training.config import DeepPreset
 
 EPOCHS = 10
-"""How often the network is shown each step of the rules' days."""
+"""How often the network is trained on each step of the rules' days."""
 
 EXPLORED = 0.1
-"""Share of random actions on those days, which show what a rule does where it would not get to by itself."""
+"""Share of random actions on these days. They lead to situations that the rule alone does not reach."""
 
-DOUBT = 0.1
-"""Probability that the network is to leave to the actions that the rule did not choose: it must go on exploring."""
+LABEL_SMOOTHING = 0.1
+"""Probability that the network keeps for actions that the rule did not choose: it must go on exploring."""
 
 
-def teachers(pattern: str | Workload, service: Service) -> list[tuple[Workload, TargetTracking]]:
-    """Return what is worth imitating: each workload with target tracking as it was calibrated for that workload.
+def calibrated_rules(pattern: str | Workload, service: Service) -> list[tuple[Workload, TargetTracking]]:
+    """Return the rules to imitate: each workload with target tracking calibrated for it.
 
-    On `MIXED` there are six, one for each pattern. They know which pattern a day has; the network does not, and has to
+    On `MIXED` there are six, one for each pattern. They know the pattern of a day. The network does not, and has to
     learn to recognise it.
 
     Args:
-        pattern: What is trained on.
+        pattern: The workload that the network is trained on.
         service: The service to scale.
     """
     workloads = [as_workload(each, service) for each in (PATTERNS if pattern == MIXED else (pattern,))]
     return [(workload, calibrate([workload], service).rule(service)) for workload in workloads]
 
 
-def rule_to_beat(taught: list[tuple[Workload, TargetTracking]]) -> TargetTracking | None:
-    """Return what rewards are best measured against: the rule that is imitated, if it is one; see `LearnerVecEnv`."""
-    return taught[0][1] if len(taught) == 1 else None
+def rule_to_beat(rules: list[tuple[Workload, TargetTracking]]) -> TargetTracking | None:
+    """Return the rule that rewards are measured against: the imitated rule if there is one; see `LearnerVecEnv`."""
+    return rules[0][1] if len(rules) == 1 else None
 
 
-def imitate(model: PPO, taught: list[tuple[Workload, TargetTracking]], preset: DeepPreset, seed: int) -> None:
-    """Let the network of PPO learn to act as rules do (behavioural cloning).
+def imitate(model: PPO, rules: list[tuple[Workload, TargetTracking]], preset: DeepPreset, seed: int) -> None:
+    """Train the network of PPO to act as rules do (behavioural cloning).
 
-    What is left to learn from rewards is how to do better than they. Without it a training of a million timesteps may not
-    find fleets as large as rare events ask for. The timesteps that the rules played count as timesteps.
+    Rewards then need to teach only what is better than the rules. Without imitation, a training of a million timesteps
+    may not find fleets as large as rare events need. The timesteps that the rules play count as timesteps.
 
     Args:
-        model: An untrained learner; its network and its count of timesteps are changed.
-        taught: Workloads and the rules that play them, as `teachers` returns them.
-        preset: How many services there are, which the rules share, and how many days they play.
+        model: An untrained learner; its network and its number of timesteps are changed.
+        rules: Workloads and their rules, as `calibrated_rules` returns them.
+        preset: The number of services, which the rules share, and the number of days.
         seed: Seeds the days and the random actions.
     """
     rng = np.random.default_rng(seed)
-    shares = [len(part) for part in np.array_split(np.arange(preset.environments), len(taught))]
-    played = [
+    shares = [len(part) for part in np.array_split(np.arange(preset.environments), len(rules))]
+    demonstrations = [
         demonstrate(workload, rule, share, preset.imitation_days, preset.levels, rng)
-        for (workload, rule), share in zip(taught, shares, strict=True)
+        for (workload, rule), share in zip(rules, shares, strict=True)
         if share
     ]
-    inputs, actions = (torch.as_tensor(np.concatenate(each), device=model.device) for each in zip(*played, strict=True))
-    # An optimiser of its own: the one that learns from rewards starts afresh.
+    inputs, actions = (
+        torch.as_tensor(np.concatenate(arrays), device=model.device) for arrays in zip(*demonstrations, strict=True)
+    )
+    # An optimiser of its own: the one that learns from rewards starts from zero.
     optimiser = torch.optim.Adam(model.policy.parameters(), preset.learning_rate)
     for _ in range(EPOCHS):
         for batch in torch.randperm(len(actions)).to(model.device).split(preset.batch_size):
-            chances = cast(Categorical, model.policy.get_distribution(inputs[batch]).distribution)
-            loss = torch.nn.functional.cross_entropy(chances.logits, actions[batch], label_smoothing=DOUBT)
+            distribution = cast(Categorical, model.policy.get_distribution(inputs[batch]).distribution)
+            loss = torch.nn.functional.cross_entropy(
+                distribution.logits, actions[batch], label_smoothing=LABEL_SMOOTHING
+            )
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -82,18 +86,18 @@ def imitate(model: PPO, taught: list[tuple[Workload, TargetTracking]], preset: D
 def demonstrate(
     workload: Workload, rule: TargetTracking, services: int, days: int, levels: bool, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Let a rule play, now and then disturbed.
+    """Let a rule scale services, with some random actions in between.
 
     Args:
-        workload: What it plays; training days of it.
+        workload: The workload; training days are drawn from it.
         rule: The rule.
-        services: How many it scales at a time.
-        days: How many days it scales each for.
+        services: Number of services side by side.
+        days: Number of days of each service.
         levels: As in `Inputs`.
-        rng: Draws the days and the disturbances.
+        rng: Draws the days and the random actions.
 
     Returns:
-        What a learner would have seen, shape (steps, inputs), and what the rule would do, shape (steps,).
+        The inputs of a learner, shape (steps, inputs), and the rule's action for each, shape (steps,).
     """
     service = rule.service
     batch, inputs = AutoscalerVectorEnv(services, workload, service), Inputs(service, levels)
@@ -104,7 +108,7 @@ def demonstrate(
         for _ in range(service.steps_per_episode):
             seen.append(inputs(observations))
             chosen.append(rule.predict(observations))
-            disturbed = rng.random(services) < EXPLORED
-            anything = rng.integers(len(service.fleet_changes), size=services)
-            observations = batch.step(np.where(disturbed, anything, chosen[-1]))[0]
+            explored = rng.random(services) < EXPLORED
+            random_actions = rng.integers(len(service.fleet_changes), size=services)
+            observations = batch.step(np.where(explored, random_actions, chosen[-1]))[0]
     return np.concatenate(seen), np.concatenate(chosen)

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from autoscaler_env.paths import Folders
 from autoscaler_env.policies.q_learning import QTable, learn
 from autoscaler_env.storage.models import save_q_table
 from autoscaler_env.traffic.patterns import Workload, as_workload, random_training_seeds
-from autoscaler_env.training.checkpoint import EVALUATIONS, Interruption, Judge, Unfinished, clear, describe, finish
-from autoscaler_env.training.config import QLearningPreset, Trained, TrainingConfig
+from autoscaler_env.training.checkpoint import Interruption, RunFolder, Trained
+from autoscaler_env.training.config import QLearningPreset
+from autoscaler_env.training.selection import EVALUATIONS, SelectionEvaluator
 
 DAYS_AT_ONCE = 500
 """Days that are drawn, and learned from, in one compiled call."""
@@ -26,62 +26,57 @@ STATE_SECONDS = 1.0
 """Seconds between two saved states, at least: a table learns a million timesteps in less."""
 
 
-def train_q_learning(
-    run: TrainingConfig, folders: Folders, progress: bool, saved: dict[str, Any] | None = None
-) -> Trained:
-    """Fill a Q-table, from the start or from a saved state; see `train`."""
-    preset = run.preset
+def train_q_learning(run: RunFolder, progress: bool, state: dict[str, Any] | None = None) -> Trained:
+    """Train a Q-table, from the start or from a saved state; see `train`."""
+    config = run.config
+    preset = config.preset
     assert isinstance(preset, QLearningPreset)
-    table = QTable.zeros(run.service)
-    table.name = run.model_name
-    rng = np.random.default_rng(run.seed)
-    judge = Judge(run)
-    unfinished = Unfinished(run, folders)
-    if saved is None:
-        clear(run, folders)
+    steps_per_day = config.service.steps_per_episode
+    table = QTable.zeros(config.service)
+    table.name = config.model_name
+    rng = np.random.default_rng(config.seed)
+    evaluator = SelectionEvaluator(config)
+    if state is None:
+        run.start()
         done = 0
-        judge.judge(table, 0)
+        evaluator.evaluate(table, 0)
     else:
-        done = saved["days"]
-        table.values[:], table.visits[:] = saved["values"], saved["visits"]
-        rng.bit_generator.state = saved["generator"]
-        judge.restore(saved["judge"], run.best_path(folders))
+        done = state["days"]
+        table.values[:], table.visits[:] = state["values"], state["visits"]
+        rng.bit_generator.state = state["generator"]
+        evaluator.restore(state["evaluator"], run.best)
 
-    def keep(path: Path, timesteps: int) -> None:
+    def save(path: Path) -> None:
         save_q_table(table, path)
-        describe(path, run, judge, timesteps, "cpu")
 
-    def save(days: int) -> float:
-        progress = {"timesteps": days * run.service.steps_per_episode, "of": run.timesteps, "days": days}
+    def save_state(days: int) -> float:
+        progress = {"timesteps": days * steps_per_day, "of": config.total_timesteps, "days": days}
         learned = {"values": table.values, "visits": table.visits, "generator": rng.bit_generator.state}
-        unfinished.save(progress | learned | {"judge": judge.state()})
+        run.save_state(progress | learned | {"evaluator": evaluator.state()})
         return time.perf_counter()
 
-    workload = as_workload(run.pattern, run.service)
+    workload = as_workload(config.pattern, config.service)
     with (
         Interruption() as interruption,
-        tqdm(total=preset.episodes, initial=done, desc=run.model_name, unit="day", disable=not progress) as bar,
+        tqdm(total=preset.episodes, initial=done, desc=config.model_name, unit="day", disable=not progress) as bar,
     ):
-        saved_at = save(done)
-        for episodes in fill_table(table, preset, workload, rng, done):
-            bar.update(episodes - bar.n)
-            if episodes in tenths_of(preset.episodes):
-                timesteps = episodes * run.service.steps_per_episode
-                if judge.judge(table, timesteps):
-                    keep(run.best_path(folders), timesteps)
-                keep(run.checkpoint_path(folders, timesteps), timesteps)
-            if interruption.asked or time.perf_counter() - saved_at > STATE_SECONDS:
-                saved_at = save(episodes)
-            if interruption.asked:
+        saved_at = save_state(done)
+        for days in fill_table(table, preset, workload, rng, done):
+            bar.update(days - bar.n)
+            if days in tenths_of(preset.episodes):
+                timesteps = days * steps_per_day
+                if evaluator.evaluate(table, timesteps):
+                    run.save_best(save, timesteps, evaluator, "cpu")
+                run.save_checkpoint(save, timesteps, evaluator, "cpu")
+            if interruption.requested or time.perf_counter() - saved_at > STATE_SECONDS:
+                saved_at = save_state(days)
+            if interruption.requested:
                 raise KeyboardInterrupt
-    save_q_table(table, run.model_path(folders))
-    trained = finish(run, folders, table, judge, run.timesteps, "cpu")
-    unfinished.remove()
-    return trained
+    return run.finish(table, save, config.total_timesteps, evaluator, "cpu")
 
 
 def tenths_of(episodes: int) -> NDArray[np.int64]:
-    """Return the numbers of days at which a training is judged, from 0 to `episodes`."""
+    """Return the numbers of days after which a table is evaluated, from 0 to `episodes`."""
     return np.linspace(0, episodes, EVALUATIONS + 1).astype(np.int64)
 
 
@@ -91,11 +86,11 @@ def fill_table(
     """Train a table, some days at a time.
 
     Args:
-        table: Changed in place.
-        preset: How it is filled.
-        workload: What the training days are drawn from.
+        table: The table; changed in place.
+        preset: The settings of Q-learning.
+        workload: The workload that the training days are drawn from.
         rng: Draws the days and the exploration.
-        done: Days that the table has been trained for already: a number that was yielded then.
+        done: Days that the table has been trained for already: a number that an earlier call has yielded.
 
     Yields:
         The number of days so far: at each tenth of the training, and in between.

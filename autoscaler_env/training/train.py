@@ -1,64 +1,67 @@
-"""Train a learner, keep checkpoints and the best model, go on after a kill, and say how the model was made."""
+"""Train a model, resume an interrupted training, or use the model that is there."""
 
 from __future__ import annotations
 
 from autoscaler_env.paths import Folders
 from autoscaler_env.storage.models import load_policy, read_description
-from autoscaler_env.training.checkpoint import Unfinished
-from autoscaler_env.training.config import Trained, TrainingConfig
+from autoscaler_env.training.checkpoint import RunFolder, Trained
+from autoscaler_env.training.config import TrainingConfig
 from autoscaler_env.training.tabular import train_q_learning
 
 
 def train(
-    run: TrainingConfig, folders: Folders | None = None, *, progress: bool = True, resume: bool = False
+    config: TrainingConfig, folders: Folders | None = None, *, progress: bool = True, resume: bool = False
 ) -> Trained:
     """Train a model and write it, its description, its checkpoints, its best version and its learning curve.
 
-    A model of the name that is there is replaced. While it trains, the state of the run is saved at every checkpoint,
-    in `logs/NAME/state/`; a run that was killed can go on from there.
+    An older model of the same name is replaced. During the training the state is saved at every checkpoint, in
+    `logs/NAME/state/`, so that a killed training can be resumed.
+
+    On one machine, on the CPU and with the same versions of the libraries, the same configuration gives the same model,
+    bit for bit, whether the training was interrupted or not. Another processor gives another DQN or PPO, and the same
+    Q-table.
 
     Args:
-        run: What to train.
-        folders: Where to write; the project's folders by default.
+        config: The training.
+        folders: The root of the outputs; `paths.output_root()` by default.
         progress: Whether to show a progress bar.
-        resume: Go on with this run where it was saved last. On the CPU, with the same versions, that leaves bit for
-            bit what it would have left uninterrupted.
+        resume: Continue this training from its last saved state.
 
     Returns:
         The trained policy, its description and its learning curve.
 
     Raises:
-        ValueError: The device asked for is not there; or there is nothing to resume, or another run's state.
-        OSError: The disk is full, or a folder cannot be written. What was saved before is whole.
-        KeyboardInterrupt: After the first Ctrl-C, once the state is saved.
+        ValueError: The device is not available; or there is no state to resume, or only that of another training.
+        OSError: The disk is full, or a folder cannot be written. The last saved state is whole.
+        KeyboardInterrupt: After the first Ctrl-C, when the state is saved.
     """
-    folders = folders or Folders()
-    saved = None
+    run = RunFolder(config, folders)
+    state = None
     if resume:
-        saved = Unfinished(run, folders).load()
-        if saved is None:
-            raise ValueError(f"--resume: there is no unfinished run of {run.model_name}; leave it out to begin one")
-    if run.algorithm == "q-learning":
-        return train_q_learning(run, folders, progress, saved)
+        state = run.load_state()
+        if state is None:
+            raise ValueError(f"--resume: there is no unfinished training of {config.model_name}; start it without")
+    if config.algorithm == "q-learning":
+        return train_q_learning(run, progress, state)
     from autoscaler_env.training.deep import train_deep  # imported here: a table needs no torch
 
-    return train_deep(run, folders, progress, saved)
+    return train_deep(run, progress, state)
 
 
 def obtain(
-    run: TrainingConfig, folders: Folders | None = None, *, retrain: bool = False, progress: bool = True
+    config: TrainingConfig, folders: Folders | None = None, *, retrain: bool = False, progress: bool = True
 ) -> Trained:
-    """Return the model that is there, or train it if `retrain`; say which.
+    """Return the model that is there, or train it if `retrain`; print which.
 
     Raises:
-        FileNotFoundError: There is no such model and `retrain` is false; the message has the command for it.
+        FileNotFoundError: There is no such model and `retrain` is false; the message has the command that makes it.
     """
-    folders = folders or Folders()
+    run = RunFolder(config, folders)
     if retrain:
-        return train(run, folders, progress=progress)
-    path = run.model_path(folders)
-    description = read_description(path)
-    if not path.exists() or description is None:
-        raise FileNotFoundError(f"{folders.shown(path)} is missing; make it with: {run.command()}")
-    print(f"Using {folders.shown(path)}, trained {description['date']} with seed {description['seed']}.")
-    return Trained(load_policy(path, run.service), description)
+        return train(config, run.folders, progress=progress)
+    path = run.folders.shown(run.model)
+    description = read_description(run.model)
+    if not run.model.exists() or description is None:
+        raise FileNotFoundError(f"{path} is missing; make it with: {config.command()}")
+    print(f"Using {path}, trained {description['date']} with seed {description['seed']}.")
+    return Trained(load_policy(run.model, config.service), description)

@@ -1,4 +1,4 @@
-"""The control room in JupyterLab: notebook 7 played as a person plays it, and what happens when a cell goes."""
+"""The control room in JupyterLab: a person plays in notebook 7, deletes a cell and restarts the kernel."""
 
 import re
 import shutil
@@ -18,20 +18,23 @@ KERNEL_READY = """(name) => {
 }"""
 
 LAST_CELL_RAN = """() => {
-    const notebook = jupyterapp.shell.currentWidget.content;
-    return notebook.widgets.filter((cell) => cell.model.type === "code").at(-1).model.executionCount !== null;
+    const cells = jupyterapp.shell.currentWidget.content.widgets.filter((cell) => cell.model.type === "code");
+    const outputs = cells.flatMap((cell) => cell.model.outputs.toJSON());
+    const error = outputs.find((output) => output.output_type === "error");
+    if (error) throw new Error(`${error.ename}: ${error.evalue}`);
+    return cells.at(-1).model.executionCount !== null;
 }"""
 
 ASK_KERNEL = """async (code) => {
     const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
     const asked = kernel.requestExecute({ code: `print(${code})`, store_history: false });
-    let said = "";
+    let answer = "";
     asked.onIOPub = (message) => {
-        if (message.header.msg_type === "stream") said += message.content.text;
-        if (message.header.msg_type === "error") said += message.content.evalue;
+        if (message.header.msg_type === "stream") answer += message.content.text;
+        if (message.header.msg_type === "error") answer += message.content.evalue;
     };
     await asked.done;
-    return said.trim();
+    return answer.trim();
 }"""
 
 SHOW_CELL = """async (name) => {
@@ -52,18 +55,18 @@ DRAWN_IN = """([canvas, [red, green, blue]]) => {
 
 @pytest.fixture(scope="module")
 def notebook_7(lab, shared_window, tmp_path_factory):
-    """Return a page that shows notebook 7 with every cell run, once for all tests; it writes to a temporary folder.
+    """Return a page with notebook 7 after all its cells have run, once for all tests; it writes to a temporary folder.
 
-    Its two control rooms, `panel` and `game`, stand still where a test begins, and may have been played before.
+    Its two control rooms, `panel` and `game`, are paused when a test starts; an earlier test may have played them.
     """
     name, folder = "seven.ipynb", tmp_path_factory.mktemp("seven")
     notebook = nbformat.read(notebook_sources() / "07_scaling_demo.ipynb", as_version=4)
     (parameters,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     parameters.source = parameters.source.replace('output = ""', f"output = {str(folder)!r}")
     shutil.copytree(Folders().models, folder / "models", ignore=shutil.ignore_patterns("checkpoints", "best"))
-    nbformat.write(notebook, lab.folder / name)
+    nbformat.write(notebook, lab.notebooks / name)
     page = shared_window(1280, 1000)
-    page.goto(f"{lab.address}/lab/tree/{name}?reset")
+    page.goto(f"{lab.address}lab/tree/{name}?reset")
     page.wait_for_function(KERNEL_READY, arg=name)
     page.evaluate("void jupyterapp.commands.execute('notebook:run-all-cells')")
     page.wait_for_function(LAST_CELL_RAN)
@@ -71,7 +74,7 @@ def notebook_7(lab, shared_window, tmp_path_factory):
 
 
 def control_room(page, name):
-    """Scroll to the control room that a variable of the notebook holds, and return it."""
+    """Scroll to the control room in a variable of the notebook and return it."""
     page.evaluate(SHOW_CELL, name)
     room = page.locator(".jp-Cell.jp-mod-active .asr")
     expect(room.locator("canvas")).to_have_attribute("data-frame", re.compile(r"\d"))
@@ -79,7 +82,7 @@ def control_room(page, name):
 
 
 def play(room):
-    """Press Play, and wait until time passes."""
+    """Press Play and wait until the first step is over."""
     room.get_by_role("button", name="Play", exact=True).click()
     expect(room.locator("canvas")).to_have_attribute("data-elapsed-steps", re.compile(r"[1-9]"))
 
@@ -93,7 +96,7 @@ def test_a_person_watches_and_plays_in_notebook_7(notebook_7, screenshots):
     panel = control_room(page, "panel")
     canvas = panel.locator("canvas")
     play(panel)
-    panel.get_by_role("combobox", name="second lane").select_option("static")
+    panel.get_by_role("combobox", name="second policy").select_option("static")
     expect(panel.locator(".asr-why")).to_contain_text("static")
     panel.get_by_role("button", name="Pause").click()
     expect(panel.get_by_role("button", name="Play")).to_be_visible()
@@ -143,7 +146,7 @@ def test_the_chart_follows_the_theme_of_jupyterlab(notebook_7, screenshots):
     page.screenshot(path=screenshots / "lab_dark.png")
 
 
-def test_nothing_runs_on_where_nobody_looks(notebook_7):
+def test_the_clock_stops_without_a_view(notebook_7):
     page = notebook_7
 
     def kernel(code):

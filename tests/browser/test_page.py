@@ -1,4 +1,4 @@
-"""The page of `make demo`, played as a person plays it."""
+"""The page of `make demo`: a person watches, plays and changes the service."""
 
 import re
 import urllib.error
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture
 def page(demo_page, window):
-    """Return a function that opens the page, with a list of what it asked other machines for."""
+    """Return a function that opens the page and records its errors and its requests to other machines."""
 
     def open_page(*arguments, **options):
         page = window(*arguments, **options)
@@ -34,7 +34,7 @@ def test_a_person_watches_and_plays(page, screenshots):
     page.get_by_role("combobox", name="speed").select_option("40")
     page.get_by_role("button", name="Play").click()
     expect(canvas).to_have_attribute("data-elapsed-steps", re.compile(r"^[1-9]\d"))
-    page.get_by_role("combobox", name="second lane").select_option("static")
+    page.get_by_role("combobox", name="second policy").select_option("static")
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_role("button", name="Play")).to_be_visible()
     expect(page.locator(".asr-bar strong")).to_contain_text("SINE_CURVE, evaluation day 0")
@@ -48,7 +48,7 @@ def test_a_person_watches_and_plays(page, screenshots):
     expect(page.locator(".asr-error[data-control=seed]")).to_be_empty()
 
     page.get_by_role("combobox", name="length").select_option("24")
-    page.get_by_role("combobox", name="first lane").select_option("you")
+    page.get_by_role("combobox", name="first policy").select_option("you")
     expect(page.get_by_role("button", name="add 1")).to_be_visible()
     page.locator(".asr").focus()
     for step, key in enumerate(("ArrowUp", "ArrowUp", "ArrowDown"), start=1):
@@ -88,14 +88,14 @@ def test_a_trace_from_a_file_is_played(page, tmp_path):
     trace.write_text("step,requests\n" + "".join(f"{step},{step % 97}\n" for step in range(3 * 288)))
     page = page()
     page.locator("input[type=file]").set_input_files(trace)
-    expect(page.get_by_role("combobox", name="traffic")).to_have_value("mine")
+    expect(page.get_by_role("combobox", name="workload")).to_have_value("mine")
     expect(page.locator(".asr-bar strong")).to_contain_text("mine, evaluation day 0")
 
 
 def test_after_a_choice_with_the_mouse_the_arrow_keys_play(page):
     page = page()
-    first = page.get_by_role("combobox", name="first lane")
-    first.dispatch_event("pointerdown")  # a menu's list is no part of the page: the choice itself cannot be clicked
+    first = page.get_by_role("combobox", name="first policy")
+    first.dispatch_event("pointerdown")  # the list of a menu is not part of the page and cannot be clicked
     first.focus()
     first.select_option("you")
     expect(page.get_by_role("button", name="add 1")).to_be_visible()
@@ -106,37 +106,37 @@ def test_after_a_choice_with_the_mouse_the_arrow_keys_play(page):
 
 @pytest.fixture(scope="module")
 def finished_day(demo_page, shared_window):
-    """Return the page with a game that is over, on a screen of high density."""
+    """Return the page after a game, on a screen of high density."""
     page = shared_window(1280, density=2)
     page.goto(demo_page)
     page.get_by_role("combobox", name="speed").select_option("100")
-    page.get_by_role("combobox", name="traffic").select_option("SPIKE")
-    page.get_by_role("combobox", name="first lane").select_option("you")
+    page.get_by_role("combobox", name="workload").select_option("SPIKE")
+    page.get_by_role("combobox", name="first policy").select_option("you")
     page.get_by_role("button", name="Play").click()
     expect(page.locator(".asr-score").get_by_role("columnheader", name="optimum")).to_be_visible()
     return page
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 1920, 390])
-def test_the_page_fits_its_window(finished_day, screenshots, width, dark):
-    page, theme = finished_day, "dark" if dark else "light"
+def test_the_page_fits_its_window(finished_day, screenshots, width):
+    page = finished_day
     page.set_viewport_size({"width": width, "height": 1000})
-    page.emulate_media(color_scheme=theme)
-    expect(page.locator(".asr")).to_have_attribute("data-theme", theme)
-    page.wait_for_function(
-        "document.querySelector('canvas').width === 2 * document.querySelector('.asr-chart').clientWidth"
-    )
-    page.screenshot(path=screenshots / f"page_{width}_{theme}.png", full_page=True)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate("[...document.querySelectorAll('.asr *')].every((one) => one.scrollWidth <= innerWidth)")
-    table = page.locator(".asr-scroll")
-    assert table.evaluate("(box) => box.scrollWidth <= box.clientWidth")
-    canvas = page.locator("canvas").bounding_box()
-    assert page.evaluate("document.querySelector('canvas').width") == 2 * round(canvas["width"])
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        expect(page.locator(".asr")).to_have_attribute("data-theme", theme)
+        page.wait_for_function(
+            "document.querySelector('canvas').width === 2 * document.querySelector('.asr-chart').clientWidth"
+        )
+        page.screenshot(path=screenshots / f"page_{width}_{theme}.png", full_page=True)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate("[...document.querySelectorAll('.asr *')].every((one) => one.scrollWidth <= innerWidth)")
+        table = page.locator(".asr-scroll")
+        assert table.evaluate("(box) => box.scrollWidth <= box.clientWidth")
+        canvas = page.locator("canvas").bounding_box()
+        assert page.evaluate("document.querySelector('canvas').width") == 2 * round(canvas["width"])
 
 
-def test_only_this_machine_is_answered(demo_page):
+def test_requests_for_another_host_are_refused(demo_page):
     with urllib.request.urlopen(demo_page) as answer:
         assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
     for headers in ({"Host": "example.com"}, {"Host": "rebound.example:80"}):

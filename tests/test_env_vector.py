@@ -3,8 +3,10 @@
 import gymnasium
 import numpy as np
 import pytest
+from cases import cases, every_service
 from gymnasium.vector import AutoresetMode
 
+from autoscaler_env.envs.sb3 import AutoscalerVecEnv
 from autoscaler_env.envs.single import AutoscalerEnv
 from autoscaler_env.envs.vector import AutoscalerVectorEnv
 from autoscaler_env.service import Service
@@ -47,7 +49,8 @@ def assert_same_day(envs, day_seed_of, scalars, rng):
     return vector, steps
 
 
-@pytest.mark.parametrize("pattern", ["SPIKE", MIXED])
+@cases("pattern", ["SPIKE", MIXED])
+@every_service
 def test_vector_environment_equals_scalar_environments(any_service, pattern):
     envs = AutoscalerVectorEnv(5, pattern, any_service)
     scalars = [AutoscalerEnv(pattern, any_service) for _ in range(5)]
@@ -58,6 +61,7 @@ def test_vector_environment_equals_scalar_environments(any_service, pattern):
     assert_same_day(envs, seeds, scalars, np.random.default_rng(0))
 
 
+@every_service
 def test_vector_environment_equals_scalar_environments_over_several_days(any_service):
     workload = Recorder(Pattern(MIXED, any_service))
     envs = AutoscalerVectorEnv(3, workload, any_service)
@@ -94,6 +98,83 @@ def test_final_observation_and_info_belong_to_the_old_day():
     assert infos["final_obs"][:, 3].tolist() == [1, 1] and observations[:, 3].tolist() == [0, 0]
 
 
+def by_service(info, i):
+    """Return the entries of a batch's info that are about service i, with the values of the scalar environment."""
+    entries = {}
+    for name, value in info.items():
+        if not name.startswith("_") and info[f"_{name}"][i]:
+            entries[name] = by_service(value, i) if isinstance(value, dict) else np.asarray(value[i]).tolist()
+    return entries
+
+
+def test_infos_have_the_entries_of_gymnasium_s_own_vector_environment_and_day_seeds_of_their_own():
+    """Compare with SyncVectorEnv over two days; it draws the days, and the batch replays them."""
+    single = gymnasium.vector.SyncVectorEnv(
+        [lambda: AutoscalerEnv("SPIKE", SHORT)] * 3, autoreset_mode=AutoresetMode.SAME_STEP
+    )
+    batch = AutoscalerVectorEnv(3, "SPIKE", SHORT)
+    first, theirs = single.reset(seed=3)
+    ours_first, ours = batch.reset(options={"day_seeds": theirs["day_seed"]})
+    assert [by_service(ours, i) for i in range(3)] == [by_service(theirs, i) for i in range(3)]
+    assert np.array_equal(first, ours_first)
+    for step in range(4):
+        actions = np.array([0, 1, 2])
+        *_, theirs = single.step(actions)
+        *_, ours = batch.step(actions)
+        for i in range(3):
+            one, other = by_service(ours, i), by_service(theirs, i)
+            finals = [info.pop("final_info") for info in (one, other) if "final_info" in info]
+            assert len(finals) == (2 if step == 3 else 0)
+            for mine, its in ((one, other), *([finals] if finals else [])):
+                assert {name: its[name] for name in COUNTS if name in its}.items() <= mine.items()
+                assert set(its) - set(mine) <= {"instance_cost", "late_cost", "drop_cost"}
+            if step == 3:
+                assert one["final_obs"] == other["final_obs"] and one["day_seed"] >= 0
+                assert set(one) - set(other) == set(COUNTS), "a batch leaves the counts at the top level as well"
+
+
+def test_every_day_is_reported_with_the_seed_that_replays_it():
+    envs = AutoscalerVectorEnv(3, MIXED, SHORT)
+    _, info = envs.reset(seed=0)
+    for _ in range(3):
+        days = envs.arrivals.T.copy()
+        assert np.array_equal(days, Pattern(MIXED, SHORT).draw(info["day_seed"]))
+        assert {purpose_of(seed) for seed in info["day_seed"]} == {"training"}
+        for _ in range(4):
+            *_, info = envs.step(np.ones(3, dtype=int))
+
+
+def test_a_made_batch_knows_the_length_of_its_episodes():
+    envs = gymnasium.make_vec("Autoscaler-v0", num_envs=2, service=SHORT)
+    assert envs.unwrapped.spec.max_episode_steps == 4 and AutoscalerVectorEnv(2).spec is None
+
+
+@every_service
+def test_action_masks_are_those_of_the_scalar_environments(any_service):
+    envs = AutoscalerVectorEnv(3, "SPIKE", any_service)
+    scalars = [AutoscalerEnv("SPIKE", any_service) for _ in range(3)]
+    _, info = envs.reset(seed=0)
+    for env, seed in zip(scalars, info["day_seed"], strict=True):
+        env.reset(options={"day_seed": int(seed)})
+    actions = np.array([0, len(any_service.fleet_changes) - 1, any_service.hold])
+    for _ in range(any_service.steps_per_episode):
+        assert np.array_equal(envs.action_masks(), [env.action_masks() for env in scalars])
+        refused = envs.action_masks()[np.arange(3), actions]
+        *_, infos = envs.step(actions)
+        assert np.array_equal(infos["refused"], ~refused)
+        for env, action in zip(scalars, actions, strict=True):
+            env.step(action)
+
+
+def test_learners_of_stable_baselines3_get_the_masks_of_the_services_they_ask_for():
+    envs = AutoscalerVecEnv(3, "STEADY", Service(initial_instances=2))
+    envs.reset()
+    assert np.array_equal(envs.env_method("action_masks"), [[False, True, True]] * 3)
+    assert len(envs.env_method("action_masks", indices=[0, 2])) == 2 and envs.has_attr("action_masks")
+    with pytest.raises(AttributeError, match="render: the services"):
+        envs.env_method("render")
+
+
 def test_final_entries_appear_only_at_the_end_of_a_day():
     envs = AutoscalerVectorEnv(2, "STEADY", SHORT)
     envs.reset(seed=0)
@@ -118,15 +199,15 @@ def test_make_vec_makes_the_compiled_vector_environment():
     assert type(envs.unwrapped) is AutoscalerVectorEnv and envs.num_envs == 7 and envs.unwrapped.service == SHORT
 
 
-@pytest.mark.parametrize("mode", ["rgb_array", "ansi", "human"])
-def test_make_vec_says_that_a_batch_is_not_rendered(mode):
+@cases("mode", ["rgb_array", "ansi", "human"])
+def test_make_vec_explains_that_a_batch_is_not_rendered(mode):
     with pytest.raises(
         ValueError, match=rf"^render_mode = '{mode}': must be None, a batch is not rendered.*gym.*make$"
     ):
         gymnasium.make_vec("Autoscaler-v0", num_envs=2, render_mode=mode)
 
 
-@pytest.mark.parametrize("number", [2.0, "2", None])
+@cases("number", [2.0, "2", None])
 def test_a_number_of_services_that_is_no_integer_is_refused(number):
     with pytest.raises(ValueError, match=f"^num_envs = {number!r}: must be an integer of at least 1$"):
         AutoscalerVectorEnv(number)
@@ -137,6 +218,7 @@ def test_make_vec_can_still_run_scalar_environments_side_by_side():
     assert envs.reset(seed=0)[0].shape == (2, 7)
 
 
+@every_service
 def test_spaces_are_batches_of_the_scalar_ones(any_service):
     envs, env = AutoscalerVectorEnv(3, MIXED, any_service), AutoscalerEnv(MIXED, any_service)
     assert envs.single_observation_space == env.observation_space and envs.single_action_space == env.action_space
@@ -146,7 +228,8 @@ def test_spaces_are_batches_of_the_scalar_ones(any_service):
 def test_what_is_returned_has_the_shapes_and_types_of_gymnasium():
     envs = AutoscalerVectorEnv(3)
     observations, info = envs.reset(seed=0)
-    assert info == {} and envs.observation_space.contains(observations)
+    assert info["day_seed"].dtype == np.uint64 and info["_day_seed"].tolist() == [True] * 3
+    assert envs.observation_space.contains(observations)
     observations, rewards, terminated, truncated, _ = envs.step(envs.action_space.sample())
     assert envs.observation_space.contains(observations) and rewards.shape == (3,) and rewards.dtype == np.float64
     assert terminated.shape == truncated.shape == (3,) and terminated.dtype == truncated.dtype == np.bool_
@@ -166,7 +249,7 @@ BAD_ACTIONS = {
 }
 
 
-@pytest.mark.parametrize("case", BAD_ACTIONS)
+@cases("case", BAD_ACTIONS)
 def test_bad_actions_leave_every_service_unmoved(case):
     envs, twin = AutoscalerVectorEnv(3, "SPIKE"), AutoscalerVectorEnv(3, "SPIKE")
     for each in (envs, twin):
@@ -178,7 +261,7 @@ def test_bad_actions_leave_every_service_unmoved(case):
     assert np.array_equal(one[0], other[0]) and np.array_equal(one[1], other[1])
 
 
-@pytest.mark.parametrize("wrong", [-1, 3])
+@cases("wrong", [-1, 3])
 def test_refusing_an_action_names_service_value_and_range(wrong):
     envs = AutoscalerVectorEnv(3, "SPIKE")
     envs.reset(seed=0)
@@ -191,7 +274,7 @@ def test_step_before_reset_is_refused():
         AutoscalerVectorEnv(2).step(np.array([1, 1]))
 
 
-@pytest.mark.parametrize("number", [0, -1])
+@cases("number", [0, -1])
 def test_fewer_than_one_service_is_refused(number):
     with pytest.raises(ValueError, match=f"num_envs = {number}.*at least 1"):
         AutoscalerVectorEnv(number)
@@ -202,14 +285,14 @@ def test_unknown_pattern_is_refused():
         AutoscalerVectorEnv(2, "NOISE")
 
 
-@pytest.mark.parametrize("options", [{"day_seed": 1}, {"day_seeds": [1]}, {"day_seeds": 1}, {"day_seeds": [[1, 2]]}])
+@cases("options", [{"day_seed": 1}, {"day_seeds": [1]}, {"day_seeds": 1}, {"day_seeds": [[1, 2]]}])
 def test_bad_options_are_refused(options):
     with pytest.raises(ValueError, match="day_seeds"):
         AutoscalerVectorEnv(2).reset(options=options)
 
 
-@pytest.mark.parametrize("seeds", [[-1, 1], np.array([-1, 1]), [0.5, 1.5], [2**64, 1]])
-def test_day_seeds_that_are_none_are_refused(seeds):
+@cases("seeds", [[-1, 1], np.array([-1, 1]), [0.5, 1.5], [2**64, 1]])
+def test_values_that_are_no_day_seeds_are_refused(seeds):
     with pytest.raises((ValueError, TypeError, OverflowError)):
         AutoscalerVectorEnv(2).reset(options={"day_seeds": seeds})
 
@@ -223,14 +306,14 @@ def test_a_workload_whose_days_have_another_length_is_refused():
 def test_what_earlier_steps_returned_is_not_overwritten_by_later_ones():
     envs = AutoscalerVectorEnv(3, "RANDOM", SHORT)
     rng = np.random.default_rng(0)
-    kept, copies = [envs.reset(seed=0)[0]], []
-    copies.append(kept[0].copy())
+    returned, copies = [envs.reset(seed=0)[0]], []
+    copies.append(returned[0].copy())
     for _ in range(10):
         observations, rewards, _, truncated, infos = envs.step(rng.integers(3, size=3))
         new = [observations, rewards, truncated, *(infos[name] for name in COUNTS), infos.get("final_obs", rewards)]
-        kept += new
+        returned += new
         copies += [array.copy() for array in new]
-    assert all(np.array_equal(one, other) for one, other in zip(kept, copies, strict=True))
+    assert all(np.array_equal(one, other) for one, other in zip(returned, copies, strict=True))
 
 
 def test_day_seeds_given_by_the_user_are_not_changed():
@@ -239,7 +322,7 @@ def test_day_seeds_given_by_the_user_are_not_changed():
     assert np.array_equal(seeds, day_seeds("evaluation", 2))
 
 
-@pytest.mark.parametrize("pattern", [*PATTERNS, MIXED])
+@cases("pattern", [*PATTERNS, MIXED])
 def test_equal_seeds_give_equal_trajectories_and_others_do_not(pattern):
     def rewards(seed):
         envs = AutoscalerVectorEnv(3, pattern, Service(steps_per_episode=20))
@@ -249,6 +332,7 @@ def test_equal_seeds_give_equal_trajectories_and_others_do_not(pattern):
     assert rewards(1) == rewards(1) and rewards(1) != rewards(2)
 
 
+@every_service
 def test_no_state_survives_a_reset(any_service):
     used, fresh = (AutoscalerVectorEnv(2, "SPIKE", any_service) for _ in range(2))
     used.reset(seed=1)
@@ -270,7 +354,7 @@ def test_days_drawn_by_the_environment_are_training_days():
     assert {purpose_of(seed) for seed in np.concatenate(workload.asked)} == {"training"}
 
 
-@pytest.mark.parametrize("dtype", [np.int32, np.uint8])
+@cases("dtype", [np.int32, np.uint8])
 def test_actions_of_any_integer_type_are_accepted(dtype):
     envs, twin = AutoscalerVectorEnv(3, "SPIKE"), AutoscalerVectorEnv(3, "SPIKE")
     envs.reset(seed=0), twin.reset(seed=0)

@@ -1,4 +1,4 @@
-// Pieces of the control room's page: elements, icons, colours, the reasons, the score card.
+// Elements of the control room: buttons, icons and colours, the reasons of the policies, the score card.
 
 const ICONS = {
   play: "M4 2l10 6-10 6z",
@@ -25,7 +25,7 @@ const ITEMS = [
 const dollars = (value) => `$${value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
 const whole = (value) => Math.round(value).toLocaleString("en");
 
-/** Make an element: `make("button", { class: "x", onclick }, "text", child)`. */
+/** Make an element, as in `make("button", { class: "x", onclick }, "text", child)`. */
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -46,7 +46,7 @@ function icon(name) {
   return svg;
 }
 
-/** Lay colours over each other until `colour` stands out from `paper` (contrast of 3 to 1, as WCAG asks of graphics). */
+/** Move `colour` away from `paper` until it is visible: a contrast of 3 to 1 on dark paper (WCAG 2.1), 2 to 1 on light. */
 function legible(colour, paper) {
   const channels = (text) => {
     const hex = text.trim().match(/^#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})$/i);
@@ -69,28 +69,28 @@ function legible(colour, paper) {
   return `rgb(${rgb.join(", ")})`;
 }
 
-/** A button with an icon and a word. */
-function textButton(picture, text, pressed) {
+/** Make a button with an icon and a text. */
+function textButton(symbol, text, pressed) {
   return make(
     "button",
     { type: "button", class: "asr-button", title: text, onclick: pressed },
-    icon(picture),
+    icon(symbol),
     make("span", {}, text),
   );
 }
 
-/** Why each lane acted: what why.py sends, in words and bars. */
+/** Show why each policy acted: the explanations of explain.py, in words and bars. */
 function reasons(why) {
   return why.map(({ who, saw, did, scale, bars }) => {
     const rows = bars.flatMap(({ label, start, end, text, chosen }) => {
       const bar = make("i");
       bar.style.left = `${100 * start}%`;
       bar.style.width = `${100 * Math.max(end - start, 0.004)}%`;
-      const one = chosen ? " asr-chosen" : "";
+      const mark = chosen ? " asr-chosen" : "";
       return [
-        make("span", { class: `asr-what${one}` }, label),
-        make("div", { class: `asr-track${one}` }, bar),
-        make("span", { class: `asr-value${one}` }, text),
+        make("span", { class: `asr-what${mark}` }, label),
+        make("div", { class: `asr-track${mark}` }, bar),
+        make("span", { class: `asr-value${mark}` }, text),
       ];
     });
     return make(
@@ -105,7 +105,7 @@ function reasons(why) {
   });
 }
 
-/** The score card: what score.py sends, as a table and as bars; `again` and `replay` are called by its buttons. */
+/** Show the score card of score.py as a table and as bars; its buttons call `again` and `replay`. */
 function scoreCard(scene, card, style, { again, replay }) {
   const columns = card.lanes.concat(card.optimum ? [card.optimum] : []);
   const most = Math.max(...columns.map((column) => column.cost), 0.01);
@@ -139,8 +139,8 @@ function scoreCard(scene, card, style, { again, replay }) {
         ),
       ),
       row(
-        "Dearest hour",
-        columns.map(({ dearest }) => `${String(dearest.hour).padStart(2, "0")}:00, ${dollars(dearest.cost)}`),
+        "Most expensive hour",
+        columns.map(({ most_expensive_hour: most }) => `${String(most.hour).padStart(2, "0")}:00, ${dollars(most.cost)}`),
         "asr-more",
       ),
       row(

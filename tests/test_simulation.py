@@ -1,18 +1,21 @@
-"""Playing days with a policy: the same law as in the environment, and policies that misbehave."""
+"""Simulation: the dynamics of the environment, policies that misbehave, days in a row, and waits."""
+
+from collections import deque
 
 import numpy as np
 import pytest
+from cases import SERVICES, cases, every_service
 
+from autoscaler_env.dynamics import LARGEST_COUNT
 from autoscaler_env.envs.single import AutoscalerEnv
-from autoscaler_env.evaluation.simulation import simulate
+from autoscaler_env.evaluation.simulation import ResetDaily, by_day, simulate, simulate_through, wait_percentiles
 from autoscaler_env.policies.base import decode
 from autoscaler_env.policies.rules import Random, Static, TargetTracking
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import Pattern, day_seeds
-from autoscaler_env.traffic.trace import LARGEST_COUNT
 
 SHORT = Service(steps_per_episode=5)
-KEPT = ("ready", "booting", "queue", "served", "dropped", "scaled", "refused")
+COUNTS = ("ready", "booting", "queue", "served", "dropped", "scaled", "refused")
 
 
 class Watcher:
@@ -47,12 +50,13 @@ class Answer:
         return self._answer
 
 
+@every_service
 def test_a_trajectory_equals_the_scalar_environment(any_service, play_env):
     days = Pattern("SPIKE", any_service).draw(day_seeds("training", 3))
     trajectory = simulate(Random(any_service, seed=5), days, any_service)
     for i in range(3):
         _, rewards, infos = play_env(AutoscalerEnv("SPIKE", any_service), trajectory.actions[i], day=days[i])
-        assert all(getattr(trajectory, name)[i].tolist() == [info[name] for info in infos] for name in KEPT)
+        assert all(getattr(trajectory, name)[i].tolist() == [info[name] for info in infos] for name in COUNTS)
         assert trajectory.cost[i] == pytest.approx(-rewards, rel=1e-12)
 
 
@@ -77,7 +81,7 @@ def test_equal_trajectories_of_a_random_policy_are_equal():
 
 def test_every_column_has_a_row_per_day_and_a_column_per_step():
     trajectory = simulate(Static(SHORT), np.ones((3, 5), dtype=int), SHORT)
-    names = (*KEPT, "arrivals", "actions", "fleet", "cost", "utilisation", "instance_cost", "late_cost", "drop_cost")
+    names = (*COUNTS, "arrivals", "actions", "fleet", "cost", "utilisation", "instance_cost", "late_cost", "drop_cost")
     assert {getattr(trajectory, name).shape for name in names} == {(3, 5)}
 
 
@@ -90,7 +94,7 @@ def test_the_cost_and_its_items_by_hand():
     assert trajectory.cost[0] == pytest.approx([7.675, 0.94375, 0.4, 0.4, 0.4])
 
 
-def test_the_load_by_hand():
+def test_the_utilisation_by_hand():
     trajectory = simulate(Static(SHORT), np.array([[0, 1740, 2175, 5000, 0]]), SHORT)
     # the last two steps serve 2,175 of 5,000 and then 2,175 of the 2,825 that waited
     assert trajectory.utilisation[0].tolist() == [0, 0.8, 1, 1, 1]
@@ -102,32 +106,32 @@ def test_the_days_are_not_changed():
     assert np.array_equal(days, np.arange(10).reshape(2, 5))
 
 
-@pytest.mark.parametrize("dtype", [np.int32, np.uint16, np.uint64])
+@cases("dtype", [np.int32, np.uint16, np.uint64])
 def test_days_of_any_integer_type_are_accepted(dtype):
     days = np.arange(10).reshape(2, 5)
     one, other = (simulate(Static(SHORT), each, SHORT) for each in (days, np.asfortranarray(days.astype(dtype))))
     assert np.array_equal(one.served, other.served)
 
 
-@pytest.mark.parametrize("days", [np.ones(5, dtype=int), np.ones((2, 4), dtype=int), np.ones((1, 2, 5), dtype=int)])
+@cases("days", [np.ones(5, dtype=int), np.ones((2, 4), dtype=int), np.ones((1, 2, 5), dtype=int)])
 def test_days_of_another_shape_are_refused(days):
     with pytest.raises(ValueError, match=r"days of shape .*\(n, 5\)"):
         simulate(Static(SHORT), days, SHORT)
 
 
-@pytest.mark.parametrize("days", [np.ones((1, 5)), np.full((1, 5), -1), np.full((1, 5), np.nan), np.ones((1, 5), bool)])
+@cases("days", [np.ones((1, 5)), np.full((1, 5), -1), np.full((1, 5), np.nan), np.ones((1, 5), bool)])
 def test_arrivals_that_are_no_counts_are_refused(days):
     with pytest.raises(ValueError, match="whole numbers of at least 0"):
         simulate(Static(SHORT), days, SHORT)
 
 
-@pytest.mark.parametrize("answer", [[3, 1], [1, -1], [1], [1, 1, 1], [[1, 1]], [1.0, 1.0], 1, None, ["1", "1"]])
+@cases("answer", [[3, 1], [1, -1], [1], [1, 1, 1], [[1, 1]], [1.0, 1.0], 1, None, ["1", "1"]])
 def test_a_policy_whose_actions_do_not_exist_is_refused_by_name(answer):
     with pytest.raises(ValueError, match="policy 'stubborn'"):
         simulate(Answer(answer), np.ones((2, 5), dtype=int), SHORT)
 
 
-@pytest.mark.parametrize("dtype", [np.int8, np.int32, np.uint8])
+@cases("dtype", [np.int8, np.int32, np.uint8])
 def test_actions_of_any_integer_type_are_accepted(dtype):
     trajectory = simulate(Answer(np.array([0, 2], dtype=dtype)), np.ones((2, 5), dtype=int), SHORT)
     assert trajectory.fleet[:, 0].tolist() == [24, 26]
@@ -148,7 +152,7 @@ def test_a_policy_may_write_into_what_it_returned():
     assert simulate(Flipping(None), np.ones((1, 5), dtype=int), SHORT).actions[0].tolist() == [2, 0, 2, 0, 2]
 
 
-def test_a_policy_that_scribbles_on_its_observations_changes_nothing():
+def test_a_policy_that_overwrites_its_observations_changes_nothing():
     class Scribbler(Watcher):
         def predict(self, observations):
             counts = decode(observations, SHORT)
@@ -159,7 +163,7 @@ def test_a_policy_that_scribbles_on_its_observations_changes_nothing():
     assert trajectory.actions[0].tolist() == [2, 2, 2, 0, 0] and trajectory.served[0].tolist() == [9, 9, 0, 0, 9]
 
 
-def test_observations_that_a_policy_keeps_are_not_overwritten():
+def test_observations_that_a_policy_stores_are_not_overwritten():
     class Keeper(Watcher):
         def predict(self, observations):
             self.seen.append(observations)
@@ -174,3 +178,92 @@ def test_the_largest_arrivals_are_counted_exactly():
     days = np.full((1, 288), LARGEST_COUNT)
     trajectory = simulate(Static(), days)
     assert (trajectory.served + trajectory.dropped).sum() + trajectory.queue[0, -1] == 288 * LARGEST_COUNT
+
+
+# --- days in a row ---------------------------------------------------------------------------------------------------
+
+
+def test_fleet_and_queue_pass_midnight_unchanged():
+    days = Pattern("SPIKE", SHORT).draw(day_seeds("training", 4))
+    through = simulate_through(TargetTracking(SHORT), days, SHORT)
+    cut = by_day(through, SHORT)
+    assert through.cost.shape == (1, 20) and cut.cost.shape == (4, 5)
+    assert np.array_equal(cut.fleet[0], simulate(TargetTracking(SHORT), days[:1], SHORT).fleet[0])
+    asked = np.array(SHORT.fleet_changes)[through.actions[0, 1:]]
+    assert np.array_equal(np.diff(through.fleet[0]), asked) and np.array_equal(cut.fleet.ravel(), through.fleet[0])
+
+
+def test_a_policy_is_reset_at_each_midnight_with_its_day():
+    watcher, days = Watcher(), np.arange(15).reshape(3, 5)
+    simulate_through(ResetDaily(watcher, 5), days, SHORT)
+    assert [seen.tolist() for seen in watcher.days] == [[day] for day in days.tolist()] and len(watcher.seen) == 15
+
+
+def test_more_steps_than_can_be_simulated_without_a_break_are_refused_in_one_line():
+    with pytest.raises(ValueError, match=r"^61 days of 1,440 steps are 87,840 steps; [^\n]*set step_seconds[^\n]*$"):
+        simulate_through(Static(), np.ones((61, 1440), dtype=np.int64), Service(steps_per_episode=1440))
+
+
+# --- waits -----------------------------------------------------------------------------------------------------------
+
+PERCENTILES = (50.0, 95.0, 99.0, 100.0)
+
+
+def wait_of_each(arrivals, served, dropped):
+    """Let single requests stand in line; return the steps that each of them waited."""
+    line, waits = deque(), []
+    for step, (coming, serving, lost) in enumerate(zip(arrivals, served, dropped, strict=True)):
+        line.extend([step] * int(coming - lost))
+        waits += [step - line.popleft() for _ in range(serving)]
+    return waits + [len(arrivals) - step for step in line]
+
+
+def one_day(arrivals, served, dropped=None, **options):
+    """Return the percentiles of one day."""
+    lost = [0] * len(arrivals) if dropped is None else dropped
+    return wait_percentiles(*(np.array([row]) for row in (arrivals, served, lost)), 300, **options)[0].tolist()
+
+
+@cases("name", [name for name in SERVICES if name != "huge"])
+@cases("seed", range(3))
+def test_percentiles_equal_those_of_requests_that_stand_in_line(name, random_trajectory, seed):
+    service = SERVICES[name]
+    trajectory = random_trajectory(service, days=4, seed=seed)
+    rows = trajectory.arrivals, trajectory.served, trajectory.dropped
+    found = wait_percentiles(*rows, service.step_seconds, PERCENTILES)
+    for day, row in enumerate(zip(*rows, strict=True)):
+        waits = np.array(wait_of_each(*row)) * service.step_seconds
+        wanted = np.percentile(waits, PERCENTILES, method="inverted_cdf")
+        assert found[day].tolist() == wanted.tolist()
+
+
+def test_a_request_served_in_the_step_of_its_arrival_does_not_wait():
+    assert one_day([100, 100], [100, 100]) == [0, 0]
+
+
+def test_waits_by_hand():
+    # of 100 requests 94 are served at once, 4 a step later, 2 two steps later
+    assert one_day([100, 0, 0], [94, 4, 2], percentiles=(94.0, 95.0, 98.0, 99.0)) == [0, 300, 300, 600]
+
+
+def test_the_oldest_are_served_first():
+    # 10 of the first step wait through the second, whose own 10 then wait one step each
+    assert one_day([20, 10, 0], [10, 10, 10], percentiles=(25.0, 100.0)) == [0, 300]
+
+
+def test_dropped_requests_do_not_count():
+    assert one_day([100, 0], [50, 10], [40, 0], percentiles=(80.0, 100.0)) == [0, 300]
+
+
+def test_a_request_that_waits_at_the_end_counts_with_its_wait_so_far():
+    assert one_day([10, 10], [0, 0], percentiles=(50.0, 100.0)) == [300, 600]
+
+
+def test_a_day_without_requests_has_no_wait():
+    assert one_day([0, 0], [0, 0]) == [0, 0]
+
+
+def test_days_do_not_touch_each_other():
+    arrivals = np.array([[9, 0], [0, 9], [9, 9]])
+    served = np.array([[0, 9], [0, 9], [9, 9]])
+    assert wait_percentiles(arrivals, served, np.zeros_like(arrivals), 60).tolist() == [[60, 60], [0, 0], [0, 0]]

@@ -1,7 +1,7 @@
-// The control room as a page shows it. Everything is decided in Python (room.py): this sends messages and shows what
-// comes back. chart.js, parts.js, clock.js and controls.js stand above in the same file.
+// The view of the control room. All decisions are made in Python (room.py): the view sends messages and shows the
+// answers. widget.py puts chart.js, dom.js, clock.js and controls.js before this file.
 
-const REPLAY = 6000; // milliseconds that a replay of a day takes
+const REPLAY = 6000; // milliseconds of a replay
 
 class View {
   constructor(model, element) {
@@ -9,12 +9,12 @@ class View {
     this.alive = true;
     this.overlay = false; // whether both fleets are in one panel
     this.hover = null; // the step under the pointer
-    this.replay = null; // when a replay began
+    this.replay = null; // when the replay started
     this.stale = () => (this.changed = true);
     this.clock = new Clock(model, this.stale);
     this.controls = new Controls(this.clock, this.stale);
     this.root = make("div", { class: "asr", tabindex: "0", role: "group", "aria-label": "Control room" });
-    this.root.setAttribute("data-lm-suppress-shortcuts", "true"); // JupyterLab's, that is
+    this.root.setAttribute("data-lm-suppress-shortcuts", "true"); // JupyterLab's shortcuts
     this.root.addEventListener("keydown", (event) => this.controls.key(event));
     this.build();
     element.append(this.root);
@@ -30,7 +30,7 @@ class View {
     this.stale();
     const loop = (now) => {
       if (!this.alive) return;
-      // A notebook attaches the element, and its style, after it was made: colours can be read only then.
+      // A notebook attaches the element and its style later; the colours cannot be read before that.
       if (!this.colours?.ink && this.root.isConnected) this.paint();
       this.clock.tick(now, this.root.isConnected);
       this.draw(now);
@@ -39,7 +39,7 @@ class View {
     this.request = requestAnimationFrame(loop);
   }
 
-  /** Stop for good: the cell was deleted, its output cleared, or the page closed. */
+  /** Stop for good: the cell was deleted, its output was cleared, or the page was closed. */
   remove() {
     this.alive = false;
     cancelAnimationFrame(this.request);
@@ -68,7 +68,7 @@ class View {
       why: make("div", { class: "asr-why" }),
     });
     this.chart = new Chart(canvas);
-    const folded = (title, content, open) =>
+    const section = (title, content, open) =>
       make("details", { class: "asr-details", open }, make("summary", {}, title), content);
     this.root.append(
       ...this.controls.elements,
@@ -76,8 +76,8 @@ class View {
       make("div", { class: "asr-chart" }, canvas),
       parts.read,
       parts.score,
-      folded("Why did it act?", parts.why, true),
-      folded("The service: boot delay, capacity, prices", this.controls.sliders, false),
+      section("Why did the policy act?", parts.why, true),
+      section("The service: boot delay, capacity, prices", this.controls.sliders, false),
     );
   }
 
@@ -94,7 +94,7 @@ class View {
     this.stale();
   }
 
-  /** Choose colours: JupyterLab's where it is, else those of the system's light or dark theme. */
+  /** Choose the colours: JupyterLab's theme if there is one, else the system's light or dark theme. */
   paint() {
     const lab = document.body.dataset.jpThemeLight;
     const dark = lab === undefined ? this.night.matches : lab === "false";
@@ -116,7 +116,7 @@ class View {
     this.root.classList.toggle("asr-busy", this.clock.slow(now));
     if (this.replay !== null) this.stale();
     if (!this.changed || !this.root.isConnected || !this.colours?.ink) return;
-    if (!frame || frame.lanes.length !== scene.lanes?.length) return; // one half of the news is still on its way
+    if (!frame || frame.lanes.length !== scene.lanes?.length) return; // one half of the answer is still to come
     this.changed = false;
     if (this.run !== frame.run) {
       this.run = frame.run;
@@ -147,21 +147,21 @@ class View {
   numbers(scene, card, style) {
     const { parts } = this;
     const { frame } = this.clock;
-    const at = frame.elapsed_steps - 1;
-    parts.title.textContent = `${scene.title}, ${clock(frame.elapsed_steps, scene)}${scene.finished ? ": score card below" : ""}`;
-    const costs = frame.lanes.map((lane) => (at >= 0 ? lane.cost[at] : 0));
+    const last = frame.elapsedSteps - 1;
+    parts.title.textContent = `${scene.title}, ${timeOfDay(frame.elapsedSteps, scene)}${scene.finished ? ": score card below" : ""}`;
+    const costs = frame.lanes.map((lane) => (last >= 0 ? lane.cost[last] : 0));
     this.controls.parts.lanes.forEach((lane, number) => {
-      const there = number < frame.lanes.length;
-      lane.box.classList.toggle("asr-empty", !there);
-      lane.swatch.style.background = there ? style.lanes[number] : "transparent";
-      lane.cost.textContent = there ? dollars(costs[number]) : "";
-      lane.note.textContent = there ? scene.lanes[number].note : "";
-      if (!there) lane.now.textContent = "";
-      else if (at < 0) lane.now.textContent = `${scene.initial} ready`;
+      const used = number < frame.lanes.length;
+      lane.box.classList.toggle("asr-empty", !used);
+      lane.swatch.style.background = used ? style.lanes[number] : "transparent";
+      lane.cost.textContent = used ? dollars(costs[number]) : "";
+      lane.note.textContent = used ? scene.lanes[number].note : "";
+      if (!used) lane.now.textContent = "";
+      else if (last < 0) lane.now.textContent = `${scene.initial} ready`;
       else {
         const { ready, booting, queue, dropped } = frame.lanes[number];
-        const extra = dropped[at] > 0 ? `, ${whole(dropped[at])} dropped` : "";
-        lane.now.textContent = `${ready[at]} ready, ${booting[at]} booting, ${whole(queue[at])} waiting${extra}`;
+        const extra = dropped[last] > 0 ? `, ${whole(dropped[last])} dropped` : "";
+        lane.now.textContent = `${ready[last]} ready, ${booting[last]} booting, ${whole(queue[last])} waiting${extra}`;
       }
     });
     this.controls.parts.gap.replaceChildren();
@@ -171,7 +171,7 @@ class View {
       const even = Math.abs(gap) < 0.005;
       this.controls.parts.gap.append(
         make("b", {}, dollars(Math.abs(gap))),
-        make("span", {}, even ? "even" : `less for ${leader}`),
+        make("span", {}, even ? "equal costs" : `cheaper: ${leader}`),
       );
     }
     const key = (kind, label, colour) => {
@@ -210,11 +210,11 @@ class View {
     this.reading(scene);
   }
 
-  /** Say what the chart shows under the pointer; without one, what it shows at all. */
+  /** Show the values of the step under the pointer; without one, explain the chart. */
   reading(scene) {
     const { hover } = this;
     const { frame } = this.clock;
-    if (hover === null || hover >= frame.elapsed_steps) {
+    if (hover === null || hover >= frame.elapsedSteps) {
       this.parts.read.textContent = scene.caption;
       return;
     }
@@ -223,7 +223,7 @@ class View {
       (lane, number) =>
         `${scene.lanes[number].label}: ${lane.ready[hover]} ready, ${lane.booting[hover]} booting, ${whole(lane.queue[hover])} waiting, ${dollars(lane.cost[hover])}`,
     );
-    this.parts.read.textContent = `${clock(hover, scene)}  demand ${demand} instances (${whole(frame.arrivals[hover])} requests).  ${lanes.join(".  ")}.`;
+    this.parts.read.textContent = `${timeOfDay(hover, scene)}  demand ${demand} instances (${whole(frame.arrivals[hover])} requests).  ${lanes.join(".  ")}.`;
   }
 
   reasons() {
@@ -233,7 +233,7 @@ class View {
     this.parts.why.replaceChildren(...reasons(why));
   }
 
-  /** Show the score card of a finished day; ask for it first, then for the optimum. */
+  /** Show the score card of a finished day: ask for the card first, then for the optimum. */
   scoring(scene, card, style) {
     const { score } = this.parts;
     const want = !scene.finished ? null : !card ? "score" : card.pending ? "optimum" : null;

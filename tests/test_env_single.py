@@ -9,16 +9,24 @@ import gymnasium
 import numpy as np
 import pytest
 import stable_baselines3.common.env_checker
+from cases import cases, every_service
 from gymnasium.utils.env_checker import check_env
+from gymnasium.wrappers import TimeAwareObservation
 
+from autoscaler_env.dynamics import LARGEST_COUNT
 from autoscaler_env.envs.single import AutoscalerEnv, check_days
 from autoscaler_env.envs.vector import AutoscalerVectorEnv
 from autoscaler_env.policies.base import decode
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Pattern, purpose_of
-from autoscaler_env.traffic.trace import LARGEST_COUNT, Trace
+from autoscaler_env.traffic.trace import Trace
 
 SHORT = Service(steps_per_episode=5)
+LEANING = {  # probabilities that lead to the limits of the fleet, by the changes that actions ask for
+    (-1, 0, 1): (0.9, 0.0, 0.1),
+    (-5, -1, 0, 1, 5): (0.4, 0.4, 0.0, 0.1, 0.1),
+    (2, 0, -3): (0.5, 0.0, 0.5),
+}
 
 
 def extreme_trace(steps):
@@ -32,19 +40,21 @@ def extreme_trace(steps):
 # --- contract --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("pattern", [*PATTERNS, MIXED])
+@cases("pattern", [*PATTERNS, MIXED])
 def test_gymnasium_checker_is_silent(pattern):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_env(gymnasium.make("Autoscaler-v0", pattern=pattern).unwrapped)
 
 
+@every_service
 def test_stable_baselines3_checker_is_silent(any_service):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         stable_baselines3.common.env_checker.check_env(AutoscalerEnv("MIXED", any_service))
 
 
+@every_service
 def test_gymnasium_checker_is_silent_for_other_services(any_service):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -74,7 +84,8 @@ def test_docstring_table_names_the_quantities_that_decode_returns():
 
 
 def test_docstring_table_states_the_scales(play_env):
-    # 40 arrivals on 3 x 10: 3 ready of 5, utilisation 1, 10 of 20 wait, arrivals and change 40 of 2 x 50, spare capacity -20 of 70
+    # 40 arrivals on 3 x 10: 3 ready of 5, utilisation 1, 10 of 20 wait, arrivals and change 40 of 2 x 50,
+    # spare capacity -10 of 70
     service = Service(
         steps_per_episode=2,
         capacity_per_instance=10,
@@ -93,11 +104,12 @@ def test_observation_space_is_float32_of_seven():
     assert space.shape == (7,) and space.dtype == np.float32
 
 
+@every_service
 def test_there_is_one_action_for_each_fleet_change(any_service):
     assert AutoscalerEnv("MIXED", any_service).action_space.n == len(any_service.fleet_changes)
 
 
-@pytest.mark.parametrize("wrong", [-1, 3, 1.5, "1", None, np.float64(1), np.array([1, 1])])
+@cases("wrong", [-1, 3, 1.5, "1", None, np.float64(1), np.array([1, 1])])
 def test_an_action_out_of_range_is_refused(wrong):
     env = AutoscalerEnv(service=SHORT)
     env.reset(seed=0)
@@ -105,7 +117,7 @@ def test_an_action_out_of_range_is_refused(wrong):
         env.step(wrong)
 
 
-@pytest.mark.parametrize("wrong", [-1, 3, 10**6])
+@cases("wrong", [-1, 3, 10**6])
 def test_refusing_an_action_names_value_and_range(wrong):
     env = AutoscalerEnv(service=SHORT)
     env.reset(seed=0)
@@ -113,7 +125,7 @@ def test_refusing_an_action_names_value_and_range(wrong):
         env.step(wrong)
 
 
-@pytest.mark.parametrize("wrong", [-1, 3, 1.5])
+@cases("wrong", [-1, 3, 1.5])
 def test_a_refused_step_moves_nothing(wrong):
     day = {"day": [1000, 2000, 3000, 4000, 5000]}
     env, twin = AutoscalerEnv(service=SHORT), AutoscalerEnv(service=SHORT)
@@ -124,7 +136,7 @@ def test_a_refused_step_moves_nothing(wrong):
     assert env.step(2)[4] == twin.step(2)[4]
 
 
-@pytest.mark.parametrize("action", [2, np.int64(2), np.int32(2), np.uint8(2), np.array(2)])
+@cases("action", [2, np.int64(2), np.int32(2), np.uint8(2), np.array(2)])
 def test_actions_of_any_integer_type_are_accepted(action):
     env = AutoscalerEnv(service=SHORT)
     env.reset(seed=0)
@@ -150,25 +162,25 @@ def test_unknown_pattern_is_refused():
         gymnasium.make("Autoscaler-v0", pattern="NOISE")
 
 
-@pytest.mark.parametrize("options", [{"days": 1}, {"day_seed": 1, "x": 2}, {"day_seed": 1, "day": [0] * 5}])
+@cases("options", [{"days": 1}, {"day_seed": 1, "x": 2}, {"day_seed": 1, "day": [0] * 5}])
 def test_unknown_option_is_refused(options):
     with pytest.raises(ValueError, match="options"):
         AutoscalerEnv(service=SHORT).reset(options=options)
 
 
-@pytest.mark.parametrize("seed", [-1, 2**64])
+@cases("seed", [-1, 2**64])
 def test_day_seed_out_of_range_is_refused_by_name(seed):
     with pytest.raises(ValueError, match=f"day_seed.*{seed}"):
         AutoscalerEnv(service=SHORT).reset(options={"day_seed": seed})
 
 
-@pytest.mark.parametrize("seed", [1.5, "7"])
+@cases("seed", [1.5, "7"])
 def test_day_seed_that_is_no_integer_is_refused(seed):
     with pytest.raises((ValueError, TypeError)):
         AutoscalerEnv(service=SHORT).reset(options={"day_seed": seed})
 
 
-@pytest.mark.parametrize("day", [[1] * 4, [1] * 6, [], 7, [[1] * 5], [1, 2, 3, 4, -1], [0.5] * 5, ["1"] * 5])
+@cases("day", [[1] * 4, [1] * 6, [], 7, [[1] * 5], [1, 2, 3, 4, -1], [0.5] * 5, ["1"] * 5])
 def test_a_day_that_does_not_fit_is_refused(day):
     with pytest.raises(ValueError, match="day"):
         AutoscalerEnv(service=SHORT).reset(options={"day": day})
@@ -189,6 +201,7 @@ def test_unknown_render_mode_is_refused():
         AutoscalerEnv(render_mode="human")
 
 
+@every_service
 def test_a_day_is_truncated_only_at_its_last_step_and_never_terminated(any_service):
     env = AutoscalerEnv("SPIKE", any_service)
     env.reset(seed=0)
@@ -202,6 +215,35 @@ def test_an_episode_may_be_one_step_long():
     assert env.step(1)[3]
 
 
+def test_a_made_environment_knows_the_length_of_its_episodes():
+    env = gymnasium.make("Autoscaler-v0", service=SHORT)
+    assert env.spec.max_episode_steps == 5 and gymnasium.spec("Autoscaler-v0").max_episode_steps is None
+    assert gymnasium.make("Autoscaler-v0").spec.max_episode_steps == 288 and AutoscalerEnv().spec is None
+    assert pickle.loads(pickle.dumps(env)).spec == env.spec
+
+
+def test_gymnasium_s_wrapper_that_shows_the_time_works():
+    env = TimeAwareObservation(gymnasium.make("Autoscaler-v0", service=SHORT), normalize_time=True)
+    first, _ = env.reset(seed=0)
+    times = [env.step(1)[0][-1] for _ in range(5)]
+    assert first[-1] == 0 and times == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+
+
+@every_service
+def test_action_masks_are_true_where_the_step_does_not_refuse(any_service):
+    rng = np.random.default_rng(0)
+    env = AutoscalerEnv("SPIKE", any_service)
+    env.reset(seed=0)
+    seen = set()
+    for _ in range(min(any_service.steps_per_episode, 90)):
+        masks = env.action_masks()
+        for action, allowed in enumerate(masks):
+            assert copy.deepcopy(env).step(action)[4]["refused"] == (not allowed)
+        seen.add(tuple(masks.tolist()))
+        env.step(rng.choice(len(masks), p=LEANING[any_service.fleet_changes]))
+    assert masks.shape == (len(any_service.fleet_changes),) and masks.dtype == np.bool_ and len(seen) > 1
+
+
 # --- the observation -------------------------------------------------------------------------------------------------
 
 
@@ -213,7 +255,7 @@ def test_first_observation_shows_the_first_arrivals_with_change_zero():
     assert counts == pytest.approx([25, 0, 0.8, 0, 1740, 0, 435], abs=1e-7)
 
 
-def test_first_load_is_full_when_the_first_arrivals_passes_capacity():
+def test_first_utilisation_is_full_when_the_first_arrivals_exceed_the_capacity():
     observation, _ = AutoscalerEnv(service=SHORT).reset(options={"day": [4000, 9, 9, 9, 9]})
     assert observation[2] == 1 and observation[3] == 0
 
@@ -232,7 +274,7 @@ def test_observation_shows_the_step_that_just_ended(play_env):
     assert counts.change.tolist() == [0, 0, 200, -100, 0, -200]
 
 
-def test_arrivals_is_clipped_in_the_observation_and_not_in_the_service():
+def test_arrivals_are_clipped_in_the_observation_and_not_in_the_service():
     env = AutoscalerEnv(service=SHORT)
     env.reset(options={"day": [0, 100_000, 0, 0, 0]})
     env.step(1)
@@ -241,6 +283,7 @@ def test_arrivals_is_clipped_in_the_observation_and_not_in_the_service():
     assert observation[4:].tolist() == [1, 1, -1]
 
 
+@every_service
 def test_decode_recovers_the_counts_exactly(any_service, play_env):
     rng = np.random.default_rng(0)
     env = AutoscalerEnv("MIXED", any_service)
@@ -253,7 +296,8 @@ def test_decode_recovers_the_counts_exactly(any_service, play_env):
             assert getattr(counts, name).tolist() == [min(i[seen], any_service.arrivals_scale) for i in infos]
 
 
-def test_decode_recovers_change_and_headroom_exactly(any_service, play_env):
+@every_service
+def test_decode_recovers_change_and_spare_capacity_exactly(any_service, play_env):
     env = AutoscalerEnv("SINUSOIDAL", any_service)
     env.reset(seed=1)
     observations, _, infos = play_env(env, [any_service.hold] * any_service.steps_per_episode)
@@ -283,7 +327,8 @@ def test_decode_recovers_all_counts_of_the_largest_allowed_scale():
 # --- faults that checkers miss ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("pattern", [*PATTERNS, MIXED, "extreme"])
+@cases("pattern", [*PATTERNS, MIXED, "extreme"])
+@every_service
 def test_observations_never_leave_their_space(pattern, any_service):
     workload = extreme_trace(any_service.steps_per_episode) if pattern == "extreme" else pattern
     envs = AutoscalerVectorEnv(32, workload, any_service)
@@ -296,6 +341,7 @@ def test_observations_never_leave_their_space(pattern, any_service):
         observations = envs.step(leaning)[0]
 
 
+@every_service
 def test_scalar_observations_never_leave_their_space(any_service):
     env = AutoscalerEnv(extreme_trace(any_service.steps_per_episode), any_service)
     rng = np.random.default_rng(0)
@@ -307,7 +353,8 @@ def test_scalar_observations_never_leave_their_space(any_service):
             observation, _, _, truncated, _ = env.step(rng.integers(env.action_space.n))
 
 
-@pytest.mark.parametrize("steps_before", [1, 3, 97])
+@cases("steps_before", [1, 3, 97])
+@every_service
 def test_no_state_survives_a_reset(any_service, play_env, steps_before):
     steps = any_service.steps_per_episode
     used, fresh = (AutoscalerEnv("SPIKE", any_service) for _ in range(2))
@@ -322,15 +369,15 @@ def test_no_state_survives_a_reset(any_service, play_env, steps_before):
 
 def test_earlier_observations_are_not_overwritten():
     env = AutoscalerEnv("RANDOM")
-    kept = [env.reset(seed=0)[0]]
-    copies = [kept[0].copy()]
+    returned = [env.reset(seed=0)[0]]
+    copies = [returned[0].copy()]
     for _ in range(50):
-        kept.append(env.step(2)[0])
-        copies.append(kept[-1].copy())
-    assert np.array_equal(kept, copies)
+        returned.append(env.step(2)[0])
+        copies.append(returned[-1].copy())
+    assert np.array_equal(returned, copies)
 
 
-def test_a_day_given_by_the_user_is_neither_changed_nor_watched():
+def test_a_given_day_is_copied():
     day = np.arange(5)
     env = AutoscalerEnv(service=SHORT)
     env.reset(options={"day": day})
@@ -341,7 +388,7 @@ def test_a_day_given_by_the_user_is_neither_changed_nor_watched():
 # --- seeds and money -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("pattern", [*PATTERNS, MIXED])
+@cases("pattern", [*PATTERNS, MIXED])
 def test_equal_seeds_give_equal_trajectories_and_others_do_not(pattern, play_env):
     def rewards(seed):
         env = AutoscalerEnv(pattern)
@@ -362,17 +409,18 @@ def test_days_drawn_by_the_environment_are_training_days():
     assert {purpose_of(env.reset(seed=seed)[1]["day_seed"]) for seed in range(50)} == {"training"}
 
 
-def test_a_day_seed_replays_the_day_it_was_reported_for(play_env):
+def test_a_day_seed_replays_its_day(play_env):
     env = AutoscalerEnv(MIXED)
     day_seed = env.reset(seed=11)[1]["day_seed"]
     arrivals = [env.step(1)[4]["arrivals"] for _ in range(288)]
     assert [info["arrivals"] for info in play_env(env, [1] * 288, day_seed=day_seed)[2]] == arrivals
 
 
-def test_a_day_of_ones_own_has_no_seed():
+def test_a_given_day_has_no_seed():
     assert AutoscalerEnv(service=SHORT).reset(options={"day": [1] * 5})[1] == {"day_seed": None}
 
 
+@every_service
 def test_reward_is_minus_the_sum_of_the_costs_items(any_service, play_env):
     env = AutoscalerEnv("SPIKE", any_service)
     rng = np.random.default_rng(0)
@@ -381,6 +429,7 @@ def test_reward_is_minus_the_sum_of_the_costs_items(any_service, play_env):
     assert -rewards == pytest.approx(costs, rel=1e-12)
 
 
+@every_service
 def test_each_item_of_the_cost_is_its_count_times_its_price(any_service, play_env):
     env = AutoscalerEnv("SPIKE", any_service)
     for info in play_env(env, [any_service.hold] * any_service.steps_per_episode)[2]:
@@ -411,7 +460,7 @@ def test_a_pattern_object_is_a_pattern_too(play_env):
     assert np.array_equal(one, other)
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
+@cases("copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
 def test_a_copy_goes_on_from_the_same_step_and_reports_its_own_counts(copied):
     env = AutoscalerEnv("SPIKE")
     env.reset(seed=0)

@@ -7,6 +7,7 @@ fixed; a threshold of one in a thousand was never tuned to them.
 import gymnasium
 import numpy as np
 import pytest
+from cases import cases
 from scipy import stats
 
 from autoscaler_env.envs.vector import AutoscalerVectorEnv
@@ -45,12 +46,12 @@ def looks_uniform(sample, low, high):
 # --- a day is a function of its pattern and its seed -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ALL)
+@cases("name", ALL)
 def test_equal_seeds_draw_equal_days(name):
     assert np.array_equal(days_of(name, 50), days_of(name, 50))
 
 
-@pytest.mark.parametrize("name", ALL)
+@cases("name", ALL)
 def test_a_day_does_not_depend_on_its_company(name):
     pattern, seeds = Pattern(name, Service()), day_seeds("training", 60)
     together = pattern.draw(seeds)
@@ -58,18 +59,18 @@ def test_a_day_does_not_depend_on_its_company(name):
     assert np.array_equal(together, alone) and np.array_equal(together[::-1], pattern.draw(seeds[::-1]))
 
 
-@pytest.mark.parametrize("name", ALL)
+@cases("name", ALL)
 def test_different_seeds_draw_different_days(name):
     assert len(np.unique(days_of(name, 100), axis=0)) == 100
 
 
-@pytest.mark.parametrize("name", ALL)
+@cases("name", ALL)
 def test_equal_numbers_of_different_purposes_draw_different_days(name):
     days = [Pattern(name, FINE).draw(day_seeds(purpose, 1, first=7))[0] for purpose in PURPOSES]
     assert len(np.unique(days, axis=0)) == 4
 
 
-@pytest.mark.parametrize("name", ALL)
+@cases("name", ALL)
 def test_the_scalar_environment_plays_the_day_of_its_seed(name, play_env):
     seed = int(day_seeds("calibration", 1, first=3)[0])
     env = gymnasium.make("Autoscaler-v0", pattern=name)
@@ -78,7 +79,7 @@ def test_the_scalar_environment_plays_the_day_of_its_seed(name, play_env):
     assert [info["arrivals"] for info in infos] == drawn.tolist()
 
 
-@pytest.mark.parametrize("name", ALL)
+@cases("name", ALL)
 def test_the_vector_environment_plays_the_days_of_its_seeds(name):
     seeds = day_seeds("selection", 4)
     envs = AutoscalerVectorEnv(4, name)
@@ -87,19 +88,19 @@ def test_the_vector_environment_plays_the_days_of_its_seeds(name):
     assert np.array_equal(np.transpose(played), Pattern(name, Service()).draw(seeds))
 
 
-@pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("peak", [1, 61, 4350, 2**23])
+@cases("name", ALL)
+@cases("peak", [1, 61, 4350, 2**23])
 def test_arrivals_are_whole_and_never_negative(name, peak):
     days = days_of(name, 400, Service(peak_arrivals=peak, steps_per_episode=97))
     assert days.dtype == np.int64 and days.shape == (400, 97) and days.min() >= 0
 
 
-@pytest.mark.parametrize("name", ALL)
+@cases("name", ALL)
 def test_no_days_can_be_drawn(name):
     assert days_of(name, 0).shape == (0, 288)
 
 
-@pytest.mark.parametrize("name", ["steady", "SINE", "", "MIXED "])
+@cases("name", ["steady", "SINE", "", "MIXED "])
 def test_unknown_pattern_is_refused_with_the_known_ones(name):
     with pytest.raises(ValueError, match="pattern = ") as caught:
         Pattern(name, Service())
@@ -119,7 +120,7 @@ def test_day_seeds_of_different_purposes_never_meet():
     assert len(np.unique(np.concatenate(edges))) == 8000
 
 
-@pytest.mark.parametrize("purpose", PURPOSES)
+@cases("purpose", PURPOSES)
 def test_a_day_seed_knows_its_purpose(purpose):
     seeds = np.concatenate([day_seeds(purpose, 100), day_seeds(purpose, 100, first=2**62 - 100)])
     assert {purpose_of(seed) for seed in seeds} == {purpose}
@@ -205,7 +206,7 @@ def test_the_phase_of_a_sine_curve_is_uniform():
     assert looks_uniform(phase_of(days_of("SINE_CURVE", 5000), 1), 0, 1)
 
 
-@pytest.mark.parametrize(("cycles", "amplitude"), [(1, 0.25), (3, 0.12), (6, 0.08), (2, 0), (4, 0), (9, 0)])
+@cases(("cycles", "amplitude"), [(1, 0.25), (3, 0.12), (6, 0.08), (2, 0), (4, 0), (9, 0)])
 def test_sinusoidal_cycles_have_their_amplitudes(cycles, amplitude):
     days = days_of("SINUSOIDAL", 2000) / P
     turn = np.exp(-2j * np.pi * cycles * np.arange(288) / 288)
@@ -220,7 +221,7 @@ def test_sinusoidal_days_have_half_the_peak_on_average():
     assert stats.ttest_1samp(means, 0.5).pvalue > UNLIKELY
 
 
-@pytest.mark.parametrize("cycles", [1, 3, 6])
+@cases("cycles", [1, 3, 6])
 def test_sinusoidal_phases_are_uniform(cycles):
     assert looks_uniform(phase_of(days_of("SINUSOIDAL", 5000), cycles), 0, 1)
 
@@ -282,14 +283,14 @@ def test_crowds_last_at_most_thirty_five_steps():
     assert np.quantile(once.sum(axis=1), 0.5) <= 34
 
 
-@pytest.mark.parametrize("peak", [20, 4350, P])
+@cases("peak", [20, 4350, P])
 def test_poisson_days_have_variance_equal_to_their_mean(peak):
     days = days_of("POISSON", 3000, Service(peak_arrivals=peak))
     dispersion = (days.var(axis=1, ddof=1) / days.mean(axis=1)).mean()
     assert dispersion == pytest.approx(1, abs=4 * np.sqrt(2 / 287 / 3000))
 
 
-@pytest.mark.parametrize("peak", [20, 4350])
+@cases("peak", [20, 4350])
 def test_poisson_steps_given_their_sum_are_binomial(peak):
     # exact for equal, independent Poisson steps of any level: each of n, given the sum s, is Binomial(s, 1/n)
     days = days_of("POISSON", 10_000, Service(peak_arrivals=peak))

@@ -1,13 +1,24 @@
-"""A policy is found by the name that a user types."""
+"""Policies are found by the name that a user types, and have one label each."""
 
 import numpy as np
 import pytest
+from cases import cases
 
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import ForeignPolicy
 from autoscaler_env.policies.q_learning import QTable
-from autoscaler_env.policies.registry import command_for, find_policies, find_policy, showcase
+from autoscaler_env.policies.registry import (
+    BASELINES,
+    LEARNERS,
+    POLICY_LABELS,
+    command_for,
+    find_policies,
+    find_policy,
+    label_of,
+    learner_of,
+    showcase,
+)
 from autoscaler_env.policies.rules import RULES
 from autoscaler_env.service import Service
 from autoscaler_env.storage.models import save_q_table
@@ -56,9 +67,22 @@ def user_module(tmp_path, monkeypatch):
     return "user_policies"
 
 
-@pytest.mark.parametrize("name", RULES)
-def test_a_rule_is_found_by_its_name(name, folders):
-    assert find_policy(name, Service(), folders).name == name
+@cases("name", BASELINES)
+def test_a_rule_is_found_by_its_name_in_any_case(name, folders):
+    for spelling in (name, name.upper(), name.replace("-", "_")):
+        assert find_policy(spelling, Service(), folders).name == name
+
+
+@cases("spelling", ["q_learning_mixed", "qlearning", "q_learning", "Q-Learning", "Q-Learning-mixed", "QLEARNING_MIXED"])
+def test_a_q_table_is_found_by_every_spelling_of_its_name(spelling, folders):
+    save_q_table(QTable.zeros(), folders.models / "q_learning_mixed.pkl")
+    assert find_policy(spelling, folders=folders).name == "q_learning_mixed"
+
+
+def test_a_model_with_the_very_name_of_its_algorithm_is_found_before_the_one_for_mixed(folders):
+    for name in ("q_learning", "q_learning_mixed"):
+        save_q_table(QTable.zeros(), folders.models / f"{name}.pkl")
+    assert find_policy("q-learning", folders=folders).name == "q_learning"
 
 
 def test_a_model_is_found_by_its_name_and_by_its_file(folders):
@@ -94,11 +118,16 @@ def test_a_class_with_the_predict_of_stable_baselines3_acts_deterministically(us
     assert policy.predict(np.zeros((3, 7), dtype=np.float32)).tolist() == [2, 2, 2]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("spec", "says"),
     [
-        ("nope", "random, static, threshold, target-tracking.*models \\(mine\\).*module:Class"),
-        ("ppo_mixed", "missing; make it with: autoscaler train ppo --pattern MIXED"),
+        ("nope", "random, static, threshold, target-tracking.*models in .*models \\(mine\\).*module:Class"),
+        ("treshold", r"no such policy; did you mean threshold\? there are rules"),
+        ("mime", r"no such policy; did you mean mine\?"),
+        ("target-tracking-stedy", "must be one of STEADY"),
+        ("qlearning", "q_learning_mixed is missing .*autoscaler train q-learning --pattern MIXED"),
+        ("Q-Learning-Spike", "autoscaler train q-learning --pattern SPIKE"),
+        ("ppo_mixed", "missing in .*models; make it with: autoscaler train ppo --pattern MIXED"),
         ("q_learning_spike", "make it with: autoscaler train q-learning --pattern SPIKE"),
         ("target-tracking-nope", "must be one of STEADY"),
         ("nope.zip", "no such model file"),
@@ -108,32 +137,32 @@ def test_a_class_with_the_predict_of_stable_baselines3_acts_deterministically(us
         ("user_policies:Fails", "KeyError"),
     ],
 )
-def test_what_is_not_found_gets_one_line(spec, says, user_module, folders):
+def test_an_unknown_policy_is_refused_in_one_line(spec, says, user_module, folders):
     with pytest.raises(ValueError, match=says) as caught:
         find_policy(spec, Service(), folders)
     assert "\n" not in str(caught.value)
 
 
-def test_two_models_of_one_name_ask_for_the_ending(folders):
+def test_two_models_with_one_name_need_the_ending(folders):
     (folders.models / "mine.zip").write_bytes(b"")
     with pytest.raises(ValueError, match="add the ending"):
         find_policy("mine", folders=folders)
 
 
-def test_two_files_of_one_name_are_called_as_the_user_called_them(folders):
+def test_two_files_with_one_name_take_the_names_that_the_user_typed(folders):
     specs = [f"best/{name}/best_model.pkl" for name in "ab"]
     for spec in specs:
         save_q_table(QTable.zeros(), folders.models / spec)
     assert [policy.name for policy in find_policies(specs, folders=folders)] == specs
 
 
-@pytest.mark.parametrize("specs", [[], ["static", "static"]])
+@cases("specs", [[], ["static", "static"]])
 def test_no_policy_or_one_twice_is_refused(specs, folders):
     with pytest.raises(ValueError, match="policies"):
         find_policies(specs, folders=folders)
 
 
-def test_a_showcase_of_all_leaves_out_missing_models_and_says_so(folders, capsys):
+def test_a_showcase_of_all_leaves_out_missing_models_and_prints_so(folders, capsys):
     assert [policy.name for policy in showcase("all", folders=folders)] == list(RULES)
     assert capsys.readouterr().err.count("missing") == 3
 
@@ -142,5 +171,24 @@ def test_a_showcase_takes_names_with_commas(folders):
     assert [policy.name for policy in showcase("static, mine", folders=folders)] == ["static", "mine"]
 
 
-def test_no_command_is_named_for_a_model_of_an_unusual_name():
+def test_no_command_makes_a_model_with_an_unusual_name():
     assert command_for("my_model") is None
+
+
+# --- labels ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_policy_and_learner_has_a_label():
+    assert not [name for name in (*BASELINES, *LEARNERS, "fixed", "forecast") if name not in POLICY_LABELS]
+
+
+@cases("learner", LEARNERS)
+def test_a_model_is_known_by_its_algorithm_and_by_what_it_was_trained_on(learner):
+    for stem in (learner, learner.replace("-", "_"), learner.upper()):
+        assert learner_of(f"{stem}_spike") == learner_of(f"{stem}-spike") == learner_of(stem) == learner
+        assert label_of(f"{stem}_mixed") == label_of(stem) == POLICY_LABELS[learner]
+        assert label_of(f"{stem}_spike") == f"{POLICY_LABELS[learner]} (spike)"
+
+
+def test_a_name_that_only_begins_like_a_learner_is_none():
+    assert learner_of("ppology") is None and label_of("ppology") == "ppology" and command_for("ppology_mixed") is None

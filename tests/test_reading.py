@@ -1,12 +1,12 @@
-"""A user's own request counts: any CSV of them, its interval found out, what is wrong with it said in one line."""
+"""Lenient reading of request counts: any CSV, its interval recognised; an error is one line with row and reason."""
 
 import io
 from datetime import datetime, timedelta, timezone
 
 import numpy as np
 import pytest
+from cases import cases
 
-from autoscaler_env.traffic.days import cut_days
 from autoscaler_env.traffic.reading import read_traffic
 
 START = datetime(2026, 5, 4)  # a Monday
@@ -14,7 +14,7 @@ START = datetime(2026, 5, 4)  # a Monday
 
 @pytest.fixture
 def read(tmp_path):
-    """Return a function that writes text to a file and reads it as traffic."""
+    """Return a function that writes text to a file and reads it leniently."""
 
     def read_text(text, **options):
         path = tmp_path / "traffic.csv"
@@ -33,8 +33,8 @@ def every(seconds, count, start=START):
     return [start + timedelta(seconds=seconds * i) for i in range(count)]
 
 
-@pytest.mark.parametrize("seconds", [10, 60, 300, 900, 3600])
-def test_the_interval_is_found_out(read, seconds):
+@cases("seconds", [10, 60, 300, 900, 3600])
+def test_the_interval_is_recognised(read, seconds):
     traffic = read(rows(every(seconds, 50)))
     assert traffic.interval == seconds and traffic.start == START and traffic.notes == ()
     assert traffic.requests.tolist() == list(range(50))
@@ -59,7 +59,7 @@ SAME = {
 }
 
 
-@pytest.mark.parametrize("text", SAME.values(), ids=SAME)
+@cases("text", SAME.values())
 def test_exports_of_many_programs_are_read_alike(read, text):
     traffic = read(text)
     assert (traffic.interval, traffic.requests.tolist()) == (300, [0, 1, 2, 3])
@@ -78,26 +78,18 @@ def test_standard_input_is_read(monkeypatch):
     assert read_traffic("-").requests.tolist() == [0, 1, 2]
 
 
-def test_short_gaps_are_filled_in_a_line_and_told(read):
+def test_short_gaps_are_filled_in_a_straight_line_with_a_note(read):
     moments, counts = every(300, 6), [0, 10, 20, 30, 40, 50]
-    told = read(rows(moments[:2] + moments[4:], counts[:2] + counts[4:]))
-    assert told.requests.tolist() == counts and "1 gap of at most 60 min (2 intervals in all)" in told.notes[0]
+    traffic = read(rows(moments[:2] + moments[4:], counts[:2] + counts[4:]))
+    assert traffic.requests.tolist() == counts and "1 gap of at most 60 min (2 intervals in all)" in traffic.notes[0]
 
 
 def test_a_missing_count_is_a_gap(read):
     assert read(rows(every(300, 3), [10, "NaN", 30])).requests.tolist() == [10, 20, 30]
 
 
-def test_days_with_long_gaps_are_left_out_and_named(read):
-    moments = every(3600, 24 * 4)
-    kept = [moment for moment in moments if not (moment.day == 5 and 3 <= moment.hour < 7)]
-    days = cut_days(read(rows(kept)))
-    assert days.labels == ("2026-05-04", "2026-05-06", "2026-05-07")
-    assert "1 day left out for gaps: 2026-05-05." in days.notes
-
-
 def berlin(first, days):
-    """Return the wall clock of Berlin, hour by hour, through the days from a date on, and its offsets."""
+    """Return the local time in Berlin, hour by hour, through the days from a date on, and its offsets from UTC."""
     change = {3: datetime(2026, 3, 29, 1), 10: datetime(2026, 10, 25, 1)}[first.month]  # UTC
     before, after = {3: (1, 2), 10: (2, 1)}[first.month]
     instants = [first - timedelta(hours=before) + timedelta(hours=i) for i in range(24 * days)]
@@ -107,11 +99,11 @@ def berlin(first, days):
     ]
 
 
-@pytest.mark.parametrize(("month", "day", "way"), [(3, 28, "forward"), (10, 24, "back")])
+@cases(("month", "day", "way"), [(3, 28, "forward"), (10, 24, "back")])
 def test_time_runs_on_through_daylight_saving(read, month, day, way):
     clock = berlin(datetime(2026, month, day), 3)
-    plain = read(rows([wall for wall, _ in clock]))
-    zoned = read(rows([wall.replace(tzinfo=timezone(timedelta(hours=offset))).isoformat() for wall, offset in clock]))
+    plain = read(rows([local for local, _ in clock]))
+    zoned = read(rows([local.replace(tzinfo=timezone(timedelta(hours=offset))).isoformat() for local, offset in clock]))
     for traffic in (plain, zoned):
         assert traffic.requests.tolist() == list(range(72)) and traffic.interval == 3600
         assert len(traffic.notes) == 1 and f"clocks go {way} by 1 h (daylight saving)" in traffic.notes[0]
@@ -119,18 +111,18 @@ def test_time_runs_on_through_daylight_saving(read, month, day, way):
 
 def test_a_missing_hour_by_day_is_a_gap_and_no_change_of_the_clock(read):
     moments = every(300, 288)
-    told = read(rows(moments[:120] + moments[132:]))
-    assert len(told.requests) == 288 and "1 gap" in told.notes[0]
+    traffic = read(rows(moments[:120] + moments[132:]))
+    assert len(traffic.requests) == 288 and "1 gap" in traffic.notes[0]
 
 
 def test_finer_rows_are_added_up_to_the_coarser_ones(read):
     fine, coarse = every(60, 100), every(300, 40, START + timedelta(seconds=6000))
-    told = read(rows(fine + coarse, [1] * 100 + [5] * 40))
-    assert told.interval == 300 and told.requests.tolist() == [5] * 60
-    assert "every 60 s and every 300 s" in told.notes[0]
+    traffic = read(rows(fine + coarse, [1] * 100 + [5] * 40))
+    assert traffic.interval == 300 and traffic.requests.tolist() == [5] * 60
+    assert "every 60 s and every 300 s" in traffic.notes[0]
 
 
-def test_rows_a_little_off_the_beat_are_read(read):
+def test_rows_at_slightly_irregular_times_are_read(read):
     jitter = np.random.default_rng(0).integers(-3, 4, 200)
     moments = [moment + timedelta(seconds=int(off)) for moment, off in zip(every(300, 200), jitter, strict=True)]
     traffic = read(rows(moments))
@@ -159,48 +151,34 @@ MALFORMED = {
 }
 
 
-@pytest.mark.parametrize(("text", "says"), MALFORMED.values(), ids=MALFORMED)
-def test_bad_input_costs_one_line_with_file_row_and_reason(read, text, says):
+@cases(("text", "says"), MALFORMED.values())
+def test_bad_input_is_refused_in_one_line_with_file_row_and_reason(read, text, says):
     with pytest.raises(ValueError) as error:
         read(text)
     assert "traffic.csv" in str(error.value) and says in str(error.value) and "\n" not in str(error.value)
 
 
-def test_a_missing_file_costs_one_line():
+def test_a_missing_file_is_refused_in_one_line():
     with pytest.raises(ValueError, match=r"nowhere\.csv: No such file"):
         read_traffic("nowhere.csv")
 
 
-def test_days_are_cut_at_midnight(read):
-    traffic = read(rows(every(3600, 60, START + timedelta(hours=18))))
-    days = cut_days(traffic)
-    assert days.labels == ("2026-05-05", "2026-05-06") and days.requests[0].tolist() == list(range(6, 30))
-    assert days.weekdays == (1, 2)
+def test_strict_reading_needs_the_length_of_a_step(read):
+    with pytest.raises(ValueError, match="step_seconds is needed"):
+        read("step,requests\n0,5\n1,6\n", strict=True)
 
 
-def test_counts_are_added_up_to_longer_steps(read):
-    days = cut_days(read(rows(every(900, 4 * 24 * 2), [1, 2, 3, 4] * 48)), 3600)
-    assert days.step_seconds == 3600 and (days.requests == 10).all() and "added up" in days.notes[0]
+def test_strict_reading_refuses_what_lenient_reading_repairs(read):
+    for text in (GOOD.replace(",3\n", ",\n"), GOOD.replace("2026-05-04 00:15:00,3\n", ""), GOOD.replace(",", ";")):
+        assert len(read(text).requests) == 5
+        with pytest.raises(ValueError, match=r"traffic\.csv, row \d"):
+            read(text, step_seconds=300, strict=True)
+    strict, lenient = read(GOOD, step_seconds=300, strict=True), read(GOOD)
+    assert strict.requests.tolist() == lenient.requests.tolist() and strict.start == lenient.start
 
 
-def test_counts_are_spread_over_shorter_steps(read):
-    days = cut_days(read(rows(every(3600, 48), [40] * 48)), 900)
-    assert days.requests.shape == (2, 96) and (days.requests == 10).all() and "spread evenly" in days.notes[0]
-
-
-def test_nothing_is_rescaled_unless_asked(read):
-    traffic = read(rows(every(3600, 48), list(range(48))))
-    assert cut_days(traffic).requests.reshape(-1).tolist() == list(range(48))
-    scaled = cut_days(traffic, rescale=4700).requests
-    assert np.percentile(scaled, 99) == pytest.approx(4700, rel=0.01)
-
-
-def test_the_first_60_percent_of_the_days_are_learned_from(read):
-    days = cut_days(read(rows(every(3600, 24 * 10), list(range(240)))))
-    assert len(days.earlier) == 6 and len(days.later) == 4
-    assert days.earlier.max() < days.later.min()
-
-
-def test_too_few_days_cost_one_line(read):
-    with pytest.raises(ValueError, match=r"traffic\.csv: 1 whole day of 24 steps"):
-        cut_days(read(rows(every(3600, 40))))
+@cases("form", ["20260504T00{:02}", "2026/05/04 00:{:02} UTC", "2026-05-04 00:{:02}"])
+def test_both_ways_of_reading_know_the_same_times(read, form):
+    times = [form.format(minute) for minute in (0, 5, 10)]
+    for strict in (False, True):
+        assert read(rows(times), step_seconds=300, strict=strict).start == START

@@ -1,0 +1,337 @@
+"""The generated parts of README and docs: tables and sentences made from the committed results."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from autoscaler_env.course import Executed, processors
+from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, Interval, is_worth_it
+from autoscaler_env.paths import Folders
+from autoscaler_env.policies.oracle import OPTIMUM
+from autoscaler_env.policies.registry import label_of
+from autoscaler_env.storage.files import write_text
+from autoscaler_env.study.analysis import (
+    advice_on_traces,
+    read_baselines,
+    read_study,
+    savings_over_trainings,
+    specialists,
+    traces_table,
+)
+from autoscaler_env.study.summary import deployment, traces_claim
+from autoscaler_env.text import listed, percent
+
+ONE_SETTING = "target-tracking-mixed"
+"""The policy that savings are given against: target tracking with one setting for all patterns."""
+
+COMPARED = ("threshold", "hpa-cpu", "hpa-demand", "kpa", ONE_SETTING, "target-tracking-per-pattern")
+"""The rules in the README's table."""
+
+
+class Block(NamedTuple):
+    """A generated part of a document."""
+
+    document: str
+    """The file, from the root of the checkout."""
+    make: Callable[[Folders], str]
+    """Makes the Markdown from the committed results."""
+
+
+def cost_table(folders: Folders) -> str:
+    """Return the mean daily cost of each policy, as notebook 6 wrote it, ready to print.
+
+    Raises:
+        FileNotFoundError: Notebook 6 has not run.
+    """
+    means = pd.DataFrame.from_dict(_evaluation(folders)["mean"], orient="index")
+    table = pd.DataFrame(
+        {
+            "policy": means.index,
+            "daily cost ($)": means["cost"].map("{:.2f}".format).to_numpy(),
+            "95 % interval": [f"{low:.2f} to {high:.2f}" for low, high in means[["cost_low", "cost_high"]].to_numpy()],
+        }
+    )
+    return table.to_string(index=False)
+
+
+def refresh_documents(folders: Folders, executed: Sequence[Executed] = ()) -> None:
+    """Make every generated part of README and docs anew.
+
+    Args:
+        folders: The checkout, whose results the parts are made from.
+        executed: How the notebooks of a whole run ended; without them the time of the run stays as it is.
+    """
+    for name in {block.document for block in BLOCKS.values()}:
+        path = folders.root / name
+        text = path.read_text(encoding="utf-8")
+        for mark, block in BLOCKS.items():
+            if block.document == name:
+                text = replace_block(text, mark, block.make(folders))
+        write_text(path, text)
+    if executed:
+        path = folders.root / TIMES
+        write_text(path, replace_block(path.read_text(encoding="utf-8"), "times", times_sentence(executed)))
+
+
+def read_block(text: str, mark: str) -> str:
+    """Return what stands between the marks `<!-- MARK: begin -->` and `<!-- MARK: end -->`.
+
+    Raises:
+        ValueError: The marks are not there, once each and in this order.
+    """
+    blocks = re.findall(_pattern(mark), text, flags=re.DOTALL)
+    if len(blocks) != 1 or text.count(f"<!-- {mark}: ") != 2:
+        raise ValueError(f"{mark}: the marks begin and end of the block must be there, once each")
+    return str(blocks[0])
+
+
+def replace_block(text: str, mark: str, content: str) -> str:
+    """Return the text with other content between the marks of a block.
+
+    Raises:
+        ValueError: As `read_block`.
+    """
+    read_block(text, mark)
+    return re.sub(
+        _pattern(mark), lambda _: f"<!-- {mark}: begin -->\n{content}\n<!-- {mark}: end -->", text, flags=re.DOTALL
+    )
+
+
+def results_block(folders: Folders) -> str:
+    """Return the README's table: what each policy costs and saves, learners by ten trainings, and what that means."""
+    mean = _evaluation(folders)["mean"]
+    rows = [
+        _result(label_of(name), mean[name]["cost"], [mean[name][f"saving{end}"] for end in ("", "_low", "_high")])
+        for name in COMPARED
+    ]
+    learners = []
+    for study in ("budgets", "long"):
+        for row in _saved_by_learners(study, folders):
+            name = f"{label_of(row['algorithm'])}, {row['timesteps']:,} timesteps"
+            learners.append(_result(name, row["cost"], [row["saving"], row["low"], row["high"]]))
+    optimum = read_baselines("", folders).query("policy == @OPTIMUM")["cost"].mean()
+    rows = [*rows, *learners, _result(f"{label_of(OPTIMUM)} (knows the future)", optimum, None)]
+    table = _markdown(pd.DataFrame(rows).sort_values("order", ascending=False).drop(columns="order"))
+    episodes = _evaluation(folders)["episodes"]
+    return "\n".join(
+        [
+            f"Mean of the six patterns, {episodes:,} evaluation days each, the same days for every policy. Savings are",
+            "against target tracking with one setting for all patterns. Learners: mean of ten trainings on `MIXED`,",
+            "interval over trainings; rules: interval over days.",
+            "",
+            table,
+            "",
+            *_honest_sentences(folders),
+        ]
+    )
+
+
+def _honest_sentences(folders: Folders) -> list[str]:
+    """Return what the tables say for learning and against it: on `MIXED`, on one pattern, on recorded traffic."""
+    cheaper, worth = [], []
+    for row in [row for study in ("budgets", "long") for row in _saved_by_learners(study, folders)]:
+        name = f"{label_of(row['algorithm'])} with {row['timesteps']:,} timesteps"
+        saved = Interval(row["seeds"], row["saving"], row["low"], row["high"])
+        cheaper += [name] if saved.low > 0 else []
+        worth += [name] if is_worth_it(saved, row["rule"]) else []
+    patterns = specialists(folders)
+    learned = [str(pattern) for pattern, row in patterns.iterrows() if row["worth_it"]]
+    traces = traces_table(folders).drop(index=OPTIMUM, level="policy")
+    won = sum(
+        rows.loc[rows["seeds"] == 0, "regret"].min() < rows.loc[rows["seeds"] > 0, "regret"].min()
+        for _, rows in traces.groupby(level="trace")
+    )
+    count = traces.index.unique("trace").size
+    sentences = (
+        f"Not told the pattern, the learners that are cheaper than one calibrated setting are: "
+        f"{listed(cheaper) or 'none'}. At least {percent(MINIMUM_EFFECT)} cheaper: {listed(worth) or 'none'}. "
+        "Kubernetes' autoscalers have their default settings here; they were not calibrated.",
+        f"Trained on one pattern, PPO saves at least {percent(MINIMUM_EFFECT)} against the rule calibrated for it "
+        f"on {len(learned)} of {len(patterns)} patterns: {listed(learned) or 'none'}.",
+        f"On recorded traffic that no policy was made for, the cheapest rule beats the cheapest learner on {won} of "
+        f"{count} traces. [docs/results.md](docs/results.md) also has learners that are trained on the trace itself.",
+    )
+    return [f"- {sentence}" for sentence in sentences]
+
+
+def patterns_block(folders: Folders) -> str:
+    """Return what each policy costs on each pattern, and what it saves against target tracking with one setting."""
+    results = _evaluation(folders)
+    rows = []
+    for policy, mean in results["mean"].items():
+        saved = [mean[f"saving{end}"] for end in ("", "_low", "_high")]
+        costs = {pattern: f"{results['patterns'][pattern][policy]['cost']:.1f}" for pattern in results["patterns"]}
+        rows.append({"policy": policy, "mean": f"{mean['cost']:.2f}", "saved": _saving(saved)} | costs)
+    intro = (
+        f"{results['episodes']:,} evaluation days of each pattern, the same days for every policy. The learners are the"
+        " reference models in `models/`: one training each on `MIXED`, seed 0."
+    )
+    return f"{intro}\n\n{_markdown(pd.DataFrame(rows))}"
+
+
+def seeds_block(folders: Folders) -> str:
+    """Return what many trainings save against target tracking with one setting, a row per learner and budget."""
+    rows = []
+    for study in ("budgets", "long"):
+        for row in _saved_by_learners(study, folders):
+            rows.append(
+                {
+                    "learner": label_of(row["algorithm"]),
+                    "timesteps": f"{row['timesteps']:,}",
+                    "trainings": row["seeds"],
+                    "daily cost": f"{row['cost']:.2f}",
+                    "saved": _saving([row["saving"], row["low"], row["high"]]),
+                    "mean of the middle half": f"{row['iqm']:+.2f}",
+                }
+            )
+    return _markdown(pd.DataFrame(rows))
+
+
+def workloads_block(folders: Folders) -> str:
+    """Return PPO trained on a pattern beside the cheapest rule there, a row per pattern."""
+    return _markdown(_duel_rows(specialists(folders), "pattern"))
+
+
+def deployment_block(folders: Folders) -> str:
+    """Return what to deploy on which workload, as a list."""
+    return "\n".join(f"- {sentence}" for sentence in deployment(folders))
+
+
+def traces_block(folders: Folders) -> str:
+    """Return who is cheapest on recorded traffic, then regret and late share of every policy."""
+    table = traces_table(folders)
+    traces = list(table.index.unique("trace"))
+    days = ", ".join(f"{trace} {table.loc[trace, 'days'].iloc[0]} days" for trace in traces)
+    rows = []
+    for policy in table.index.unique("policy"):
+        part = table.xs(policy, level="policy")
+        row: dict[str, Any] = {"policy": policy, "trainings": part["seeds"].iloc[0] or "-"}
+        for trace in traces:
+            row[trace] = f"{part.loc[trace, 'regret']:.1f} ({part.loc[trace, 'late_share']:.1%})"
+        rows.append(row)
+    intro = f"Regret in dollars a day, and the share of requests late or dropped; {days}."
+    return f"{traces_claim(folders)}\n\n{intro}\n\n{_markdown(pd.DataFrame(rows))}"
+
+
+def advice_block(folders: Folders) -> str:
+    """Return PPO trained on recorded traffic beside the cheapest rule calibrated on it, a row per trace."""
+    table = advice_on_traces(folders)
+    rows = _duel_rows(table, "trace")
+    rows.insert(1, "days", table["days"].to_numpy())
+    rows["recommended"] = [
+        ", ".join(f"{policy} ({count} of {row['seeds']})" for policy, count in row["recommended"].items())
+        for _, row in table.iterrows()
+    ]
+    return _markdown(rows)
+
+
+def workers_sentence(folders: Folders) -> str:
+    """Return how the time of a study falls with the number of workers.
+
+    Raises:
+        FileNotFoundError: The benchmark has not run.
+    """
+    path = folders.results / "benchmark_study.csv"
+    if not path.exists():
+        raise FileNotFoundError(f"{folders.shown(path)} is missing; make it with: python benchmarks/bench_study.py")
+    first, *others = pd.read_csv(path).itertuples()
+    faster = ", ".join(
+        f"{row.seconds:.0f} s with {row.workers} ({row.times_faster:.2f} times faster)" for row in others
+    )
+    return (
+        f"Measured on {first.processors} cores: {first.runs} small trainings with their tests took {first.seconds:.0f} "
+        f"s with one worker, {faster}; starting the workers took {first.start_seconds:.1f} s of that."
+    )
+
+
+def times_sentence(executed: Sequence[Executed]) -> str:
+    """Return how long the course took."""
+    longest = max(executed, key=lambda notebook: notebook.seconds)
+    elapsed = max(notebook.ended for notebook in executed) - min(
+        notebook.ended - notebook.seconds for notebook in executed
+    )
+    return (
+        f"Measured: the whole course ran in {elapsed / 60:.1f} minutes on {processors()} cores (CPU only; longest: "
+        f"notebook {longest.name[:2]}, {longest.seconds / 60:.1f} minutes)."
+    )
+
+
+TIMES = "docs/hardware.md"
+"""The document that says how long the course took; the time comes from a run, not from committed results."""
+
+BLOCKS: dict[str, Block] = {
+    "results": Block("README.md", results_block),
+    "patterns": Block("docs/results.md", patterns_block),
+    "seeds": Block("docs/results.md", seeds_block),
+    "workloads": Block("docs/results.md", workloads_block),
+    "deployment": Block("docs/results.md", deployment_block),
+    "traces": Block("docs/results.md", traces_block),
+    "advice": Block("docs/results.md", advice_block),
+    "workers": Block("docs/hardware.md", workers_sentence),
+}
+"""The generated parts by their marks."""
+
+
+def _saved_by_learners(study: str, folders: Folders) -> list[dict[str, Any]]:
+    """Return what each learner of a study saves against target tracking with one setting, a row per learner."""
+    table = savings_over_trainings(read_study(study, folders), "one_setting_cost").reset_index()
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def _evaluation(folders: Folders) -> dict[str, Any]:
+    path = folders.results / "evaluation_results.json"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{folders.shown(path)} is missing; make it with: autoscaler run --only 06_compare_policies"
+        )
+    results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return results
+
+
+def _duel_rows(table: pd.DataFrame, index: str) -> pd.DataFrame:
+    """Return the columns that a comparison of PPO with the cheapest rule shows, as text."""
+    winner = {"ppo": "PPO", "rule": "the rule", "neither": "cannot be told apart"}
+    return pd.DataFrame(
+        {
+            index: table.index,
+            "cheapest rule": table["rule"].to_numpy(),
+            "its cost": table["rule_cost"].map("{:.2f}".format).to_numpy(),
+            "PPO's cost": table["learner_cost"].map("{:.2f}".format).to_numpy(),
+            "optimum": table["optimum_cost"].map("{:.2f}".format).to_numpy(),
+            "PPO saves": [_saving(row) for row in table[["saving", "low", "high"]].to_numpy()],
+            "cheaper": table["cheaper"].map(winner).to_numpy(),
+        }
+    )
+
+
+def _result(policy: str, cost: float, saved: Sequence[float | None] | None) -> dict[str, Any]:
+    return {
+        "policy": policy,
+        "daily cost ($)": f"{cost:.2f}",
+        "saved ($, 95 % interval)": "-" if saved is None else _saving(saved),
+        "order": cost,
+    }
+
+
+def _saving(saved: Iterable[float | None]) -> str:
+    saving, low, high = saved
+    return "-" if saving is None else f"{saving:+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    return str(table.to_markdown(index=False, disable_numparse=True))
+
+
+def _pattern(mark: str) -> str:
+    return rf"<!-- {mark}: begin -->\n(?:(.*?)\n)?<!-- {mark}: end -->"
+
+
+def document_of(mark: str, folders: Folders) -> Path:
+    """Return the document that holds a generated part."""
+    return folders.root / BLOCKS[mark].document

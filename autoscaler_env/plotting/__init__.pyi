@@ -1,0 +1,60 @@
+"""The public names, and the module that each comes from."""
+
+from . import study
+from .advice import plot_offer
+from .comparison import (
+    plot_calibration,
+    plot_cost_items,
+    plot_cost_spread,
+    plot_costs,
+    plot_operating_regions,
+    plot_savings,
+    plot_scaling_actions,
+)
+from .days import plot_day, plot_patterns, plot_side_by_side
+from .learning import (
+    plot_clipped_objective,
+    plot_learning_curves,
+    plot_q_policy,
+    plot_reward_spread,
+    plot_update_times,
+)
+from .limits import frontier, plot_frontier, plot_losses
+from .meters import BY_HAND, plot_rankings, plot_readings
+from .study import plot_matrix, plot_ppo_against_rules, plot_regret, plot_sample_sizes, plot_seeds, plot_traces
+from .style import colour_of, png_of, save_figure
+
+__all__ = [
+    "BY_HAND",
+    "colour_of",
+    "frontier",
+    "plot_calibration",
+    "plot_clipped_objective",
+    "plot_cost_items",
+    "plot_cost_spread",
+    "plot_costs",
+    "plot_day",
+    "plot_frontier",
+    "plot_learning_curves",
+    "plot_losses",
+    "plot_matrix",
+    "plot_offer",
+    "plot_operating_regions",
+    "plot_patterns",
+    "plot_ppo_against_rules",
+    "plot_q_policy",
+    "plot_rankings",
+    "plot_readings",
+    "plot_regret",
+    "plot_reward_spread",
+    "plot_sample_sizes",
+    "plot_savings",
+    "plot_scaling_actions",
+    "plot_seeds",
+    "plot_side_by_side",
+    "plot_traces",
+    "plot_update_times",
+    "png_of",
+    "save_figure",
+    "study",
+]

@@ -1,0 +1,80 @@
+"""README and docs hold what the committed tables say."""
+
+import json
+
+import pytest
+
+from autoscaler_env.course import Executed
+from autoscaler_env.documents import (
+    BLOCKS,
+    TIMES,
+    cost_table,
+    document_of,
+    read_block,
+    refresh_documents,
+    replace_block,
+    workers_sentence,
+)
+from autoscaler_env.paths import Folders, project_root
+
+COMMITTED = Folders(project_root())
+
+
+def test_every_generated_part_says_what_the_committed_tables_say():
+    stale = {
+        mark: (document_of(mark, COMMITTED).name, block.make(COMMITTED))
+        for mark, block in BLOCKS.items()
+        if read_block(document_of(mark, COMMITTED).read_text(), mark) != block.make(COMMITTED)
+    }
+    assert not stale, "run: make refresh"
+
+
+def test_documents_have_no_part_that_nothing_makes():
+    texts = [path.read_text() for path in (COMMITTED.root / "README.md", *(COMMITTED.root / "docs").glob("*.md"))]
+    assert sum(text.count(": begin -->") for text in texts) == len(BLOCKS) + 1  # and the times of a run
+
+
+def test_reference_models_are_those_of_the_committed_results():
+    results = json.loads((COMMITTED.results / "evaluation_results.json").read_text())
+    for name in ("q_learning_mixed", "dqn_mixed", "ppo_mixed"):
+        assert name in results["mean"] and json.loads((COMMITTED.models / f"{name}.json").read_text())["seed"] == 0
+
+
+def test_refreshing_changes_only_what_stands_between_the_marks(tmp_path):
+    for name in {block.document for block in BLOCKS.values()}:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((COMMITTED.root / name).read_bytes())
+    (tmp_path / "results").symlink_to(COMMITTED.results)
+    readme, times = tmp_path / "README.md", tmp_path / TIMES
+    readme.write_text(replace_block(readme.read_text(), "results", "STALE"))
+    runs = [Executed("01_first", 30.0, None, 30.0), Executed("02_second", 90.0, None, 100.0)]
+    refresh_documents(Folders(tmp_path), runs)
+    assert readme.read_text() == (COMMITTED.root / "README.md").read_text()
+    assert "ran in 1.7 minutes" in times.read_text() and "longest: notebook 02, 1.5 minutes" in times.read_text()
+
+
+def test_a_part_without_its_two_marks_is_refused():
+    for text in (
+        "",
+        "<!-- a: begin -->\n",
+        "<!-- a: end -->\n<!-- a: begin -->\n",
+        2 * "<!-- a: begin -->\nx\n<!-- a: end -->\n",
+    ):
+        with pytest.raises(ValueError, match=r"^a: the marks begin and end"):
+            read_block(text, "a")
+
+
+def test_missing_results_are_named_with_the_command_that_makes_them(tmp_path):
+    with pytest.raises(FileNotFoundError, match="autoscaler run --only 06_compare_policies"):
+        cost_table(Folders(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"python benchmarks/bench_study\.py"):
+        workers_sentence(Folders(tmp_path))
+
+
+def test_the_gain_of_several_workers_is_told(tmp_path):
+    folders = Folders(tmp_path)
+    folders.results.mkdir()
+    rows = ["workers,runs,start_seconds,seconds,times_faster,processors", "1,16,1.8,100,1,2", "2,16,2,54.6,1.832,2"]
+    (folders.results / "benchmark_study.csv").write_text("\n".join(rows))
+    text = workers_sentence(folders)
+    assert "16 small trainings with their tests took 100 s with one worker, 55 s with 2 (1.83 times faster)" in text
