@@ -9,7 +9,6 @@ from advice_cases import shop_answer
 
 from autoscaler_env.advice.page import page
 
-
 BUDGETS = {"q-learning": 20, "dqn": 500, "ppo": 500}
 
 
