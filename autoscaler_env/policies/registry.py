@@ -265,10 +265,7 @@ def _what_there_is(name: str, folders: Folders) -> str:
 
 def _calibrated(spec: str, service: Service, folders: Folders, workload: str | Workload) -> TargetTracking:
     """Return target tracking as it was calibrated, or calibrate it now where no setting is saved for the service."""
-    from autoscaler_env.evaluation.calibration import (  # here: it imports pandas, which no rule needs
-        calibrate,
-        read_calibrations,
-    )
+    from autoscaler_env.evaluation.calibration import calibrate, read_calibrations
 
     if spec.lower() == f"{CALIBRATED}calibrated" and not isinstance(workload, str):
         print(f"Calibrating {spec} on the earlier days of {workload.name}.", file=sys.stderr)
