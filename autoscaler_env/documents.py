@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from autoscaler_env.course import Executed, processors
+from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, Interval, is_worth_it
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.policies.registry import label_of
@@ -24,6 +25,7 @@ from autoscaler_env.study.analysis import (
     traces_table,
 )
 from autoscaler_env.study.summary import deployment, traces_claim
+from autoscaler_env.text import listed, percent
 
 ONE_SETTING = "target-tracking-mixed"
 """The policy that savings are given against: target tracking with one setting for all patterns."""
@@ -131,22 +133,31 @@ def results_block(folders: Folders) -> str:
 
 
 def _honest_sentences(folders: Folders) -> list[str]:
-    table = specialists(folders)
-    worth = [str(pattern) for pattern, row in table.iterrows() if row["worth_it"]]
+    """Return what the tables say for learning and against it: on `MIXED`, on one pattern, on recorded traffic."""
+    cheaper, worth = [], []
+    for row in [row for study in ("budgets", "long") for row in _saved_by_learners(study, folders)]:
+        name = f"{label_of(row['algorithm'])} with {row['timesteps']:,} timesteps"
+        saved = Interval(row["seeds"], row["saving"], row["low"], row["high"])
+        cheaper += [name] if saved.low > 0 else []
+        worth += [name] if is_worth_it(saved, row["rule"]) else []
+    patterns = specialists(folders)
+    learned = [str(pattern) for pattern, row in patterns.iterrows() if row["worth_it"]]
     traces = traces_table(folders).drop(index=OPTIMUM, level="policy")
-    by_rules = sum(
+    won = sum(
         rows.loc[rows["seeds"] == 0, "regret"].min() < rows.loc[rows["seeds"] > 0, "regret"].min()
         for _, rows in traces.groupby(level="trace")
     )
     count = traces.index.unique("trace").size
-    return [
-        "- The learners see what the rules see. One setting of a calibrated rule is hard to beat: only PPO does, and only its",
-        "  long trainings do so by more than 1 %. Kubernetes' autoscalers are far dearer, but here with default settings.",
-        f"- Trained on one pattern, PPO saves at least 1 % against the rule calibrated for it on {len(worth)} of",
-        f"  {len(table)} patterns ({', '.join(worth)}). Elsewhere the rule is as good, or within 1 %.",
-        f"- On recorded traffic that no policy was made for, the cheapest rule beats the cheapest learner on {by_rules} of {count}",
-        "  traces. [docs/results.md](docs/results.md) also has learners that are trained on the trace itself.",
-    ]
+    sentences = (
+        f"Not told the pattern, the learners that are cheaper than one calibrated setting are: "
+        f"{listed(cheaper) or 'none'}. At least {percent(MINIMUM_EFFECT)} cheaper: {listed(worth) or 'none'}. "
+        "Kubernetes' autoscalers have their default settings here; they were not calibrated.",
+        f"Trained on one pattern, PPO saves at least {percent(MINIMUM_EFFECT)} against the rule calibrated for it "
+        f"on {len(learned)} of {len(patterns)} patterns: {listed(learned) or 'none'}.",
+        f"On recorded traffic that no policy was made for, the cheapest rule beats the cheapest learner on {won} of "
+        f"{count} traces. [docs/results.md](docs/results.md) also has learners that are trained on the trace itself.",
+    )
+    return [f"- {sentence}" for sentence in sentences]
 
 
 def patterns_block(folders: Folders) -> str:
@@ -158,8 +169,8 @@ def patterns_block(folders: Folders) -> str:
         costs = {pattern: f"{results['patterns'][pattern][policy]['cost']:.1f}" for pattern in results["patterns"]}
         rows.append({"policy": policy, "mean": f"{mean['cost']:.2f}", "saved": _saving(saved)} | costs)
     intro = (
-        f"{results['episodes']:,} evaluation days of each pattern, the same days for every policy. The learners are the "
-        "reference models in `models/`: one training each on `MIXED`, seed 0."
+        f"{results['episodes']:,} evaluation days of each pattern, the same days for every policy. The learners are the"
+        " reference models in `models/`: one training each on `MIXED`, seed 0."
     )
     return f"{intro}\n\n{_markdown(pd.DataFrame(rows))}"
 
@@ -168,15 +179,15 @@ def seeds_block(folders: Folders) -> str:
     """Return what many trainings save against target tracking with one setting, a row per learner and budget."""
     rows = []
     for study in ("budgets", "long"):
-        for row in savings_over_trainings(read_study(study, folders), "one_setting_cost").reset_index().itertuples():
+        for row in _saved_by_learners(study, folders):
             rows.append(
                 {
-                    "learner": label_of(row.algorithm),
-                    "timesteps": f"{row.timesteps:,}",
-                    "trainings": row.seeds,
-                    "daily cost": f"{row.cost:.2f}",
-                    "saved": _saving([row.saving, row.low, row.high]),
-                    "mean of the middle half": f"{row.iqm:+.2f}",
+                    "learner": label_of(row["algorithm"]),
+                    "timesteps": f"{row['timesteps']:,}",
+                    "trainings": row["seeds"],
+                    "daily cost": f"{row['cost']:.2f}",
+                    "saved": _saving([row["saving"], row["low"], row["high"]]),
+                    "mean of the middle half": f"{row['iqm']:+.2f}",
                 }
             )
     return _markdown(pd.DataFrame(rows))
@@ -234,8 +245,8 @@ def workers_sentence(folders: Folders) -> str:
         f"{row.seconds:.0f} s with {row.workers} ({row.times_faster:.2f} times faster)" for row in others
     )
     return (
-        f"Measured on {first.processors} cores: {first.runs} small trainings with their tests took {first.seconds:.0f} s "
-        f"with one worker, {faster}; starting the workers took {first.start_seconds:.1f} s of that."
+        f"Measured on {first.processors} cores: {first.runs} small trainings with their tests took {first.seconds:.0f} "
+        f"s with one worker, {faster}; starting the workers took {first.start_seconds:.1f} s of that."
     )
 
 

@@ -172,9 +172,9 @@ def jupyter_lab(folder: Path) -> Iterator[Lab]:
         yield Lab(address, notebooks)
 
 
-def open_notebook(page: Page, lab: Lab) -> None:
-    """Open a notebook with a control room in JupyterLab, and run it."""
-    cell = nbformat.v4.new_code_cell("from autoscaler_env.demo import ControlRoom\nControlRoom()")
+def open_notebook(page: Page, lab: Lab, policies: str) -> None:
+    """Open a notebook with a control room of some policies in JupyterLab, and run it."""
+    cell = nbformat.v4.new_code_cell(f"from autoscaler_env.demo import ControlRoom\nControlRoom({policies})")
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), lab.notebooks / "room.ipynb")
     page.goto(f"{lab.address}lab/tree/room.ipynb?reset")
@@ -221,7 +221,7 @@ def benchmark(browser: Browser, demo: str, lab: Lab, *, quick: bool = False) -> 
         browser: The browser.
         demo: Address of the page of `make demo`.
         lab: JupyterLab.
-        quick: Measure one speed for a moment only.
+        quick: Measure one speed for a moment only, in the notebook with rules, which need no network.
 
     Returns:
         A row per place and speed.
@@ -231,7 +231,7 @@ def benchmark(browser: Browser, demo: str, lab: Lab, *, quick: bool = False) -> 
     page.set_default_timeout(1000 * PATIENCE)
     page.goto(demo)
     rows = measure(page, "page of make demo", speeds, seconds)
-    open_notebook(page, lab)
+    open_notebook(page, lab, "'target-tracking', 'threshold'" if quick else "")
     rows += measure(page, "JupyterLab", speeds, seconds)
     page.close()
     return pd.DataFrame(rows)

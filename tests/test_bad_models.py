@@ -20,9 +20,8 @@ from autoscaler_env.service import Service
 from autoscaler_env.storage.networks import save_learner
 from autoscaler_env.training.config import PRESETS
 from autoscaler_env.training.deep import build_learner
-from autoscaler_env.verification.check import overall
-from autoscaler_env.verification.report import verify, verify_one_by_one
-from autoscaler_env.verification.workers import Children
+from autoscaler_env.verification.report import overall, verify, verify_one_by_one
+from autoscaler_env.verification.workers import Workers
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes and sockets in folders")
 
@@ -44,9 +43,9 @@ def donors():
 
 
 @pytest.fixture(scope="module")
-def checkers():
+def workers():
     """Return child processes for the checks, which all tests share."""
-    with Children() as shared:
+    with Workers() as shared:
         shared.start()
         yield shared
 
@@ -67,9 +66,9 @@ def corpus(tmp_path, donors, monkeypatch):
     return write
 
 
-def check_all_are_refused(checkers, names, models, made):
+def check_all_are_refused(workers, names, models, made):
     """Verify a folder of bad models; check that each is refused in one printable line, and runs nothing."""
-    verdicts = list(verify_one_by_one(models, seconds=30, children=checkers))
+    verdicts = list(verify_one_by_one(models, seconds=30, workers=workers))
     assert len(verdicts) == len(names)
     assert [verdict.file for verdict in verdicts if verdict.status != "broken"] == []
     assert all(verdict.reason and verdict.reason.isprintable() and verdict.file.isprintable() for verdict in verdicts)
@@ -77,15 +76,15 @@ def check_all_are_refused(checkers, names, models, made):
     assert list(made.iterdir()) == []
 
 
-def test_a_sample_of_the_corpus_is_refused_and_runs_nothing(corpus, checkers):
-    check_all_are_refused(checkers, *corpus(every=25))
+def test_a_sample_of_the_corpus_is_refused_and_runs_nothing(corpus, workers):
+    check_all_are_refused(workers, *corpus(every=25))
 
 
 @pytest.mark.corpus
-def test_the_whole_corpus_is_refused_and_runs_nothing(corpus, checkers):
+def test_the_whole_corpus_is_refused_and_runs_nothing(corpus, workers):
     names, models, made = corpus()
     assert len(names) >= 300
-    check_all_are_refused(checkers, names, models, made)
+    check_all_are_refused(workers, names, models, made)
 
 
 def test_the_code_in_the_corpus_runs_in_the_default_loaders(donors, tmp_path):
@@ -124,17 +123,17 @@ def plain_learners():
     yield "narrow", DQN("MlpPolicy", env, buffer_size=500, learning_starts=50, policy_kwargs=adamw, **options)
 
 
-def test_models_that_stable_baselines3_or_we_save_after_some_learning_are_accepted(tmp_path, checkers):
+def test_models_that_stable_baselines3_or_we_save_after_some_learning_are_accepted(tmp_path, workers):
     for name, learner in plain_learners():
         learner.learn(100)
         learner.save(tmp_path / f"{name}.zip")
         assert {"ep_info_buffer", "_last_obs", "start_time"} <= set(json.loads(settings(tmp_path / f"{name}.zip")))
         save_learner(learner, tmp_path / f"own_{name}.zip")
     (tmp_path / "table.pkl").write_bytes(table())
-    verdicts = verify(tmp_path, episodes=1, seconds=60, progress=False, children=checkers)
+    verdicts = verify(tmp_path, episodes=1, seconds=60, progress=False, workers=workers)
     assert len(verdicts) == 9 and overall(verdicts)[0], [verdict.reason for verdict in verdicts]
 
 
-def test_the_models_of_the_project_are_accepted(checkers):
-    verdicts = verify(Folders.course().models, episodes=1, seconds=60, progress=False, children=checkers)
+def test_the_models_of_the_project_are_accepted(workers):
+    verdicts = verify(Folders.course().models, episodes=1, seconds=60, progress=False, workers=workers)
     assert len(verdicts) >= 3 and overall(verdicts)[0]

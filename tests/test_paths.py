@@ -54,7 +54,7 @@ def test_models_are_looked_for_among_the_reference_models_too_unless_a_root_is_n
     assert Folders(tmp_path).model_folders == (tmp_path / "models",)
     assert Folders(CHECKOUT).model_folders == Folders.course().model_folders == (CHECKOUT / "models",)
     assert find_policy("q_learning_mixed").name == "q_learning_mixed" and "q_learning_mixed" in model_names()
-    with pytest.raises(ValueError, match="the model is missing; make it with: autoscaler train ppo"):
+    with pytest.raises(ValueError, match="ppo_mixed is missing in models; make it with: autoscaler train ppo"):
         find_policy("ppo_mixed", folders=Folders(tmp_path))
 
 

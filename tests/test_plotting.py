@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from cases import every_service
 
 from autoscaler_env import plotting
 from autoscaler_env.evaluation.calibration import RESERVES, TARGETS
@@ -216,6 +217,7 @@ def test_different_days_side_by_side_are_refused(trajectories):
         plot_side_by_side(trajectories | {"static": other})
 
 
+@every_service
 def test_figures_fit_services_of_any_shape(any_service):
     days = Pattern("SPIKE", any_service).draw(day_seeds("training", 1))
     trajectory = simulate(Threshold(any_service), days, any_service)

@@ -81,7 +81,9 @@ def test_no_two_runs_of_the_studies_are_the_same():
 
 def test_quick_runs_have_tiny_budgets_and_differ_too():
     runs = [run for name in STUDIES for run in trainings(name, 1, quick=True)]
-    assert max(run.timesteps for run in runs) <= 40 * 288 and len({run.fingerprint() for run in runs}) == len(runs)
+    assert max(run.total_timesteps for run in runs) <= 40 * 288 and len({run.fingerprint() for run in runs}) == len(
+        runs
+    )
 
 
 def test_wide_fleet_changes_contain_those_of_the_reference():

@@ -127,7 +127,7 @@ def test_interrupted_study_continues_where_it_stopped(tmp_path, cluster, no_loca
 @pytest.mark.slow
 def test_failed_runs_are_reported_and_the_others_kept(tmp_path, cluster):
     store = ResultStore(Folders(tmp_path))
-    good, bad = TrainingConfig("q-learning", "STEADY", episodes=20), TrainingConfig("q-learning", "STEADY", 21)
+    good, bad = TrainingConfig("q-learning", "STEADY", episodes=20), TrainingConfig("q-learning", "STEADY", episodes=21)
     unknown = Benchmark(("UNHEARD_OF",), 5)
     with pytest.raises(RunsFailed, match=r"1 of 2 runs failed, the others are kept; .* pattern = 'UNHEARD_OF'"):
         complete({good: [BENCHMARK], bad: [unknown]}, store, scheduler=cluster)

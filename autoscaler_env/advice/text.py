@@ -119,13 +119,16 @@ def _learning(contest: Contest, policy: str, seed: int) -> str:
             f"Skip reinforcement learning: the best learner, {label_of(best)}, costs {dollars(-less.mean)} a day more."
         )
     if less.low > 0:
-        return f"The best learner, {label_of(best)}, would save {dollars(less.mean)} a day (95 % interval {between(less)})."
+        return (
+            f"The best learner, {label_of(best)}, would save {dollars(less.mean)} a day (95 % interval "
+            f"{between(less)})."
+        )
     if less.mean < 0:
         return (
             f"Skip reinforcement learning: the best learner, {label_of(best)}, cost {dollars(-less.mean)} a day more "
             f"(what it would save: 95 % interval {between(less)})."
         )
     return (
-        f"Skip reinforcement learning: what the best learner, {label_of(best)}, would save, {dollars(less.mean)} a day, "
-        f"cannot be told from nothing (95 % interval {between(less)})."
+        f"Skip reinforcement learning: what the best learner, {label_of(best)}, would save, {dollars(less.mean)} a "
+        f"day, cannot be told from nothing (95 % interval {between(less)})."
     )

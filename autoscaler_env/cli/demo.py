@@ -21,7 +21,7 @@ class Demo:
     policy: Annotated[str, arg(metavar="POLICY")] = "all"
     """A policy as `evaluate` takes it, several separated by commas, or all: the rules and the reference models."""
     steps: Annotated[int, arg(metavar="N")] = 200
-    """Steps to play, 5 minutes each. After the last step of a day the next day starts, with the initial fleet."""
+    """Steps to play (the reference service has 288 a day). Each day starts with the initial fleet."""
     load_pattern: Annotated[str, arg(metavar="PATTERN", help=PATTERN_HELP)] = "SINE_CURVE"
     delay: Annotated[float, arg(metavar="SECONDS")] = 0.05
     """Seconds between two steps."""

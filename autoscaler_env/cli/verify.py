@@ -13,54 +13,57 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
+from autoscaler_env.verification.workers import MEGABYTES, SECONDS, missing_safeguards
+
 if TYPE_CHECKING:
     from autoscaler_env.verification.check import Verdict
 
 
 @dataclass(frozen=True)
 class Verify:
-    """Check every model file: does it load, predict, play test days, and is it worth its cost?
+    """Check all model files in a folder, including untrusted ones: integrity, type, timesteps, cost on test days.
 
-    No code that a file may carry is run, links are not followed, and each file is read in a process of its own.
-    The exit status is 1 if a file is broken or none is there.
+    No code in a file is run, links are not followed, and each file is read in a process with limits.
+    The exit status is 1 if a file is broken or there is no file.
     """
 
     folder: Annotated[Positional[Path | None], arg(metavar="FOLDER", help_behavior_hint="(the project's models)")] = (
         None
     )
-    """Holds models, best/ and checkpoints/; or one file."""
+    """Folder of models, with best/ and checkpoints/ if they exist; or one file."""
     json: bool = False
     """Print the verdicts as JSON."""
-    seconds: Annotated[float, arg(metavar="S")] = 8.0
-    """Time that the check of one file may take, in seconds."""
-    megabytes: Annotated[int, arg(metavar="MB")] = 1_024
+    seconds: Annotated[float, arg(metavar="S")] = SECONDS
+    """Time limit for the check of one file, in seconds."""
+    megabytes: Annotated[int, arg(metavar="MB")] = MEGABYTES
     """Memory that the check of one file may use, in megabytes."""
 
     def run(self) -> int:
-        """Print a verdict per file as it comes, a table of the final models, and one verdict overall."""
-        from autoscaler_env.verification.check import overall, summary
+        """Print each verdict as soon as it is ready, then a table of the final models and one line for all files."""
+        from autoscaler_env.verification.report import overall, summary
 
         if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may not have every letter of a file's name
+            sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may lack some letters of a file's name
         verdicts = self._verdicts()
-        sound, told = overall(verdicts)
+        sound, message = overall(verdicts)
         if self.json:
             files = [dataclasses.asdict(verdict) for verdict in verdicts]
-            print(json.dumps({"sound": sound, "verdict": told, "files": files}, indent=2))
+            print(json.dumps({"sound": sound, "verdict": message, "files": files}, indent=2))
         else:
-            print(f"\n{summary(verdicts)}\n\n{told}" if verdicts else told)
+            print(f"\n{summary(verdicts)}\n\n{message}" if verdicts else message)
         return 0 if sound else 1
 
     def _verdicts(self) -> list[Verdict]:
         from autoscaler_env.verification.report import verify_one_by_one
-        from autoscaler_env.verification.workers import missing_safeguards
 
         verdicts = []
-        coming = verify_one_by_one(self.folder, seconds=self.seconds, megabytes=self.megabytes)
-        limits = f"Each file is checked in a process of its own, within {self.seconds:g} s and {self.megabytes:,} MB."
+        results = verify_one_by_one(self.folder, seconds=self.seconds, megabytes=self.megabytes)
+        limits = (
+            f"Each file is checked in a process of its own, limited to {self.seconds:g} s and {self.megabytes:,} MB."
+        )
         print(*(missing_safeguards() or [limits]), file=sys.stderr, flush=True)
-        with contextlib.closing(coming):  # whatever interrupts us, its processes end
-            for verdict in coming:
+        with contextlib.closing(results):  # an interruption ends the processes too
+            for verdict in results:
                 if not self.json:
                     print(f"{verdict.status:<7} {verdict.file}: {verdict.reason}", flush=True)
                 verdicts.append(verdict)

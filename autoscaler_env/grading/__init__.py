@@ -1,6 +1,8 @@
-"""Grade what students hand in: run their notebooks behind a wall, check their models, compare their costs.
+"""Grade submissions in a sandbox: run their notebooks, check their answers, and play their models.
 
-`submission` takes files in, `handin` makes from them the notebooks to run, `wall` decides what surrounds a kernel,
-`kernel` runs in there, `runner` speaks with it, `watch` ends it in time, `marker` judges the answers where no code of
-the submission runs, `costs` plays the models; `rubric`, `report` and `gradebook` make points of it all, `grade` leads.
+`grade` leads. `submission` copies the files of a submission, and `notebooks` prepares each of its notebooks.
+`supervisor` has them executed within limits: `runner` talks to the kernel, `sandbox` decides what surrounds the kernel,
+and `kernel` starts in there. `answers` carries the answers out of the sandbox. `answer_key` runs the course's own
+notebooks once in a `checker`, which judges the answers where no code of a submission runs. `model_score` plays the
+models. `rubric` says what earns points, and `report` writes reports and the gradebook.
 """

@@ -1,10 +1,12 @@
-"""The course's own run, that submissions are compared with: what it writes, and what its checks say to answers."""
+"""The answer key: one run of the course's own notebooks, kept ready to check the answers of submissions."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,16 +20,17 @@ from tqdm.auto import tqdm
 
 from autoscaler_env.grading.notebooks import CourseNotebook
 
-CHECK_SECONDS = 60
-"""A check that takes longer than this on an answer has failed."""
+REPLY_SECONDS = 120
+"""Time limit for the reply to one check. The checker limits the check itself; this is for a checker that hangs."""
 
 
-class Reference:
-    """Runs the course once, when it is first needed, and keeps it ready to check answers.
+class AnswerKey:
+    """Runs the course when it is first needed, in a `checker` process, and checks answers there.
 
     Args:
         notebooks: The course's notebooks, in order.
-        parameters: Given to each that has one of the name; `output` becomes a temporary folder.
+        parameters: Given to each notebook that has a parameter of the name. The value of `output` becomes a temporary
+            folder.
     """
 
     def __init__(self, notebooks: Sequence[CourseNotebook], parameters: dict[str, Any]) -> None:
@@ -37,8 +40,8 @@ class Reference:
         self._process: subprocess.Popen[str] | None = None
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._flaw: str | None = None
-        self._ended = False
+        self._problem: str | None = None
+        self._cancelled = False
 
     def __enter__(self) -> Self:
         return self
@@ -48,94 +51,99 @@ class Reference:
         if self._folder is not None:
             self._folder.cleanup()
 
-    def end(self) -> None:
-        """End the course's process for good, whoever waits for it: they get an error."""
-        self._ended = True
+    def cancel(self) -> None:
+        """End the checker for good; threads that wait for it get an error."""
+        self._cancelled = True
         if (process := self._process) is not None:
-            process.kill()
+            _kill(process)
 
     def workspace(self) -> Path:
-        """Return the folder with what the course has written.
+        """Return the folder with the files that the course has written.
 
         Raises:
             ValueError: The course does not run here.
         """
         with self._lock:
-            self._start()
+            self._started()
             assert self._folder is not None
             return Path(self._folder.name)
 
-    def check(self, notebook: str, exercise: str, told: dict[str, Any]) -> str:
-        """Return what the course's check says to answers, in one line.
+    def check(self, notebook: str, exercise: str, answers: dict[str, Any]) -> str:
+        """Return what the course's check prints for answers, in one line.
 
         Args:
-            notebook: Whose exercise it is.
-            exercise: Its name, such as 03.1.
-            told: What a submission told, by variable; JSON of any origin.
+            notebook: The name of the notebook.
+            exercise: The name of the exercise, such as 03.1.
+            answers: What a submission sent, by variable; JSON, possibly forged.
         """
         with self._lock:
-            process = self._start()
+            process = self._started()
             assert process.stdin is not None
             try:
-                request = json.dumps({"notebook": notebook, "exercise": exercise, "answers": told})
+                request = json.dumps({"notebook": notebook, "exercise": exercise, "answers": answers})
             except RecursionError:
-                return "not yet: the answer is nested without end"
+                return "not yet: the answer is nested too deeply"
             try:
                 process.stdin.write(request + "\n")
                 process.stdin.flush()
-                said: str = json.loads(self._lines.get(timeout=CHECK_SECONDS))["said"]
-                return said
+                result: str = json.loads(self._lines.get(timeout=REPLY_SECONDS))["result"]
+                return result
             except (queue.Empty, OSError, ValueError):
-                self._stop()  # an answer that the check does not survive; the next one needs a fresh course
-                return f"not yet: the check came to no end within {CHECK_SECONDS} s"
+                self._stop()  # the next answer needs a new run of the course
+                return "not yet: the check of this answer did not end"
 
-    def _start(self) -> subprocess.Popen[str]:
-        """Run the course, unless it is there already."""
-        if self._ended:
+    def _started(self) -> subprocess.Popen[str]:
+        """Return the checker; start it and run the course if it does not run."""
+        if self._cancelled:
             raise ValueError("it was cancelled")
-        if self._flaw is not None:
-            raise ValueError(self._flaw)
+        if self._problem is not None:
+            raise ValueError(self._problem)
         if self._process is not None:
             return self._process
         self._folder = self._folder or tempfile.TemporaryDirectory(prefix="course-")
-        Path(self._folder.name).chmod(0o755)  # a kernel that is nobody has to read it
+        Path(self._folder.name).chmod(0o755)  # a kernel with another user id must read it
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "autoscaler_env.grading.checker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             env=dict(os.environ) | self._variables(),
-            start_new_session=True,  # a Ctrl-C comes to us alone; we end it
+            start_new_session=True,  # a Ctrl-C reaches the main process only, which ends this one
         )
-        if self._ended:  # since we looked
-            self._process.kill()
+        if self._cancelled:  # in the meantime
+            _kill(self._process)
         self._lines = queue.SimpleQueue()
-        threading.Thread(target=_pass_on, args=(self._process.stdout, self._lines), daemon=True).start()
+        threading.Thread(target=_forward, args=(self._process.stdout, self._lines), daemon=True).start()
         parameters = self._parameters | ({"output": self._folder.name} if "output" in self._parameters else {})
-        asked = {
+        job = {
             "notebooks": [str(notebook.path.resolve()) for notebook in self._notebooks],
             "parameters": parameters,
             "workspace": self._folder.name,
         }
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
-        for notebook in tqdm(self._notebooks, desc="the course itself", unit="notebook"):
-            error = json.loads(self._lines.get() or '{"error": "it ended"}')["error"]
+        for notebook in tqdm(self._notebooks, desc="answer key", unit="notebook"):
+            error = json.loads(self._lines.get() or '{"error": "the process ended"}')["error"]
             if error is not None:
                 self._stop()
-                self._flaw = f"the course itself does not run here: {notebook.name}: {error}"
-                raise ValueError(self._flaw)
+                self._problem = f"the course itself does not run here: {notebook.name}: {error}"
+                raise ValueError(self._problem)
         return self._process
 
     def _variables(self) -> dict[str, str]:
-        """Return what the course's process has in its environment beyond ours: it compiles into its own folder."""
+        """Return the environment variables of the checker. Like a kernel in a sandbox, it sees no GPU."""
         assert self._folder is not None
-        return {"NUMBA_CACHE_DIR": str(Path(self._folder.name, ".numba")), "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
+        return {
+            "NUMBA_CACHE_DIR": str(Path(self._folder.name, ".numba")),
+            "MPLBACKEND": "Agg",
+            "OMP_NUM_THREADS": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+        }
 
     def _stop(self) -> None:
         if self._process is not None:
-            self._process.kill()
+            _kill(self._process)
             self._process.wait()
             for stream in (self._process.stdin, self._process.stdout):
                 if stream is not None:
@@ -143,11 +151,20 @@ class Reference:
             self._process = None
 
 
-def _pass_on(stream: Any, lines: queue.SimpleQueue[str]) -> None:
-    """Put each line of a process's output into a queue, and an empty one at its end."""
+def _kill(process: subprocess.Popen[str]) -> None:
+    """End a process that has a session of its own, with its children."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+
+
+def _forward(stream: Any, lines: queue.SimpleQueue[str]) -> None:
+    """Put each line of a process's output into a queue, and an empty line at the end."""
     try:
         for line in stream:
             lines.put(line)
-    except ValueError:  # it was closed
+    except ValueError:  # the stream was closed
         pass
     lines.put("")

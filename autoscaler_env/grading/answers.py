@@ -1,10 +1,10 @@
-"""Carry answers across the wall: plain values as they are, functions and objects as a record of what they returned.
+"""Carry answers out of the sandbox: plain values as JSON, functions and objects as a record of what they returned.
 
-A check must not run where a submission's code runs: that code could change what the check compares with, or answer with
-an object that equals everything. So the kernel behind the wall only *tells* answers, as JSON, and our checks run
-elsewhere. Where an answer is a function or a class, the check runs behind the wall too, and what the answer returns to
-it, call by call, is recorded; outside, a `Replay` returns the same to our own check, which decides. Both sides of that
-are here.
+A check must not run where the code of a submission runs: that code could change the values that the check compares
+with, or answer with an object that equals everything. So the kernel in the sandbox only *sends* answers, as JSON, and
+the checks run outside. If an answer is a function or a class, the check runs in the sandbox too, and a `Recorder`
+records what the answer returns to it, call by call. Outside, a `Replay` returns the same values to the trusted check,
+and only this check decides. This module has both sides.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from typing import Any
 import numpy as np
 
 MIME = "application/vnd.autoscaler.answers+json"
-"""The type under which a kernel displays the answers that it tells."""
+"""The type of the outputs with which a kernel sends answers."""
 
-MOST_VALUES = 100_000
-"""Values in the answer to one exercise; more is no answer."""
+MAX_VALUES = 100_000
+"""An answer to one exercise with more values is refused."""
 
 _PLAIN = (type(None), bool, int, float, str)
 _ARRAY_KINDS = "biuf"
 
 
 class _NotPlain(Exception):
-    """A value is more than data."""
+    """A value is not plain data."""
 
 
 def encode(value: Any) -> Any:
-    """Return a plain value as JSON can hold it, its Python type kept.
+    """Return a plain value in a form that JSON can hold and that keeps its Python type.
 
     Raises:
-        _NotPlain: It is no number, string, bytes, array, list, tuple or dictionary of such.
+        _NotPlain: It is not a number, string, bytes, array, list, tuple or dictionary of such values.
     """
     if type(value) in (float, int):
-        return {"number": repr(value)}  # JSON knows neither NaN nor infinity
+        return {"number": repr(value)}  # JSON has neither NaN nor infinity
     if type(value) in _PLAIN:
         return value
     if type(value) is bytes:
@@ -54,30 +54,30 @@ def encode(value: Any) -> Any:
     raise _NotPlain(type(value).__name__)
 
 
-def decode(told: Any) -> Any:
-    """Return the plain value that a kernel told.
+def decode(content: Any) -> Any:
+    """Return the plain value that `encode` turned into JSON.
 
     Args:
-        told: JSON of any origin.
+        content: JSON, possibly forged.
 
     Raises:
-        ValueError: It is nothing that `encode` returns, or too much.
+        ValueError: `encode` cannot have returned it, or it has too many values.
     """
     try:
-        return _decode(told, [MOST_VALUES])
+        return _decode(content, [MAX_VALUES])
     except (TypeError, KeyError, RecursionError, OverflowError, MemoryError, binascii.Error) as error:
         raise ValueError(f"not an answer: {type(error).__name__}") from None
 
 
-def _decode(told: Any, left: list[int]) -> Any:
-    left[0] -= 1
-    if left[0] < 0:
-        raise ValueError(f"not an answer: it has more than {MOST_VALUES:,} values")
-    if told is None or type(told) in (bool, str):
-        return told
-    if type(told) is not dict:
-        raise ValueError("not an answer: of no known form")
-    match told:
+def _decode(content: Any, values_left: list[int]) -> Any:
+    values_left[0] -= 1
+    if values_left[0] < 0:
+        raise ValueError(f"not an answer: it has more than {MAX_VALUES:,} values")
+    if content is None or type(content) in (bool, str):
+        return content
+    if type(content) is not dict:
+        raise ValueError("not an answer: unknown form")
+    match content:
         case {"number": str(text)} if len(text) <= 400:
             return int(text) if text.lstrip("-").isdigit() else float(text)
         case {"bytes": str(text)}:
@@ -85,59 +85,62 @@ def _decode(told: Any, left: list[int]) -> Any:
         case {"array": dict(items), "dtype": str(name)}:
             kind = np.dtype(name)
             if kind.kind not in _ARRAY_KINDS:
-                raise ValueError("not an answer: an array of something other than numbers")
-            return np.array(_decode(items, left), dtype=kind)
+                raise ValueError("not an answer: an array that does not hold numbers")
+            return np.array(_decode(items, values_left), dtype=kind)
         case {"list": list(items)}:
-            return [_decode(item, left) for item in items]
+            return [_decode(item, values_left) for item in items]
         case {"tuple": list(items)}:
-            return tuple(_decode(item, left) for item in items)
+            return tuple(_decode(item, values_left) for item in items)
         case {"dict": list(items)}:
-            return {_decode(name, left): _decode(item, left) for name, item in items}
-    raise ValueError("not an answer: of no known form")
+            return {_decode(name, values_left): _decode(item, values_left) for name, item in items}
+    raise ValueError("not an answer: unknown form")
 
 
-def tell(namespace: dict[str, Any], names: list[str], check: str) -> dict[str, Any]:
-    """Return the answers to one exercise, for the way across the wall.
+def collect(namespace: dict[str, Any], names: list[str], check: str) -> dict[str, Any]:
+    """Return the answers to one exercise as JSON. A notebook calls this in the sandbox.
 
     Args:
-        namespace: The notebook's variables.
-        names: Those that hold the answers.
-        check: The source of the check, run here only where an answer is no plain value.
+        namespace: The variables of the notebook.
+        names: The variables that hold the answers.
+        check: The source of the check. It runs here only if an answer is not plain data.
 
     Returns:
-        By name: `{"value": ...}` or `{"returned": [...]}`; a name that is not there is left out.
+        By name: `{"value": ...}` or `{"returned": [...]}`; a variable that does not exist is left out.
     """
-    told: dict[str, Any] = {}
+    collected: dict[str, Any] = {}
     recorders: dict[str, Recorder] = {}
     for name in names:
         if name not in namespace:
             continue
         try:
-            told[name] = {"value": encode(namespace[name])}
+            collected[name] = {"value": encode(namespace[name])}
         except (_NotPlain, RecursionError):
             recorders[name] = Recorder(namespace[name], [])
     if recorders:
         with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
             exec(compile(check, "check", "exec"), namespace | recorders)
-    return told | {name: {"returned": recorder._log} for name, recorder in recorders.items()}
+    return collected | {name: {"returned": recorder._log} for name, recorder in recorders.items()}
 
 
-def received(told: Any) -> Any:
-    """Return an answer as our check is given it: a plain value, or something that returns what was recorded.
+def restore(content: Any) -> Any:
+    """Return an answer for the trusted check: a plain value, or an object that returns what was recorded.
+
+    Args:
+        content: What `collect` returned for one variable, possibly forged.
 
     Raises:
-        ValueError: It is no answer.
+        ValueError: It is not an answer.
     """
-    match told:
+    match content:
         case {"value": value}:
             return decode(value)
         case {"returned": list(log)}:
             return Replay(log)
-    raise ValueError("not an answer: of no known form")
+    raise ValueError("not an answer: unknown form")
 
 
 class Recorder:
-    """Stands for an answer behind the wall: passes calls on to it, and keeps what it returns."""
+    """Takes the place of an answer in the sandbox: passes calls on to it, and records what it returns."""
 
     def __init__(self, answer: Any, log: list[Any]) -> None:
         self.__dict__ |= {"_answer": answer, "_log": log}
@@ -145,20 +148,20 @@ class Recorder:
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Call the answer."""
         try:
-            return self._note(self._answer(*arguments, **named))
+            return self._record(self._answer(*arguments, **named))
         except Exception as error:
             self._log.append({"raised": f"{type(error).__name__}: {error}"[:500]})
             raise
 
     def __getattr__(self, name: str) -> Any:
         try:
-            return self._note(getattr(self._answer, name))
+            return self._record(getattr(self._answer, name))
         except AttributeError:
             self._log.append({"missing": name})
             raise
 
-    def _note(self, value: Any) -> Any:
-        """Keep a value, or stand for it too where it is more than data."""
+    def _record(self, value: Any) -> Any:
+        """Record a value and return it. A value that is not plain data gets a recorder too."""
         try:
             self._log.append({"plain": encode(value)})
         except (_NotPlain, RecursionError):
@@ -168,14 +171,14 @@ class Recorder:
 
 
 class Replay:
-    """Stands for an answer outside: returns what was recorded, in the same order, whatever it is asked.
+    """Takes the place of an answer outside the sandbox: returns the recorded values in the recorded order.
 
     Args:
-        log: What a `Recorder` kept, of any origin.
+        log: What a `Recorder` recorded, possibly forged.
     """
 
     def __init__(self, log: list[Any]) -> None:
-        self.__dict__ |= {"_left": iter(log)}
+        self.__dict__ |= {"_rest": iter(log)}
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Return what the answer returned."""
@@ -185,15 +188,15 @@ class Replay:
         return self._next()
 
     def _next(self) -> Any:
-        match next(self._left, None):
+        match next(self._rest, None):
             case {"plain": value}:
                 return decode(value)
             case {"object": True}:
-                again = Replay([])
-                again.__dict__ |= {"_left": self._left}
-                return again
-            case {"raised": str(said)}:
-                raise RuntimeError(f"the answer raised {said}")
+                replay = Replay([])
+                replay.__dict__ |= {"_rest": self._rest}
+                return replay
+            case {"raised": str(error)}:
+                raise RuntimeError(f"the answer raised {error}")
             case {"missing": str(name)}:
                 raise AttributeError(name)
-        raise RuntimeError("the answer was not asked for this when it ran")
+        raise RuntimeError("the answer was not used in this way when it ran in the sandbox")

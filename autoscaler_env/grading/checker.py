@@ -1,13 +1,16 @@
-"""Run the course's own notebooks once, and judge answers in what they leave; a process without foreign code.
+"""Run the course's own notebooks once, and judge answers in what they leave; a process without code of submissions.
 
-It starts with a line of JSON on standard input, `{"notebooks": [...], "parameters": {...}, "workspace": FOLDER}`, and
-says with a line for each notebook how it ran. Then each line asks for one check, `{"notebook": ..., "exercise": ...,
-"answers": {...}}`, and is answered by one, `{"said": ...}`: what the course's check cell printed, given those answers.
+`answer_key` starts this process. It reads one line of JSON from standard input, `{"notebooks": [...], "parameters":
+{...}, "workspace": FOLDER}`, and writes one line for each notebook: `{"error": ..., "seconds": ...}`. After that each
+line asks for one check, `{"notebook": ..., "exercise": ..., "answers": {...}}`. The reply is `{"result": ...}`, with
+what the course's check cell printed for these answers.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
+import functools
 import io
 import json
 import os
@@ -16,30 +19,41 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
+import tqdm
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from autoscaler_env.grading.answers import received
+from autoscaler_env.grading.answers import restore
 from autoscaler_env.grading.notebooks import Cell, CourseNotebook
+from autoscaler_env.text import one_line
+from autoscaler_env.verification.workers import can_fork, in_child
+
+CHECK_SECONDS = 60
+"""A check that takes longer on an answer has failed."""
+
+MAX_MESSAGE = 2_000
+"""Characters of what a check prints that are kept."""
 
 
-class Marker:
-    """The course's notebooks, each with the variables that it has before its exercises.
+class Checker:
+    """The course's notebooks, each with the variables that it has before its exercises are answered.
 
     Args:
-        parameters: Given to each notebook that has one of the name.
+        parameters: Given to each notebook that has a parameter of the name.
+        watched: File descriptors; this process ends if one of them becomes readable during a check (see `in_child`).
     """
 
-    def __init__(self, parameters: dict[str, Any]) -> None:
+    def __init__(self, parameters: dict[str, Any], watched: tuple[int, ...] = ()) -> None:
         self._parameters = parameters
+        self._watched = watched
         self._notebooks: dict[str, tuple[CourseNotebook, InteractiveShell]] = {}
 
     def run(self, path: Path) -> str | None:
-        """Run a notebook up to its last exercise, the exercises left open; return what stopped it."""
+        """Run a notebook up to its last exercise, with open exercises; return what stopped it, or `None`."""
         course = CourseNotebook(path)
         shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
         self._notebooks[course.name] = course, shell
-        for cell in _before_the_end(course.cells):
+        for cell in _cells_to_run(course.cells):
             if error := _error(shell.run_cell(cell.source)):
                 return error
             if "parameters" in cell.tags:
@@ -48,36 +62,56 @@ class Marker:
                 sys.modules["matplotlib.pyplot"].close("all")
         return None
 
-    def check(self, notebook: str, exercise: str, told: dict[str, Any]) -> str:
-        """Return what the course's check says to answers, in one line.
+    def check(self, notebook: str, exercise: str, answers: dict[str, Any]) -> str:
+        """Return what the course's check prints for answers, in one line.
+
+        Each check works on a fresh copy of the variables: a check runs in a forked child of this process. Where the
+        system cannot fork, the variables that can be copied are restored after the check.
 
         Args:
-            notebook: Whose exercise it is.
-            exercise: Its name, such as 03.1.
-            told: What a submission told, by variable; JSON of any origin.
+            notebook: The name of the notebook.
+            exercise: The name of the exercise, such as 03.1.
+            answers: What a submission sent, by variable; JSON, possibly forged.
         """
         course, shell = self._notebooks[notebook]
-        (asked,) = [each for each in course.exercises if each.name == exercise]
+        (chosen,) = [other for other in course.exercises if other.name == exercise]
         try:
-            given = {name: received(told[name]) for name in asked.variables if name in told}
+            values = {name: restore(answers[name]) for name in chosen.variables if name in answers}
         except ValueError as error:
             return f"not yet: {error}"
-        before = dict(shell.user_ns)
-        printed = io.StringIO()
+        if can_fork():
+            result = in_child(lambda _: _run_check(shell, chosen.check, values), CHECK_SECONDS, self._watched)
+            return str(result["value"]) if "value" in result else f"not yet: the check failed: {result['error']}"
+        hidden = shell.user_ns_hidden  # IPython's own variables, which refer to the shell
+        variables = {name: value if name in hidden else _copied(value) for name, value in shell.user_ns.items()}
         try:
-            shell.push(given)
-            with contextlib.redirect_stdout(printed):
-                problem = _error(shell.run_cell(asked.check))
+            return _run_check(shell, chosen.check, values)
         finally:
             shell.user_ns.clear()
-            shell.user_ns.update(before)
-        return f"not yet: {problem}" if problem else " ".join(printed.getvalue().split()) or "not yet"
+            shell.user_ns.update(variables)
 
 
-def _before_the_end(cells: list[Cell]) -> list[Cell]:
-    """Return the code cells up to the last exercise, without the checks; all where there are no exercises."""
-    last = max((place for place, cell in enumerate(cells) if "exercise-check" in cell.tags), default=len(cells))
-    return [cell for cell in cells[:last] if cell.kind == "code" and "exercise-check" not in cell.tags]
+def _run_check(shell: InteractiveShell, check: str, values: dict[str, Any]) -> str:
+    printed = io.StringIO()
+    shell.push(values)
+    with contextlib.redirect_stdout(printed):
+        error = _error(shell.run_cell(check))
+    message = f"not yet: {error}" if error else one_line(printed.getvalue()) or "not yet"
+    return message[:MAX_MESSAGE]
+
+
+def _copied(value: Any) -> Any:
+    """Return a deep copy of a value; the value itself if it cannot be copied, such as a module."""
+    try:
+        return copy.deepcopy(value)
+    except Exception:
+        return value
+
+
+def _cells_to_run(cells: list[Cell]) -> list[Cell]:
+    """Return the code cells up to the last exercise without the checks; all of them if there are no exercises."""
+    end = max((index for index, cell in enumerate(cells) if "exercise-check" in cell.tags), default=len(cells))
+    return [cell for cell in cells[:end] if cell.kind == "code" and "exercise-check" not in cell.tags]
 
 
 def _error(result: Any) -> str | None:
@@ -85,30 +119,32 @@ def _error(result: Any) -> str | None:
     return f"{type(error).__name__}: {error}" if error is not None else None
 
 
-def _speak_alone() -> TextIO:
-    """Return our standard output, and let what notebooks print go nowhere."""
-    ours = os.fdopen(os.dup(1), "w")
+def _reserve_stdout() -> TextIO:
+    """Return standard output for this module alone; what notebooks print is lost."""
+    replies = os.fdopen(os.dup(1), "w")
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
-    return ours
+    return replies
 
 
 def main() -> None:
     """Run the course; answer requests until there are no more."""
-    speak = _speak_alone()
-    asked = json.loads(sys.stdin.readline())
+    replies = _reserve_stdout()
+    reply = functools.partial(print, file=replies, flush=True)
+    tqdm.tqdm.monitor_interval = 0  # no thread of a progress bar: this process forks
+    job = json.loads(sys.stdin.readline())
     os.umask(0o022)
-    os.chdir(asked["workspace"])
-    marker = Marker(asked["parameters"])
-    for name in asked["notebooks"]:
-        started = time.perf_counter()
-        error = marker.run(Path(name))
-        print(json.dumps({"error": error, "seconds": time.perf_counter() - started}), file=speak, flush=True)
+    os.chdir(job["workspace"])
+    checker = Checker(job["parameters"], watched=(0,))
+    for name in job["notebooks"]:
+        start = time.perf_counter()
+        error = checker.run(Path(name))
+        reply(json.dumps({"error": error, "seconds": time.perf_counter() - start}))
     for line in sys.stdin:
         request = json.loads(line)
-        said = marker.check(request["notebook"], request["exercise"], request["answers"])
-        print(json.dumps({"said": said}), file=speak, flush=True)
+        result = checker.check(request["notebook"], request["exercise"], request["answers"])
+        reply(json.dumps({"result": result}))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Grade submissions: each on its own, several at once, whatever one of them does."""
+"""Grade submissions, several at the same time. A submission cannot stop the grading of the others."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
+import os
 import queue
 import re
 import secrets
@@ -15,36 +16,37 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tqdm.auto import tqdm
 
 import autoscaler_env
 from autoscaler_env.course import FULL, QUICK, Profile, course_notebooks
-from autoscaler_env.grading.answer_key import Reference
+from autoscaler_env.grading.answer_key import AnswerKey
 from autoscaler_env.grading.model_score import grade_models
-from autoscaler_env.grading.notebooks import CourseNotebook, judge, one_line, prepare, told_answers
-from autoscaler_env.grading.report import Item, Report, prints, read_report, write_report
+from autoscaler_env.grading.notebooks import CourseNotebook, judge, prepare, sent_answers
+from autoscaler_env.grading.report import Item, Report, file_fingerprints, read_report, write_report
 from autoscaler_env.grading.rubric import Rubric
-from autoscaler_env.grading.sandbox import Wall
-from autoscaler_env.grading.submission import Submission, take_in
-from autoscaler_env.grading.supervisor import Runner
+from autoscaler_env.grading.sandbox import Sandbox
+from autoscaler_env.grading.submission import Submission, copy_submission
+from autoscaler_env.grading.supervisor import Supervisor
 from autoscaler_env.paths import Folders
-from autoscaler_env.storage.files import write_json
+from autoscaler_env.text import one_line, printable
+from autoscaler_env.verification.workers import Workers
 
 
 @dataclass(frozen=True)
 class Course:
-    """What submissions are held against."""
+    """The course that submissions are compared with."""
 
     notebooks: tuple[Path, ...] = field(default_factory=lambda: tuple(course_notebooks()))
     """Its notebooks, in order."""
     models: Path = field(default_factory=lambda: Folders.course().models)
-    """The models that it ships."""
+    """The folder of the models that it ships."""
 
     @cached_property
     def read(self) -> list[CourseNotebook]:
-        """The notebooks, read."""
+        """The contents of the notebooks."""
         return [CourseNotebook(path) for path in self.notebooks]
 
     @property
@@ -62,51 +64,66 @@ class Course:
         return digest.hexdigest()[:16]
 
 
+class _Processes(NamedTuple):
+    """The processes that grade one submission at a time."""
+
+    supervisor: Supervisor
+    workers: Workers
+
+
 class Grading:
     """One run of the grader.
 
     Args:
-        output: Where the reports go.
+        output: The folder for the reports.
         rubric: What earns points.
-        wall: What the notebooks run behind.
-        profile: The budgets that they run with.
-        course: What they are held against; the project's own by default.
+        sandbox: The sandbox that notebooks run in.
+        profile: The budgets that notebooks run with.
+        course: The course; the project's own by default.
     """
 
     def __init__(
-        self, output: Path, rubric: Rubric, wall: Wall, profile: Profile = "quick", course: Course | None = None
+        self, output: Path, rubric: Rubric, sandbox: Sandbox, profile: Profile = "quick", course: Course | None = None
     ) -> None:
         self.output = output
         self._rubric = rubric
-        self._wall = wall
+        self._sandbox = sandbox
         self._profile: Profile = profile
         self._course = course or Course()
         self._parameters = dict(QUICK if profile == "quick" else FULL) | {"output": ""}
-        self._seed = rubric.costs.seed if rubric.costs.seed is not None else _kept_seed(output)
+        self._seed = rubric.costs.seed if rubric.costs.seed is not None else _secret_seed(output)
         self._cancelled = threading.Event()
 
     def run(self, sources: Sequence[Path], workers: int = 1, *, progress: bool = True) -> list[Report]:
-        """Grade submissions, and write a report of each as soon as it is done.
+        """Grade submissions, and write the report of each one as soon as it is graded.
 
-        A submission that was graded before, with the same content, rubric, course and wall, is not graded again.
+        A submission that was graded before with the same content, rubric, course and sandbox is not graded again.
 
         Args:
             sources: Folders or zips.
-            workers: How many are graded at once.
+            workers: How many submissions are graded at the same time.
             progress: Whether to show a progress bar.
 
         Returns:
-            A report of each, in the order of the sources.
+            One report per submission, in the order of the sources.
         """
-        names = _own_names(sources)
+        names = _report_names(sources)
         reports: dict[str, Report] = {}
-        with (
-            Reference(self._course.read, self._parameters) as reference,
-            self._runners(workers) as runners,
-            ThreadPoolExecutor(workers) as pool,
-        ):
+        with contextlib.ExitStack() as stack:
+            answer_key = stack.enter_context(AnswerKey(self._course.read, self._parameters))
+            free: queue.SimpleQueue[_Processes] = queue.SimpleQueue()
+            processes = [
+                _Processes(
+                    stack.enter_context(Supervisor(self._sandbox, self._rubric.limits, self._cancelled)),
+                    stack.enter_context(Workers()),
+                )
+                for _ in range(workers)
+            ]
+            for each in processes:
+                free.put(each)
+            pool = stack.enter_context(ThreadPoolExecutor(workers))
             jobs = [
-                pool.submit(self._one, source, name, reference, runners)
+                pool.submit(self._report, source, name, answer_key, free)
                 for source, name in zip(sources, names, strict=True)
             ]
             try:
@@ -117,148 +134,136 @@ class Grading:
                 self._cancelled.set()
                 for job in jobs:
                     job.cancel()
-                reference.end()  # jobs may be waiting for it, and the pool waits for jobs
+                answer_key.cancel()  # jobs may wait for these processes, and the pool waits for its jobs
+                for each in processes:
+                    each.workers.cancel()
                 raise
         return [reports[name] for name in names]
 
     def earlier(self, reports: Sequence[Report]) -> list[Report]:
-        """Return the output folder's reports beside those of a run: made alike, or of what could not be graded.
+        """Return other reports in the output folder: those with the same settings, and those of failed gradings.
 
-        Late submissions are graded alone, and belong into one gradebook with the others, whose copies they may be.
+        Late submissions are graded alone. They belong into one gradebook with the earlier ones, which they may copy.
         """
-        names, alike = {report.name for report in reports}, self._made_alike().items()
-        others = sorted(path.parent for path in self.output.glob("*/report.json") if path.parent.name not in names)
-        found = [read_report(folder) for folder in others]
-        return [report for report in found if report and (not report.key or alike <= report.key.items())]
+        names, settings = {report.name for report in reports}, self._settings().items()
+        folders = sorted(path.parent for path in self.output.glob("*/report.json") if path.parent.name not in names)
+        others = [read_report(folder) for folder in folders]
+        return [report for report in others if report and (not report.key or settings <= report.key.items())]
 
-    @contextlib.contextmanager
-    def _runners(self, count: int) -> Iterator[queue.SimpleQueue[Runner]]:
-        """Keep as many processes that run notebooks as there are workers."""
-        free: queue.SimpleQueue[Runner] = queue.SimpleQueue()
-        with contextlib.ExitStack() as stack:
-            for _ in range(count):
-                free.put(stack.enter_context(Runner(self._wall, self._rubric.limits, self._cancelled)))
-            yield free
-
-    def _one(self, source: Path, name: str, reference: Reference, runners: queue.SimpleQueue[Runner]) -> Report:
-        """Grade one submission, whatever it does."""
+    def _report(self, source: Path, name: str, answer_key: AnswerKey, free: queue.SimpleQueue[_Processes]) -> Report:
+        """Grade one submission, whatever it does, and write its report."""
         folder = self.output / name
-        key: dict[str, str] = {}
+        processes = free.get()
         try:
-            with tempfile.TemporaryDirectory(prefix="handed-in-") as copy:
-                submission = take_in(source, Path(copy))
-                key = self._key(submission)
-                before = read_report(folder)
-                if before is not None and before.key == key:
-                    return before
-                report = self._graded(submission, name, key, reference, runners)
-        except Exception as error:  # the next submission has its turn
-            failed = None if isinstance(error, ValueError) else type(error).__name__
-            said = one_line(f"{failed}: {error}" if failed else str(error))
-            report = Report(name, str(source), {}, self._wall.told, self._profile, notes=(f"not graded: {said}",))
+            with tempfile.TemporaryDirectory(prefix="submission-") as copy:
+                submission = copy_submission(source, Path(copy))
+                key = {"submission": submission.fingerprint} | self._settings()
+                previous = read_report(folder)
+                if previous is not None and previous.key == key:
+                    return previous
+                report = self._graded(submission, name, key, answer_key, processes)
+        except Exception as error:  # the others must still be graded
+            message = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            note = f"not graded: {printable(one_line(message))}"
+            report = Report(name, str(source), {}, self._sandbox.description, self._profile, notes=(note,))
+        finally:
+            free.put(processes)
         if not self._cancelled.is_set():
             write_report(report, folder)
         return report
 
-    def _key(self, submission: Submission) -> dict[str, str]:
-        """Return all that a report depends on."""
-        return {"submission": submission.fingerprint} | self._made_alike()
-
-    def _made_alike(self) -> dict[str, str]:
-        """Return what all reports of a run have in common."""
+    def _settings(self) -> dict[str, str]:
+        """Return what all reports of a run depend on."""
         return {
             "rubric": self._rubric.fingerprint,
             "course": self._course.fingerprint,
             "profile": self._profile,
-            "wall": self._wall.kind,
+            "sandbox": self._sandbox.kind,
             "days": hashlib.sha256(str(self._seed).encode()).hexdigest()[:16],
         }
 
     def _graded(
-        self,
-        submission: Submission,
-        name: str,
-        key: dict[str, str],
-        reference: Reference,
-        runners: queue.SimpleQueue[Runner],
+        self, submission: Submission, name: str, key: dict[str, str], answer_key: AnswerKey, processes: _Processes
     ) -> Report:
-        notebooks, exercises = self._notebooks(submission, reference, runners)
+        notebooks, exercises = self._grade_notebooks(submission, answer_key, processes.supervisor)
         if self._cancelled.is_set():
             raise ValueError("it was cancelled")
-        models, costs, acts = grade_models(submission, self._rubric, self._seed, self._course.models)
+        models, costs, model_fingerprints = grade_models(
+            submission, self._rubric, self._seed, self._course.models, processes.workers
+        )
         return Report(
             name,
             str(submission.source),
             key,
-            self._wall.told,
+            self._sandbox.description,
             self._profile,
             {"notebooks": notebooks, "exercises": exercises, "models": models, "costs": costs},
             submission.notes,
-            prints(submission.files, self._course.files) | acts,
+            file_fingerprints(submission.files, self._course.files) | model_fingerprints,
         )
 
-    def _notebooks(
-        self, submission: Submission, reference: Reference, runners: queue.SimpleQueue[Runner]
+    def _grade_notebooks(
+        self, submission: Submission, answer_key: AnswerKey, supervisor: Supervisor
     ) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
-        """Run the notebooks in order; return an item for each, and for each exercise."""
+        """Run the notebooks in order; return one item per notebook and one per exercise."""
         course, files = self._course.read, submission.files
-        worth = self._rubric.worth("notebooks", [notebook.name for notebook in course])
-        each = self._rubric.worth("exercises", [exercise.name for one in course for exercise in one.exercises])
-        ran, answered = [], []
+        notebook_points = self._rubric.worth("notebooks", [notebook.name for notebook in course])
+        names = [exercise.name for notebook in course for exercise in notebook.exercises]
+        exercise_points = self._rubric.worth("exercises", names)
+        notebooks, exercises = [], []
         for notebook in course:
+            points = notebook_points[notebook.name]
             path = files.get(f"notebooks/{notebook.name}.ipynb")
             if path is None:
-                ran.append(Item(notebook.name, "not handed in", "", 0, worth[notebook.name]))
-                answered += [Item(one.name, "not attempted", "", 0, each[one.name]) for one in notebook.exercises]
+                notebooks.append(Item(notebook.name, "not submitted", "", 0, points))
+                exercises += [
+                    Item(exercise.name, "not attempted", "", 0, exercise_points[exercise.name])
+                    for exercise in notebook.exercises
+                ]
                 continue
-            problem, told, seconds = self._run_notebook(path, notebook, reference, runners)
-            earned = 0 if problem else worth[notebook.name]
-            state = "failed" if problem else "passed"
-            ran.append(Item(notebook.name, state, problem or f"in {seconds:.0f} s", earned, worth[notebook.name]))
-            answered += self._exercises(notebook, told, each, reference)
-        return tuple(ran), tuple(answered)
+            problem, answers, seconds = self._run_notebook(path, notebook, answer_key, supervisor)
+            state, earned = ("failed", 0.0) if problem else ("passed", points)
+            notebooks.append(Item(notebook.name, state, problem or f"in {seconds:.0f} s", earned, points))
+            exercises += self._grade_exercises(notebook, answers, exercise_points, answer_key)
+        return tuple(notebooks), tuple(exercises)
 
     def _run_notebook(
-        self, path: Path, notebook: CourseNotebook, reference: Reference, runners: queue.SimpleQueue[Runner]
+        self, path: Path, notebook: CourseNotebook, answer_key: AnswerKey, supervisor: Supervisor
     ) -> tuple[str | None, dict[str, dict[str, Any]], float]:
-        """Return what kept a notebook from passing, what it told of its answers, and how many seconds it took."""
+        """Return why a notebook did not pass (`None` if it did), the answers that it sent, and its time in seconds."""
         parameters = {name: value for name, value in self._parameters.items() if name in notebook.parameters}
         try:
             prepared = prepare(path.read_bytes(), notebook, set(parameters))
         except ValueError as error:
-            return one_line(str(error)), {}, 0.0
-        workspace = reference.workspace()
-        runner = runners.get()
-        try:
-            run = runner.run(prepared.notebook, parameters, workspace)
-        finally:
-            runners.put(runner)
-        return judge(run, prepared), told_answers(run, prepared), run.seconds
+            return printable(one_line(error)), {}, 0.0
+        run = supervisor.run(prepared.notebook, parameters, answer_key.workspace())
+        return judge(run, prepared), sent_answers(run, prepared), run.seconds
 
-    def _exercises(
+    def _grade_exercises(
         self,
         notebook: CourseNotebook,
-        told: dict[str, dict[str, Any]],
-        worth: dict[str, float],
-        reference: Reference,
+        answers: dict[str, dict[str, Any]],
+        points: dict[str, float],
+        answer_key: AnswerKey,
     ) -> Iterator[Item]:
-        """Yield an item for each exercise of a notebook."""
+        """Yield one item for each exercise of a notebook."""
         for exercise in notebook.exercises:
-            of = worth[exercise.name]
-            if exercise.name not in told:
-                yield Item(exercise.name, "not reached", "the notebook stopped before it, or lacks its cell", 0, of)
+            of = points[exercise.name]
+            if exercise.name not in answers:
+                reason = "the notebook stopped before this exercise, or lacks its cell"
+                yield Item(exercise.name, "not reached", reason, 0, of)
                 continue
-            said = one_line(reference.check(notebook.name, exercise.name, told[exercise.name]))
-            state = next((state for state in ("right", "not attempted") if said.startswith(state)), "not yet")
-            reason = said.removeprefix(state).removeprefix(":").strip()
+            result = printable(one_line(answer_key.check(notebook.name, exercise.name, answers[exercise.name])))
+            state = next((state for state in ("right", "not attempted") if result.startswith(state)), "not yet")
+            reason = result.removeprefix(state).removeprefix(":").strip()
             yield Item(exercise.name, state, reason, of if state == "right" else 0, of)
 
 
-def _own_names(sources: Sequence[Path]) -> list[str]:
-    """Return a name for the report of each source: of its file, safe as a folder's, and no name twice.
+def _report_names(sources: Sequence[Path]) -> list[str]:
+    """Return a different name for the report of each source: its file name, with what a folder's name may contain.
 
     Example:
-        >>> _own_names([Path("a/ann.zip"), Path("b/ann"), Path("=cmd")])
+        >>> _report_names([Path("a/ann.zip"), Path("b/ann"), Path("=cmd")])
         ['ann', 'ann-2', '_cmd']
     """
     names: list[str] = []
@@ -273,14 +278,41 @@ def _own_names(sources: Sequence[Path]) -> list[str]:
     return names
 
 
-def _kept_seed(output: Path) -> int:
-    """Return which secret days this output folder's submissions are charged on; drawn once."""
+def _secret_seed(output: Path) -> int:
+    """Return which secret days the models play in this output folder; the first call draws and stores them.
+
+    Only the current user can ever read the file, and it exists only when it is complete.
+    """
     path = output / "secret_days.json"
     if not path.exists():
-        write_json(path, {"seed": secrets.randbelow(2**61)})
-        path.chmod(0o600)
+        output.mkdir(parents=True, exist_ok=True)
+        temporary = output / f".{secrets.token_hex(8)}.autoscaler.tmp"  # a later run removes it if this one is killed
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                json.dump({"seed": secrets.randbelow(2**61)}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            with contextlib.suppress(FileExistsError):  # another run was faster: its days count
+                _give_name(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
     with contextlib.suppress(ValueError, KeyError, TypeError):
         seed = json.loads(path.read_text(encoding="utf-8"))["seed"]
         if type(seed) is int and 0 <= seed < 2**61:
             return seed
-    raise ValueError(f"{path}: does not hold the number of the evaluation days; remove it, and they are drawn anew")
+    raise ValueError(f"{path}: does not contain the number of the evaluation days; remove it to draw new days")
+
+
+def _give_name(temporary: Path, path: Path) -> None:
+    """Give a file its final name.
+
+    Raises:
+        FileExistsError: The name is taken.
+    """
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        temporary.replace(path)

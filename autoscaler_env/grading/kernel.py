@@ -1,8 +1,7 @@
-"""Start a notebook's kernel: the program that runs behind the wall, before any code of the submission.
+"""Start the kernel of a notebook: the program that runs in the sandbox, before any code of the submission.
 
-It holds itself to the limits, gives up every right it may have, copies what the course has written so far to a scratch
-folder of its own, and only then becomes the kernel. It is run as a file and imports nothing of the package: that would
-come before the rights are gone.
+It sets the limits, gives up its rights, copies the workspace of the course to its scratch folder, and then becomes the
+kernel. It runs as a file and imports nothing of the package, because that would happen before it gives up its rights.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 
-def hold(limits: dict[str, int]) -> None:
-    """Hold this process, and those it starts, to limits of the operating system, as far as that has them.
+def set_limits(limits: dict[str, int]) -> None:
+    """Set limits of the operating system for this process and its children, as far as the system has them.
 
-    They stop a sudden demand; what many processes use together is the business of `watch`.
+    They stop one process that demands too much. The supervisor watches what all processes use together.
 
     Args:
         limits: By the names of Python's module `resource`, such as `{"RLIMIT_DATA": 2**30}`; bytes, or a count.
@@ -28,34 +27,34 @@ def hold(limits: dict[str, int]) -> None:
         return
     import resource
 
-    for name, most in limits.items():
+    for name, limit in limits.items():
         kind: Any = getattr(resource, name, None)
         if kind is None:
             continue
         _, hard = resource.getrlimit(kind)
-        wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        allowed = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
         with contextlib.suppress(ValueError, OSError):  # macOS refuses some of them
-            resource.setrlimit(kind, (wanted, wanted))
+            resource.setrlimit(kind, (allowed, allowed))
 
 
 def main(specification: str) -> None:
     """Become the kernel.
 
     Args:
-        specification: JSON: `connection` (the file with the kernel's addresses and key), `scratch` (a folder to write
-            to), `reference` (a folder with what the course has written, or null), `user` (a user id to change to, or
-            null), `limits` (as `limits.hold` takes them) and `probe` (true: end before the kernel begins).
+        specification: JSON with `connection` (the file with the addresses and the key of the kernel), `scratch` (a
+            folder to write to), `workspace` (a folder with what the course has written, or null), `user` (a user id to
+            change to, or null), `limits` (see `set_limits`) and `probe` (true: end before the kernel starts).
     """
-    told = json.loads(specification)
-    connection = Path(told["connection"]).read_bytes()  # before the rights are gone: it is ours alone
-    hold(told["limits"])
-    if told["user"] is not None:
+    settings = json.loads(specification)
+    connection = Path(settings["connection"]).read_bytes()  # now, because the file belongs to the present user
+    set_limits(settings["limits"])
+    if settings["user"] is not None:
         os.setgroups([])
-        os.setresgid(told["user"], told["user"], told["user"])
-        os.setresuid(told["user"], told["user"], told["user"])
-    scratch = Path(told["scratch"])
+        os.setresgid(settings["user"], settings["user"], settings["user"])
+        os.setresuid(settings["user"], settings["user"], settings["user"])
+    scratch = Path(settings["scratch"])
     scratch.mkdir(exist_ok=True)
-    for path in Path(told["reference"]).iterdir() if told["reference"] is not None else ():
+    for path in Path(settings["workspace"]).iterdir() if settings["workspace"] is not None else ():
         if path.is_dir():
             shutil.copytree(path, scratch / path.name)
         else:
@@ -63,17 +62,17 @@ def main(specification: str) -> None:
     work = scratch / "notebooks"
     work.mkdir(exist_ok=True)
     os.chdir(work)
-    own = scratch / ".connection.json"
-    own.write_bytes(connection)
-    own.chmod(0o600)
+    own_connection = scratch / ".connection.json"
+    own_connection.write_bytes(connection)
+    own_connection.chmod(0o600)
 
     from ipykernel.kernelapp import IPKernelApp
 
-    if told["probe"]:
+    if settings["probe"]:
         return
     sys.argv[1:] = []
     IPKernelApp.launch_instance(
-        argv=["-f", str(own), "--IPKernelApp.log_level=50", "--HistoryManager.enabled=False"],
+        argv=["-f", str(own_connection), "--IPKernelApp.log_level=50", "--HistoryManager.enabled=False"],
     )
 
 

@@ -1,9 +1,8 @@
-"""Make from a handed-in notebook the one that is run, and judge the run.
+"""Prepare the notebooks of a submission for their execution, and judge how they ran.
 
-What is run is the student's own notebook: every cell of theirs, in their order. The cells that check exercises are left
-out; in their place a cell of ours tells the answers, and one more at the end shows that the run came there. Whether an
-answer is right is decided elsewhere (`reference`), in the course's own notebook. So the notebook that was handed in
-has to run, and nothing in it can reach the checks.
+A student's own notebook runs: each of its cells, in its order. Only the cells that check exercises are left out. In
+their place a cell of ours sends the answers, and one more at the end proves that the run came that far. The answers are
+checked elsewhere, in the course's own notebook (`answer_key`). So nothing in a submitted notebook can reach the checks.
 """
 
 from __future__ import annotations
@@ -20,25 +19,26 @@ import nbformat
 
 from autoscaler_env.course import unexecuted
 from autoscaler_env.grading import answers
-from autoscaler_env.grading.supervisor import Run
+from autoscaler_env.grading.supervisor import NotebookRun
+from autoscaler_env.text import one_line, printable
 
-MOST_CELLS = 500
-"""Cells of a notebook; one with more is not read."""
+MAX_CELLS = 500
+"""A notebook with more cells is not read."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What we take from a cell."""
+    """The parts of a cell that matter for grading."""
 
     kind: str
     """code, markdown or raw."""
     source: str
     tags: tuple[str, ...]
-    identity: str = ""
+    id: str = ""
 
     @property
-    def does(self) -> str:
-        """What its code does, whatever its comments and its layout: the text itself if it is no Python; or nothing."""
+    def syntax(self) -> str:
+        """Its code without comments and layout; the source itself if it is not Python; empty if it is no code."""
         if self.kind != "code":
             return ""
         try:
@@ -57,7 +57,7 @@ class Exercise:
     cell: str
     """The id of the cell with the answer."""
     variables: tuple[str, ...]
-    """What the answer is assigned to."""
+    """The variables that hold the answer."""
     check: str
     """The source of the check."""
 
@@ -77,15 +77,15 @@ class CourseNotebook:
     @cached_property
     def exercises(self) -> list[Exercise]:
         """Its exercises, in order."""
-        places = [place for place, cell in enumerate(self.cells) if "exercise" in cell.tags]
+        indices = [index for index, cell in enumerate(self.cells) if "exercise" in cell.tags]
         return [
             Exercise(
                 f"{self.name.split('_')[0]}.{number}",
-                self.cells[place].identity,
-                tuple(sorted(_assigned(self.cells[place].source))),
-                self.cells[place + 1].source,
+                self.cells[index].id,
+                tuple(sorted(_assigned(self.cells[index].source))),
+                self.cells[index + 1].source,
             )
-            for number, place in enumerate(places, start=1)
+            for number, index in enumerate(indices, start=1)
         ]
 
     @cached_property
@@ -94,32 +94,32 @@ class CourseNotebook:
         return set().union(*(_assigned(cell.source) for cell in self.cells if "parameters" in cell.tags))
 
     @cached_property
-    def given(self) -> list[Cell]:
-        """The code cells that a student leaves as they are."""
-        theirs = {"parameters", "exercise", "exercise-check"}
-        return [cell for cell in self.cells if cell.kind == "code" and not theirs & set(cell.tags)]
+    def fixed(self) -> list[Cell]:
+        """The code cells that a student must not change."""
+        changeable = {"parameters", "exercise", "exercise-check"}
+        return [cell for cell in self.cells if cell.kind == "code" and not changeable & set(cell.tags)]
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A handed-in notebook as it is run."""
+    """A submitted notebook, ready to be executed."""
 
     notebook: nbformat.NotebookNode
-    telling: dict[str, str]
-    """The ids of the cells that tell answers, by the exercise's name."""
-    last: str
+    answer_cells: dict[str, str]
+    """The ids of the cells that send answers, by the name of the exercise."""
+    last_cell: str
     """The id of the cell at the end."""
-    word: str
-    """What that cell prints; nobody knows it beforehand."""
+    password: str
+    """The text that the last cell prints; no notebook can know it before."""
     problem: str | None
-    """What keeps the notebook from passing, however it runs; `None` if nothing does."""
+    """A reason why the notebook cannot pass, however it runs; `None` if there is none."""
 
 
 def read_cells(content: bytes) -> list[Cell]:
-    """Return the cells of a notebook file, whoever wrote it.
+    """Return the cells of a notebook file, which may contain anything.
 
     Raises:
-        ValueError: It is no notebook of format 4; one line says why.
+        ValueError: It is not a notebook of format 4; the message is one line.
     """
     try:
         notebook = json.loads(content)
@@ -127,13 +127,13 @@ def read_cells(content: bytes) -> list[Cell]:
         if version != 4:
             raise ValueError(f"its format is {version!r}, not 4: save it with a current JupyterLab")
         cells = notebook["cells"]
-        if len(cells) > MOST_CELLS:
-            raise ValueError(f"it has {len(cells):,} cells; the most is {MOST_CELLS}")
+        if len(cells) > MAX_CELLS:
+            raise ValueError(f"it has {len(cells):,} cells; at most {MAX_CELLS} are allowed")
         return [_read_cell(cell) for cell in cells]
     except json.JSONDecodeError as error:
-        raise ValueError(f"it is no JSON: {error.msg} in line {error.lineno}") from None
+        raise ValueError(f"it is not JSON: {error.msg} in line {error.lineno}") from None
     except (TypeError, KeyError, AttributeError, RecursionError, UnicodeDecodeError) as error:
-        raise ValueError(f"it is no notebook: {type(error).__name__}: {error}") from None
+        raise ValueError(f"it is not a notebook: {type(error).__name__}: {error}") from None
 
 
 def _read_cell(cell: dict[str, Any]) -> Cell:
@@ -146,115 +146,109 @@ def _read_cell(cell: dict[str, Any]) -> Cell:
 
 
 def prepare(content: bytes, course: CourseNotebook, needed: set[str]) -> Prepared:
-    """Return a handed-in notebook as it will be run.
+    """Return a submitted notebook, ready to be executed.
 
     Args:
-        content: The file that was handed in.
+        content: The submitted file.
         course: The course's notebook of the same name.
-        needed: The parameters that will be given to it.
+        needed: The parameters that it will get.
 
     Raises:
         ValueError: It cannot be read.
     """
-    cells = read_cells(content)
-    checks = {cell.identity for cell in course.cells if "exercise-check" in cell.tags} - {""}
-    theirs = [cell for cell in cells if "exercise-check" not in cell.tags and cell.identity not in checks]
-    answered = _match(theirs, course.exercises)
-    made, telling = [], {}
-    for place, cell in enumerate(theirs):
+    submitted = read_cells(content)
+    checks = {cell.id for cell in course.cells if "exercise-check" in cell.tags} - {""}
+    cells = [cell for cell in submitted if "exercise-check" not in cell.tags and cell.id not in checks]
+    exercises = _match(cells, course.exercises)
+    new_cells, answer_cells = [], {}
+    for index, cell in enumerate(cells):
         new = getattr(nbformat.v4, f"new_{cell.kind}_cell")(cell.source)
         new.metadata["tags"] = [tag for tag in cell.tags if tag == "parameters"]
-        made.append(new)
-        if exercise := answered.get(place):
-            made.append(nbformat.v4.new_code_cell(_telling(exercise)))
-            telling[exercise.name] = made[-1].id
-    word = secrets.token_hex(16)
-    made.append(nbformat.v4.new_code_cell(f"print({word!r})"))
-    notebook = nbformat.v4.new_notebook(cells=made)
-    return Prepared(notebook, telling, made[-1].id, word, _problem(theirs, course, needed))
+        new_cells.append(new)
+        if exercise := exercises.get(index):
+            new_cells.append(nbformat.v4.new_code_cell(_answer_source(exercise)))
+            answer_cells[exercise.name] = new_cells[-1].id
+    password = secrets.token_hex(16)
+    new_cells.append(nbformat.v4.new_code_cell(f"print({password!r})"))
+    notebook = nbformat.v4.new_notebook(cells=new_cells)
+    return Prepared(notebook, answer_cells, new_cells[-1].id, password, _problem(cells, course, needed))
 
 
-def judge(run: Run, prepared: Prepared) -> str | None:
-    """Return why a notebook did not pass, in one line; `None` if it did.
+def judge(run: NotebookRun, prepared: Prepared) -> str | None:
+    """Return the reason why a notebook did not pass, in one line; `None` if it passed.
 
-    It passed if nothing stopped it, every code cell was executed, none ended in an error, and the cell at its end
-    printed its word.
+    It passed if nothing stopped it, every code cell was executed, no cell ended in an error, and the cell at its end
+    printed the password.
     """
     if run.error is not None:
-        return one_line(run.error)
+        return printable(one_line(run.error))
     if run.notebook is None:
-        return "it never began"
+        return "it did not start"
     if missing := unexecuted(run.notebook):
         return missing
     for number, cell in enumerate(run.notebook.cells):
         if any(output.output_type == "error" for output in cell.get("outputs", [])):
             return f"cell {number} ended in an error"
-    ends = [cell for cell in run.notebook.cells if cell.id == prepared.last]
-    if not ends or prepared.word not in "".join(output.get("text", "") for output in ends[0].outputs):
+    ends = [cell for cell in run.notebook.cells if cell.id == prepared.last_cell]
+    if not ends or prepared.password not in "".join(output.get("text", "") for output in ends[0].outputs):
         return "it did not come to its end"
     return prepared.problem
 
 
-def told_answers(run: Run, prepared: Prepared) -> dict[str, dict[str, Any]]:
-    """Return what a run told of its answers, by exercise: JSON of the submission's making."""
+def sent_answers(run: NotebookRun, prepared: Prepared) -> dict[str, dict[str, Any]]:
+    """Return the answers that a run sent, by exercise: JSON that the submission may have forged."""
     if run.notebook is None:
         return {}
-    names = {cell: name for name, cell in prepared.telling.items()}
-    found: dict[str, dict[str, Any]] = {}
+    names = {cell: name for name, cell in prepared.answer_cells.items()}
+    sent: dict[str, dict[str, Any]] = {}
     for cell in run.notebook.cells:
         for output in cell.get("outputs", []):
-            told = output.get("data", {}).get(answers.MIME)
-            if cell.id in names and isinstance(told, dict):
-                found.setdefault(names[cell.id], told)
-    return found
-
-
-def one_line(text: str, most: int = 300) -> str:
-    """Return a text of any origin as one printable line."""
-    plain = "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in " ".join(text.split()))
-    return plain if len(plain) <= most else f"{plain[: most - 3]}..."
+            content = output.get("data", {}).get(answers.MIME)
+            if cell.id in names and isinstance(content, dict):
+                sent.setdefault(names[cell.id], content)
+    return sent
 
 
 def _problem(cells: list[Cell], course: CourseNotebook, needed: set[str]) -> str | None:
-    """Return what keeps a notebook from passing before it has run."""
+    """Return a reason why a notebook cannot pass, before it has run."""
     tagged = [cell for cell in cells if cell.kind == "code" and "parameters" in cell.tags]
     if len(tagged) != 1:
-        return f"{len(tagged)} cells are tagged parameters; it takes one"
-    if lacking := needed - _assigned(tagged[0].source):
-        return f"its parameters lack {', '.join(sorted(lacking))}"
-    left = iter([cell.does for cell in cells if cell.kind == "code"])
-    for cell in course.given:
-        if cell.does not in left:  # looks on from where the cell before it was found
-            first = one_line(cell.source.splitlines()[0], 60)
+        return f"{len(tagged)} cells have the tag parameters; there must be one"
+    if missing := needed - _assigned(tagged[0].source):
+        return f"its parameters lack {', '.join(sorted(missing))}"
+    rest = iter([cell.syntax for cell in cells if cell.kind == "code"])
+    for cell in course.fixed:
+        if cell.syntax not in rest:  # this consumes `rest` as far as the cell, so the order counts
+            first = printable(cell.source.splitlines()[0], 60)
             return (
-                f"one of the course's own cells was changed, moved or removed, or the notebook is that of another "
+                f"one of the course's own cells was changed, moved or removed, or the notebook belongs to another "
                 f"version of the course: {first!r}"
             )
     return None
 
 
 def _match(cells: list[Cell], exercises: list[Exercise]) -> dict[int, Exercise]:
-    """Return which exercise each place answers: by the cell's id, else the tagged cells in their order."""
-    places = {cell.identity: place for place, cell in enumerate(cells) if cell.kind == "code" and cell.identity}
-    found = {places[exercise.cell]: exercise for exercise in exercises if exercise.cell in places}
-    rest = [place for place, cell in enumerate(cells) if "exercise" in cell.tags and cell.kind == "code"]
-    open_places = [place for place in rest if place not in found]
-    unanswered = [exercise for exercise in exercises if exercise not in found.values()]
-    return found | dict(zip(open_places, unanswered, strict=False))
+    """Return the exercise that each cell answers, by index: first by the ids of cells, then tagged cells in order."""
+    by_id = {cell.id: index for index, cell in enumerate(cells) if cell.kind == "code" and cell.id}
+    matches = {by_id[exercise.cell]: exercise for exercise in exercises if exercise.cell in by_id}
+    tagged = [index for index, cell in enumerate(cells) if "exercise" in cell.tags and cell.kind == "code"]
+    other_cells = [index for index in tagged if index not in matches]
+    other_exercises = [exercise for exercise in exercises if exercise not in matches.values()]
+    return matches | dict(zip(other_cells, other_exercises, strict=False))
 
 
-def _telling(exercise: Exercise) -> str:
-    """Return the source of a cell that tells the answers to an exercise."""
+def _answer_source(exercise: Exercise) -> str:
+    """Return the source of a cell that sends the answer to an exercise."""
     return (
-        "from IPython.display import display as _show\n"
+        "from IPython.display import display as _display\n"
         "from autoscaler_env.grading import answers as _answers\n"
-        f"_told = _answers.tell(globals(), {list(exercise.variables)!r}, {exercise.check!r})\n"
-        "_show({_answers.MIME: _told}, raw=True)"
+        f"_sent = _answers.collect(globals(), {list(exercise.variables)!r}, {exercise.check!r})\n"
+        "_display({_answers.MIME: _sent}, raw=True)"
     )
 
 
 def _assigned(source: str) -> set[str]:
-    """Return the names that a cell assigns at its top level; none if it is no Python."""
+    """Return the names that a cell assigns at its top level; none if it is not Python."""
     try:
         statements = ast.parse(source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):

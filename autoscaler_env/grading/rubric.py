@@ -14,10 +14,10 @@ from autoscaler_env.grading.sandbox import Limits
 from autoscaler_env.policies.rules import RULES
 
 DEFAULT = Path(__file__).with_name("rubric.toml")
-"""The rubric that the course ships; its comments say what each value means."""
+"""The rubric of the course. Its comments explain each value."""
 
 PARTS = ("notebooks", "exercises", "models", "costs")
-"""What a submission consists of."""
+"""The parts of a submission that earn points."""
 
 
 def _check_share(name: str, value: Any) -> None:
@@ -32,7 +32,7 @@ def _check_points(name: str, value: Any) -> None:
 
 @dataclass(frozen=True)
 class Points:
-    """Points of each part, in all."""
+    """Points of each part."""
 
     notebooks: float = 10
     exercises: float = 50
@@ -46,7 +46,7 @@ class Points:
 
 @dataclass(frozen=True)
 class Models:
-    """Which models are expected, and what a poor one is worth."""
+    """Which models are expected, and which share of its points a poor one earns."""
 
     expected: tuple[str, ...] = ("q_learning_mixed", "dqn_mixed", "ppo_mixed")
     poor: float = 0.5
@@ -63,7 +63,7 @@ class Models:
 
 @dataclass(frozen=True)
 class Costs:
-    """The scale that a model's cost lies on."""
+    """The scale for the cost of a model."""
 
     days: int = 200
     zero_at: str = "threshold"
@@ -84,25 +84,25 @@ class Costs:
             raise ValueError(f"seed = {self.seed!r}: must be a whole number from 0 to {2**61 - 1}")
 
     def share(self, cost: float, zero: float, full: float) -> float:
-        """Return what share of its points a cost earns, from 0 to 1.
+        """Return the share of its points that a cost earns, from 0 to 1.
 
         Args:
-            cost: Of the model, dollars a day.
-            zero: Of the rule that earns nothing.
-            full: Of the rule that earns all.
+            cost: The cost of the model, dollars a day.
+            zero: The cost of the rule that earns no points.
+            full: The cost of the rule that earns all points.
 
         Example:
             >>> [round(Costs().share(cost, 200, 150), 2) for cost in (210, 177.5, 155, 140)]
             [0.0, 0.5, 1.0, 1.0]
         """
-        if zero <= full:  # on these days the rules stand the other way round: there is nothing to measure
+        if zero <= full:  # on these days the first rule is the cheaper one, so there is no scale
             return float(cost <= full)
         return min(max((zero - cost) / (zero - full) / self.enough, 0.0), 1.0)
 
 
 @dataclass(frozen=True)
 class Rubric:
-    """What earns how many points, and what a notebook may use."""
+    """How many points each part and item earns, and what a notebook may use."""
 
     points: Points = field(default_factory=Points)
     weights: Mapping[str, float] = field(default_factory=dict)
@@ -116,40 +116,34 @@ class Rubric:
 
     @classmethod
     def read(cls, path: Path = DEFAULT) -> Self:
-        """Return the rubric of a TOML file.
+        """Return the rubric in a TOML file.
 
         Raises:
-            ValueError: It cannot be read, or has a name or a value that is not allowed; one line says which.
+            ValueError: It cannot be read, or contains a name or a value that is not allowed; the message is one line.
         """
         try:
             content = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ValueError(f"rubric = {str(path)!r}: {error}") from None
-        kinds: dict[str, Any] = {
-            "points": Points,
-            "weights": dict,
-            "models": Models,
-            "costs": Costs,
-            "limits": Limits,
-        }
-        _check_names(path, "", content, kinds)
-        made: dict[str, Any] = {}
+        tables: dict[str, Any] = {"points": Points, "weights": dict, "models": Models, "costs": Costs, "limits": Limits}
+        _check_names(path, "", content, tables)
+        arguments: dict[str, Any] = {}
         for name, values in content.items():
             if not isinstance(values, dict):
                 raise ValueError(f"rubric = {str(path)!r}: {name} must be a table, [{name}]")
             if name != "weights":
-                _check_names(path, f"{name}.", values, [known.name for known in fields(kinds[name])])
+                _check_names(path, f"{name}.", values, [known.name for known in fields(tables[name])])
             try:
-                made[name] = kinds[name](**values)
+                arguments[name] = tables[name](**values)
             except ValueError as error:
                 raise ValueError(f"rubric = {str(path)!r}: {name}.{error}") from None
         try:
-            return cls(**made)
+            return cls(**arguments)
         except ValueError as error:
             raise ValueError(f"rubric = {str(path)!r}: weights.{error}") from None
 
     def worth(self, part: str, names: Iterable[str]) -> dict[str, float]:
-        """Return what each item of a part is worth in points; they add up to the part's.
+        """Return the points of each item of a part, by weight; their sum is the points of the part.
 
         Example:
             >>> Rubric(weights={"01.3": 2}).worth("exercises", ["01.1", "01.2", "01.3"])
@@ -161,13 +155,13 @@ class Rubric:
 
     @property
     def fingerprint(self) -> str:
-        """A short hash of all that it says."""
+        """A short hash of all its values."""
         text = json.dumps(asdict(self) | {"weights": dict(self.weights)}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _check_names(path: Path, place: str, content: Iterable[str], known: Iterable[str]) -> None:
+def _check_names(path: Path, prefix: str, names: Iterable[str], known: Iterable[str]) -> None:
     known = list(known)
-    for name in content:
+    for name in names:
         if name not in known:
-            raise ValueError(f"rubric = {str(path)!r}: {place}{name}: must be one of {', '.join(known)}")
+            raise ValueError(f"rubric = {str(path)!r}: {prefix}{name}: must be one of {', '.join(known)}")

@@ -1,11 +1,9 @@
-"""What stands between a submission's code and this machine: bubblewrap, a container, or nothing.
+"""The sandbox of a kernel: bubblewrap, a container, or none; and the limits of what a kernel may use.
 
-Behind bubblewrap a kernel has no network, sees this Python, the package and a scratch folder in memory, and nothing
-else of the machine: no home folder, no other submission, no process but its own. It runs in process and mount
-namespaces of its own, which end with it, so that nothing it starts outlives it. Where we are root it also changes to a
-user id that nobody has.
-
-What a submission may use.
+In bubblewrap a kernel has no network and sees this Python, the package and a scratch folder in memory, but nothing else
+of the machine: no home folder, no other submission, no process except its own. Its process and mount namespaces end
+with it, so nothing that it starts survives. If the grader runs as root, the kernel also changes to a user id that no
+other user has.
 """
 
 from __future__ import annotations
@@ -15,16 +13,20 @@ import json
 import os
 import secrets
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import autoscaler_env
 from autoscaler_env.paths import project_root
 
 MEGABYTE = 2**20
+
+PROBE_SECONDS = 300
+"""A sandbox that needs more time than this to start Python does not work."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +38,15 @@ class Limits:
     """
 
     seconds: int = 600
-    """From the start of its kernel to its last cell."""
+    """Time from the start of its kernel to the end of its last cell."""
     memory_mb: int = 4_096
-    """Memory of the kernel and of every process that it starts, together."""
+    """Memory of the kernel and of all processes that it starts, together."""
     disk_mb: int = 512
-    """What it writes to its scratch folder, which is in memory; as much again to each of `/tmp` and `/dev/shm`."""
+    """Files in its scratch folder, which is in memory; the same limit holds for `/tmp` and for `/dev/shm`."""
     output_mb: int = 20
     """What its cells print and display."""
     processes: int = 256
-    """Processes and threads, its own among them."""
+    """Processes and threads, including its own."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -55,107 +57,107 @@ class Limits:
 
 _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store")
 _SETTINGS = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime", "/etc/fonts")
-"""All that is visible of `/etc`: where libraries and fonts are."""
+"""The visible part of `/etc`: where libraries and fonts are."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """The folders that a kernel behind a wall shares with us."""
+class SharedFolders:
+    """The folders outside the sandbox that a kernel can see."""
 
     sockets: Path
-    """Its connection file and its sockets; the one folder of ours that it writes to."""
-    reference: Path | None = None
-    """What the course has written so far; it gets a copy."""
+    """Its connection file and its sockets; the only folder outside the sandbox that it can write to."""
+    workspace: Path | None = None
+    """What the course's notebooks have written so far; the kernel gets a copy."""
 
     @property
     def connection(self) -> Path:
-        """The file with the kernel's addresses and its key."""
+        """The file with the addresses and the key of the kernel."""
         return self.sockets / "kernel.json"
 
     def give_to(self, user: int | None) -> None:
-        """Let another user write sockets here; nothing to do for our own."""
+        """Let another user write sockets here; `None` is the current user, who can."""
         if user is not None:
-            self.sockets.chmod(0o711)  # root inside the wall has to pass, and has no special rights there
+            self.sockets.chmod(0o711)  # root in the sandbox must pass through it, and has no special rights there
             os.chown(self.sockets, user, user)
 
 
 @contextlib.contextmanager
-def place_for_kernel(reference: Path | None = None) -> Iterator[Place]:
-    """Make the folder that a kernel shares with us; its path is short, as those of sockets must be.
+def shared_folders(workspace: Path | None = None) -> Iterator[SharedFolders]:
+    """Make the folder for the sockets of a kernel. Its path is short, because the path of a socket must be short.
 
     Args:
-        reference: What the course has written so far.
+        workspace: What the course's notebooks have written so far.
     """
     folder = Path(tempfile.mkdtemp(prefix="grade-")).resolve()
     try:
-        place = Place(folder, reference.resolve() if reference else None)
-        place.connection.write_text("{}", encoding="utf-8")
-        yield place
+        shared = SharedFolders(folder, workspace.resolve() if workspace else None)
+        shared.connection.write_text("{}", encoding="utf-8")
+        yield shared
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True)
-class Enclosed:
-    """How to start a kernel behind a wall."""
+class Launch:
+    """How to start a kernel in a sandbox."""
 
     command: list[str]
     """The command line."""
     environment: dict[str, str] | None = None
-    """Its environment; ours where it is `None`."""
+    """Its environment variables; those of this process if `None`."""
     user: int | None = None
-    """The user that the kernel changes to, and that has to be able to write its sockets."""
-    afterwards: list[str] | None = None
-    """A command that ends what may be left."""
-    apart: bool = True
-    """Whether its scratch folder is out of our sight."""
+    """The user id that the kernel changes to, and that must be able to write its sockets."""
+    cleanup: list[str] | None = None
+    """A command that ends what may still run."""
+    hidden_scratch: bool = True
+    """Whether its scratch folder is invisible from outside."""
 
 
 @dataclass(frozen=True)
-class Wall:
+class Sandbox:
     """What surrounds a kernel.
 
     Args:
         kind: bubblewrap, container or none.
-        told: Which wall is in force, in a sentence for people.
-        program: The program that makes it.
-        image: Of a container.
-        as_root: Whether bubblewrap is started by root, without a user namespace.
+        description: One sentence for people.
+        program: The program that makes the sandbox.
+        image: The image of a container.
+        as_root: Whether root starts bubblewrap, without a user namespace.
     """
 
     kind: str
-    told: str
+    description: str
     program: str = ""
     image: str = ""
     as_root: bool = False
 
-    def around(self, place: Place, limits: Limits, *, probe: bool = False) -> Enclosed:
-        """Return how to start a kernel behind this wall.
+    def launch(self, shared: SharedFolders, limits: Limits, *, probe: bool = False) -> Launch:
+        """Return how to start a kernel in this sandbox.
 
         Args:
-            place: The folders that it shares with us.
+            shared: The folders that it can see.
             limits: What it may use.
-            probe: Whether to end before the kernel begins.
+            probe: Whether to end before the kernel starts.
         """
-        scratch = self.scratch(place)
+        scratch = self.scratch(shared)
         if self.kind == "bubblewrap":
             user = 2**20 + secrets.randbelow(2**30) if self.as_root else None
-            inner = [sys.executable, "-P", *_kernel(_package(), place, scratch, limits, user, probe)]
-            return Enclosed([self.program, *self._bubblewrap(place, limits), "--", *inner], {}, user)
+            inner = [sys.executable, "-P", *_kernel(_package(), shared, scratch, limits, user, probe)]
+            return Launch([self.program, *self._bubblewrap(shared, limits), "--", *inner], {}, user)
         if self.kind == "container":
             name = f"autoscaler-grade-{secrets.token_hex(8)}"
-            inner = ["python", "-P", *_kernel(Path("/course/autoscaler_env"), place, scratch, limits, None, probe)]
-            command = [self.program, *self._container(place, limits, name), self.image, *inner]
-            return Enclosed(command, None, None, [self.program, "rm", "--force", name])
-        inner = [sys.executable, "-P", *_kernel(_package(), place, scratch, limits, None, probe)]
-        return Enclosed(inner, dict(os.environ) | _variables(scratch), apart=False)
+            inner = ["python", "-P", *_kernel(Path("/course/autoscaler_env"), shared, scratch, limits, None, probe)]
+            command = [self.program, *self._container(shared, limits, name), self.image, *inner]
+            return Launch(command, None, None, [self.program, "rm", "--force", name])
+        inner = [sys.executable, "-P", *_kernel(_package(), shared, scratch, limits, None, probe)]
+        return Launch(inner, dict(os.environ) | _variables(scratch), hidden_scratch=False)
 
-    def scratch(self, place: Place) -> Path:
-        """Return the folder that the kernel writes to, by the name it has there."""
-        return place.sockets / "scratch" if self.kind == "none" else Path("/scratch")
+    def scratch(self, shared: SharedFolders) -> Path:
+        """Return the folder that the kernel writes to, by its path in the sandbox."""
+        return shared.sockets / "scratch" if self.kind == "none" else Path("/scratch")
 
-    def _bubblewrap(self, place: Place, limits: Limits) -> list[str]:
-        """Return bubblewrap's options; it carries them out in their order."""
+    def _bubblewrap(self, shared: SharedFolders, limits: Limits) -> list[str]:
+        """Return the options of bubblewrap, in the order in which it applies them."""
         options = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
         if self.as_root:
             options += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
@@ -174,12 +176,13 @@ class Wall:
                 options += _bind(path)
         for path in (Path("/usr"), *map(Path, _SETTINGS), *_python_and_package()):
             options += _bind(path) if path.exists() else []
-        options += _bind(place.reference) if place.reference else []
-        options += _bind(place.sockets, "--bind")
-        # Last: what bubblewrap itself made to mount on.
+        options += _bind(shared.workspace) if shared.workspace else []
+        options += _bind(shared.sockets, "--bind")
+        # Last, because bubblewrap itself makes the folders that it mounts on.
         return [*options, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/scratch"]
 
-    def _container(self, place: Place, limits: Limits, name: str) -> list[str]:
+    def _container(self, shared: SharedFolders, limits: Limits, name: str) -> list[str]:
+        """Return the options of docker or podman."""
         options = ["run", "--rm", "--name", name, "--network", "none", "--read-only", "--cap-drop", "ALL"]
         options += ["--security-opt", "no-new-privileges", "--user", f"{_user()}:{_user()}"]
         options += ["--pids-limit", str(limits.processes), "--memory", f"{limits.memory_mb}m"]
@@ -188,53 +191,130 @@ class Wall:
         for variable, value in (_variables(Path("/scratch")) | {"PYTHONPATH": "/course"}).items():
             if variable != "PATH":
                 options += ["--env", f"{variable}={value}"]
-        options += [
-            "--volume",
-            f"{_package()}:/course/autoscaler_env:ro",
-            "--volume",
-            f"{place.sockets}:{place.sockets}",
-        ]
-        options += ["--volume", f"{place.reference}:{place.reference}:ro"] if place.reference else []
+        options += ["--volume", f"{_package()}:/course/autoscaler_env:ro"]
+        options += ["--volume", f"{shared.sockets}:{shared.sockets}"]
+        options += ["--volume", f"{shared.workspace}:{shared.workspace}:ro"] if shared.workspace else []
         return [*options, "--workdir", "/scratch"]
 
 
-NO_WALL = Wall(
+NO_SANDBOX = Sandbox(
     "none",
-    "No wall: notebooks run with your own rights. They can read and change your files and use the network, "
-    "and what they leave running is ended as far as it is found.",
+    "No sandbox: notebooks run with your own rights. They can read and change your files and use the network. "
+    "Processes that they leave behind are ended as far as they are found.",
 )
 
 
-def _kernel(package: Path, place: Place, scratch: Path, limits: Limits, user: int | None, probe: bool) -> list[str]:
-    """Return the part of a command line that starts the kernel's program.
+def find_sandbox(container: str | None = None, trusted: bool = False) -> Sandbox:
+    """Return the strongest sandbox that works on this machine.
 
     Args:
-        package: Where the package lies, as the kernel sees it.
-        place: The shared folders.
+        container: An image that contains the course's dependencies; bubblewrap is used if it is `None`.
+        trusted: Whether to go on without a sandbox if none works.
+
+    Raises:
+        ValueError: No sandbox works here and the code is not trusted; or no program for containers is installed.
+    """
+    if container is not None:
+        programs = [program for name in ("docker", "podman") if (program := shutil.which(name))]
+        if not programs:
+            raise ValueError(f"container = {container!r}: neither docker nor podman is installed")
+        description = (
+            f"Sandbox: a container of {container}; no network, a read-only file system, a process namespace of its own."
+        )
+        return first_working([Sandbox("container", description, program, container) for program in programs])
+    try:
+        return first_working(bubblewrap_sandboxes())
+    except ValueError as reason:
+        if trusted:
+            return replace(NO_SANDBOX, description=f"{NO_SANDBOX.description} ({reason})")
+        raise ValueError(
+            f"{reason}. Without a sandbox the notebooks could do anything on this machine: install bubblewrap 0.7 or "
+            "newer (Linux), name a --container, or say --i-trust-this-code"
+        ) from None
+
+
+def bubblewrap_sandboxes() -> list[Sandbox]:
+    """Return the ways to start bubblewrap, the strongest first.
+
+    Raises:
+        ValueError: It is not installed, or this system is not Linux.
+    """
+    if sys.platform != "linux":
+        raise ValueError(f"bubblewrap is for Linux only, and this is {sys.platform}")
+    program = shutil.which("bwrap")
+    if program is None:
+        raise ValueError("bubblewrap is not installed")
+    description = (
+        "Sandbox: bubblewrap; no network, a read-only system, a scratch folder, a process namespace of its own"
+    )
+    ordinary = Sandbox("bubblewrap", f"{description}.", program)
+    if os.geteuid() != 0:
+        return [ordinary]
+    return [Sandbox("bubblewrap", f"{description}, a user id of its own.", program, as_root=True), ordinary]
+
+
+def first_working(sandboxes: list[Sandbox]) -> Sandbox:
+    """Return the first sandbox in which the program of a kernel starts.
+
+    Raises:
+        ValueError: None works; the message ends with the last error.
+    """
+    problem = ""
+    for sandbox in sandboxes:
+        with shared_folders() as shared:
+            launch = sandbox.launch(shared, Limits(), probe=True)
+            shared.give_to(launch.user)
+            try:
+                done = subprocess.run(
+                    launch.command,
+                    env=launch.environment,
+                    capture_output=True,
+                    text=True,
+                    errors="replace",
+                    timeout=PROBE_SECONDS,
+                    check=False,
+                )
+            except (OSError, subprocess.TimeoutExpired) as error:
+                problem = type(error).__name__
+                continue
+        if done.returncode == 0:
+            return sandbox
+        problem = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+    raise ValueError(f"{sandboxes[-1].kind} is installed but does not work: {problem}")
+
+
+def _kernel(
+    package: Path, shared: SharedFolders, scratch: Path, limits: Limits, user: int | None, probe: bool
+) -> list[str]:
+    """Return the part of a command line that starts the program of the kernel.
+
+    Args:
+        package: The folder of the package, by its path in the sandbox.
+        shared: The folders that the kernel can see.
         scratch: The folder that it writes to.
         limits: What it may use.
-        user: The user id that it changes to; nobody else has it, so that the system can count its processes.
-        probe: Whether to end before the kernel begins.
+        user: The user id that it changes to. No other user has it, so the system can count its processes.
+        probe: Whether to end before the kernel starts.
     """
-    held = {
+    resources = {
         "RLIMIT_DATA": limits.memory_mb * MEGABYTE,
         "RLIMIT_CPU": 2 * limits.seconds,
         "RLIMIT_NOFILE": 1_024,
         "RLIMIT_CORE": 0,
     }
-    told = {
-        "connection": str(place.connection),
+    specification = {
+        "connection": str(shared.connection),
         "scratch": str(scratch),
-        "reference": str(place.reference) if place.reference else None,
+        "workspace": str(shared.workspace) if shared.workspace else None,
         "user": user,
-        "limits": held | ({"RLIMIT_NPROC": limits.processes} if user is not None else {}),
+        "limits": resources | ({"RLIMIT_NPROC": limits.processes} if user is not None else {}),
         "probe": probe,
     }
-    return [str(package / "grading" / "kernel.py"), json.dumps(told)]
+    return [str(package / "grading" / "kernel.py"), json.dumps(specification)]
 
 
 def _variables(scratch: Path) -> dict[str, str]:
-    """Return the environment of a kernel; nothing of ours goes in."""
+    """Return the environment variables of a kernel; none of this process's variables is passed on."""
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin" if os.name == "posix" else os.environ.get("PATH", ""),
         "HOME": str(scratch),
@@ -249,24 +329,24 @@ def _variables(scratch: Path) -> dict[str, str]:
     }
 
 
-def _bind(path: Path, how: str = "--ro-bind") -> list[str]:
-    """Return the options that show a path at its own place; the folders above it are made, readable by all."""
-    above = [str(folder) for folder in reversed(path.parents) if folder != Path("/")]
-    made = [word for folder in above for word in ("--perms", "0755", "--dir", folder)]
-    return [*made, how, str(path), str(path)]
+def _bind(path: Path, mode: str = "--ro-bind") -> list[str]:
+    """Return the options that show a path in the sandbox; all users can read the folders above it."""
+    parents = [str(folder) for folder in reversed(path.parents) if folder != Path("/")]
+    options = [word for folder in parents for word in ("--perms", "0755", "--dir", folder)]
+    return [*options, mode, str(path), str(path)]
 
 
 def _python_and_package() -> list[Path]:
-    """Return what this Python consists of, and what notebooks need of the project."""
+    """Return the folders of this Python, and the files of the project that notebooks need."""
     root = project_root()
-    own = [_package()]
+    project = [_package()]
     if (root / "pyproject.toml").exists():
-        own += [root / "pyproject.toml", root / "results", root / "models"]
-    shown: list[Path] = []
-    for path in (*map(Path, dict.fromkeys((sys.base_prefix, sys.prefix))), *own):
-        if not any(path == before or before in path.parents for before in (Path("/usr"), *shown)):
-            shown.append(path)
-    return shown
+        project += [root / "pyproject.toml", root / "results", root / "models"]
+    visible: list[Path] = []
+    for path in (*map(Path, dict.fromkeys((sys.base_prefix, sys.prefix))), *project):
+        if not any(path == folder or folder in path.parents for folder in (Path("/usr"), *visible)):
+            visible.append(path)
+    return visible
 
 
 def _package() -> Path:
@@ -274,5 +354,5 @@ def _package() -> Path:
 
 
 def _user() -> int:
-    """Return a user id for a container: our own where we have one, so that it can write its sockets."""
+    """Return the user id for a container: the current one if the system has user ids, so that it can write sockets."""
     return os.getuid() if hasattr(os, "getuid") else 1000

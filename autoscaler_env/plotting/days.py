@@ -107,9 +107,9 @@ def plot_side_by_side(trajectories: Mapping[str, Trajectory], day: int = 0, titl
     panels[2, 0].legend(loc="upper left", fontsize=9)
     panels[0, 0].set(ylim=(0, 1.18 * max(_highest(trajectories.values(), day))))
     longest = max(int(trajectory.queue[day].max()) for trajectory in trajectories.values())
-    dearest = max(float(trajectory.cost[day].sum()) for trajectory in trajectories.values())
+    highest_cost = max(float(trajectory.cost[day].sum()) for trajectory in trajectories.values())
     panels[1, 0].set_ylim(0, max(100, 1.1 * longest))
-    panels[2, 0].set_ylim(0, max(1, 1.1 * dearest))
+    panels[2, 0].set_ylim(0, max(1, 1.1 * highest_cost))
     for axes, label in zip(panels[:, 0], ("fleet\n(instances)", "queue\n(requests)", "cost so far ($)"), strict=True):
         axes.set_ylabel(label)
     panels[1, 0].yaxis.set_major_formatter("{x:,.0f}")

@@ -239,7 +239,7 @@ def complete(
 
 def effort(run: TrainingConfig, *, trained: bool = False) -> int:
     """Return roughly how many processor seconds a run takes; the progress bar computes the time left from it."""
-    training = 0 if trained else run.timesteps // TIMESTEPS_A_SECOND[run.algorithm]
+    training = 0 if trained else run.total_timesteps // TIMESTEPS_A_SECOND[run.algorithm]
     return MEASURING_SECONDS + training
 
 

@@ -215,7 +215,7 @@ def _prepared(
 ) -> NDArray[np.float64]:
     """Smooth counts and then scale them, where asked; note what was done."""
     if smooth > len(requests):
-        raise ValueError(f"smooth = {smooth}: must be at most the {len(requests):,} steps of {name}")
+        raise ValueError(f"smooth = {smooth}: {name} has only {len(requests):,} steps")
     if smooth > 1:
         requests = _smoothed(requests, smooth)
         notes.append(f"Smoothed by a moving average over {smooth} steps, as asked.")

@@ -1,5 +1,5 @@
-"""Check model files: does each load, predict, play test days, and is its cost worth having?
+"""Check model files: does each one load, choose actions and play test days, and what does it cost?
 
-Each file is read and played in a process of its own, with limits on memory and time: whatever is in it costs a line,
-never the run.
+Each file is read in a child process with limits on memory and time, so a bad file gets a verdict and cannot stop the
+check of the others.
 """

@@ -1,55 +1,55 @@
-"""Check one model file: read it, ask it for actions, let it scale test days. Meant to run in a limited process.
+"""Check one model file: read it, ask it for actions and play test days with it.
 
-What was found about model files, and how it is told.
-
-Find the model files below a folder, without following links.
+A file may contain anything, so `report` makes each check in a process with limits (`workers`).
 """
 
 from __future__ import annotations
 
 import functools
-import os
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoscaler_env.evaluation.simulation import Trajectory, simulate, wait_percentiles
 from autoscaler_env.policies.base import Policy
-from autoscaler_env.policies.registry import MODEL_ENDINGS
 from autoscaler_env.policies.rules import RULES
 from autoscaler_env.service import Service
 from autoscaler_env.storage.models import fits, missing_fields, read_description, read_model
-from autoscaler_env.text import printable
+from autoscaler_env.text import listed, printable
 from autoscaler_env.traffic.patterns import PATTERNS, Pattern, day_seeds
 
-if TYPE_CHECKING:
-    import pandas as pd
+EPISODES = 5
+"""Test days of each pattern by default: the first evaluation days."""
 
+BASELINES = ("random", "threshold")
+"""The rules that a model must be cheaper than."""
 
 Status = Literal["ok", "poor", "broken"]
-"""ok: works, and is cheaper than random and threshold. poor: works, but is not. broken: do not use it."""
+"""ok: it works and is cheaper than the baselines. poor: it works and is not cheaper. broken: do not use it."""
 
 Place = Literal["final", "best", "checkpoint", "other"]
-"""Where a file lies: beside the others, in `best/`, in `checkpoints/`, or in another folder."""
+"""Where a file lies: in the folder itself, in `best/`, in `checkpoints/`, or in another folder."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Verdict:
-    """What was found about one file."""
+    """The result of the check of one file.
+
+    A check fills it in step by step. If the file breaks off the check, the verdict holds the results until then.
+    """
 
     file: str
-    """Its path below the folder that was verified; what cannot be printed is escaped."""
-    status: Status
+    """Its path below the folder that was verified; characters that cannot be printed are escaped."""
+    status: Status = "broken"
     """ok, poor or broken."""
-    reason: str
-    """Why, in one line."""
+    reason: str = ""
+    """The reason for the status, in one line."""
     cost: float | None = None
-    """Mean over the patterns, dollars a day; `None` where no day could be played."""
+    """Mean over the patterns, dollars a day; `None` if no day could be played."""
     random: float | None = None
     """The cost of random actions on the same days."""
     threshold: float | None = None
@@ -57,142 +57,95 @@ class Verdict:
     place: Place = "final"
     """final, best, checkpoint or other."""
     kind: str | None = None
-    """What it is, as in `PPO 20-64-64-3` or `Q-table of 135 cells x 3 actions`; `None` if it could not be read."""
+    """What it is, such as `PPO 20-64-64-3` or `Q-table of 135 cells x 3 actions`; `None` if it could not be read."""
     timesteps: int | None = None
-    """Steps it was trained for; `None` where nothing says so."""
+    """How many timesteps it was trained for; `None` if nothing says so."""
     costs: dict[str, float] = field(default_factory=dict)
     """The cost on each pattern, dollars a day."""
     unused: tuple[int, ...] = ()
-    """Fleet changes that it could ask for and never did on the test days, in instances."""
+    """Actions that it never chose on the test days, as fleet changes in instances."""
     notes: tuple[str, ...] = ()
-    """What else should be known, a sentence each: of its `.json`, of actions it never takes."""
+    """Other results, one sentence each: problems of its `.json`, unused actions."""
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Verdict:
+        """Return the verdict that `dataclasses.asdict` turned into a dictionary, possibly by way of JSON.
+
+        Raises:
+            TypeError: A field does not exist.
+        """
+        return cls(**fields | {name: tuple(fields.get(name, ())) for name in ("unused", "notes")})
 
 
-def overall(verdicts: Iterable[Verdict]) -> tuple[bool, str]:
-    """Return whether there are files and none is broken, and say so in one line."""
-    verdicts = list(verdicts)
-    if not verdicts:
-        return False, "FAIL: No model files found."
-    broken = [verdict.file for verdict in verdicts if verdict.status == "broken"]
-    finals = [verdict for verdict in verdicts if verdict.place == "final"]
-    others = [verdict for verdict in verdicts if verdict.place != "final"]
-    told = f"{len(verdicts)} model files; final: {_counted(finals)}; best, checkpoints and others: {_counted(others)}."
-    if not broken:
-        return True, f"PASS: {told}"
-    named = ", ".join(broken[:3]) + (f" and {len(broken) - 3} more" if len(broken) > 3 else "")
-    return False, f"FAIL: {told} Broken: {named}."
+def check(path: str, place: Place, episodes: int) -> dict[str, Any]:
+    """Return the verdict on a file as a dictionary, whatever the file contains.
 
-
-def _counted(verdicts: list[Verdict]) -> str:
-    counts = {status: sum(verdict.status == status for verdict in verdicts) for status in ("ok", "poor", "broken")}
-    return ", ".join(f"{count} {status}" for status, count in counts.items() if count) or "none"
-
-
-def summary(verdicts: Iterable[Verdict]) -> str:
-    """Return a table of the final models as text: a line each, so that they do not get lost among checkpoints."""
-    finals = [verdict for verdict in verdicts if verdict.place == "final"]
-    if not finals:
-        return "No final models."
-    rows: list[tuple[str, ...]] = [
-        ("final model", "status", "what it is", "timesteps", "$ a day", "random", "threshold", "never asks for")
-    ]
-    for each in finals:
-        money = ["" if cost is None else f"{cost:.2f}" for cost in (each.cost, each.random, each.threshold)]
-        timesteps = "" if each.timesteps is None else f"{each.timesteps:,}"
-        never = " ".join(f"{change:+d}" for change in each.unused)
-        rows.append((_shortened(each.file), each.status, each.kind or "", timesteps, *money, never))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    aligned = ("<", "<", "<", ">", ">", ">", ">", "<")
-    return "\n".join(
-        "  ".join(f"{text:{side}{width}}" for text, side, width in zip(row, aligned, widths, strict=True)).rstrip()
-        for row in rows
-    )
-
-
-def _shortened(name: str, most: int = 48) -> str:
-    return name if len(name) <= most else f"{name[: most // 2 - 2]}...{name[1 - most // 2 :]}"
-
-
-def as_table(verdicts: Iterable[Verdict]) -> pd.DataFrame:
-    """Return the verdicts as a table, indexed by file."""
-    import pandas
-
-    columns = ["file", "place", "status", "kind", "timesteps", "cost", "random", "threshold", "reason"]
-    table = pandas.DataFrame([vars(verdict) for verdict in verdicts], columns=columns).set_index("file")
-    return table.astype({"timesteps": "Int64"})
-
-
-MOST_FILES = 10_000
-"""Model files that are looked for below a folder; from there on one line says that there are more."""
-
-_PLACES: dict[str, Place] = {"best": "best", "checkpoints": "checkpoint"}
-
-
-class Found(NamedTuple):
-    """What may be a model file."""
-
-    path: Path
-    place: Place
-    problem: str | None = None
-    """Why it is not even looked into; `None` if it is."""
-
-
-def model_files(folder: Path) -> list[Path]:
-    """Return the model files of a folder: final models, `best/`, then `checkpoints/` by their timesteps."""
-    return [found.path for found in find(folder) if found.problem is None]
-
-
-def find(folder: Path) -> list[Found]:
-    """Return what may be a model file below a folder, or below its folder `models` if it has one.
-
-    Hidden files, such as killed writers leave them, are none. A folder that is a link or cannot be opened is named.
+    Args:
+        path: The file.
+        place: Where it lies. It decides which description names its service.
+        episodes: Test days of each pattern.
     """
-    inner = folder / "models"
-    if inner.is_symlink():
-        return [Found(inner, "other", "a link; links are not followed, name the folder itself")]
-    models = inner if inner.is_dir() else folder
-    found: list[Found] = []
-    waiting = [models]
-    while waiting:
-        here = waiting.pop()
+    file = Path(path)
+    verdict = Verdict(printable(file.name), place=place)
+    try:
+        _check(file, episodes, verdict)
+    except MemoryError:
+        verdict.status, verdict.reason = "broken", "it needs more memory than a check may use"
+    except Exception as error:  # a file may contain anything
+        verdict.status, verdict.reason = "broken", error_message(error, file)
+    verdict.reason = "; ".join([verdict.reason, *verdict.notes])
+    return vars(verdict)
+
+
+def error_message(error: Exception, path: Path) -> str:
+    """Return what an error of a reader says about a file, without the path of the file in front."""
+    return printable(str(error).removeprefix(f"{printable(path)}: ") or type(error).__name__)
+
+
+def _check(path: Path, episodes: int, verdict: Verdict) -> None:
+    described_file, description = _description(path, verdict)
+    service = _service(described_file, description, verdict)
+    model = read_model(path, service)
+    verdict.kind = model.kind
+    verdict.notes += tuple(model.notes)
+    own_description = description if described_file == path else {}
+    verdict.timesteps = _timesteps(path, model.timesteps, own_description)
+    if own_description and not fits(own_description, model.sha256):
+        verdict.notes += (f"{_json_of(path)} is stale: it describes another file (SHA-256 differs)",)
+    trajectory = play(model.policy, service, episodes)
+    costs = trajectory.cost.sum(axis=1).reshape(len(PATTERNS), episodes).mean(axis=1)
+    verdict.costs = dict(zip(PATTERNS, costs.tolist(), strict=True))
+    verdict.cost = float(costs.mean())
+    verdict.random, verdict.threshold = baseline_costs(service, episodes)
+    used = set(np.unique(trajectory.actions).tolist())
+    verdict.unused = tuple(change for action, change in enumerate(service.fleet_changes) if action not in used)
+    if verdict.unused:
+        verdict.notes += (f"unused actions: {', '.join(f'{change:+d}' for change in verdict.unused)} instances",)
+    trained = "" if verdict.timesteps is None else f", {verdict.timesteps:,} timesteps"
+    baselines = f"random ${verdict.random:.2f}, threshold ${verdict.threshold:.2f}"
+    verdict.reason = f"{verdict.kind}{trained}, ${verdict.cost:.2f} a day ({baselines})"
+    cheaper = [name for name in BASELINES if getattr(verdict, name) <= verdict.cost]
+    verdict.status = "poor" if cheaper else "ok"
+    if cheaper:
+        verdict.reason = f"not cheaper than {listed(cheaper)}: {verdict.reason}"
+
+
+def _description(path: Path, verdict: Verdict) -> tuple[Path, dict[str, Any]]:
+    """Return the description of a file, or of the model that it is a version of, and which of the two it describes."""
+    for model in (path, _owner_of(path, verdict.place)):
         try:
-            entries = sorted(os.scandir(here), key=lambda entry: entry.name)
-        except OSError as error:
-            found.append(Found(here, "other", f"a folder that cannot be opened: {error.strerror or error}"))
-            continue
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            path = here / entry.name
-            if path.suffix in MODEL_ENDINGS:
-                found.append(Found(path, _place(path, models)))
-            elif entry.is_symlink() and path.is_dir():
-                found.append(Found(path, "other", "a link to a folder; links are not followed"))
-            elif entry.is_dir(follow_symlinks=False):
-                waiting.append(path)
-        if len(found) > MOST_FILES:
-            del found[MOST_FILES:]
-            found.append(Found(here, "other", f"more than {MOST_FILES:,} model files; the rest was not looked at"))
+            description = read_description(model)
+        except ValueError as error:
+            verdict.notes += (f"{_json_of(model)} is damaged: {str(error).partition(': ')[2]}",)
             break
-    return sorted(found, key=lambda each: _order(each, models))
+        if description is not None:
+            if model == path and (missing := missing_fields(description)):
+                verdict.notes += (f"{_json_of(model)} does not say: {', '.join(missing)}",)
+            return model, description
+    return path, {}
 
 
-def _place(path: Path, models: Path) -> Place:
-    first, *rest = path.relative_to(models).parts
-    return _PLACES.get(first, "other") if rest else "final"
-
-
-def _order(found: Found, models: Path) -> tuple[int, str, int, str]:
-    """Order by place, then by model, then by timesteps as numbers."""
-    places = ("final", "best", "checkpoint", "other")
-    path = found.path
-    match = re.fullmatch(r"(.*)_(\d{1,15})_steps", path.stem)
-    name, timesteps = (match[1], int(match[2])) if match else (path.stem, 0)
-    below = str(path.parent.relative_to(models)) if path.is_relative_to(models) and path != models else ""
-    return places.index(found.place), below + "/" + name, timesteps, path.name
-
-
-def owner_of(path: Path, place: Place) -> Path:
+def _owner_of(path: Path, place: Place) -> Path:
     """Return the final model that a checkpoint or a best version belongs to, or the file itself."""
     if place == "checkpoint":
         return path.parent.parent / (re.sub(r"_\d+_steps$", "", path.stem) + path.suffix)
@@ -201,101 +154,12 @@ def owner_of(path: Path, place: Place) -> Path:
     return path
 
 
-EPISODES = 5
-"""Test days of each pattern, the first evaluation days."""
-
-YARDSTICKS = ("random", "threshold")
-"""The rules that a model's cost is held against."""
-
-
-@dataclass
-class Findings:
-    """What a check found: the fields of a `Verdict`, as far as the file let it come."""
-
-    status: Status = "broken"
-    reason: str = ""
-    kind: str | None = None
-    timesteps: int | None = None
-    cost: float | None = None
-    random: float | None = None
-    threshold: float | None = None
-    costs: dict[str, float] = field(default_factory=dict)
-    unused: list[int] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-
-def check(path: Path, place: Place, episodes: int) -> Findings:
-    """Return what there is to say about a file, whatever it holds.
-
-    Args:
-        path: The file.
-        place: Where it lies among the models: that says whose description tells its service.
-        episodes: Test days of each pattern.
-    """
-    findings = Findings()
+def _service(model: Path, description: dict[str, Any], verdict: Verdict) -> Service:
+    """Return the service that a model was trained for; the reference service if no valid description names one."""
     try:
-        _check(path, place, episodes, findings)
-    except MemoryError:
-        findings.status, findings.reason = "broken", "it needs more memory than a check may use"
-    except Exception as error:  # a file may hold anything
-        findings.status = "broken"
-        findings.reason = printable(str(error).removeprefix(f"{printable(path)}: ") or type(error).__name__)
-    findings.reason = "; ".join([findings.reason, *findings.notes])
-    return findings
-
-
-def _check(path: Path, place: Place, episodes: int, findings: Findings) -> None:
-    about, described = _description(path, place, findings)
-    service = _service(about, described, findings)
-    model = read_model(path, service)
-    findings.kind = model.kind
-    findings.notes += model.notes
-    findings.timesteps = _timesteps(path, model.timesteps, described if about == path else {})
-    if described and about == path and not fits(described, model.sha256):
-        findings.notes.append(f"{_json_of(path)} is stale: it describes another file (SHA-256 differs)")
-    trajectory = play(model.policy, service, episodes)
-    costs = trajectory.cost.sum(axis=1).reshape(len(PATTERNS), episodes).mean(axis=1)
-    findings.costs = dict(zip(PATTERNS, costs.tolist(), strict=True))
-    findings.cost = float(costs.mean())
-    findings.random, findings.threshold = (yardstick(name, service, episodes) for name in YARDSTICKS)
-    used = set(np.unique(trajectory.actions).tolist())
-    findings.unused = [change for action, change in enumerate(service.fleet_changes) if action not in used]
-    if findings.unused:
-        findings.notes.append(f"never asks for {', '.join(f'{change:+d}' for change in findings.unused)} instances")
-    _judge(findings)
-
-
-def _judge(findings: Findings) -> None:
-    cost, random, threshold = findings.cost, findings.random, findings.threshold
-    assert cost is not None and random is not None and threshold is not None
-    trained = "" if findings.timesteps is None else f", {findings.timesteps:,} timesteps"
-    told = f"{findings.kind}{trained}, ${cost:.2f} a day (random ${random:.2f}, threshold ${threshold:.2f})"
-    missed = [name for name, rival in (("random", random), ("threshold", threshold)) if cost >= rival]
-    findings.status = "poor" if missed else "ok"
-    findings.reason = f"not cheaper than {' and '.join(missed)}: {told}" if missed else told
-
-
-def _description(path: Path, place: Place, findings: Findings) -> tuple[Path, dict[str, Any]]:
-    """Return what is said about a file, and which it is said of: the file, or the model that it is a version of."""
-    for about in (path, owner_of(path, place)):
-        try:
-            described = read_description(about)
-        except ValueError as error:
-            findings.notes.append(f"{_json_of(about)} is damaged: {str(error).partition(': ')[2]}")
-            break
-        if described is not None:
-            if about == path and (missing := missing_fields(described)):
-                findings.notes.append(f"{_json_of(about)} does not say: {', '.join(missing)}")
-            return about, described
-    return path, {}
-
-
-def _service(about: Path, described: dict[str, Any], findings: Findings) -> Service:
-    """Return the service that a model was trained for; the reference service where nothing sound is said."""
-    try:
-        return Service.from_dict(described.get("service", {}))
+        return Service.from_dict(description.get("service", {}))
     except (ValueError, TypeError, AttributeError) as error:
-        findings.notes.append(f"{_json_of(about)} is damaged: {printable(error)}")
+        verdict.notes += (f"{_json_of(model)} is damaged: {printable(error)}",)
         return Service()
 
 
@@ -303,21 +167,21 @@ def _json_of(model: Path) -> str:
     return printable(f"{model.stem}.json")
 
 
-def _timesteps(path: Path, stated: int | None, described: dict[str, Any]) -> int | None:
-    """Return for how many timesteps a model was trained, as the file says, its name, or its description."""
+def _timesteps(path: Path, stated: int | None, description: dict[str, Any]) -> int | None:
+    """Return how long a model was trained according to the file, its name, or its description, in this order."""
     if stated is not None:
         return stated
     if match := re.search(r"_(\d{1,15})_steps$", path.stem):
         return int(match[1])
-    timesteps = described.get("timesteps")
+    timesteps = description.get("timesteps")
     return timesteps if type(timesteps) is int else None
 
 
 def play(policy: Policy, service: Service, episodes: int) -> Trajectory:
-    """Ask a policy for actions, and let it scale the test days; return what happened, each number checked.
+    """Play the test days with a policy, check every number, and return the trajectory.
 
     Raises:
-        ValueError: It chose an action that does not exist, or a number is impossible.
+        ValueError: The policy chose an action that does not exist, or a number is impossible.
     """
     _check_predictions(policy, service)
     trajectory = simulate(policy, _test_days(service, episodes), service)
@@ -326,7 +190,7 @@ def play(policy: Policy, service: Service, episodes: int) -> Trajectory:
 
 
 def _check_predictions(policy: Policy, service: Service) -> None:
-    """Ask for actions in situations from everywhere in the observation space; raise `ValueError` at a bad one."""
+    """Ask for actions on observations from the whole observation space; raise `ValueError` at a bad one."""
     rng = np.random.default_rng(0)
     observations = rng.uniform(0, 1, (64, 7)).astype(np.float32)
     observations[:, 5:] = rng.uniform(-1, 1, (64, 2))
@@ -380,8 +244,32 @@ def _test_days(service: Service, episodes: int) -> NDArray[np.int64]:
     return np.vstack([Pattern(name, service).draw(seeds) for name in PATTERNS])
 
 
-@functools.lru_cache(maxsize=8)
-def yardstick(rule: str, service: Service, episodes: int) -> float:
-    """Return a rule's mean cost on the test days, dollars a day."""
-    trajectory = simulate(RULES[rule](service), _test_days(service, episodes), service)
-    return float(trajectory.cost.sum(axis=1).mean())
+@functools.lru_cache(maxsize=4)
+def baseline_costs(service: Service, episodes: int) -> tuple[float, ...]:
+    """Return the mean costs of the baselines on the test days, dollars a day."""
+    days = _test_days(service, episodes)
+    trajectories = [simulate(RULES[name](service), days, service) for name in BASELINES]
+    return tuple(float(trajectory.cost.sum(axis=1).mean()) for trajectory in trajectories)
+
+
+def prepare_baselines(episodes: int) -> None:
+    """Cache the costs of the baselines for the reference service."""
+    baseline_costs(Service(), episodes)
+
+
+def warm_up(networks: bool) -> None:
+    """Import what a check needs, and call what is compiled at its first call.
+
+    Args:
+        networks: Whether to do it for neural networks too.
+    """
+    from autoscaler_env.policies.q_learning import QTable
+
+    policies: list[Policy] = [QTable.zeros()]
+    if networks:
+        from autoscaler_env.policies.deep import DeepPolicy, build_network
+        from autoscaler_env.policies.inputs import INPUTS
+
+        policies += [DeepPolicy(build_network(name, INPUTS, 3, [4]), Service(), name) for name in ("dqn", "ppo")]
+    for policy in policies:
+        play(policy, Service(), 1)

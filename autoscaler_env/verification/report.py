@@ -1,18 +1,39 @@
-"""Verify a folder of model files."""
+"""Verify a folder of model files: find them, check each one, and sum up the verdicts."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
+import functools
+import os
+import re
+from collections.abc import Generator, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tqdm.auto import tqdm
 
 from autoscaler_env.paths import Folders
-from autoscaler_env.text import printable
-from autoscaler_env.verification.check import EPISODES, Found, Verdict, find
-from autoscaler_env.verification.workers import MEGABYTES, SECONDS, Children
+from autoscaler_env.policies.registry import MODEL_ENDINGS
+from autoscaler_env.text import counted, listed, printable
+from autoscaler_env.verification.check import EPISODES, Place, Verdict, check, prepare_baselines
+from autoscaler_env.verification.workers import MEGABYTES, SECONDS, WorkerError, Workers
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_FILES = 10_000
+"""Model files of a folder that are checked; one line says if there are more."""
+
+_PLACES: dict[str, Place] = {"best": "best", "checkpoints": "checkpoint"}
+
+
+class Candidate(NamedTuple):
+    """A path that may be a model file."""
+
+    path: Path
+    place: Place
+    problem: str | None = None
+    """The reason why the file is not opened; `None` if it is."""
 
 
 def verify(
@@ -22,31 +43,32 @@ def verify(
     progress: bool = True,
     seconds: float = SECONDS,
     megabytes: int = MEGABYTES,
-    children: Children | None = None,
+    workers: Workers | None = None,
 ) -> list[Verdict]:
-    """Check every model file below a folder; a broken one costs a line, never the run.
+    """Check every model file in a folder. A broken file gets a verdict and does not stop the check of the others.
 
-    A file is played on the service that its `.json` names (a checkpoint or best version: that of its model), else on
-    the reference service. No code that a file may carry is run. Links are not followed.
+    A model plays on the service that its `.json` names (a checkpoint or a best version: the `.json` of its model), or
+    on the reference service. No code in a file is run. Links are not followed.
 
     Args:
-        folder: Holds models, and `best/` and `checkpoints/` with more of them; or a folder `models` that does; or one
-            file. The project's models by default.
+        folder: A folder of models, with `best/` and `checkpoints/` if they exist; or a folder that contains a folder
+            `models`; or one file. The project's models by default.
         episodes: Test days of each pattern.
         progress: Whether to show a progress bar.
-        seconds: Time that the check of one file may take.
-        megabytes: Memory that it may use on top of what it starts with.
-        children: Who checks, for several folders one after another; by default they are started and ended here.
+        seconds: Time limit for the check of one file.
+        megabytes: Memory that the check of one file may use, in addition to the memory of the prepared process.
+        workers: The processes that check. Give them if you verify several folders; by default this call starts its own
+            and ends them.
 
     Returns:
-        A verdict per file: final models, best ones, checkpoints, others.
+        One verdict per file: final models, best versions, checkpoints, others.
 
     Raises:
         ValueError: There is no such folder, or a number is not allowed.
     """
-    root, found = _find(folder, episodes, seconds, megabytes)
-    verdicts = _one_by_one(root, found, episodes, children, seconds, megabytes)
-    with tqdm(verdicts, total=len(found), unit="file", disable=None if progress else True) as bar:
+    root, candidates = _candidates(folder, episodes, seconds, megabytes)
+    verdicts = _one_by_one(root, candidates, episodes, workers, seconds, megabytes)
+    with tqdm(verdicts, total=len(candidates), unit="file", disable=None if progress else True) as bar:
         return list(bar)
 
 
@@ -56,13 +78,15 @@ def verify_one_by_one(
     episodes: int = EPISODES,
     seconds: float = SECONDS,
     megabytes: int = MEGABYTES,
-    children: Children | None = None,
+    workers: Workers | None = None,
 ) -> Generator[Verdict, None, None]:
-    """Yield the verdicts as `verify` returns them, each as soon as it is there."""
-    return _one_by_one(*_find(folder, episodes, seconds, megabytes), episodes, children, seconds, megabytes)
+    """Yield the verdicts that `verify` returns, each one as soon as it is ready."""
+    return _one_by_one(*_candidates(folder, episodes, seconds, megabytes), episodes, workers, seconds, megabytes)
 
 
-def _find(folder: str | Path | None, episodes: int, seconds: float, megabytes: int) -> tuple[Path, list[Found]]:
+def _candidates(
+    folder: str | Path | None, episodes: int, seconds: float, megabytes: int
+) -> tuple[Path, list[Candidate]]:
     root = Path(folder) if folder is not None else Folders().models
     if episodes < 1:
         raise ValueError(f"episodes = {episodes}: must be at least 1")
@@ -73,7 +97,7 @@ def _find(folder: str | Path | None, episodes: int, seconds: float, megabytes: i
     if root.is_dir():
         return root, find(root)
     if root.is_symlink() or root.exists():
-        return root.parent, [Found(root, "final")]
+        return root.parent, [Candidate(root, "final")]
     raise ValueError(
         f"folder = {printable(repr(str(root)))}: no such folder; "
         "train a model first, as in: autoscaler train q-learning"
@@ -81,18 +105,130 @@ def _find(folder: str | Path | None, episodes: int, seconds: float, megabytes: i
 
 
 def _one_by_one(
-    root: Path, found: list[Found], episodes: int, children: Children | None, seconds: float, megabytes: int
+    root: Path, candidates: list[Candidate], episodes: int, workers: Workers | None, seconds: float, megabytes: int
 ) -> Generator[Verdict, None, None]:
-    with contextlib.ExitStack() as ends:
-        if children is None:
-            networks = any(each.path.suffix == ".zip" for each in found)
-            children = ends.enter_context(Children(networks=networks))
-            if found:
-                children.start()
-        for path, place, problem in found:
+    prepare = functools.partial(prepare_baselines, episodes)
+    with contextlib.ExitStack() as stack:
+        if workers is None:
+            networks = any(candidate.path.suffix == ".zip" for candidate in candidates)
+            workers = stack.enter_context(Workers(networks=networks))
+            if candidates:
+                workers.start()
+        for path, place, problem in candidates:
             file = printable(path.relative_to(root).as_posix())
-            findings: dict[str, Any] = {"status": "broken", "reason": problem}
+            fields: dict[str, Any] = {"place": place, "reason": problem}
             if problem is None:
-                findings = children.check(path, place, episodes, seconds=seconds, megabytes=megabytes)
-            findings |= {name: tuple(findings.get(name, ())) for name in ("unused", "notes")}
-            yield Verdict(file, place=place, **findings)
+                # The working directory of the process that checks may be another one.
+                arguments = (os.path.abspath(path), place, episodes)  # noqa: PTH100
+                try:
+                    fields = workers.call(check, *arguments, prepare=prepare, seconds=seconds, megabytes=megabytes)
+                except WorkerError as error:
+                    fields["reason"] = str(error)
+            yield Verdict.from_dict(fields | {"file": file})
+
+
+def model_files(folder: Path) -> list[Path]:
+    """Return the model files of a folder: final models, `best/`, then `checkpoints/` by their timesteps."""
+    return [candidate.path for candidate in find(folder) if candidate.problem is None]
+
+
+def find(folder: Path) -> list[Candidate]:
+    """Return what may be a model file in a folder, or in its folder `models` if it has one.
+
+    Hidden files do not count; interrupted writers leave them. A folder that is a link or cannot be opened gets an
+    entry with its problem.
+    """
+    inner = folder / "models"
+    if inner.is_symlink():
+        return [Candidate(inner, "other", "a link; links are not followed, name the folder itself")]
+    models = inner if inner.is_dir() else folder
+    candidates: list[Candidate] = []
+    folders = [models]
+    while folders:
+        current = folders.pop()
+        try:
+            entries = sorted(os.scandir(current), key=lambda entry: entry.name)
+        except OSError as error:
+            problem = f"a folder that cannot be opened: {error.strerror or error}"
+            candidates.append(Candidate(current, "other", problem))
+            continue
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            path = current / entry.name
+            if path.suffix in MODEL_ENDINGS:
+                candidates.append(Candidate(path, _place(path, models)))
+            elif entry.is_symlink() and path.is_dir():
+                candidates.append(Candidate(path, "other", "a link to a folder; links are not followed"))
+            elif entry.is_dir(follow_symlinks=False):
+                folders.append(path)
+        if len(candidates) > MAX_FILES:
+            del candidates[MAX_FILES:]
+            candidates.append(Candidate(current, "other", f"more than {MAX_FILES:,} model files; the rest is skipped"))
+            break
+    return sorted(candidates, key=lambda candidate: _order(candidate, models))
+
+
+def _place(path: Path, models: Path) -> Place:
+    first, *rest = path.relative_to(models).parts
+    return _PLACES.get(first, "other") if rest else "final"
+
+
+def _order(candidate: Candidate, models: Path) -> tuple[int, str, int, str]:
+    """Order by place, then by model, then by timesteps as numbers."""
+    places = ("final", "best", "checkpoint", "other")
+    path = candidate.path
+    match = re.fullmatch(r"(.*)_(\d{1,15})_steps", path.stem)
+    name, timesteps = (match[1], int(match[2])) if match else (path.stem, 0)
+    parent = str(path.parent.relative_to(models)) if path.is_relative_to(models) and path != models else ""
+    return places.index(candidate.place), f"{parent}/{name}", timesteps, path.name
+
+
+def overall(verdicts: Iterable[Verdict]) -> tuple[bool, str]:
+    """Return whether there are files and none is broken, and one line that says it."""
+    verdicts = list(verdicts)
+    if not verdicts:
+        return False, "FAIL: No model files found."
+    broken = [verdict.file for verdict in verdicts if verdict.status == "broken"]
+    finals = [verdict for verdict in verdicts if verdict.place == "final"]
+    others = [verdict for verdict in verdicts if verdict.place != "final"]
+    counts = f"final: {_count(finals)}; best, checkpoints and others: {_count(others)}"
+    message = f"{counted(len(verdicts), 'model file')}; {counts}."
+    if not broken:
+        return True, f"PASS: {message}"
+    names = [*broken[:3], f"{len(broken) - 3} more"] if len(broken) > 3 else broken
+    return False, f"FAIL: {message} Broken: {listed(names)}."
+
+
+def _count(verdicts: list[Verdict]) -> str:
+    counts = {status: sum(verdict.status == status for verdict in verdicts) for status in ("ok", "poor", "broken")}
+    return ", ".join(f"{count} {status}" for status, count in counts.items() if count) or "none"
+
+
+def summary(verdicts: Iterable[Verdict]) -> str:
+    """Return a table of the final models as text. Checkpoints are left out, because there are many of them."""
+    import pandas
+
+    finals = [verdict for verdict in verdicts if verdict.place == "final"]
+    if not finals:
+        return "No final models."
+    columns: dict[str, list[str]] = {
+        "status": [verdict.status for verdict in finals],
+        "type": [verdict.kind or "" for verdict in finals],
+        "timesteps": ["" if verdict.timesteps is None else f"{verdict.timesteps:,}" for verdict in finals],
+    }
+    for title, field in {"$ a day": "cost", "random": "random", "threshold": "threshold"}.items():
+        costs = [getattr(verdict, field) for verdict in finals]
+        columns[title] = ["" if cost is None else f"{cost:.2f}" for cost in costs]
+    columns["unused actions"] = [" ".join(f"{change:+d}" for change in verdict.unused) for verdict in finals]
+    table = pandas.DataFrame(columns, index=[printable(verdict.file, 48) for verdict in finals])
+    return table.rename_axis(columns="final model").to_string()
+
+
+def as_table(verdicts: Iterable[Verdict]) -> pd.DataFrame:
+    """Return the verdicts as a table, indexed by file."""
+    import pandas
+
+    columns = ["file", "place", "status", "kind", "timesteps", "cost", "random", "threshold", "reason"]
+    table = pandas.DataFrame([vars(verdict) for verdict in verdicts], columns=columns).set_index("file")
+    return table.astype({"timesteps": "Int64"})

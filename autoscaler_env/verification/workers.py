@@ -1,203 +1,99 @@
-"""Have files checked by limited children of one prepared process.
+"""Call functions that read untrusted model files, each call in a child process with limits on memory and time.
 
-The prepared process: it imports and compiles what checks need, once, and forks a limited child for each file.
+`Workers` starts one *prepared process*. The prepared process imports and compiles what the functions need, once; then
+it forks a limited child for each call, which takes milliseconds. They exchange one line of JSON per call and direction.
 
-It talks to `children.Children` over its standard input and output, a line of JSON each way. It has one thread when it
-forks: a lock that another thread held would stay locked in the child for ever.
+`multiprocessing` with the start method `forkserver` does something similar, but it does not fit untrusted files: its
+server imports modules such as `socket` from the working directory, which may hold a stranger's files; each child runs
+the caller's main script again; the whole program shares one server and one list of modules to preload; and its children
+live on when the program is killed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
+import functools
 import gc
+import importlib
+import importlib.util
 import json
 import os
-import resource
 import select
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 import autoscaler_env
-from autoscaler_env.policies.base import Policy
-from autoscaler_env.service import Service
-from autoscaler_env.text import printable
-from autoscaler_env.verification.check import YARDSTICKS, Findings, Place, check, play, yardstick
-
-MOST_ANSWER = 2**16
-"""Bytes of an answer, at most."""
-
-
-def main(networks: str) -> None:
-    """Prepare, say so, then check files until the other side closes.
-
-    Args:
-        networks: Whether networks will come, as JSON.
-    """
-    answers = os.fdopen(os.dup(1), "w", encoding="ascii")
-    os.dup2(2, 1)  # whatever prints, prints there
-    _prepare(json.loads(networks))
-    gc.collect()
-    gc.freeze()  # so that children share memory instead of copying what a collection touches
-    print(json.dumps({"threads": _threads()}), file=answers, flush=True)
-    for line in sys.stdin:
-        request = json.loads(line)
-        for name in YARDSTICKS:
-            yardstick(name, Service(), request["episodes"])  # once for all children
-        print(json.dumps(_in_child(request)), file=answers, flush=True)
-
-
-def _prepare(networks: bool) -> None:
-    """Import, and call what is compiled at its first call."""
-    from autoscaler_env.policies.q_learning import QTable
-
-    policies: list[Policy] = [QTable.zeros()]
-    if networks:
-        from autoscaler_env.policies.deep import DeepPolicy, build_network
-        from autoscaler_env.policies.inputs import INPUTS
-
-        policies += [DeepPolicy(build_network(name, INPUTS, 3, [4]), Service(), name) for name in ("dqn", "ppo")]
-    for policy in policies:
-        play(policy, Service(), 1)
-
-
-def _threads() -> int | None:
-    """Return how many threads this process has; `None` where the system does not tell."""
-    tasks = Path("/proc/self/task")
-    return len(list(tasks.iterdir())) if tasks.is_dir() else None
-
-
-def _in_child(request: dict[str, Any]) -> dict[str, Any]:
-    """Return what a child finds about a file, or how the child ended."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        _be_child(request, writer)
-    os.close(writer)
-    try:
-        answer = _await(reader, time.monotonic() + request["seconds"])
-    finally:
-        os.close(reader)
-        os.kill(child, signal.SIGKILL)  # it is not waited for yet, so the number is still its own
-        _, ended = os.waitpid(child, 0)
-    if answer is None or (os.WIFSIGNALED(ended) and os.WTERMSIG(ended) in (signal.SIGXCPU, signal.SIGALRM)):
-        return {"status": "broken", "reason": f"its check took longer than {request['seconds']:g} seconds"}
-    try:
-        return dataclasses.asdict(Findings(**json.loads(answer)))
-    except (ValueError, TypeError):
-        how = signal.Signals(os.WTERMSIG(ended)).name if os.WIFSIGNALED(ended) else f"status {os.WEXITSTATUS(ended)}"
-        return {"status": "broken", "reason": f"its check crashed ({how})"}
-
-
-def _await(reader: int, deadline: float) -> bytes | None:
-    """Return all that a child writes; `None` if it is not done in time. Give up if nobody listens any more."""
-    answer = b""
-    while len(answer) < MOST_ANSWER:
-        left = deadline - time.monotonic()
-        readable, _, _ = select.select([reader, 0], [], [], max(left, 0))
-        if 0 in readable:  # the next request comes after this answer: so this is the end of the other side
-            raise SystemExit
-        if not readable:
-            return None
-        part = os.read(reader, MOST_ANSWER)
-        if not part:
-            break
-        answer += part
-    return answer
-
-
-def _be_child(request: dict[str, Any], writer: int) -> None:
-    """Check a file within limits, write what was found, and end."""
-    try:
-        _limit(request["seconds"], request["megabytes"])
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        for stream in (0, 1, 2):
-            os.dup2(nowhere, stream)
-        os.closerange(3, writer)  # the line to the other side among them
-        os.closerange(writer + 1, writer + 64)
-        findings = dataclasses.asdict(check(Path(request["path"]), request["place"], request["episodes"]))
-        os.write(writer, json.dumps(findings).encode("ascii"))
-    except BaseException as error:
-        complaint = f"its check failed: {type(error).__name__}: {error}"
-        os.write(writer, json.dumps({"status": "broken", "reason": printable(complaint)}).encode("ascii"))
-    finally:
-        os._exit(0)
-
-
-def _limit(seconds: float, megabytes: int) -> None:
-    """Limit this process: memory on top of what it has, time, no files written, no core dumps."""
-    limits = {resource.RLIMIT_CPU: int(seconds) + 1, resource.RLIMIT_FSIZE: 0, resource.RLIMIT_CORE: 0}
-    used = Path("/proc/self/statm")
-    if used.exists():  # elsewhere the limit on addresses counts nothing, or other things
-        pages = int(used.read_text().split()[0])
-        limits[resource.RLIMIT_AS] = pages * resource.getpagesize() + megabytes * 2**20
-    for which, most in limits.items():
-        _, hard = resource.getrlimit(which)
-        allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)  # a stricter limit stays
-        resource.setrlimit(which, (allowed, allowed))
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(int(seconds) + 2)  # should nobody be left to end it
-
+from autoscaler_env.text import one_line, printable
 
 SECONDS = 8.0
-"""Time that the check of one file may take."""
+"""Time limit of one call by default."""
 
 MEGABYTES = 1_024
-"""Memory that the check of one file may use on top of what it starts with."""
+"""Memory that one call may use by default, in addition to the memory of the prepared process."""
+
+MAX_ANSWER_BYTES = 2**16
+"""A longer answer is an error."""
+
+_START_SECONDS = 300.0
+"""Time limit for the start of the prepared process. The first start on a machine compiles code, which takes longest."""
+
+_WARM_UP = "autoscaler_env.verification.check:warm_up"
+"""What the prepared process calls first, so that imports and compiled code are ready."""
 
 _START = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from autoscaler_env.verification.workers import main
-main(sys.argv[2])
+from autoscaler_env.verification.workers import serve
+serve()
 """
 _ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS", "VECLIB_MAXIMUM", "NUMEXPR")}
 _STATM = Path("/proc/self/statm")
-"""Where Linux tells how much memory a process has."""
+"""Where Linux shows how much memory a process has."""
 
-_PATIENCE = 300.0
-"""Seconds to wait for the prepared process: where nothing is compiled yet it takes a while."""
+
+class WorkerError(RuntimeError):
+    """A call did not return a value; the message is one printable line that says why."""
 
 
 def missing_safeguards() -> list[str]:
-    """Return what protects a check elsewhere and this system has not, a sentence each."""
-    if not _can_fork():
-        return ["This system cannot fork limited processes: files are checked in this one, without limits."]
+    """Return the limits that this system cannot set, one sentence each."""
+    if not can_fork():
+        return ["This system cannot fork limited processes: model files are read in the main process, without limits."]
     if not _STATM.exists():
-        return ["This system does not say how much memory a process has: checks are limited in time only."]
+        return ["This system does not show how much memory a process has: only the time of each check is limited."]
     return []
 
 
-def _can_fork() -> bool:
-    try:
-        import resource  # noqa: F401
-    except ImportError:
-        return False
-    return hasattr(os, "fork")
+def can_fork() -> bool:
+    """Return whether this system can fork processes and limit them."""
+    return hasattr(os, "fork") and importlib.util.find_spec("resource") is not None
 
 
-class Children:
-    """A prepared process and its children, to be used as a context; it starts with the first file.
+class Workers:
+    """A prepared process that runs each call in a limited child. Use it as a context manager.
+
+    It starts at the first call. It does one call at a time; threads that call at the same time need one object each.
 
     Args:
-        networks: Whether networks will come: without them it starts faster.
+        networks: Whether to prepare for neural networks. Without them the start is faster.
     """
 
     def __init__(self, *, networks: bool = True) -> None:
         self._networks = networks
         self._process: subprocess.Popen[bytes] | None = None
-        self._complaints: IO[bytes] | None = None
+        self._errors: IO[bytes] | None = None
+        self._cancelled = False
         self.threads: int | None = None
-        """Threads of the prepared process when it was ready; `None` before, and where the system does not tell."""
+        """Threads of the prepared process when it was ready; `None` before, and where the system does not show it."""
 
-    def __enter__(self) -> Children:
+    def __enter__(self) -> Workers:
         return self
 
     def __exit__(
@@ -207,93 +103,257 @@ class Children:
 
     @property
     def pid(self) -> int | None:
-        """The number of the prepared process, and of its group; `None` if it is not there."""
+        """The id of the prepared process and of its process group; `None` if it does not run."""
         return self._process.pid if self._process else None
 
-    def check(
-        self, path: Path, place: Place, episodes: int, *, seconds: float = SECONDS, megabytes: int = MEGABYTES
-    ) -> dict[str, Any]:
-        """Return what a child finds about a file: the fields of a `Verdict`.
+    def call(
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        prepare: functools.partial[Any] | None = None,
+        seconds: float = SECONDS,
+        megabytes: int = MEGABYTES,
+    ) -> Any:
+        """Return what a function returns when a limited child calls it.
+
+        Where the system cannot fork, the function is called in this process, without limits (`missing_safeguards`).
 
         Args:
-            path: The file.
-            place: Where it lies among the models.
-            episodes: Test days of each pattern.
-            seconds: Time that the check may take.
-            megabytes: Memory that it may use on top of what it starts with.
+            function: A function of a module of this package. It returns what JSON can hold.
+            arguments: Its arguments; JSON must be able to hold them.
+            prepare: A call that the prepared process makes first. If its function caches what it returns, all children
+                share the cache.
+            seconds: Time limit.
+            megabytes: Memory that the call may use, in addition to the memory of the prepared process.
+
+        Raises:
+            WorkerError: The call passed a limit, crashed or raised an exception.
+            OSError: The prepared process does not start.
         """
-        if not _can_fork():
-            from autoscaler_env.verification.check import check
-
-            return dataclasses.asdict(check(path, place, episodes))
+        if self._cancelled:
+            raise WorkerError("it was cancelled")
+        if not can_fork():
+            try:
+                return function(*arguments)
+            except Exception as error:
+                raise WorkerError(_message(error)) from None
         self.start()
-        request = {"path": os.path.abspath(path), "place": place, "episodes": episodes}  # noqa: PTH100
-        answer = self._ask(request | {"seconds": seconds, "megabytes": megabytes})
+        request = {"call": _named(function, *arguments), "seconds": seconds, "megabytes": megabytes}
+        if prepare is not None:
+            request["prepare"] = _named(prepare.func, *prepare.args)
+        answer = self._ask(request, seconds + 60)  # the prepared process watches the time itself; this is a backup
         if answer is None:
-            self.close()  # the next file gets a new one
-            return {"status": "broken", "reason": "the checking process died of it"}
-        return answer
-
-    def close(self) -> None:
-        """End the prepared process and its child, if there is one, at once."""
-        process, self._process = self._process, None
-        if process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            for stream in (process.stdin, process.stdout):
-                with contextlib.suppress(BrokenPipeError):
-                    stream.close()  # type: ignore[union-attr]
-        if self._complaints is not None:
-            self._complaints.close()
-            self._complaints = None
+            self.close()  # the next call starts a new one
+            raise WorkerError("the process that reads model files ended")
+        if "error" in answer:
+            raise WorkerError(answer["error"])
+        return answer["value"]
 
     def start(self) -> None:
-        """Start the prepared process, if it is not there; that takes some seconds.
+        """Start the prepared process if it does not run. It takes some seconds.
 
         Raises:
             OSError: It does not start.
         """
-        if self._process is not None or not _can_fork():
+        if self._process is not None or not can_fork():
             return
-        # Without -P modules in the working directory, which may be a stranger's, would be imported in place of ours.
-        home = Path(autoscaler_env.__file__).resolve().parent.parent
-        command = [sys.executable, "-P", "-c", _START, str(home), json.dumps(self._networks)]
-        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115
+        # -P: otherwise Python would import modules from the working directory, which may hold a stranger's files.
+        folder = Path(autoscaler_env.__file__).resolve().parent.parent
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
-            command,
+            [sys.executable, "-P", "-c", _START, str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._complaints,
+            stderr=self._errors,
             env=os.environ | _ONE_THREAD,
-            start_new_session=True,  # a Ctrl-C comes to us alone; we end the whole group
+            start_new_session=True,  # a Ctrl-C reaches this process only, and this process ends the whole group
         )
-        ready = self._answer(_PATIENCE)
+        if self._cancelled:  # in the meantime
+            _kill(self._process)
+        ready = self._ask({"call": [_WARM_UP, self._networks]}, _START_SECONDS)
         if ready is None:
-            self._complaints.seek(0)
-            told = self._complaints.read()[-2000:].decode(errors="replace").strip().splitlines()
+            self._errors.seek(0)
+            lines = self._errors.read()[-2000:].decode(errors="replace").strip().splitlines()
             self.close()
-            raise OSError(f"the process for checks did not start: {printable(told[-1] if told else 'it said nothing')}")
+            reason = printable(lines[-1]) if lines else "it printed no error"
+            raise OSError(f"the process that reads model files did not start: {reason}")
         self.threads = ready["threads"]
 
-    def _ask(self, request: dict[str, Any]) -> dict[str, Any] | None:
-        assert self._process is not None and self._process.stdin is not None
+    def close(self) -> None:
+        """End the prepared process and its child at once."""
+        process, self._process = self._process, None
+        if process is not None:
+            _kill(process)
+            process.wait()
+            for stream in (process.stdin, process.stdout):
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()  # type: ignore[union-attr]
+        if self._errors is not None:
+            self._errors.close()
+            self._errors = None
+
+    def cancel(self) -> None:
+        """End the processes for good; calls of other threads raise `WorkerError`."""
+        self._cancelled = True
+        if (process := self._process) is not None:
+            _kill(process)
+
+    def _ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any] | None:
+        """Send a request; return the answer, or `None` if the prepared process ends or does not answer in time."""
+        assert self._process is not None and self._process.stdin is not None and self._process.stdout is not None
         try:
             self._process.stdin.write(json.dumps(request).encode("ascii") + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             return None
-        return self._answer(request["seconds"] + 60)  # it keeps the time itself; this is for when it cannot
+        answer = _read(self._process.stdout.fileno(), time.monotonic() + seconds, until=b"\n")
+        return json.loads(answer) if answer and answer.endswith(b"\n") else None
 
-    def _answer(self, patience: float) -> dict[str, Any] | None:
-        """Return the next line from the prepared process; `None` if it ends or keeps silent."""
-        assert self._process is not None and self._process.stdout is not None
-        stream = self._process.stdout.fileno()
-        line, deadline = b"", time.monotonic() + patience
-        while not line.endswith(b"\n"):
-            readable, _, _ = select.select([stream], [], [], max(deadline - time.monotonic(), 0))
-            part = os.read(stream, 2**16) if readable else b""
-            if not part:
-                return None
-            line += part
-        return json.loads(line)
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a process that has a session of its own, with its children."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _named(function: Callable[..., Any], *arguments: Any) -> list[Any]:
+    """Return a call as JSON: the name of the function, then its arguments."""
+    return [f"{function.__module__}:{function.__qualname__}", *arguments]
+
+
+def _message(error: BaseException) -> str:
+    return printable(one_line(f"{type(error).__name__}: {error}"))
+
+
+def _read(stream: int, deadline: float, *, until: bytes = b"", watched: tuple[int, ...] = ()) -> bytes | None:
+    """Return what arrives on a file descriptor, or `None` if it is not complete in time.
+
+    Args:
+        stream: The file descriptor.
+        deadline: The time limit on the monotonic clock, in seconds.
+        until: The bytes that end the content. By default the content ends when the stream closes, and has a limit.
+        watched: Other file descriptors; as soon as one of them is readable, this process ends.
+    """
+    content = b""
+    while not content.endswith(until) if until else len(content) < MAX_ANSWER_BYTES:
+        readable, _, _ = select.select([stream, *watched], [], [], max(deadline - time.monotonic(), 0))
+        if set(watched) & set(readable):
+            raise SystemExit
+        if not readable:
+            return None
+        part = os.read(stream, MAX_ANSWER_BYTES)
+        if not part:
+            break
+        content += part
+    return content
+
+
+# What follows runs in the prepared process and in its children.
+
+
+def serve() -> None:
+    """Answer requests on standard input, one line of JSON each, until it closes.
+
+    The first request prepares this process. It must have one thread when it forks: a lock that another thread holds
+    would stay locked in the child forever.
+    """
+    answers = os.fdopen(os.dup(1), "w", encoding="ascii")
+    os.dup2(2, 1)  # what anything prints goes to standard error
+    for number, line in enumerate(sys.stdin):
+        request = json.loads(line)
+        if number == 0:
+            _make(request["call"])
+            gc.collect()
+            gc.freeze()  # children share this memory; without it a collection in a child would copy it
+            answer: dict[str, Any] = {"threads": _threads()}
+        else:
+            if "prepare" in request:
+                _make(request["prepare"])
+            answer = in_child(functools.partial(_within_limits, request), request["seconds"], watched=(0,))
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+def _make(call: list[Any]) -> Any:
+    """Make a call that `_named` describes."""
+    module, _, function = call[0].partition(":")
+    return getattr(importlib.import_module(module), function)(*call[1:])
+
+
+def _threads() -> int | None:
+    """Return how many threads this process has; `None` where the system does not show it."""
+    tasks = Path("/proc/self/task")
+    return len(list(tasks.iterdir())) if tasks.is_dir() else None
+
+
+def in_child(function: Callable[[int], Any], seconds: float, watched: tuple[int, ...] = ()) -> dict[str, Any]:
+    """Fork this process, call a function in the child, and return its answer: `{"value": ...}` or `{"error": ...}`.
+
+    Args:
+        function: Returns what JSON can hold. Its argument is the file descriptor that the child must leave open.
+        seconds: Time limit.
+        watched: File descriptors that are quiet while the main program waits for this answer. If one of them becomes
+            readable, the main program has ended; then the child and this process end too.
+    """
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        _be_child(function, writer)
+    os.close(writer)
+    try:
+        answer = _read(reader, time.monotonic() + seconds, watched=watched)
+    finally:
+        os.close(reader)
+        os.kill(child, signal.SIGKILL)  # its id is still its own, because nobody has waited for it yet
+        _, status = os.waitpid(child, 0)
+    if answer is None or (os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGALRM)):
+        return {"error": f"it took longer than {seconds:g} s"}
+    if len(answer) >= MAX_ANSWER_BYTES:
+        return {"error": f"its answer is longer than {MAX_ANSWER_BYTES // 1024} KiB"}
+    try:
+        value: dict[str, Any] = json.loads(answer)
+    except ValueError:
+        cause = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else "its answer is not complete"
+        return {"error": f"it crashed its process ({cause})"}
+    return value
+
+
+def _be_child(function: Callable[[int], Any], writer: int) -> NoReturn:
+    """Call a function, write the answer, and end."""
+    try:
+        answer = {"value": function(writer)}
+    except MemoryError:
+        answer = {"error": "it needs more memory than it may use"}
+    except BaseException as error:
+        answer = {"error": _message(error)}
+    try:
+        os.write(writer, json.dumps(answer).encode("ascii"))
+    finally:
+        os._exit(0)
+
+
+def _within_limits(request: dict[str, Any], writer: int) -> Any:
+    """Make the call of a request with limits and without files or streams of the prepared process."""
+    _set_limits(request["seconds"], request["megabytes"])
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nowhere, stream)
+    os.closerange(3, writer)  # among them the pipe to the main program
+    os.closerange(writer + 1, writer + 64)
+    return _make(request["call"])
+
+
+def _set_limits(seconds: float, megabytes: int) -> None:
+    """Limit this process: memory beyond what it has, time, no written files, no core dumps."""
+    import resource  # Windows has no such module
+
+    limits = {resource.RLIMIT_CPU: int(seconds) + 1, resource.RLIMIT_FSIZE: 0, resource.RLIMIT_CORE: 0}
+    if _STATM.exists():  # on other systems the limit on addresses has no effect or another meaning
+        pages = int(_STATM.read_text(encoding="ascii").split()[0])
+        limits[resource.RLIMIT_AS] = pages * resource.getpagesize() + megabytes * 2**20
+    for kind, limit in limits.items():
+        _, hard = resource.getrlimit(kind)
+        allowed = limit if hard == resource.RLIM_INFINITY else min(limit, hard)  # a stricter limit stays in force
+        resource.setrlimit(kind, (allowed, allowed))
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(int(seconds) + 2)  # in case the prepared process is gone

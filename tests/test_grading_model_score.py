@@ -1,4 +1,4 @@
-"""Handed-in models are checked and charged where none of their code runs."""
+"""Submitted models are checked and played where none of their code runs."""
 
 import pickle
 import shutil
@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from autoscaler_env.evaluation.metrics import evaluate_patterns
-from autoscaler_env.grading.model_score import grade_models, play, rule_cost
+from autoscaler_env.grading.model_score import grade_models, rule_cost, score
 from autoscaler_env.grading.rubric import Costs, Models, Rubric
-from autoscaler_env.grading.submission import take_in
+from autoscaler_env.grading.submission import copy_submission
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.rules import Threshold
 from autoscaler_env.storage.models import load_policy, save_q_table
 from autoscaler_env.traffic.patterns import PATTERNS
+from autoscaler_env.verification.workers import Workers
 
 SHIPPED = Folders.course().models
 RUBRIC = Rubric(models=Models(("q_learning_mixed", "trap", "absent")), costs=Costs(days=5, seed=0))
@@ -35,15 +36,22 @@ class Trap:
         return Path.touch, (Path(self.path),)
 
 
+@pytest.fixture(scope="module")
+def workers():
+    """Return the processes that all tests share."""
+    with Workers(networks=False) as shared:
+        yield shared
+
+
 @pytest.fixture
-def graded(tmp_path):
-    """Grade a folder of models with RUBRIC; return items by part and name."""
+def graded(tmp_path, workers):
+    """Grade a folder of models with RUBRIC; return items by part and name, and the hashes of actions."""
 
     def grade(models):
         (tmp_path / "copy").mkdir()
-        submission = take_in(models.parent, tmp_path / "copy")
-        works, costs, acts = grade_models(submission, RUBRIC, 0, SHIPPED)
-        return {item.name: item for item in works}, {item.name: item for item in costs}, acts
+        submission = copy_submission(models.parent, tmp_path / "copy")
+        works, costs, actions = grade_models(submission, RUBRIC, 0, SHIPPED, workers)
+        return {item.name: item for item in works}, {item.name: item for item in costs}, actions
 
     return grade
 
@@ -55,25 +63,30 @@ def models(tmp_path):
     return folder
 
 
-def test_a_model_of_one_s_own_earns_its_points(models, graded):
+def evaluate_own(path):
+    return evaluate_patterns(lambda pattern: [load_policy(path)], PATTERNS, 5)["cost"].mean()
+
+
+def test_a_student_s_own_model_earns_its_points(models, graded, workers):
     table = load_policy(SHIPPED / "q_learning_mixed.pkl")
     table.values[:, 0] += 0.01
     save_q_table(table, models / "q_learning_mixed.pkl")
-    works, costs, acts = graded(models)
+    works, costs, actions = graded(models)
     assert works["q_learning_mixed"].state in ("ok", "poor") and works["q_learning_mixed"].points > 0
-    own = play(models / "q_learning_mixed.pkl", 0, 5)["cost"]
+    own = score(workers, models / "q_learning_mixed.pkl", 0, 5).cost
+    assert own == pytest.approx(evaluate_own(models / "q_learning_mixed.pkl"))
     assert costs["q_learning_mixed"].state == f"${own:.2f} a day"
-    assert list(acts) == ["how q_learning_mixed acts"]
+    assert list(actions) == ["actions of q_learning_mixed"]
 
 
-def test_a_model_that_acts_as_the_course_s_own_earns_nothing(models, graded):
+def test_a_model_that_acts_like_the_course_s_own_earns_nothing(models, graded):
     table = load_policy(SHIPPED / "q_learning_mixed.pkl")
     table.values *= 2  # another file that acts alike
     save_q_table(table, models / "q_learning_mixed.pkl")
-    works, costs, acts = graded(models)
+    works, costs, actions = graded(models)
     assert works["q_learning_mixed"].state == "the course's own"
     assert works["q_learning_mixed"].points == costs["q_learning_mixed"].points == 0
-    assert acts == {}
+    assert actions == {}
 
 
 def test_a_hostile_file_is_broken_and_runs_nothing_and_an_absent_one_is_no_error(models, graded, tmp_path):
@@ -81,6 +94,6 @@ def test_a_hostile_file_is_broken_and_runs_nothing_and_an_absent_one_is_no_error
     shutil.copy(SHIPPED / "q_learning_mixed.json", models / "trap.json")
     works, costs, _ = graded(models)
     assert (works["trap"].state, costs["trap"].state) == ("broken", "no cost")
-    assert works["absent"].state == costs["absent"].state == "not handed in"
+    assert works["absent"].state == costs["absent"].state == "not submitted"
     assert sum(item.points for item in (*works.values(), *costs.values())) == 0
     assert not (tmp_path / "sprung").exists()

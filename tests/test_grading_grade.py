@@ -1,0 +1,128 @@
+"""The grader keeps its secret, grades again only what has changed, and refuses bad options in one line."""
+
+import json
+import os
+import stat
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from autoscaler_env.cli.main import main
+from autoscaler_env.course import course_notebooks
+from autoscaler_env.grading.grade import Course, Grading, _secret_seed
+from autoscaler_env.grading.rubric import Costs, Models, Rubric
+from autoscaler_env.grading.sandbox import NO_SANDBOX
+
+RUBRIC = Rubric(models=Models(expected=()), costs=Costs(seed=1))
+
+
+@pytest.fixture
+def grade(tmp_path):
+    """Return a function that grades submissions of one text file by name; no notebook runs."""
+    course = Course(tuple(course_notebooks()[:1]), tmp_path / "no models")
+
+    def grade_all(names, rubric=RUBRIC):
+        sources = [tmp_path / f"{name}.zip" for name in names]
+        grading = Grading(tmp_path / "out", rubric, NO_SANDBOX, course=course)
+        return grading, grading.run(sources, progress=False)
+
+    return grade_all
+
+
+def submit(path, content=b""):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("notebooks/01_mine.ipynb", content)
+
+
+def failing(message):
+    """Return a function that raises an error of the operating system."""
+
+    def fail(*_, **__):
+        raise OSError(message)
+
+    return fail
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs modes of files")
+def test_the_secret_seed_is_never_readable_by_others(tmp_path, monkeypatch):
+    modes = []
+    real = os.fsync
+
+    def fsync(descriptor):
+        modes.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "chmod", lambda *_: pytest.fail("the mode is set too late"))
+    old = os.umask(0)
+    try:
+        seed = _secret_seed(tmp_path / "out")
+    finally:
+        os.umask(old)
+    assert modes == [0o600] and stat.S_IMODE((tmp_path / "out" / "secret_days.json").stat().st_mode) == 0o600
+    assert _secret_seed(tmp_path / "out") == seed
+
+
+def test_the_secret_seed_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", failing("no space"))
+        with pytest.raises(OSError, match="no space"):
+            _secret_seed(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    seed = _secret_seed(tmp_path)
+    with monkeypatch.context() as patch:  # another grader has not seen the file yet
+        patch.setattr(Path, "exists", lambda _: False)
+        assert _secret_seed(tmp_path) == seed
+    assert [path.name for path in tmp_path.iterdir()] == ["secret_days.json"]
+
+
+def test_without_hard_links_the_secret_seed_is_written_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "link", failing("not supported"))
+    assert _secret_seed(tmp_path) == json.loads((tmp_path / "secret_days.json").read_text())["seed"]
+
+
+def test_a_damaged_secret_seed_is_refused(tmp_path):
+    for content in ("", "{}", '{"seed": -1}', '{"seed": true}'):
+        (tmp_path / "secret_days.json").write_text(content)
+        with pytest.raises(ValueError, match="does not contain the number of the evaluation days"):
+            _secret_seed(tmp_path)
+
+
+def test_only_a_submission_or_a_report_that_changed_is_graded_again(grade, tmp_path):
+    names = ["ann", "bob", "cy"]
+    for name in names:
+        submit(tmp_path / f"{name}.zip")
+    grade(names)
+    paths = {name: tmp_path / "out" / name / "report.json" for name in names}
+    (tmp_path / "out" / "bob" / "report.json").write_text("cut off in the midd")
+    submit(tmp_path / "cy.zip", b"changed")
+    times = {name: path.stat().st_mtime_ns for name, path in paths.items()}
+    _, reports = grade(names)
+    assert {name for name, path in paths.items() if path.stat().st_mtime_ns != times[name]} == {"bob", "cy"}
+    assert [bool(report.key) for report in reports] == [True] * 3
+
+
+def test_late_submissions_join_the_gradebook_of_those_with_the_same_settings(grade, tmp_path):
+    def others_with(name, rubric=RUBRIC):
+        submit(tmp_path / f"{name}.zip")
+        grading, reports = grade([name], rubric)
+        return [report.name for report in grading.earlier(reports)]
+
+    assert others_with("other_settings", replace(RUBRIC, weights={"01.1": 2})) == []
+    assert others_with("bob") == []
+    assert others_with("ann") == ["bob"]
+    assert others_with("late") == ["ann", "bob"]
+
+
+def test_a_bad_option_costs_one_line(capsys):
+    cases = {
+        "workers = 0": ["x", "--workers", "0"],
+        "none.toml": ["x", "--rubric", "none.toml"],
+        "submissions": [],
+    }
+    for message, options in cases.items():
+        assert main(["grade", *options]) == 2
+        error = capsys.readouterr().err
+        assert message in error and len(error.splitlines()) == 1
