@@ -1,5 +1,7 @@
 """The public names, and the module that each comes from."""
 
+from .advice.advise import advise
+from .advice.runtime import Autoscaler
 from .device import available_devices, choose_device
 from .envs.sb3 import AutoscalerVecEnv
 from .envs.single import AutoscalerEnv
@@ -46,6 +48,7 @@ __all__ = [
     "PATTERNS",
     "PRESETS",
     "RULES",
+    "Autoscaler",
     "AutoscalerEnv",
     "AutoscalerVecEnv",
     "AutoscalerVectorEnv",
@@ -73,6 +76,7 @@ __all__ = [
     "Trajectory",
     "Workload",
     "__version__",
+    "advise",
     "available_devices",
     "build_learner",
     "calibrate",

@@ -3,9 +3,9 @@
     python examples/make_month.py > month.csv
     autoscaler advise month.csv --service examples/service.toml
 
-Working days have a hump at noon and a higher one in the evening, weekends one long hump; traffic grows by a tenth over
-the month; now and then a campaign brings a crowd. The times are those of a clock in Berlin without a zone, so there is
-a night with an hour missing, and one morning the export failed for 20 minutes: both are what `advise` reports.
+Working days have a peak at noon and a higher one in the evening, weekends have one long peak. Traffic grows by a tenth
+over the month, and now and then a campaign brings a crowd. The times are those of a clock in Berlin, without a time
+zone, so one night misses an hour, and one morning the export failed for 20 minutes: `advise` reports both.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import numpy as np
 
 FIRST = datetime(2026, 3, 2, tzinfo=timezone(timedelta(hours=1)))
-"""A Monday; on the 29th clocks go forward by an hour."""
+"""A Monday; on the 29th the clocks go forward by an hour."""
 
 SUMMER_TIME = datetime(2026, 3, 29, 1, tzinfo=UTC)
 FAILED = datetime(2026, 3, 11, 8, 40), datetime(2026, 3, 11, 9, 0)
@@ -25,14 +25,14 @@ DAYS, STEP = 30, timedelta(minutes=5)
 
 
 def month(seed: int = 0) -> Iterator[tuple[datetime, int]]:
-    """Return the rows: local time and requests."""
+    """Yield the rows: local time and requests."""
     rng = np.random.default_rng(seed)
     steps = DAYS * 288
     clock = [local(FIRST + i * STEP) for i in range(steps)]
     hour = np.array([moment.hour + moment.minute / 60 for moment in clock])
     weekend = np.array([moment.weekday() >= 5 for moment in clock])
-    working_day = 700 + 1500 * hump(hour, 12.5, 2.5) + 2300 * hump(hour, 20, 2.2)
-    level = np.where(weekend, 800 + 1900 * hump(hour, 16, 4), working_day)
+    working_day = 700 + 1500 * bump(hour, 12.5, 2.5) + 2300 * bump(hour, 20, 2.2)
+    level = np.where(weekend, 800 + 1900 * bump(hour, 16, 4), working_day)
     level *= np.linspace(1, 1.1, steps) * np.repeat(np.exp(rng.normal(0, 0.06, DAYS)), 288)
     for start in np.flatnonzero(rng.random(steps) < 0.4 / 288):
         crowd = np.arange(min(24, steps - start))
@@ -43,8 +43,8 @@ def month(seed: int = 0) -> Iterator[tuple[datetime, int]]:
             yield moment, count
 
 
-def hump(hour: np.ndarray, at: float, width: float) -> np.ndarray:
-    """Return a bell around an hour of the day, 1 at its top."""
+def bump(hour: np.ndarray, at: float, width: float) -> np.ndarray:
+    """Return a bell curve around an hour of the day, 1 at its top."""
     away = (hour - at + 12) % 24 - 12
     return np.asarray(np.exp(-0.5 * (away / width) ** 2))
 
@@ -56,7 +56,7 @@ def local(moment: datetime) -> datetime:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=0, help="another month for another seed (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="another seed gives another month (default: 0)")
     print("timestamp,requests")
     for when, count in month(parser.parse_args().seed):
         print(f"{when},{count}")

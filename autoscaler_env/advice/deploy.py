@@ -1,6 +1,7 @@
-"""Say how to do what is recommended, with something to copy.
+"""How to deploy what is recommended: instructions, and files to copy.
 
-Kubernetes' Horizontal Pod Autoscaler with the numbers of an answer: an `autoscaling/v2` manifest.
+For Kubernetes' Horizontal Pod Autoscaler an `autoscaling/v2` manifest, for a learner its model and three lines of
+Python.
 """
 
 from __future__ import annotations
@@ -8,15 +9,18 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from autoscaler_env.advice.compare import Contest
+from autoscaler_env.advice.compare import Comparison
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.policies.kubernetes import DOWNSCALE_WINDOW, TOLERANCE
 from autoscaler_env.policies.registry import LEARNERS
 from autoscaler_env.service import Service
-from autoscaler_env.text import counted
+
+HPA = ("hpa-cpu", "hpa-demand")
+"""The rules that are a Horizontal Pod Autoscaler."""
 
 _HEAD = """\
-# {comment}
+# Tolerance {tolerance} and a downscale
+# window of {window} s, as simulated.
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
 metadata:
@@ -32,22 +36,29 @@ spec:
 """
 
 _CPU = """\
+    # Percent of the CPU request; a
+    # pod at 100 % should serve
+    # {capacity}.
     - type: Resource
       resource:
         name: cpu
         target:
           type: Utilization
-          averageUtilization: {percent}   # of the CPU request; assumes that a pod at 100 % serves {capacity}
+          averageUtilization: {percent}
 """
 
 _DEMAND = """\
+    # Requests per second, arriving
+    # and waiting, from KEDA or a
+    # metrics adapter: {percent} % of the
+    # {capacity} of a pod.
     - type: External
       external:
         metric:
-          name: requests_per_second   # arriving and waiting; from KEDA or a metrics adapter
+          name: requests_per_second
         target:
           type: AverageValue
-          averageValue: "{each}"   # {percent} % of the {capacity} that a pod can serve
+          averageValue: "{each}"
 """
 
 _BEHAVIOUR = """\
@@ -61,26 +72,26 @@ def hpa_manifest(name: str, metric: str, target: float, service: Service) -> str
     """Return the manifest of an HPA.
 
     Args:
-        name: Of the service; what Kubernetes does not allow in a name is replaced by hyphens.
-        metric: `hpa-cpu` or `hpa-demand`, the rules it stands for.
-        target: Share of an instance's capacity that it aims at, above 0.
-        service: Gives the limits of the fleet and what an instance can serve.
+        name: Name of the service; characters that Kubernetes does not allow are replaced by hyphens.
+        metric: The rule, `hpa-cpu` or `hpa-demand`.
+        target: Target utilisation: a share of an instance's capacity, above 0.
+        service: Gives the limits of the fleet and the capacity of an instance.
 
     Returns:
         YAML. Tolerance (10 %) and the downscale window (300 s) are Kubernetes' defaults, as in the simulation.
 
     Raises:
-        ValueError: There is no such metric.
+        ValueError: The metric is neither of the two.
 
     Example:
-        >>> print(hpa_manifest("Shop", "hpa-cpu", 0.8, Service()).splitlines()[4])
+        >>> print(hpa_manifest("Shop", "hpa-cpu", 0.8, Service()).splitlines()[5])
           name: shop
     """
-    if metric not in ("hpa-cpu", "hpa-demand"):
+    if metric not in HPA:
         raise ValueError(f"metric = {metric!r}: must be hpa-cpu or hpa-demand")
     per_second = service.capacity_per_instance / service.step_seconds
     values = {
-        "comment": f"Tolerance {TOLERANCE:.0%} and a downscale window of {DOWNSCALE_WINDOW} s, as in the simulation.",
+        "tolerance": f"{TOLERANCE:.0%}",
         "name": kubernetes_name(name),
         "least": service.min_instances,
         "most": service.max_instances,
@@ -93,7 +104,7 @@ def hpa_manifest(name: str, metric: str, target: float, service: Service) -> str
 
 
 def kubernetes_name(name: str) -> str:
-    """Return a name that Kubernetes allows (RFC 1123), as near as possible to another.
+    """Return the name that Kubernetes allows (RFC 1123) and that is nearest to another.
 
     Example:
         >>> kubernetes_name("My Shop: checkout!")
@@ -103,7 +114,7 @@ def kubernetes_name(name: str) -> str:
 
 
 def _quantity(value: float) -> str:
-    """Return a number as Kubernetes writes it: in thousandths.
+    """Return a number in Kubernetes' notation: in thousandths.
 
     Example:
         >>> _quantity(0.2726)
@@ -112,50 +123,74 @@ def _quantity(value: float) -> str:
     return f"{max(round(value * 1000), 1)}m"
 
 
-class How(NamedTuple):
-    """What to do, and what to copy for it."""
+class HowTo(NamedTuple):
+    """Instructions, and what to copy."""
 
     text: str
     """A sentence or two."""
     code: str
-    """A manifest, a command, lines of Python or a formula; empty where there is nothing to do."""
+    """A manifest, a command, lines of Python or a formula; empty if there is nothing to do."""
 
 
-def how_to(contest: Contest, policy: str) -> How:
-    """Return how to deploy a policy of the contest.
+def how_to(comparison: Comparison, policy: str) -> HowTo:
+    """Return how to deploy a policy of the comparison.
 
     Args:
-        contest: Holds the policy's settings and the service.
+        comparison: Holds the policy's settings and the service.
         policy: Its name in tables.
     """
-    entry, service = contest.entries[policy], contest.service
+    settings, service = comparison.candidates[policy].settings, comparison.service
+    name = kubernetes_name(comparison.setup.name)
     if policy == TODAY:
-        return How("Nothing to change.", "")
+        return HowTo("There is nothing to change.", "")
     if policy in LEARNERS:
-        return _learned(contest, policy)
-    if policy in ("hpa-cpu", "hpa-demand"):
-        manifest = hpa_manifest(contest.setup.name, policy, entry.settings["target"], service)
-        return How("Apply this manifest, hpa.yaml beside this page, with: kubectl apply -f hpa.yaml", manifest)
+        return HowTo(
+            f"The model is in {model_file(policy)} beside this page. The file is verified: it was read back without "
+            "running any code in it, and the costs here are those of that file. Three lines run it:",
+            "from autoscaler_env import Autoscaler\n"
+            f'scaler = Autoscaler("{model_file(policy)}", "service.toml")\n'
+            "change = scaler.decide(ready=12, booting=0, queue=0, arrivals=900)  "
+            f"# every {service.step_seconds} s: instances to add or remove",
+        )
+    if policy in HPA:
+        manifest = hpa_manifest(comparison.setup.name, policy, settings["target"], service)
+        return HowTo("Apply this manifest, hpa.yaml beside this page, with: kubectl apply -f hpa.yaml", manifest)
     if policy == "fixed":
-        name = kubernetes_name(contest.setup.name)
-        command = f"kubectl scale deployment {name} --replicas={entry.settings['instances']:.0f}"
-        return How("Remove the autoscaler, and set the size of the fleet; on Kubernetes:", command)
+        command = f"kubectl scale deployment {name} --replicas={settings['instances']:.0f}"
+        return HowTo("Remove the autoscaler and set the size of the fleet; on Kubernetes:", command)
     if policy == "threshold":
-        return How(
-            "At the end of each step, by the utilisation over it:",
-            f"above {entry.settings['add_above']:g}: add one instance\n"
-            f"below {entry.settings['remove_below']:g}: remove one instance",
+        return HowTo(
+            "At the end of each step, compare the utilisation of the step with two thresholds:",
+            f"above {settings['add_above']:g}: add one instance\n"
+            f"below {settings['remove_below']:g}: remove one instance",
         )
-    told = "At the end of each step, want this many instances, and go toward them"
+    text = "At the end of each step, compute how many instances are wanted, and go toward that number"
     if policy == "forecast":
-        told += (
-            ". The forecast is the mean of the same time a day and a week before, times what came in over the last "
-            f"hour over what came in then; the largest until {counted(service.boot_steps, 'step')} from now counts"
+        text += (
+            ". The forecast is the mean of the same time a day before and a week before, times the arrivals of the "
+            "last hour over the arrivals of the same hour then"
         )
+        if service.boot_steps > 1:
+            text += f"; take the largest forecast of the next {service.boot_steps} steps"
     demand = "forecast" if policy == "forecast" else "arriving"
-    share = f"{service.capacity_per_instance} x {entry.settings['target']:g}"
-    spare = f" + {entry.settings['reserve']:g}" if entry.settings["reserve"] else ""
-    return How(f"{told}:", f"instances = ceil(({demand} + waiting) / ({share}){spare})")
+    share = f"{service.capacity_per_instance} x {settings['target']:g}"
+    spare = f" + {settings['reserve']:g}" if settings["reserve"] else ""
+    return HowTo(f"{text}:", f"instances = ceil(({demand} + waiting) / ({share}){spare})")
+
+
+def deployment_files(comparison: Comparison, policy: str) -> dict[str, bytes]:
+    """Return the files that deploying a policy needs, by name: a manifest, or a learner's model and its service.
+
+    Args:
+        comparison: Holds the policy's settings and the service.
+        policy: Its name in tables.
+    """
+    candidate, service = comparison.candidates[policy], comparison.service
+    if policy in HPA:
+        return {"hpa.yaml": hpa_manifest(comparison.setup.name, policy, candidate.settings["target"], service).encode()}
+    if candidate.model is not None:
+        return {model_file(policy): candidate.model, "service.toml": service_toml(service).encode()}
+    return {}
 
 
 def model_file(policy: str) -> str:
@@ -165,15 +200,14 @@ def model_file(policy: str) -> str:
         >>> model_file("q-learning"), model_file("ppo")
         ('q_learning.pkl', 'ppo.zip')
     """
-    return f"{policy}{'.pkl' if policy == 'q-learning' else '.zip'}"
+    return f"{policy.replace('-', '_')}{'.pkl' if policy == 'q-learning' else '.zip'}"
 
 
-def _learned(contest: Contest, policy: str) -> How:
-    file = model_file(policy)
-    return How(
-        f"The model is {file} beside this page, verified: it was read back without running anything in it, and that "
-        "file is what was charged here. Three lines run it:",
-        f'from autoscaler_env.advice.runtime import Autoscaler\nscaler = Autoscaler("{file}", "service.toml")\n'
-        f"change = scaler.decide(ready=12, booting=0, queue=0, arrivals=900)  # every {contest.service.step_seconds} s: "
-        "instances to add or remove",
-    )
+def service_toml(service: Service) -> str:
+    """Return a service as TOML.
+
+    Example:
+        >>> print(service_toml(Service()).splitlines()[0])
+        step_seconds = 300
+    """
+    return "".join(f"{name} = {value!r}\n" for name, value in service.as_dict().items())

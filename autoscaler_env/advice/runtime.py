@@ -1,10 +1,12 @@
-"""Run a learned policy on a real service: what is counted goes in, a change of the fleet comes out."""
+"""Run a learned policy on a real service: counts go in, a change of the fleet comes out."""
 
 from __future__ import annotations
 
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from autoscaler_env import dynamics
 from autoscaler_env.service import Service
@@ -12,12 +14,13 @@ from autoscaler_env.storage.models import load_policy
 
 
 class Autoscaler:
-    """A model and the service it was trained for, asked once a step.
+    """A model and the service it was trained for; asked for a decision once a step.
 
-    The network's memory starts anew after each day's worth of steps, as it did in training.
+    It sees what the simulated service would show for the same counts. The model's memory of the past starts anew at
+    midnight, as it did in training.
 
     Args:
-        model: The `.pkl` or `.zip` that `advise` wrote; read without running anything in it.
+        model: The `.pkl` or `.zip` that `advise` wrote; no code in it is run.
         service: The `service.toml` that `advise` wrote beside it.
 
     Raises:
@@ -28,17 +31,44 @@ class Autoscaler:
         self.service = Service.from_toml(service)
         self._policy = load_policy(Path(model), self.service)
         self._constants = dynamics.constants_of(self.service)
-        self._arrivals: int | None = None
-        self._step = 0
+        self._last: tuple[int, int] | None = None
+        self._day: date | None = None
 
-    def decide(self, *, ready: int, booting: int, queue: int, arrivals: int) -> int:
+    def decide(self, *, ready: int, booting: int, queue: int, arrivals: int, now: datetime | None = None) -> int:
         """Return how many instances to add (positive) or to remove (negative) now.
 
         Args:
             ready: Instances that serve, at least 1.
             booting: Instances ordered and not ready yet.
             queue: Requests waiting at the end of the step that just ended.
-            arrivals: Requests that came in during that step.
+            arrivals: Requests that arrived during that step.
+            now: The time on the clock of the traffic that the policy was trained on; this machine's clock by default.
+
+        Raises:
+            ValueError: A count is negative, or no instance is ready.
+        """
+        observation = self.observe(ready=ready, booting=booting, queue=queue, arrivals=arrivals)
+        half_a_step = timedelta(seconds=self.service.step_seconds / 2)  # a call just before midnight is for the new day
+        day = ((now or datetime.now()) + half_a_step).date()
+        if day != self._day:
+            self._policy.reset(np.zeros((1, self.service.steps_per_episode), dtype=np.int64))
+            self._day = day
+        return int(self.service.fleet_changes[int(self._policy.predict(observation)[0])])
+
+    def observe(self, *, ready: int, booting: int, queue: int, arrivals: int) -> NDArray[np.float32]:
+        """Return the observation of the step that just ended, and remember its arrivals and queue for the next.
+
+        Counts beyond what the simulated service can hold are clipped: the fleet at `max_instances`, the queue at
+        `queue_limit`.
+
+        Args:
+            ready: Instances that serve, at least 1.
+            booting: Instances ordered and not ready yet.
+            queue: Requests waiting at the end of the step.
+            arrivals: Requests that arrived during the step.
+
+        Returns:
+            The observation of `AutoscalerEnv`, float32 of shape (1, 7). In the first call the change of arrivals is 0.
 
         Raises:
             ValueError: A count is negative, or no instance is ready.
@@ -51,18 +81,17 @@ class Autoscaler:
         ):
             if value < least:
                 raise ValueError(f"{name} = {value}: must be at least {least}")
-        if self._step % self.service.steps_per_episode == 0:
-            self._policy.reset(np.zeros((1, self.service.steps_per_episode), dtype=np.int64))
-        self._step += 1
-        state = dynamics.new_state(self.service, 1)
+        ready = min(ready, self.service.max_instances)
+        booting = min(booting, self.service.max_instances - ready)
+        queue, arrivals = min(queue, self.service.queue_limit), min(arrivals, dynamics.LARGEST_COUNT)
+        queue_before, arrivals_before = self._last or (0, arrivals)
+        self._last = queue, arrivals
         capacity = ready * self.service.capacity_per_instance
+        state = dynamics.new_state(self.service, 1)
         state[dynamics.READY], state[dynamics.BOOTING] = ready, booting
         state[dynamics.QUEUE], state[dynamics.ARRIVALS] = queue, arrivals
-        state[dynamics.SERVED] = capacity if queue else min(arrivals, capacity)
-        state[dynamics.CHANGE] = arrivals - (arrivals if self._arrivals is None else self._arrivals)
-        self._arrivals = arrivals
+        state[dynamics.SERVED] = capacity if queue else min(queue_before + arrivals, capacity)
+        state[dynamics.CHANGE] = arrivals - arrivals_before
         columns = np.empty((7, 1), dtype=np.float32)
-        dynamics.observe_all(
-            state, dynamics.parameters_of(self._constants), columns
-        )  # the one place that knows the scales
-        return int(self.service.fleet_changes[int(self._policy.predict(columns.T)[0])])
+        dynamics.observe_all(state, dynamics.parameters_of(self._constants), columns)
+        return columns.T

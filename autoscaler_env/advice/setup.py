@@ -1,4 +1,4 @@
-"""What a user says of their service: sizes, prices, and the rule that scales it today."""
+"""The set-up of a user's service: sizes, prices, and the rule that scales it today."""
 
 from __future__ import annotations
 
@@ -20,35 +20,38 @@ from autoscaler_env.traffic.reading import DAY
 from autoscaler_env.traffic.trace import Trace
 
 TODAY = "today"
-"""What tables call the rule that scales the service today."""
+"""The name of today's rule in tables."""
 
 DEFAULT_RULE = {"rule": "threshold", "add_above": 0.7, "remove_below": 0.4}
-"""The rule of today where the owner names none: what most tutorials show."""
+"""Today's rule if the set-up has none: the one of most tutorials."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """A service as its owner describes it, before its traffic is known."""
+    """A service as its user describes it, before its traffic is known."""
 
     name: str = "my-service"
-    """What the page and the manifest call the service."""
+    """Name of the service, on the page and in the manifest."""
     fields: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of `Service` that the owner set."""
+    """The fields of `Service` that the user set."""
     today: Mapping[str, Any] = field(default_factory=lambda: dict(DEFAULT_RULE))
-    """The rule of today and its settings."""
+    """Today's rule and its settings."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
-            raise ValueError(f"name = {self.name!r}: must be a text")
+            raise ValueError(f"name = {self.name!r}: must be a text that is not empty")
         least = self.fields.get("min_instances", Service.min_instances)
         service = Service.from_dict({"initial_instances": least} | dict(self.fields))
         if "steps_per_episode" in self.fields and service.steps_per_episode * service.step_seconds != DAY:
-            raise ValueError(f"steps_per_episode = {service.steps_per_episode}: leave it out; the day decides")
+            raise ValueError(
+                f"steps_per_episode = {service.steps_per_episode}: leave it out; it follows from step_seconds, since "
+                "an episode is a day"
+            )
         self.policy(service)
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Setup:
-        """Read a set-up; `template()` is one with comments.
+        """Read a set-up; `template()` returns one with comments.
 
         Raises:
             ValueError: The file cannot be read, is not TOML, or holds a bad value; the message names the file.
@@ -70,7 +73,7 @@ class Setup:
 
     @property
     def step_seconds(self) -> int | None:
-        """Length of a step, where the owner says it."""
+        """Length of a step in seconds; `None` if the user did not set it."""
         return self.fields.get("step_seconds")
 
     @property
@@ -79,11 +82,11 @@ class Setup:
         return {name: value for name, value in self.today.items() if name != "rule"}
 
     def service_for(self, days: Trace) -> Service:
-        """Return the service for its traffic.
+        """Return the service that fits the traffic.
 
-        A step is as long as those of the traffic, an episode is a day. Observations are scaled by the highest arrivals
-        of the first part, and a day begins with the instances that its first step usually needs, unless the owner says
-        otherwise.
+        A step is as long as a step of the traffic, and an episode is a day. Unless the user set them, `peak_arrivals`
+        is the highest number of arrivals in the first part, and `initial_instances` is what the first step of a day
+        usually needs.
 
         Raises:
             ValueError: The traffic is too large to be observed exactly.
@@ -103,7 +106,7 @@ class Setup:
         """Return the rule that scales the service today.
 
         Raises:
-            ValueError: The rule is unknown, or one of its settings is.
+            ValueError: The rule or one of its settings is unknown, missing or out of range.
         """
         rule = self.today.get("rule")
         if rule not in RULE_GRIDS:
@@ -118,7 +121,7 @@ class Setup:
 
 
 def template() -> str:
-    """Return a set-up with comments, to be filled in: TOML."""
+    """Return a set-up with comments, to fill in: TOML."""
     return files("autoscaler_env.advice").joinpath("template.toml").read_text(encoding="utf-8")
 
 
@@ -126,8 +129,8 @@ def write_template(path: Path) -> None:
     """Write the set-up with comments to a file.
 
     Raises:
-        ValueError: The file is there already.
+        ValueError: The file exists.
     """
     if path.exists():
-        raise ValueError(f"{path}: is there already; give another name, or remove it")
+        raise ValueError(f"{path}: this file exists; give another name, or remove it")
     write_atomically(path, lambda file: file.write(template().encode()))

@@ -1,134 +1,139 @@
-"""Say the answer in words: what to do, why, and what each policy is called."""
+"""Put the answer into sentences: what to do, why, and how it was found."""
 
 from __future__ import annotations
 
-import numpy as np
-
-from autoscaler_env.advice.compare import Contest
-from autoscaler_env.advice.recommend import Interval, Recommendation, bootstrap_interval
+from autoscaler_env.advice.compare import Comparison
+from autoscaler_env.advice.recommend import ORDER, Recommendation
 from autoscaler_env.advice.setup import TODAY
+from autoscaler_env.evaluation import statistics
+from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, Interval
 from autoscaler_env.policies.registry import LEARNERS, label_of
+from autoscaler_env.text import counted, dollars, listed, percent
 
-
-def dollars(value: float, digits: int = 2) -> str:
-    """Return dollars with their sign in front.
-
-    Example:
-        >>> dollars(-1234.5), dollars(0.001), dollars(8600.4, 0)
-        ('-$1,234.50', '$0.00', '$8,600')
-    """
-    if not np.isfinite(value):
-        return f"{'-' if value < 0 else ''}infinity"
-    rounded = round(value, digits)
-    return f"{'-' if rounded < 0 else ''}${abs(rounded):,.{digits}f}"
+DAYS_A_YEAR = 365
 
 
 def between(interval: Interval, digits: int = 2) -> str:
-    """Return the ends of an interval in words."""
+    """Return the ends of an interval, as dollars.
+
+    Example:
+        >>> between(Interval(9, 2.0, 1.5, 2.5))
+        '$1.50 to $2.50'
+    """
     return f"{dollars(interval.low, digits)} to {dollars(interval.high, digits)}"
 
 
-def headline(contest: Contest, recommendation: Recommendation) -> str:
-    """Return what to do, in a sentence, with what it saves."""
-    return f"{_what_to_do(contest, recommendation.policy)}{_what_it_saves(recommendation)}."
+def saving_sentence(saved: Interval, policy: str, other: str) -> str:
+    """Return a sentence, without its full stop, about what a policy saves against another.
+
+    The policy that is cheaper on average comes first if the two cannot be told apart.
+
+    Args:
+        saved: What `policy` costs less than `other` on the same days, dollars a day.
+        policy: Its name in tables.
+        other: The name of the other.
+    """
+    if saved.mean < 0 and saved.high >= 0:
+        saved, policy, other = saved.times(-1), other, policy
+    text = statistics.comparison(saved, label_of(policy), label_of(other), counted(saved.n, "paired day"))
+    return text[0].upper() + text[1:]
 
 
-def _what_to_do(contest: Contest, policy: str) -> str:
-    entry = contest.entries[policy]
-    same_kind = contest.setup.today["rule"] == policy
+def headline(comparison: Comparison, recommendation: Recommendation) -> str:
+    """Return what to do and what it saves, in a sentence or two."""
+    policy, saving = recommendation.policy, recommendation.saving
+    action = _what_to_do(comparison, policy)
     if policy == TODAY:
-        return f"Keep today's rule as it is ({entry.setting})"
+        return f"{action}."
+    year = ""
+    if not saving.low <= 0 <= saving.high:
+        year = f", {dollars(abs(saving.times(DAYS_A_YEAR).mean), 0)} a year"
+    return f"{action}. {saving_sentence(saving, policy, TODAY)}{year}."
+
+
+def _what_to_do(comparison: Comparison, policy: str) -> str:
+    candidate = comparison.candidates[policy]
+    same_kind = comparison.setup.today["rule"] == policy
+    if policy == TODAY:
+        return f"Keep today's rule as it is ({candidate.description})"
     if policy == "fixed":
         switch = "" if same_kind else " and switch autoscaling off"
-        return f"Run a fixed fleet of {entry.settings['instances']:.0f} instances{switch}"
+        return f"Run a fixed fleet of {candidate.settings['instances']:.0f} instances{switch}"
     if policy in LEARNERS:
         return f"Deploy the {label_of(policy)} policy that was trained on your traffic"
-    verb = "Keep your rule and change its setting to" if same_kind else f"Use {_with_article(policy)}"
-    return f"{verb} {entry.setting}" if same_kind else f"{verb} ({entry.setting})"
-
-
-def _with_article(policy: str) -> str:
-    return {
+    if same_kind:
+        return f"Keep your rule and change its setting to {candidate.description}"
+    name = {
         "threshold": "a threshold rule",
-        "hpa-cpu": "Kubernetes' HPA on utilisation",
+        "hpa-cpu": "Kubernetes' HPA on CPU utilisation",
         "hpa-demand": "Kubernetes' HPA on demand (requests per pod)",
         "target-tracking": "target tracking",
         "forecast": "a forecast",
     }[policy]
+    return f"Use {name} ({candidate.description})"
 
 
-def _what_it_saves(recommendation: Recommendation) -> str:
-    if recommendation.policy == TODAY:
-        return ""
-    saving, year = recommendation.saving, recommendation.saving.yearly
-    if saving.low <= 0 <= saving.high:
-        return (
-            f": it costs about what today's rule does (it saves {dollars(saving.mean)} a day, 95 % interval "
-            f"{between(saving)})"
-        )
-    word = "saves" if saving.mean > 0 else "costs"
-    ends = sorted((abs(year.low), abs(year.high)))
-    more = "" if saving.mean > 0 else " more"
-    return (
-        f". It {word} {dollars(abs(saving.mean))} a day{more}, {dollars(abs(year.mean), 0)} a year (95 % "
-        f"interval {dollars(ends[0], 0)} to {dollars(ends[1], 0)}), against today's rule"
-    )
-
-
-def reason(contest: Contest, recommendation: Recommendation, seed: int = 0) -> str:
-    """Return why, in a sentence or two: the cheapest, the simpler ones refused, and what learning would bring."""
-    policy, cheapest = recommendation.policy, recommendation.cheapest
+def reason(recommendation: Recommendation) -> str:
+    """Return why, in a few sentences: the cheapest policy, the simpler ones that cost more, what learning is worth."""
+    policy, cheapest, extra = recommendation.policy, recommendation.cheapest, recommendation.extra
     if recommendation.steady:
-        return "The traffic is steady: it asks for the same fleet all the time, and an autoscaler has nothing to do."
+        return "The traffic is steady: it needs the same fleet all the time, so an autoscaler has nothing to do."
+    least = percent(MINIMUM_EFFECT)
     if policy == cheapest:
-        told = "It was the cheapest of all policies on the days held out"
-        told += f", and {_simpler(recommendation.refused)} beyond doubt." if recommendation.refused else "."
-    else:
-        told = (
-            f"It is the simplest policy whose cost cannot be told from that of the cheapest, {label_of(cheapest)} "
-            f"({dollars(recommendation.extra.mean)} a day more, 95 % interval {between(recommendation.extra)})."
+        text = "It is the cheapest of all policies on the held-out days"
+        if recommendation.passed_over:
+            text += f"; {_simpler(recommendation.passed_over)}, beyond doubt and by at least {least}"
+        text += "."
+    elif extra.low > 0:
+        text = (
+            f"It is the simplest policy within {least} of the cheapest. {saving_sentence(extra, cheapest, policy)}: "
+            "too little to pay for a more complex policy."
         )
-    return f"{told} {_learning(contest, policy, seed)}".strip()
+    else:
+        text = (
+            "It is the simplest policy whose cost cannot be told from that of the cheapest. "
+            f"{saving_sentence(extra, cheapest, policy)}."
+        )
+    return f"{text} {_learning(recommendation)}".strip()
 
 
 def _simpler(names: tuple[str, ...]) -> str:
     if len(names) > 2:
-        return f"all {len(names)} simpler ones cost more"
-    return " and ".join(label_of(name) for name in names) + (" cost more" if len(names) > 1 else " costs more")
+        return f"all {len(names)} simpler policies cost more"
+    return f"{listed([label_of(name) for name in names])} {'cost' if len(names) > 1 else 'costs'} more"
 
 
-def _learning(contest: Contest, policy: str, seed: int) -> str:
-    """Say whether learning pays: the best learner against the policy, or the best rule where a learner is it."""
-    costs = contest.costs
-    learners = [name for name in LEARNERS if name in costs]
-    if not learners:
+def _learning(recommendation: Recommendation) -> str:
+    """Return what learning is worth: of the best learner against the recommended rule, or the other way round."""
+    rival, policy = recommendation.rival, recommendation.policy
+    if rival is None:
         return ""
     if policy in LEARNERS:
-        rival = min(
-            (name for name in contest.entries if name not in LEARNERS), key=lambda name: costs[name].to_numpy().mean()
-        )
-        more = bootstrap_interval((costs[rival] - costs[policy]).to_numpy(), seed)
-        return (
-            f"The best rule, {label_of(rival)}, costs {dollars(more.mean)} a day more (95 % interval {between(more)}), "
-            f"{dollars(more.yearly.mean, 0)} a year: that is what learning is worth here."
-        )
-    best = min(learners, key=lambda name: costs[name].to_numpy().mean())
-    less = bootstrap_interval((costs[policy] - costs[best]).to_numpy(), seed)
-    if less.high < 0:
-        return (
-            f"Skip reinforcement learning: the best learner, {label_of(best)}, costs {dollars(-less.mean)} a day more."
-        )
-    if less.low > 0:
-        return (
-            f"The best learner, {label_of(best)}, would save {dollars(less.mean)} a day (95 % interval "
-            f"{between(less)})."
-        )
-    if less.mean < 0:
-        return (
-            f"Skip reinforcement learning: the best learner, {label_of(best)}, cost {dollars(-less.mean)} a day more "
-            f"(what it would save: 95 % interval {between(less)})."
-        )
+        worth = ""
+        if rival.saved.low > 0:
+            worth = f": learning is worth {dollars(rival.saved.times(DAYS_A_YEAR).mean, 0)} a year here"
+        return f"{saving_sentence(rival.saved, policy, rival.name)}{worth}."
+    if rival.name == recommendation.cheapest:  # the sentence about the cheapest has said it
+        return "You do not need reinforcement learning here."
+    return f"You do not need reinforcement learning here. {saving_sentence(rival.saved, rival.name, policy)}."
+
+
+def method(comparison: Comparison) -> str:
+    """Return how the answer was found."""
+    days = comparison.days
+    learners = [label_of(name) for name in LEARNERS if name in comparison.candidates]
+    trained = (
+        f", and {listed(learners)} {'were' if learners[1:] else 'was'} trained on such days, shifted and perturbed"
+    )
     return (
-        f"Skip reinforcement learning: what the best learner, {label_of(best)}, would save, {dollars(less.mean)} a "
-        f"day, cannot be told from nothing (95 % interval {between(less)})."
+        f"The days were split by time. On the first {counted(days.first_days, 'day')}, every setting of a fixed fleet, "
+        f"a threshold, HPA, target tracking and a forecast was tried{trained if learners else ''}. Then each policy "
+        f"ran through the {counted(len(days.later), 'held-out day')} on the same simulated service; fleet and queue "
+        "carry over from each day to the next. The optimum knows that traffic in advance: nothing can cost less. "
+        "Intervals are 95 % intervals of the mean over the held-out days (Student's t, with an effective number of "
+        "days, since neighbouring days resemble each other); differences are paired by day. A year is "
+        f"{DAYS_A_YEAR} such days. The rule of the recommendation: the simplest policy whose cost cannot be told from "
+        f"that of the cheapest, or is within {percent(MINIMUM_EFFECT)} of it, in the order "
+        f"{listed([label_of(name) for name in ORDER if name in comparison.candidates])}. It is chosen on the same days "
+        "on which its saving is measured, so the saving is a little too high."
     )

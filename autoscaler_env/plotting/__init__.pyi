@@ -1,7 +1,7 @@
 """The public names, and the module that each comes from."""
 
 from . import study
-from .advice import plot_offer
+from .advice import plot_policy_costs, plot_worst_day
 from .comparison import (
     plot_calibration,
     plot_cost_items,
@@ -38,9 +38,9 @@ __all__ = [
     "plot_learning_curves",
     "plot_losses",
     "plot_matrix",
-    "plot_offer",
     "plot_operating_regions",
     "plot_patterns",
+    "plot_policy_costs",
     "plot_ppo_against_rules",
     "plot_q_policy",
     "plot_rankings",
@@ -54,6 +54,7 @@ __all__ = [
     "plot_side_by_side",
     "plot_traces",
     "plot_update_times",
+    "plot_worst_day",
     "png_of",
     "save_figure",
     "study",

@@ -17,6 +17,7 @@ from autoscaler_env.plotting.style import (
     QUEUE_COLOUR,
     colour_of,
     new_figure,
+    shade,
     themed,
 )
 from autoscaler_env.policies.registry import label_of
@@ -151,7 +152,7 @@ def _draw_fleet(axes: Axes, trajectory: Trajectory, day: int, policy: str) -> No
     demand = trajectory.arrivals[day] / trajectory.service.capacity_per_instance
     axes.stairs(trajectory.fleet[day], hours, color=colour_of(policy), alpha=0.25, fill=True)
     axes.stairs(trajectory.fleet[day], hours, color=colour_of(policy), linewidth=1.6, label="fleet, ready or booting")
-    axes.stairs(demand, hours, color=DEMAND_COLOUR, linewidth=1.0, baseline=None, label="demand, in instances")
+    axes.stairs(demand, hours, color=shade(DEMAND_COLOUR), linewidth=1.0, baseline=None, label="demand, in instances")
     _hour_axis(axes, trajectory.service, label=False)
 
 
@@ -161,7 +162,6 @@ def _draw_queue(axes: Axes, trajectory: Trajectory, day: int) -> None:
 
 def _draw_cost(axes: Axes, trajectory: Trajectory, day: int) -> None:
     items = [np.insert(np.cumsum(getattr(trajectory, item)[day]), 0, 0.0) for item in ITEM_COLOURS]
-    axes.stackplot(
-        _hours(trajectory.service), items, colors=list(ITEM_COLOURS.values()), labels=list(ITEM_LABELS.values())
-    )
+    colours = [shade(colour) for colour in ITEM_COLOURS.values()]
+    axes.stackplot(_hours(trajectory.service), items, colors=colours, labels=list(ITEM_LABELS.values()))
     axes.set_ylim(bottom=0)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
-from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import Any, Literal, ParamSpec, TypeVar, get_args
 
 import matplotlib as mpl
 from cycler import cycler
@@ -22,10 +24,13 @@ _R = TypeVar("_R")
 POLICY_COLOURS = {
     "random": "#B0B0B0",
     "static": "#8C6D31",
+    "fixed": "#8C6D31",
+    "today": "#6E7680",
     "threshold": "#E69F00",
     "hpa-cpu": "#999933",
     "hpa-demand": "#332288",
     "kpa": "#882255",
+    "forecast": "#0072B2",
     "target-tracking": "#56B4E9",
     "target-tracking-mixed": "#56B4E9",
     "target-tracking-per-pattern": "#0072B2",
@@ -77,6 +82,37 @@ THEME: Any = {
 }
 """Matplotlib's settings for every figure; `themed` applies them and restores the user's settings afterwards."""
 
+Theme = Literal["light", "dark"]
+"""The paper that figures are drawn for."""
+
+DARK: Any = {
+    "axes.edgecolor": "#77818C",
+    "axes.facecolor": "#12171D",
+    "axes.labelcolor": "#E6EAEE",
+    "figure.facecolor": "#12171D",
+    "grid.color": "#2A323B",
+    "text.color": "#E6EAEE",
+    "xtick.color": "#77818C",
+    "xtick.labelcolor": "#E6EAEE",
+    "ytick.color": "#77818C",
+    "ytick.labelcolor": "#E6EAEE",
+}
+"""What the settings change for dark paper: text, lines and background."""
+
+_ON_DARK = {
+    DEMAND_COLOUR: "#E6EAEE",
+    UNKNOWN_COLOUR: "#B0B8C0",
+    POLICY_COLOURS["today"]: "#98A2AD",
+    POLICY_COLOURS["optimum"]: "#C8CED4",
+    POLICY_COLOURS["hpa-demand"]: "#8D7FE0",
+    POLICY_COLOURS["kpa"]: "#C9699B",
+    ITEM_COLOURS["instance_cost"]: "#71869F",
+    ITEM_COLOURS["drop_cost"]: "#D9586A",
+}
+"""Colours that cannot be seen on dark paper, and what takes their place there."""
+
+_theme: ContextVar[Theme] = ContextVar("theme", default="light")
+
 
 class Picture(Figure):
     """A figure that notebooks display without pyplot, with any backend."""
@@ -97,10 +133,37 @@ def themed(draw: Callable[_P, _R]) -> Callable[_P, _R]:
 
     @functools.wraps(draw)
     def drawn(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        with mpl.rc_context(THEME):
+        with mpl.rc_context(THEME | (DARK if _theme.get() == "dark" else {})):
             return draw(*args, **kwargs)
 
     return drawn
+
+
+@contextlib.contextmanager
+def theme(name: Theme) -> Iterator[None]:
+    """Let figures be drawn for light or dark paper while this lasts; light is the default.
+
+    Raises:
+        ValueError: There is no such theme.
+    """
+    if name not in get_args(Theme):
+        raise ValueError(f"theme = {name!r}: must be one of {', '.join(get_args(Theme))}")
+    token = _theme.set(name)
+    try:
+        yield
+    finally:
+        _theme.reset(token)
+
+
+def shade(colour: str) -> str:
+    """Return a colour as it can be seen on the paper of the current theme.
+
+    Example:
+        >>> with theme("dark"):
+        ...     shade(DEMAND_COLOUR)
+        '#E6EAEE'
+    """
+    return _ON_DARK.get(colour, colour) if _theme.get() == "dark" else colour
 
 
 def colour_of(policy: str) -> str:
@@ -110,7 +173,7 @@ def colour_of(policy: str) -> str:
         >>> colour_of("ppo_mixed") == colour_of("ppo_spike") == "#009E73"
         True
     """
-    return POLICY_COLOURS.get(learner_of(policy) or policy, UNKNOWN_COLOUR)
+    return shade(POLICY_COLOURS.get(learner_of(policy) or policy, UNKNOWN_COLOUR))
 
 
 def png_of(figure: Figure, dpi: int = 110) -> bytes:

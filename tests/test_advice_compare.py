@@ -1,0 +1,133 @@
+"""The comparison on held-out days, on traffic whose best policy is known by construction."""
+
+import dataclasses
+import io
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from advice_cases import SHOP, SHOP_DAYS, answer_for, wavy
+from tqdm import tqdm
+
+from autoscaler_env.advice import compare
+from autoscaler_env.advice.compare import BUDGETS, compare_candidates
+from autoscaler_env.evaluation.simulation import simulate
+from autoscaler_env.policies.rules import TargetTracking
+from autoscaler_env.traffic.trace import Trace
+
+
+@pytest.fixture(scope="module")
+def wavy_answer():
+    """Return the answer for ten wavy days."""
+    return answer_for(wavy())
+
+
+def test_calibration_uses_the_first_part_alone():
+    requests = wavy(5)
+    other = requests.copy()
+    other[3:] = np.random.default_rng(1).integers(0, 3000, other[3:].shape)
+    one, two = (answer_for(days).comparison.candidates for days in (requests, other))
+    assert {name: one[name].settings for name in one} == {name: two[name].settings for name in two}
+
+
+def test_the_optimum_costs_no_more_than_any_policy(wavy_answer):
+    comparison = wavy_answer.comparison
+    assert comparison.optimum is not None
+    assert comparison.optimum.costs.sum() <= comparison.costs.sum().min() + 1e-9
+
+
+def test_every_cost_is_that_of_a_plain_simulation_of_the_held_out_days(wavy_answer):
+    comparison = wavy_answer.comparison
+    rule = TargetTracking(comparison.service, **comparison.candidates["target-tracking"].settings)
+    days = comparison.days.later.reshape(1, -1)
+    service = dataclasses.replace(comparison.service, steps_per_episode=days.size)
+    assert comparison.costs["target-tracking"].sum() == pytest.approx(simulate(rule, days, service).cost.sum())
+
+
+def test_constant_traffic_gets_a_fixed_fleet_or_keeps_it():
+    days = np.full((10, 24), 950)
+    answer = answer_for(days)
+    assert answer.recommendation.policy == "fixed"
+    assert "fixed fleet of 10 instances" in answer.headline, "950 requests, 100 for each instance"
+    kept = answer_for(days, today={"rule": "fixed", "instances": 10})
+    assert kept.recommendation.policy == "today" and kept.headline.startswith("Keep today's rule")
+
+
+@pytest.fixture(scope="module")
+def random_levels():
+    """Return days whose levels last for hours and change without warning: no policy can do better than follow."""
+    return np.repeat(np.random.default_rng(1).integers(3, 36, (20, 6)) * 100, 16, axis=1)
+
+
+def test_demand_that_changes_at_random_gets_a_rule_that_follows_demand(random_levels):
+    answer = answer_for(random_levels, {"late_price": 1e-6})  # waiting is cheap, and short
+    policy, costs = answer.recommendation.policy, answer.comparison.costs.mean()
+    assert policy in ("hpa-demand", "target-tracking")
+    assert costs["today"] > 1.2 * costs[policy] and costs[policy] <= 1.01 * costs.min()
+
+
+def test_only_the_setting_changes_where_todays_kind_of_rule_is_best(random_levels):
+    today = {"rule": "hpa-demand", "target": 0.4}
+    answer = answer_for(random_levels, {"late_price": 1e-6}, today)
+    assert answer.recommendation.policy == "hpa-demand" and answer.recommendation.saving.low > 0
+    assert answer.headline.startswith("Keep your rule and change its setting to target ")
+
+
+RUSH = {"boot_steps": 3, "queue_limit": 100, "drop_price": 0.005, "late_price": 0.01}
+
+
+def rush():
+    """Return days with a rush that is over before an instance ordered at its beginning has booted."""
+    requests = np.full((20, 96), 300)
+    requests[:, 40:44] = 3000
+    return requests
+
+
+def test_a_rush_at_the_same_hour_every_day_gets_a_forecast():
+    answer = answer_for(rush(), RUSH)
+    assert answer.recommendation.policy == "forecast"
+    assert "longer than a step" in " ".join(answer.limits)
+
+
+@pytest.mark.slow
+def test_learners_do_not_change_an_answer_known_by_construction():
+    for requests, fields, best in ((rush(), RUSH, "forecast"), (np.full((20, 24), 950), {}, "fixed")):
+        answer = answer_for(requests, fields, budgets=BUDGETS["quick"])
+        assert set(answer.comparison.candidates) >= {"q-learning", "dqn", "ppo"}
+        assert answer.recommendation.policy == best, best
+
+
+def test_ppo_first_imitates_where_its_budget_holds_a_day_of_that():
+    days = Trace("traffic", wavy(), 3600)
+    for budget, imitates in ((64 * 24 + 1, True), (64 * 24, False)):
+        config = compare._training_config("ppo", budget, days, SHOP.service_for(days), 0)
+        assert config.imitation_days == (1 if imitates else None)
+        assert ("begun by imitating target tracking" in compare._training_in_words(config)) == imitates
+
+
+def test_the_progress_bar_counts_the_planned_work_and_names_each_step(monkeypatch):
+    class Bar(tqdm):
+        made: ClassVar[list] = []
+
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options | {"disable": False, "file": io.StringIO()})
+            self.steps = []
+            self.made.append(self)
+
+        def set_description(self, desc=None, refresh=True):
+            self.steps.append(desc)
+
+    monkeypatch.setattr(compare, "tqdm", Bar)
+    compare_candidates(SHOP, Trace("traffic", SHOP_DAYS, 3600), budgets={"q-learning": 2}, progress=True)
+    bar = Bar.made[0]
+    assert bar.n == pytest.approx(bar.total), "each step moves the bar by what was planned for it"
+    assert bar.steps == [
+        *(f"calibrating {name}" for name in ("fixed", "threshold", "hpa-cpu", "hpa-demand")),
+        *("calibrating target-tracking", "calibrating forecast", "training q-learning", "finding the optimum"),
+    ]
+
+
+def test_a_service_with_too_many_states_has_no_optimum_and_the_answer_says_so():
+    answer = answer_for(wavy(4), {"boot_steps": 9})
+    assert answer.comparison.optimum is None and "No optimum is shown" in " ".join(answer.limits)
+    assert answer.as_dict()["no_optimum"] and "optimum" not in answer.as_dict()["policies"]

@@ -1,0 +1,71 @@
+"""Each recommendation comes with instructions, and with files that work."""
+
+import re
+
+import pytest
+import yaml
+from advice_cases import SHOP, recommending, shop_answer
+
+from autoscaler_env.advice.advise import write_answer
+from autoscaler_env.advice.deploy import deployment_files, how_to, hpa_manifest
+from autoscaler_env.service import Service
+
+
+@pytest.fixture(scope="module")
+def answer():
+    """Return the answer for the shop."""
+    return shop_answer()
+
+
+def test_the_manifest_is_kubernetes_autoscaling_v2():
+    wanted = {
+        ("hpa-cpu", 0.85): {"type": "Utilization", "averageUtilization": 85},
+        ("hpa-demand", 0.94): {"type": "AverageValue", "averageValue": "273m"},  # 0.94 x 87 requests / 300 s
+    }
+    for (metric, target), wants in wanted.items():
+        text = hpa_manifest("My Shop", metric, target, Service())
+        manifest = yaml.safe_load(text)
+        assert (manifest["apiVersion"], manifest["kind"]) == ("autoscaling/v2", "HorizontalPodAutoscaler")
+        assert manifest["metadata"]["name"] == manifest["spec"]["scaleTargetRef"]["name"] == "my-shop"
+        assert (manifest["spec"]["minReplicas"], manifest["spec"]["maxReplicas"]) == (2, 100)
+        (each,) = manifest["spec"]["metrics"]
+        assert each[each["type"].lower()]["target"] == wants
+        assert manifest["spec"]["behavior"]["scaleDown"]["stabilizationWindowSeconds"] == 300
+        assert max(map(len, text.splitlines())) <= 40, "no line is wider than a phone"
+
+
+def test_every_recommendation_says_how_to_deploy_it(answer):
+    code = {
+        "fixed": "kubectl scale deployment a-shop-b --replicas=",
+        "threshold": "add one instance",
+        "hpa-cpu": "averageUtilization",
+        "hpa-demand": "averageValue",
+        "target-tracking": "instances = ceil((arriving + waiting) / (100 x ",
+        "forecast": "instances = ceil((forecast + waiting) / (100 x ",
+        "q-learning": "scaler.decide(",
+        "today": "",
+    }
+    assert set(code) == set(answer.comparison.candidates)
+    for policy, part in code.items():
+        instructions = how_to(answer.comparison, policy)
+        assert instructions.text and part in instructions.code, policy
+        assert bool(instructions.code) == (policy != "today")
+
+
+def test_with_hpa_the_manifest_lies_beside_the_page(answer):
+    assert deployment_files(answer.comparison, "threshold") == {}
+    for policy in ("hpa-cpu", "hpa-demand"):
+        (manifest,) = deployment_files(answer.comparison, policy).items()
+        assert manifest == ("hpa.yaml", how_to(answer.comparison, policy).code.encode())
+
+
+def test_with_a_learner_its_model_lies_beside_the_page_and_three_lines_run_it(answer, tmp_path, monkeypatch):
+    paths = write_answer(recommending(answer, "q-learning"), tmp_path)
+    assert [path.name for path in paths] == ["advice.html", "advice.json", "q_learning.pkl", "service.toml"]
+    (code,) = re.findall(r"<pre>(.*?)</pre>", (tmp_path / "advice.html").read_text(), flags=re.DOTALL)
+    lines = code.replace("&#34;", '"').strip().splitlines()
+    assert len(lines) == 3
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec("\n".join(lines), names)
+    assert names["change"] in SHOP.fields["fleet_changes"]
