@@ -277,7 +277,7 @@ def _calibrated(spec: str, service: Service, folders: Folders, workload: str | W
         raise ValueError(f"policy = {spec!r}: {pattern!r} must be one of {', '.join((*PATTERNS, MIXED))}")
     name = f"{CALIBRATED}{pattern.lower()}"
     known = {}
-    if service == Service() and (folders.results / "calibration.csv").exists():
+    if service == Service() and folders.find("results/calibration.csv").exists():
         known = read_calibrations(folders)
     if pattern not in known:
         print(f"Calibrating {name} on 100 calibration days of each pattern.", file=sys.stderr)
