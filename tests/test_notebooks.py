@@ -9,9 +9,9 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
-from autoscaler_env.documents import cost_table
 
 from autoscaler_env.course import MEASURED, NOT_KEPT, QUICK, run_course, without_measurements
+from autoscaler_env.documents import cost_table
 from autoscaler_env.paths import Folders, notebook_sources
 from autoscaler_env.traffic.patterns import PATTERNS
 
