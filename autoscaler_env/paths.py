@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 from autoscaler_env.text import shown
@@ -45,29 +46,58 @@ class Folders:
 
     Args:
         root: `output_root()` by default.
+        reads: Where models and results are looked for, in this order: `root` alone if it is named, otherwise also the
+            course's own files.
     """
 
-    def __init__(self, root: str | Path | None = None) -> None:
+    def __init__(self, root: str | Path | None = None, reads: Sequence[Path] = ()) -> None:
         self.root = Path(root).resolve() if root else output_root()
+        self.reads = tuple(reads) or ((self.root,) if root else tuple(dict.fromkeys((self.root, project_root()))))
         self.models = self.root / "models"
-        self.model_folders = (self.models,) if root else tuple(dict.fromkeys((self.models, project_root() / "models")))
-        """Where models are looked for: here and, if no root was named, among the course's reference models."""
         self.checkpoints = self.models / "checkpoints"
         self.best = self.models / "best"
         self.logs = self.root / "logs"
         self.figures = self.root / "figures"
         self.results = self.root / "results"
         self.executed = self.root / "notebooks" / "executed"
-        self.html = self.root / "build" / "html"
+        self.html = self.root / ("build/html" if _is_checkout(self.root) else "html")
 
     @classmethod
     def course(cls) -> Folders:
         """Return the folders of the course's own files, to read committed models and results; see `project_root`."""
         return cls(project_root())
 
+    @classmethod
+    def of_notebook(cls, output: str) -> Folders:
+        """Return the folders of a notebook.
+
+        Args:
+            output: The folder of a whole run, which the notebook writes to and reads from. Empty for a notebook that
+                a person opens: it reads the committed models and results and writes under `build/course`, so that no
+                committed file changes.
+        """
+        if output:
+            return cls(output)
+        root = output_root() / "build" / "course"
+        return cls(root, (project_root(), root))
+
+    @property
+    def model_folders(self) -> tuple[Path, ...]:
+        """Where models are looked for, in this order."""
+        return tuple(root / "models" for root in self.reads)
+
+    def find(self, place: str) -> Path:
+        """Return the file to read: the first that exists among `reads`, otherwise where it would be written.
+
+        Args:
+            place: The path below a root, such as `results/calibration.csv`.
+        """
+        return next((path for root in self.reads if (path := root / place).is_file()), self.root / place)
+
     def shown(self, path: Path) -> str:
-        """Return a path for people: relative to the root if it lies below the root."""
-        return shown(path, self.root)
+        """Return a path for people: relative to the first of the folders for reading, or the root, that contains it."""
+        roots = [root for root in (*self.reads, self.root) if path.is_relative_to(root)]
+        return shown(path, roots[0]) if roots else str(path)
 
 
 def notebook_sources() -> Path:

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from autoscaler_env.traffic.augment import ResampledDays
 from autoscaler_env.traffic.patterns import Workload, day_seeds, random_training_seeds
-from autoscaler_env.traffic.trace import Trace
+from autoscaler_env.traffic.trace import ResampledDays, Trace
 
 RECORDED = Trace("traffic", np.arange(10)[:, None] * 1000 + 100 + np.arange(24)[None, :] * 10, 3600)
 

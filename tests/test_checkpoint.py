@@ -18,13 +18,12 @@ import pytest
 from autoscaler_env.cli.main import main
 from autoscaler_env.paths import Folders
 from autoscaler_env.service import Service
-from autoscaler_env.storage.files import sweep
+from autoscaler_env.storage.files import read_tree, sweep, write_tree
 from autoscaler_env.storage.models import load_policy, read_description
-from autoscaler_env.storage.state import read_tree, write_tree
 from autoscaler_env.training import checkpoint, config, deep, tabular
 from autoscaler_env.training.checkpoint import RunFolder
 from autoscaler_env.training.config import DQN_PRESET, LENGTH, PPO_LONG_PRESET, PPO_PRESET, TrainingConfig
-from autoscaler_env.training.learner_state import learner_state, restore_generators, restore_learner
+from autoscaler_env.training.deep import learner_state, restore_generators, restore_learner
 from autoscaler_env.training.train import train
 
 

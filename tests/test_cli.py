@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import autoscaler_env
-from autoscaler_env.cli.console import cost_report
+from autoscaler_env.cli.evaluate import cost_report
 from autoscaler_env.cli.main import COMMANDS, main
 from autoscaler_env.cli.train import training_plan
 from autoscaler_env.course import Executed

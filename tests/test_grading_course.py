@@ -1,16 +1,19 @@
-"""The solutions earn all points, the bare course what it deserves: the points of notebooks that run."""
+"""The solutions earn all points, and the bare course earns the points of notebooks that run."""
 
 import csv
 import json
 import re
-import zipfile
+import shutil
+import subprocess
+import sys
 
 import nbformat
 import numpy as np
 import pytest
 
 from autoscaler_env.cli.main import main
-from autoscaler_env.course import course_notebooks
+from autoscaler_env.course import QUICK, course_notebooks
+from autoscaler_env.grading import grade
 from autoscaler_env.grading.notebooks import CourseNotebook
 from autoscaler_env.grading.rubric import Rubric
 from autoscaler_env.paths import Folders, project_root
@@ -19,6 +22,8 @@ from autoscaler_env.storage.models import load_policy, save_q_table
 SOLUTIONS = project_root() / "solutions"
 COURSE = [CourseNotebook(path) for path in course_notebooks()]
 RUBRIC = Rubric.read()
+SMALL = QUICK | {"evaluation_days": 8, "calibration_days": 2}
+"""The smallest budgets with which the checks of the course hold."""
 
 
 def solutions(name):
@@ -31,9 +36,9 @@ def solutions(name):
 def solved(course):
     """Return a notebook with the solutions in its answer cells."""
     notebook = nbformat.read(course.path, as_version=4)
-    given = {exercise.cell: solutions(course.name)[exercise.name] for exercise in course.exercises}
+    sources = {exercise.cell: solutions(course.name)[exercise.name] for exercise in course.exercises}
     for cell in notebook.cells:
-        cell.source = given.get(cell.id, cell.source)
+        cell.source = sources.get(cell.id, cell.source)
     return notebook
 
 
@@ -55,58 +60,112 @@ def retouch(source, folder):
         model.save(folder / name)
 
 
-@pytest.mark.parametrize("course", COURSE, ids=lambda course: course.name)
-def test_every_exercise_has_a_solution_and_every_solution_an_exercise(course):
-    assert list(solutions(course.name)) == [exercise.name for exercise in course.exercises]
-
-
-def test_every_solution_belongs_to_a_notebook():
+def test_every_exercise_has_a_solution_and_every_solution_an_exercise():
     assert {path.stem for path in SOLUTIONS.glob("*.py")} == {course.name for course in COURSE}
+    for course in COURSE:
+        assert list(solutions(course.name)) == [exercise.name for exercise in course.exercises], course.name
+
+
+CHECK_SOLUTIONS = """
+# Reads the notebooks, parameters and solutions as JSON; runs each notebook once, and checks its solutions there.
+import json, os, sys
+from pathlib import Path
+from autoscaler_env.grading.answers import collect
+from autoscaler_env.grading.checker import Checker
+from autoscaler_env.verification.workers import in_child
+
+job = json.load(sys.stdin)
+results, replies = {}, os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+
+def answers(shell, exercise, source):
+    assert shell.run_cell(source).success
+    sent = collect(shell.user_ns, list(exercise.variables), exercise.check)
+    Path(exercise.name).write_text(json.dumps(sent))  # it may be longer than what a child returns
+
+checker = Checker(job["parameters"])
+for path in map(Path, job["notebooks"]):
+    assert checker.run(path) is None, path
+    course, shell = checker._notebooks[path.stem]
+    for exercise in course.exercises:
+        outcome = in_child(lambda _: answers(shell, exercise, job["solutions"][exercise.name]), 600)
+        sent = json.loads(Path(exercise.name).read_text()) if "value" in outcome else {}
+        results[exercise.name] = checker.check(path.stem, exercise.name, sent) if sent else outcome
+json.dump(results, replies)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.notebook
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
+def test_every_solution_is_right(tmp_path):
+    """Each notebook runs with the course's own models; the grader's own checker judges the solutions."""
+    for name in ("models", "results"):
+        shutil.copytree(getattr(Folders.course(), name), tmp_path / name)
+    job = {
+        "notebooks": [str(course.path) for course in COURSE],
+        "parameters": SMALL | {"output": str(tmp_path), "retrain": False},
+        "solutions": {name: source for course in COURSE for name, source in solutions(course.name).items()},
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", CHECK_SOLUTIONS],
+        input=json.dumps(job),
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2_000:]
+    results = json.loads(done.stdout)
+    assert list(results) == [exercise.name for course in COURSE for exercise in course.exercises]
+    assert {name: result for name, result in results.items() if not str(result).startswith("right")} == {}
 
 
 @pytest.fixture(scope="module")
 def graded(tmp_path_factory):
-    """Grade the solutions and the bare course; return the folder of the reports."""
+    """Grade the solutions and the bare course, for the first and the last notebook; return the folder of reports."""
     root = tmp_path_factory.mktemp("graded").resolve()
-    for course in COURSE:
-        path = root / "solved" / "notebooks" / course.path.name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        nbformat.write(solved(course), path)
-    retouch(Folders.course().models, root / "solved" / "models")
-    with zipfile.ZipFile(root / "bare.zip", "w") as archive:
-        for path in (*course_notebooks(), *Folders.course().models.glob("*.*")):
-            archive.write(path, f"course/{path.relative_to(project_root()).as_posix()}")
-    command = ["grade", str(root / "solved"), str(root / "bare.zip"), "--workers", "2", "--output", str(root / "out")]
-    # Where no wall works, our own solutions are code that we trust.
-    assert main([*command, "--i-trust-this-code"]) == 0
-    return root / "out"
+    few = [COURSE[0], COURSE[-1]]
+    for course in few:
+        for name, notebook in {"solved": solved(course), "bare": nbformat.read(course.path, as_version=4)}.items():
+            path = root / name / "notebooks" / course.path.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            nbformat.write(notebook, path)
+    models = Folders.course().models
+    retouch(models, root / "solved" / "models")
+    (root / "bare" / "models").mkdir()
+    for path in (path for path in models.glob("*.*") if path.is_file()):
+        shutil.copy(path, root / "bare" / "models")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grade, "course_notebooks", lambda: [course.path for course in few])
+        patch.setattr(grade, "QUICK", SMALL)
+        # Where no sandbox works, our own solutions are code that we trust.
+        command = ["grade", "--workers", "2", "--output", str(root / "out"), "--i-trust-this-code"]
+        assert main([*command, str(root / "solved"), str(root / "bare")]) == 0
+        yield root / "out"
 
 
 def report(folder, name):
     return json.loads((folder / name / "report.json").read_text())
 
 
-def lost(report):
-    """Return what earned less than it could have."""
-    items = [item for part in report["parts"].values() for item in part]
-    return [(item["name"], item["state"], item["reason"]) for item in items if item["points"] < item["of"]]
-
-
 @pytest.mark.slow
 @pytest.mark.notebook
-@pytest.mark.filterwarnings("default")  # what papermill warns about is its own
+@pytest.mark.filterwarnings("default")  # papermill's warnings are not ours
 class TestGradedCourse:
     def test_solutions_earn_all_points(self, graded):
-        assert lost(report(graded, "solved")) == []
+        items = [item for part in report(graded, "solved")["parts"].values() for item in part]
+        lost = [(item["name"], item["state"], item["reason"]) for item in items if item["points"] < item["of"]]
+        assert lost == []
         assert report(graded, "solved")["points"] == pytest.approx(100)
 
-    def test_what_a_check_says_in_several_lines_is_told_whole(self, graded):
+    def test_what_a_check_prints_in_several_lines_is_reported_completely(self, graded):
         (last,) = [item for item in report(graded, "solved")["parts"]["exercises"] if item["name"] == "10.3"]
-        assert "by the broken meter" in last["reason"] and "by ours your day costs" in last["reason"]
+        assert last["reason"].count("$") >= 2 and "\n" not in last["reason"]
 
-    def test_bare_course_earns_the_points_of_notebooks_that_run(self, graded):
+    def test_the_bare_course_earns_the_points_of_notebooks_that_run(self, graded):
         bare = report(graded, "bare")
-        assert [item["state"] for item in bare["parts"]["notebooks"]] == ["passed"] * len(COURSE)
+        assert [item["state"] for item in bare["parts"]["notebooks"]] == ["passed"] * 2
         assert {item["state"] for item in bare["parts"]["exercises"]} == {"not attempted"}
         assert {item["state"] for item in bare["parts"]["models"]} == {"the course's own"}
         assert bare["points"] == pytest.approx(RUBRIC.points.notebooks)
@@ -119,7 +178,7 @@ class TestGradedCourse:
         }
         assert {row["identical"] for row in rows.values()} == {""}
 
-    def test_what_was_graded_is_not_graded_again(self, graded, capsys):
+    def test_an_unchanged_submission_is_not_graded_again(self, graded, capsys):
         before = (graded / "solved" / "report.json").stat().st_mtime_ns
         command = ["grade", str(graded.parent / "solved"), "--output", str(graded), "--i-trust-this-code"]
         assert main(command) == 0

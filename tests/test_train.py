@@ -17,9 +17,8 @@ from autoscaler_env.storage.models import is_described, load_policy, missing_fie
 from autoscaler_env.traffic.patterns import Pattern, day_seeds
 from autoscaler_env.traffic.trace import Trace
 from autoscaler_env.training import deep
-from autoscaler_env.training.checkpoint import RunFolder
+from autoscaler_env.training.checkpoint import EVALUATIONS, SELECTION_DAYS, RunFolder, SelectionEvaluator
 from autoscaler_env.training.config import TrainingConfig
-from autoscaler_env.training.selection import EVALUATIONS, SELECTION_DAYS, SelectionEvaluator
 from autoscaler_env.training.train import obtain, train
 
 SHORT = Service(steps_per_episode=24)

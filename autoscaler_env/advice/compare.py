@@ -25,8 +25,7 @@ from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.oracle import Optimum
 from autoscaler_env.service import Service
 from autoscaler_env.storage.models import load_policy
-from autoscaler_env.traffic.augment import ResampledDays
-from autoscaler_env.traffic.trace import Trace
+from autoscaler_env.traffic.trace import ResampledDays, Trace
 from autoscaler_env.training.checkpoint import RunFolder
 from autoscaler_env.training.config import LENGTH, Algorithm, DeepPreset, TrainingConfig
 from autoscaler_env.training.train import train

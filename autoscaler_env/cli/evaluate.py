@@ -1,14 +1,18 @@
-"""`autoscaler evaluate`: what policies cost on the same days."""
+"""`autoscaler evaluate`: what policies cost on the same days.
+
+The table of costs that `autoscaler train` and `autoscaler evaluate` print.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
+from tqdm.auto import tqdm
 from tyro.conf import Positional, arg
 
-from autoscaler_env.cli.console import cost_report, evaluate_all
 from autoscaler_env.cli.options import (
     Output,
     PatternName,
@@ -20,8 +24,73 @@ from autoscaler_env.cli.options import (
     workload_of,
 )
 from autoscaler_env.paths import Folders
+from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.registry import find_policies
-from autoscaler_env.traffic.patterns import MIXED, PATTERNS
+from autoscaler_env.service import Service
+from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+_COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "cost": ("cost", "{:.2f}".format),
+    "interval": ("95 % interval", str),
+    "instance_cost": ("instances", "{:.2f}".format),
+    "late_cost": ("lateness", "{:.2f}".format),
+    "drop_cost": ("drops", "{:.2f}".format),
+    "in_time": ("in time", "{:.1%}".format),
+    "wait_p95": ("p95 (s)", "{:.0f}".format),
+    "wait_p99": ("p99 (s)", "{:.0f}".format),
+    "peak_queue": ("peak queue", "{:,.0f}".format),
+    "mean_fleet": ("fleet", "{:.1f}".format),
+    "utilisation": ("utilisation", "{:.1%}".format),
+    "scaling_actions": ("actions", "{:.1f}".format),
+}
+"""Columns of the table of costs: heading and format."""
+
+
+def evaluate_all(
+    policies: Sequence[Policy], workloads: Sequence[str | Workload], episodes: int, service: Service
+) -> pd.DataFrame:
+    """Return what `evaluation.metrics.evaluate` returns, for several workloads, with a progress bar."""
+    import pandas
+
+    from autoscaler_env.evaluation.metrics import evaluate
+
+    pairs = [(policy, workload) for workload in workloads for policy in policies]
+    bar = tqdm(pairs, unit="evaluation", delay=1, leave=False, disable=None)
+    return pandas.concat(
+        [evaluate([policy], workload, episodes, service) for policy, workload in bar], ignore_index=True
+    )
+
+
+def cost_report(episodes: pd.DataFrame) -> str:
+    """Return the costs as text: a table for each pattern, and one for their mean if there are several.
+
+    Args:
+        episodes: What `evaluation.metrics.evaluate` returns, for one or more patterns.
+    """
+    import pandas
+
+    from autoscaler_env.evaluation.metrics import MEAN, mean_over_patterns, summarise
+
+    days = episodes.groupby("pattern", sort=False)["episode"].nunique()
+    if len(days) > 1:
+        episodes = pandas.concat([episodes, mean_over_patterns(episodes)], ignore_index=True)
+    summary = summarise(episodes)
+    summary["interval"] = [
+        f"{low:.2f} to {high:.2f}" for low, high in zip(summary["cost_low"], summary["cost_high"], strict=True)
+    ]
+    headings = {name: heading for name, (heading, _) in _COLUMNS.items()}
+    formatters = dict(_COLUMNS.values())
+    lines = ["Means per day: cost and its three items in dollars, share served in time, wait, requests, instances."]
+    for pattern in episodes["pattern"].unique():
+        title = f"mean of {len(days)} patterns" if pattern == MEAN else f"{pattern}, {days[pattern]:,} evaluation days"
+        table: pandas.DataFrame = summary.xs(pattern, level="pattern")[list(headings)]  # type: ignore[assignment]
+        table = table.rename(columns=headings).rename_axis(index=None, columns="policy")
+        lines += ["", title, table.to_string(formatters=formatters)]
+    return "\n".join(lines)
 
 
 @dataclass(frozen=True)

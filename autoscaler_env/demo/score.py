@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoscaler_env.demo.session import Session
-from autoscaler_env.evaluation.regret import ITEMS
+from autoscaler_env.evaluation.simulation import ITEMS
 from autoscaler_env.policies.oracle import Optimum
 from autoscaler_env.service import Service
 from autoscaler_env.text import dollars

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoscaler_env.envs.single import AutoscalerEnv
-from autoscaler_env.evaluation.regret import ITEMS
-from autoscaler_env.evaluation.simulation import check_actions
+from autoscaler_env.evaluation.simulation import ITEMS, check_actions
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import Workload, as_workload, day_seeds

@@ -336,7 +336,7 @@ def read_calibrations(folders: Folders) -> dict[str, Calibration]:
     Raises:
         FileNotFoundError: The file is missing; the message has the command that makes it.
     """
-    path = folders.results / "calibration.csv"
+    path = folders.find("results/calibration.csv")
     if not path.exists():
         raise FileNotFoundError(
             f"{folders.shown(path)} is missing; make it with: autoscaler run --only 02_set_yardsticks"

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from autoscaler_env.evaluation.metrics import mean_over_patterns, savings
+from autoscaler_env.evaluation.simulation import ITEMS
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.oracle import Optimum, cheapest_plan
 from autoscaler_env.service import Service
@@ -24,9 +25,6 @@ from autoscaler_env.traffic.patterns import PATTERNS, Workload, as_workload
 
 OPTIMUM_DAYS = 200
 """Evaluation days of each pattern in `results/optimum.csv`."""
-
-ITEMS = ("instance_cost", "late_cost", "drop_cost")
-"""The items of a cost, by their columns in what `metrics.evaluate` returns."""
 
 COMMAND = "python -m autoscaler_env.evaluation.regret"
 """The command that makes `results/optimum.csv`."""

@@ -18,6 +18,10 @@ LONGEST = 86_400
 """Steps that can be simulated without a break."""
 
 
+ITEMS = ("instance_cost", "late_cost", "drop_cost")
+"""The items of a cost, in dollars, as `Trajectory` and the tables call them."""
+
+
 @dataclass(frozen=True)
 class Trajectory:
     """What happened on a batch of days; every array has shape (n, steps)."""

@@ -265,10 +265,7 @@ def _what_there_is(name: str, folders: Folders) -> str:
 
 def _calibrated(spec: str, service: Service, folders: Folders, workload: str | Workload) -> TargetTracking:
     """Return target tracking as it was calibrated, or calibrate it now where no setting is saved for the service."""
-    from autoscaler_env.evaluation.calibration import (  # here: it imports pandas, which no rule needs
-        calibrate,
-        read_calibrations,
-    )
+    from autoscaler_env.evaluation.calibration import calibrate, read_calibrations
 
     if spec.lower() == f"{CALIBRATED}calibrated" and not isinstance(workload, str):
         print(f"Calibrating {spec} on the earlier days of {workload.name}.", file=sys.stderr)
@@ -280,7 +277,7 @@ def _calibrated(spec: str, service: Service, folders: Folders, workload: str | W
         raise ValueError(f"policy = {spec!r}: {pattern!r} must be one of {', '.join((*PATTERNS, MIXED))}")
     name = f"{CALIBRATED}{pattern.lower()}"
     known = {}
-    if service == Service() and (folders.results / "calibration.csv").exists():
+    if service == Service() and folders.find("results/calibration.csv").exists():
         known = read_calibrations(folders)
     if pattern not in known:
         print(f"Calibrating {name} on 100 calibration days of each pattern.", file=sys.stderr)

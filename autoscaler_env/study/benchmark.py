@@ -125,7 +125,7 @@ def calibrations(service: Service, folders: Folders, days: int = 100) -> dict[st
         folders: Where the table is.
         days: Calibration days of each pattern, where the settings must be computed.
     """
-    if service == Service() and (folders.results / "calibration.csv").exists():
+    if service == Service() and folders.find("results/calibration.csv").exists():
         return read_calibrations(folders)
     print("Calibrating target tracking.", file=sys.stderr)
     settings = {pattern: calibrate((pattern,), service, days) for pattern in (MIXED, *PATTERNS)}

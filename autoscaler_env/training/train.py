@@ -59,9 +59,10 @@ def obtain(
     run = RunFolder(config, folders)
     if retrain:
         return train(config, run.folders, progress=progress)
-    path = run.folders.shown(run.model)
-    description = read_description(run.model)
-    if not run.model.exists() or description is None:
-        raise FileNotFoundError(f"{path} is missing; make it with: {config.command()}")
-    print(f"Using {path}, trained {description['date']} with seed {description['seed']}.")
-    return Trained(load_policy(run.model, config.service), description)
+    path = run.folders.find(f"models/{run.model.name}")
+    shown = run.folders.shown(path)
+    description = read_description(path)
+    if not path.exists() or description is None:
+        raise FileNotFoundError(f"{shown} is missing; make it with: {config.command()}")
+    print(f"Using {shown}, trained {description['date']} with seed {description['seed']}.")
+    return Trained(load_policy(path, config.service), description)
