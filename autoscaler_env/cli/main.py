@@ -18,17 +18,17 @@ from autoscaler_env import __version__
 from autoscaler_env.text import one_line
 
 COMMANDS = {
-    "train": "Train",
-    "evaluate": "Evaluate",
-    "demo": "Demo",
-    "verify": "Verify",
-    "devices": "Devices",
-    "run": "Run",
-    "advise": "Advise",
-    "grade": "Grade",
-    "study": "Study",
+    "train": "train.Train",
+    "evaluate": "evaluate.Evaluate",
+    "demo": "demo.Demo",
+    "verify": "verify.Verify",
+    "devices": "train.Devices",
+    "run": "run.Run",
+    "advise": "advise.Advise",
+    "grade": "grade.Grade",
+    "study": "study.Study",
 }
-"""The class of each command, by the name that users type; it lies in the module of that name beside this one."""
+"""The module, beside this one, and the class of each command, by the name that users type."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -100,7 +100,8 @@ def _parse_command(name: str, options: list[str]) -> Any:
 
 def _command(name: str) -> Any:
     """Return the class of a command."""
-    return getattr(importlib.import_module(f"autoscaler_env.cli.{name}"), COMMANDS[name])
+    module, _, kind = COMMANDS[name].partition(".")
+    return getattr(importlib.import_module(f"autoscaler_env.cli.{module}"), kind)
 
 
 def _options(kind: Any) -> list[str]:
