@@ -235,3 +235,8 @@ def test_larger_studies_have_narrower_intervals_that_keep_their_promise():
     assert not sample_sizes(savings, [3], seed=1).equals(sizes.loc[[3]])
     with pytest.raises(ValueError, match="at least 2"):
         sample_sizes(savings, [1, 5])
+
+
+def test_savings_that_are_all_large_are_certain_though_they_fall_from_day_to_day():
+    saved = np.array([351.0, 292.0, 231.0, 167.0, 115.0, 115.0, 115.0, 115.0])
+    assert mean_interval(saved).low > 0 and is_worth_it(mean_interval(saved), 1_000.0)

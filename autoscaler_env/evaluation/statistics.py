@@ -50,8 +50,9 @@ def mean_interval(values: NDArray[np.float64], confidence: float = 0.95, *, inde
     For independent values this is Student's interval. For values in the order of time it is Student's interval with an
     effective number of values in place of their number, because days that follow each other resemble each other. The
     correlation r of neighbours is estimated, corrected for its bias, (n r + 1) / (n - 3), and limited to 1 / n from
-    below and 0.9 from above; then n values are worth n / (1 + 2 sum_k (1 - k / n) r^k) independent ones. Their variance
-    is corrected for the correlation too. Below four values the correlation cannot be estimated and is taken as zero.
+    below and 0.9 from above; then n values are worth n / (1 + 2 sum_k (1 - k / n) r^k) independent ones, but at least
+    four: fewer would make an interval that says nothing, wherever values rise or fall together. Their variance is
+    corrected for the correlation too. Below four values the correlation cannot be estimated and is taken as zero.
 
     How often the interval contains the true mean (`tests/test_statistics.py` simulates it): at least 93 % for normal
     values from 2 to 30, at least 90 % for lognormal values of sigma 0.5 from 3 on, and at least 90 % for values with
@@ -95,7 +96,7 @@ def mean_interval(values: NDArray[np.float64], confidence: float = 0.95, *, inde
         alike = float(deviations[1:] @ deviations[:-1]) / squares
         correlation = min(max((n * alike + 1) / (n - 3), 1 / n), 0.9)
         lags = np.arange(1, n)
-        effective = max(n / (1 + 2 * float(((1 - lags / n) * correlation**lags).sum())), 2.0)
+        effective = max(n / (1 + 2 * float(((1 - lags / n) * correlation**lags).sum())), 4.0)
     variance = squares / n / (1 - 1 / effective)
     half = math.sqrt(variance / effective) * float(special.stdtrit(effective - 1, (1 + confidence) / 2))
     return Interval(n, mean, mean - half, mean + half)
