@@ -137,7 +137,7 @@ def interval_of(values):
     if n >= 4:
         correlation = math.fsum(errors[i] * errors[i + 1] for i in range(n - 1)) / squares
         correlation = min(max((n * correlation + 1) / (n - 3), 1 / n), 0.9)
-        effective = n / (1 + 2 * sum((1 - lag / n) * correlation**lag for lag in range(1, n)))
+        effective = max(4.0, n / (1 + 2 * sum((1 - lag / n) * correlation**lag for lag in range(1, n))))
     variance = squares / n * effective / (effective - 1)
     half = stats.t(effective - 1).ppf(0.975) * math.sqrt(variance / effective)
     return mean, mean - half, mean + half
