@@ -4,6 +4,7 @@ PYTHON ?= python3 python3.13 python3.12 python3.11
 ARGS ?=
 
 VENV = .venv/bin
+PYTEST = $(VENV)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 PIP_INSTALL = $(VENV)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 # The first of $(PYTHON) that is new enough, and what to say if none is.
@@ -39,13 +40,13 @@ demo: .venv/.course ## serve the control room as a web page on this machine
 setup: .venv/.all ## install the course and the developers' tools into .venv; the other targets install what they need
 
 test: .venv/.all ## every test but the whole corpora (ARGS="-k name" for some of them)
-	@$(VENV)/python -m pytest -m "not corpus" $(ARGS)
+	@$(PYTEST) -m "not corpus" $(ARGS)
 
 test-all: .venv/.all ## every test, the whole corpora too
-	@$(VENV)/python -m pytest -m "" $(ARGS)
+	@$(PYTEST) -m "" $(ARGS)
 
 test-corpus: .venv/.all ## the whole corpora alone
-	@$(VENV)/python -m pytest -m corpus $(ARGS)
+	@$(PYTEST) -m corpus $(ARGS)
 
 lint: .venv/.all ## check style, format and types
 	@$(VENV)/python -m ruff check .

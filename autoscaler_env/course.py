@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import nbformat
 import papermill
+from jupyter_core.utils import ensure_event_loop
 from nbconvert import HTMLExporter
 from tqdm.auto import tqdm
 
@@ -112,7 +113,7 @@ def run_course(
         try:
             while order.is_active():
                 for number in sorted(order.get_ready()):
-                    running[pool.submit(execute, sources[number], given, folders)] = number
+                    running[pool.submit(_execute_in_thread, sources[number], given, folders)] = number
                 bar.set_description(" ".join(sorted(running.values())))
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     number = running.pop(future)
@@ -123,6 +124,14 @@ def run_course(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [ended[number] for number in sources]
+
+
+def _execute_in_thread(source: Path, given: dict[str, Any], folders: Folders) -> Executed:
+    """Execute one notebook, and close the event loop that its client opened for this thread."""
+    try:
+        return execute(source, given, folders)
+    finally:
+        ensure_event_loop().close()
 
 
 def default_output(profile: Profile) -> Path:
