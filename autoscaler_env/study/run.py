@@ -21,6 +21,7 @@ from autoscaler_env.study.benchmark import (
     calibrations,
     measure_baselines,
     trace_benchmark,
+    tuned_rules,
 )
 from autoscaler_env.study.cluster import ResultStore, complete
 from autoscaler_env.study.plan import STUDIES, WIDE, trainings
@@ -100,7 +101,8 @@ def run_studies(
         if study.baselines not in baselines:
             settings = calibrations(study.service, folders, *([QUICK_CALIBRATION] if quick else []))
             optimum = store.optimum(study.benchmark, study.service)
-            baselines[study.baselines] = measure_baselines(study.benchmark, study.service, settings, optimum)
+            tuned = tuned_rules(study.service, folders)
+            baselines[study.baselines] = measure_baselines(study.benchmark, study.service, settings, optimum, tuned)
             tables[study.baselines] = _with_smoothing(baselines[study.baselines], study.smoothing)
         if not study.runs:
             continue
