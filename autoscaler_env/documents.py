@@ -150,8 +150,8 @@ def _tuning_sentence(folders: Folders) -> str:
     ]
     tuned = [mean[name]["cost"] for name in (*(f"{rule}-mixed" for rule in DEFAULTS), ONE_SETTING)]
     return (
-        f"Tuning the rule that you already run saves, with one setting for all patterns: {listed(gains)}. Tuned, the five "
-        f"rules cost {dollars(min(tuned))} to {dollars(max(tuned))}."
+        f"Tuning the rule that you already run saves, with one setting for all patterns: {listed(gains)}. Tuned, the "
+        f"five rules cost {dollars(min(tuned))} to {dollars(max(tuned))}."
     )
 
 

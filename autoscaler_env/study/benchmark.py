@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from autoscaler_env.evaluation.calibration import Calibration, calibrate, read_calibrations, save_calibrations
 from autoscaler_env.evaluation.metrics import EPISODES, measure
-from autoscaler_env.evaluation.rivals import TUNED, CalibratedRule, read_calibrated_rules
+from autoscaler_env.evaluation.rivals import TUNED, CalibratedRule, calibrate_rule, read_calibrated_rules
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
@@ -135,15 +135,22 @@ def calibrations(service: Service, folders: Folders, days: int = 100) -> dict[st
     return settings
 
 
-def tuned_rules(service: Service, folders: Folders) -> dict[str, dict[str, CalibratedRule]]:
-    """Return the calibrated settings of the other rules, by rule and pattern; none for other services than our own.
+def tuned_rules(service: Service, folders: Folders, days: int = 100) -> dict[str, dict[str, CalibratedRule]]:
+    """Return the cheapest settings of the other rules on calibration days, by rule and pattern.
 
-    Raises:
-        FileNotFoundError: `results/calibrated_rules.csv` is missing; the message has the command that makes it.
+    For the reference service they are read from `results/calibrated_rules.csv`, if it is there. Otherwise they are
+    computed.
+
+    Args:
+        service: The service to scale.
+        folders: Where the table is.
+        days: Calibration days of each pattern, where the settings must be computed.
     """
-    if service != Service():
-        return {}
-    return {rule: by_pattern for rule, by_pattern in read_calibrated_rules(folders).items() if rule in TUNED}
+    if service == Service() and folders.find("results/calibrated_rules.csv").exists():
+        known = read_calibrated_rules(folders)
+        return {rule: known[rule] for rule in TUNED}
+    print(f"Calibrating {', '.join(TUNED)}.", file=sys.stderr)
+    return {rule: calibrate_rule(rule, service=service, days=days) for rule in TUNED}
 
 
 def measure_baselines(

@@ -99,9 +99,10 @@ def run_studies(
     tables: dict[str, pd.DataFrame] = {}
     for name, study in studies.items():
         if study.baselines not in baselines:
-            settings = calibrations(study.service, folders, *([QUICK_CALIBRATION] if quick else []))
+            days = [QUICK_CALIBRATION] if quick else []
+            settings = calibrations(study.service, folders, *days)
             optimum = store.optimum(study.benchmark, study.service)
-            tuned = tuned_rules(study.service, folders)
+            tuned = tuned_rules(study.service, folders, *days)
             baselines[study.baselines] = measure_baselines(study.benchmark, study.service, settings, optimum, tuned)
             tables[study.baselines] = _with_smoothing(baselines[study.baselines], study.smoothing)
         if not study.runs:
