@@ -239,8 +239,3 @@ def test_observations_that_a_learner_keeps_do_not_change_later():
     before = kept.copy()
     play(env, some_actions(12, 3))
     assert np.array_equal(kept, before)
-
-
-def test_levels_need_inputs():
-    with pytest.raises(ValueError, match="levels = True: must be False without inputs"):
-        LearnerVecEnv(AutoscalerVecEnv(3, "SPIKE", SHORT), levels=True, inputs=False)
