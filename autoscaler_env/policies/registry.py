@@ -348,7 +348,9 @@ def _import(spec: str, service: Service) -> Policy:
         target = getattr(importlib.import_module(module_name), class_name)
         made = target(service) if callable(target) else target
     except Exception as error:  # a user's module may raise anything
-        raise ValueError(f"policy = {spec!r}: {type(error).__name__}: {one_line(error)}") from error
+        raise ValueError(
+            f"policy = {spec!r}: {type(error).__name__}: {one_line(error)} (it is called as {class_name}(service))"
+        ) from error
     return as_policy(made, class_name)
 
 
