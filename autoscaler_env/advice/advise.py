@@ -41,7 +41,8 @@ def advise(
         smooth: Steps of a centred moving average over the traffic; 1 for none.
         rescale: The 99th percentile that the traffic is scaled to, in requests a step; `None` leaves it as it is.
         progress: Whether to show a progress bar (only in a terminal).
-        report: Called with each note about the traffic before the long work begins, such as `print`.
+        report: Called before the long work begins with each note about the traffic, each doubt about the set-up, and a line
+            that shows whether the numbers fit; such as `print`.
 
     Returns:
         The answer and the files written, the page first.
@@ -64,7 +65,8 @@ def advise(
     except OSError as error:
         raise ValueError(f"output = {str(output)!r}: {error.strerror or error}") from None
     budgets = BUDGETS["quick" if quick else "full"]
-    answer = answer_of(compare_candidates(setup, days, budgets=budgets, seed=seed, progress=progress))
+    comparison = compare_candidates(setup, days, budgets=budgets, seed=seed, progress=progress, report=report)
+    answer = answer_of(comparison)
     return answer, write_answer(answer, output)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from autoscaler_env.advice.plausibility import doubts, plausibility, today_drops
 from autoscaler_env.advice.setup import TODAY, Setup
 from autoscaler_env.evaluation.calibration import RULE_GRIDS, cheapest_setting, forecast_grid
 from autoscaler_env.evaluation.metrics import measure
@@ -90,6 +91,10 @@ class Comparison:
     """Seed of the trainings."""
     quick: bool = False
     """Whether a learner had less than its full budget."""
+    plausibility: str = ""
+    """Traffic, capacity, fleet and today's cost in one line, so that a wrong unit is seen."""
+    doubts: tuple[str, ...] = ()
+    """What is hard to believe about the set-up, a line each; may be empty."""
 
     @property
     def costs(self) -> pd.DataFrame:
@@ -105,6 +110,7 @@ def compare_candidates(
     budgets: Mapping[Algorithm, int] | None = None,
     seed: int = 0,
     progress: bool = False,
+    report: Callable[[str], object] = lambda line: None,
 ) -> Comparison:
     """Calibrate the rules and train the learners on the first part of the days; simulate all of them on the rest.
 
@@ -115,6 +121,7 @@ def compare_candidates(
             left out.
         seed: Seeds the trainings.
         progress: Whether to show a progress bar (only in a terminal).
+        report: Called before the long work with each doubt and with the line that shows whether the numbers fit.
 
     Raises:
         ValueError: Set-up and traffic do not fit, or there is more traffic than can be simulated.
@@ -128,6 +135,11 @@ def compare_candidates(
     today = RULE_GRIDS[setup.today["rule"]]
     described = f"{today.name}: {today.describe(setup.today_settings)}"
     candidates = {TODAY: _evaluate(setup.policy(service), described, later, service, setup.today_settings)}
+    rule = candidates[TODAY]
+    doubted = (*doubts(service, days), *today_drops(rule.drop_share))
+    plausible = plausibility(service, days, rule.cost.mean, rule.late_share, rule.drop_share)
+    for line in (*doubted, plausible):
+        report(line)
     planned = _planned_seconds(grids, days, budgets)
     with tqdm(total=sum(planned.values()), bar_format=_BAR, leave=False, disable=None if progress else True) as bar:
         for name, grid in grids.items():
@@ -147,7 +159,7 @@ def compare_candidates(
             except ValueError as error:
                 optimum, reason = None, str(error)
     quick = any(budget < BUDGETS["full"].get(algorithm, 0) for algorithm, budget in budgets.items())
-    return Comparison(setup, service, days, candidates, optimum, reason, seed, quick)
+    return Comparison(setup, service, days, candidates, optimum, reason, seed, quick, plausible, doubted)
 
 
 @contextmanager

@@ -53,6 +53,8 @@ def _content(answer: Answer) -> dict[str, Any]:
             f"{days.step_seconds / 60:g} min: {days.first_days} to calibrate and train on, {len(days.later)} held out "
             "to compare on"
         ),
+        "plausibility": _unbroken(comparison.plausibility),
+        "doubts": [_unbroken(doubt) for doubt in comparison.doubts],
         "headline": _unbroken(answer.headline),
         "reason": _unbroken(answer.reason),
         "tiles": _tiles(answer),

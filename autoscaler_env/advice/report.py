@@ -98,6 +98,8 @@ class Answer:
                 "simpler_and_dearer": list(chosen.passed_over),
                 "minimum_effect": MINIMUM_EFFECT,
             },
+            "plausibility": comparison.plausibility,
+            "doubts": list(comparison.doubts),
             "policies": {name: self._policy_as_dict(name) for name in self.policies},
             "no_optimum": comparison.no_optimum or None,
             "worst_day": {"day": held_out[self.worst_day]}

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from autoscaler_env.advice.plausibility import check_shares
 from autoscaler_env.evaluation.calibration import RULE_GRIDS
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.service import Service
@@ -115,6 +116,7 @@ class Setup:
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ValueError(f"today.{name} = {value!r}: must be a number")
         try:
+            check_shares(rule, self.today_settings)
             return RULE_GRIDS[rule].policy(service, self.today_settings, TODAY)
         except ValueError as error:
             raise ValueError(f"today: {error}") from None
