@@ -41,8 +41,8 @@ def advise(
         smooth: Steps of a centred moving average over the traffic; 1 for none.
         rescale: The 99th percentile that the traffic is scaled to, in requests a step; `None` leaves it as it is.
         progress: Whether to show a progress bar (only in a terminal).
-        report: Called before the long work begins with each note about the traffic, each doubt about the set-up, and a line
-            that shows whether the numbers fit; such as `print`.
+        report: Called before the long work begins with each note about the traffic, each doubt about the set-up, and a
+            line that shows whether the numbers fit; such as `print`.
 
     Returns:
         The answer and the files written, the page first.

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from autoscaler_env.advice.plausibility import doubts, plausibility, today_drops
-from autoscaler_env.advice.setup import TODAY, Setup
-from autoscaler_env.evaluation.calibration import RULE_GRIDS, cheapest_setting, forecast_grid
-from autoscaler_env.evaluation.metrics import measure
+from autoscaler_env.advice.setup import TODAY, Limits, Setup
+from autoscaler_env.evaluation.calibration import RULE_GRIDS, forecast_grid, settings_that_keep
+from autoscaler_env.evaluation.metrics import measure, served_in_time
 from autoscaler_env.evaluation.simulation import ResetDaily, Trajectory, by_day, simulate_through
 from autoscaler_env.evaluation.statistics import Interval, mean_interval
 from autoscaler_env.paths import Folders
@@ -58,6 +58,8 @@ class Candidate:
     """95th percentile of the wait of the admitted requests, in seconds."""
     actions: float
     """Changes of the fleet, a day."""
+    in_time: NDArray[np.int64]
+    """Requests of each held-out day that were served in the step of their arrival, shape (n,)."""
     settings: Mapping[str, float] = field(default_factory=dict)
     """Its setting, by name; empty for learners and the optimum."""
     model: bytes | None = None
@@ -68,10 +70,42 @@ class Candidate:
         """Dollars of each held-out day, shape (n,)."""
         return self.trajectory.cost.sum(axis=1)
 
+    @property
+    def in_time_share(self) -> float:
+        """Share of the requests that were served in the step of their arrival."""
+        return 1 - self.late_share - self.drop_share
+
     @cached_property
     def cost(self) -> Interval:
         """Mean cost with its interval, dollars a day."""
         return mean_interval(self.costs)
+
+
+GRACE = 5.0
+"""A mean loss of service of so many times the limit is too much, even if the interval reaches the limit."""
+
+
+def loses_service(candidate: Candidate, today: Candidate, limits: Limits) -> bool:
+    """Return whether a policy serves the requests of the held-out days worse than today's rule and the limits allow.
+
+    The differences are paired by day. A loss counts if its 95 % interval lies beyond the limit, or if its mean is more
+    than `GRACE` times the limit.
+
+    Args:
+        candidate: The policy.
+        today: Today's rule on the same days.
+        limits: The shares of the requests that a policy may serve late or drop.
+    """
+    arrivals = today.trajectory.arrivals.sum() / len(today.costs)
+    lost = (today.in_time - candidate.in_time) / max(arrivals, 1)
+    dropped = candidate.trajectory.dropped.sum(axis=1) / max(arrivals, 1)
+    most_dropped = max(limits.dropped, today.drop_share)
+    return _is_beyond(lost, limits.fewer_in_time) or _is_beyond(dropped, most_dropped)
+
+
+def _is_beyond(shares: NDArray[np.float64], limit: float) -> bool:
+    interval = mean_interval(shares)
+    return interval.low > limit or interval.mean > GRACE * limit + 1e-12
 
 
 @dataclass(frozen=True)
@@ -93,6 +127,8 @@ class Comparison:
     """Whether a learner had less than its full budget."""
     plausibility: str = ""
     """Traffic, capacity, fleet and today's cost in one line, so that a wrong unit is seen."""
+    cheaper: dict[str, Candidate] = field(default_factory=dict)
+    """The rules with the setting that costs least whatever it does to the requests, where that is another setting."""
     doubts: tuple[str, ...] = ()
     """What is hard to believe about the set-up, a line each; may be empty."""
 
@@ -136,6 +172,7 @@ def compare_candidates(
     described = f"{today.name}: {today.describe(setup.today_settings)}"
     candidates = {TODAY: _evaluate(setup.policy(service), described, later, service, setup.today_settings)}
     rule = candidates[TODAY]
+    cheaper: dict[str, Candidate] = {}
     doubted = (*doubts(service, days), *today_drops(rule.drop_share))
     plausible = plausibility(service, days, rule.cost.mean, rule.late_share, rule.drop_share)
     for line in (*doubted, plausible):
@@ -145,9 +182,13 @@ def compare_candidates(
         for name, grid in grids.items():
             with _step(bar, f"calibrating {name}", planned):
                 calibration_days = days.earlier[1:] if name == "forecast" else days.earlier
-                settings, _ = cheapest_setting(grid, calibration_days, service)
-                policy = grid.policy(service, settings)
-                candidates[name] = _evaluate(policy, grid.describe(settings), later, service, settings)
+                now = _evaluate(setup.policy(service), described, calibration_days, service)
+                level = setup.limits.level(now.in_time_share, now.drop_share)
+                keeping, cheapest = settings_that_keep(grid, calibration_days, service, level)
+                for settings, found in ((keeping, candidates), (cheapest, cheaper)):
+                    if found is candidates or settings != keeping:
+                        policy = grid.policy(service, settings)
+                        found[name] = _evaluate(policy, grid.describe(settings), later, service, settings)
         for algorithm, budget in budgets.items():
             with _step(bar, f"training {algorithm}", planned), tempfile.TemporaryDirectory(prefix="advise") as folder:
                 config = _training_config(algorithm, budget, days, service, seed)
@@ -159,7 +200,7 @@ def compare_candidates(
             except ValueError as error:
                 optimum, reason = None, str(error)
     quick = any(budget < BUDGETS["full"].get(algorithm, 0) for algorithm, budget in budgets.items())
-    return Comparison(setup, service, days, candidates, optimum, reason, seed, quick, plausible, doubted)
+    return Comparison(setup, service, days, candidates, optimum, reason, seed, quick, plausible, cheaper, doubted)
 
 
 @contextmanager
@@ -189,6 +230,7 @@ def _evaluate(
         drop_share=float(sums["dropped"] / max(sums["arrivals"], 1)),
         wait_p95=float(sums["wait_p95"]),
         actions=float(sums["scaling_actions"]) / len(days),
+        in_time=served_in_time(through).reshape(len(days), -1).sum(axis=1),
         settings=dict(settings or {}),
         model=model,
     )

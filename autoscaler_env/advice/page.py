@@ -57,6 +57,8 @@ def _content(answer: Answer) -> dict[str, Any]:
         "doubts": [_unbroken(doubt) for doubt in comparison.doubts],
         "headline": _unbroken(answer.headline),
         "reason": _unbroken(answer.reason),
+        "requests": _unbroken(answer.requests),
+        "sacrifice": _unbroken(answer.sacrifice),
         "tiles": _tiles(answer),
         "costs_figures": _cost_figures(answer),
         "rows": [_row(answer, name) for name in (*ORDER, OPTIMUM) if name in answer.policies],
@@ -97,6 +99,7 @@ def _tiles(answer: Answer) -> list[dict[str, str]]:
                     "day": dollars(cost.mean),
                     "year": f"{dollars(year.mean, 0)} a year",
                     "interval": between(year, 0),
+                    "in_time": _unbroken(f"{100 * answer.policies[name].in_time_share:.2f} % in time"),
                 }
             )
     return tiles
@@ -116,6 +119,7 @@ def _row(answer: Answer, name: str) -> dict[str, str]:
         "saved": "-" if name == TODAY else dollars(saved.mean, 0),
         "saved_interval": "" if name == TODAY else between(saved, 0),
         "above": "-" if above is None or name == OPTIMUM else f"{100 * above:.1f} %",
+        "in_time": f"{100 * policy.in_time_share:.2f} %",
         "late": f"{100 * policy.late_share:.2f} %",
         "dropped": f"{100 * policy.drop_share:.2f} %",
         "wait": f"{policy.wait_p95:,.0f} s",

@@ -66,8 +66,8 @@ def losing_is_cheaper(service: Service) -> str:
         return ""
     return (
         f"With these prices it is cheaper to lose requests: {_small(serving)} to serve one, "
-        f"{_small(service.drop_price)} to drop one. Give other prices (instance_price_per_hour, drop_price), or another "
-        "capacity_per_instance: a saving in dollars means nothing here."
+        f"{_small(service.drop_price)} to drop one. Give other prices (instance_price_per_hour, drop_price), or "
+        "another capacity_per_instance: a saving in dollars means nothing here."
     )
 
 

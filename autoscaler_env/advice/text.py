@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autoscaler_env.advice.compare import Comparison
+from autoscaler_env.advice.compare import Candidate, Comparison, loses_service
 from autoscaler_env.advice.recommend import ORDER, Recommendation
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.evaluation import statistics
@@ -49,6 +49,41 @@ def headline(comparison: Comparison, recommendation: Recommendation) -> str:
     if not saving.low <= 0 <= saving.high:
         year = f", {dollars(abs(saving.times(DAYS_A_YEAR).mean), 0)} a year"
     return f"{action}. {saving_sentence(saving, policy, TODAY)}{year}."
+
+
+def service_of(candidate: Candidate) -> str:
+    """Return what a policy does to the requests, in a few words."""
+    return (
+        f"{100 * candidate.in_time_share:.2f} % of the requests in time, {100 * candidate.late_share:.2f} % late, "
+        f"{100 * candidate.drop_share:.2f} % dropped"
+    )
+
+
+def requests_sentence(comparison: Comparison, policy: str) -> str:
+    """Return what a policy does to the requests on the held-out days, with today's rule beside it."""
+    now = service_of(comparison.candidates[TODAY])
+    if policy == TODAY:
+        return f"Today's rule: {now}."
+    label = label_of(policy)
+    return f"{label[0].upper()}{label[1:]}: {service_of(comparison.candidates[policy])}. Today's rule: {now}."
+
+
+def sacrifice(comparison: Comparison, policy: str) -> str:
+    """Return what the cheapest policy that breaks the limits would save and sacrifice; empty if there is none."""
+    now, chosen = comparison.candidates[TODAY], comparison.candidates[policy]
+    worse = [
+        each
+        for each in (*comparison.cheaper.values(), *comparison.candidates.values())
+        if each.cost.mean < chosen.cost.mean and loses_service(each, now, comparison.setup.limits)
+    ]
+    if not worse:
+        return ""
+    cheap = min(worse, key=lambda each: each.cost.mean)
+    return (
+        f"Cheaper, but worse for your requests: {label_of(cheap.name)} ({cheap.description}) would cost "
+        f"{dollars(cheap.cost.mean)} a day, {dollars(chosen.cost.mean - cheap.cost.mean)} less, and serve "
+        f"{service_of(cheap)}; with today's rule it is {service_of(now)}. It is not recommended."
+    )
 
 
 def _what_to_do(comparison: Comparison, policy: str) -> str:

@@ -62,6 +62,8 @@ class Advise:
             progress=True,
             report=print,
         )
-        print(f"\n{answer.headline}\n{answer.reason}")
+        print(f"\n{answer.headline}\n{answer.requests}\n{answer.reason}")
+        if answer.sacrifice:
+            print(answer.sacrifice)
         print(f"Wrote {', '.join(shown(path.absolute()) for path in paths)}.")
         return 0
