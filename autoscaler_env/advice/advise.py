@@ -8,6 +8,7 @@ from pathlib import Path
 from autoscaler_env.advice.compare import BUDGETS, compare_candidates
 from autoscaler_env.advice.deploy import deployment_files
 from autoscaler_env.advice.page import page
+from autoscaler_env.advice.recommend import FEWEST_TRAININGS
 from autoscaler_env.advice.report import Answer, answer_of
 from autoscaler_env.advice.setup import Setup
 from autoscaler_env.storage.files import write_atomically, write_json
@@ -36,7 +37,7 @@ def advise(
         traffic: CSV of request counts, a row per interval; `-` for standard input.
         service: The set-up, TOML: sizes, prices, today's rule. `advise.setup.write_template` writes one.
         output: Folder for the files; it is created if it is missing.
-        quick: Train with small budgets.
+        quick: Train with small budgets, and each learner once instead of three times. Then no learner is recommended.
         seed: Seeds the trainings, at least 0. The same seed gives the same page.
         smooth: Steps of a centred moving average over the traffic; 1 for none.
         rescale: The 99th percentile that the traffic is scaled to, in requests a step; `None` leaves it as it is.
@@ -65,7 +66,10 @@ def advise(
     except OSError as error:
         raise ValueError(f"output = {str(output)!r}: {error.strerror or error}") from None
     budgets = BUDGETS["quick" if quick else "full"]
-    comparison = compare_candidates(setup, days, budgets=budgets, seed=seed, progress=progress, report=report)
+    trainings = 1 if quick else FEWEST_TRAININGS
+    comparison = compare_candidates(
+        setup, days, budgets=budgets, seed=seed, trainings=trainings, progress=progress, report=report
+    )
     answer = answer_of(comparison)
     return answer, write_answer(answer, output)
 

@@ -64,6 +64,8 @@ class Candidate:
     """Its setting, by name; empty for learners and the optimum."""
     model: bytes | None = None
     """The model file of a learner; the policy was loaded from it."""
+    trainings: tuple[NDArray[np.float64], ...] = ()
+    """Dollars of each held-out day for each training of a learner, the shown one among them."""
 
     @property
     def costs(self) -> NDArray[np.float64]:
@@ -145,6 +147,7 @@ def compare_candidates(
     *,
     budgets: Mapping[Algorithm, int] | None = None,
     seed: int = 0,
+    trainings: int = 1,
     progress: bool = False,
     report: Callable[[str], object] = lambda line: None,
 ) -> Comparison:
@@ -156,6 +159,8 @@ def compare_candidates(
         budgets: Training budget of each learner, the full ones of `BUDGETS` by default. A learner that is not named is
             left out.
         seed: Seeds the trainings.
+        trainings: How often each learner is trained, with different seeds, at least 1. The one that did best on the
+            first part of the days is shown.
         progress: Whether to show a progress bar (only in a terminal).
         report: Called before the long work with each doubt and with the line that shows whether the numbers fit.
 
@@ -177,7 +182,7 @@ def compare_candidates(
     plausible = plausibility(service, days, rule.cost.mean, rule.late_share, rule.drop_share)
     for line in (*doubted, plausible):
         report(line)
-    planned = _planned_seconds(grids, days, budgets)
+    planned = _planned_seconds(grids, days, {name: budget * trainings for name, budget in budgets.items()})
     with tqdm(total=sum(planned.values()), bar_format=_BAR, leave=False, disable=None if progress else True) as bar:
         for name, grid in grids.items():
             with _step(bar, f"calibrating {name}", planned):
@@ -190,10 +195,16 @@ def compare_candidates(
                         policy = grid.policy(service, settings)
                         found[name] = _evaluate(policy, grid.describe(settings), later, service, settings)
         for algorithm, budget in budgets.items():
-            with _step(bar, f"training {algorithm}", planned), tempfile.TemporaryDirectory(prefix="advise") as folder:
-                config = _training_config(algorithm, budget, days, service, seed)
-                learner, model = _train(config, Folders(folder), progress=not bar.disable)
-                candidates[algorithm] = _evaluate(learner, _training_in_words(config), later, service, model=model)
+            with _step(bar, f"training {algorithm}", planned):
+                tried = []
+                for each in range(seed, seed + trainings):
+                    config = _training_config(algorithm, budget, days, service, each)
+                    learner, model, selected = _train(config, progress=not bar.disable)
+                    described = _training_in_words(config)
+                    tried.append((selected, _evaluate(learner, described, later, service, model=model)))
+                _, shown = max(tried, key=lambda each: each[0])
+                costs = tuple(candidate.costs for _, candidate in tried)
+                candidates[algorithm] = dataclasses.replace(shown, trainings=costs)
         with _step(bar, "finding the optimum", planned):
             try:
                 optimum, reason = _evaluate(Optimum(service), "knows the traffic", later, service), ""
@@ -258,15 +269,17 @@ def _training_in_words(config: TrainingConfig) -> str:
     )
 
 
-def _train(config: TrainingConfig, folders: Folders, progress: bool) -> tuple[Policy, bytes]:
-    """Train; return the better of the last and the best version, read back from its file, and the file."""
-    curve = train(config, folders, progress=progress).curve
-    best = int(curve["mean_return"].to_numpy()[1:].argmax()) + 1
-    files = RunFolder(config, folders)
-    path = files.model if best == len(curve) - 1 else files.best
-    policy = load_policy(path, config.service)
-    policy.name = config.algorithm
-    return ResetDaily(policy, config.service.steps_per_episode), path.read_bytes()
+def _train(config: TrainingConfig, progress: bool) -> tuple[Policy, bytes, float]:
+    """Train; return the better of the last and the best version, read back from its file, the file and its return."""
+    with tempfile.TemporaryDirectory(prefix="advise") as folder:
+        folders = Folders(folder)
+        returns = train(config, folders, progress=progress).curve["mean_return"].to_numpy()
+        best = int(returns[1:].argmax()) + 1
+        files = RunFolder(config, folders)
+        path = files.model if best == len(returns) - 1 else files.best
+        policy = load_policy(path, config.service)
+        policy.name = config.algorithm
+        return ResetDaily(policy, config.service.steps_per_episode), path.read_bytes(), float(returns[best])
 
 
 def _planned_seconds(grids: Iterable[str], days: Trace, budgets: Mapping[Algorithm, int]) -> dict[str, float]:
