@@ -45,7 +45,7 @@ def _content(answer: Answer) -> dict[str, Any]:
         f"{worst_day} is the day that costs most under today's rule: {costs[TODAY]}; with {label_of(beside)} it costs "
         f"{costs[beside]}."
     )
-    instructions = how_to(comparison, chosen)
+    instructions, fallback = how_to(comparison, chosen), how_to(comparison, answer.fallback or TODAY)
     return {
         "name": comparison.setup.name,
         "basis": (
@@ -68,6 +68,8 @@ def _content(answer: Answer) -> dict[str, Any]:
             f"{caption} Demand and fleet are in instances, the queue is in requests, and the cost adds up over the "
             f"day: first {label_of(TODAY)}, then {label_of(beside)}{' (recommended)' if beside == chosen else ''}."
         ),
+        "fallback": f"The best rule, {label_of(answer.fallback)}. {fallback.text}" if answer.fallback else "",
+        "fallback_code": fallback.code if answer.fallback else "",
         "how": instructions.text,
         "code": instructions.code,
         "limits": [_unbroken(limit) for limit in answer.limits]

@@ -109,7 +109,7 @@ def recommend(comparison: Comparison) -> Recommendation:
     refused = refusals(comparison)
 
     def choice(days: pd.DataFrame) -> Recommendation:
-        allowed = [name for name in days if name not in refused]
+        allowed = [name for name in ORDER if name in days and name not in refused]
         chosen = choose(days, fixed, steady, allowed=allowed, least=least)
         trainings = comparison.candidates[chosen.policy].trainings
         for training in trainings:

@@ -81,6 +81,15 @@ class Answer:
         others = [name for name in candidates if name != TODAY]
         return chosen if chosen != TODAY else min(others, key=lambda name: candidates[name].cost.mean)
 
+    @property
+    def fallback(self) -> str | None:
+        """The cheapest rule that may be recommended, where a learner is recommended; `None` where a rule is."""
+        chosen, candidates = self.recommendation, self.comparison.candidates
+        if chosen.policy not in LEARNERS:
+            return None
+        rules = [name for name in candidates if name not in LEARNERS and name not in chosen.refused]
+        return min(rules, key=lambda name: candidates[name].cost.mean)
+
     def above_optimum(self, policy: str) -> float | None:
         """Return how much a policy costs above the optimum, as a share; `None` if there is no optimum."""
         optimum = self.comparison.optimum
@@ -107,11 +116,15 @@ class Answer:
                 "reason": self.reason,
                 "requests": self.requests,
                 "sacrifice": self.sacrifice or None,
+                "saved_a_day": _plain(chosen.saving),
+                "experiment": chosen.policy in LEARNERS,
                 "cheapest": chosen.cheapest,
+                "refused": dict(chosen.refused),
+                "unconfirmed": chosen.unconfirmed or None,
                 "dearer_than_cheapest": round(chosen.extra_share, 6),
                 "dearer_than_cheapest_a_day": _plain(chosen.extra),
                 "simpler_and_dearer": list(chosen.passed_over),
-                "minimum_effect": MINIMUM_EFFECT,
+                "minimum_effect": chosen.least,
             },
             "plausibility": comparison.plausibility,
             "doubts": list(comparison.doubts),
@@ -122,6 +135,7 @@ class Answer:
             "worst_day": {"day": held_out[self.worst_day]}
             | {name: self._worst_day_as_dict(name) for name in (TODAY, self.beside)},
             "how_to": how_to(comparison, chosen.policy)._asdict(),
+            "how_to_fall_back": how_to(comparison, self.fallback)._asdict() if self.fallback else None,
             "method": method(comparison),
             "limits": self.limits,
             "days_a_year": DAYS_A_YEAR,
@@ -195,8 +209,10 @@ def limits_of(comparison: Comparison, recommendation: Recommendation) -> list[st
     limits += traffic_limits(comparison.days, comparison.service)
     if recommendation.policy in LEARNERS:
         limits.append(
-            "The policy comes from one training. The intervals are over days, not over trainings: another seed "
-            "(--seed) gives another policy, and may give another answer."
+            "A learned policy is an experiment, not something to run unattended: it has no fallback of its own. The "
+            f"best rule's instructions stand beside it. The model is the best of "
+            f"{counted(len(comparison.candidates[recommendation.policy].trainings), 'training')} on the first part of "
+            "the days; the intervals are over days, and each training saves enough on its own."
         )
     if comparison.quick:
         limits.append("The learners had small budgets, for a quick answer. With full budgets they may do better.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -23,9 +25,15 @@ class Advise:
     init: bool = False
     """Write a set-up to fill in, to FILE or service.toml."""
     quick: bool = False
-    """Small training budgets: a first answer within a minute."""
+    """Small training budgets: a first answer within a minute. Then no learner is recommended."""
     output: Annotated[Path, arg(metavar="FOLDER")] = Path("advice")
     """Folder for advice.html, advice.json and the files that the recommended policy needs."""
+    no_learners: bool = False
+    """Compare rules only: an answer within seconds."""
+    json: bool = False
+    """Print the answer as JSON on standard output; everything else goes to standard error."""
+    days: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all)")] = None
+    """Use the last N days of the traffic only."""
     seed: Annotated[int, arg(metavar="N")] = 0
     """Seeds the trainings, at least 0; the same seed gives the same page."""
     smooth: Annotated[int, arg(metavar="N", help_behavior_hint="(default: 1, none)")] = 1
@@ -51,6 +59,9 @@ class Advise:
         from autoscaler_env.advice.advise import advise
         from autoscaler_env.text import shown
 
+        def say(line: str) -> None:
+            print(line, file=sys.stderr if self.json else sys.stdout)
+
         answer, paths = advise(
             self.traffic,
             self.service,
@@ -59,11 +70,13 @@ class Advise:
             seed=self.seed,
             smooth=self.smooth,
             rescale=self.rescale,
+            last_days=self.days,
+            learners=not self.no_learners,
             progress=True,
-            report=print,
+            report=say,
         )
-        print(f"\n{answer.headline}\n{answer.requests}\n{answer.reason}")
-        if answer.sacrifice:
-            print(answer.sacrifice)
-        print(f"Wrote {', '.join(shown(path.absolute()) for path in paths)}.")
+        if self.json:
+            print(json.dumps(answer.as_dict()))
+        say("\n" + "\n".join(filter(None, (answer.headline, answer.requests, answer.reason, answer.sacrifice))))
+        say(f"Wrote {', '.join(shown(path.absolute()) for path in paths)}.")
         return 0
