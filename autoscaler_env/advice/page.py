@@ -141,9 +141,9 @@ def _cost_figures(answer: Answer) -> list[dict[str, str]]:
         rows[name] = {"label": label_of(name), "cost": policy.cost.mean, "low": low, "high": high}
     table = pd.DataFrame.from_dict(rows, orient="index")
     optimum = None if comparison.optimum is None else comparison.optimum.cost.mean
-    title = f"{label_of(cheapest)} costs least, {label_of(chosen)} is recommended"
+    title = f"{label_of(chosen)} is recommended; {label_of(cheapest)} costs least with today's service"
     if chosen == cheapest:
-        title = f"{label_of(chosen)} costs least and is recommended"
+        title = f"{label_of(chosen)} costs least with today's service"
     title = title[0].upper() + title[1:]
 
     def draw(width: float, paper: Theme) -> Figure:

@@ -15,7 +15,8 @@ from tyro.conf import Positional, arg
 class Advise:
     """Recommend what to deploy for your own traffic and prices: a page to send on, and JSON.
 
-    Rules are calibrated and learners trained on the first 60 % of the days; all are compared on the rest.
+    Rules are calibrated and learners trained on the first 60 % of the days; all are compared on the rest. A change is
+    recommended only if it keeps today's service and is certain to save at least 1 % of today's cost.
     """
 
     traffic: Annotated[Positional[str | None], arg(metavar="FILE", help_behavior_hint="")] = None
@@ -56,6 +57,9 @@ class Advise:
             raise ValueError(
                 "--service: the set-up is missing; autoscaler advise --init FILE.toml writes one to fill in"
             )
+        for path in (self.traffic, str(self.service)):
+            if path != "-" and not Path(path).exists():  # told before slow imports
+                raise ValueError(f"{path}: No such file or directory")
         from autoscaler_env.advice.advise import advise
         from autoscaler_env.text import shown
 
