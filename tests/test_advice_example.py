@@ -45,8 +45,12 @@ def test_the_month_is_answered_with_every_policy_and_the_answer_keeps_its_promis
     optimum = costs.pop("optimum")
     rules = {"today", "fixed", "threshold", "hpa-cpu", "hpa-demand", "target-tracking", "forecast"}
     assert set(costs) == rules | {"q-learning", "dqn", "ppo"} and optimum <= min(costs.values())
-    near = costs[plain["recommendation"]["policy"]] <= 1.01 * min(costs.values())
+    chosen = plain["recommendation"]["policy"]
+    allowed = set(costs) - set(plain["recommendation"]["refused"])
+    near = costs[chosen] <= 1.01 * min(costs[name] for name in allowed)
     assert near or any("than the cheapest" in limit for limit in plain["limits"])
+    assert plain["policies"][chosen]["in_time_share"] >= plain["policies"]["today"]["in_time_share"] - 0.005
+    assert chosen not in ("q-learning", "dqn", "ppo"), "with --quick no learner is recommended"
 
 
 def test_the_commands_of_the_example_name_files_that_are_there():

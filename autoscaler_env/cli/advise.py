@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +15,8 @@ from tyro.conf import Positional, arg
 class Advise:
     """Recommend what to deploy for your own traffic and prices: a page to send on, and JSON.
 
-    Rules are calibrated and learners trained on the first 60 % of the days; all are compared on the rest.
+    Rules are calibrated and learners trained on the first 60 % of the days; all are compared on the rest. A change is
+    recommended only if it keeps today's service and is certain to save at least 1 % of today's cost.
     """
 
     traffic: Annotated[Positional[str | None], arg(metavar="FILE", help_behavior_hint="")] = None
@@ -23,9 +26,15 @@ class Advise:
     init: bool = False
     """Write a set-up to fill in, to FILE or service.toml."""
     quick: bool = False
-    """Small training budgets: a first answer within a minute."""
+    """Small training budgets: a first answer within a minute. Then no learner is recommended."""
     output: Annotated[Path, arg(metavar="FOLDER")] = Path("advice")
     """Folder for advice.html, advice.json and the files that the recommended policy needs."""
+    no_learners: bool = False
+    """Compare rules only: an answer within seconds."""
+    json: bool = False
+    """Print the answer as JSON on standard output; everything else goes to standard error."""
+    days: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all)")] = None
+    """Use the last N days of the traffic only."""
     seed: Annotated[int, arg(metavar="N")] = 0
     """Seeds the trainings, at least 0; the same seed gives the same page."""
     smooth: Annotated[int, arg(metavar="N", help_behavior_hint="(default: 1, none)")] = 1
@@ -48,8 +57,14 @@ class Advise:
             raise ValueError(
                 "--service: the set-up is missing; autoscaler advise --init FILE.toml writes one to fill in"
             )
+        for path in (self.traffic, str(self.service)):
+            if path != "-" and not Path(path).exists():  # told before slow imports
+                raise ValueError(f"{path}: No such file or directory")
         from autoscaler_env.advice.advise import advise
         from autoscaler_env.text import shown
+
+        def say(line: str) -> None:
+            print(line, file=sys.stderr if self.json else sys.stdout)
 
         answer, paths = advise(
             self.traffic,
@@ -59,9 +74,13 @@ class Advise:
             seed=self.seed,
             smooth=self.smooth,
             rescale=self.rescale,
+            last_days=self.days,
+            learners=not self.no_learners,
             progress=True,
-            report=print,
+            report=say,
         )
-        print(f"\n{answer.headline}\n{answer.reason}")
-        print(f"Wrote {', '.join(shown(path.absolute()) for path in paths)}.")
+        if self.json:
+            print(json.dumps(answer.as_dict()))
+        say("\n" + "\n".join(filter(None, (answer.headline, answer.requests, answer.reason, answer.sacrifice))))
+        say(f"Wrote {', '.join(shown(path.absolute()) for path in paths)}.")
         return 0
