@@ -51,7 +51,8 @@ def test_the_function_reads_standard_input_reports_its_notes_and_writes_what_it_
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO((files / "traffic.csv").read_bytes())))
     notes = []
     answer, paths = advise("-", "shop.toml", "out", smooth=3, report=notes.append)
-    assert notes == list(answer.comparison.days.notes) and "moving average over 3" in notes[0]
+    assert notes == list(answer.comparison.days.notes) and "moving average over 3" in notes[-1]
+    assert notes[0].startswith("Read standard input as CSV with commas: requests counts (unit count)")
     assert [path.name for path in paths[:2]] == ["advice.html", "advice.json"]
     assert json.loads(paths[1].read_text()) == json.loads(json.dumps(answer.as_dict()))
 
