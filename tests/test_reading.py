@@ -122,6 +122,11 @@ def test_without_a_zone_a_missing_hour_is_a_gap_and_midnight_stays_midnight(read
     assert len(traffic.notes) == 1 and "2 gaps" in traffic.notes[0]
 
 
+def test_an_hour_that_the_clocks_of_a_zone_do_not_show_doubts_the_zone(read):
+    with pytest.raises(ValueError, match="is Europe/Berlin the zone of the file"):
+        read(rows(every(3600, 72, datetime(2026, 3, 28))), zone="Europe/Berlin")
+
+
 def test_an_hour_that_comes_twice_asks_for_the_zone(read):
     clock = [local for local, _ in berlin(datetime(2026, 10, 24), 3)]
     with pytest.raises(ValueError, match="--zone Europe/Berlin"):

@@ -284,7 +284,7 @@ def _in_order(series: Series, name: str, zone: ZoneInfo | None, how: Reading, no
     if len(unique) == len(seconds):
         return _Lines(seconds, offsets, counts, rows, moments)
     if not how.sum:
-        raise _repeated(series, order, seconds, name)
+        raise _repeated(series, order, seconds, name, how.zone)
     sums = np.zeros(len(unique))
     np.add.at(sums, place, np.nan_to_num(counts))
     empty = np.ones(len(unique), dtype=bool)
@@ -295,7 +295,9 @@ def _in_order(series: Series, name: str, zone: ZoneInfo | None, how: Reading, no
     return _Lines(unique, shifts, np.where(empty, np.nan, sums), [rows[i] for i in firsts], moments)
 
 
-def _repeated(series: Series, order: NDArray[np.int64], seconds: NDArray[np.float64], name: str) -> ValueError:
+def _repeated(
+    series: Series, order: NDArray[np.int64], seconds: NDArray[np.float64], name: str, zone: str | None
+) -> ValueError:
     """Return the question about rows of the same time."""
     late = int(np.flatnonzero(np.diff(seconds) == 0)[0]) + 1
     row = max(series.numbers[order[late]], series.numbers[order[late - 1]])
@@ -309,7 +311,11 @@ def _repeated(series: Series, order: NDArray[np.int64], seconds: NDArray[np.floa
             )
     remedy = "add them up with --sum, or leave out one"
     if series.times.kind == "time without a zone":
-        remedy += "; if clocks were put back here, name the zone, as in --zone Europe/Berlin"
+        remedy += (
+            f"; is {zone} the zone of the file? Its clocks do not show this hour"
+            if zone
+            else "; if clocks were put back here, name the zone, as in --zone Europe/Berlin"
+        )
     return ValueError(f"{name}, row {row}: the same time as another row, with other numbers; {remedy}")
 
 
