@@ -149,13 +149,13 @@ def _honest_sentences(folders: Folders) -> list[str]:
     )
     count = traces.index.unique("trace").size
     sentences = (
-        f"Not told the pattern, the learners that are cheaper than one calibrated setting are: "
-        f"{listed(cheaper) or 'none'}. At least {percent(MINIMUM_EFFECT)} cheaper: {listed(worth) or 'none'}. "
+        "Where the pattern is not known, these learners cost less than one calibrated setting: "
+        f"{listed(cheaper) or 'none'}. At least {percent(MINIMUM_EFFECT)} less: {listed(worth) or 'none'}. "
         "Kubernetes' autoscalers have their default settings here; they were not calibrated.",
-        f"Trained on one pattern, PPO saves at least {percent(MINIMUM_EFFECT)} against the rule calibrated for it "
-        f"on {len(learned)} of {len(patterns)} patterns: {listed(learned) or 'none'}.",
-        f"On recorded traffic that no policy was made for, the cheapest rule beats the cheapest learner on {won} of "
-        f"{count} traces. [docs/results.md](docs/results.md) also has learners that are trained on the trace itself.",
+        f"Trained on one pattern, PPO saves at least {percent(MINIMUM_EFFECT)} against the rule calibrated for it on "
+        f"{len(learned)} of {len(patterns)} patterns: {listed(learned) or 'none'}.",
+        "On recorded traffic that no policy was made for, the cheapest rule costs less than the cheapest learner on "
+        f"{won} of {count} traces. [docs/results.md](docs/results.md) also has learners trained on the trace itself.",
     )
     return [f"- {sentence}" for sentence in sentences]
 

@@ -1,7 +1,4 @@
-"""`autoscaler evaluate`: what policies cost on the same days.
-
-The table of costs that `autoscaler train` and `autoscaler evaluate` print.
-"""
+"""`autoscaler evaluate`: what policies cost on the same days, as a table that `autoscaler train --eval` prints too."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""`autoscaler train`: train a learner.
-
-`autoscaler devices`: the devices that networks can be trained on.
-"""
+"""`autoscaler train` trains a learner; `autoscaler devices` lists the devices that networks can be trained on."""
 
 from __future__ import annotations
 
