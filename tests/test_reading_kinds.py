@@ -122,6 +122,31 @@ READ = {
     "a temperature beside": table("date_time,temp,traffic_count,requests", MOMENTS, [280.5] * 16, [1] * 16, COUNTS),
     "comments, bars, a total": "# made by hand\n" + table("time|requests", MOMENTS, COUNTS, delimiter="|"),
     "units in cells": table("Time,shop", MOMENTS, [f"{c / 1000} K" for c in COUNTS]),
+    "CloudWatch console": table("Full label,RequestCount\nPeriod,10800", MOMENTS, COUNTS),
+    "a total below": table("time,requests", MOMENTS, COUNTS) + "Total,14911\n",
+    "spaces": table("", EPOCHS, COUNTS, delimiter=" "),
+    "two times and errors": table(
+        "start_time,end_time,num_requests,num_errors",
+        MOMENTS,
+        [m + timedelta(hours=3) for m in MOMENTS],
+        COUNTS,
+        [1, 2] * 8,
+    ),
+    "Datadog, JSON": json.dumps(
+        {"series": [{"metric": "hits", "pointlist": [[1e3 * e, c] for e, c in zip(EPOCHS, COUNTS, strict=True)]}]}
+    ),
+    "Elasticsearch": json.dumps(
+        {
+            "aggregations": {
+                "by_hour": {"buckets": [{"key": 1000 * e, "doc_count": c} for e, c in zip(EPOCHS, COUNTS, strict=True)]}
+            }
+        }
+    ),
+    "JSON by time": json.dumps({f"{m.isoformat()}": c for m, c in zip(MOMENTS, COUNTS, strict=True)}),
+    "JSON lines": "\n".join(json.dumps({"ts": m.isoformat(), "hits": c}) for m, c in zip(MOMENTS, COUNTS, strict=True)),
+    "New Relic": table(
+        "Begin time,End time,Throughput (rpm)", EPOCHS, [e + 10_800 for e in EPOCHS], [rate * 60 for rate in RATES]
+    ),
     "per minute in the heading": "# unit: requests per minute\n"
     + table("timestamp,requests_per_minute", MOMENTS, [rate * 60 for rate in RATES]),
     "per second in the cells": table("Time,shop", MOMENTS, [f"{rate:.6f} req/s" for rate in RATES]),
@@ -167,6 +192,19 @@ ASKED = {  # the text, what the question names, the answer, the first counts the
         [400, 844],
     ),
     "a counter": (COUNTER, "--unit counter", {"unit": "counter"}, COUNTS[1:3]),
+    "a zone beside each time": (
+        table("time,requests", [f"{m} America/New_York" for m in MOMENTS], COUNTS),
+        "--zone America/New_York",
+        {"zone": "America/New_York"},
+        COUNTS[:2],
+    ),
+    "no heading": (table("", MOMENTS, COUNTS, [7, 8] * 8), "--column 2", {"column": "2"}, COUNTS[:2]),
+    "a load test": (
+        table("Timestamp,User Count,Requests/s", EPOCHS, [10, 11] * 8, RATES),
+        "--column Requests/s",
+        {"column": "Requests/s"},
+        COUNTS[:2],
+    ),
     "a zone cut short": (
         table("time,requests", [f"{m:%Y-%m-%d %H:%M} CET" for m in MOMENTS], COUNTS),
         "--zone Europe/Berlin",

@@ -25,6 +25,7 @@ _UNIT_OF_CELL = {
     **dict.fromkeys(("req/min", "reqs/min", "requests/min", "rpm", "/min", "/m", "opm"), "per-minute"),
     **dict.fromkeys(("req", "reqs", "requests", "hits", "count"), "count"),
 }
+_LIKELY = re.compile(r"request|hits|views|throughput|calls", re.IGNORECASE)
 _SCALE = {"k": 1e3, "K": 1e3, "M": 1e6, "Mil": 1e6, "Mio": 1e6, "G": 1e9, "Bil": 1e9}
 _CELL = re.compile(
     r"\s*([-+]?[\d.,'\s\u00a0\u202f]*\d(?:[.,])?(?:[eE][-+]?\d+)?)\s*(Mil|Mio|Bil|[kKMG](?![a-zA-Z]))?\s*(.*?)\s*$"
@@ -36,7 +37,8 @@ class Reading:
     """What the user says about a file, where the file does not say it."""
 
     column: str | None = None
-    """The column that counts; several joined by `+` are added up, and `all` adds up every column of numbers."""
+    """The column that counts; several joined by `+` are added up, and `all` adds up every column of numbers.
+    Its number, the first being 1, where the file has no heading."""
     where: tuple[str, ...] = ()
     """Rows to keep, each as `column=value`."""
     sum: bool = False
@@ -197,7 +199,11 @@ def _choose(table: Table, time_columns: list[int], name: str, how: Reading) -> l
     """Return the columns that count."""
     plain = [plain_name(cell) for cell in table.heading]
     others = [i for i in range(len(table.rows[0])) if i not in time_columns]
-    numeric = [i for i in others if not _is_label(table, i) and not (plain and plain[i] in TIME_NAMES)]
+    numeric = [
+        i
+        for i in others
+        if not _is_label(table, i) and not (plain and plain[i] in TIME_NAMES) and not is_time(table.rows[0][i])
+    ]
     if how.column is not None:
         return _asked(table, numeric, how.column)
     for known in COUNT_NAMES:
@@ -212,15 +218,20 @@ def _choose(table: Table, time_columns: list[int], name: str, how: Reading) -> l
     columns = ", ".join(table.heading) or f"{len(table.rows[0])} without names"
     options = [table.heading[i] for i in numeric] if table.heading else []
     if not options:
-        raise ValueError(f"{name}, row 1: the columns are {columns}; which of them counts? Call it requests")
+        way = "Call it requests" if table.heading else "Say its number, as in --column 2"
+        raise ValueError(f"{name}, row 1: the columns are {columns}; which of them counts? {way}")
+    likely = next((option for option in options if _LIKELY.search(option)), options[0])
     raise ValueError(
-        f"{name}, row 1: the columns are {columns}; say which one counts, as in --column {shlex.quote(options[0])}, or "
+        f"{name}, row 1: the columns are {columns}; say which one counts, as in --column {shlex.quote(likely)}, or "
         "add them up: --column all"
     )
 
 
 def _asked(table: Table, numeric: list[int], column: str) -> list[int]:
     """Return the columns that an option names."""
+    width = len(table.rows[0])
+    if not table.heading and re.fullmatch(r"[1-9]\d?", column) and int(column) <= width:
+        return [int(column) - 1]
     if column in table.heading:
         return [table.heading.index(column)]
     if column == "all" and numeric:

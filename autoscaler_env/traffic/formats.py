@@ -9,9 +9,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from autoscaler_env.traffic.names import MISSING, TIME_NAMES, plain_name
+from autoscaler_env.traffic.names import MISSING, TIME_NAMES, TOTAL_NAMES, plain_name
 from autoscaler_env.traffic.times import as_number, is_time
 
 LOG_SECONDS = 60
@@ -70,7 +71,7 @@ def csv_rows(text: str, name: str, delimiter: str) -> list[tuple[int, list[str]]
 
 
 def _of_csv(text: str, name: str) -> Table:
-    lines = text.splitlines()
+    lines = re.split(r"\r\n|\r|\n", text)
     comments = [line.lstrip("# ") for line in lines if line.startswith("#")]
     skipped = re.compile(r"#|sep=.$")
     content = "\n".join("" if skipped.match(line) else line for line in lines)
@@ -82,26 +83,35 @@ def _of_csv(text: str, name: str) -> Table:
     first = _first_data(rows, width)
     leading = [row for _, row in rows[:first] if len(row) == width]
     if first == len(rows):
-        raise ValueError(f"{name}: it has a heading and no rows")
-    heading = next(
-        (row for row in leading if any(plain_name(cell) in TIME_NAMES for cell in row)), leading[0] if leading else []
-    )
+        few = (
+            "it has a heading and no rows" if len(rows) < 2 else f"none of its {len(rows):,} rows has a time or a count"
+        )
+        raise ValueError(f"{name}: {few}")
+    named = (row for row in leading if any(plain_name(cell) in TIME_NAMES for cell in row))
+    heading = next((row for row in named if not any(map(_is_number, row))), leading[0] if leading else [])
     hints = [*comments, *(cell for _, row in rows[:first] if row is not heading for cell in row)]
-    if not heading and comments and len(named := next(csv.reader([comments[-1]], delimiter=delimiter))) == width > 1:
-        heading = [cell.strip() for cell in named]
+    if not heading and comments and len(last := next(csv.reader([comments[-1]], delimiter=delimiter))) == width > 1:
+        heading = [cell.strip() for cell in last]
     data = [(i, row) for i, row in rows[first:] if row != heading]
+    notes = []
+    while data and any(plain_name(cell) in TOTAL_NAMES for cell in data[-1][1][:2]):
+        notes.append(f"Row {data[-1][0]} is a total; it is left out.")
+        data.pop()
     for i, row in data:
         if len(row) != width:
             raise ValueError(f"{name}, row {i}: {len(row)} fields; the first row has {width}")
-    mark = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}[delimiter]
-    return Table(f"CSV with {mark}", heading, [row for _, row in data], [i for i, _ in data], " ".join(hints))
+    mark = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}[delimiter]
+    cells, numbers = [row for _, row in data], [i for i, _ in data]
+    return Table(f"CSV with {mark}", heading, cells, numbers, " ".join(hints), tuple(notes))
 
 
 def _delimiter(content: str, name: str) -> tuple[str, int]:
     """Return what separates the cells, and how many cells most rows have."""
     sample = "\n".join([line for line in content.splitlines() if line.strip()][:_SAMPLE])
     best, best_score, best_width = ",", (0, 0), 1
-    for delimiter in ";\t|,":
+    for delimiter in ";\t|, ":
+        if delimiter == " " and best_width > 1:
+            break
         try:
             widths = Counter(len(row) for row in csv.reader(io.StringIO(sample), delimiter=delimiter) if row)
         except csv.Error as error:
@@ -154,8 +164,7 @@ def _of_json(parsed: Any, name: str) -> Table:
         keys = ", ".join(list(parsed)[:5]) if isinstance(parsed, dict) else "a list"
         raise ValueError(
             f"{name}: JSON of an unknown form ({keys}); known are CloudWatch, Prometheus' query_range, Azure Monitor, "
-            "and a list of objects such as "
-            '[{"timestamp": ..., "requests": ...}]'
+            'and lists of objects such as {"timestamp": ..., "requests": ...}'
         )
     heading = list(dict.fromkeys(key for point in points for key in point))
     cells = [["" if point.get(key) is None else str(point[key]) for key in heading] for point in points]
@@ -194,14 +203,32 @@ def _azure(parsed: Any) -> Iterator[dict[str, Any]]:
                 yield point | named | labels
 
 
-def _any_list(parsed: Any) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a list, at the top or as a value of the object at the top."""
-    lists = [parsed] if isinstance(parsed, list) else list(parsed.values()) if isinstance(parsed, Mapping) else []
-    for points in lists:
-        if isinstance(points, list) and points and all(isinstance(point, dict) for point in points):
-            for point in points:
-                yield {key: value for key, value in point.items() if not isinstance(value, list | dict)}
+def _any_list(parsed: Any, labels: Mapping[str, Any] = MappingProxyType({})) -> Iterator[dict[str, Any]]:
+    """Yield the points of any lists: of objects, of pairs of time and value, or of values by their times."""
+    if isinstance(parsed, list) and parsed and all(isinstance(point, dict) for point in parsed):
+        points = [_scalars(point) for point in parsed]
+        if len(points) > 1 and all(any(is_time(str(value)) for value in point.values()) for point in points):
+            yield from (dict(labels) | point for point in points)
             return
+    if isinstance(parsed, list) and parsed and all(isinstance(pair, list) and len(pair) == 2 for pair in parsed):
+        for first, second in parsed:
+            moment, value = (first, second) if is_time(str(first)) else (second, first)
+            yield {"timestamp": moment, "value": value, **labels}
+    elif isinstance(parsed, list):
+        for part in parsed:
+            yield from _any_list(part, labels)
+    elif isinstance(parsed, dict) and parsed and all(is_time(key) for key in parsed):
+        for moment, value in parsed.items():
+            if isinstance(value, int | float):
+                yield {"timestamp": moment, "value": value, **labels}
+    elif isinstance(parsed, dict):
+        for part in parsed.values():
+            texts = {key: value for key, value in _scalars(parsed).items() if isinstance(value, str)}
+            yield from _any_list(part, dict(labels) | texts)
+
+
+def _scalars(point: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in point.items() if not isinstance(value, list | dict)}
 
 
 # --- access logs -----------------------------------------------------------------------------------------------------

@@ -11,7 +11,18 @@ TIME_NAMES = (
 """Headings that name the column of times, in small letters and digits only."""
 
 COUNT_NAMES = (
-    *("requests", "requestcount", "numrequests", "totalrequests", "nrequests", "count", "hits", "pageviews", "views"),
+    *(
+        "requests",
+        "requestcount",
+        "numrequests",
+        "totalrequests",
+        "nrequests",
+        "count",
+        "hits",
+        "pageviews",
+        "views",
+        "doccount",
+    ),
     *("value", "sum", "total", "samplecount", "rps", "qps", "rpm", "anfragen", "peticiones"),
 )
 """Headings that name the column of counts, in small letters and digits only; the first one in this order is taken."""
@@ -21,6 +32,9 @@ LABEL_NAMES = (
     *("day", "hour", "minute", "weekday", "dayofweek", "start", "stop", "series", "metric", "unit", "unnamed0"),
 )
 """Headings of columns that hold numbers and count nothing."""
+
+TOTAL_NAMES = ("total", "totals", "grandtotal", "sum", "average", "gesamt", "summe")
+"""What stands in the first cells of a last row that adds up the others."""
 
 MISSING = ("", "nan", "null", "none", "n/a", "-", "undefined")
 """What exports write where nothing was measured, in any case."""

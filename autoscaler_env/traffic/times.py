@@ -21,7 +21,7 @@ _NUMBERS = re.compile(r"(\d{1,4})([-/.])(\d{1,2})\2(\d{1,4})")
 _DAY_MONTH = re.compile(r"(?:[A-Za-z]{3,9},?\s+)?(\d{1,2})[\s/-]+([A-Za-z]{3,9})\.?,?[\s/-]+(\d{4})")
 _MONTH_DAY = re.compile(r"(?:[A-Za-z]{3,9},?\s+)?([A-Za-z]{3,9})\.?\s+(\d{1,2}),?\s+(\d{4})")
 _CLOCK = re.compile(
-    r"(?:[T,:\s]\s*(\d{1,2})(?:[:.h](\d{2}))?(?:[:.](\d{2})(?:[.,](\d+))?)?(?:\s*([AaPp])\.?[Mm]\.?)?)?\s*(.*)$"
+    r"(?:[T,:\s]\s*(\d{1,2})(?:[:.h](\d{2}))?(?:[:.](\d{2})(?:[.,](\d+))?)?(?:\s*([AaPp])\.?[Mm]\.?(?![A-Za-z]))?)?\s*(.*)$"
 )
 _OFFSET = re.compile(r"(?:UTC|GMT)?\s*([+-])(\d{1,2}):?(\d{2})?(?:\s*\(.*\))?$")
 _COMPACT = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
@@ -213,8 +213,8 @@ def _of_writing(
             raise _no_time(cell, row, name)
         if written.zone and zone is None:
             raise ValueError(
-                f"{name}, row {row}: {written.zone!r} is short for more than one time zone; name the zone, as in "
-                "--zone Europe/Berlin"
+                f"{name}, row {row}: the times are of the zone {written.zone}; name it, as in --zone "
+                f"{written.zone if '/' in written.zone else 'Europe/Berlin'}"
             )
         parsed.append(written)
     day_first, style = False, ""
@@ -305,7 +305,7 @@ def _written(cell: str) -> _Written | None:
         offset = 0
     elif sign := _OFFSET.match(tail):
         offset = (1 if sign[1] == "+" else -1) * (int(sign[2]) * 3600 + int(sign[3] or 0) * 60)
-    elif re.fullmatch(r"[A-Z]{2,5}", tail):
+    elif re.fullmatch(r"[A-Z]{2,5}|[A-Z][a-z]+/[A-Za-z_/]+", tail):
         zone = tail
     elif tail:
         return None
