@@ -16,6 +16,7 @@ COUNTS = [200, 422, 934, 1446, 1668, 1395, 917, 439, 251, 473, 900, 1412, 1634, 
 
 START = datetime(2026, 3, 2)
 MOMENTS = [START + timedelta(hours=3 * i) for i in range(16)]
+EVERY_HOUR = [START + timedelta(hours=i) for i in range(16)]
 EPOCHS = [int(moment.replace(tzinfo=UTC).timestamp()) for moment in MOMENTS]
 RATES = [count / 10_800 for count in COUNTS]
 
@@ -167,7 +168,6 @@ GRAFANA = table('"Time","{code=""200""}","{code=""404""}"', MOMENTS, [r * 0.9 fo
 LONG = table(
     "timestamp,service,requests", np.repeat(MOMENTS, 2), ["cart", "web"] * 16, [n for c in COUNTS for n in (c // 2, c)]
 )
-AMBIGUOUS = table("time,requests", ["3/4/2026 1:00", "4/3/2026 1:00"], [5, 6])
 COUNTER = table("timestamp,http_requests", EPOCHS, np.cumsum(COUNTS))
 ASKED = {  # the text, what the question names, the answer, the first counts then
     "a rate in JSON": (prometheus(("shop", RATES)), "--unit per-second", {"unit": "per-second"}, COUNTS[:2]),
@@ -243,6 +243,21 @@ REFUSED = {
     "a gauge": (table("timestamp,cpu_utilization", MOMENTS, COUNTS), "counts no requests"),
     "daily totals": (table("date,requests", [f"2026-03-{i + 1:02}" for i in range(28)], [9, 5, 7, 8] * 7), "1 d apart"),
     "JSON of another form": ('{"kind": "Pod", "spec": {}}', "JSON of an unknown form (kind, spec)"),
+    "empty JSON": ("[]", "JSON of an unknown form (a list)"),
+    "CloudWatch without points": ('{"Datapoints": ["a"]}', "JSON of an unknown form (Datapoints)"),
+    "Prometheus without pairs": ('{"data": {"result": [{"values": [3]}]}}', "JSON of an unknown form (data)"),
+    "Prometheus' error": ('{"status": "error", "error": "bad query"}', "the answer is an error: bad query"),
+    "JSON without end": ("[" * 5000, "traffic.csv"),
+    "a year that is none": (table("time,requests", ["0001-01-01 00:00", "0001-01-01 01:00"], [5, 6]), "1900 and 2200"),
+    "offsets of many places": (
+        table(
+            "time,requests",
+            [f"{m + timedelta(hours=i % 2)}{('Z', '+01:00')[i % 2]}" for i, m in enumerate(EVERY_HOUR)],
+            COUNTS,
+        ),
+        "--zone UTC",
+    ),
+    "no such zone": (table("timestamp,requests", MOMENTS, COUNTS), "zone = 'Mars'"),
     "no such column": (table("timestamp,requests", MOMENTS, COUNTS), "--column hits: must be columns"),
 }
 
@@ -250,7 +265,7 @@ REFUSED = {
 @cases(("text", "reason"), REFUSED.values())
 def test_what_counts_no_requests_is_refused_with_the_reason(read, text, reason):
     with pytest.raises(ValueError) as error:
-        read(text, column="hits" if "hits" in reason else None)
+        read(text, column="hits" if "hits" in reason else None, zone="Mars" if "Mars" in reason else None)
     assert reason in str(error.value) and "\n" not in str(error.value)
 
 

@@ -20,6 +20,9 @@ from autoscaler_env.traffic.times import Times, as_number, is_time, read_times
 
 Unit = Literal["count", "per-second", "per-minute", "counter"]
 
+YEARS = (-2_208_988_800, 7_258_118_400)
+"""Seconds since 1970 at which the years 1900 and 2200 begin: other times are mistakes."""
+
 _UNIT_OF_CELL = {
     **dict.fromkeys(("req/s", "reqs/s", "requests/s", "rps", "/s", "ops/s", "ops", "qps", "hits/s"), "per-second"),
     **dict.fromkeys(("req/min", "reqs/min", "requests/min", "rpm", "/min", "/m", "opm"), "per-minute"),
@@ -88,6 +91,9 @@ def series_of(table: Table, name: str, how: Reading) -> Series:
     times, time_columns = _times_of(table)
     if time_columns:
         moments = read_times(times, table.numbers, name, how.dates, how.zone)
+        for i in np.flatnonzero((moments.seconds < YEARS[0]) | (moments.seconds > YEARS[1])).tolist():
+            if moments.kind != "step":
+                raise ValueError(f"{name}, row {table.numbers[i]}: {times[i]!r} is not between the years 1900 and 2200")
     else:
         moments = Times(np.arange(len(table.rows), dtype=float), None, "step")
     chosen = _choose(table, time_columns, name, how)

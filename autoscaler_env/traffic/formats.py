@@ -7,7 +7,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -146,11 +146,11 @@ def _json(text: str) -> Any:
     """Return what a text holds as JSON, or as JSON a line; `None` if it is neither."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     try:
         return [json.loads(line) for line in text.splitlines() if line.strip()]
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
@@ -159,7 +159,7 @@ def _of_json(parsed: Any, name: str) -> Table:
     if isinstance(parsed, dict) and parsed.get("status") == "error":
         raise ValueError(f"{name}: the answer is an error: {parsed.get('error', 'no reason given')}")
     forms = {"CloudWatch": _cloudwatch, "Prometheus": _prometheus, "Azure Monitor": _azure, "a list": _any_list}
-    form, points = next(((form, points) for form, of in forms.items() if (points := list(of(parsed)))), ("", []))
+    form, points = next(((form, points) for form, of in forms.items() if (points := _points(of, parsed))), ("", []))
     if not points:
         keys = ", ".join(list(parsed)[:5]) if isinstance(parsed, dict) else "a list"
         raise ValueError(
@@ -170,6 +170,15 @@ def _of_json(parsed: Any, name: str) -> Table:
     cells = [["" if point.get(key) is None else str(point[key]) for key in heading] for point in points]
     units = {str(point["Unit"]) for point in points if "Unit" in point}
     return Table(f"JSON of {form}", heading, cells, list(range(1, len(cells) + 1)), " ".join(sorted(units)))
+
+
+def _points(of: Callable[[Any], Iterator[dict[str, Any]]], parsed: Any) -> list[dict[str, Any]]:
+    """Return the points that a form finds; none where the file is of another form."""
+    try:
+        points = list(of(parsed))
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+        return []
+    return points if all(isinstance(point, dict) for point in points) else []
 
 
 def _cloudwatch(parsed: Any) -> Iterator[dict[str, Any]]:

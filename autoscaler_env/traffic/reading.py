@@ -204,7 +204,7 @@ def _read_leniently(text: str, name: str, step_seconds: int | None, how: Reading
     if timed:
         first = 0 if lines.offsets is None else int(lines.offsets[0])
         start = datetime.fromtimestamp(lines.seconds[0] + first, UTC).replace(tzinfo=None)
-        requests = _through_clock_changes(requests, interval, lines, zone, notes)
+        requests = _through_clock_changes(requests, interval, lines, zone, name, notes)
     _note_outlier(requests, notes)
     clock = how.zone or {"time without a zone": "the clock of the file, no zone", "step": "steps without times"}.get(
         series.times.kind, "UTC" if lines.offsets is None or not lines.offsets.any() else "the zone in the file"
@@ -381,7 +381,7 @@ def _coarsest(steps: NDArray[np.float64], usual: int) -> int:
 
 
 def _through_clock_changes(
-    requests: NDArray[np.float64], interval: int, lines: _Lines, zone: ZoneInfo | None, notes: list[str]
+    requests: NDArray[np.float64], interval: int, lines: _Lines, zone: ZoneInfo | None, name: str, notes: list[str]
 ) -> NDArray[np.float64]:
     """Let every day begin at midnight of a clock that is put forward or back, as a zone or the file says.
 
@@ -396,7 +396,9 @@ def _through_clock_changes(
         offsets = np.array([_offset(moment, zone) for moment in instants.tolist()])
     changes = np.flatnonzero(np.diff(offsets)) + 1
     if len(changes) > 2 + 2 * len(requests) * interval / (365 * DAY):
-        raise ValueError(f"the times change their offset from UTC {len(changes)} times: name the zone with --zone")
+        raise ValueError(
+            f"{name}: its times change their offset from UTC {len(changes)} times; name the zone, as in --zone UTC"
+        )
     pieces = np.split(requests, changes)
     joined = pieces[0]
     for place, piece in zip(changes.tolist(), pieces[1:], strict=True):
