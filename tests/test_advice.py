@@ -11,6 +11,7 @@ from autoscaler_env.advice import compare
 from autoscaler_env.advice.advise import advise
 from autoscaler_env.advice.setup import Setup
 from autoscaler_env.cli.main import main
+from autoscaler_env.traffic.columns import Reading
 
 
 @pytest.fixture
@@ -57,6 +58,24 @@ def test_the_function_reads_standard_input_reports_its_notes_and_writes_what_it_
     assert json.loads(paths[1].read_text()) == json.loads(json.dumps(answer.as_dict()))
 
 
+def test_the_options_of_reading_reach_the_reader_and_a_question_is_one_line(files, monkeypatch, capsys):
+    lines = [f"{i},{service},{i % 7}" for i in range(48) for service in ("cart", "web")]
+    (files / "two.csv").write_text("\n".join(["step,service,requests", *lines]))
+    command = ["advise", "two.csv", "--service", "shop.toml"]
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert "choose with --where service=web, or add them up with --sum" in error and error.count("\n") == 1
+    given = []
+    monkeypatch.setattr("autoscaler_env.advice.advise.advise", lambda *_, how, **__: given.append(how) or exit(0))
+    options = (
+        "--where service=web --where requests=1 --sum --unit per-minute --zone Asia/Tokyo --dates us --decimal comma"
+    )
+    with pytest.raises(SystemExit):
+        main([*command, *options.split(), "--row-seconds", "60", "--column", "requests"])
+    conditions = ("service=web", "requests=1")
+    assert given == [Reading("requests", conditions, True, "per-minute", "Asia/Tokyo", "us", "comma", 60)]
+
+
 def test_a_bad_argument_costs_one_line(files, capsys):
     fine = ["advise", "traffic.csv", "--service", "shop.toml"]
     for arguments, message in (
@@ -65,6 +84,9 @@ def test_a_bad_argument_costs_one_line(files, capsys):
         (["advise", "nothing.csv", *fine[2:]], "nothing.csv: No such file"),
         ([*fine[:2], "--service", "nothing.toml"], "nothing.toml: No such file"),
         ([*fine, "--seed", "-1"], "seed = -1: must be at least 0"),
+        ([*fine, "--zone", "Mars"], "zone = 'Mars': must be a time zone by name"),
+        ([*fine, "--unit", "bytes"], "--unit"),
+        ([*fine, "--row-seconds", "0"], "row_seconds = 0: must be at least 1"),
         ([*fine, "--smooth", "0"], "smooth = 0: must be at least 1"),
         ([*fine, "--rescale", "0"], "rescale = 0: must be at least 1"),
         ([*fine, "--smooth", "9999"], "smooth = 9999: "),

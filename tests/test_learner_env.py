@@ -206,3 +206,36 @@ def test_inputs_are_of_moderate_size(any_service, random_trajectory):
     shown = Shown(trajectory.actions.T, any_service)
     simulate(shown, trajectory.arrivals, any_service)
     assert np.isfinite(shown.seen).all() and np.abs(shown.seen).max() < 100
+
+
+def test_without_pairing_the_reward_is_that_of_the_services_alone():
+    env = LearnerVecEnv(AutoscalerVecEnv(3, "SPIKE", SHORT), paired=False)
+    alone = AutoscalerVecEnv(3, "SPIKE", SHORT)
+    for each in (env, alone):
+        each.seed(4)
+    assert env.reset().shape == (3, INPUTS) and alone.reset().shape == (3, 7)
+    for row in some_actions(30, 3):
+        assert np.array_equal(env.step(row)[1], alone.step(row)[1])
+
+
+def test_without_inputs_a_learner_sees_the_observations_and_keeps_the_paired_reward():
+    bare, usual = (LearnerVecEnv(AutoscalerVecEnv(3, "SPIKE", SHORT), inputs=shown) for shown in (False, True))
+    alone = AutoscalerVecEnv(3, "SPIKE", SHORT)
+    for each in (bare, usual, alone):
+        each.seed(4)
+    usual.reset()
+    assert np.array_equal(bare.reset(), alone.reset()) and bare.observation_space == alone.observation_space
+    for row in some_actions(30, 3):
+        (seen, reward, _, infos), (true, _, _, true_infos) = bare.step(row), alone.step(row)
+        assert np.array_equal(seen, true) and np.array_equal(reward, usual.step(row)[1])
+        for info, true_info in zip(infos, true_infos, strict=True):
+            assert np.array_equal(info.get("terminal_observation", 0), true_info.get("terminal_observation", 0))
+
+
+def test_observations_that_a_learner_keeps_do_not_change_later():
+    env = LearnerVecEnv(AutoscalerVecEnv(3, "SPIKE", SHORT), inputs=False)
+    env.seed(4)
+    kept = env.reset()
+    before = kept.copy()
+    play(env, some_actions(12, 3))
+    assert np.array_equal(kept, before)

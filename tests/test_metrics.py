@@ -10,6 +10,7 @@ from cases import cases, every_service
 from scipy import stats
 
 from autoscaler_env.evaluation.metrics import (
+    compare_policies,
     evaluate,
     evaluate_patterns,
     mean_over_patterns,
@@ -258,3 +259,14 @@ def test_the_json_holds_what_the_table_holds(tmp_path, episodes):
     mean = np.mean([written["patterns"][name]["static"]["cost"] for name in ("STEADY", "SPIKE")])
     assert written["mean"]["static"]["cost"] == pytest.approx(mean, abs=1e-4)
     assert written["mean"]["threshold"]["saving"] is None
+
+
+def test_policies_are_compared_in_one_call_and_one_alone_has_no_saving():
+    table = compare_policies([Threshold(), TargetTracking()], ["STEADY", "SPIKE"], 6)
+    alone = evaluate([TargetTracking()], "SPIKE", 6)["cost"]
+    row = table.loc[("target-tracking", "SPIKE")]
+    assert row["cost"] == pytest.approx(alone.mean()) and row["saving_low"] < row["saving"] < row["saving_high"]
+    assert row["saving"] == pytest.approx(table.loc[("threshold", "SPIKE"), "cost"] - row["cost"])
+    assert table.index.unique("pattern").tolist() == ["STEADY", "SPIKE", "MEAN"]
+    single = compare_policies([Threshold()], ["SPIKE"], 6)
+    assert len(single) == 1 and single["saving"].isna().all() and single["cost"].notna().all()

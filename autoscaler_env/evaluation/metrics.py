@@ -159,7 +159,8 @@ def savings(episodes: pd.DataFrame, against: str) -> pd.DataFrame:
         for pattern in (pattern for pattern in episodes["pattern"].unique() if pattern in played):
             _, mean, low, high = _interval_over_days(difference.loc[pattern], pattern)
             rows.append({"policy": policy, "pattern": pattern, "saving": mean, "low": low, "high": high})
-    return pd.DataFrame(rows).set_index(["policy", "pattern"])
+    columns = ["policy", "pattern", "saving", "low", "high"]  # named, for a policy that has none to compare with
+    return pd.DataFrame(rows, columns=columns).set_index(["policy", "pattern"])
 
 
 def _interval_over_days(values: pd.Series, pattern: str) -> Interval:

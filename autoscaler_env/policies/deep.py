@@ -68,6 +68,36 @@ class DeepPolicy:
             return network.q_net(looked_at).double().numpy()
 
 
+class NetworkPolicy:
+    """A torch network of one's own as a policy: it takes the action with the largest output.
+
+    Args:
+        network: From a learner's inputs, or from the seven observations, to one number for each action.
+        name: What tables call it.
+        service: The service to scale; the reference service by default.
+        inputs: Whether the network was trained on a learner's inputs, or on the observations as they are.
+    """
+
+    def __init__(
+        self, network: torch.nn.Module, name: str, service: Service | None = None, inputs: bool = True
+    ) -> None:
+        self.name = name
+        self.network = network
+        self._inputs = Inputs(service or Service()) if inputs else None
+
+    def reset(self, days: NDArray[np.int64]) -> None:
+        """Clear the memory."""
+        if self._inputs is not None:
+            self._inputs.start()
+
+    def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return the actions of the largest outputs, shape (n,)."""
+        inputs = observations if self._inputs is None else self._inputs(observations)
+        with torch.no_grad():
+            outputs: torch.Tensor = self.network(torch.as_tensor(np.ascontiguousarray(inputs)))
+        return outputs.argmax(dim=1).numpy()
+
+
 def build_network(algorithm: str, inputs: int, actions: int, widths: list[int]) -> BasePolicy:
     """Return an untrained policy network of stable-baselines3, on the CPU, into which weights can be loaded.
 

@@ -28,13 +28,23 @@ class LearnerVecEnv(VecEnvWrapper):
         services: The batch to train on.
         levels: Whether the inputs contain the recent level of the arrivals; see `Inputs`.
         rule: The rule; target tracking with its defaults if not given.
+        paired: Whether the rule's reward is subtracted; without it the reward is that of the services alone.
+        inputs: Whether the learner gets the inputs; without them it gets the seven observations as they are.
     """
 
-    def __init__(self, services: AutoscalerVecEnv, levels: bool = False, rule: TargetTracking | None = None) -> None:
+    def __init__(
+        self,
+        services: AutoscalerVecEnv,
+        levels: bool = False,
+        rule: TargetTracking | None = None,
+        paired: bool = True,
+        inputs: bool = True,
+    ) -> None:
         batch = self._batch = services.batch
         self._inputs = Inputs(batch.service, levels)
+        self._paired, self._with_inputs = paired, inputs
         space = gymnasium.spaces.Box(-np.inf, np.inf, (self._inputs.count,), np.float32)
-        super().__init__(services, observation_space=space)
+        super().__init__(services, observation_space=space if inputs else services.observation_space)
         self._rule_batch = AutoscalerVectorEnv(services.num_envs, batch.workload, batch.service)
         self._rule = rule or TargetTracking(batch.service)
         self._rule_observations = np.empty((services.num_envs, 7), dtype=np.float32)
@@ -44,7 +54,11 @@ class LearnerVecEnv(VecEnvWrapper):
         observations = cast(NDArray[np.float32], self.venv.reset())
         self._rule_observations = self._rule_batch.start_days(self._batch.arrivals)
         self._inputs.start()
-        return self._inputs(observations)
+        return self._seen(observations)
+
+    def _seen(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what the learner sees of observations."""
+        return self._inputs(observations) if self._with_inputs else observations
 
     def step_wait(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
         """Advance the services of the learner and of the rule by one step."""
@@ -54,10 +68,12 @@ class LearnerVecEnv(VecEnvWrapper):
         if truncated[0]:
             self._rule_observations = self._rule_batch.start_days(self._batch.arrivals)
             last = np.array([info["terminal_observation"] for info in infos])
-            for info, inputs in zip(infos, self._inputs(last), strict=True):
+            for info, inputs in zip(infos, self._seen(last), strict=True):
                 info["terminal_observation"] = inputs
             self._inputs.start()
-        return self._inputs(observations), (rewards - rule_rewards).astype(np.float32), truncated, infos
+        if self._paired:
+            rewards = (rewards - rule_rewards).astype(np.float32)
+        return self._seen(observations), rewards, truncated, infos
 
     def state(self) -> dict[str, Any]:
         """Return the state between two steps, for `restore`: arrays, and values that JSON holds."""

@@ -1,0 +1,124 @@
+"""What counts as an answer, and which functions the code exercises of notebook 4 accept."""
+
+import numpy as np
+import pytest
+import torch
+
+from autoscaler_env.grading import dqn_exercises as dqn
+from autoscaler_env.grading.answers import collect, restore
+from autoscaler_env.grading.judging import as_array, equals, judge_function, judge_number
+
+
+def test_any_numeric_type_is_a_number():
+    for answer in (3, 3.0, np.int64(3), np.float32(3), np.array(3), torch.tensor(3.0), 3 + 1e-9):
+        assert judge_number(answer, 3, "hint") == "right", type(answer)
+    assert judge_number(4, 3, "hint") == judge_number(float("nan"), 3, "hint") == "not yet: hint"
+
+
+def test_what_is_no_number_is_asked_for_one():
+    for answer in ("3", b"3", True, [3], (), {}, print, object(), 3j, np.array([3])):
+        assert judge_number(answer, 3, "hint") == "a number, please", answer
+
+
+def test_lists_arrays_and_tensors_are_arrays():
+    for value in ([1, 2], (1, 2), np.array([1, 2]), torch.tensor([1.0, 2.0], requires_grad=True)):
+        assert np.array_equal(as_array(value), [1.0, 2.0])
+    for value in ("12", ["a"], [[1], [1, 2]], None, [True]):
+        assert as_array(value) is None
+
+
+def stop():
+    raise SystemExit
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("2 * x", "a function, please"),
+        (lambda: 1, "not yet: your function raised TypeError"),
+        (lambda x: stop(), "not yet: your function raised SystemExit"),
+        (lambda x: "two", "not yet: your function returns no number"),
+        (lambda x: [2 * x], "not yet: hint"),
+        (lambda x: x, "not yet: hint"),
+        (lambda x: 2 * x, "right"),
+    ],
+)
+def test_a_check_answers_every_function_in_one_line(answer, told):
+    result = judge_function(answer, [(1,), (3,)], equals(lambda x: x + x), "hint")
+    assert result.startswith(told) and "\n" not in result
+
+
+def test_a_function_cannot_change_what_it_is_compared_with():
+    def spoil(values):
+        values[:] = 0
+        return values
+
+    assert judge_function(spoil, [(np.ones(3),)], equals(lambda values: values), "hint") == "not yet: hint"
+
+
+CHECKS = [
+    (
+        dqn.check_td_target,
+        lambda r, v, end, cut, g: torch.tensor(r + g * (1 - end) * v.max(axis=1)),
+        [
+            lambda r, v, end, cut, g: r + g * (1 - end) * (1 - cut) * v.max(axis=1),
+            lambda r, v, end, cut, g: r + g * (1 - cut) * v.max(axis=1),
+            lambda r, v, end, cut, g: r + g * (1 - end) * v.max(),
+            lambda r, v, end, cut, g: r + g * v.max(axis=1),
+        ],
+    ),
+    (
+        dqn.check_epsilon,
+        lambda t, turns, first, last, share: np.interp(t, [0, share * turns], [first, last]),
+        [
+            lambda t, turns, first, last, share: first + t / turns * (last - first),
+            lambda t, turns, first, last, share: first + t / (share * turns) * (last - first),
+        ],
+    ),
+    (
+        dqn.check_refresh,
+        lambda w, old, update, every: old if update % every else np.array(w),
+        [
+            lambda w, old, update, every: old if update % every else w,
+            lambda w, old, update, every: old if (update + 1) % every else w.copy(),
+            lambda w, old, update, every: w.copy(),
+        ],
+    ),
+    (
+        dqn.check_sample,
+        lambda added, size, n, rng: rng.integers(min(added, size), size=n),
+        [
+            lambda added, size, n, rng: rng.integers(size, size=n),
+            lambda added, size, n, rng: rng.integers(added, size=n),
+            lambda added, size, n, rng: np.arange(n) % 5 % min(added, size),
+            lambda added, size, n, rng: rng.random(n) * min(added, size),
+        ],
+    ),
+    (
+        dqn.check_double_target,
+        lambda r, v, w, g: r + g * np.take_along_axis(w, v.argmax(axis=1)[:, None], axis=1)[:, 0],
+        [lambda r, v, w, g: r + g * w.max(axis=1), lambda r, v, w, g: r + g * v.max(axis=1)],
+    ),
+]
+
+
+def graded(check, answer):
+    """Return what the grader says: the answer runs in one place, and the check judges its record in another."""
+    code = "from autoscaler_env.grading import dqn_exercises\nprint(dqn_exercises." + check.__name__ + "(answer))"
+    sent = collect({"answer": answer}, ["answer"], code)
+    return check(restore(sent["answer"]))
+
+
+@pytest.mark.parametrize(("check", "right", "wrong"), CHECKS, ids=lambda item: getattr(item, "__name__", None))
+def test_an_exercise_accepts_the_right_function_and_no_plausible_wrong_one(check, right, wrong):
+    for judge in (check, lambda answer: graded(check, answer)):
+        assert judge(right) == "right"
+        assert [judge(answer)[:7] for answer in wrong] == ["not yet"] * len(wrong)
+        assert judge(5) == "a function, please"
+
+
+def test_references_are_those_of_hand_worked_cases():
+    target = dqn.td_target(np.zeros(3) - 1, np.array([[1.0, 2.0]] * 3), np.array([0, 1, 0]), np.array([0, 0, 1]), 0.5)
+    assert target.tolist() == [0.0, -1.0, 0.0]
+    assert dqn.double_target(np.array([1.0]), np.array([[0, 9.0]]), np.array([[8.0, 2]]), 0.5).tolist() == [2.0]
+    assert [dqn.epsilon_at(turn, 100, 1.0, 0.2, 0.5) for turn in (0, 25, 50, 99)] == pytest.approx([1, 0.6, 0.2, 0.2])
