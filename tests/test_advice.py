@@ -11,6 +11,7 @@ from autoscaler_env.advice import compare
 from autoscaler_env.advice.advise import advise, write_answer
 from autoscaler_env.advice.setup import Setup
 from autoscaler_env.cli.main import main
+from autoscaler_env.traffic.columns import Reading
 
 
 @pytest.fixture
@@ -53,7 +54,8 @@ def test_the_function_reads_standard_input_reports_its_notes_and_writes_what_it_
     answer, paths = advise("-", "shop.toml", "out", smooth=3, report=notes.append)
     comparison = answer.comparison
     assert notes == [*comparison.days.notes, *comparison.doubts, comparison.plausibility]
-    assert "moving average over 3" in notes[0]
+    assert any("moving average over 3" in note for note in notes)
+    assert notes[0].startswith("Read standard input as CSV with commas: requests counts (unit count)")
     assert [path.name for path in paths[:2]] == ["advice.html", "advice.json"]
     assert json.loads(paths[1].read_text()).items() >= json.loads(json.dumps(answer.as_dict())).items()
 
@@ -95,6 +97,24 @@ def test_a_file_that_the_new_answer_does_not_need_does_not_stay_beside_it(tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["advice.html", "advice.json"]
 
 
+def test_the_options_of_reading_reach_the_reader_and_a_question_is_one_line(files, monkeypatch, capsys):
+    lines = [f"{i},{service},{i % 7}" for i in range(48) for service in ("cart", "web")]
+    (files / "two.csv").write_text("\n".join(["step,service,requests", *lines]))
+    command = ["advise", "two.csv", "--service", "shop.toml"]
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert "choose with --where service=web, or add them up with --sum" in error and error.count("\n") == 1
+    given = []
+    monkeypatch.setattr("autoscaler_env.advice.advise.advise", lambda *_, how, **__: given.append(how) or exit(0))
+    options = (
+        "--where service=web --where requests=1 --sum --unit per-minute --zone Asia/Tokyo --dates us --decimal comma"
+    )
+    with pytest.raises(SystemExit):
+        main([*command, *options.split(), "--row-seconds", "60", "--column", "requests"])
+    conditions = ("service=web", "requests=1")
+    assert given == [Reading("requests", conditions, True, "per-minute", "Asia/Tokyo", "us", "comma", 60)]
+
+
 def test_a_bad_argument_costs_one_line(files, capsys):
     fine = ["advise", "traffic.csv", "--service", "shop.toml"]
     for arguments, message in (
@@ -104,6 +124,9 @@ def test_a_bad_argument_costs_one_line(files, capsys):
         ([*fine[:2], "--service", "nothing.toml"], "nothing.toml: No such file"),
         ([*fine, "--seed", "-1"], "seed = -1: must be at least 0"),
         ([*fine, "--days", "1"], "days = 1: must be at least 2"),
+        ([*fine, "--zone", "Mars"], "zone = 'Mars': must be a time zone by name"),
+        ([*fine, "--unit", "bytes"], "--unit"),
+        ([*fine, "--row-seconds", "0"], "row_seconds = 0: must be at least 1"),
         ([*fine, "--smooth", "0"], "smooth = 0: must be at least 1"),
         ([*fine, "--rescale", "0"], "rescale = 0: must be at least 1"),
         ([*fine, "--smooth", "9999"], "smooth = 9999: "),

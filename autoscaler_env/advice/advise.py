@@ -15,6 +15,7 @@ from autoscaler_env.advice.report import Answer, answer_of
 from autoscaler_env.advice.setup import TODAY, Setup
 from autoscaler_env.policies.registry import LEARNERS
 from autoscaler_env.storage.files import write_atomically, write_json
+from autoscaler_env.traffic.columns import Reading
 from autoscaler_env.traffic.reading import read_traffic
 from autoscaler_env.traffic.trace import Trace, cut_days
 
@@ -26,6 +27,7 @@ def advise(
     *,
     quick: bool = False,
     seed: int = 0,
+    how: Reading = Reading(),  # noqa: B008
     smooth: int = 1,
     rescale: int | None = None,
     last_days: int | None = None,
@@ -39,11 +41,12 @@ def advise(
     a written rule chooses one.
 
     Args:
-        traffic: CSV of request counts, a row per interval; `-` for standard input.
+        traffic: Request counts in any form that `traffic.reading.read_traffic` takes; `-` for standard input.
         service: The set-up, TOML: sizes, prices, today's rule. `advise.setup.write_template` writes one.
         output: Folder for the files; it is created if it is missing.
         quick: Train with small budgets, and each learner once instead of three times. Then no learner is recommended.
         seed: Seeds the trainings, at least 0. The same seed gives the same page.
+        how: What the user says about the file of the traffic.
         smooth: Steps of a centred moving average over the traffic; 1 for none.
         rescale: The 99th percentile that the traffic is scaled to, in requests a step; `None` leaves it as it is.
         last_days: Use only so many days, the last ones, at least 2; `None` for all.
@@ -70,7 +73,8 @@ def advise(
     if output.exists() and not output.is_dir():
         raise ValueError(f"output = {str(output)!r}: this is a file; name a folder")
     setup = Setup.from_toml(service)
-    days = cut_days(read_traffic(str(traffic), setup.step_seconds), setup.step_seconds, smooth=smooth, rescale=rescale)
+    counts = read_traffic(str(traffic), setup.step_seconds, how=how)
+    days = cut_days(counts, setup.step_seconds, smooth=smooth, rescale=rescale)
     if last_days is not None:
         days = _last(days, last_days)
     for note in days.notes:
