@@ -20,6 +20,7 @@ from .evaluation.metrics import (
     verdict,
 )
 from .evaluation.regret import regret
+from .evaluation.rivals import RIVAL_GRIDS, CalibratedRule, calibrate_rule, save_calibrated_rules, tuned_rule
 from .evaluation.simulation import Trajectory, simulate
 from .evaluation.statistics import Interval, mean_interval
 from .paths import Folders
@@ -47,11 +48,13 @@ __all__ = [
     "MIXED",
     "PATTERNS",
     "PRESETS",
+    "RIVAL_GRIDS",
     "RULES",
     "Autoscaler",
     "AutoscalerEnv",
     "AutoscalerVecEnv",
     "AutoscalerVectorEnv",
+    "CalibratedRule",
     "Calibration",
     "Folders",
     "Forecast",
@@ -80,6 +83,7 @@ __all__ = [
     "available_devices",
     "build_learner",
     "calibrate",
+    "calibrate_rule",
     "calibrated_rule",
     "calibration_grid",
     "choose_device",
@@ -97,6 +101,7 @@ __all__ = [
     "read_curves",
     "read_description",
     "regret",
+    "save_calibrated_rules",
     "save_calibrations",
     "save_evaluation",
     "save_q_table",
@@ -104,5 +109,6 @@ __all__ = [
     "simulate",
     "summarise",
     "train",
+    "tuned_rule",
     "verdict",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import time
@@ -81,6 +82,30 @@ def course_notebooks(only: tuple[str, ...] = ()) -> list[Path]:
         if name not in names:
             raise ValueError(f"notebook = {name!r}: must be one of {', '.join(names)}")
     return [path for path in notebooks if not only or path.stem in only]
+
+
+def notebook_definitions(path: Path) -> dict[str, Any]:
+    """Return the functions, classes and CONSTANTS that a notebook defines, by name, with what it imports.
+
+    A measurement or a test of a learner that a notebook writes out uses the lines that the reader sees. Nothing else of
+    the notebook runs, and its exercises are left out.
+
+    Args:
+        path: The notebook.
+    """
+    kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
+    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    sources = [cell.source for cell in cells if not {"exercise", "exercise-check"} & set(cell.metadata.get("tags", []))]
+    nodes = [node for source in sources for node in ast.parse(source).body]
+    body = [node for node in nodes if isinstance(node, kinds) or _is_constant(node)]
+    namespace: dict[str, Any] = {}
+    exec(compile(ast.Module(body, []), path.name, "exec"), namespace)
+    return namespace
+
+
+def _is_constant(node: ast.stmt) -> bool:
+    """Return whether a statement gives a value to a name in capitals."""
+    return isinstance(node, ast.Assign) and all(isinstance(to, ast.Name) and to.id.isupper() for to in node.targets)
 
 
 def run_course(

@@ -148,6 +148,40 @@ def test_q_learning_is_better_than_the_threshold_on_every_pattern():
             assert rows["cost"].mean() < threshold[pattern], pattern
 
 
+RIVALS = ("threshold", "hpa-cpu", "hpa-demand", "kpa")  # as most people run them
+
+
+def test_every_rival_is_in_the_table_with_its_default_and_calibrated_once_and_per_pattern():
+    costs = baselines().groupby("policy")["cost"].mean()
+    for rule in RIVALS:
+        assert costs[f"{rule}-per-pattern"] < costs[f"{rule}-mixed"] < costs[rule] - 10, rule
+
+
+def test_tuned_rules_differ_less_from_each_other_than_tuning_is_worth_to_any_of_them():
+    costs = baselines().groupby("policy")["cost"].mean()
+    tuned = costs[[*(f"{rule}-mixed" for rule in RIVALS), "target-tracking-mixed"]]
+    assert tuned.max() - tuned.min() < min(costs[rule] - costs[f"{rule}-mixed"] for rule in RIVALS)
+    assert tuned.idxmin() == "target-tracking-mixed", "another rule is the one to beat"
+
+
+def saved_against(algorithm, rule):
+    """Return what the trainings of a learner with its published budget save against a rule on the six patterns."""
+    costs = baselines().groupby("policy")["cost"].mean()
+    rows = study("budgets").query("algorithm == @algorithm")
+    return estimate(costs[rule] - per_training(rows, "cost"))
+
+
+def test_q_learning_beats_the_threshold_rule_of_most_people_and_not_the_tuned_one():
+    """Notebook 3 says so in words."""
+    assert saved_against("q-learning", "threshold").low > 40
+    assert saved_against("q-learning", "threshold-mixed").high < 0
+
+
+def test_ppo_beats_every_rule_with_one_tuned_setting():
+    for rule in (*RIVALS, "target-tracking"):
+        assert saved_against("ppo", f"{rule}-mixed").low > 0, rule
+
+
 def test_more_training_brings_ppo_nearer_to_the_optimum():
     regret = regret_table(COMMITTED)[MEAN]
     short = [value for name, value in regret.items() if name.startswith("ppo on MIXED") and "995,328" not in name]

@@ -1,9 +1,13 @@
-"""README and docs hold what the committed tables say."""
+"""README and docs hold what the committed tables say, and their programs run."""
 
 import json
+import re
+import subprocess
+import sys
 
 import pytest
 
+from autoscaler_env.cli.main import main
 from autoscaler_env.course import Executed
 from autoscaler_env.documents import (
     BLOCKS,
@@ -78,3 +82,25 @@ def test_the_gain_of_several_workers_is_told(tmp_path):
     (folders.results / "benchmark_study.csv").write_text("\n".join(rows))
     text = workers_sentence(folders)
     assert "16 small trainings with their tests took 100 s with one worker, 55 s with 2 (1.83 times faster)" in text
+
+
+def python_of(document):
+    """Return the Python blocks of a document."""
+    return re.findall(r"^```python\n(.*?)^```", (COMMITTED.root / document).read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def test_the_program_in_the_readme_runs():
+    (program,) = python_of("README.md")
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, cwd=COMMITTED.root, capture_output=True, text=True, timeout=600, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "ppo_mixed SPIKE" in result.stdout and "saving_high" in result.stdout
+
+
+def test_the_policy_in_the_engineers_guide_is_evaluated(tmp_path, monkeypatch, capsys):
+    (policy,) = (program for program in python_of("docs/engineers.md") if "class AddWhenShort" in program)
+    (tmp_path / "mine.py").write_text(policy)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    assert main(["evaluate", "mine:AddWhenShort", "threshold", "--pattern", "STEADY", "--episodes", "5"]) == 0
+    assert "AddWhenShort" in capsys.readouterr().out

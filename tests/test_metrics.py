@@ -10,6 +10,7 @@ from cases import cases, every_service
 from scipy import stats
 
 from autoscaler_env.evaluation.metrics import (
+    compare_policies,
     evaluate,
     evaluate_patterns,
     mean_over_patterns,
@@ -151,6 +152,20 @@ def test_the_second_computation_is_student_s_for_few_values_and_wider_for_more()
     assert low < student.low and high > student.high
 
 
+def students_interval(values):
+    """Return the mean and its 95 % interval for independent values, as scipy has it."""
+    interval = stats.ttest_1samp(values, 0).confidence_interval()
+    return float(np.mean(values)), interval.low, interval.high
+
+
+def test_days_of_a_pattern_are_independent_and_recorded_days_are_not():
+    costs = [140.0, 143.0, 141.5, 147.0, 150.0, 149.0, 152.0, 158.0]
+    days = pd.DataFrame({"policy": "rule", "episode": range(8), "cost": costs})
+    for pattern, interval in {"SPIKE": students_interval, "MEAN": students_interval, "a trace": interval_of}.items():
+        row = summarise(days.assign(pattern=pattern)).iloc[0]
+        assert row[["cost", "cost_low", "cost_high"]].tolist() == pytest.approx(interval(costs)), pattern
+
+
 @pytest.fixture(scope="module")
 def episodes():
     """Return three rules on two patterns, six days each."""
@@ -161,7 +176,7 @@ def episodes():
 def test_summary_holds_means_and_the_interval_of_the_cost(episodes):
     row = summarise(episodes).loc[("threshold", "SPIKE")]
     days = episodes[(episodes["policy"] == "threshold") & (episodes["pattern"] == "SPIKE")]
-    assert row[["cost", "cost_low", "cost_high"]].tolist() == pytest.approx(interval_of(days["cost"]))
+    assert row[["cost", "cost_low", "cost_high"]].tolist() == pytest.approx(students_interval(days["cost"]))
     assert row["wait_p95"] == pytest.approx(days["wait_p95"].mean())
 
 
@@ -172,7 +187,7 @@ def test_summary_keeps_the_order_in_which_policies_came(episodes):
 def test_savings_are_paired_on_the_same_days(episodes):
     row = savings(episodes, "threshold").loc[("target-tracking", "STEADY")]
     costs = episodes[episodes["pattern"] == "STEADY"].pivot(index="episode", columns="policy", values="cost")
-    assert row.tolist() == pytest.approx(interval_of(costs["threshold"] - costs["target-tracking"]))
+    assert row.tolist() == pytest.approx(students_interval(costs["threshold"] - costs["target-tracking"]))
 
 
 def test_savings_do_not_depend_on_the_order_of_rows(episodes):
@@ -244,3 +259,14 @@ def test_the_json_holds_what_the_table_holds(tmp_path, episodes):
     mean = np.mean([written["patterns"][name]["static"]["cost"] for name in ("STEADY", "SPIKE")])
     assert written["mean"]["static"]["cost"] == pytest.approx(mean, abs=1e-4)
     assert written["mean"]["threshold"]["saving"] is None
+
+
+def test_policies_are_compared_in_one_call_and_one_alone_has_no_saving():
+    table = compare_policies([Threshold(), TargetTracking()], ["STEADY", "SPIKE"], 6)
+    alone = evaluate([TargetTracking()], "SPIKE", 6)["cost"]
+    row = table.loc[("target-tracking", "SPIKE")]
+    assert row["cost"] == pytest.approx(alone.mean()) and row["saving_low"] < row["saving"] < row["saving_high"]
+    assert row["saving"] == pytest.approx(table.loc[("threshold", "SPIKE"), "cost"] - row["cost"])
+    assert table.index.unique("pattern").tolist() == ["STEADY", "SPIKE", "MEAN"]
+    single = compare_policies([Threshold()], ["SPIKE"], 6)
+    assert len(single) == 1 and single["saving"].isna().all() and single["cost"].notna().all()

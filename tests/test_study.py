@@ -14,12 +14,13 @@ import pytest
 
 from autoscaler_env import compiled
 from autoscaler_env.evaluation.calibration import Calibration
+from autoscaler_env.evaluation.rivals import TUNED, tuned_rule
 from autoscaler_env.paths import Folders, project_root
 from autoscaler_env.policies.oracle import Optimum
 from autoscaler_env.policies.rules import Static
 from autoscaler_env.service import Service
 from autoscaler_env.study import cluster
-from autoscaler_env.study.benchmark import Benchmark, measure_baselines, measure_on_traces, trace_benchmark
+from autoscaler_env.study.benchmark import Benchmark, measure_baselines, measure_on_traces, trace_benchmark, tuned_rules
 from autoscaler_env.study.cluster import ResultStore, perform
 from autoscaler_env.study.plan import STUDIES, WIDE, trainings
 from autoscaler_env.study.run import NAMES, curves_table, define_study, study_table
@@ -250,7 +251,24 @@ def test_models_are_measured_on_traces_beside_all_baselines_and_a_forecast(tmp_p
 def baselines():
     """Return the table of baselines on the same few days."""
     optimum = BENCHMARK.measure(Optimum(), Service())
-    return measure_baselines(BENCHMARK, Service(), SETTINGS, optimum)
+    return measure_baselines(BENCHMARK, Service(), SETTINGS, optimum, tuned_rules(Service(), Folders.course()))
+
+
+def test_tuned_rules_are_measured_with_one_setting_and_with_that_of_each_pattern(baselines):
+    costs = baselines.set_index(["policy", "tested_on"])["cost"]
+    for rule in TUNED:
+        for name, pattern in ((f"{rule}-mixed", MIXED), (f"{rule}-per-pattern", "SPIKE")):
+            policy = tuned_rule(rule, pattern, Folders.course())
+            (row,) = Benchmark(("SPIKE",), 5).measure(policy, Service())
+            assert costs[name, "SPIKE"] == row["cost"]
+
+
+def test_rules_are_calibrated_where_no_table_has_their_settings(tmp_path, capsys):
+    small = Service(steps_per_episode=12, max_instances=30)
+    for service in (Service(), small):
+        found = tuned_rules(service, Folders(tmp_path), days=1)
+        assert set(found) == set(TUNED) and set(found["kpa"]) == {MIXED, *PATTERNS}
+    assert capsys.readouterr().err.count("Calibrating threshold, hpa-cpu, hpa-demand, kpa.") == 2
 
 
 def test_baselines_are_measured_on_every_workload_and_none_beats_the_optimum(baselines):

@@ -22,7 +22,7 @@ class Demo:
     """A policy as `evaluate` takes it, several separated by commas, or all: the rules and the reference models."""
     steps: Annotated[int, arg(metavar="N")] = 200
     """Steps to play (the reference service has 288 a day). Each day starts with the initial fleet."""
-    load_pattern: Annotated[str, arg(metavar="PATTERN", help=PATTERN_HELP)] = "SINE_CURVE"
+    load_pattern: Annotated[str, arg(metavar="PATTERN", help=PATTERN_HELP, aliases=["--pattern"])] = "SINE_CURVE"
     delay: Annotated[float, arg(metavar="SECONDS")] = 0.05
     """Seconds between two steps."""
     no_render: bool = False

@@ -1,7 +1,4 @@
-"""`autoscaler evaluate`: what policies cost on the same days.
-
-The table of costs that `autoscaler train` and `autoscaler evaluate` print.
-"""
+"""`autoscaler evaluate`: what policies cost on the same days, as a table that `autoscaler train --eval` prints too."""
 
 from __future__ import annotations
 
@@ -98,8 +95,8 @@ class Evaluate:
     """Let policies scale the same evaluation days; print what they cost, in dollars a day."""
 
     policies: Annotated[Positional[tuple[str, ...]], arg(metavar="POLICY ...", help_behavior_hint="(one or more)")]
-    """random, static, threshold, target-tracking, target-tracking-PATTERN (calibrated on it),
-    target-tracking-calibrated (on the pattern, or the earlier days of the trace), hpa-cpu, hpa-demand, kpa, forecast
+    """random, static, threshold, target-tracking, hpa-cpu, hpa-demand, kpa, any of these but the first two as
+    RULE-PATTERN (calibrated on it) or RULE-calibrated (on the pattern, or the earlier days of the trace), forecast
     (with --trace), optimum (knows the day), a model's name or file, or module:Class. The last policy is the baseline
     that the others are compared with."""
     pattern: PatternName = None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 
-from autoscaler_env.cli.options import Output
 from autoscaler_env.paths import Folders, project_root
 from autoscaler_env.text import shown
 
@@ -30,7 +30,8 @@ class Run:
     """Notebooks that run side by side."""
     refresh: bool = False
     """For maintainers: make the committed models, figures, results, executed notebooks and documents anew."""
-    output: Output = None
+    output: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(build/course or build/quick)")] = None
+    """Folder for models, figures, results, executed notebooks and HTML pages."""
 
     def run(self) -> int:
         """Run, and say how each notebook ended; 1 if one failed."""

@@ -1,7 +1,4 @@
-"""`autoscaler train`: train a learner.
-
-`autoscaler devices`: the devices that networks can be trained on.
-"""
+"""`autoscaler train` trains a learner; `autoscaler devices` lists the devices that networks can be trained on."""
 
 from __future__ import annotations
 
@@ -195,7 +192,7 @@ def selection_report(run: RunFolder, trained: Trained) -> str:
     """Return the result on selection days at the end, and the file of a better earlier version if there is one."""
     curve = trained.description["curve"]
     last, best = curve[-1], max(curve[1:], key=lambda point: point["mean_return"])
-    report = f"On selection days it returns {last['mean_return']:.1f} $ a day."
+    report = f"On selection days it costs ${-last['mean_return']:.1f} a day."
     if best["timesteps"] != last["timesteps"]:
-        report += f" At {best['timesteps']:,} timesteps it was {best['mean_return']:.1f}: {shown(run.best)}."
+        report += f" At {best['timesteps']:,} timesteps it cost ${-best['mean_return']:.1f}: {shown(run.best)}."
     return report

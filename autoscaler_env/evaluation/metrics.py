@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_json, write_text
-from autoscaler_env.traffic.patterns import PATTERNS, Workload, as_workload
+from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload, as_workload
 
 EPISODES = 2_000
 """Evaluation days per pattern, by default."""
@@ -130,9 +131,9 @@ def summarise(episodes: pd.DataFrame) -> pd.DataFrame:
     """
     groups = episodes.drop(columns="episode").groupby(["policy", "pattern"], sort=False)
     summary = groups.mean()
-    intervals = groups["cost"].apply(lambda costs: mean_interval(costs.to_numpy())[2:])
-    summary.insert(1, "cost_low", [low for low, _ in intervals])
-    summary.insert(2, "cost_high", [high for _, high in intervals])
+    intervals = [_interval_over_days(group["cost"], cast(tuple[str, str], key)[1]) for key, group in groups]
+    summary.insert(1, "cost_low", [interval.low for interval in intervals])
+    summary.insert(2, "cost_high", [interval.high for interval in intervals])
     return summary
 
 
@@ -156,9 +157,15 @@ def savings(episodes: pd.DataFrame, against: str) -> pd.DataFrame:
         difference = (costs[against] - costs[policy]).dropna()
         played = difference.index.unique("pattern")
         for pattern in (pattern for pattern in episodes["pattern"].unique() if pattern in played):
-            _, mean, low, high = mean_interval(difference.loc[pattern].to_numpy())
+            _, mean, low, high = _interval_over_days(difference.loc[pattern], pattern)
             rows.append({"policy": policy, "pattern": pattern, "saving": mean, "low": low, "high": high})
-    return pd.DataFrame(rows).set_index(["policy", "pattern"])
+    columns = ["policy", "pattern", "saving", "low", "high"]  # named, for a policy that has none to compare with
+    return pd.DataFrame(rows, columns=columns).set_index(["policy", "pattern"])
+
+
+def _interval_over_days(values: pd.Series, pattern: str) -> Interval:
+    """Return the interval over days. Days of a generated pattern are independent, recorded days resemble the last."""
+    return mean_interval(values.to_numpy(), independent=pattern in (*PATTERNS, MIXED, MEAN))
 
 
 def mean_over_patterns(episodes: pd.DataFrame) -> pd.DataFrame:

@@ -152,6 +152,8 @@ def comparison(saved: Interval, what: str, other: str, basis: str) -> str:
         'PPO is dearer than the rule by $2.00 a day (95 % interval $1.50 to $2.50, 5 trainings)'
         >>> comparison(Interval(5, 0.1, -0.5, 0.7), "PPO", "the rule", "5 trainings")
         'PPO and the rule cannot be told apart: PPO saves +$0.10 a day (95 % interval -$0.50 to +$0.70, 5 trainings)'
+        >>> comparison(Interval(5, -0.1, -0.7, 0.5), "the rule", "PPO", "5 trainings")
+        'PPO and the rule cannot be told apart: PPO saves +$0.10 a day (95 % interval -$0.50 to +$0.70, 5 trainings)'
     """
     if saved.low > 0 or saved.high < 0:
         word = "cheaper" if saved.mean > 0 else "dearer"
@@ -160,6 +162,8 @@ def comparison(saved: Interval, what: str, other: str, basis: str) -> str:
             f"{what} is {word} than {other} by {dollars(abs(saved.mean))} a day "
             f"(95 % interval {nearest} to {farthest}, {basis})"
         )
+    if saved.mean < 0:  # named first is the policy that was cheaper
+        what, other, saved = other, what, saved.times(-1)
     low, mean, high = (dollars(value, sign=True) for value in (saved.low, saved.mean, saved.high))
     return (
         f"{what} and {other} cannot be told apart: {what} saves {mean} a day (95 % interval {low} to {high}, {basis})"

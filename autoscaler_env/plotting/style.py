@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from autoscaler_env.paths import Folders
-from autoscaler_env.policies.registry import learner_of
+from autoscaler_env.policies.registry import CALIBRATED, learner_of
 from autoscaler_env.storage.files import write_atomically
 
 _P = ParamSpec("_P")
@@ -32,7 +32,6 @@ POLICY_COLOURS = {
     "kpa": "#882255",
     "forecast": "#0072B2",
     "target-tracking": "#56B4E9",
-    "target-tracking-mixed": "#56B4E9",
     "target-tracking-per-pattern": "#0072B2",
     "q-learning": "#CC79A7",
     "dqn": "#D55E00",
@@ -41,6 +40,9 @@ POLICY_COLOURS = {
 }
 """A fixed colour per rule, and per learner for all its training workloads (Okabe and Ito's set, grey and brown;
 Tol's muted olive, indigo and wine for Kubernetes and Knative)."""
+
+POLICY_COLOURS |= {f"{rule}-mixed": POLICY_COLOURS[rule] for rule in CALIBRATED}
+POLICY_COLOURS = {f"{rule}-per-pattern": POLICY_COLOURS[rule] for rule in CALIBRATED} | POLICY_COLOURS
 
 UNKNOWN_COLOUR = "#000000"
 """The colour of all other policies."""

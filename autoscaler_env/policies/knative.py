@@ -12,8 +12,8 @@ Decisions, where a step of 300 s is longer than the controller's clocks:
 - The rate limits (1000 times up, 2 times down) apply once a step.
 - A day begins with a new controller: with more than one pod it begins in panic, so it does not shrink at once.
 
-The defaults are those of the Knative project; they are not calibrated, as target tracking is. The target is a
-parameter.
+The defaults are those of the Knative project. Target and stable window are parameters, which `evaluation.rivals`
+calibrates.
 
 Source: knative/serving `pkg/autoscaler/scaling/autoscaler.go` and `config/core/configmaps/autoscaler.yaml`; steps
 instead of seconds are ours.
@@ -65,11 +65,11 @@ class PanicMode:
 
     Args:
         ready: Pods at the start, shape (n,); with more than one it begins in panic.
-        window: The stable window, in ticks.
+        window: The stable window, in ticks; an array of shape (n,) gives each its own.
         threshold: It panics where the panic window asks for at least this many times the ready pods.
     """
 
-    def __init__(self, ready: NDArray[np.int64], window: float, threshold: float = 2.0) -> None:
+    def __init__(self, ready: NDArray[np.int64], window: float | NDArray[np.int64], threshold: float = 2.0) -> None:
         self._window = window
         self._threshold = threshold
         self._now = 0
@@ -90,10 +90,12 @@ class PanicMode:
 class Kpa:
     """Knative's pod autoscaler on the demand, arrivals and queue: 70 % of an instance's capacity by default.
 
+    A setting that is an array of shape (n,) gives each service its own.
+
     Args:
         service: The service to scale; the reference service by default.
-        target: Wanted utilisation, above 0; 1 is full use. An array of shape (n,) gives each service its own.
-        stable_steps: The stable window, in steps, at least 1; the panic window is the last step.
+        target: Wanted utilisation, above 0; 1 is full use.
+        stable_steps: The stable window, in whole steps, at least 1; the panic window is the last step.
         name: What tables call it.
 
     Raises:
@@ -106,16 +108,17 @@ class Kpa:
         self,
         service: Service | None = None,
         target: float | NDArray[np.float64] = 0.7,
-        stable_steps: int = 3,
+        stable_steps: int | NDArray[np.float64] = 3,
         name: str | None = None,
     ) -> None:
         self.service = service or Service()
         check_target(target)
-        if stable_steps < 1:
+        if not np.all(np.asarray(stable_steps) >= 1):
             raise ValueError(f"stable_steps = {stable_steps}: must be at least 1")
         self.name = name or Kpa.name
         self.target = target
-        self._lately: deque[NDArray[np.int64]] = deque(maxlen=stable_steps)
+        self._window = np.asarray(stable_steps).astype(np.int64)
+        self._lately: deque[NDArray[np.int64]] = deque(maxlen=int(self._window.max()))
         self._mode: PanicMode | None = None
 
     def reset(self, days: NDArray[np.int64]) -> None:
@@ -128,8 +131,10 @@ class Kpa:
         counts = decode(observations, self.service)
         demand = counts.arrivals + counts.queue
         self._lately.append(demand)
-        self._mode = self._mode or PanicMode(counts.ready, self._lately.maxlen or 1)
-        mean = np.mean(self._lately, axis=0)
+        self._mode = self._mode or PanicMode(counts.ready, self._window)
+        age = np.arange(len(self._lately))[::-1, np.newaxis]
+        total = np.where(age < self._window, np.array(self._lately), 0).sum(axis=0)
+        mean = total / np.minimum(len(self._lately), self._window)
         each = self.service.capacity_per_instance * self.target
         wanted = self._mode.decide(*propose_by_windows(mean, demand, counts.ready, each))
         return toward(wanted, counts.ready + counts.booting, self.service)

@@ -14,8 +14,9 @@ Decisions, where a step of 300 s is longer than the controller's clocks:
 - A day begins with a new controller. Its first recommendation is the fleet that it finds, so it does not shrink at
   once.
 
-The defaults are those of the Kubernetes project; they are not calibrated, as target tracking is. The target is a
-parameter. `HpaCpu` sees the utilisation, which ends at 100 %; `HpaDemand` sees the demand, as scalers of queues do.
+The defaults are those of the Kubernetes project. Target, tolerance and window are parameters, which
+`evaluation.rivals` calibrates. `HpaCpu` sees the utilisation, which ends at 100 %; `HpaDemand` sees the demand, as
+scalers of queues do.
 
 Source: kubernetes `pkg/controller/podautoscaler` (`horizontal.go`, `replica_calculator.go`) and its documentation;
 steps instead of seconds are ours.
@@ -55,7 +56,9 @@ def percent_used(usage: NDArray[np.int64], request: NDArray[np.int64]) -> NDArra
     return 100 * usage // request
 
 
-def within_tolerance(ratio: NDArray[np.float64], tolerance: float = TOLERANCE) -> NDArray[np.bool_]:
+def within_tolerance(
+    ratio: NDArray[np.float64], tolerance: float | NDArray[np.float64] = TOLERANCE
+) -> NDArray[np.bool_]:
     """Return which ratios of metric to target change nothing: from 1 - tolerance to 1 + tolerance, ends included.
 
     Kubernetes before 1.33 tested |1 - ratio| <= tolerance, which is false in floats at a ratio of exactly 1.1.
@@ -67,7 +70,7 @@ def propose_by_pods(
     ratio: NDArray[np.float64],
     ready: NDArray[np.int64],
     unready: NDArray[np.int64],
-    tolerance: float = TOLERANCE,
+    tolerance: float | NDArray[np.float64] = TOLERANCE,
 ) -> NDArray[np.int64]:
     """Return how many pods HPA proposes from a metric of its pods: ceil(ratio x ready pods), with exceptions.
 
@@ -99,7 +102,7 @@ def propose_by_total(
     total: NDArray[Any],
     target: float | NDArray[np.float64],
     current: NDArray[np.int64],
-    tolerance: float = TOLERANCE,
+    tolerance: float | NDArray[np.float64] = TOLERANCE,
 ) -> NDArray[np.int64]:
     """Return how many pods HPA proposes from a total over all pods, such as the length of a queue.
 
@@ -146,9 +149,11 @@ def toward(wanted: NDArray[np.int64], fleet: NDArray[np.int64], service: Service
 class _Hpa(ABC):
     """The Horizontal Pod Autoscaler, for any metric.
 
+    A setting that is an array of shape (n,) gives each service its own.
+
     Args:
         service: The service to scale; the reference service by default.
-        target: Wanted utilisation, above 0; 1 is full use. An array of shape (n,) gives each service its own.
+        target: Wanted utilisation, above 0; 1 is full use.
         tolerance: Distance of the ratio of metric to target from 1 within which nothing changes, from 0 to below 1.
         downscale_window: Seconds; when it shrinks, it follows the largest of its proposals over them.
         name: What tables call it.
@@ -163,13 +168,14 @@ class _Hpa(ABC):
         self,
         service: Service | None = None,
         target: float | NDArray[np.float64] = 0.8,
-        tolerance: float = TOLERANCE,
-        downscale_window: float = DOWNSCALE_WINDOW,
+        tolerance: float | NDArray[np.float64] = TOLERANCE,
+        downscale_window: float | NDArray[np.float64] = DOWNSCALE_WINDOW,
         name: str | None = None,
     ) -> None:
         self.service = service or Service()
         check_target(target)
-        if not 0 <= tolerance < 1 or not 0 <= downscale_window < float("inf"):
+        tolerances, windows = np.asarray(tolerance), np.asarray(downscale_window)
+        if not (np.all((tolerances >= 0) & (tolerances < 1)) and np.all((windows >= 0) & (windows < np.inf))):
             raise ValueError(
                 f"tolerance = {tolerance}, downscale_window = {downscale_window}: "
                 "must be from 0 to below 1, and a number of seconds, at least 0"
@@ -177,8 +183,8 @@ class _Hpa(ABC):
         self.name = name or type(self).name
         self.target = target
         self._tolerance = tolerance
-        steps = int(downscale_window // self.service.step_seconds)
-        self._lately: deque[NDArray[np.int64]] = deque(maxlen=1 + steps)  # age <= window: the last `steps`, and now
+        self._window = (windows // self.service.step_seconds).astype(np.int64)  # age <= window: so many steps, and now
+        self._lately: deque[NDArray[np.int64]] = deque(maxlen=1 + int(self._window.max()))
 
     def reset(self, days: NDArray[np.int64]) -> None:
         """Forget past proposals."""
@@ -190,7 +196,10 @@ class _Hpa(ABC):
         fleet = counts.ready + counts.booting
         proposal = self._propose(counts)
         self._lately.append(proposal if self._lately else np.maximum(proposal, fleet))
-        wanted = stabilise(fleet, proposal[np.newaxis], np.array(self._lately))
+        lately = np.array(self._lately)
+        age = np.arange(len(lately))[::-1, np.newaxis]
+        lately = np.where(age <= self._window, lately, lately[-1])
+        wanted = stabilise(fleet, proposal[np.newaxis], lately)
         return toward(wanted, fleet, self.service)
 
     @abstractmethod

@@ -17,14 +17,14 @@ from autoscaler_env.policies.forecast import Forecast
 from autoscaler_env.policies.knative import Kpa
 from autoscaler_env.policies.kubernetes import HpaCpu, HpaDemand
 from autoscaler_env.policies.oracle import Optimum
-from autoscaler_env.policies.rules import RULES, TargetTracking
+from autoscaler_env.policies.rules import RULES
 from autoscaler_env.service import Service
 from autoscaler_env.text import one_line
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload
 from autoscaler_env.traffic.trace import Trace
 
-CALIBRATED = "target-tracking-"
-"""How the name of a calibrated rule begins; a pattern's name follows, in small letters, or `calibrated`."""
+CALIBRATED = ("target-tracking", "threshold", "hpa-cpu", "hpa-demand", "kpa")
+"""The rules that are calibrated. To their name a pattern's name is added, in small letters, or `calibrated`."""
 
 LEARNERS = ("q-learning", "dqn", "ppo")
 """The algorithms. The name of a model is the stem of its file: the algorithm, `_`, and what it was trained on."""
@@ -51,8 +51,6 @@ POLICY_LABELS = {
     "hpa-demand": "HPA on demand",
     "kpa": "Knative KPA",
     "target-tracking": "target tracking",
-    "target-tracking-mixed": "target tracking, one setting",
-    "target-tracking-per-pattern": "target tracking, per pattern",
     "forecast": "forecast",
     "q-learning": "Q-learning",
     "dqn": "DQN",
@@ -60,6 +58,9 @@ POLICY_LABELS = {
     "optimum": "optimum",
 }
 """What figures and pages call a policy, or a learner that was trained on `MIXED`."""
+
+POLICY_LABELS |= {f"{rule}-mixed": f"{POLICY_LABELS[rule]}, one setting" for rule in CALIBRATED}
+POLICY_LABELS |= {f"{rule}-per-pattern": f"{POLICY_LABELS[rule]}, per pattern" for rule in CALIBRATED}
 
 _LEARNED = re.compile(rf"({'|'.join(LEARNERS).replace('-', '[-_]?')})(?:[-_](.+))?", re.IGNORECASE)
 
@@ -122,7 +123,7 @@ def _plain(name: str) -> str:
 
 def _known_names(folders: Folders) -> dict[str, str]:
     """Return the names of all rules and models, by their plain spelling."""
-    calibrated = [f"{CALIBRATED}{name.lower()}" for name in (*PATTERNS, MIXED, "calibrated")]
+    calibrated = [f"{rule}-{name.lower()}" for rule in CALIBRATED for name in (*PATTERNS, MIXED, "calibrated")]
     return {_plain(name): name for name in (*model_names(folders), *calibrated, Forecast.name, *BASELINES)}
 
 
@@ -151,9 +152,9 @@ def find_policy(
     """Return the policy that a user names.
 
     Args:
-        spec: One of `BASELINES` (`threshold`, `hpa-cpu`, `optimum`), `forecast` (on a trace), target tracking
-            calibrated on a pattern (`target-tracking-mixed`) or on the earlier days of `workload`
-            (`target-tracking-calibrated`), a model's name (`ppo_mixed`), a path to a `.pkl` or `.zip`, or
+        spec: One of `BASELINES` (`threshold`, `hpa-cpu`, `optimum`), `forecast` (on a trace), one of `CALIBRATED`
+            calibrated on a pattern (`target-tracking-mixed`, `hpa-demand-spike`) or on the earlier days of `workload`
+            (`threshold-calibrated`), a model's name (`ppo_mixed`), a path to a `.pkl` or `.zip`, or
             `module:Class`. Names are found in any case, and `qlearning`, `q_learning` and `q-learning` are the same.
             The class is called with the service and has `reset(days)` and `predict(observations)`, or
             stable-baselines3's `predict(observation, deterministic)`. The code of such a module runs; that of a model
@@ -185,8 +186,9 @@ def find_policy(
                 f"policy = {spec!r}: needs the days before each day, which only recorded traffic has (--trace FILE.csv)"
             )
         return Forecast(service, workload)
-    if name.lower().startswith(CALIBRATED):
-        return _calibrated(name, service, folders, workload)
+    for rule in CALIBRATED:
+        if name.lower().startswith(f"{rule}-"):
+            return _calibrated(rule, name[len(rule) + 1 :], service, folders, workload)
     candidates = [[folder / f"{name}{ending}" for ending in MODEL_ENDINGS] for folder in folders.model_folders]
     files = next((present for paths in candidates if (present := [path for path in paths if path.is_file()])), [])
     if len(files) > 1:
@@ -256,33 +258,62 @@ def _what_there_is(name: str, folders: Folders) -> str:
     known, models = _known_names(folders), model_names(folders)
     close = difflib.get_close_matches(_plain(name), known, n=1)
     question = f"; did you mean {known[close[0]]}?" if close else ";"
-    rules = ", ".join((*BASELINES, Forecast.name, f"{CALIBRATED}PATTERN", f"{CALIBRATED}calibrated"))
+    rules = ", ".join((*BASELINES, Forecast.name))
     return (
-        f"no such policy{question} there are rules ({rules}), models in {folders.shown(folders.models)} "
+        f"no such policy{question} there are rules ({rules}), calibrated rules (RULE-PATTERN or RULE-calibrated, "
+        f"RULE from {', '.join(CALIBRATED)}), models in {folders.shown(folders.models)} "
         f"({', '.join(models) or 'none yet'}), model files (.pkl, .zip) and module:Class"
     )
 
 
-def _calibrated(spec: str, service: Service, folders: Folders, workload: str | Workload) -> TargetTracking:
-    """Return target tracking as it was calibrated, or calibrate it now where no setting is saved for the service."""
-    from autoscaler_env.evaluation.calibration import calibrate, read_calibrations
+def _calibrated(rule: str, where: str, service: Service, folders: Folders, workload: str | Workload) -> Policy:
+    """Return a rule as it was calibrated, or calibrate it now where no setting is saved for the service.
 
-    if spec.lower() == f"{CALIBRATED}calibrated" and not isinstance(workload, str):
-        print(f"Calibrating {spec} on the earlier days of {workload.name}.", file=sys.stderr)
-        return calibrate([workload], service).rule(service, f"{CALIBRATED}calibrated")
-    pattern = spec[len(CALIBRATED) :].upper().replace("-", "_")
+    Args:
+        rule: One of `CALIBRATED`.
+        where: What it was calibrated on: a pattern, `MIXED`, or `calibrated`, which means the workload.
+        service: The service to scale.
+        folders: Where the settings are saved.
+        workload: What the policy will be evaluated on.
+    """
+    pattern = where.upper().replace("-", "_")
+    if pattern == "CALIBRATED" and not isinstance(workload, str):
+        name = f"{rule}-calibrated"
+        print(f"Calibrating {name} on the earlier days of {workload.name}.", file=sys.stderr)
+        return _calibrate_now(rule, workload, service, name)
     if pattern == "CALIBRATED":
         pattern = str(workload)
+    name = f"{rule}-{pattern.lower()}"
     if pattern not in (*PATTERNS, MIXED):
-        raise ValueError(f"policy = {spec!r}: {pattern!r} must be one of {', '.join((*PATTERNS, MIXED))}")
-    name = f"{CALIBRATED}{pattern.lower()}"
-    known = {}
-    if service == Service() and folders.find("results/calibration.csv").exists():
-        known = read_calibrations(folders)
-    if pattern not in known:
-        print(f"Calibrating {name} on 100 calibration days of each pattern.", file=sys.stderr)
-        known[pattern] = calibrate((pattern,), service)
-    return known[pattern].rule(service, name)
+        raise ValueError(f"policy = {name!r}: {pattern!r} must be one of {', '.join((*PATTERNS, MIXED))}")
+    saved = _saved_setting(rule, pattern, folders, name) if service == Service() else None
+    if saved is not None:
+        return saved
+    print(f"Calibrating {name} on 100 calibration days of each pattern.", file=sys.stderr)
+    return _calibrate_now(rule, pattern, service, name)
+
+
+def _saved_setting(rule: str, pattern: str, folders: Folders, name: str) -> Policy | None:
+    """Return a rule with the setting saved for the reference service; `None` if there is none."""
+    from autoscaler_env.evaluation.calibration import read_calibrations
+    from autoscaler_env.evaluation.rivals import read_calibrated_rules
+
+    if rule == "target-tracking":
+        known = read_calibrations(folders) if folders.find("results/calibration.csv").exists() else {}
+        return known[pattern].rule(name=name) if pattern in known else None
+    tuned = read_calibrated_rules(folders) if folders.find("results/calibrated_rules.csv").exists() else {}
+    return tuned[rule][pattern].policy(name=name) if pattern in tuned.get(rule, {}) else None
+
+
+def _calibrate_now(rule: str, workload: str | Workload, service: Service, name: str) -> Policy:
+    """Return a rule calibrated on the calibration days of a pattern, or on the earlier days of a trace."""
+    from autoscaler_env.evaluation.calibration import calibrate
+    from autoscaler_env.evaluation.rivals import calibrate_rule
+
+    if rule == "target-tracking":
+        return calibrate([workload], service).rule(service, name)
+    (found,) = calibrate_rule(rule, [workload], service).values()
+    return found.policy(service, name)
 
 
 def _file_of(spec: str, folders: Folders) -> Path:
@@ -317,7 +348,9 @@ def _import(spec: str, service: Service) -> Policy:
         target = getattr(importlib.import_module(module_name), class_name)
         made = target(service) if callable(target) else target
     except Exception as error:  # a user's module may raise anything
-        raise ValueError(f"policy = {spec!r}: {type(error).__name__}: {one_line(error)}") from error
+        raise ValueError(
+            f"policy = {spec!r}: {type(error).__name__}: {one_line(error)} (it is called as {class_name}(service))"
+        ) from error
     return as_policy(made, class_name)
 
 

@@ -1,9 +1,8 @@
 """Write files completely or not at all; read untrusted files within limits.
 
 A kill or a crash at any moment leaves the old file or the new one. Reading an untrusted file follows no link, waits for
-nothing, and stops at a limit.
-
-Files of a training's state: arrays and plain values in one `.npz`, which is read without running anything in it.
+nothing, and stops at a limit. The state of a training is one `.npz` of arrays and plain values; reading it runs
+nothing.
 """
 
 from __future__ import annotations

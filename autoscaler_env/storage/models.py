@@ -46,12 +46,13 @@ def save_description(model: Path, description: dict[str, Any]) -> None:
     write_json(model.with_suffix(".json"), description | {"sha256": hashlib.sha256(model.read_bytes()).hexdigest()})
 
 
-def read_description(model: Path) -> dict[str, Any] | None:
+def read_description(model: str | Path) -> dict[str, Any] | None:
     """Return the description of a model, from the `.json` beside it; `None` if there is none.
 
     Raises:
         ValueError: The file is no description; one line names the file and the reason.
     """
+    model = Path(model)
     path = model.with_suffix(".json")
     if not path.exists() and not path.is_symlink():
         return None
@@ -89,7 +90,7 @@ LARGEST_TABLE = 4 * 2**20
 _EDGES = ("spare_capacities", "changes", "levels")
 
 
-def save_q_table(table: QTable, path: Path) -> None:
+def save_q_table(table: QTable, path: str | Path) -> None:
     """Save a Q-table as a pickle of lists, strings and numbers.
 
     The file holds the values, the discretisation and, if the table was trained, the number of timesteps.
@@ -98,7 +99,7 @@ def save_q_table(table: QTable, path: Path) -> None:
     content |= {name: list(getattr(table.discretisation, name)) for name in _EDGES}
     if timesteps := int(table.visits.sum()):
         content["timesteps"] = timesteps
-    write_atomically(path, lambda file: pickle.dump(content, file))
+    write_atomically(Path(path), lambda file: pickle.dump(content, file))
 
 
 def parse_q_table(content: bytes, service: Service, name: str) -> tuple[QTable, int | None]:
@@ -153,7 +154,7 @@ class ModelFile:
     """Further remarks about the file, a sentence each."""
 
 
-def load_policy(path: Path, service: Service | None = None) -> Policy:
+def load_policy(path: str | Path, service: Service | None = None) -> Policy:
     """Load a model file as a policy, without running any code in it.
 
     Args:
@@ -166,7 +167,7 @@ def load_policy(path: Path, service: Service | None = None) -> Policy:
     Raises:
         ValueError: The file is missing, is no model, or does not fit the service; one line names it and the reason.
     """
-    return read_model(path, service).policy
+    return read_model(Path(path), service).policy
 
 
 def read_model(path: Path, service: Service | None = None) -> ModelFile:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from autoscaler_env.evaluation.calibration import Calibration, calibrate, read_calibrations, save_calibrations
 from autoscaler_env.evaluation.metrics import EPISODES, measure
+from autoscaler_env.evaluation.rivals import TUNED, CalibratedRule, calibrate_rule, read_calibrated_rules
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
@@ -134,10 +135,32 @@ def calibrations(service: Service, folders: Folders, days: int = 100) -> dict[st
     return settings
 
 
+def tuned_rules(service: Service, folders: Folders, days: int = 100) -> dict[str, dict[str, CalibratedRule]]:
+    """Return the cheapest settings of the other rules on calibration days, by rule and pattern.
+
+    For the reference service they are read from `results/calibrated_rules.csv`, if it is there. Otherwise they are
+    computed.
+
+    Args:
+        service: The service to scale.
+        folders: Where the table is.
+        days: Calibration days of each pattern, where the settings must be computed.
+    """
+    if service == Service() and folders.find("results/calibrated_rules.csv").exists():
+        known = read_calibrated_rules(folders)
+        return {rule: known[rule] for rule in TUNED}
+    print(f"Calibrating {', '.join(TUNED)}.", file=sys.stderr)
+    return {rule: calibrate_rule(rule, service=service, days=days) for rule in TUNED}
+
+
 def measure_baselines(
-    benchmark: Benchmark, service: Service, settings: dict[str, Calibration], optimum: Sequence[dict[str, Any]]
+    benchmark: Benchmark,
+    service: Service,
+    settings: dict[str, Calibration],
+    optimum: Sequence[dict[str, Any]],
+    tuned: Mapping[str, Mapping[str, CalibratedRule]] | None = None,
 ) -> pd.DataFrame:
-    """Measure every rule, the autoscalers of Kubernetes and calibrated target tracking, beside the optimum.
+    """Measure every rule, the autoscalers of Kubernetes and the calibrated rules, beside the optimum.
 
     On traces a forecast from the days before is measured too.
 
@@ -146,17 +169,20 @@ def measure_baselines(
         service: The service to scale.
         settings: What `calibrations` returns.
         optimum: What the clairvoyant optimum costs on the benchmark: what `ResultStore.optimum` returns.
+        tuned: The other calibrated rules: what `tuned_rules` returns.
 
     Returns:
         A row per policy and workload: policy, tested_on, days, regret ($ a day above the optimum) and the other
-        columns of `Benchmark.measure`. Target tracking with the setting for the workload is included on patterns only.
+        columns of `Benchmark.measure`. Rules with the setting for the workload are included on patterns only.
     """
+    tuned = tuned or {}
     fixed = [make(service) for name, make in BASELINES.items() if name != Optimum.name]
     fixed.append(settings[MIXED].rule(service, ONE_SETTING))
+    fixed += [by_pattern[MIXED].policy(service, f"{rule}-mixed") for rule, by_pattern in tuned.items()]
     rows: list[dict[str, Any]] = []
     for workload in tqdm(benchmark.workloads, desc="baselines", unit="workload", leave=False, disable=None):
         alone = dataclasses.replace(benchmark, workloads=(workload,))
-        for policy in (*fixed, *_policies_for(workload, service, settings)):
+        for policy in (*fixed, *_policies_for(workload, service, settings, tuned)):
             rows += [{"policy": policy.name} | row for row in alone.measure(policy, service)]
     table = pd.DataFrame(rows + [{"policy": Optimum.name} | row for row in optimum])
     cheapest = {row["tested_on"]: row["cost"] for row in optimum}
@@ -164,11 +190,19 @@ def measure_baselines(
     return table
 
 
-def _policies_for(workload: str | Workload, service: Service, settings: dict[str, Calibration]) -> list[Policy]:
+def _policies_for(
+    workload: str | Workload,
+    service: Service,
+    settings: dict[str, Calibration],
+    tuned: Mapping[str, Mapping[str, CalibratedRule]],
+) -> list[Policy]:
     """Return the baselines that exist for this workload only."""
-    if isinstance(workload, str):
-        return [settings[workload].rule(service, PER_PATTERN)]
-    return [Forecast(service, workload)] if isinstance(workload, Trace) else []
+    if not isinstance(workload, str):
+        return [Forecast(service, workload)] if isinstance(workload, Trace) else []
+    return [
+        settings[workload].rule(service, PER_PATTERN),
+        *(by_pattern[workload].policy(service, f"{rule}-per-pattern") for rule, by_pattern in tuned.items()),
+    ]
 
 
 def measure_on_traces(

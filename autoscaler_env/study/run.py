@@ -21,6 +21,7 @@ from autoscaler_env.study.benchmark import (
     calibrations,
     measure_baselines,
     trace_benchmark,
+    tuned_rules,
 )
 from autoscaler_env.study.cluster import ResultStore, complete
 from autoscaler_env.study.plan import STUDIES, WIDE, trainings
@@ -98,9 +99,11 @@ def run_studies(
     tables: dict[str, pd.DataFrame] = {}
     for name, study in studies.items():
         if study.baselines not in baselines:
-            settings = calibrations(study.service, folders, *([QUICK_CALIBRATION] if quick else []))
+            days = [QUICK_CALIBRATION] if quick else []
+            settings = calibrations(study.service, folders, *days)
             optimum = store.optimum(study.benchmark, study.service)
-            baselines[study.baselines] = measure_baselines(study.benchmark, study.service, settings, optimum)
+            tuned = tuned_rules(study.service, folders, *days)
+            baselines[study.baselines] = measure_baselines(study.benchmark, study.service, settings, optimum, tuned)
             tables[study.baselines] = _with_smoothing(baselines[study.baselines], study.smoothing)
         if not study.runs:
             continue

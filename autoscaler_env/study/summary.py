@@ -52,6 +52,24 @@ def mixed_claim(folders: Folders) -> str:
     return "; ".join(sentences) + "."
 
 
+def against_rule(algorithm: str, rule: str, folders: Folders) -> str:
+    """Say what a learner with its published budget on MIXED saves against a rule, on the mean of the six patterns.
+
+    Args:
+        algorithm: One of `q-learning`, `dqn`, `ppo`.
+        rule: A rule in `results/study_baselines.csv`, such as `threshold-mixed`.
+        folders: Where the tables are.
+
+    Raises:
+        ValueError: There is no such learner or rule in the tables.
+    """
+    trained = _of_algorithm(read_study("budgets", folders), algorithm)
+    costs = read_baselines("", folders).groupby("policy")["cost"].mean()
+    if trained.empty or rule not in costs:
+        raise ValueError(f"algorithm = {algorithm!r}, rule = {rule!r}: must be in study_budgets and study_baselines")
+    return f"{_compared(estimate(costs[rule] - per_training(trained, 'cost')), algorithm, rule)}."
+
+
 def order_claim(folders: Folders) -> str:
     """Say how probably a training of one learner ends cheaper than a training of another."""
     budgets = read_study("budgets", folders)

@@ -1,6 +1,6 @@
 """A recorded workload: request counts cut into whole days, split by time; smoothed or rescaled where asked.
 
-As many training days as a learner asks for, made from the few that were recorded.
+`ResampledDays` makes as many training days as a learner asks for from the few that were recorded.
 """
 
 from __future__ import annotations

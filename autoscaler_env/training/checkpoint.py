@@ -1,6 +1,6 @@
 """The files of a training: its state, checkpoints, best model, learning curve and final model.
 
-Evaluate a model on selection days while it trains, and keep the learning curve.
+`RunFolder` owns them; `SelectionEvaluator` evaluates a model on selection days while it trains.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Train DQN and PPO: stable-baselines3's own classes, in our environment, with a preset's settings.
 
-The complete state of DQN or PPO at the start of a rollout, beyond what stable-baselines3 saves with a model.
-
-A learner that is restored from it continues bit for bit as if it had never stopped: on the same machine, on the CPU
-with one thread, and with the same versions of the libraries.
+`learner_state` returns the complete state of a learner at the start of a rollout, beyond what stable-baselines3 saves
+with a model. A learner that is restored from it continues bit for bit as if it had never stopped: on the same machine,
+on the CPU with one thread, and with the same versions of the libraries.
 """
 
 from __future__ import annotations
