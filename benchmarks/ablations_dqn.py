@@ -50,8 +50,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
 """What each variant changes. Without target network it is refreshed before every update; without buffer it holds the
 last step of the 64 services and nothing older."""
 
-PRECAUTIONS = ("full", "without target network", "without buffer", "without both")
-"""The variants that are trained in the harder setting too: what DQN adds so that learning does not break."""
+PRECAUTIONS = ("full", "without both")
+"""The variants that are trained in the harder setting too."""
 
 
 def learner() -> dict[str, Any]:
