@@ -50,7 +50,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 """What each variant changes. Without target network it is refreshed before every update; without buffer it holds the
 last step of the 64 services and nothing older."""
 
-PRECAUTIONS = ("full", "without target network", "without both")
+PRECAUTIONS = ("full", "without target network", "without buffer", "without both")
 """The variants that are trained in the harder setting too."""
 
 
