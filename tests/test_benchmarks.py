@@ -60,7 +60,7 @@ def test_ablations_compare_each_variant_with_the_full_learner_seed_by_seed(tmp_p
     ran = run("ablations_dqn.py", *options)
     assert ran.returncode == 0, ran.stderr
     table = pd.read_csv(tmp_path / "results" / "ablations_dqn.csv").set_index(["setting", "variant"])
-    assert len(table) == 7 + 6 and set(table["seeds"]) == {2}
+    assert len(table) == 7 + 4 and set(table["seeds"]) == {2}
     for setting, rows in table.groupby(level="setting"):
         full = rows.loc[(setting, "full")]
         assert full[["more", "low", "high"]].eq(0).all()
