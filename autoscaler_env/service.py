@@ -140,9 +140,9 @@ class Service:
     def from_toml(cls, path: str | Path) -> Service:
         """Read a service from a TOML file of `field = value` lines.
 
-        The file that `autoscaler advise --init` writes is accepted: its `name` and its table `[today]`, which describe
-        the service's present rule, are ignored. Where such a file leaves `initial_instances` out, the reference value
-        is moved into the limits of the fleet.
+        The file that `autoscaler advise --init` writes is accepted: its `name` and its tables `[today]` and `[limits]`,
+        which describe the present rule and what advice may change, are ignored. Where such a file leaves
+        `initial_instances` out, the reference value is moved into the limits of the fleet.
 
         Raises:
             ValueError: The file cannot be read, is not TOML, or holds a bad value; the message names the file.
@@ -150,8 +150,9 @@ class Service:
         try:
             values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
             values.pop("name", None)
-            if isinstance(values.get("today"), dict):
-                del values["today"]
+            for table in ("today", "limits"):
+                if isinstance(values.get(table), dict):
+                    del values[table]
             least, most = (values.get(name, getattr(cls, name)) for name in ("min_instances", "max_instances"))
             if "initial_instances" not in values and _is_integer(least) and _is_integer(most) and least <= most:
                 values["initial_instances"] = min(max(cls.initial_instances, least), most)

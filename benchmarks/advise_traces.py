@@ -11,6 +11,7 @@ row per trace, seed and policy, is saved as `results/advice_traces.csv`.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -25,7 +26,7 @@ from tqdm.auto import tqdm
 
 from autoscaler_env.advice.compare import BUDGETS, compare_candidates
 from autoscaler_env.advice.report import answer_of
-from autoscaler_env.advice.setup import Setup, write_template
+from autoscaler_env.advice.setup import Limits, Setup, write_template
 from autoscaler_env.paths import Folders
 from autoscaler_env.study.analysis import write_table
 from autoscaler_env.traffic.reading import read_traffic
@@ -51,6 +52,9 @@ def costs_of(path: Path, seed: int, quick: bool) -> list[dict[str, Any]]:
         setup = Setup.from_toml(template)
     days = days_of(path)
     budgets = BUDGETS["quick" if quick else "full"]
+    setup = dataclasses.replace(
+        setup, limits=Limits(fewer_in_time=1, dropped=1)
+    )  # a rule is calibrated by its cost alone
     answer = answer_of(compare_candidates(setup, days, budgets=budgets, seed=seed))
     row = {"trace": path.stem, "days": len(days.later), "seed": seed}
     return [

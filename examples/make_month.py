@@ -1,11 +1,11 @@
 """Print a month of made-up traffic of a web shop, as a monitoring system would export it: CSV, a row per 5 minutes.
 
     python examples/make_month.py > month.csv
-    autoscaler advise month.csv --service examples/service.toml
+    autoscaler advise month.csv --zone Europe/Berlin --service examples/service.toml
 
 Working days have a peak at noon and a higher one in the evening, weekends have one long peak. Traffic grows by a tenth
-over the month, and now and then a campaign brings a crowd. The times are those of a clock in Berlin, without a time
-zone, so one night misses an hour, and one morning the export failed for 20 minutes: `advise` reports both.
+over the month, and now and then a campaign brings a crowd. The times are those of a clock in Berlin, so one night
+misses an hour; `--zone` tells `advise` that the clock did that. One morning the export failed for 20 minutes: a gap.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import numpy as np
 
 from autoscaler_env.advice.compare import compare_candidates
 from autoscaler_env.advice.report import answer_of
-from autoscaler_env.advice.setup import Setup
+from autoscaler_env.advice.setup import Limits, Setup
 from autoscaler_env.traffic.trace import Trace
 
 CHANGES = [-32, -16, -8, -4, -2, -1, 0, 1, 2, 4, 8, 16, 32]
@@ -27,9 +27,10 @@ def wavy(days=10, steps=24, seed=0):
     return np.rint(levels[:, None] * (1 + 0.6 * np.sin(2 * np.pi * (hours - 9) / 24))).astype(np.int64)
 
 
-def answer_for(requests, fields=None, today=None, **options):
+def answer_for(requests, fields=None, today=None, limits=None, **options):
     """Return the answer for days of the wide service, without learners by default."""
-    setup = Setup("shop", WIDE | (fields or {}), today or {"rule": "threshold", "add_above": 0.7, "remove_below": 0.4})
+    today = today or {"rule": "threshold", "add_above": 0.7, "remove_below": 0.4}
+    setup = Setup("shop", WIDE | (fields or {}), today, limits or Limits())
     days = Trace("traffic", requests, 86_400 // requests.shape[1])
     return answer_of(compare_candidates(setup, days, **{"budgets": {}} | options))
 

@@ -4,13 +4,14 @@ import io
 import json
 
 import pytest
-from advice_cases import SHOP_DAYS
+from advice_cases import SHOP_DAYS, recommending, shop_answer
 
 from autoscaler_env import Service
 from autoscaler_env.advice import compare
-from autoscaler_env.advice.advise import advise
+from autoscaler_env.advice.advise import advise, write_answer
 from autoscaler_env.advice.setup import Setup
 from autoscaler_env.cli.main import main
+from autoscaler_env.traffic.columns import Reading
 
 
 @pytest.fixture
@@ -51,9 +52,67 @@ def test_the_function_reads_standard_input_reports_its_notes_and_writes_what_it_
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO((files / "traffic.csv").read_bytes())))
     notes = []
     answer, paths = advise("-", "shop.toml", "out", smooth=3, report=notes.append)
-    assert notes == list(answer.comparison.days.notes) and "moving average over 3" in notes[0]
+    comparison = answer.comparison
+    assert notes == [*comparison.days.notes, *comparison.doubts, comparison.plausibility]
+    assert any("moving average over 3" in note for note in notes)
+    assert notes[0].startswith("Read standard input as CSV with commas: requests counts (unit count)")
     assert [path.name for path in paths[:2]] == ["advice.html", "advice.json"]
-    assert json.loads(paths[1].read_text()) == json.loads(json.dumps(answer.as_dict()))
+    assert json.loads(paths[1].read_text()).items() >= json.loads(json.dumps(answer.as_dict())).items()
+
+
+def test_json_goes_to_standard_output_alone_and_no_learners_means_rules_only(files, capsys):
+    arguments = ["advise", "traffic.csv", "--service", "shop.toml", "--quick", "--no-learners", "--json"]
+    assert main(arguments) == 0
+    printed = capsys.readouterr()
+    plain = json.loads(printed.out)
+    assert "q-learning" not in plain["policies"] and "target-tracking" in plain["policies"]
+    assert plain["plausibility"] in printed.err and plain["recommendation"]["headline"] in printed.err
+
+
+def test_the_last_days_are_used_if_asked(files, capsys):
+    assert main(["advise", "traffic.csv", "--service", "shop.toml", "--no-learners", "--json", "--days", "5"]) == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert plain["traffic"]["days"] == 5 and plain["traffic"]["held_out"] == ["day 7", "day 8"]
+    assert "Only the last 5 of 8 days are used, as asked." in plain["traffic"]["notes"]
+
+
+def test_files_of_the_user_are_never_replaced_and_those_of_an_earlier_answer_are(files, capsys):
+    mine = "step_seconds = 3600\ncapacity_per_instance = 100\nmax_instances = 40\n# mine\n"
+    (files / "service.toml").write_text(mine)
+    arguments = ["advise", "traffic.csv", "--service", "service.toml", "--no-learners", "--output"]
+    assert main([*arguments, "."]) == 2
+    assert "service.toml is there, and no earlier answer wrote it as it is" in capsys.readouterr().err
+    assert (files / "service.toml").read_text() == mine and not (files / "advice.html").exists()
+    assert main([*arguments, "out"]) == 0 and main([*arguments, "out"]) == 0, "an earlier answer is replaced"
+    (files / "out" / "advice.html").write_text("edited")
+    assert main([*arguments, "out"]) == 2
+    assert (files / "out" / "advice.html").read_text() == "edited"
+
+
+def test_a_file_that_the_new_answer_does_not_need_does_not_stay_beside_it(tmp_path):
+    answer = shop_answer()
+    write_answer(recommending(answer, "hpa-cpu"), tmp_path)
+    assert (tmp_path / "hpa.yaml").exists()
+    write_answer(recommending(answer, "fixed"), tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["advice.html", "advice.json"]
+
+
+def test_the_options_of_reading_reach_the_reader_and_a_question_is_one_line(files, monkeypatch, capsys):
+    lines = [f"{i},{service},{i % 7}" for i in range(48) for service in ("cart", "web")]
+    (files / "two.csv").write_text("\n".join(["step,service,requests", *lines]))
+    command = ["advise", "two.csv", "--service", "shop.toml"]
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert "choose with --where service=web, or add them up with --sum" in error and error.count("\n") == 1
+    given = []
+    monkeypatch.setattr("autoscaler_env.advice.advise.advise", lambda *_, how, **__: given.append(how) or exit(0))
+    options = (
+        "--where service=web --where requests=1 --sum --unit per-minute --zone Asia/Tokyo --dates us --decimal comma"
+    )
+    with pytest.raises(SystemExit):
+        main([*command, *options.split(), "--row-seconds", "60", "--column", "requests"])
+    conditions = ("service=web", "requests=1")
+    assert given == [Reading("requests", conditions, True, "per-minute", "Asia/Tokyo", "us", "comma", 60)]
 
 
 def test_a_bad_argument_costs_one_line(files, capsys):
@@ -64,6 +123,10 @@ def test_a_bad_argument_costs_one_line(files, capsys):
         (["advise", "nothing.csv", *fine[2:]], "nothing.csv: No such file"),
         ([*fine[:2], "--service", "nothing.toml"], "nothing.toml: No such file"),
         ([*fine, "--seed", "-1"], "seed = -1: must be at least 0"),
+        ([*fine, "--days", "1"], "days = 1: must be at least 2"),
+        ([*fine, "--zone", "Mars"], "zone = 'Mars': must be a time zone by name"),
+        ([*fine, "--unit", "bytes"], "--unit"),
+        ([*fine, "--row-seconds", "0"], "row_seconds = 0: must be at least 1"),
         ([*fine, "--smooth", "0"], "smooth = 0: must be at least 1"),
         ([*fine, "--rescale", "0"], "rescale = 0: must be at least 1"),
         ([*fine, "--smooth", "9999"], "smooth = 9999: "),

@@ -10,8 +10,10 @@ from advice_cases import SHOP, SHOP_DAYS, answer_for, wavy
 from tqdm import tqdm
 
 from autoscaler_env.advice import compare
-from autoscaler_env.advice.compare import BUDGETS, compare_candidates
-from autoscaler_env.evaluation.simulation import simulate
+from autoscaler_env.advice.compare import BUDGETS, compare_candidates, loses_service
+from autoscaler_env.advice.setup import Limits
+from autoscaler_env.evaluation.simulation import simulate, simulate_through
+from autoscaler_env.policies.kubernetes import HpaDemand
 from autoscaler_env.policies.rules import TargetTracking
 from autoscaler_env.traffic.trace import Trace
 
@@ -28,6 +30,46 @@ def test_calibration_uses_the_first_part_alone():
     other[3:] = np.random.default_rng(1).integers(0, 3000, other[3:].shape)
     one, two = (answer_for(days).comparison.candidates for days in (requests, other))
     assert {name: one[name].settings for name in one} == {name: two[name].settings for name in two}
+
+
+def test_calibration_keeps_todays_service_and_the_cheapest_setting_stands_apart():
+    answer = answer_for(wavy(), today={"rule": "hpa-demand", "target": 0.6})
+    days, service = answer.comparison.days.earlier, answer.comparison.service
+    least = in_time(HpaDemand(service, 0.6), days, service) - 0.001
+    chosen, cheaper = answer.comparison.candidates["hpa-demand"], answer.comparison.cheaper["hpa-demand"]
+    assert in_time(HpaDemand(service, chosen.settings["target"]), days, service) >= least
+    assert in_time(HpaDemand(service, cheaper.settings["target"]), days, service) < least
+    assert cheaper.cost.mean < chosen.cost.mean
+    free = answer_for(wavy(), today={"rule": "hpa-demand", "target": 0.6}, limits=Limits(1, 1)).comparison
+    assert free.candidates["hpa-demand"].settings == cheaper.settings and not free.cheaper, "no limit, no difference"
+
+
+def in_time(policy, days, service):
+    """Return the share of the requests that is served in time, counted request by request."""
+    trajectory = simulate_through(policy, days, service)
+    queue, punctual = 0, 0
+    for arrivals, served, dropped in zip(
+        trajectory.arrivals[0].tolist(), trajectory.served[0].tolist(), trajectory.dropped[0].tolist(), strict=True
+    ):
+        punctual += max(served - queue, 0)
+        queue += arrivals - served - dropped
+    return punctual / days.sum()
+
+
+def test_a_loss_of_service_counts_beyond_the_limit():
+    answer = answer_for(wavy(20))
+    today = answer.comparison.candidates["today"]
+    daily = today.trajectory.arrivals.sum(axis=1)
+    for lost, beyond in ((0.0, False), (0.0005, False), (0.0015, True), (0.02, True)):
+        worse = dataclasses.replace(today, in_time=today.in_time - np.rint(lost * daily).astype(int))
+        assert loses_service(worse, today, Limits()) == beyond, lost
+    once = today.in_time.copy()
+    once[0] -= 0.01 * daily[0]  # one bad day says little
+    assert not loses_service(dataclasses.replace(today, in_time=once), today, Limits())
+    dropped = today.trajectory.dropped.copy()
+    dropped[:, 5] += 1_000
+    drops = dataclasses.replace(today, trajectory=dataclasses.replace(today.trajectory, dropped=dropped))
+    assert loses_service(drops, today, Limits()) and not loses_service(drops, today, Limits(dropped=0.5))
 
 
 def test_the_optimum_costs_no_more_than_any_policy(wavy_answer):
@@ -60,7 +102,7 @@ def random_levels():
 
 
 def test_demand_that_changes_at_random_gets_a_rule_that_follows_demand(random_levels):
-    answer = answer_for(random_levels, {"late_price": 1e-6})  # waiting is cheap, and short
+    answer = answer_for(random_levels, {"late_price": 1e-6}, limits=Limits(1, 1))  # waiting is cheap, and may be
     policy, costs = answer.recommendation.policy, answer.comparison.costs.mean()
     assert policy in ("hpa-demand", "target-tracking")
     assert costs["today"] > 1.2 * costs[policy] and costs[policy] <= 1.01 * costs.min()
@@ -68,7 +110,7 @@ def test_demand_that_changes_at_random_gets_a_rule_that_follows_demand(random_le
 
 def test_only_the_setting_changes_where_todays_kind_of_rule_is_best(random_levels):
     today = {"rule": "hpa-demand", "target": 0.4}
-    answer = answer_for(random_levels, {"late_price": 1e-6}, today)
+    answer = answer_for(random_levels, {"late_price": 1e-6}, today, Limits(1, 1))
     assert answer.recommendation.policy == "hpa-demand" and answer.recommendation.saving.low > 0
     assert answer.headline.startswith("Keep your rule and change its setting to target ")
 

@@ -1,5 +1,6 @@
 """Each recommendation comes with instructions, and with files that work."""
 
+import dataclasses
 import re
 
 import pytest
@@ -61,11 +62,31 @@ def test_with_hpa_the_manifest_lies_beside_the_page(answer):
 
 def test_with_a_learner_its_model_lies_beside_the_page_and_three_lines_run_it(answer, tmp_path, monkeypatch):
     paths = write_answer(recommending(answer, "q-learning"), tmp_path)
-    assert [path.name for path in paths] == ["advice.html", "advice.json", "q_learning.pkl", "service.toml"]
-    (code,) = re.findall(r"<pre>(.*?)</pre>", (tmp_path / "advice.html").read_text(), flags=re.DOTALL)
+    manifest = ["hpa.yaml"] if recommending(answer, "q-learning").fallback in ("hpa-cpu", "hpa-demand") else []
+    names = ["advice.html", "advice.json", "q_learning.pkl", "service.toml", *manifest]
+    assert [path.name for path in paths] == names
+    code, *_ = re.findall(r"<pre>(.*?)</pre>", (tmp_path / "advice.html").read_text(), flags=re.DOTALL)
     lines = code.replace("&#34;", '"').strip().splitlines()
     assert len(lines) == 3
     monkeypatch.chdir(tmp_path)
     names = {}
     exec("\n".join(lines), names)
     assert names["change"] in SHOP.fields["fleet_changes"]
+
+
+def test_a_learner_is_called_an_experiment_and_the_best_rule_stands_beside_it(answer, tmp_path):
+    comparison = answer.comparison
+    cheap = dataclasses.replace(comparison.candidates["hpa-cpu"], in_time=comparison.candidates["today"].in_time)
+    cheap = dataclasses.replace(cheap, trajectory=comparison.optimum.trajectory)
+    candidates = comparison.candidates | {"hpa-cpu": cheap}
+    chosen = dataclasses.replace(answer.recommendation, policy="q-learning", refused={})
+    learned = dataclasses.replace(
+        answer, comparison=dataclasses.replace(comparison, candidates=candidates), recommendation=chosen
+    )
+    assert learned.fallback == "hpa-cpu" and answer.fallback is None
+    paths = write_answer(learned, tmp_path)
+    assert (tmp_path / "hpa.yaml") in paths and (tmp_path / "q_learning.pkl") in paths
+    html = (tmp_path / "advice.html").read_text()
+    assert "This is an experiment" in html and "averageUtilization" in html
+    plain = learned.as_dict()
+    assert plain["recommendation"]["experiment"] and "averageUtilization" in plain["how_to_fall_back"]["code"]

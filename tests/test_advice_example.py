@@ -11,6 +11,7 @@ import pytest
 
 from autoscaler_env.advice.setup import Setup
 from autoscaler_env.cli.main import main
+from autoscaler_env.traffic.columns import Reading
 from autoscaler_env.traffic.reading import read_traffic
 from autoscaler_env.traffic.trace import cut_days
 
@@ -27,11 +28,12 @@ def month(tmp_path_factory):
 
 
 def test_the_month_is_30_days_with_a_gap_and_a_change_of_the_clock_and_fits_its_service(month):
-    days = cut_days(read_traffic(str(month)))
+    days = cut_days(read_traffic(str(month), how=Reading(zone="Europe/Berlin")))
     assert (len(days.requests), days.step_seconds) == (30, 300)
     assert (days.labels[0], days.labels[-1]) == ("2026-03-02", "2026-03-31")
-    clock, gap = days.notes
-    assert "clocks go forward by 1 h" in clock and "1 gap" in gap and "4 intervals" in gap
+    file, rows, gap, clock = days.notes
+    assert "unit count" in file and "every 300 s" in rows and "Europe/Berlin" in rows
+    assert "2026-03-29 02:00: clocks go forward by 1 h" in clock and "1 gap" in gap and "4 intervals" in gap
     service = Setup.from_toml(EXAMPLES / "service.toml").service_for(days)
     assert days.requests.max() < service.capacity_per_instance * service.max_instances
 
@@ -39,19 +41,41 @@ def test_the_month_is_30_days_with_a_gap_and_a_change_of_the_clock_and_fits_its_
 @pytest.mark.slow
 def test_the_month_is_answered_with_every_policy_and_the_answer_keeps_its_promise(month, tmp_path):
     service = str(EXAMPLES / "service.toml")
-    assert main(["advise", str(month), "--service", service, "--quick", "--output", str(tmp_path)]) == 0
+    assert (
+        main(
+            [
+                "advise",
+                str(month),
+                "--zone",
+                "Europe/Berlin",
+                "--service",
+                service,
+                "--quick",
+                "--output",
+                str(tmp_path),
+            ]
+        )
+        == 0
+    )
     plain = json.loads((tmp_path / "advice.json").read_text())
     costs = {name: np.mean(policy["costs"]) for name, policy in plain["policies"].items()}
     optimum = costs.pop("optimum")
     rules = {"today", "fixed", "threshold", "hpa-cpu", "hpa-demand", "target-tracking", "forecast"}
     assert set(costs) == rules | {"q-learning", "dqn", "ppo"} and optimum <= min(costs.values())
-    near = costs[plain["recommendation"]["policy"]] <= 1.01 * min(costs.values())
+    chosen = plain["recommendation"]["policy"]
+    allowed = set(costs) - set(plain["recommendation"]["refused"])
+    near = costs[chosen] <= 1.01 * min(costs[name] for name in allowed)
     assert near or any("than the cheapest" in limit for limit in plain["limits"])
+    assert plain["policies"][chosen]["in_time_share"] >= plain["policies"]["today"]["in_time_share"] - 0.005
+    assert chosen not in ("q-learning", "dqn", "ppo"), "with --quick no learner is recommended"
 
 
 def test_the_commands_of_the_example_name_files_that_are_there():
     text = (EXAMPLES / "README.md").read_text()
     commands = [line for block in re.findall(r"```\n(.*?)```", text, flags=re.DOTALL) for line in block.splitlines()]
     assert len(commands) == 3 and commands[0].startswith("python examples/make_month.py > build/month.csv")
-    assert commands[1] == "autoscaler advise build/month.csv --service examples/service.toml --output build/advice"
+    command = (
+        "autoscaler advise build/month.csv --zone Europe/Berlin --service examples/service.toml --output build/advice"
+    )
+    assert commands[1] == command
     assert "--screenshot=figures/advice.png build/advice/advice.html" in commands[2]

@@ -105,7 +105,14 @@ def test_the_page_says_what_the_json_says(answer, html):
     for name, policy in plain["policies"].items():
         assert f"${policy['dollars_a_day']['mean']:,.2f}" in text, name
         assert policy["setting"] in text
-    sentences = [plain["recommendation"]["headline"], plain["recommendation"]["reason"], plain["method"]]
+        assert f"{100 * policy['in_time_share']:.2f} %" in text and f"{100 * policy['late_share']:.2f} %" in text
+    sentences = [
+        plain["recommendation"]["headline"],
+        plain["recommendation"]["reason"],
+        plain["method"],
+        plain["plausibility"],
+    ]
+    sentences += [plain["recommendation"]["requests"], plain["recommendation"]["sacrifice"] or "", *plain["doubts"]]
     for sentence in [*sentences, *plain["limits"], plain["worst_day"]["day"]]:
         assert sentence in text
 

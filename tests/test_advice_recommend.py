@@ -5,11 +5,13 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from advice_cases import WIDE, wavy
+from advice_cases import WIDE, answer_for, wavy
 
-from autoscaler_env.advice.recommend import ORDER, choose, is_steady
+from autoscaler_env.advice.recommend import ORDER, choose, is_steady, quoted, recommend
 from autoscaler_env.advice.setup import Setup
-from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT
+from autoscaler_env.advice.text import headline, reason
+from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, mean_interval
+from autoscaler_env.policies.registry import LEARNERS
 from autoscaler_env.traffic.trace import Trace
 
 RNG = np.random.default_rng(0)
@@ -53,19 +55,119 @@ def test_a_large_saving_that_is_in_doubt_does_not_pay_either():
     assert chosen.policy == "today" and chosen.extra_share > 0.1
 
 
+def test_of_policies_like_the_cheapest_one_that_beats_today_beyond_doubt_is_preferred():
+    today = np.full(6, 100.0)
+    doubtful = today - np.array([30.0, -9.0, 25.0, -8.0, 20.0, -4.0])  # the cheapest on average, or dearer than today
+    certain = today - np.array([5.0, 6.0, 5.5, 6.5, 5.0, 6.0])
+    chosen = choose(table(today=today, threshold=doubtful, target_tracking=certain))
+    assert (chosen.policy, chosen.cheapest) == ("target-tracking", "threshold") and chosen.saving.low > 0
+    assert choose(table(today=today, threshold=doubtful)).policy == "today", "no change without a certain saving"
+
+
+def test_a_policy_that_may_not_be_recommended_is_not_and_the_least_saving_can_be_set():
+    today = np.linspace(90, 110, 30)
+    costs = table(today=today, threshold=today * 0.97, target_tracking=today * 0.95, ppo=today * 0.9)
+    assert choose(costs, allowed=("threshold", "target-tracking")).policy == "target-tracking"
+    assert choose(costs, allowed=()).policy == "today"
+    assert choose(costs, allowed=("threshold",), least=0.04).policy == "today"
+
+
+def test_from_ten_days_the_choice_is_made_on_the_first_half_and_measured_on_the_second():
+    today = np.full(12, 100.0)
+    costs = table(today=today, threshold=today - np.r_[[20.0] * 6, [5.0] * 6] - np.arange(12) / 100)
+    chosen = quoted(costs, choose)
+    assert chosen.policy == "threshold"
+    assert chosen.saving == pytest.approx(mean_interval(5 + np.arange(6, 12) / 100)), "the first six days do not count"
+    faded = quoted(costs.assign(threshold=today - np.r_[[20.0] * 6, [0.0] * 6]), choose)
+    assert (faded.policy, faded.unconfirmed) == ("today", "threshold") and faded.saving.mean == 0
+    assert "looked cheaper, but on days that this choice had not seen" in reason(faded)
+
+
+def test_below_ten_days_each_day_is_measured_by_the_choice_of_the_others():
+    today = np.full(6, 100.0)
+    costs = table(today=today, threshold=today - 10 - np.arange(6) / 10)
+    chosen = quoted(costs, choose)
+    assert chosen.policy == "threshold" and chosen.saving == pytest.approx(mean_interval(10 + np.arange(6) / 10))
+    asked = []
+
+    def choice(days):
+        asked.append(list(days.index))
+        return choose(days)
+
+    quoted(costs, choice)
+    assert asked == [list(range(6)), *([other for other in range(6) if other != day] for day in range(6))]
+    assert quoted(costs.iloc[:1], choose).policy == "today", "one day says nothing about another"
+
+
+@pytest.fixture(scope="module")
+def learned():
+    """Return a comparison in which a learner does what the best rule does with half the fleet; three trainings."""
+    comparison = answer_for(wavy(25)).comparison
+    rule = comparison.candidates[comparison.costs.mean().idxmin()]
+    trajectory = dataclasses.replace(rule.trajectory, ready=rule.trajectory.ready // 2)
+    learner = dataclasses.replace(rule, name="ppo", trajectory=trajectory)
+    learner = dataclasses.replace(learner, trainings=(learner.costs,) * 3)
+    return dataclasses.replace(comparison, candidates=comparison.candidates | {"ppo": learner})
+
+
+def trained(comparison, *trainings, **fields):
+    """Return the comparison with other trainings of the learner."""
+    learner = dataclasses.replace(comparison.candidates["ppo"], trainings=trainings)
+    return dataclasses.replace(comparison, candidates=comparison.candidates | {"ppo": learner}, **fields)
+
+
+def test_a_learner_is_recommended_only_from_three_trainings_that_all_save_enough(learned):
+    good, bad = learned.candidates["ppo"].costs, 2 * learned.candidates["ppo"].costs
+    assert recommend(learned).policy == "ppo"
+    assert recommend(trained(learned, good, good, bad)).policy not in LEARNERS, "one of three fails"
+    assert recommend(trained(learned, good, good)).refused["ppo"] == "was trained with fewer than 3 seeds"
+    assert recommend(trained(learned, good, good, good, quick=True)).policy not in LEARNERS
+
+
+def test_the_headline_calls_a_learner_an_experiment_and_credits_calibration_with_its_part(learned):
+    chosen = recommend(learned)
+    text = headline(learned, chosen)
+    unseen = learned.costs.iloc[len(learned.costs) // 2 :]
+    rule = chosen.rival.name
+    calibration, learning = (unseen["today"] - unseen[rule]).mean(), (unseen[rule] - unseen["ppo"]).mean()
+    assert text.startswith("An experiment: the PPO policy")
+    assert f"saves ${calibration:,.2f} a day, learning ${learning:,.2f}." in text
+
+
+def test_a_policy_that_serves_fewer_requests_in_time_is_not_recommended(learned):
+    learner = learned.candidates["ppo"]
+    late = dataclasses.replace(learner, in_time=(learner.in_time * 0.9).astype(int))
+    worse = dataclasses.replace(learned, candidates=learned.candidates | {"ppo": late})
+    chosen = recommend(worse)
+    assert chosen.policy != "ppo" and "serves fewer requests in time" in chosen.refused["ppo"]
+
+
+def test_where_losing_a_request_is_cheaper_than_serving_it_nothing_is_recommended_and_that_comes_first():
+    answer = answer_for(wavy(), {"drop_price": 0.00001})
+    assert answer.recommendation.policy == "today"
+    assert answer.headline.startswith("With these prices it is cheaper to lose requests: $0.00")
+    assert "Until then: keep today's rule" in answer.headline and answer.comparison.doubts[0] in answer.headline
+
+
+def test_below_six_days_no_yearly_saving_is_quoted():
+    for days, yearly in ((12, False), (15, True)):  # 5 and 6 held out
+        answer = answer_for(wavy(days), None, {"rule": "fixed", "instances": 40})
+        assert answer.recommendation.policy != "today" and ("a year" in answer.headline) == yearly, days
+
+
 def test_steady_traffic_gets_a_fixed_fleet_unless_todays_rule_saves_enough_against_it():
     costs = table(fixed=[10.0, 10.0], today=[12.0, 12.0], ppo=[9.0, 9.0])
     assert choose(costs, steady=True).policy == "fixed" and choose(costs).policy == "ppo"
     assert choose(costs, steady=True).extra_share == pytest.approx(1 / 9)
     assert choose(costs.assign(today=9.5), steady=True).policy == "ppo"
-    assert choose(costs.assign(today=9.95), steady=True).policy == "fixed", "half a percent is not enough"
+    assert choose(costs.assign(today=9.95), steady=True).policy == "today", "half a percent is not enough"
 
 
 def test_of_equal_policies_the_simplest_is_chosen_and_a_fixed_fleet_of_today_is_kept():
     for name in ORDER:
         equals = ORDER[ORDER.index(name) :]
         costs = table(**{each: [10.0, 12.0, 11.0] for each in equals} | {"today": [10.0, 12.0, 11.0]})
-        assert choose(costs).policy == ("fixed" if name == "fixed" else "today"), name
+        assert choose(costs).policy == "today", name
         assert choose(costs, today_is_fixed=True).policy == "today", name
 
 

@@ -43,6 +43,28 @@ def test_each_saving_has_the_one_interval_of_the_project(answer):
     assert answer.recommendation.saving == answer.saved[answer.recommendation.policy]
 
 
+def test_what_a_policy_does_to_the_requests_stands_beside_its_cost_with_todays(answer):
+    plain = answer.as_dict()
+    for name, policy in answer.policies.items():
+        shares = plain["policies"][name]
+        counted = policy.in_time.sum() / policy.trajectory.arrivals.sum()
+        assert shares["in_time_share"] == pytest.approx(counted, abs=1e-6), name
+        assert shares["in_time_share"] + shares["late_share"] + shares["dropped_share"] == pytest.approx(1, abs=3e-6)
+    today = plain["policies"]["today"]
+    assert f"Today's rule: {100 * today['in_time_share']:.2f} % of the requests in time, " in answer.requests
+    assert plain["recommendation"]["requests"] == answer.requests
+
+
+def test_what_a_cheaper_policy_would_sacrifice_is_told():
+    answer = answer_for(wavy(20), today={"rule": "hpa-demand", "target": 0.6})
+    chosen = answer.policies[answer.recommendation.policy]
+    cheap = min(answer.comparison.cheaper.values(), key=lambda each: each.cost.mean)
+    assert answer.sacrifice.startswith("Cheaper, but worse for your requests: ")
+    assert f"({cheap.description}) would cost ${cheap.cost.mean:,.2f} a day" in answer.sacrifice
+    assert f"{100 * cheap.in_time_share:.2f} % of the requests in time" in answer.sacrifice
+    assert "It is not recommended." in answer.sacrifice and cheap.cost.mean < chosen.cost.mean
+
+
 # --- sentences -------------------------------------------------------------------------------------------------------
 
 

@@ -65,6 +65,12 @@ BAD = {
     ),
     "setting out of range": ('[today]\nrule = "fixed"\ninstances = 500\n', "today: instances = 500"),
     "not a table": ('today = "threshold"\n', "today = 'threshold': must be a table"),
+    "unknown limit": ("[limits]\nlate = 1\n", "limits = {'late': 1}: must be a table of fewer_in_time, dropped, "),
+    "limit out of range": ("[limits]\ndropped = 10\n", "limits.dropped = 10: must be a share from 0 to 1"),
+    "percentage for a share": (
+        '[today]\nrule = "hpa-cpu"\ntarget = 70\n',
+        "today: target = 70: is a share of an instance's capacity, so this is 7,000 %; for 70 % write 0.7",
+    ),
     "no name": ("name = 3\n", "name = 3: must be a text that is not empty"),
 }
 

@@ -12,6 +12,7 @@ from autoscaler_env.service import Service
 from autoscaler_env.traffic.trace import Trace
 from autoscaler_env.training import config
 from autoscaler_env.training.config import PRESETS, TrainingConfig, command_options
+from autoscaler_env.training.deep import build_learner
 
 BAD = {
     "algorithm": ("sarsa", "one of q-learning, dqn, ppo"),
@@ -24,6 +25,11 @@ BAD = {
     "discount": (1.0, "below 1"),
     "imitation_days": (-1, "at least 0"),
     "widths": ((64, 0), "at least 1 unit"),
+    "clip_range": (0.0, "a number above 0"),
+    "ent_coef": (-0.1, "a number of at least 0"),
+    "gae_lambda": (1.1, "a number from 0 to 1"),
+    "n_steps": (0, "an integer of at least 1"),
+    "n_epochs": (1.5, "an integer of at least 1"),
     "name": ("../evil", "a plain file name"),
 }
 
@@ -35,11 +41,38 @@ def test_a_bad_field_is_named_with_its_value_and_the_allowed_values():
         assert len(str(caught.value).splitlines()) == 1, name
 
 
+def test_what_is_no_number_is_refused_like_a_wrong_number():
+    for value in ("0.2", float("nan"), True, [1]):
+        for algorithm, name in (("ppo", "clip_range"), ("dqn", "learning_rate"), ("q-learning", "first_epsilon")):
+            with pytest.raises(ValueError, match=rf"^{name} = {re.escape(repr(value))}: must be "):
+                TrainingConfig(algorithm, **{name: value})
+
+
+def test_batches_of_ppo_that_do_not_fill_a_rollout_are_refused_in_one_line():
+    with pytest.raises(ValueError, match=r"^batch_size = 1024: must divide .* n_steps x 64 = 1536$"):
+        TrainingConfig("ppo", n_steps=24)
+    assert TrainingConfig("ppo", n_steps=24, batch_size=512).preset.rollout == 1536
+
+
+def test_settings_of_dqn_and_q_learning_are_checked():
+    for name in ("buffer_size", "target_update_interval", "gradient_steps"):
+        with pytest.raises(ValueError, match=f"^{name} = 0: must be an integer of at least 1$"):
+            TrainingConfig("dqn", **{name: 0})
+    for name in ("first_epsilon", "last_epsilon", "rate_exponent"):
+        with pytest.raises(ValueError, match=f"^{name} = 1.5: must be a number from 0 to 1$"):
+            TrainingConfig("q-learning", **{name: 1.5})
+    with pytest.raises(ValueError, match=r"^discount = 1: must be at least 0 and below 1$"):
+        TrainingConfig("q-learning", discount=1)
+
+
 def test_a_setting_of_another_learner_is_refused():
     for algorithm, setting, learners in (
         ("q-learning", {"learning_rate": 0.1}, "dqn and ppo"),
         ("q-learning", {"batch_size": 9}, "dqn and ppo"),
-        ("q-learning", {"discount": 0.0}, "dqn and ppo"),
+        ("q-learning", {"clip_range": 0.1}, "ppo"),
+        ("dqn", {"n_steps": 8}, "ppo"),
+        ("ppo", {"buffer_size": 8}, "dqn"),
+        ("ppo", {"first_epsilon": 0.5}, "q-learning"),
         ("q-learning", {"widths": (8,)}, "dqn and ppo"),
         ("q-learning", {"timesteps": 5}, "dqn and ppo, not for q-learning; give episodes"),
         ("ppo", {"episodes": 5}, "q-learning, not for ppo; give timesteps"),
@@ -62,24 +95,70 @@ def test_settings_replace_those_of_the_preset():
     assert TrainingConfig("q-learning", episodes=7).preset.episodes == 7
 
 
+LAB = {
+    "ppo": {"clip_range": 0.1, "ent_coef": 0.02, "gae_lambda": 0.9, "n_steps": 16, "n_epochs": 3},
+    "dqn": {"buffer_size": 5_000, "target_update_interval": 640, "gradient_steps": 1},
+    "q-learning": {"discount": 0.5, "first_epsilon": 0.9, "last_epsilon": 0.01, "rate_exponent": 1.0},
+}
+"""Settings that the notebooks teach, by learner, each with a value that is not the default."""
+
+
+def setting_of(preset, name):
+    """Return a setting of a preset, its own or one of stable-baselines3."""
+    return getattr(preset, name) if hasattr(preset, name) else preset.settings[name]
+
+
+def test_what_the_notebooks_teach_can_be_changed():
+    for algorithm, settings in LAB.items():
+        for name, value in settings.items():
+            changed = TrainingConfig(algorithm, **{name: value})
+            assert setting_of(changed.preset, name) == value, name
+            assert changed.identity() != TrainingConfig(algorithm).identity(), name
+            _, *words = shlex.split(changed.command())
+            assert parse(words).training_config() == changed, name
+
+
+def test_a_setting_with_its_default_is_the_same_training():
+    for algorithm, settings in LAB.items():
+        default = TrainingConfig(algorithm)
+        for name in settings:
+            value = 0.2 if name == "clip_range" else setting_of(default.preset, name)
+            same = TrainingConfig(algorithm, **{name: value})
+            assert (same.identity(), same.fingerprint()) == (default.identity(), default.fingerprint()), name
+
+
+def test_the_learner_is_built_with_the_settings():
+    parts = {"pattern": "STEADY", "service": Service(), "seed": 0, "device": "cpu"}
+    ppo = build_learner("ppo", TrainingConfig("ppo", **LAB["ppo"]).preset, **parts)
+    assert ppo.clip_range(1.0) == 0.1
+    assert (ppo.ent_coef, ppo.gae_lambda, ppo.n_steps, ppo.n_epochs) == (0.02, 0.9, 16, 3)
+    dqn = build_learner("dqn", TrainingConfig("dqn", **LAB["dqn"]).preset, **parts)
+    assert (dqn.buffer_size, dqn.gradient_steps) == (5_000, 1)
+
+
+def test_q_learning_explores_with_the_epsilon_that_is_given():
+    preset = TrainingConfig("q-learning", episodes=4, **LAB["q-learning"]).preset
+    assert preset.epsilon(4).tolist() == pytest.approx([0.9, 0.455, 0.01, 0.01])
+
+
 def test_a_setting_needs_one_field_and_nothing_else(monkeypatch):
     """A new field is checked, reaches stable-baselines3, and is an option and a part of the command."""
 
     @dataclasses.dataclass(frozen=True)
     class Extended(TrainingConfig):
-        ent_coef: Annotated[float | None, config._number("X")] = config._setting(
+        max_grad_norm: Annotated[float | None, config._number("X")] = config._setting(
             "at least 0", lambda value: value >= 0, "ppo"
         )
 
-    limits = {"ent_coef": Extended.__dataclass_fields__["ent_coef"].metadata["limits"]}
+    limits = {"max_grad_norm": Extended.__dataclass_fields__["max_grad_norm"].metadata["limits"]}
     monkeypatch.setattr(config, "_LIMITS", config._LIMITS | limits)
-    extended = Extended("ppo", ent_coef=0.25)
-    assert extended.preset.settings == PRESETS["ppo"].settings | {"ent_coef": 0.25}
-    assert extended.command().endswith(" --ent-coef 0.25")
-    with pytest.raises(ValueError, match="ent_coef = -1: must be at least 0"):
-        Extended("ppo", ent_coef=-1)
-    with pytest.raises(ValueError, match=r"ent_coef = 0\.1: is for ppo, not for dqn"):
-        Extended("dqn", ent_coef=0.1)
+    extended = Extended("ppo", max_grad_norm=0.25)
+    assert extended.preset.settings == PRESETS["ppo"].settings | {"max_grad_norm": 0.25}
+    assert extended.command().endswith(" --max-grad-norm 0.25")
+    with pytest.raises(ValueError, match="max_grad_norm = -1: must be at least 0"):
+        Extended("ppo", max_grad_norm=-1)
+    with pytest.raises(ValueError, match=r"max_grad_norm = 0\.1: is for ppo, not for dqn"):
+        Extended("dqn", max_grad_norm=0.1)
 
 
 def test_the_command_line_gives_the_configuration_back():

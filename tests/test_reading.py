@@ -1,12 +1,13 @@
 """Lenient reading of request counts: any CSV, its interval recognised; an error is one line with row and reason."""
 
 import io
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
 import pytest
 from cases import cases
 
+from autoscaler_env.traffic.columns import Reading
 from autoscaler_env.traffic.reading import read_traffic
 
 START = datetime(2026, 5, 4)  # a Monday
@@ -14,12 +15,12 @@ START = datetime(2026, 5, 4)  # a Monday
 
 @pytest.fixture
 def read(tmp_path):
-    """Return a function that writes text to a file and reads it leniently."""
+    """Return a function that writes text to a file and reads it leniently, as counts: many of them only rise here."""
 
-    def read_text(text, **options):
+    def read_text(text, unit="count", zone=None, **options):
         path = tmp_path / "traffic.csv"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return read_traffic(path, **options)
+        return read_traffic(path, how=Reading(unit=unit, zone=zone), **options)
 
     return read_text
 
@@ -100,13 +101,36 @@ def berlin(first, days):
 
 
 @cases(("month", "day", "way"), [(3, 28, "forward"), (10, 24, "back")])
-def test_time_runs_on_through_daylight_saving(read, month, day, way):
+def test_every_day_begins_at_midnight_through_a_change_of_the_clock_of_a_named_zone(read, month, day, way):
     clock = berlin(datetime(2026, month, day), 3)
-    plain = read(rows([local for local, _ in clock]))
-    zoned = read(rows([local.replace(tzinfo=timezone(timedelta(hours=offset))).isoformat() for local, offset in clock]))
-    for traffic in (plain, zoned):
-        assert traffic.requests.tolist() == list(range(72)) and traffic.interval == 3600
-        assert len(traffic.notes) == 1 and f"clocks go {way} by 1 h (daylight saving)" in traffic.notes[0]
+    plain = read(rows([local for local, _ in clock]), zone="Europe/Berlin")
+    texts = [local.replace(tzinfo=timezone(timedelta(hours=offset))).isoformat() for local, offset in clock]
+    utc = [local - timedelta(hours=offset) for local, offset in clock]
+    unix = read(rows([int(moment.replace(tzinfo=UTC).timestamp()) for moment in utc]), zone="Europe/Berlin")
+    for traffic in (plain, read(rows(texts)), unix):
+        # hours 0, 1, ... by the clock: in spring hour 26 does not exist, and in autumn it comes twice
+        expected = [*range(26), 25.5, *range(26, 72)] if way == "forward" else [*range(26), 26.5, *range(28, 72)]
+        assert traffic.requests.tolist() == expected and traffic.start == datetime(2026, month, day)
+        assert f"clocks go {way} by 1 h" in traffic.notes[-1]
+
+
+def test_without_a_zone_a_missing_hour_is_a_gap_and_midnight_stays_midnight(read):
+    # hours miss on Saturday 02:00 and Sunday 01:00 of one weekend in September: no clock does that
+    moments = [moment for i, moment in enumerate(every(3600, 72, datetime(2026, 9, 11))) if i not in (26, 49)]
+    traffic = read(rows(moments, [moment.hour for moment in moments]))
+    assert traffic.requests.tolist() == [*range(24)] * 3 and traffic.start == datetime(2026, 9, 11)
+    assert len(traffic.notes) == 1 and "2 gaps" in traffic.notes[0]
+
+
+def test_an_hour_that_the_clocks_of_a_zone_do_not_show_doubts_the_zone(read):
+    with pytest.raises(ValueError, match="is Europe/Berlin the zone of the file"):
+        read(rows(every(3600, 72, datetime(2026, 3, 28))), zone="Europe/Berlin")
+
+
+def test_an_hour_that_comes_twice_asks_for_the_zone(read):
+    clock = [local for local, _ in berlin(datetime(2026, 10, 24), 3)]
+    with pytest.raises(ValueError, match="--zone Europe/Berlin"):
+        read(rows(clock))
 
 
 def test_a_missing_hour_by_day_is_a_gap_and_no_change_of_the_clock(read):
@@ -130,6 +154,7 @@ def test_rows_at_slightly_irregular_times_are_read(read):
 
 
 GOOD = rows(every(300, 5))
+LONG = rows(every(300, 8))
 MALFORMED = {
     "empty": ("", "empty"),
     "heading alone": ("timestamp,requests\n", "no rows"),
@@ -138,8 +163,9 @@ MALFORMED = {
     "not a number": (GOOD.replace(",3\n", ",many\n"), "row 5: requests 'many' is not a number"),
     "infinite": (GOOD.replace(",3\n", ",inf\n"), "row 5: requests 'inf'"),
     "no time": (GOOD.replace("2026-05-04 00:15:00", "noon"), "row 5: 'noon'"),
-    "backwards": (GOOD.replace("00:15:00", "00:07:00"), "row 5: earlier than the row before"),
-    "twice": (GOOD.replace("00:15:00", "00:10:00"), "row 5: the same time as the row before"),
+    "between": (LONG.replace("00:15:00", "00:17:00"), "row 5: 420 s after the row before, while most rows are 300 s"),
+    "out of place": (LONG.replace("00:15:00", "00:07:00"), "row 5: 120 s after the row before, while most rows are"),
+    "twice": (GOOD.replace("00:15:00", "00:10:00"), "row 5: the same time as another row, with other numbers"),
     "mixed": (GOOD.replace("2026-05-04 00:15:00", "3"), "row 5: '3' is a step"),
     "ragged": (GOOD.replace(",3\n", "\n"), "row 5: 1 fields; the first row has 2"),
     "which column": ("timestamp,web,api\n2026-05-04,1,2\n", "row 1: the columns are timestamp, web, api"),

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 from autoscaler_env.advice.compare import BUDGETS, compare_candidates
-from autoscaler_env.advice.deploy import deployment_files
+from autoscaler_env.advice.deploy import deployment_files, model_file
 from autoscaler_env.advice.page import page
+from autoscaler_env.advice.recommend import FEWEST_TRAININGS
 from autoscaler_env.advice.report import Answer, answer_of
-from autoscaler_env.advice.setup import Setup
+from autoscaler_env.advice.setup import TODAY, Setup
+from autoscaler_env.policies.registry import LEARNERS
 from autoscaler_env.storage.files import write_atomically, write_json
+from autoscaler_env.traffic.columns import Reading
 from autoscaler_env.traffic.reading import read_traffic
-from autoscaler_env.traffic.trace import cut_days
+from autoscaler_env.traffic.trace import Trace, cut_days
 
 
 def advise(
@@ -22,8 +27,11 @@ def advise(
     *,
     quick: bool = False,
     seed: int = 0,
+    how: Reading = Reading(),  # noqa: B008
     smooth: int = 1,
     rescale: int | None = None,
+    last_days: int | None = None,
+    learners: bool = True,
     progress: bool = False,
     report: Callable[[str], object] = lambda note: None,
 ) -> tuple[Answer, list[Path]]:
@@ -33,15 +41,19 @@ def advise(
     a written rule chooses one.
 
     Args:
-        traffic: CSV of request counts, a row per interval; `-` for standard input.
+        traffic: Request counts in any form that `traffic.reading.read_traffic` takes; `-` for standard input.
         service: The set-up, TOML: sizes, prices, today's rule. `advise.setup.write_template` writes one.
         output: Folder for the files; it is created if it is missing.
-        quick: Train with small budgets.
+        quick: Train with small budgets, and each learner once instead of three times. Then no learner is recommended.
         seed: Seeds the trainings, at least 0. The same seed gives the same page.
+        how: What the user says about the file of the traffic.
         smooth: Steps of a centred moving average over the traffic; 1 for none.
         rescale: The 99th percentile that the traffic is scaled to, in requests a step; `None` leaves it as it is.
+        last_days: Use only so many days, the last ones, at least 2; `None` for all.
+        learners: Whether learners are trained; without them the answer takes seconds.
         progress: Whether to show a progress bar (only in a terminal).
-        report: Called with each note about the traffic before the long work begins, such as `print`.
+        report: Called before the long work begins with each note about the traffic, each doubt about the set-up, and a
+            line that shows whether the numbers fit; such as `print`.
 
     Returns:
         The answer and the files written, the page first.
@@ -50,39 +62,104 @@ def advise(
         ValueError: An argument is out of range, a file cannot be read or does not fit, or the folder cannot be written.
     """
     output = Path(output)
-    for name, value, least in (("seed", seed, 0), ("smooth", smooth, 1), ("rescale", rescale, 1)):
+    for name, value, least in (
+        ("seed", seed, 0),
+        ("smooth", smooth, 1),
+        ("rescale", rescale, 1),
+        ("days", last_days, 2),
+    ):
         if value is not None and value < least:
             raise ValueError(f"{name} = {value}: must be at least {least}")
     if output.exists() and not output.is_dir():
         raise ValueError(f"output = {str(output)!r}: this is a file; name a folder")
     setup = Setup.from_toml(service)
-    days = cut_days(read_traffic(str(traffic), setup.step_seconds), setup.step_seconds, smooth=smooth, rescale=rescale)
+    counts = read_traffic(str(traffic), setup.step_seconds, how=how)
+    days = cut_days(counts, setup.step_seconds, smooth=smooth, rescale=rescale)
+    if last_days is not None:
+        days = _last(days, last_days)
     for note in days.notes:
         report(note)
     try:  # before minutes are spent on files that cannot be written
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"output = {str(output)!r}: {error.strerror or error}") from None
-    budgets = BUDGETS["quick" if quick else "full"]
-    answer = answer_of(compare_candidates(setup, days, budgets=budgets, seed=seed, progress=progress))
+    _check_own_files(output)
+    budgets = BUDGETS["quick" if quick else "full"] if learners else {}
+    trainings = 1 if quick else FEWEST_TRAININGS
+    comparison = compare_candidates(
+        setup, days, budgets=budgets, seed=seed, trainings=trainings, progress=progress, report=report
+    )
+    answer = answer_of(comparison)
     return answer, write_answer(answer, output)
+
+
+def _last(days: Trace, count: int) -> Trace:
+    """Return the last of the days; all, if there are no more."""
+    if count >= len(days.requests):
+        return days
+    return Trace(
+        days.name,
+        days.requests[-count:],
+        days.step_seconds,
+        labels=days.labels[-count:],
+        weekdays=days.weekdays[-count:],
+        notes=(*days.notes, f"Only the last {count} of {len(days.requests)} days are used, as asked."),
+    )
+
+
+FILES = (
+    *("advice.html", "advice.json", "hpa.yaml", "service.toml"),
+    *(model_file(name) for name in LEARNERS),
+)
+"""All files that an answer may be written to."""
 
 
 def write_answer(answer: Answer, folder: Path) -> list[Path]:
     """Write the page, the JSON, and the files that deploying the recommended policy needs.
 
+    Files that an earlier answer wrote are replaced, or removed where this one does not need them. Any other file stays.
+
     Args:
         answer: The answer.
-        folder: Created if it is missing; files of the same names are replaced.
+        folder: Created if it is missing.
 
     Returns:
         The files written, the page first: `advice.html`, `advice.json`; for HPA `hpa.yaml`, for a learner its model and
-        `service.toml`.
+        `service.toml`, and the manifest of the best rule if that is HPA.
+
+    Raises:
+        ValueError: A file of one of these names was not written by an earlier answer.
     """
+    for name in _check_own_files(folder):
+        (folder / name).unlink()
     files = {"advice.html": page(answer).encode()}
-    files |= deployment_files(answer.comparison, answer.recommendation.policy)
+    for policy in (answer.recommendation.policy, answer.fallback or TODAY):
+        files |= deployment_files(answer.comparison, policy)
     for name, content in files.items():
         write_atomically(folder / name, lambda file, content=content: file.write(content))  # type: ignore[misc]
-    write_json(folder / "advice.json", answer.as_dict())
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    write_json(folder / "advice.json", answer.as_dict() | {"files": digests})
     first, *others = files
     return [folder / name for name in (first, "advice.json", *others)]
+
+
+def _check_own_files(folder: Path) -> list[str]:
+    """Return the files of an earlier answer in a folder, and refuse any other file that an answer would replace."""
+    try:
+        digests = json.loads((folder / "advice.json").read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        digests = {}
+    present = [name for name in FILES if (folder / name).exists()]
+    for name in present:
+        path = folder / name
+        own = bool(digests) if name == "advice.json" else _digest(path) == digests.get(name, "")
+        if not own:
+            raise ValueError(
+                f"output = {str(folder)!r}: {name} is there, and no earlier answer wrote it as it is; name another "
+                "folder"
+            )
+    return [name for name in present if name != "advice.json"]
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "-"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,9 +15,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from autoscaler_env.advice.setup import TODAY, Setup
-from autoscaler_env.evaluation.calibration import RULE_GRIDS, cheapest_setting, forecast_grid
-from autoscaler_env.evaluation.metrics import measure
+from autoscaler_env.advice.plausibility import doubts, plausibility, today_drops
+from autoscaler_env.advice.setup import TODAY, Limits, Setup
+from autoscaler_env.evaluation.calibration import RULE_GRIDS, forecast_grid, settings_that_keep
+from autoscaler_env.evaluation.metrics import measure, served_in_time
 from autoscaler_env.evaluation.simulation import ResetDaily, Trajectory, by_day, simulate_through
 from autoscaler_env.evaluation.statistics import Interval, mean_interval
 from autoscaler_env.paths import Folders
@@ -57,20 +58,56 @@ class Candidate:
     """95th percentile of the wait of the admitted requests, in seconds."""
     actions: float
     """Changes of the fleet, a day."""
+    in_time: NDArray[np.int64]
+    """Requests of each held-out day that were served in the step of their arrival, shape (n,)."""
     settings: Mapping[str, float] = field(default_factory=dict)
     """Its setting, by name; empty for learners and the optimum."""
     model: bytes | None = None
     """The model file of a learner; the policy was loaded from it."""
+    trainings: tuple[NDArray[np.float64], ...] = ()
+    """Dollars of each held-out day for each training of a learner, the shown one among them."""
 
     @property
     def costs(self) -> NDArray[np.float64]:
         """Dollars of each held-out day, shape (n,)."""
         return self.trajectory.cost.sum(axis=1)
 
+    @property
+    def in_time_share(self) -> float:
+        """Share of the requests that were served in the step of their arrival."""
+        return 1 - self.late_share - self.drop_share
+
     @cached_property
     def cost(self) -> Interval:
         """Mean cost with its interval, dollars a day."""
         return mean_interval(self.costs)
+
+
+GRACE = 5.0
+"""A mean loss of service of so many times the limit is too much, even if the interval reaches the limit."""
+
+
+def loses_service(candidate: Candidate, today: Candidate, limits: Limits) -> bool:
+    """Return whether a policy serves the requests of the held-out days worse than today's rule and the limits allow.
+
+    The differences are paired by day. A loss counts if its 95 % interval lies beyond the limit, or if its mean is more
+    than `GRACE` times the limit.
+
+    Args:
+        candidate: The policy.
+        today: Today's rule on the same days.
+        limits: The shares of the requests that a policy may serve late or drop.
+    """
+    arrivals = today.trajectory.arrivals.sum() / len(today.costs)
+    lost = (today.in_time - candidate.in_time) / max(arrivals, 1)
+    dropped = candidate.trajectory.dropped.sum(axis=1) / max(arrivals, 1)
+    most_dropped = max(limits.dropped, today.drop_share)
+    return _is_beyond(lost, limits.fewer_in_time) or _is_beyond(dropped, most_dropped)
+
+
+def _is_beyond(shares: NDArray[np.float64], limit: float) -> bool:
+    interval = mean_interval(shares)
+    return interval.low > limit or interval.mean > GRACE * limit + 1e-12
 
 
 @dataclass(frozen=True)
@@ -90,6 +127,12 @@ class Comparison:
     """Seed of the trainings."""
     quick: bool = False
     """Whether a learner had less than its full budget."""
+    plausibility: str = ""
+    """Traffic, capacity, fleet and today's cost in one line, so that a wrong unit is seen."""
+    cheaper: dict[str, Candidate] = field(default_factory=dict)
+    """The rules with the setting that costs least whatever it does to the requests, where that is another setting."""
+    doubts: tuple[str, ...] = ()
+    """What is hard to believe about the set-up, a line each; may be empty."""
 
     @property
     def costs(self) -> pd.DataFrame:
@@ -104,7 +147,9 @@ def compare_candidates(
     *,
     budgets: Mapping[Algorithm, int] | None = None,
     seed: int = 0,
+    trainings: int = 1,
     progress: bool = False,
+    report: Callable[[str], object] = lambda line: None,
 ) -> Comparison:
     """Calibrate the rules and train the learners on the first part of the days; simulate all of them on the rest.
 
@@ -114,7 +159,10 @@ def compare_candidates(
         budgets: Training budget of each learner, the full ones of `BUDGETS` by default. A learner that is not named is
             left out.
         seed: Seeds the trainings.
+        trainings: How often each learner is trained, with different seeds, at least 1. The one that did best on the
+            first part of the days is shown.
         progress: Whether to show a progress bar (only in a terminal).
+        report: Called before the long work with each doubt and with the line that shows whether the numbers fit.
 
     Raises:
         ValueError: Set-up and traffic do not fit, or there is more traffic than can be simulated.
@@ -128,26 +176,42 @@ def compare_candidates(
     today = RULE_GRIDS[setup.today["rule"]]
     described = f"{today.name}: {today.describe(setup.today_settings)}"
     candidates = {TODAY: _evaluate(setup.policy(service), described, later, service, setup.today_settings)}
-    planned = _planned_seconds(grids, days, budgets)
+    rule = candidates[TODAY]
+    cheaper: dict[str, Candidate] = {}
+    doubted = (*doubts(service, days), *today_drops(rule.drop_share))
+    plausible = plausibility(service, days, rule.cost.mean, rule.late_share, rule.drop_share)
+    for line in (*doubted, plausible):
+        report(line)
+    planned = _planned_seconds(grids, days, {name: budget * trainings for name, budget in budgets.items()})
     with tqdm(total=sum(planned.values()), bar_format=_BAR, leave=False, disable=None if progress else True) as bar:
         for name, grid in grids.items():
             with _step(bar, f"calibrating {name}", planned):
                 calibration_days = days.earlier[1:] if name == "forecast" else days.earlier
-                settings, _ = cheapest_setting(grid, calibration_days, service)
-                policy = grid.policy(service, settings)
-                candidates[name] = _evaluate(policy, grid.describe(settings), later, service, settings)
+                now = _evaluate(setup.policy(service), described, calibration_days, service)
+                level = setup.limits.level(now.in_time_share, now.drop_share)
+                keeping, cheapest = settings_that_keep(grid, calibration_days, service, level)
+                for settings, found in ((keeping, candidates), (cheapest, cheaper)):
+                    if found is candidates or settings != keeping:
+                        policy = grid.policy(service, settings)
+                        found[name] = _evaluate(policy, grid.describe(settings), later, service, settings)
         for algorithm, budget in budgets.items():
-            with _step(bar, f"training {algorithm}", planned), tempfile.TemporaryDirectory(prefix="advise") as folder:
-                config = _training_config(algorithm, budget, days, service, seed)
-                learner, model = _train(config, Folders(folder), progress=not bar.disable)
-                candidates[algorithm] = _evaluate(learner, _training_in_words(config), later, service, model=model)
+            with _step(bar, f"training {algorithm}", planned):
+                tried = []
+                for each in range(seed, seed + trainings):
+                    config = _training_config(algorithm, budget, days, service, each)
+                    learner, model, selected = _train(config, progress=not bar.disable)
+                    described = _training_in_words(config)
+                    tried.append((selected, _evaluate(learner, described, later, service, model=model)))
+                _, shown = max(tried, key=lambda each: each[0])
+                costs = tuple(candidate.costs for _, candidate in tried)
+                candidates[algorithm] = dataclasses.replace(shown, trainings=costs)
         with _step(bar, "finding the optimum", planned):
             try:
                 optimum, reason = _evaluate(Optimum(service), "knows the traffic", later, service), ""
             except ValueError as error:
                 optimum, reason = None, str(error)
     quick = any(budget < BUDGETS["full"].get(algorithm, 0) for algorithm, budget in budgets.items())
-    return Comparison(setup, service, days, candidates, optimum, reason, seed, quick)
+    return Comparison(setup, service, days, candidates, optimum, reason, seed, quick, plausible, cheaper, doubted)
 
 
 @contextmanager
@@ -177,6 +241,7 @@ def _evaluate(
         drop_share=float(sums["dropped"] / max(sums["arrivals"], 1)),
         wait_p95=float(sums["wait_p95"]),
         actions=float(sums["scaling_actions"]) / len(days),
+        in_time=served_in_time(through).reshape(len(days), -1).sum(axis=1),
         settings=dict(settings or {}),
         model=model,
     )
@@ -204,15 +269,17 @@ def _training_in_words(config: TrainingConfig) -> str:
     )
 
 
-def _train(config: TrainingConfig, folders: Folders, progress: bool) -> tuple[Policy, bytes]:
-    """Train; return the better of the last and the best version, read back from its file, and the file."""
-    curve = train(config, folders, progress=progress).curve
-    best = int(curve["mean_return"].to_numpy()[1:].argmax()) + 1
-    files = RunFolder(config, folders)
-    path = files.model if best == len(curve) - 1 else files.best
-    policy = load_policy(path, config.service)
-    policy.name = config.algorithm
-    return ResetDaily(policy, config.service.steps_per_episode), path.read_bytes()
+def _train(config: TrainingConfig, progress: bool) -> tuple[Policy, bytes, float]:
+    """Train; return the better of the last and the best version, read back from its file, the file and its return."""
+    with tempfile.TemporaryDirectory(prefix="advise") as folder:
+        folders = Folders(folder)
+        returns = train(config, folders, progress=progress).curve["mean_return"].to_numpy()
+        best = int(returns[1:].argmax()) + 1
+        files = RunFolder(config, folders)
+        path = files.model if best == len(returns) - 1 else files.best
+        policy = load_policy(path, config.service)
+        policy.name = config.algorithm
+        return ResetDaily(policy, config.service.steps_per_episode), path.read_bytes(), float(returns[best])
 
 
 def _planned_seconds(grids: Iterable[str], days: Trace, budgets: Mapping[Algorithm, int]) -> dict[str, float]:

@@ -145,6 +145,7 @@ def how_to(comparison: Comparison, policy: str) -> HowTo:
         return HowTo("There is nothing to change.", "")
     if policy in LEARNERS:
         return HowTo(
+            "This is an experiment: run it beside your present rule and watch it, not unattended. "
             f"The model is in {model_file(policy)} beside this page. The file is verified: it was read back without "
             "running any code in it, and the costs here are those of that file. Three lines run it:",
             "from autoscaler_env import Autoscaler\n"

@@ -45,7 +45,7 @@ def _content(answer: Answer) -> dict[str, Any]:
         f"{worst_day} is the day that costs most under today's rule: {costs[TODAY]}; with {label_of(beside)} it costs "
         f"{costs[beside]}."
     )
-    instructions = how_to(comparison, chosen)
+    instructions, fallback = how_to(comparison, chosen), how_to(comparison, answer.fallback or TODAY)
     return {
         "name": comparison.setup.name,
         "basis": (
@@ -53,8 +53,12 @@ def _content(answer: Answer) -> dict[str, Any]:
             f"{days.step_seconds / 60:g} min: {days.first_days} to calibrate and train on, {len(days.later)} held out "
             "to compare on"
         ),
+        "plausibility": _unbroken(comparison.plausibility),
+        "doubts": [_unbroken(doubt) for doubt in comparison.doubts],
         "headline": _unbroken(answer.headline),
         "reason": _unbroken(answer.reason),
+        "requests": _unbroken(answer.requests),
+        "sacrifice": _unbroken(answer.sacrifice),
         "tiles": _tiles(answer),
         "costs_figures": _cost_figures(answer),
         "rows": [_row(answer, name) for name in (*ORDER, OPTIMUM) if name in answer.policies],
@@ -64,6 +68,8 @@ def _content(answer: Answer) -> dict[str, Any]:
             f"{caption} Demand and fleet are in instances, the queue is in requests, and the cost adds up over the "
             f"day: first {label_of(TODAY)}, then {label_of(beside)}{' (recommended)' if beside == chosen else ''}."
         ),
+        "fallback": f"The best rule, {label_of(answer.fallback)}. {fallback.text}" if answer.fallback else "",
+        "fallback_code": fallback.code if answer.fallback else "",
         "how": instructions.text,
         "code": instructions.code,
         "limits": [_unbroken(limit) for limit in answer.limits]
@@ -95,6 +101,7 @@ def _tiles(answer: Answer) -> list[dict[str, str]]:
                     "day": dollars(cost.mean),
                     "year": f"{dollars(year.mean, 0)} a year",
                     "interval": between(year, 0),
+                    "in_time": _unbroken(f"{100 * answer.policies[name].in_time_share:.2f} % in time"),
                 }
             )
     return tiles
@@ -114,6 +121,7 @@ def _row(answer: Answer, name: str) -> dict[str, str]:
         "saved": "-" if name == TODAY else dollars(saved.mean, 0),
         "saved_interval": "" if name == TODAY else between(saved, 0),
         "above": "-" if above is None or name == OPTIMUM else f"{100 * above:.1f} %",
+        "in_time": f"{100 * policy.in_time_share:.2f} %",
         "late": f"{100 * policy.late_share:.2f} %",
         "dropped": f"{100 * policy.drop_share:.2f} %",
         "wait": f"{policy.wait_p95:,.0f} s",
@@ -133,9 +141,9 @@ def _cost_figures(answer: Answer) -> list[dict[str, str]]:
         rows[name] = {"label": label_of(name), "cost": policy.cost.mean, "low": low, "high": high}
     table = pd.DataFrame.from_dict(rows, orient="index")
     optimum = None if comparison.optimum is None else comparison.optimum.cost.mean
-    title = f"{label_of(cheapest)} costs least, {label_of(chosen)} is recommended"
+    title = f"{label_of(chosen)} is recommended; {label_of(cheapest)} costs least with today's service"
     if chosen == cheapest:
-        title = f"{label_of(chosen)} costs least and is recommended"
+        title = f"{label_of(chosen)} costs least with today's service"
     title = title[0].upper() + title[1:]
 
     def draw(width: float, paper: Theme) -> Figure:

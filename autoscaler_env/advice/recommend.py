@@ -1,33 +1,39 @@
-"""Choose what to deploy, by a written rule.
+"""Choose what to deploy, by a written rule, and measure what it saves on days that the choice has not seen.
 
-The rule: recommend the simplest policy whose cost cannot be told from that of the cheapest. The cheapest policy has the
-lowest mean cost over the held-out days. A simpler policy is passed over only if the cheapest saves enough against it,
-and that takes two things (`evaluation.statistics.is_worth_it`): the saving is beyond doubt, so the 95 % interval of the
-differences of their daily costs lies above zero, and it is at least 1 % of the simpler policy's cost. Below 1 % a
-difference may be certain, but it does not pay for a more complex policy.
+Who may be recommended: a policy that keeps today's service on the held-out days (`compare.loses_service`). A learner
+needs its full training budget and at least three trainings besides, each of which would be recommended. Where it costs
+more to serve a request than to lose it, nothing is.
 
-From simple to complex: today's rule if it is a fixed fleet, a fixed fleet, today's rule, a threshold, HPA on
-utilisation, HPA on demand, target tracking, a forecast, Q-learning, DQN, PPO. So a learner is recommended only where
-the cheapest learner saves enough against every rule.
+The rule: change nothing unless the change is worth it. It is if it saves beyond doubt, so that the 95 % interval of the
+differences of the daily costs lies above zero, and if it saves at least 1 % of today's cost (`[limits] least_saving`).
+Of the policies that are worth it, the simplest is chosen that the cheapest of them does not beat likewise: beyond doubt
+and by at least 1 %. From simple to complex: a fixed fleet, a threshold, HPA on utilisation, HPA on demand, target
+tracking, a forecast, Q-learning, DQN, PPO.
 
-One exception: steady traffic gets a fixed fleet. If traffic is constant but for its noise, switching the last instance
-off and on while requests wait may save more than 1 %; that alone is no reason to run an autoscaler. If today's rule
-already saves enough against a fixed fleet, the plain rule applies.
+One exception: steady traffic gets a fixed fleet or keeps today's rule. If traffic is constant but for its noise,
+switching the last instance off and on while requests wait may save more than 1 %; that alone is no reason to run an
+autoscaler. If today's rule already saves enough against a fixed fleet, the plain rule applies.
+
+The saving that is quoted comes from days that the choice was not made on. From ten held-out days on, the choice is made
+on the first half, and its saving is measured on the second. Below ten, each day is left out in turn: the saving on it
+is that of the policy which the other days choose. If the saving is not worth it there, nothing is changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from autoscaler_env.advice.compare import Comparison
+from autoscaler_env.advice.compare import Comparison, loses_service
+from autoscaler_env.advice.plausibility import losing_is_cheaper
 from autoscaler_env.advice.setup import TODAY
-from autoscaler_env.evaluation.statistics import Interval, is_worth_it, mean_interval
+from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, Interval, is_worth_it, mean_interval
 from autoscaler_env.policies.registry import LEARNERS
 from autoscaler_env.service import Service
 
@@ -44,6 +50,12 @@ ORDER = (
     "ppo",
 )
 """The policies from simple to complex; today's rule comes first if it is a fixed fleet."""
+
+HALVES = 10
+"""Held-out days from which on the choice is made on the first half and measured on the second."""
+
+FEWEST_TRAININGS = 3
+"""Trainings of a learner, with different seeds, below which it is not recommended."""
 
 STEADY = 1.0
 """Instances' worth of traffic by which the hours of steady traffic differ, at most, ..."""
@@ -81,12 +93,89 @@ class Recommendation:
     """What learning is worth; `None` if nothing was trained."""
     steady: bool = False
     """Whether a fixed fleet is recommended because the traffic is steady."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Policies that may not be recommended, by name, and why."""
+    unconfirmed: str = ""
+    """The policy that was chosen, but whose saving the days that had not been seen did not confirm."""
+    least: float = MINIMUM_EFFECT
+    """Share of today's cost that a change must save."""
 
 
 def recommend(comparison: Comparison) -> Recommendation:
-    """Apply the written rule to the costs of a comparison."""
+    """Apply the written rule to a comparison; quote what it saves on days that the choice was not made on."""
+    costs, least = comparison.costs, comparison.setup.limits.least_saving
+    fixed = comparison.setup.today["rule"] == "fixed"
     steady = is_steady(comparison.days.requests, comparison.service)
-    return choose(comparison.costs, comparison.setup.today["rule"] == "fixed", steady)
+    refused = refusals(comparison)
+
+    def choice(days: pd.DataFrame) -> Recommendation:
+        allowed = [name for name in ORDER if name in days and name not in refused]
+        chosen = choose(days, fixed, steady, allowed=allowed, least=least)
+        trainings = comparison.candidates[chosen.policy].trainings
+        for training in trainings:
+            column = pd.Series(training, index=costs.index).loc[days.index]
+            again = choose(days.assign(**{chosen.policy: column}), fixed, steady, allowed=allowed, least=least)
+            if again.policy not in LEARNERS:
+                rules = [name for name in allowed if name not in LEARNERS]
+                return choose(days, fixed, steady, allowed=rules, least=least)
+        return chosen
+
+    return dataclasses.replace(quoted(costs, choice), refused=refused)
+
+
+def quoted(costs: pd.DataFrame, choice: Callable[[pd.DataFrame], Recommendation]) -> Recommendation:
+    """Return a choice, with what it saves on days that it was not made on.
+
+    Args:
+        costs: Dollars; a row per held-out day, in the order of time, and a column per policy.
+        choice: Returns the recommendation that a table of costs leads to.
+
+    Returns:
+        The choice; `today`, if its saving is not worth it on the days it was not made on.
+    """
+    days = len(costs)
+    if days >= HALVES:
+        chosen = choice(costs.iloc[: days // 2])
+        unseen = costs.iloc[days // 2 :]
+        saved = (unseen[TODAY] - unseen[chosen.policy]).to_numpy()
+    else:
+        chosen, unseen = choice(costs), costs
+        others = [choice(costs.drop(costs.index[day])).policy if days > 1 else TODAY for day in range(days)]
+        saved = np.array([costs[TODAY].iloc[day] - costs[other].iloc[day] for day, other in enumerate(others)])
+    saving = mean_interval(saved)
+    policy, unconfirmed = chosen.policy, ""
+    if policy != TODAY and not is_worth_it(saving, _mean(unseen, TODAY), chosen.least):
+        policy, unconfirmed = TODAY, policy
+    names = [name for name in ORDER if name in costs]
+    extra = _saved(unseen, policy, chosen.cheapest)
+    return dataclasses.replace(
+        chosen,
+        policy=policy,
+        saving=saving if policy != TODAY else _saved(unseen, TODAY, TODAY),
+        extra=extra,
+        extra_share=extra.mean / max(_mean(unseen, chosen.cheapest), 1e-12),
+        passed_over=() if unconfirmed else chosen.passed_over,
+        rival=_rival(unseen, names, policy),
+        steady=chosen.steady and not unconfirmed,
+        unconfirmed=unconfirmed,
+    )
+
+
+def refusals(comparison: Comparison) -> dict[str, str]:
+    """Return the policies that may not be recommended, by name, and why."""
+    today, refused = comparison.candidates[TODAY], {}
+    for name, candidate in comparison.candidates.items():
+        if name == TODAY:
+            continue
+        if losing_is_cheaper(comparison.service):
+            refused[name] = "with these prices it is cheaper to lose requests"
+        elif loses_service(candidate, today, comparison.setup.limits):
+            refused[name] = "serves fewer requests in time than today's rule, or drops more"
+        elif name in LEARNERS and comparison.quick:
+            refused[name] = "had a small training budget"
+        elif name in LEARNERS and len(candidate.trainings) < FEWEST_TRAININGS:
+            refused[name] = f"was trained with fewer than {FEWEST_TRAININGS} seeds"
+    return refused
 
 
 def is_steady(requests: NDArray[np.int64], service: Service) -> bool:
@@ -103,27 +192,42 @@ def is_steady(requests: NDArray[np.int64], service: Service) -> bool:
     return bool(high - low <= max(STEADY, STEADY_SHARE * middle))
 
 
-def choose(costs: pd.DataFrame, today_is_fixed: bool = False, steady: bool = False) -> Recommendation:
-    """Apply the written rule to a table of costs.
+def choose(
+    costs: pd.DataFrame,
+    today_is_fixed: bool = False,
+    steady: bool = False,
+    *,
+    allowed: Collection[str] | None = None,
+    least: float = MINIMUM_EFFECT,
+) -> Recommendation:
+    """Apply the written rule to a table of costs; the saving is that on the same days.
 
     Args:
         costs: Dollars; a row per held-out day, in the order of time, and a column per policy. `today` is one of them.
         today_is_fixed: Whether today's rule is a fixed fleet.
         steady: Whether the traffic is steady.
+        allowed: The policies that may be recommended, besides today's rule; all by default.
+        least: Share of the cost that a change must save.
 
     Example:
         >>> days = {"fixed": [9.0, 9.1, 9.2], "today": [7.0, 7.3, 7.1], "ppo": [6.98, 7.29, 7.06]}
         >>> choose(pd.DataFrame(days)).policy
         'today'
     """
-    order = [name for name in ORDER if name in costs]
+
+    def pays(now: str, then: str) -> bool:
+        return is_worth_it(_saved(costs, now, then), _mean(costs, now), least)
+
+    names = [name for name in ORDER if name in costs]
+    order = [name for name in names if name == TODAY or allowed is None or name in allowed]
     if today_is_fixed:
         order = [TODAY, *(name for name in order if name != TODAY)]
     cheapest = _cheapest(costs, order)
-    steady = steady and not _pays(costs, "fixed", TODAY)
-    candidates = [name for name in order if name == "fixed" or (today_is_fixed and name == TODAY)] if steady else order
-    best = _cheapest(costs, candidates)
-    policy = next(name for name in candidates if not _pays(costs, name, best))
+    steady = steady and "fixed" in order and not pays("fixed", TODAY)
+    pool = [name for name in order if name in ("fixed", TODAY)] if steady else order
+    worth_it = [name for name in pool if name != TODAY and pays(TODAY, name)]
+    best = _cheapest(costs, worth_it or [TODAY])
+    policy = next(name for name in worth_it or [TODAY] if not pays(name, best))
     extra = _saved(costs, policy, cheapest)
     return Recommendation(
         policy,
@@ -131,9 +235,10 @@ def choose(costs: pd.DataFrame, today_is_fixed: bool = False, steady: bool = Fal
         saving=_saved(costs, TODAY, policy),
         extra=extra,
         extra_share=extra.mean / max(_mean(costs, cheapest), 1e-12),
-        passed_over=tuple(candidates[: candidates.index(policy)]),
-        rival=_rival(costs, order, policy),
-        steady=steady,
+        passed_over=tuple(name for name in pool[: pool.index(policy)] if pays(name, policy)),
+        rival=_rival(costs, names, policy),
+        steady=steady and (policy == "fixed" or today_is_fixed),
+        least=least,
     )
 
 
@@ -146,11 +251,6 @@ def _rival(costs: pd.DataFrame, names: Sequence[str], policy: str) -> Rival | No
         return Rival(rule, _saved(costs, rule, policy))
     learner = _cheapest(costs, learners)
     return Rival(learner, _saved(costs, policy, learner))
-
-
-def _pays(costs: pd.DataFrame, now: str, then: str) -> bool:
-    """Return whether the step from one policy to another is worth it."""
-    return is_worth_it(_saved(costs, now, then), _mean(costs, now))
 
 
 def _saved(costs: pd.DataFrame, now: str, then: str) -> Interval:

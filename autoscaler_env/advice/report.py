@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,15 @@ from autoscaler_env.advice.compare import Candidate, Comparison
 from autoscaler_env.advice.deploy import how_to
 from autoscaler_env.advice.recommend import Recommendation, recommend
 from autoscaler_env.advice.setup import TODAY
-from autoscaler_env.advice.text import DAYS_A_YEAR, headline, method, reason, saving_sentence
+from autoscaler_env.advice.text import (
+    DAYS_A_YEAR,
+    headline,
+    method,
+    reason,
+    requests_sentence,
+    sacrifice,
+    saving_sentence,
+)
 from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, Interval, is_very_skewed, mean_interval
 from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.policies.registry import LEARNERS, label_of
@@ -47,6 +56,10 @@ class Answer:
     """What each policy saves against today's rule, by name, the optimum among them: dollars a day."""
     headline: str
     reason: str
+    requests: str
+    """What the recommended policy and today's rule do to the requests, in words."""
+    sacrifice: str
+    """What a cheaper policy would do to the requests, in words; empty if there is none."""
     limits: list[str]
     """What limits the answer, a sentence or two each; may be empty."""
 
@@ -67,6 +80,15 @@ class Answer:
         chosen, candidates = self.recommendation.policy, self.comparison.candidates
         others = [name for name in candidates if name != TODAY]
         return chosen if chosen != TODAY else min(others, key=lambda name: candidates[name].cost.mean)
+
+    @property
+    def fallback(self) -> str | None:
+        """The cheapest rule that may be recommended, where a learner is recommended; `None` where a rule is."""
+        chosen, candidates = self.recommendation, self.comparison.candidates
+        if chosen.policy not in LEARNERS:
+            return None
+        rules = [name for name in candidates if name not in LEARNERS and name not in chosen.refused]
+        return min(rules, key=lambda name: candidates[name].cost.mean)
 
     def above_optimum(self, policy: str) -> float | None:
         """Return how much a policy costs above the optimum, as a share; `None` if there is no optimum."""
@@ -92,17 +114,28 @@ class Answer:
                 "setting": comparison.candidates[chosen.policy].description,
                 "headline": self.headline,
                 "reason": self.reason,
+                "requests": self.requests,
+                "sacrifice": self.sacrifice or None,
+                "saved_a_day": _plain(chosen.saving),
+                "experiment": chosen.policy in LEARNERS,
                 "cheapest": chosen.cheapest,
+                "refused": dict(chosen.refused),
+                "unconfirmed": chosen.unconfirmed or None,
                 "dearer_than_cheapest": round(chosen.extra_share, 6),
                 "dearer_than_cheapest_a_day": _plain(chosen.extra),
                 "simpler_and_dearer": list(chosen.passed_over),
-                "minimum_effect": MINIMUM_EFFECT,
+                "minimum_effect": chosen.least,
             },
+            "plausibility": comparison.plausibility,
+            "doubts": list(comparison.doubts),
             "policies": {name: self._policy_as_dict(name) for name in self.policies},
+            "cheaper_settings": {name: _setting_as_dict(rule) for name, rule in comparison.cheaper.items()},
+            "limits_of_service": dataclasses.asdict(comparison.setup.limits),
             "no_optimum": comparison.no_optimum or None,
             "worst_day": {"day": held_out[self.worst_day]}
             | {name: self._worst_day_as_dict(name) for name in (TODAY, self.beside)},
             "how_to": how_to(comparison, chosen.policy)._asdict(),
+            "how_to_fall_back": how_to(comparison, self.fallback)._asdict() if self.fallback else None,
             "method": method(comparison),
             "limits": self.limits,
             "days_a_year": DAYS_A_YEAR,
@@ -120,6 +153,7 @@ class Answer:
             "saved_a_day": _plain(saved),
             "saved_a_year": _plain(saved.times(DAYS_A_YEAR)),
             "above_optimum": None if above is None else round(above, 6),
+            "in_time_share": round(policy.in_time_share, 6),
             "late_share": round(policy.late_share, 6),
             "dropped_share": round(policy.drop_share, 6),
             "wait_p95_seconds": policy.wait_p95,
@@ -132,6 +166,18 @@ class Answer:
         trajectory, day = self.comparison.candidates[policy].trajectory, self.worst_day
         counts = {name: getattr(trajectory, name)[day].tolist() for name in ("arrivals", "fleet", "queue", "dropped")}
         return counts | {"cost": np.round(trajectory.cost[day], 6).tolist()}
+
+
+def _setting_as_dict(rule: Candidate) -> dict[str, Any]:
+    """Return a setting that costs less and serves fewer requests in time."""
+    return {
+        "setting": rule.description,
+        "settings": dict(rule.settings),
+        "dollars_a_day": _plain(rule.cost),
+        "in_time_share": round(rule.in_time_share, 6),
+        "late_share": round(rule.late_share, 6),
+        "dropped_share": round(rule.drop_share, 6),
+    }
 
 
 def _plain(interval: Interval) -> dict[str, float | None]:
@@ -151,6 +197,8 @@ def answer_of(comparison: Comparison) -> Answer:
         {name: mean_interval(today - policy.costs) for name, policy in policies.items()},
         headline(comparison, recommendation),
         reason(recommendation),
+        requests_sentence(comparison, recommendation.policy),
+        sacrifice(comparison, recommendation.policy),
         limits_of(comparison, recommendation),
     )
 
@@ -161,8 +209,10 @@ def limits_of(comparison: Comparison, recommendation: Recommendation) -> list[st
     limits += traffic_limits(comparison.days, comparison.service)
     if recommendation.policy in LEARNERS:
         limits.append(
-            "The policy comes from one training. The intervals are over days, not over trainings: another seed "
-            "(--seed) gives another policy, and may give another answer."
+            "A learned policy is an experiment, not something to run unattended: it has no fallback of its own. The "
+            f"best rule's instructions stand beside it. The model is the best of "
+            f"{counted(len(comparison.candidates[recommendation.policy].trainings), 'training')} on the first part of "
+            "the days; the intervals are over days, and each training saves enough on its own."
         )
     if comparison.quick:
         limits.append("The learners had small budgets, for a quick answer. With full budgets they may do better.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import tomllib
 from collections.abc import Mapping
@@ -12,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from autoscaler_env.evaluation.calibration import RULE_GRIDS
+from autoscaler_env.advice.plausibility import check_shares
+from autoscaler_env.evaluation.calibration import RULE_GRIDS, ServiceLevel
+from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_atomically
@@ -27,6 +30,27 @@ DEFAULT_RULE = {"rule": "threshold", "add_above": 0.7, "remove_below": 0.4}
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What a recommended policy may do to the requests, and what it must save; the table `[limits]` of a set-up."""
+
+    fewer_in_time: float = 0.001
+    """Share of the requests, in time today, that may be late or dropped: 0.001 is 0.1 percentage points."""
+    dropped: float = 0.001
+    """Share of the requests that may be dropped, or what today's rule drops if that is more."""
+    least_saving: float = MINIMUM_EFFECT
+    """Share of today's cost that a change must save."""
+
+    def __post_init__(self) -> None:
+        for name, value in dataclasses.asdict(self).items():
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+                raise ValueError(f"limits.{name} = {value!r}: must be a share from 0 to 1")
+
+    def level(self, in_time: float, dropped: float) -> ServiceLevel:
+        """Return the service that a policy must keep where today's rule has these shares in time and dropped."""
+        return ServiceLevel(in_time - self.fewer_in_time, max(self.dropped, dropped))
+
+
+@dataclass(frozen=True)
 class Setup:
     """A service as its user describes it, before its traffic is known."""
 
@@ -36,6 +60,8 @@ class Setup:
     """The fields of `Service` that the user set."""
     today: Mapping[str, Any] = field(default_factory=lambda: dict(DEFAULT_RULE))
     """Today's rule and its settings."""
+    limits: Limits = field(default_factory=Limits)
+    """What a change may do to the requests, and what it must save."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
@@ -61,7 +87,11 @@ class Setup:
             name, today = values.pop("name", cls.name), values.pop("today", dict(DEFAULT_RULE))
             if not isinstance(today, dict):
                 raise ValueError(f'today = {today!r}: must be a table, as in [today] and rule = "fixed" below it')
-            return cls(name, values, today)
+            limits = values.pop("limits", {})
+            known = [each.name for each in dataclasses.fields(Limits)]
+            if not isinstance(limits, dict) or set(limits) - set(known):
+                raise ValueError(f"limits = {limits!r}: must be a table of {', '.join(known)}")
+            return cls(name, values, today, Limits(**limits))
         except OSError as error:
             raise ValueError(f"{path}: {error.strerror or error}") from None
         except UnicodeDecodeError:
@@ -115,6 +145,7 @@ class Setup:
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ValueError(f"today.{name} = {value!r}: must be a number")
         try:
+            check_shares(rule, self.today_settings)
             return RULE_GRIDS[rule].policy(service, self.today_settings, TODAY)
         except ValueError as error:
             raise ValueError(f"today: {error}") from None

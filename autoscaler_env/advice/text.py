@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from autoscaler_env.advice.compare import Comparison
-from autoscaler_env.advice.recommend import ORDER, Recommendation
+from autoscaler_env.advice.compare import Candidate, Comparison, loses_service
+from autoscaler_env.advice.plausibility import losing_is_cheaper
+from autoscaler_env.advice.recommend import FEWEST_TRAININGS, HALVES, ORDER, Recommendation
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.evaluation import statistics
-from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, Interval
+from autoscaler_env.evaluation.statistics import Interval
 from autoscaler_env.policies.registry import LEARNERS, label_of
 from autoscaler_env.text import counted, dollars, listed, percent
 
@@ -39,16 +40,60 @@ def saving_sentence(saved: Interval, policy: str, other: str) -> str:
     return text[0].upper() + text[1:]
 
 
+FEWEST_DAYS_A_YEAR = 6
+"""Held-out days below which no yearly figure is given."""
+
+
 def headline(comparison: Comparison, recommendation: Recommendation) -> str:
-    """Return what to do and what it saves, in a sentence or two."""
-    policy, saving = recommendation.policy, recommendation.saving
+    """Return what to do and what it saves, in a sentence or two; what calibration saves stands apart from learning."""
+    policy, saving, rival = recommendation.policy, recommendation.saving, recommendation.rival
     action = _what_to_do(comparison, policy)
+    warning = losing_is_cheaper(comparison.service)
     if policy == TODAY:
-        return f"{action}."
+        return f"{warning} Until then: {action[0].lower()}{action[1:]}." if warning else f"{action}."
     year = ""
-    if not saving.low <= 0 <= saving.high:
-        year = f", {dollars(abs(saving.times(DAYS_A_YEAR).mean), 0)} a year"
-    return f"{action}. {saving_sentence(saving, policy, TODAY)}{year}."
+    if len(comparison.days.later) >= FEWEST_DAYS_A_YEAR:
+        year = f", {dollars(saving.times(DAYS_A_YEAR).mean, 0)} a year"
+    text = f"{action}. {saving_sentence(saving, policy, TODAY)}{year}."
+    if policy in LEARNERS and rival is not None:
+        calibrated, learned = dollars(saving.mean - rival.saved.mean), dollars(rival.saved.mean)
+        text += f" Of this, calibration alone ({label_of(rival.name)}) saves {calibrated} a day, learning {learned}."
+    return text
+
+
+def service_of(candidate: Candidate) -> str:
+    """Return what a policy does to the requests, in a few words."""
+    return (
+        f"{100 * candidate.in_time_share:.2f} % of the requests in time, {100 * candidate.late_share:.2f} % late, "
+        f"{100 * candidate.drop_share:.2f} % dropped"
+    )
+
+
+def requests_sentence(comparison: Comparison, policy: str) -> str:
+    """Return what a policy does to the requests on the held-out days, with today's rule beside it."""
+    now = service_of(comparison.candidates[TODAY])
+    if policy == TODAY:
+        return f"Today's rule: {now}."
+    label = label_of(policy)
+    return f"{label[0].upper()}{label[1:]}: {service_of(comparison.candidates[policy])}. Today's rule: {now}."
+
+
+def sacrifice(comparison: Comparison, policy: str) -> str:
+    """Return what the cheapest policy that breaks the limits would save and sacrifice; empty if there is none."""
+    now, chosen = comparison.candidates[TODAY], comparison.candidates[policy]
+    worse = [
+        each
+        for each in (*comparison.cheaper.values(), *comparison.candidates.values())
+        if each.cost.mean < chosen.cost.mean and loses_service(each, now, comparison.setup.limits)
+    ]
+    if not worse:
+        return ""
+    cheap = min(worse, key=lambda each: each.cost.mean)
+    return (
+        f"Cheaper, but worse for your requests: {label_of(cheap.name)} ({cheap.description}) would cost "
+        f"{dollars(cheap.cost.mean)} a day, {dollars(chosen.cost.mean - cheap.cost.mean)} less, and serve "
+        f"{service_of(cheap)}; with today's rule it is {service_of(now)}. It is not recommended."
+    )
 
 
 def _what_to_do(comparison: Comparison, policy: str) -> str:
@@ -60,7 +105,7 @@ def _what_to_do(comparison: Comparison, policy: str) -> str:
         switch = "" if same_kind else " and switch autoscaling off"
         return f"Run a fixed fleet of {candidate.settings['instances']:.0f} instances{switch}"
     if policy in LEARNERS:
-        return f"Deploy the {label_of(policy)} policy that was trained on your traffic"
+        return f"An experiment: the {label_of(policy)} policy that was trained on your traffic"
     if same_kind:
         return f"Keep your rule and change its setting to {candidate.description}"
     name = {
@@ -78,17 +123,25 @@ def reason(recommendation: Recommendation) -> str:
     policy, cheapest, extra = recommendation.policy, recommendation.cheapest, recommendation.extra
     if recommendation.steady:
         return "The traffic is steady: it needs the same fleet all the time, so an autoscaler has nothing to do."
-    least = percent(MINIMUM_EFFECT)
-    if policy == cheapest:
-        text = "It is the cheapest of all policies on the held-out days"
+    least = percent(recommendation.least)
+    if recommendation.unconfirmed:
+        text = (
+            f"{label_of(recommendation.unconfirmed)} looked cheaper, but on days that this choice had not seen its "
+            f"saving is in doubt, or below {least} of today's cost."
+        )
+        text = text[0].upper() + text[1:]
+    elif policy == cheapest:
+        text = "It is the cheapest of the policies that keep today's service"
         if recommendation.passed_over:
             text += f"; {_simpler(recommendation.passed_over)}, beyond doubt and by at least {least}"
         text += "."
-    elif extra.low > 0:
+    elif extra.low > 0 and recommendation.extra_share <= recommendation.least:
         text = (
             f"It is the simplest policy within {least} of the cheapest. {saving_sentence(extra, cheapest, policy)}: "
             "too little to pay for a more complex policy."
         )
+    elif extra.low > 0:
+        text = f"{saving_sentence(extra, cheapest, policy)}; but what it saves against today's rule is in doubt."
     else:
         text = (
             "It is the simplest policy whose cost cannot be told from that of the cheapest. "
@@ -120,7 +173,7 @@ def _learning(recommendation: Recommendation) -> str:
 
 def method(comparison: Comparison) -> str:
     """Return how the answer was found."""
-    days = comparison.days
+    days, limits = comparison.days, comparison.setup.limits
     learners = [label_of(name) for name in LEARNERS if name in comparison.candidates]
     trained = (
         f", and {listed(learners)} {'were' if learners[1:] else 'was'} trained on such days, shifted and perturbed"
@@ -132,8 +185,24 @@ def method(comparison: Comparison) -> str:
         "carry over from each day to the next. The optimum knows that traffic in advance: nothing can cost less. "
         "Intervals are 95 % intervals of the mean over the held-out days (Student's t, with an effective number of "
         "days, since neighbouring days resemble each other); differences are paired by day. A year is "
-        f"{DAYS_A_YEAR} such days. The rule of the recommendation: the simplest policy whose cost cannot be told from "
-        f"that of the cheapest, or is within {percent(MINIMUM_EFFECT)} of it, in the order "
-        f"{listed([label_of(name) for name in ORDER if name in comparison.candidates])}. It is chosen on the same days "
-        "on which its saving is measured, so the saving is a little too high."
+        f"{DAYS_A_YEAR} such days. A change is recommended only if it keeps today's service (at most "
+        f"{percent(limits.fewer_in_time, 2)} of the requests fewer in time, at most {percent(limits.dropped, 2)} "
+        "dropped, or what is dropped today) and if its saving is beyond doubt and at least "
+        f"{percent(limits.least_saving)} of today's cost; of such policies, the simplest that cannot be told from the "
+        "cheapest, or is within that share of it, in the order "
+        f"{listed([label_of(name) for name in ORDER if name in comparison.candidates])}. A learner is recommended only "
+        f"from at least {FEWEST_TRAININGS} trainings. {_unseen(len(days.later))}"
+    )
+
+
+def _unseen(days: int) -> str:
+    """Return how the quoted saving was measured on days that the choice was not made on."""
+    if days >= HALVES:
+        return (
+            f"The choice was made on the first {days // 2} held-out days, and its saving measured on the other "
+            f"{days - days // 2}; the table shows all of them."
+        )
+    return (
+        "The quoted saving on each held-out day is that of the policy which the other days choose; the table shows the "
+        "saving of each policy on all of them."
     )

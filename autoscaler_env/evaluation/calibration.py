@@ -8,7 +8,7 @@ use it: `calibrate` finds one setting of target tracking for synthetic patterns,
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -18,7 +18,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from autoscaler_env.evaluation.simulation import simulate
+from autoscaler_env.evaluation.metrics import served_in_time
+from autoscaler_env.evaluation.simulation import Trajectory, simulate
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.forecast import Forecast
@@ -218,14 +219,52 @@ def setting_costs(
     Returns:
         Dollars of each row, shape (settings, n).
     """
+    parts = _simulated(grid, settings, days, service)
+    return np.concatenate([part.cost.sum(axis=1).reshape(-1, len(days)) for part in parts])
+
+
+def _simulated(
+    grid: RuleGrid, settings: Sequence[tuple[float, ...]], days: NDArray[np.int64], service: Service
+) -> Iterator[Trajectory]:
+    """Yield what happened with some of the settings at a time: for each setting, a row for each of the days."""
     values = np.array(settings, dtype=np.float64)
     simulated = dataclasses.replace(service, steps_per_episode=days.shape[1])
-    costs: list[NDArray[np.float64]] = []
     for part in np.array_split(values, -(-len(values) * days.size // _CELLS)):
         columns = {name: np.repeat(column, len(days)) for name, column in zip(grid.settings, part.T, strict=True)}
-        trajectory = simulate(grid.policy(service, columns), np.tile(days, (len(part), 1)), simulated)
-        costs.append(trajectory.cost.sum(axis=1).reshape(len(part), len(days)))
-    return np.concatenate(costs)
+        yield simulate(grid.policy(service, columns), np.tile(days, (len(part), 1)), simulated)
+
+
+class ServiceLevel(NamedTuple):
+    """What a policy must do for the requests."""
+
+    in_time: float
+    """Smallest share of the requests that are served in the step of their arrival."""
+    dropped: float
+    """Largest share of the requests that are dropped."""
+
+
+class _Tried(NamedTuple):
+    """Settings of a rule, and what each of them did on days in a row; arrays of shape (settings,)."""
+
+    settings: list[tuple[float, ...]]
+    cost: NDArray[np.float64]
+    """Dollars a day."""
+    in_time: NDArray[np.float64]
+    """Share of the requests that were served in the step of their arrival."""
+    dropped: NDArray[np.float64]
+    """Share of the requests that were dropped."""
+
+    def best(self, level: ServiceLevel | None) -> tuple[int, float, float]:
+        """Return the index of the cheapest setting that keeps a level, by how much it breaks it, and its cost.
+
+        If none keeps it, that is the setting that breaks it least. Of equals it is the first.
+        """
+        broken = np.zeros(len(self.cost))
+        if level is not None:
+            broken = np.maximum(level.in_time - self.in_time, 0) + np.maximum(self.dropped - level.dropped, 0)
+        broken = np.round(broken, 9)
+        index = int(np.lexsort((self.cost, broken))[0])
+        return index, float(broken[index]), float(self.cost[index])
 
 
 def cheapest_setting(grid: RuleGrid, days: NDArray[np.int64], service: Service) -> tuple[dict[str, float], float]:
@@ -239,18 +278,51 @@ def cheapest_setting(grid: RuleGrid, days: NDArray[np.int64], service: Service) 
     Returns:
         The settings by name, and their cost in dollars a day. Of settings with equal costs, the first of the grid.
     """
-    settings, cost = _cheapest_of(grid, grid.grid(service), days, service)
-    finer, lower = _cheapest_of(grid, grid.near(service, settings), days, service)
-    return (finer, lower) if lower < cost - 1e-9 else (settings, cost)
+    return _refined(grid, _tried(grid, grid.grid(service), days, service), days, service, None)
 
 
-def _cheapest_of(
-    grid: RuleGrid, settings: list[tuple[float, ...]], days: NDArray[np.int64], service: Service
+def settings_that_keep(
+    grid: RuleGrid, days: NDArray[np.int64], service: Service, level: ServiceLevel
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Find the cheapest setting of a rule that keeps a service level, and the cheapest of all.
+
+    Args:
+        grid: The kind of rule.
+        days: Arrivals, shape (n, steps); fleet and queue pass midnight unchanged.
+        service: Its episode is a day.
+        level: What the rule must do for the requests on these days.
+
+    Returns:
+        The settings that keep the level, or those that break it least if none keeps it; and what `cheapest_setting`
+        returns.
+    """
+    coarse = _tried(grid, grid.grid(service), days, service)
+    keeping, cheapest = (_refined(grid, coarse, days, service, each)[0] for each in (level, None))
+    return keeping, cheapest
+
+
+def _refined(
+    grid: RuleGrid, coarse: _Tried, days: NDArray[np.int64], service: Service, level: ServiceLevel | None
 ) -> tuple[dict[str, float], float]:
-    """Return the cheapest of some settings on days in a row, and its cost in dollars a day."""
-    totals = setting_costs(grid, settings, days.reshape(1, -1), service)[:, 0]
-    best = int(np.argmin(totals))
-    return dict(zip(grid.settings, settings[best], strict=True)), float(totals[best]) / len(days)
+    """Return the best of the settings that were tried, or one in fine steps around it that is better; and its cost."""
+    index, broken, cost = coarse.best(level)
+    settings = dict(zip(grid.settings, coarse.settings[index], strict=True))
+    fine = _tried(grid, grid.near(service, settings), days, service)
+    index, less_broken, lower = fine.best(level)
+    if (less_broken, lower) < (broken, cost - 1e-9):
+        return dict(zip(grid.settings, fine.settings[index], strict=True)), lower
+    return settings, cost
+
+
+def _tried(grid: RuleGrid, settings: list[tuple[float, ...]], days: NDArray[np.int64], service: Service) -> _Tried:
+    """Return what each of some settings does on days in a row."""
+    costs, shares = [], []
+    for part in _simulated(grid, settings, days.reshape(1, -1), service):
+        costs.append(part.cost.sum(axis=1) / len(days))
+        in_time, dropped = served_in_time(part).sum(axis=1), part.dropped.sum(axis=1)
+        shares.append(np.array([in_time, dropped]) / max(int(days.sum()), 1))
+    in_time, dropped = np.concatenate(shares, axis=1)
+    return _Tried(settings, np.concatenate(costs), in_time, dropped)
 
 
 # --- target tracking on patterns -------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import cast
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from autoscaler_env.evaluation.simulation import Trajectory, simulate, wait_percentiles
 from autoscaler_env.evaluation.statistics import Interval, comparison, mean_interval
@@ -24,6 +25,15 @@ MEAN = "MEAN"
 """The entry of the column `pattern` for the mean over patterns."""
 
 
+def served_in_time(trajectory: Trajectory) -> NDArray[np.int64]:
+    """Return the requests that were served in the step of their arrival, shape (n, steps).
+
+    The queue is served first, and each row begins without one.
+    """
+    queue_before = np.hstack([np.zeros((len(trajectory.queue), 1), dtype=np.int64), trajectory.queue[:, :-1]])
+    return np.maximum(trajectory.served - queue_before, 0)
+
+
 def measure(trajectory: Trajectory) -> pd.DataFrame:
     """Summarise a trajectory, one row per episode.
 
@@ -33,8 +43,7 @@ def measure(trajectory: Trajectory) -> pd.DataFrame:
         step of their arrival); wait_p95, wait_p99 (s); mean_queue, peak_queue (requests); mean_fleet (instances);
         utilisation (mean over steps); scaling_actions.
     """
-    queue_before = np.hstack([np.zeros((len(trajectory.queue), 1), dtype=np.int64), trajectory.queue[:, :-1]])
-    in_time = np.maximum(trajectory.served - queue_before, 0).sum(axis=1)
+    in_time = served_in_time(trajectory).sum(axis=1)
     arrivals = trajectory.arrivals.sum(axis=1)
     dropped = trajectory.dropped.sum(axis=1)
     waits = wait_percentiles(

@@ -115,7 +115,7 @@ def is_very_skewed(values: NDArray[np.float64]) -> bool:
     return bool(len(values) >= 8 and np.ptp(values) > 0 and abs(stats.skew(values)) > SKEWED)
 
 
-def is_worth_it(saved: Interval, cost: float) -> bool:
+def is_worth_it(saved: Interval, cost: float, least: float = MINIMUM_EFFECT) -> bool:
     """Return whether a saving is beyond doubt and large enough to act on.
 
     A saving of 0.2 % can be significant, and still does not pay for a training or for a more complex policy.
@@ -123,9 +123,10 @@ def is_worth_it(saved: Interval, cost: float) -> bool:
     Args:
         saved: Dollars a day that a policy costs less than the simpler one.
         cost: Dollars a day that the simpler one costs.
+        least: The smallest share of the cost that is worth it.
 
     Returns:
-        Whether the interval lies above zero and the mean is at least `MINIMUM_EFFECT` of the cost.
+        Whether the interval lies above zero and the mean is at least that share of the cost.
 
     Example:
         >>> is_worth_it(Interval(5, 2.0, 1.5, 2.5), 100.0), is_worth_it(Interval(5, 0.2, 0.1, 0.3), 100.0)
@@ -133,7 +134,7 @@ def is_worth_it(saved: Interval, cost: float) -> bool:
         >>> is_worth_it(Interval(5, 2.0, -0.5, 4.5), 100.0)
         False
     """
-    return saved.low > 0 and saved.mean >= MINIMUM_EFFECT * cost
+    return saved.low > 0 and saved.mean >= least * cost
 
 
 def comparison(saved: Interval, what: str, other: str, basis: str) -> str:

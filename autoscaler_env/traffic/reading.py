@@ -1,44 +1,38 @@
-"""Request counts from a CSV file: found, checked, and brought to even intervals.
+"""Request counts from a file: found, checked, and brought to even intervals.
 
 `read_traffic` reads a file in one of two ways. Strictly: columns have fixed names, and every row is exactly one step
 after the row before; any other row is an error. Leniently, for the exports of many programs, as `autoscaler advise`
-does: the reader recognises columns and interval and fills short gaps; the notes of the result say what was done.
+does: it recognises format, columns, unit and interval, and says what it understood. What the file leaves open it asks,
+naming the option that answers.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoscaler_env.text import counted
+from autoscaler_env.traffic.columns import Reading, Series, Unit, series_of
+from autoscaler_env.traffic.formats import csv_rows, table_of
+from autoscaler_env.traffic.times import as_datetime, on_the_clock
+from autoscaler_env.traffic.units import RATE_SECONDS, unit_of, unwrapped
 
 DAY = 86_400
 """Seconds of a day."""
-
-TIME_NAMES = ("timestamp", "@timestamp", "time", "datetime", "date", "ts", "period", "step", "slot")
-"""Headings that name the column of times, in small letters."""
-
-COUNT_NAMES = ("requests", "request_count", "requestcount", "count", "hits", "value", "sum", "total", "rps")
-"""Headings that name the column of counts, in small letters; the first one in the file is taken."""
-
-MISSING = ("", "nan", "null", "none", "n/a", "-")
-"""What exports write where nothing was measured, in any case."""
 
 FILLED_SECONDS = 3600
 """Gaps up to this long are filled in a straight line; a day with a longer one is left out."""
 
 _HOUR = 3600
-_EARLIEST_EPOCH = 1e8  # seconds: the year 1973; smaller numbers count steps
+_OFF = 0.25  # intervals: a time so far from its place is between two places
+_MOST_BETWEEN = 0.1  # share of the rows that may be
 _LONGEST = 10_000_000  # intervals: a hundred years of five minutes
 _INTERVALS = np.array([seconds for seconds in range(1, DAY + 1) if DAY % seconds == 0])  # a day is whole steps
 
@@ -57,38 +51,39 @@ class Traffic:
     """Requests of each interval, shape (intervals,); NaN where the file has a gap too long to fill."""
     notes: tuple[str, ...]
     """What was found and done, a sentence each: gaps, changes of the clock, sums over finer rows."""
+    understood: tuple[str, ...] = ()
+    """How the file was understood, two lines; empty where it was read strictly."""
 
 
-def read_traffic(source: str | Path, step_seconds: int | None = None, *, strict: bool = False) -> Traffic:
-    """Read request counts from a CSV file.
+def read_traffic(
+    source: str | Path,
+    step_seconds: int | None = None,
+    *,
+    strict: bool = False,
+    how: Reading = Reading(),  # noqa: B008
+) -> Traffic:
+    """Read request counts from a file.
 
     Args:
         source: The file, UTF-8; `-` is standard input, where reading is lenient.
-        step_seconds: Length of a step, in seconds: needed to read strictly, and for a file that has steps and no times.
-        strict: Whether to take only a file with the columns `step` or `timestamp` and `requests`, in which each row
-            is one step after the row before and has a count. Otherwise the reader recognises commas, semicolons and
-            tabs, a heading or none, many forms of times, and the interval; it adds rows at a finer interval up to the
-            coarser one, lets time run on evenly through daylight saving, and fills short gaps.
+        step_seconds: Length of a step, in seconds: needed to read strictly. Where a file has steps and no times, and
+            `how` does not say how long a row is, a row is a step.
+        strict: Whether to take only a CSV with the columns `step` or `timestamp` and `requests`, in which each row is
+            one step after the row before and has a count. Otherwise the reader recognises CSV of any kind, JSON of
+            monitoring systems and access logs; it sorts rows, turns rates and counters into counts, adds rows at a
+            finer interval up to the coarser one, and fills short gaps.
+        how: What the user says about a file that is read leniently.
 
     Raises:
-        ValueError: The file cannot be read or is malformed; the message names file, row and reason.
+        ValueError: The file cannot be read or is malformed, or it is open how to read it; the message names file, row
+            and reason, or the option that says it.
     """
     name, text = _content_of(source, strict)
-    if strict:
-        if step_seconds is None:
-            raise ValueError(f"{name}: step_seconds is needed to read it strictly")
-        return _read_strictly(text, name, step_seconds)
-    columns = _read_columns(text, name)
-    if len(columns.counts) < 2:
-        raise ValueError(f"{name}, row {columns.rows[0]}: the only row; two whole days are needed")
-    if columns.timed:
-        return _of_times(columns, name)
+    if not strict:
+        return _read_leniently(text, name, step_seconds, how)
     if step_seconds is None:
-        raise ValueError(f"{name}: it has steps and no times; step_seconds in the set-up must say how long a step is")
-    _check_order(np.array(columns.times), columns, name)
-    notes: list[str] = []
-    requests = _onto_grid(np.array(columns.times), 1, columns, name)
-    return Traffic(name, step_seconds, None, _fill(requests, step_seconds, name, notes), tuple(notes))
+        raise ValueError(f"{name}: step_seconds is needed to read it strictly")
+    return _read_strictly(text, name, step_seconds)
 
 
 # --- both ways -------------------------------------------------------------------------------------------------------
@@ -105,8 +100,9 @@ def _content_of(source: str | Path, strict: bool) -> tuple[str, str]:
             raw = path.read_bytes()
         except OSError as error:
             raise ValueError(f"{path}: {error.strerror or error}") from None
+    wide = not strict and raw[:2] in (b"\xff\xfe", b"\xfe\xff")
     try:
-        text = raw.decode("utf-8-sig")
+        text = raw.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
         row = raw.count(b"\n", 0, error.start) + 1
         raise ValueError(f"{name}, row {row}: not UTF-8 text") from None
@@ -116,25 +112,6 @@ def _content_of(source: str | Path, strict: bool) -> tuple[str, str]:
     if not text.strip():
         raise ValueError(f"{name}: the file is empty")
     return name, text
-
-
-def _rows_of(text: str, name: str, delimiter: str) -> list[tuple[int, list[str]]]:
-    """Return the rows of a CSV with their numbers, the first row being 1."""
-    try:
-        return list(enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), 1))
-    except csv.Error as error:
-        raise ValueError(f"{name}: not CSV: {error}") from None
-
-
-def _as_datetime(text: str) -> datetime | None:
-    """Return the time that a text names, in ISO 8601 or a similar form; `None` for anything else."""
-    plain = text.strip().replace("/", "-")
-    plain = re.sub(r"\s*(?:UTC|GMT)$", "+00:00", plain)
-    plain = re.sub(r"\s+([+-]\d\d:?\d\d)$", r"\1", plain)
-    try:
-        return datetime.fromisoformat(plain)
-    except ValueError:
-        return None
 
 
 def _count(cell: str, where: str) -> float:
@@ -153,7 +130,7 @@ def _count(cell: str, where: str) -> float:
 
 def _read_strictly(text: str, name: str, step_seconds: int) -> Traffic:
     """Return the counts of a file whose every row is checked."""
-    (_, first), *rows = _rows_of(text, name, ",")
+    (_, first), *rows = csv_rows(text, name, ",")
     heading = [cell.strip().lower() for cell in first]
     clock = next((column for column in ("step", "timestamp") if column in heading), None)
     if clock is None or "requests" not in heading:
@@ -183,7 +160,7 @@ def _exact_moment(cell: str, clock: str, where: str) -> int | datetime:
             return int(cell)
         except ValueError:
             raise ValueError(f"{where}: step {cell!r} is not a whole number") from None
-    moment = _as_datetime(cell)
+    moment = as_datetime(cell)
     if moment is None:
         raise ValueError(f"{where}: timestamp {cell!r} is not an ISO 8601 time")
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)  # without a zone there is no daylight saving either
@@ -192,135 +169,193 @@ def _exact_moment(cell: str, clock: str, where: str) -> int | datetime:
 # --- leniently -------------------------------------------------------------------------------------------------------
 
 
-class _Columns(NamedTuple):
-    """The rows of a file, in its order."""
-
-    times: list[float]
-    """Seconds: of the local clock where the file names no zone, else of UTC; steps where the file has no times."""
-    offsets: list[int] | None
-    """Seconds from UTC to the local clock of each row; `None` where the file names no zone."""
-    counts: list[float]
-    """Requests; NaN where nothing was measured."""
-    rows: list[int]
-    """Number of each row in the file, the first row being 1."""
-    timed: bool
-    """Whether the file has times, rather than steps."""
-
-
-def _read_columns(text: str, name: str) -> _Columns:
-    """Return the times and counts of a file in any of the forms that exports have."""
-    first = next(line for line in text.splitlines() if line.strip())
-    numbered = [(number, row) for number, row in _rows_of(text, name, max(",;\t", key=first.count)) if row]
-    heading = [cell.strip() for cell in numbered[0][1]]
-    if any(_looks_like_data(cell) for cell in heading):
-        heading = []
-    else:
-        numbered = numbered[1:]
-    if not numbered:
-        raise ValueError(f"{name}: it has a heading and no rows")
-    width = len(heading) or len(numbered[0][1])
-    time_column, count_column = _choose(heading, width, [cell.strip() for cell in numbered[0][1]], name)
-    times: list[float] = []
-    offsets: list[int | None] = []
-    counts: list[float] = []
-    kinds: set[str] = set()
-    for i, (number, row) in enumerate(numbered):
-        where = f"{name}, row {number}"
-        if len(row) != width:
-            raise ValueError(f"{where}: {len(row)} fields; the first row has {width}")
-        kind, moment, offset = ("step", float(i), None) if time_column is None else _moment(row[time_column], where)
-        kinds.add(kind)
-        if len(kinds) > 1:
-            raise ValueError(f"{where}: {row[time_column or 0]!r} is a {kind}; the rows before have another kind")
-        times.append(moment)
-        offsets.append(offset)
-        cell = row[count_column].strip()
-        counts.append(math.nan if cell.lower() in MISSING else _count(cell, where))
-    zoned = [offset for offset in offsets if offset is not None]
-    return _Columns(times, zoned or None, counts, [number for number, _ in numbered], kinds != {"step"})
-
-
-def _looks_like_data(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return _as_datetime(cell) is not None
-    return True
-
-
-def _choose(heading: list[str], width: int, first: list[str], name: str) -> tuple[int | None, int]:
-    """Return the columns of times and of counts; `None` for times where there are counts alone."""
-    if width == 1:
-        return None, 0
-    names = [cell.lower() for cell in heading]
-    time = next((names.index(known) for known in TIME_NAMES if known in names), None)
-    if time is None:
-        time = next((i for i in range(width) if i < len(first) and _looks_like_data(first[i])), 0)
-    named = [names.index(known) for known in COUNT_NAMES if known in names and names.index(known) != time]
-    others = [i for i in range(width) if i != time]
-    if named:
-        return time, named[0]
-    if len(others) == 1:
-        return time, others[0]
-    columns = ", ".join(heading) or f"{width} without names"
-    raise ValueError(f"{name}, row 1: the columns are {columns}; which of them counts? Call it requests")
-
-
-def _moment(cell: str, where: str) -> tuple[str, float, int | None]:
-    """Return the kind of a cell in the column of times, its time in seconds or its step, and its offset from UTC."""
-    text = cell.strip()
-    try:
-        number = float(text)
-    except ValueError:
-        moment = _as_datetime(text)
-        if moment is None:
-            raise ValueError(f"{where}: {cell!r} is neither a step nor a time such as 2026-03-01 14:05:00") from None
-        if moment.tzinfo is None:
-            return "time without a zone", moment.replace(tzinfo=UTC).timestamp(), None
-        offset = moment.utcoffset()
-        assert offset is not None
-        return "time with a zone", moment.timestamp(), int(offset.total_seconds())
-    if not -_EARLIEST_EPOCH < number < math.inf:
-        raise ValueError(f"{where}: {cell!r} is neither a step nor a time")
-    if abs(number) < _EARLIEST_EPOCH:
-        if number != int(number):
-            raise ValueError(f"{where}: step {cell!r} is not a whole number")
-        return "step", number, None
-    while number >= 1e11:  # milliseconds, microseconds, nanoseconds
-        number /= 1000
-    return "Unix time", number, 0
-
-
-def _of_times(columns: _Columns, name: str) -> Traffic:
-    """Return the counts of a file with times, at the interval that is found in it."""
-    notes: list[str] = []
-    times = np.array(columns.times)
-    positive = np.diff(times)[np.diff(times) > 0]
-    if not len(positive):
+def _read_leniently(text: str, name: str, step_seconds: int | None, how: Reading) -> Traffic:
+    """Return the counts of a file in any of the forms that exports have."""
+    zone = _zone(how.zone)
+    if how.row_seconds is not None and how.row_seconds < 1:
+        raise ValueError(f"row_seconds = {how.row_seconds}: must be at least 1")
+    table = table_of(text, name, how.row_seconds or step_seconds)
+    series = series_of(table, name, how)
+    if len(series.values) < 2:
+        raise ValueError(f"{name}, row {series.numbers[0]}: the only row; two whole days are needed")
+    unit = unit_of(series, table.hints, name, how.unit)
+    notes = list(table.notes)
+    lines = _in_order(series, name, zone, how, notes)
+    if unit == "counter":
+        lines = _without_restarts(series, lines, notes)
+    timed = series.times.kind != "step"
+    given = how.row_seconds or step_seconds
+    if timed:
+        interval, requests = _at_even_times(lines, unit, name, notes)
+        if how.row_seconds not in (None, interval):
+            raise ValueError(f"row_seconds = {how.row_seconds}: the rows of {name} are {interval} s apart")
+    elif given is None:
         raise ValueError(
-            f"{name}, row {columns.rows[1]}: its time is not after that of the row before; rows must be in the order "
-            "of time"
+            f"{name}: it has steps and no times; say how long a row is with --row-seconds, or step_seconds in the "
+            "set-up"
         )
-    usual = _usual(positive)
-    times = _through_clock_changes(times, usual, columns, notes)
-    _check_order(times, columns, name)
-    coarse = _coarsest(np.diff(times), usual)
-    if coarse > usual:
-        notes.append(f"Rows come every {usual} s and every {coarse} s; the finer ones are added up.")
-        requests = _added_up(times, usual, coarse, columns)
     else:
-        requests = _onto_grid(times, coarse, columns, name)
-    zone = columns.offsets[0] if columns.offsets else 0
-    start = datetime.fromtimestamp(times[0] + zone, UTC).replace(tzinfo=None)
-    return Traffic(name, coarse, start, _fill(requests, coarse, name, notes), tuple(notes))
+        interval, requests = given, _onto_grid(lines, 1, name)
+    requests = requests * (interval / RATE_SECONDS.get(unit, interval))
+    requests, filled = _fill(requests, interval, name, notes)
+    if unit == "counter":
+        requests = np.diff(requests)
+    start = None
+    if timed:
+        first = 0 if lines.offsets is None else int(lines.offsets[0])
+        start = datetime.fromtimestamp(lines.seconds[0] + first, UTC).replace(tzinfo=None)
+        requests = _through_clock_changes(requests, interval, lines, zone, name, notes)
+    _note_outlier(requests, notes)
+    clock = how.zone or {"time without a zone": "the clock of the file, no zone", "step": "steps without times"}.get(
+        series.times.kind, "UTC" if lines.offsets is None or not lines.offsets.any() else "the zone in the file"
+    )
+    length = f"{interval} s" + (" (step_seconds of the set-up)" if not timed and how.row_seconds is None else "")
+    style = f" ({series.times.style})" if series.times.style else ""
+    since = f" from {start}" if start else ""
+    understood = (
+        f"Read {name} as {table.format}: {series.column} counts (unit {unit}), {series.time_column} tells the "
+        f"time{style}.",
+        f"{counted(len(table.rows), 'row')} every {length}{since}, clock: {clock}; {counted(filled, 'gap')} filled, "
+        f"{counted(series.dropped, 'repeated row')} dropped.",
+    )
+    return Traffic(name, interval, start, requests, tuple(notes), understood)
 
 
-def _check_order(times: NDArray[np.float64], columns: _Columns, name: str) -> None:
-    late = np.flatnonzero(np.diff(times) <= 0)
-    if len(late):
-        row = columns.rows[late[0] + 1]
-        relation = "the same time as" if times[late[0] + 1] == times[late[0]] else "earlier than"
-        raise ValueError(f"{name}, row {row}: {relation} the row before; rows must be in the order of time, each once")
+def _zone(name: str | None) -> ZoneInfo | None:
+    if name is None:
+        return None
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, KeyError):  # KeyError: no such zone
+        raise ValueError(f"zone = {name!r}: must be a time zone by name, such as Europe/Berlin or UTC") from None
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """One count for each time, in the order of time."""
+
+    seconds: NDArray[np.float64]
+    """Seconds: UTC where the offset is known, else of the clock of the file; or steps."""
+    offsets: NDArray[np.int64] | None
+    """Seconds from UTC to the clock of each row."""
+    counts: NDArray[np.float64]
+    """What was measured; NaN where nothing was."""
+    rows: list[int]
+    """The number of each row in the file."""
+    moments: NDArray[np.float64]
+    """The seconds of every row of the file, in its order, with those of one time apart."""
+
+
+def _in_order(series: Series, name: str, zone: ZoneInfo | None, how: Reading, notes: list[str]) -> _Lines:
+    """Sort rows by time, and add up those of one time where asked."""
+    times = series.times
+    raw = np.diff(times.seconds)
+    order = np.arange(len(times.seconds))
+    if (raw <= 0).all() and (raw < 0).any():
+        order = order[::-1]
+        notes.append("Rows were newest first; they are sorted by time.")
+    elif (raw < 0).any() and (zone is None or times.offsets is not None):
+        order = np.argsort(times.seconds, kind="stable")
+        if len(dict.fromkeys(series.keys)) == 1:
+            notes.append("Rows were not in the order of time; they are sorted.")
+    keys = np.array([hash(series.keys[i]) for i in order])
+    seconds = times.seconds[order].copy()
+    offsets = None if times.offsets is None else times.offsets[order].copy()
+    if times.kind != "step" and (zone or offsets is not None):
+        known = np.zeros(len(seconds), dtype=np.int64) if offsets is None else offsets
+        for key in np.unique(keys):
+            own = np.flatnonzero(keys == key)
+            part = times._replace(seconds=seconds[own], offsets=None if offsets is None else offsets[own])
+            clock, shift = on_the_clock(part, zone)
+            assert shift is not None
+            seconds[own], known[own] = clock - shift, shift
+        offsets = known
+        again = np.argsort(seconds, kind="stable")
+        order, seconds, offsets = order[again], seconds[again], offsets[again]
+    elif (np.diff(seconds) < 0).any():
+        again = np.argsort(seconds, kind="stable")
+        order, seconds = order[again], seconds[again]
+    values = series.values[order]
+    counts = np.where(np.isnan(values).all(axis=1), np.nan, np.nansum(values, axis=1))
+    rows = [series.numbers[i] for i in order]
+    moments = np.empty(len(seconds))
+    moments[order] = seconds
+    unique, place = np.unique(seconds, return_inverse=True)
+    if len(unique) == len(seconds):
+        return _Lines(seconds, offsets, counts, rows, moments)
+    if not how.sum:
+        raise _repeated(series, order, seconds, name, how.zone)
+    sums = np.zeros(len(unique))
+    np.add.at(sums, place, np.nan_to_num(counts))
+    empty = np.ones(len(unique), dtype=bool)
+    empty[place[np.isfinite(counts)]] = False
+    firsts = np.searchsorted(seconds, unique)
+    notes.append(f"{counted(len(seconds), 'row')} of {counted(len(unique), 'time')} are added up, as asked.")
+    shifts = None if offsets is None else offsets[firsts]
+    return _Lines(unique, shifts, np.where(empty, np.nan, sums), [rows[i] for i in firsts], moments)
+
+
+def _repeated(
+    series: Series, order: NDArray[np.int64], seconds: NDArray[np.float64], name: str, zone: str | None
+) -> ValueError:
+    """Return the question about rows of the same time."""
+    late = int(np.flatnonzero(np.diff(seconds) == 0)[0]) + 1
+    row = max(series.numbers[order[late]], series.numbers[order[late - 1]])
+    for i, label in enumerate(series.labels):
+        values = sorted({key[i] for key in series.keys})
+        if len(values) > 1:
+            some = f"{', '.join(values[:5])}{', ...' * (len(values) > 5)}"
+            return ValueError(
+                f"{name}, row {row}: the same time as another row, since {label} is {some}; choose with --where "
+                f"{label}={values[-1]}, or add them up with --sum"
+            )
+    remedy = "add them up with --sum, or leave out one"
+    if series.times.kind == "time without a zone":
+        remedy += (
+            f"; is {zone} the zone of the file? Its clocks do not show this hour"
+            if zone
+            else "; if clocks were put back here, name the zone, as in --zone Europe/Berlin"
+        )
+    return ValueError(f"{name}, row {row}: the same time as another row, with other numbers; {remedy}")
+
+
+def _without_restarts(series: Series, lines: _Lines, notes: list[str]) -> _Lines:
+    """Return a counter, or the sum of several, as if none had ever restarted."""
+    total, restarts = np.zeros(len(lines.seconds)), 0
+    times = lines.moments
+    keys = np.array([hash(key) for key in series.keys])
+    for key in np.unique(keys):
+        own = np.flatnonzero(keys == key)
+        own = own[np.argsort(times[own], kind="stable")]
+        for column in series.values.T:
+            rising, times_restarted = unwrapped(column[own])
+            known = np.isfinite(rising)
+            if known.any():
+                total += np.interp(lines.seconds, times[own][known], rising[known])
+            restarts += times_restarted
+    restarted = f"; it restarted {counted(restarts, 'time')}" if restarts else ""
+    notes.append(f"The counter is turned into counts: each is what it rose by until the next row{restarted}.")
+    return replace(lines, counts=np.where(np.isnan(lines.counts), np.nan, total))
+
+
+def _at_even_times(lines: _Lines, unit: Unit, name: str, notes: list[str]) -> tuple[int, NDArray[np.float64]]:
+    """Return the interval that is found in a file, in seconds, and what it has for each interval."""
+    steps = np.diff(lines.seconds)
+    usual = _usual(steps)
+    if usual >= DAY:
+        raise ValueError(
+            f"{name}: rows are {usual / DAY:g} d apart, so no day's course is known; export a row an hour or finer"
+        )
+    if usual > _HOUR:
+        notes.append(f"Rows are {usual / _HOUR:g} h apart: what happens between them is not in the file.")
+    coarse = usual if unit == "counter" else _coarsest(steps, usual)
+    if coarse == usual:
+        return usual, _onto_grid(lines, usual, name)
+    notes.append(f"Rows come every {usual} s and every {coarse} s; the finer ones are added up.")
+    if unit in RATE_SECONDS:  # a mean of rates, weighed by how long each of them holds
+        lengths = np.where(np.append(steps, steps[-1]) >= coarse, coarse, usual)
+        lines = replace(lines, counts=lines.counts * lengths / coarse)
+    return coarse, _added_up(lines, usual, coarse)
 
 
 def _usual(steps: NDArray[np.float64]) -> int:
@@ -346,72 +381,99 @@ def _coarsest(steps: NDArray[np.float64], usual: int) -> int:
 
 
 def _through_clock_changes(
-    times: NDArray[np.float64], usual: int, columns: _Columns, notes: list[str]
+    requests: NDArray[np.float64], interval: int, lines: _Lines, zone: ZoneInfo | None, name: str, notes: list[str]
 ) -> NDArray[np.float64]:
-    """Let time run on evenly where clocks were put forward or back; note where that was."""
-    if columns.offsets is not None:
-        for i in np.flatnonzero(np.diff(columns.offsets)):
-            hours = (columns.offsets[i + 1] - columns.offsets[i]) / _HOUR
-            notes.append(_clock_note(columns.rows[i + 1], hours))
-        return times
-    steps = np.diff(times)
-    times = times.copy()
-    for i in np.flatnonzero((steps == usual - _HOUR) | (steps == usual + _HOUR)):
-        forward = bool(steps[i] > usual)
-        clock = datetime.fromtimestamp(columns.times[i], UTC)
-        # A missing hour is daylight saving only in certain nights; an hour that comes twice by night is nothing else.
-        if 3 < clock.hour < 23 or (forward and not (clock.weekday() >= 4 and clock.month in (3, 4, 9, 10))):
-            continue
-        times[i + 1 :] += -_HOUR if forward else _HOUR
-        notes.append(_clock_note(columns.rows[i + 1], 1.0 if forward else -1.0))
-    return times
+    """Let every day begin at midnight of a clock that is put forward or back, as a zone or the file says.
+
+    The hour that a day lacks is filled in a straight line; the hour that comes twice is counted once, by its mean.
+    """
+    if lines.offsets is None or not np.diff(lines.offsets).any() or _HOUR % interval:
+        return requests
+    instants = lines.seconds[0] + interval * np.arange(len(requests))
+    if zone is None:
+        offsets = lines.offsets[np.maximum(np.searchsorted(lines.seconds, instants + interval / 2) - 1, 0)]
+    else:
+        offsets = np.array([_offset(moment, zone) for moment in instants.tolist()])
+    changes = np.flatnonzero(np.diff(offsets)) + 1
+    if len(changes) > 2 + 2 * len(requests) * interval / (365 * DAY):
+        raise ValueError(
+            f"{name}: its times change their offset from UTC {len(changes)} times; name the zone, as in --zone UTC"
+        )
+    pieces = np.split(requests, changes)
+    joined = pieces[0]
+    for place, piece in zip(changes.tolist(), pieces[1:], strict=True):
+        shift = int(offsets[place] - offsets[place - 1])
+        rows = abs(shift) // interval
+        clock = datetime.fromtimestamp(instants[place] + offsets[place - 1], UTC)
+        way = "forward" if shift > 0 else "back"
+        done = "the time that the day lacks is filled" if shift > 0 else "the time that comes twice is counted once"
+        notes.append(f"{clock:%Y-%m-%d %H:%M}: clocks go {way} by {abs(shift) / _HOUR:g} h; {done}.")
+        if shift > 0:
+            joined = np.concatenate((joined, np.linspace(joined[-1], piece[0], rows + 2)[1:-1], piece))
+        else:
+            rows = min(rows, len(joined), len(piece))
+            twice = (joined[len(joined) - rows :] + piece[:rows]) / 2
+            joined = np.concatenate((joined[: len(joined) - rows], twice, piece[rows:]))
+    return joined
 
 
-def _clock_note(row: int, hours: float) -> str:
-    way, later = ("forward", "later") if hours > 0 else ("back", "earlier")
-    return (
-        f"Row {row}: clocks go {way} by {abs(hours):g} h (daylight saving). Time runs on evenly, so by the clock the "
-        f"days from this row on begin {abs(hours):g} h {later}."
-    )
+def _offset(moment: float, zone: ZoneInfo) -> int:
+    return int((datetime.fromtimestamp(moment, zone).utcoffset() or timedelta()).total_seconds())
 
 
-def _onto_grid(times: NDArray[np.float64], interval: int, columns: _Columns, name: str) -> NDArray[np.float64]:
-    """Return requests by interval, NaN where there is no row or no count; times may be a little irregular."""
+def _note_outlier(requests: NDArray[np.float64], notes: list[str]) -> None:
+    """Note a count that stands far above all others: it may be a mistake of the export."""
+    known = requests[np.isfinite(requests)]
+    if len(known) < 100:
+        return
+    high = np.percentile(known, 99)
+    if high > 0 and known.max() > 20 * high:
+        notes.append(
+            f"The highest count, {known.max():,.0f}, is {known.max() / high:,.0f} times the 99th percentile: check it."
+        )
+
+
+def _onto_grid(lines: _Lines, interval: int, name: str) -> NDArray[np.float64]:
+    """Return counts by interval, NaN where there is no row or no count; times may be a little irregular."""
+    times = lines.seconds
     places = np.rint((times - times[0]) / interval).astype(np.int64)
     if places[-1] >= _LONGEST:
         worst = int(np.argmax(np.diff(times)))
         raise ValueError(
-            f"{name}, row {columns.rows[worst + 1]}: {np.diff(places)[worst]:,} intervals after the row before"
+            f"{name}, row {lines.rows[worst + 1]}: {np.diff(places)[worst]:,} intervals after the row before"
         )
     twice = np.flatnonzero(np.diff(places) == 0)
+    between = np.abs((times - times[0]) / interval - places) > _OFF
+    if not len(twice) and between.mean() > _MOST_BETWEEN:
+        twice = np.flatnonzero(between) - 1
     if len(twice):
         raise ValueError(
-            f"{name}, row {columns.rows[twice[0] + 1]}: {times[twice[0] + 1] - times[twice[0]]:g} s after the row "
+            f"{name}, row {lines.rows[twice[0] + 1]}: {times[twice[0] + 1] - times[twice[0]]:g} s after the row "
             f"before, while most rows are {interval} s apart"
         )
-    requests = np.full(places[-1] + 1, np.nan)
-    requests[places] = columns.counts
-    return requests
+    counts = np.full(places[-1] + 1, np.nan)
+    counts[places] = lines.counts
+    return counts
 
 
-def _added_up(times: NDArray[np.float64], fine: int, coarse: int, columns: _Columns) -> NDArray[np.float64]:
-    """Return requests by the coarse interval: its own rows, and sums of finer rows where all of them are present."""
+def _added_up(lines: _Lines, fine: int, coarse: int) -> NDArray[np.float64]:
+    """Return counts by the coarse interval: its own rows, and sums of finer rows where all of them are present."""
+    times = lines.seconds
     steps = np.diff(times)
     steps = np.append(steps, steps[-1])
     first_coarse = int(np.flatnonzero(steps == coarse)[0])
     places = np.floor((times - times[first_coarse]) / coarse + 1e-6).astype(np.int64)
     places -= places[0]
-    counts = np.array(columns.counts)
     rows, sums = np.zeros(places[-1] + 1), np.zeros(places[-1] + 1)
     np.add.at(rows, places, 1)
-    np.add.at(sums, places, counts)
+    np.add.at(sums, places, lines.counts)
     whole = rows == coarse // fine
     whole[places[steps >= coarse]] |= rows[places[steps >= coarse]] == 1
     return np.where(whole, sums, np.nan)
 
 
-def _fill(requests: NDArray[np.float64], interval: int, name: str, notes: list[str]) -> NDArray[np.float64]:
-    """Fill short gaps in a straight line; note how many there are, and how many are too long."""
+def _fill(requests: NDArray[np.float64], interval: int, name: str, notes: list[str]) -> tuple[NDArray[np.float64], int]:
+    """Fill short gaps in a straight line, and count them; note how many there are, and how many are too long."""
     missing = np.isnan(requests)
     if missing.all():
         raise ValueError(f"{name}: no row has a count")
@@ -433,4 +495,4 @@ def _fill(requests: NDArray[np.float64], interval: int, name: str, notes: list[s
     if not short.all():
         hours = (ends - firsts)[~short].max() * interval / _HOUR
         notes.append(f"{counted(int((~short).sum()), 'longer gap')} (up to {hours:.1f} h); their days are left out.")
-    return filled
+    return filled, int(short.sum())

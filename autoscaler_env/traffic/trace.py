@@ -24,6 +24,9 @@ TRAINING_SHARE = 0.6
 FEWEST_DAYS = 2
 """Whole days that are needed: one to learn from and one to hold out."""
 
+MOST_ROUNDED = 0.1
+"""Share of all requests that rounding to whole requests in a step may add or lose."""
+
 
 class Trace:
     """Whole days of recorded request counts, in the order of time.
@@ -149,7 +152,7 @@ def cut_days(
             two whole days are left.
     """
     step = step_seconds or traffic.interval
-    notes = list(traffic.notes)
+    notes = [*traffic.understood, *traffic.notes]
     if DAY % step:
         raise ValueError(
             f"{traffic.name}: steps of {step} s: a day must be whole steps, as with step_seconds = 60, 300 or 3600"
@@ -217,9 +220,9 @@ def _prepared(
     requests: NDArray[np.float64], name: str, smooth: int, peak: float | None, notes: list[str]
 ) -> NDArray[np.float64]:
     """Smooth counts and then scale them, where asked; note what was done."""
-    if smooth > len(requests):
-        raise ValueError(f"smooth = {smooth}: {name} has only {len(requests):,} steps")
     if smooth > 1:
+        if smooth > len(requests):
+            raise ValueError(f"smooth = {smooth}: {name} has only {len(requests):,} steps")
         requests = _smoothed(requests, smooth)
         notes.append(f"Smoothed by a moving average over {smooth} steps, as asked.")
     if peak is None:
@@ -248,10 +251,16 @@ def _by_day(requests: NDArray[np.float64], steps: int) -> NDArray[np.float64]:
 
 
 def _whole(days: NDArray[np.float64], name: str) -> NDArray[np.int64]:
-    """Round to whole requests."""
+    """Round to whole requests, unless that would lose many."""
     if days.max() > LARGEST_COUNT:
         raise ValueError(f"{name}: {days.max():.3g} requests in a step; at most {LARGEST_COUNT} can be simulated")
-    return np.rint(days).astype(np.int64)
+    whole = np.rint(days)
+    if abs(whole.sum() - days.sum()) > MOST_ROUNDED * days.sum():
+        raise ValueError(
+            f"{name}: {days.mean():.3g} requests a step on average; in whole requests {days.sum():,.0f} become "
+            f"{whole.sum():,.0f}; choose longer steps with step_seconds, or say what the numbers are with --unit"
+        )
+    return whole.astype(np.int64)
 
 
 SHIFT_SECONDS = 3_600

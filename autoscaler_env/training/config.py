@@ -185,6 +185,21 @@ def _setting(allowed: str, is_allowed: Callable[[Any], bool], *learners: Algorit
     return field(default=None, metadata={"limits": _Limits(learners, allowed, is_allowed)})
 
 
+def _is_count(least: int) -> Callable[[Any], bool]:
+    """Return a function that says whether a value is a whole number of at least `least`."""
+    return lambda value: type(value) is int and value >= least
+
+
+def _is_share(value: Any) -> bool:
+    """Return whether a value is a number from 0 to 1."""
+    return _is_number(value) and 0 <= value <= 1
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether a value is a finite number."""
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and bool(np.isfinite(value))
+
+
 def _number(metavar: str, default: str = "(the preset's)") -> Any:
     """Return how an option is shown in the help."""
     return arg(metavar=metavar, help_behavior_hint=default)
@@ -234,11 +249,11 @@ class TrainingConfig:
     """The workload: the name of a pattern, or a workload such as a `Trace`."""
     _: KW_ONLY
     episodes: Annotated[int | None, _number("N", "(default: 10000)")] = _setting(
-        "an integer of at least 1", lambda count: type(count) is int and count >= 1, "q-learning"
+        "an integer of at least 1", _is_count(1), "q-learning"
     )
     """Length of a training of q-learning, in days."""
     timesteps: Annotated[int | None, _number("N", "(default: 100000)")] = _setting(
-        "an integer of at least 1", lambda count: type(count) is int and count >= 1, "dqn", "ppo"
+        "an integer of at least 1", _is_count(1), "dqn", "ppo"
     )
     """Length of a training of dqn or ppo, in timesteps; rounded up to whole rollouts."""
     name: Annotated[str | None, _number("NAME", "(default: ALGORITHM_PATTERN)")] = None
@@ -249,15 +264,19 @@ class TrainingConfig:
     device: Annotated[str, arg(metavar="{auto,cpu,cuda,mps}")] = "auto"
     """Where dqn and ppo train."""
     learning_rate: Annotated[float | None, _number("X")] = _setting(
-        "above 0 and below 1", lambda rate: 0 < rate < 1, "dqn", "ppo"
+        "above 0 and below 1", lambda rate: _is_number(rate) and 0 < rate < 1, "dqn", "ppo"
     )
     """Step size of the first update, for dqn and ppo; falls linearly to 0."""
     batch_size: Annotated[int | None, _number("N")] = _setting("at least 2", lambda size: size >= 2, "dqn", "ppo")
     """Transitions in one update, for dqn and ppo."""
     discount: Annotated[float | None, _number("X")] = _setting(
-        "at least 0 and below 1", lambda discount: 0 <= discount < 1, "dqn", "ppo"
+        "at least 0 and below 1",
+        lambda discount: _is_number(discount) and 0 <= discount < 1,
+        "q-learning",
+        "dqn",
+        "ppo",
     )
-    """Weight of the next step's value, for dqn and ppo; at least 0 and below 1."""
+    """Weight of the next step's value; at least 0 and below 1."""
     imitation_days: Annotated[int | None, _number("N", "(default: 0)")] = _setting(
         "at least 0", lambda days: days >= 0, "ppo"
     )
@@ -266,6 +285,34 @@ class TrainingConfig:
         "one or more layers of at least 1 unit", lambda widths: bool(widths) and min(widths) >= 1, "dqn", "ppo"
     )
     """Units of each hidden layer, for dqn and ppo."""
+    clip_range: Annotated[float | None, _number("X", "(default: 0.2)")] = _setting(
+        "a number above 0", lambda limit: _is_number(limit) and limit > 0, "ppo"
+    )
+    """How far an update of ppo may move the ratio of probabilities from 1 before the gain is clipped."""
+    ent_coef: Annotated[float | None, _number("X")] = _setting(
+        "a number of at least 0", lambda weight: _is_number(weight) and weight >= 0, "ppo"
+    )
+    """Weight of the entropy in the loss of ppo: more of it keeps actions random for longer."""
+    gae_lambda: Annotated[float | None, _number("X")] = _setting("a number from 0 to 1", _is_share, "ppo")
+    """Lambda of generalised advantage estimation, for ppo: 0 trusts the critic, 1 the rewards of the rollout."""
+    n_steps: Annotated[int | None, _number("N")] = _setting("an integer of at least 1", _is_count(1), "ppo")
+    """Steps in each environment between two updates of ppo."""
+    n_epochs: Annotated[int | None, _number("N")] = _setting("an integer of at least 1", _is_count(1), "ppo")
+    """How often ppo goes through each rollout."""
+    buffer_size: Annotated[int | None, _number("N")] = _setting("an integer of at least 1", _is_count(1), "dqn")
+    """Transitions that dqn's replay buffer holds, over all environments."""
+    target_update_interval: Annotated[int | None, _number("N")] = _setting(
+        "an integer of at least 1", _is_count(1), "dqn"
+    )
+    """Timesteps between two copies of dqn's network to its target network."""
+    gradient_steps: Annotated[int | None, _number("N")] = _setting("an integer of at least 1", _is_count(1), "dqn")
+    """Updates of dqn after each step of all environments."""
+    first_epsilon: Annotated[float | None, _number("X")] = _setting("a number from 0 to 1", _is_share, "q-learning")
+    """Share of random actions of q-learning on the first day."""
+    last_epsilon: Annotated[float | None, _number("X")] = _setting("a number from 0 to 1", _is_share, "q-learning")
+    """Share of random actions of q-learning on the last day."""
+    rate_exponent: Annotated[float | None, _number("X")] = _setting("a number from 0 to 1", _is_share, "q-learning")
+    """The n-th update of an entry of q-learning's table has a step size of n to the minus this."""
     service: Suppress[Service] = field(default_factory=Service)
     """The service to scale."""
 
@@ -288,6 +335,12 @@ class TrainingConfig:
             raise ValueError(f"device = {self.device!r}: must be auto or cpu; a table is trained on the CPU")
         if self.name is not None and (not self.name or Path(self.name).name != self.name or self.name.startswith(".")):
             raise ValueError(f"name = {self.name!r}: must be a plain file name without an ending")
+        preset = self.preset
+        if self.algorithm == "ppo" and isinstance(preset, DeepPreset) and preset.rollout % preset.batch_size:
+            raise ValueError(
+                f"batch_size = {preset.batch_size}: must divide the transitions of a rollout of ppo, n_steps x "
+                f"{preset.environments} = {preset.rollout}"
+            )
 
     def _given(self) -> dict[str, Any]:
         """Return the settings that replace those of the preset."""
@@ -342,10 +395,18 @@ class TrainingConfig:
         return shlex.join(["autoscaler", "train", self.algorithm, *options])
 
 
+_LIBRARY_DEFAULTS = {"clip_range": 0.2}
+"""Settings that no preset has, and their values in stable-baselines3: to give such a value changes nothing."""
+
+
 def _with_settings(preset: DeepPreset, given: Mapping[str, Any]) -> DeepPreset:
     """Return a preset with some settings replaced; what is no field of it is an argument of stable-baselines3."""
     own = {each.name for each in dataclasses.fields(preset)}
-    library = {name: value for name, value in given.items() if name not in own}
+    library = {
+        name: value
+        for name, value in given.items()
+        if name not in own and (name in preset.settings or _LIBRARY_DEFAULTS.get(name) != value)
+    }
     changes = {name: value for name, value in given.items() if name in own}
     return dataclasses.replace(preset, settings=preset.settings | library, **changes)
 

@@ -1,0 +1,146 @@
+"""Doubt a set-up before any work: prices and sizes that make no sense together, with the likely meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from autoscaler_env.service import Service
+from autoscaler_env.text import dollars, percent
+from autoscaler_env.traffic.trace import Trace
+
+HOURS_A_MONTH = 730
+
+DEAR_HOUR = 5.0
+"""Dollars an hour from which on a price for one instance looks like a price per month."""
+
+HIGHEST_SHARES = {
+    "threshold": {"add_above": 1.0, "remove_below": 1.0},
+    "hpa-cpu": {"target": 2.0},
+    "hpa-demand": {"target": 2.0},
+    "target-tracking": {"target": 5.0},
+}
+"""The highest share that each setting of a rule can mean; a number above it is taken for a percentage."""
+
+MANY_DROPPED = 0.01
+"""Share of dropped requests from which on a simulation of today's rule is doubted."""
+
+
+def check_shares(rule: str, settings: Mapping[str, float]) -> None:
+    """Refuse percentages where shares are meant.
+
+    Args:
+        rule: The kind of rule.
+        settings: Its settings, numbers by name.
+
+    Raises:
+        ValueError: A share is so high that it must be a percentage; the message has the likely meaning.
+
+    Example:
+        >>> check_shares("hpa-cpu", {"target": 70})
+        Traceback (most recent call last):
+        ValueError: target = 70: is a share of an instance's capacity, so this is 7,000 %; for 70 % write 0.7
+    """
+    for name, highest in HIGHEST_SHARES.get(rule, {}).items():
+        value = settings.get(name, 0)
+        if value > highest:
+            meaning = f"; for {value:g} % write {value / 100:g}" if value <= 100 * highest else ""
+            raise ValueError(
+                f"{name} = {value:g}: is a share of an instance's capacity, so this is {100 * value:,.0f} %{meaning}"
+            )
+
+
+def serving_price(service: Service) -> float:
+    """Return what it costs to serve one request with an instance in full use, in dollars.
+
+    Example:
+        >>> round(serving_price(Service()), 6)  # 0.192 dollars an hour, 87 requests in 5 minutes
+        0.000184
+    """
+    return service.instance_price / service.capacity_per_instance
+
+
+def losing_is_cheaper(service: Service) -> str:
+    """Return a warning if serving a request costs more than dropping it; an empty text otherwise."""
+    serving = serving_price(service)
+    if serving <= service.drop_price:
+        return ""
+    return (
+        f"With these prices it is cheaper to lose requests: {_small(serving)} to serve one, "
+        f"{_small(service.drop_price)} to drop one. Give other prices (instance_price_per_hour, drop_price), or "
+        "another capacity_per_instance: a saving in dollars means nothing here."
+    )
+
+
+def _small(price: float) -> str:
+    """Return a price with two significant digits.
+
+    Example:
+        >>> _small(0.005555), _small(0.003), _small(2.5)
+        ('$0.0056', '$0.003', '$2.5')
+    """
+    return f"${float(f'{price:.2g}'):.10f}".rstrip("0").rstrip(".")
+
+
+def doubts(service: Service, days: Trace) -> list[str]:
+    """Return what is hard to believe about a service and its traffic, a line each, with the likely meaning."""
+    return [text for text in (losing_is_cheaper(service),) if text] + [*_dear_hour(service), *_capacity(service, days)]
+
+
+def _dear_hour(service: Service) -> Iterator[str]:
+    price = service.instance_price_per_hour
+    if price >= DEAR_HOUR:
+        yield (
+            f"instance_price_per_hour = {price:g} is a high price. If it is a price per month, write "
+            f"{price / HOURS_A_MONTH:.3g}."
+        )
+
+
+def _capacity(service: Service, days: Trace) -> Iterator[str]:
+    capacity, step = service.capacity_per_instance, service.step_seconds
+    mean, peak = float(days.requests.mean()), int(days.requests.max())
+    if mean > capacity * service.max_instances:
+        text = (
+            f"capacity_per_instance = {capacity}: the average traffic needs {mean / capacity:,.0f} instances, but "
+            f"max_instances is {service.max_instances:,}."
+        )
+        if mean <= capacity * step * service.max_instances:
+            text += f" The capacity is per step of {step} s: if {capacity} is per second, write {capacity * step}."
+        yield text
+    elif peak < capacity:
+        text = (
+            f"capacity_per_instance = {capacity}: one instance serves the highest step of the traffic alone, "
+            f"{peak:,} requests."
+        )
+        if step < 3600:
+            hourly = max(round(capacity * step / 3600), 1)
+            text += f" The capacity is per step of {step} s: if {capacity} is per hour, write {hourly}."
+        yield text
+
+
+def plausibility(service: Service, days: Trace, cost: float, late_share: float, drop_share: float) -> str:
+    """Return one line that shows whether the numbers fit: traffic, capacity, fleet, today's cost and service.
+
+    Args:
+        service: The service.
+        days: The traffic.
+        cost: Of today's rule on the held-out days, dollars a day.
+        late_share: Share of the requests that today's rule serves late there.
+        drop_share: Share of the requests that it drops there.
+    """
+    capacity, step = service.capacity_per_instance, service.step_seconds
+    mean, peak = float(days.requests.mean()), int(days.requests.max())
+    return (
+        f"Traffic: {mean / step:,.3g} requests per second on average, {peak / step:,.3g} at the peak. One instance "
+        f"serves {capacity / step:,.3g} per second, so the traffic needs {mean / capacity:,.3g} instances on average, "
+        f"{peak / capacity:,.3g} at the peak. Today's rule costs {dollars(cost)} a day in the simulation; "
+        f"{percent(late_share, 2)} of the requests are late, {percent(drop_share, 2)} are dropped."
+    )
+
+
+def today_drops(drop_share: float) -> Iterator[str]:
+    """Yield a warning if today's rule drops many requests in the simulation."""
+    if drop_share >= MANY_DROPPED:
+        yield (
+            f"In the simulation, today's rule drops {percent(drop_share)} of the requests. If your service does not, "
+            "its rule, its capacity or its queue is not as the set-up says."
+        )

@@ -1,0 +1,280 @@
+"""From the text of a file to a table: CSV with any delimiter, the JSON of monitoring systems, access logs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from autoscaler_env.traffic.names import MISSING, TIME_NAMES, TOTAL_NAMES, plain_name
+from autoscaler_env.traffic.times import as_number, is_time
+
+LOG_SECONDS = 60
+"""Seconds that the lines of an access log are counted over."""
+
+_LOG_LINE = re.compile(r'\S+ \S+ .*?\[(\d{1,2}/[A-Za-z]{3}/\d{4}:\d{2}:\d{2}:\d{2} [+-]\d{4})\] "')
+_LONGEST_LOG = 10_000_000  # intervals
+_SAMPLE = 200  # lines that the delimiter is told by
+
+
+class Table(NamedTuple):
+    """The cells of a file, before anything is known of its columns."""
+
+    format: str
+    """What messages call the format."""
+    heading: list[str]
+    """The names of the columns; empty where the file has none."""
+    rows: list[list[str]]
+    """The cells, a list for each row, all of the same length."""
+    numbers: list[int]
+    """The number of each row in the file, the first row being 1; in JSON, the number of the point."""
+    hints: str
+    """Comments, titles and units, in which the unit of the counts may stand."""
+    notes: tuple[str, ...] = ()
+    """What was left out, a sentence each."""
+
+
+def table_of(text: str, name: str, row_seconds: int | None = None) -> Table:
+    """Return the table that a text holds.
+
+    Args:
+        text: The content of the file.
+        name: The file, for messages.
+        row_seconds: Seconds that the lines of an access log are counted over; 60 by default.
+
+    Raises:
+        ValueError: The text is of no known form, or a row has more or fewer fields than the others.
+    """
+    start = text.lstrip()
+    if start[0] in "[{" and (parsed := _json(start)) is not None:
+        return _of_json(parsed, name)
+    if _LOG_LINE.match(start):
+        return _of_log(text, name, row_seconds or LOG_SECONDS)
+    return _of_csv(text, name)
+
+
+# --- CSV -------------------------------------------------------------------------------------------------------------
+
+
+def csv_rows(text: str, name: str, delimiter: str) -> list[tuple[int, list[str]]]:
+    """Return the rows of a CSV with their numbers, the first row being 1."""
+    try:
+        return list(enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), 1))
+    except csv.Error as error:
+        raise ValueError(f"{name}: not CSV: {error}") from None
+
+
+def _of_csv(text: str, name: str) -> Table:
+    lines = re.split(r"\r\n|\r|\n", text)
+    comments = [line.lstrip("# ") for line in lines if line.startswith("#")]
+    skipped = re.compile(r"#|sep=.$")
+    content = "\n".join("" if skipped.match(line) else line for line in lines)
+    if not content.strip():
+        raise ValueError(f"{name}: it has comments and no rows")
+    delimiter, width = _delimiter(content, name)
+    rows = [(i, [cell.strip() for cell in row]) for i, row in csv_rows(content, name, delimiter)]
+    rows = [(i, row) for i, row in rows if any(row)]
+    first = _first_data(rows, width)
+    leading = [row for _, row in rows[:first] if len(row) == width]
+    if first == len(rows):
+        few = (
+            "it has a heading and no rows" if len(rows) < 2 else f"none of its {len(rows):,} rows has a time or a count"
+        )
+        raise ValueError(f"{name}: {few}")
+    named = (row for row in leading if any(plain_name(cell) in TIME_NAMES for cell in row))
+    heading = next((row for row in named if not any(map(_is_number, row))), leading[0] if leading else [])
+    hints = [*comments, *(cell for _, row in rows[:first] if row is not heading for cell in row)]
+    if not heading and comments and len(last := next(csv.reader([comments[-1]], delimiter=delimiter))) == width > 1:
+        heading = [cell.strip() for cell in last]
+    data = [(i, row) for i, row in rows[first:] if row != heading]
+    notes = []
+    while data and any(plain_name(cell) in TOTAL_NAMES for cell in data[-1][1][:2]):
+        notes.append(f"Row {data[-1][0]} is a total; it is left out.")
+        data.pop()
+    for i, row in data:
+        if len(row) != width:
+            raise ValueError(f"{name}, row {i}: {len(row)} fields; the first row has {width}")
+    mark = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}[delimiter]
+    cells, numbers = [row for _, row in data], [i for i, _ in data]
+    return Table(f"CSV with {mark}", heading, cells, numbers, " ".join(hints), tuple(notes))
+
+
+def _delimiter(content: str, name: str) -> tuple[str, int]:
+    """Return what separates the cells, and how many cells most rows have."""
+    sample = "\n".join([line for line in content.splitlines() if line.strip()][:_SAMPLE])
+    best, best_score, best_width = ",", (0, 0), 1
+    for delimiter in ";\t|, ":
+        if delimiter == " " and best_width > 1:
+            break
+        try:
+            widths = Counter(len(row) for row in csv.reader(io.StringIO(sample), delimiter=delimiter) if row)
+        except csv.Error as error:
+            raise ValueError(f"{name}: not CSV: {error}") from None
+        width, count = max(widths.items(), key=lambda item: (item[0] > 1, item[1]))
+        score = (count if width > 1 else 0, delimiter != ",")
+        if score > best_score:
+            best, best_score, best_width = delimiter, score, width
+    return best, best_width
+
+
+def _first_data(rows: list[tuple[int, list[str]]], width: int) -> int:
+    """Return the place of the first row that is neither a title nor a heading nor units."""
+    timed = any(is_time(cell) for _, row in rows[:_SAMPLE] for cell in row)
+    for i, (_, row) in enumerate(rows):
+        if len(row) != width:
+            continue
+        numeric = [as_number(cell) is not None or cell.lower() in MISSING for cell in row]
+        if any(is_time(cell) for cell in row) or (all(numeric) if timed else any(map(_is_number, row))):
+            return i
+    return len(rows)
+
+
+def _is_number(cell: str) -> bool:
+    return as_number(cell) is not None and cell.lower() not in MISSING
+
+
+# --- JSON ------------------------------------------------------------------------------------------------------------
+
+
+def _json(text: str) -> Any:
+    """Return what a text holds as JSON, or as JSON a line; `None` if it is neither."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return [json.loads(line) for line in text.splitlines() if line.strip()]
+    except (ValueError, RecursionError):
+        return None
+
+
+def _of_json(parsed: Any, name: str) -> Table:
+    """Return the points of a JSON file: of a known call, or of any list of objects."""
+    if isinstance(parsed, dict) and parsed.get("status") == "error":
+        raise ValueError(f"{name}: the answer is an error: {parsed.get('error', 'no reason given')}")
+    forms = {"CloudWatch": _cloudwatch, "Prometheus": _prometheus, "Azure Monitor": _azure, "a list": _any_list}
+    form, points = next(((form, points) for form, of in forms.items() if (points := _points(of, parsed))), ("", []))
+    if not points:
+        keys = ", ".join(list(parsed)[:5]) if isinstance(parsed, dict) else "a list"
+        raise ValueError(
+            f"{name}: JSON of an unknown form ({keys}); known are CloudWatch, Prometheus' query_range, Azure Monitor, "
+            'and lists of objects such as {"timestamp": ..., "requests": ...}'
+        )
+    heading = list(dict.fromkeys(key for point in points for key in point))
+    cells = [["" if point.get(key) is None else str(point[key]) for key in heading] for point in points]
+    units = {str(point["Unit"]) for point in points if "Unit" in point}
+    return Table(f"JSON of {form}", heading, cells, list(range(1, len(cells) + 1)), " ".join(sorted(units)))
+
+
+def _points(of: Callable[[Any], Iterator[dict[str, Any]]], parsed: Any) -> list[dict[str, Any]]:
+    """Return the points that a form finds; none where the file is of another form."""
+    try:
+        points = list(of(parsed))
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+        return []
+    return points if all(isinstance(point, dict) for point in points) else []
+
+
+def _cloudwatch(parsed: Any) -> Iterator[dict[str, Any]]:
+    """Yield the points of get-metric-statistics or get-metric-data."""
+    if isinstance(parsed, dict) and isinstance(parsed.get("Datapoints"), list):
+        yield from parsed["Datapoints"]
+    elif isinstance(parsed, dict) and isinstance(parsed.get("MetricDataResults"), list):
+        for result in parsed["MetricDataResults"]:
+            label = result.get("Label", result.get("Id", ""))
+            for moment, value in zip(result["Timestamps"], result["Values"], strict=True):
+                yield {"timestamp": moment, "value": value, "series": label}
+
+
+def _prometheus(parsed: Any) -> Iterator[dict[str, Any]]:
+    """Yield the points of query_range; each label is a column."""
+    data = parsed.get("data") if isinstance(parsed, dict) else None
+    if isinstance(data, dict) and isinstance(data.get("result"), list):
+        for result in data["result"]:
+            for moment, value in result.get("values", []):
+                yield {"timestamp": moment, "value": value} | result.get("metric", {})
+
+
+def _azure(parsed: Any) -> Iterator[dict[str, Any]]:
+    """Yield the points of a metric of Azure Monitor; each dimension is a column."""
+    metrics = parsed.get("value") if isinstance(parsed, dict) else None
+    for metric in metrics if isinstance(metrics, list) else []:
+        for series in metric.get("timeseries", []) if isinstance(metric, dict) else []:
+            labels = {label["name"]["value"]: label["value"] for label in series.get("metadatavalues", [])}
+            for point in series.get("data", []):
+                named = {"metric": metric.get("name", {}).get("value", ""), "Unit": metric.get("unit", "")}
+                yield point | named | labels
+
+
+def _any_list(parsed: Any, labels: Mapping[str, Any] = MappingProxyType({})) -> Iterator[dict[str, Any]]:
+    """Yield the points of any lists: of objects, of pairs of time and value, or of values by their times."""
+    if isinstance(parsed, list) and parsed and all(isinstance(point, dict) for point in parsed):
+        points = [_scalars(point) for point in parsed]
+        if len(points) > 1 and all(any(is_time(str(value)) for value in point.values()) for point in points):
+            yield from (dict(labels) | point for point in points)
+            return
+    if isinstance(parsed, list) and parsed and all(isinstance(pair, list) and len(pair) == 2 for pair in parsed):
+        for first, second in parsed:
+            moment, value = (first, second) if is_time(str(first)) else (second, first)
+            yield {"timestamp": moment, "value": value, **labels}
+    elif isinstance(parsed, list):
+        for part in parsed:
+            yield from _any_list(part, labels)
+    elif isinstance(parsed, dict) and parsed and all(is_time(key) for key in parsed):
+        for moment, value in parsed.items():
+            if isinstance(value, int | float):
+                yield {"timestamp": moment, "value": value, **labels}
+    elif isinstance(parsed, dict):
+        for part in parsed.values():
+            texts = {key: value for key, value in _scalars(parsed).items() if isinstance(value, str)}
+            yield from _any_list(part, dict(labels) | texts)
+
+
+def _scalars(point: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in point.items() if not isinstance(value, list | dict)}
+
+
+# --- access logs -----------------------------------------------------------------------------------------------------
+
+
+def _of_log(text: str, name: str, seconds: int) -> Table:
+    """Count the lines of an access log in the common or combined format; an interval without lines counts 0."""
+    counts: Counter[int] = Counter()
+    zones: dict[int, str] = {}
+    odd = []
+    known: dict[str, tuple[int, str]] = {}
+    for i, line in enumerate(text.splitlines(), 1):
+        match = _LOG_LINE.match(line)
+        if match is None:
+            odd += [i] if line.strip() else []
+            continue
+        if match[1] not in known:
+            try:
+                moment = datetime.strptime(match[1], "%d/%b/%Y:%H:%M:%S %z")
+            except ValueError:
+                odd.append(i)
+                continue
+            known[match[1]] = (int(moment.timestamp()) // seconds, match[1][-5:])
+        place, zone = known[match[1]]
+        counts[place] += 1
+        zones.setdefault(place, zone)
+    if len(odd) > 0.1 * (len(odd) + counts.total()):
+        raise ValueError(f"{name}, row {odd[0]}: not a line of an access log in the common or combined format")
+    first, last = min(counts), max(counts)
+    if last - first >= _LONGEST_LOG:
+        raise ValueError(f"{name}: an access log of {last - first:,} intervals of {seconds} s is too long")
+    rows, zone = [], zones[first]
+    for place in range(first, last + 1):
+        zone = zones.get(place, zone)
+        offset = (1 if zone[0] == "+" else -1) * timedelta(hours=int(zone[1:3]), minutes=int(zone[3:]))
+        local = datetime.fromtimestamp(place * seconds, UTC) + offset
+        rows.append([f"{local:%Y-%m-%dT%H:%M:%S}{zone}", str(counts[place])])
+    notes = (f"{len(odd)} lines of another form left out, the first in row {odd[0]}.",) if odd else ()
+    numbers = list(range(1, len(rows) + 1))
+    return Table(f"access log, {counts.total():,} lines", ["timestamp", "requests"], rows, numbers, "", notes)

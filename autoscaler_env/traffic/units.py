@@ -1,0 +1,125 @@
+"""What the numbers of a file are: counts, rates or a counter; anything else is refused with the reason."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoscaler_env.text import percent
+from autoscaler_env.traffic.columns import Series, Unit
+from autoscaler_env.traffic.names import plain_name
+
+UNITS: tuple[Unit, ...] = ("count", "per-second", "per-minute", "counter")
+"""What `--unit` may say."""
+
+RATE_SECONDS = {"per-second": 1, "per-minute": 60}
+"""The seconds that a rate is per."""
+
+_COUNTED = r"(?:requests?|reqs?|hits|calls|counts?|views|operations|ops|queries|unit\S*)"
+_RATES = {
+    "per-second": (
+        r"per[_\s.-]*s(?:ec|econds?)?(?![a-z])|/\s*s(?:ec|econds?)?\b|as_rate|(?:\b|_)(?:rate|rps|qps)(?:\b|_)"
+    ),
+    "per-minute": r"per[_\s.-]*min(?:ute)?s?(?![a-z])|/\s*min(?:ute)?\b|\brpm\b",
+}
+_NO_REQUESTS = re.compile(
+    r"util|percent|%|cpu|memory|latency|duration|bytes?(?![a-z])|temperature|response.?time|gauge|average|avg|maximum|"
+    r"minimum|p9\d|quantile|milliseconds|connections|concurren",
+    re.IGNORECASE,
+)
+_FEW_RISES = 12  # rows: below, a file that only rises is no sign of a counter
+_SMALL = 100.0  # median: smaller numbers with fractions are rates as often as they are counts
+
+
+def unit_of(series: Series, hints: str, name: str, asked: Unit | None) -> Unit:
+    """Return what the numbers of a file are.
+
+    Args:
+        series: The rows.
+        hints: Comments, titles and units of the file.
+        name: The file, for messages.
+        asked: What the user says; it is believed.
+
+    Raises:
+        ValueError: The numbers count no requests, or the file leaves it open; the message names the option.
+    """
+    if asked is not None:
+        if asked not in UNITS:
+            raise ValueError(f"unit = {asked!r}: must be one of {', '.join(UNITS)}")
+        return asked
+    if series.unit in UNITS:
+        return series.unit
+    if series.unit is not None:
+        raise ValueError(f"{name}: {series.column} is in {series.unit}, which counts no requests")
+    if unfit := _NO_REQUESTS.search(f"{series.column} {' '.join(re.findall('Percent|Bytes|Milliseconds', hints))}"):
+        raise ValueError(
+            f"{name}: {series.column} counts no requests ({unfit[0]}); name another with --column, or say what it is "
+            "with --unit"
+        )
+    for unit, pattern in _RATES.items():
+        if re.search(pattern, series.column, re.IGNORECASE) or re.search(
+            rf"{_COUNTED}\s*(?:{pattern})", hints, re.IGNORECASE
+        ):
+            return unit  # type: ignore[return-value]
+    return _told_by_numbers(series, name)
+
+
+def _told_by_numbers(series: Series, name: str) -> Unit:
+    values = series.values[np.isfinite(series.values)]
+    if not len(values):
+        return "count"
+    fractions = float((values % 1 != 0).mean())
+    if fractions and values.max() <= 1:
+        raise ValueError(
+            f"{name}: {series.column} lies between {values.min():.3g} and {values.max():.3g}: this looks like a share, "
+            "not a count; if it is a rate, say --unit per-second or --unit per-minute"
+        )
+    if _only_rises(series):
+        if plain_name(series.column).endswith("total"):
+            return "counter"
+        raise ValueError(
+            f"{name}: {series.column} only rises: say --unit counter if it counts since a start, or --unit count"
+        )
+    if fractions > 0.5 and np.median(values) < _SMALL:
+        raise ValueError(
+            f"{name}: {series.column} has fractions ({percent(fractions, 0)} of the rows): say --unit per-second, "
+            "--unit per-minute, or --unit count"
+        )
+    return "count"
+
+
+def _only_rises(series: Series) -> bool:
+    """Return whether the longest series is a counter: it rises, save for restarts."""
+    keys = list(dict.fromkeys(series.keys))
+    longest = max(keys, key=series.keys.count) if len(keys) < 100 else keys[0]
+    rows = [i for i, key in enumerate(series.keys) if key == longest]
+    values = series.values[rows, 0][np.argsort(series.times.seconds[rows], kind="stable")]
+    values = values[np.isfinite(values)]
+    steps = np.diff(values)
+    falls = steps < 0
+    restarts = values[1:][falls] < 0.5 * values[:-1][falls]
+    return bool(
+        len(values) >= _FEW_RISES and falls.mean() <= 0.1 and restarts.all() and (steps > 0).sum() >= 0.5 * len(steps)
+    )
+
+
+def unwrapped(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
+    """Return a counter as if it had never restarted, beginning at 0, and how often it restarted.
+
+    Args:
+        values: In the order of time, shape (rows,); NaN where nothing was measured.
+
+    Example:
+        >>> unwrapped(np.array([200.0, 622.0, 30.0, 50.0]))
+        (array([  0., 422., 452., 472.]), 1)
+    """
+    known = np.flatnonzero(np.isfinite(values))
+    counts = values[known]
+    rises = np.diff(counts)
+    restarts = rises < 0
+    rises[restarts] = counts[1:][restarts]  # a restart counts from 0
+    total = np.full(len(values), np.nan)
+    total[known] = np.concatenate(([0.0], np.cumsum(rises)))[: len(known)]
+    return total, int(restarts.sum())

@@ -1,0 +1,76 @@
+"""Doubts about a set-up: what makes no sense is refused or doubted, with the likely meaning."""
+
+import numpy as np
+import pytest
+
+from autoscaler_env import Service
+from autoscaler_env.advice.plausibility import (
+    check_shares,
+    doubts,
+    losing_is_cheaper,
+    plausibility,
+    serving_price,
+    today_drops,
+)
+from autoscaler_env.traffic.trace import Trace
+
+DEAR = Service(capacity_per_instance=3, instance_price_per_hour=0.2, late_price=0.0003, drop_price=0.003)
+"""Twelve steps an hour: 0.2 / 12 dollars a step for 3 requests, 0.0056 dollars each."""
+
+
+def trace(level):
+    return Trace("traffic", np.full((2, 288), level), 300)
+
+
+def test_prices_that_make_losing_cheaper_than_serving_are_told_with_both_numbers():
+    assert serving_price(DEAR) == pytest.approx(0.2 / 12 / 3)
+    text = losing_is_cheaper(DEAR)
+    assert text.startswith(
+        "With these prices it is cheaper to lose requests: $0.0056 to serve one, $0.003 to drop one. Give other prices"
+    )
+    assert losing_is_cheaper(Service()) == "" and doubts(DEAR, trace(100))[0] == text
+
+
+def test_a_percentage_for_a_share_is_refused_with_the_share():
+    for rule, settings, share in (
+        ("hpa-cpu", {"target": 70}, "0.7"),
+        ("hpa-demand", {"target": 2.5}, "0.025"),
+        ("threshold", {"add_above": 70, "remove_below": 40}, "0.7"),
+        ("target-tracking", {"target": 80, "reserve": 30}, "0.8"),
+    ):
+        with pytest.raises(ValueError, match=f"for [0-9.]+ % write {share}$"):
+            check_shares(rule, settings)
+    check_shares("target-tracking", {"target": 3, "reserve": 30})
+    check_shares("fixed", {"instances": 70})
+    check_shares("hpa-cpu", {"target": 1.3})
+
+
+def test_a_monthly_price_is_doubted_with_the_hourly_one():
+    monthly = doubts(Service(instance_price_per_hour=140, drop_price=1), trace(1000))
+    assert monthly == ["instance_price_per_hour = 140 is a high price. If it is a price per month, write 0.192."]
+    assert doubts(Service(), trace(1000)) == []
+
+
+def test_a_capacity_in_another_unit_is_doubted_with_the_one_for_a_step():
+    per_second = Service(capacity_per_instance=2, drop_price=1)
+    (text,) = doubts(per_second, trace(1000))
+    assert "needs 500 instances, but max_instances is 100" in text and "if 2 is per second, write 600" in text
+    (text,) = doubts(Service(capacity_per_instance=1200), trace(1000))
+    assert "one instance serves the highest step of the traffic alone" in text
+    assert "if 1200 is per hour, write 100" in text
+    (text,) = doubts(Service(max_instances=30), trace(10**6))
+    assert "write" not in text, "no unit explains it"
+
+
+def test_one_line_shows_traffic_capacity_fleet_cost_and_service():
+    text = plausibility(Service(), trace(870), 46.08, 0.0123, 0.0001)
+    assert text == (
+        "Traffic: 2.9 requests per second on average, 2.9 at the peak. One instance serves 0.29 per second, so the "
+        "traffic needs 10 instances on average, 10 at the peak. Today's rule costs $46.08 a day in the simulation; "
+        "1.23 % of the requests are late, 0.01 % are dropped."
+    )
+
+
+def test_a_rule_of_today_that_drops_much_is_doubted():
+    assert list(today_drops(0.009)) == []
+    assert next(today_drops(0.88)).startswith("In the simulation, today's rule drops 88 % of the requests.")

@@ -1,0 +1,338 @@
+"""Files of the kinds that engineers have: each is read rightly, or one line asks for what it leaves open."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from cases import cases
+
+from autoscaler_env.traffic.columns import Reading
+from autoscaler_env.traffic.reading import read_traffic
+from autoscaler_env.traffic.trace import cut_days
+
+COUNTS = [200, 422, 934, 1446, 1668, 1395, 917, 439, 251, 473, 900, 1412, 1634, 1446, 968, 405]
+"""Requests, a count every three hours over two days: 932 on average."""
+
+START = datetime(2026, 3, 2)
+MOMENTS = [START + timedelta(hours=3 * i) for i in range(16)]
+EVERY_HOUR = [START + timedelta(hours=i) for i in range(16)]
+EPOCHS = [int(moment.replace(tzinfo=UTC).timestamp()) for moment in MOMENTS]
+RATES = [count / 10_800 for count in COUNTS]
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Return a function that writes text to a file and reads it leniently."""
+
+    def read_text(text, **how):
+        path = tmp_path / "traffic.csv"
+        path.write_text(text, encoding="utf-8")
+        return read_traffic(path, how=Reading(**how))
+
+    return read_text
+
+
+def table(heading, *columns, form="{}", delimiter=","):
+    rows = [delimiter.join(form.format(cell) for cell in row) for row in zip(*columns, strict=True)]
+    return "\n".join([heading, *rows] if heading else rows) + "\n"
+
+
+def prometheus(*series):
+    result = [
+        {"metric": {"job": job}, "values": [[e, str(v)] for e, v in zip(EPOCHS, values, strict=True)]}
+        for job, values in series
+    ]
+    return json.dumps({"status": "success", "data": {"resultType": "matrix", "result": result}})
+
+
+def cloudwatch_data(values):
+    moments = [f"{moment.isoformat()}+00:00" for moment in MOMENTS]
+    result = {"Id": "m1", "Label": "RequestCount", "Timestamps": moments[::-1], "Values": values[::-1]}
+    return json.dumps({"Messages": [], "MetricDataResults": [result]})
+
+
+def azure(values):
+    data = [{"timeStamp": f"{m.isoformat()}Z", "total": v} for m, v in zip(MOMENTS, values, strict=True)]
+    metric = {"name": {"value": "Requests"}, "unit": "Count", "timeseries": [{"metadatavalues": [], "data": data}]}
+    return json.dumps({"cost": 0, "timespan": "", "value": [metric]})
+
+
+def us(moment, comma=""):
+    return f"{moment.month}/{moment.day}/{moment.year}{comma} {moment.hour % 12 or 12}:00{moment:%p}"
+
+
+SHUFFLED = [int(i) for i in np.random.default_rng(0).permutation(16)]
+STATISTICS = [{"Timestamp": f"{MOMENTS[i].isoformat()}+00:00", "Sum": COUNTS[i], "Unit": "Count"} for i in SHUFFLED]
+INFLUX = (
+    "#group,false,false,true,true,false,false,true\n"
+    "#datatype,string,long,dateTime:RFC3339,dateTime:RFC3339,dateTime:RFC3339,double,string\n"
+    "#default,_result,,,,,,\n"
+    ",result,table,_start,_stop,_time,_value,_field\n"
+)
+READ = {
+    "CloudWatch, get-metric-statistics": json.dumps({"Label": "RequestCount", "Datapoints": STATISTICS}),
+    "CloudWatch, get-metric-data": cloudwatch_data(COUNTS),
+    "Prometheus": prometheus(("shop", COUNTS)),
+    "Azure Monitor": azure(COUNTS),
+    "US dates": table("Timestamp,RequestCount", [f"{us(m)[:-2]}:00 {m:%p}" for m in MOMENTS], COUNTS),
+    "European dates": table("Datum;Anfragen", [f"{m:%d.%m.%Y %H:%M}" for m in MOMENTS], COUNTS, delimiter=";"),
+    "European dates with slashes": table("date,count", [f"{m:%d/%m/%Y %H:%M}" for m in MOMENTS], COUNTS),
+    "month names": table("time,count", [f"{m:%d %b %Y %H:%M}" for m in MOMENTS], COUNTS),
+    "semicolons and decimal commas": table("Zeit;Anfragen", MOMENTS, [f"{c},0" for c in COUNTS], delimiter=";"),
+    "thousands": table("time,requests", MOMENTS, [f"{c:,}" for c in COUNTS], form='"{}"'),
+    "German thousands": table("Zeit;Anfragen", MOMENTS, [f"{c:,}.0".replace(",", " ") for c in COUNTS], delimiter=";"),
+    "newest first": table("timestamp,requests", MOMENTS[::-1], COUNTS[::-1]),
+    "repeated rows": table("timestamp,requests", MOMENTS[:5] + MOMENTS[3:], COUNTS[:5] + COUNTS[3:]),
+    "Azure portal": '"Chart Title: Sum Requests for shop"\n'
+    + table('"Time","Requests (Sum), shop"', [us(m, ",") for m in MOMENTS], COUNTS, form='"{}"'),
+    "Datadog": table(
+        '"","time","sum:trace.http.request.hits{service:shop}.as_count()"',
+        range(16),
+        [1000 * e for e in EPOCHS],
+        COUNTS,
+    ),
+    "GCP": '"TimeSeries ID","shop"\n"metric.type","request_count"\n'
+    + table("", [f"{m:%a %b %d %Y %H:%M:%S} GMT+0000 (Coordinated Universal Time)" for m in MOMENTS], COUNTS),
+    "year, month, day, hour": table(
+        "year,month,day,hour,requests", *zip(*((m.year, m.month, m.day, m.hour) for m in MOMENTS), strict=True), COUNTS
+    ),
+    "date and hour": table("date,hour,requests", [f"{m:%Y-%m-%d}" for m in MOMENTS], [m.hour for m in MOMENTS], COUNTS),
+    "InfluxDB": INFLUX
+    + table(
+        "",
+        [""] * 16,
+        [""] * 16,
+        [0] * 16,
+        [f"{START.isoformat()}Z"] * 16,
+        ["2026-03-04T00:00:00Z"] * 16,
+        [f"{m.isoformat()}Z" for m in MOMENTS],
+        COUNTS,
+        ["count"] * 16,
+    ),
+    "Wikimedia": json.dumps(
+        {
+            "items": [
+                {"article": "A", "timestamp": f"{m:%Y%m%d%H}", "views": c} for m, c in zip(MOMENTS, COUNTS, strict=True)
+            ]
+        }
+    ),
+    "compact": table("time,requests", [f"{m:%Y%m%d%H%M}" for m in MOMENTS], COUNTS),
+    "microseconds": table("ts,requests", [e * 10**6 for e in EPOCHS], COUNTS),
+    "nanoseconds": table("ts,requests", [e * 10**9 for e in EPOCHS], COUNTS),
+    "a temperature beside": table("date_time,temp,traffic_count,requests", MOMENTS, [280.5] * 16, [1] * 16, COUNTS),
+    "comments, bars, a total": "# made by hand\n" + table("time|requests", MOMENTS, COUNTS, delimiter="|"),
+    "units in cells": table("Time,shop", MOMENTS, [f"{c / 1000} K" for c in COUNTS]),
+    "CloudWatch console": table("Full label,RequestCount\nPeriod,10800", MOMENTS, COUNTS),
+    "a total below": table("time,requests", MOMENTS, COUNTS) + "Total,14911\n",
+    "spaces": table("", EPOCHS, COUNTS, delimiter=" "),
+    "two times and errors": table(
+        "start_time,end_time,num_requests,num_errors",
+        MOMENTS,
+        [m + timedelta(hours=3) for m in MOMENTS],
+        COUNTS,
+        [1, 2] * 8,
+    ),
+    "Datadog, JSON": json.dumps(
+        {"series": [{"metric": "hits", "pointlist": [[1e3 * e, c] for e, c in zip(EPOCHS, COUNTS, strict=True)]}]}
+    ),
+    "Elasticsearch": json.dumps(
+        {
+            "aggregations": {
+                "by_hour": {"buckets": [{"key": 1000 * e, "doc_count": c} for e, c in zip(EPOCHS, COUNTS, strict=True)]}
+            }
+        }
+    ),
+    "JSON by time": json.dumps({f"{m.isoformat()}": c for m, c in zip(MOMENTS, COUNTS, strict=True)}),
+    "JSON lines": "\n".join(json.dumps({"ts": m.isoformat(), "hits": c}) for m, c in zip(MOMENTS, COUNTS, strict=True)),
+    "New Relic": table(
+        "Begin time,End time,Throughput (rpm)", EPOCHS, [e + 10_800 for e in EPOCHS], [rate * 60 for rate in RATES]
+    ),
+    "per minute in the heading": "# unit: requests per minute\n"
+    + table("timestamp,requests_per_minute", MOMENTS, [rate * 60 for rate in RATES]),
+    "per second in the cells": table("Time,shop", MOMENTS, [f"{rate:.6f} req/s" for rate in RATES]),
+    "per second in the heading": table("Time,rps", MOMENTS, RATES),
+}
+
+
+@cases("text", READ.values())
+def test_these_kinds_are_read_as_they_are(read, text):
+    traffic = read(text)
+    assert traffic.interval == 10_800 and traffic.start == START
+    assert np.rint(traffic.requests).tolist() == COUNTS
+    days = cut_days(traffic)
+    assert days.requests.shape == (2, 8) and round(days.requests.mean()) == 932
+
+
+GRAFANA = table('"Time","{code=""200""}","{code=""404""}"', MOMENTS, [r * 0.9 for r in RATES], [r * 0.1 for r in RATES])
+LONG = table(
+    "timestamp,service,requests", np.repeat(MOMENTS, 2), ["cart", "web"] * 16, [n for c in COUNTS for n in (c // 2, c)]
+)
+COUNTER = table("timestamp,http_requests", EPOCHS, np.cumsum(COUNTS))
+ASKED = {  # the text, what the question names, the answer, the first counts then
+    "a rate in JSON": (prometheus(("shop", RATES)), "--unit per-second", {"unit": "per-second"}, COUNTS[:2]),
+    "a rate below one": (table("timestamp,requests", MOMENTS, RATES), "--unit", {"unit": "per-second"}, COUNTS[:2]),
+    "a rate above one": (
+        table("timestamp,requests", MOMENTS, [rate * 60 for rate in RATES]),
+        "--unit per-minute",
+        {"unit": "per-minute"},
+        COUNTS[:2],
+    ),
+    "a column per status": (
+        GRAFANA,
+        "--column '{code=\"200\"}', or add them up: --column all",
+        {"column": "all", "unit": "per-second"},
+        COUNTS[:2],
+    ),
+    "two services": (LONG, "--where service=web, or add them up with --sum", {"where": ("service=web",)}, COUNTS[:2]),
+    "two jobs": (
+        prometheus(("a", COUNTS), ("b", COUNTS)),
+        "--where job=b",
+        {"sum": True},
+        [400, 844],
+    ),
+    "a counter": (COUNTER, "--unit counter", {"unit": "counter"}, COUNTS[1:3]),
+    "a zone beside each time": (
+        table("time,requests", [f"{m} America/New_York" for m in MOMENTS], COUNTS),
+        "--zone America/New_York",
+        {"zone": "America/New_York"},
+        COUNTS[:2],
+    ),
+    "no heading": (table("", MOMENTS, COUNTS, [7, 8] * 8), "--column 2", {"column": "2"}, COUNTS[:2]),
+    "a load test": (
+        table("Timestamp,User Count,Requests/s", EPOCHS, [10, 11] * 8, RATES),
+        "--column Requests/s",
+        {"column": "Requests/s"},
+        COUNTS[:2],
+    ),
+    "a zone cut short": (
+        table("time,requests", [f"{m:%Y-%m-%d %H:%M} CET" for m in MOMENTS], COUNTS),
+        "--zone Europe/Berlin",
+        {"zone": "Europe/Berlin"},
+        COUNTS[:2],
+    ),
+    "thousands or fractions": (
+        table("time;requests", MOMENTS, [f"{c % 9 + 1},{c % 900 + 100}" for c in COUNTS], delimiter=";"),
+        "--decimal comma",
+        {"decimal": "point"},
+        [3300, 9522],
+    ),
+}
+
+
+@cases(("text", "question", "answer", "first"), ASKED.values())
+def test_what_a_file_leaves_open_is_asked_in_one_line_and_the_answer_is_taken(read, text, question, answer, first):
+    with pytest.raises(ValueError) as error:
+        read(text)
+    assert question in str(error.value) and "traffic.csv" in str(error.value) and "\n" not in str(error.value)
+    assert np.rint(read(text, **answer).requests[:2]).tolist() == first
+
+
+def test_the_order_of_day_and_month_is_asked_where_the_column_leaves_it_open(read):
+    hours = [f"3/3/2026 {hour}:00" for hour in range(24)]
+    counts = [5 + hour % 3 for hour in range(24)]
+    with pytest.raises(ValueError, match="--dates us or --dates european"):
+        read(table("time,requests", hours, counts))
+    assert read(table("time,requests", hours, counts), dates="us").start == datetime(2026, 3, 3)
+
+
+REFUSED = {
+    "a share": (table("timestamp,requests", MOMENTS, np.array(COUNTS) / 2000), "looks like a share"),
+    "percent": (table("timestamp,load", MOMENTS, [f"{c % 100} %" for c in COUNTS]), "load is in %"),
+    "bytes": (table("timestamp,bytes_sent", MOMENTS, COUNTS), "counts no requests (bytes)"),
+    "a gauge": (table("timestamp,cpu_utilization", MOMENTS, COUNTS), "counts no requests"),
+    "daily totals": (table("date,requests", [f"2026-03-{i + 1:02}" for i in range(28)], [9, 5, 7, 8] * 7), "1 d apart"),
+    "JSON of another form": ('{"kind": "Pod", "spec": {}}', "JSON of an unknown form (kind, spec)"),
+    "empty JSON": ("[]", "JSON of an unknown form (a list)"),
+    "CloudWatch without points": ('{"Datapoints": ["a"]}', "JSON of an unknown form (Datapoints)"),
+    "Prometheus without pairs": ('{"data": {"result": [{"values": [3]}]}}', "JSON of an unknown form (data)"),
+    "Prometheus' error": ('{"status": "error", "error": "bad query"}', "the answer is an error: bad query"),
+    "JSON without end": ("[" * 5000, "traffic.csv"),
+    "a year that is none": (table("time,requests", ["0001-01-01 00:00", "0001-01-01 01:00"], [5, 6]), "1900 and 2200"),
+    "offsets of many places": (
+        table(
+            "time,requests",
+            [f"{m + timedelta(hours=i % 2)}{('Z', '+01:00')[i % 2]}" for i, m in enumerate(EVERY_HOUR)],
+            COUNTS,
+        ),
+        "--zone UTC",
+    ),
+    "no such zone": (table("timestamp,requests", MOMENTS, COUNTS), "zone = 'Mars'"),
+    "no such column": (table("timestamp,requests", MOMENTS, COUNTS), "--column hits: must be columns"),
+}
+
+
+@cases(("text", "reason"), REFUSED.values())
+def test_what_counts_no_requests_is_refused_with_the_reason(read, text, reason):
+    with pytest.raises(ValueError) as error:
+        read(text, column="hits" if "hits" in reason else None, zone="Mars" if "Mars" in reason else None)
+    assert reason in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_counter_is_differenced_and_its_restart_counts_from_zero(read):
+    # 100, 130, restart, 20, 50: it rose by 30, by 20 since the restart, by 30
+    counts = [100, 130, 20, 50, *range(60, 160, 10)]
+    moments = [START + timedelta(minutes=i) for i in range(len(counts))]
+    traffic = read(table("timestamp,http_requests_total", moments, counts))
+    assert traffic.requests.tolist() == [30, 20, 30, *[10] * 10] and "it restarted 1 time" in traffic.notes[0]
+
+
+def test_a_gap_of_a_counter_is_what_it_rose_by_spread_evenly(read):
+    moments = [START + timedelta(minutes=i) for i in (0, 1, 4, 5)]
+    traffic = read(table("timestamp,requests", moments, [0, 10, 70, 80]), unit="counter")
+    assert traffic.requests.tolist() == [10, 20, 20, 20, 10]
+
+
+def test_counters_of_two_instances_are_differenced_before_they_are_added_up(read):
+    moments = [START + timedelta(minutes=i) for i in range(4)]
+    text = table(
+        "time,pod,requests_total", np.repeat(moments, 2), ["a", "b"] * 4, [10, 1000, 20, 1001, 5, 1002, 9, 1003]
+    )
+    traffic = read(text, unit="counter", sum=True)  # a rises by 10, 5 after its restart, 4; b always by 1
+    assert traffic.requests.tolist() == [11, 6, 5]
+
+
+@cases("end", ["", ' "https://shop.example/" "Mozilla/5.0 (X11; Linux)"'])
+def test_the_lines_of_an_access_log_are_counted_by_the_minute(read, end):
+    seconds = [0, 10, 59, 61, 190]
+    lines = [
+        f'10.0.0.{i} - frank [02/Mar/2026:10:0{s // 60}:{s % 60:02} +0100] "GET /a HTTP/1.1" 200 23{end}'
+        for i, s in enumerate(seconds)
+    ]
+    traffic = read("\n".join(lines))
+    assert traffic.requests.tolist() == [3, 1, 0, 1] and traffic.start == datetime(2026, 3, 2, 10)
+    assert "access log, 5 lines" in traffic.understood[0]
+    assert read("\n".join(lines), row_seconds=120).requests.tolist() == [4, 1]
+
+
+def test_two_lines_say_how_a_file_was_understood(read):
+    first, second = read(READ["repeated rows"], zone="Europe/Berlin").understood
+    assert first.endswith("traffic.csv as CSV with commas: requests counts (unit count), timestamp tells the time.")
+    assert second == (
+        "18 rows every 10800 s from 2026-03-02 00:00:00, clock: Europe/Berlin; 0 gaps filled, 2 repeated rows dropped."
+    )
+
+
+def test_a_row_is_as_long_as_the_user_says_and_a_step_as_long_as_the_service_says(tmp_path):
+    path = tmp_path / "steps.csv"
+    path.write_text(table("step,requests", range(2880), [2, 4] * 1440))
+    traffic = read_traffic(path, 300, how=Reading(row_seconds=60))
+    assert traffic.interval == 60 and cut_days(traffic, 300).requests[0, :2].tolist() == [14, 16]
+    path.write_text(READ["newest first"])
+    with pytest.raises(ValueError, match=r"row_seconds = 60: the rows of .* are 10800 s apart"):
+        read_traffic(path, how=Reading(row_seconds=60))
+
+
+def test_what_rounds_to_nothing_is_refused(read):
+    text = table("timestamp,requests", [START + timedelta(hours=i) for i in range(48)], [1, 2] * 24)
+    with pytest.raises(ValueError, match=r"in whole requests 72 become 0; choose longer steps"):
+        cut_days(read(text), 60)
+
+
+def test_a_count_far_above_all_others_is_noted(read):
+    counts = [10] * 150
+    counts[70] = 900_000
+    assert (
+        "90,000 times the 99th percentile"
+        in read(table("time,requests", [START + timedelta(minutes=i) for i in range(150)], counts)).notes[-1]
+    )
