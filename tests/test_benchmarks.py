@@ -52,3 +52,16 @@ def test_study_benchmark_measures_one_worker_and_more(tmp_path):
     assert ran.returncode == 0, ran.stderr
     table = pd.read_csv(tmp_path / "results" / "benchmark_study.csv")
     assert table["workers"].tolist() == [1, 2] and (table["seconds"] > 0).all() and table["times_faster"].iloc[0] == 1
+
+
+@pytest.mark.slow
+def test_ablations_compare_each_variant_with_the_full_learner_seed_by_seed(tmp_path):
+    options = ("--seeds", 2, "--timesteps", 640, "--days", 2, "--output", tmp_path)
+    ran = run("ablations_dqn.py", *options)
+    assert ran.returncode == 0, ran.stderr
+    table = pd.read_csv(tmp_path / "results" / "ablations_dqn.csv").set_index(["setting", "variant"])
+    assert len(table) == 7 + 6 and set(table["seeds"]) == {2}
+    for setting, rows in table.groupby(level="setting"):
+        full = rows.loc[(setting, "full")]
+        assert full[["more", "low", "high"]].eq(0).all()
+        assert rows["more"].to_numpy() == pytest.approx((rows["cost"] - full["cost"]).to_numpy(), abs=0.01)

@@ -240,6 +240,7 @@ def test_prose_of_notebook_5_on_its_variants_is_true_of_the_table(more):
     for part in ("large weights", "one epoch", "plain reward", "raw observations", "lambda 0"):
         assert (tuned[part] > 0).all(), part
     assert (large["without clip"] > 0).all() and large["without clip"].mean() > 100
+    assert (large["without clip"] > 14.5).sum() >= 3 and (large["without advantage normalisation"] > 0).all()
     for part in ("without clip", "without advantage normalisation", "default weights", "without entropy"):
         assert abs(tuned[part].mean()) < 1, part
     assert tuned.groupby("variant").mean().nlargest(3).index.tolist() == ["large weights", "lambda 0", "one epoch"]

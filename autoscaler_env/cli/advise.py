@@ -76,9 +76,9 @@ class Advise:
             raise ValueError(
                 "--service: the set-up is missing; autoscaler advise --init FILE.toml writes one to fill in"
             )
-        for given in (self.traffic, str(self.service)):
-            if given != "-" and not Path(given).exists():  # told before slow imports
-                raise ValueError(f"{given}: No such file or directory")
+        for name in (self.traffic, str(self.service)):
+            if name != "-" and not Path(name).exists():  # told before slow imports
+                raise ValueError(f"{name}: No such file or directory")
         from autoscaler_env.advice.advise import advise
         from autoscaler_env.text import shown
         from autoscaler_env.traffic.columns import Reading
