@@ -76,6 +76,12 @@ def test_names_are_text_on_the_page_and_no_elements(html):
     assert "What should a &#34;shop&#34; &lt;b&gt; deploy?" in html and "<b>?" not in html
 
 
+def test_below_six_days_the_page_has_no_yearly_figure(answer, html):
+    assert len(answer.comparison.days.later) == 4
+    assert not re.search(r"\$[0-9,.]+ a year", html) and "too few days for a year" in html
+    assert "saved, $ a day" in html
+
+
 def luminance(colour):
     """Return the relative luminance of a colour like #12171d (WCAG 2)."""
     channels = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255

@@ -18,7 +18,7 @@ from autoscaler_env.advice.deploy import how_to
 from autoscaler_env.advice.recommend import ORDER
 from autoscaler_env.advice.report import Answer
 from autoscaler_env.advice.setup import TODAY
-from autoscaler_env.advice.text import DAYS_A_YEAR, between, method
+from autoscaler_env.advice.text import DAYS_A_YEAR, FEWEST_DAYS_A_YEAR, between, method
 from autoscaler_env.plotting.advice import plot_policy_costs, plot_worst_day
 from autoscaler_env.plotting.style import Theme
 from autoscaler_env.policies.oracle import OPTIMUM
@@ -60,6 +60,7 @@ def _content(answer: Answer) -> dict[str, Any]:
         "requests": _unbroken(answer.requests),
         "sacrifice": _unbroken(answer.sacrifice),
         "tiles": _tiles(answer),
+        "saved_per": "year" if _is_yearly(answer) else "day",
         "costs_figures": _cost_figures(answer),
         "rows": [_row(answer, name) for name in (*ORDER, OPTIMUM) if name in answer.policies],
         "worst_title": f"The worst day: {worst_day}",
@@ -94,23 +95,30 @@ def _tiles(answer: Answer) -> list[dict[str, str]]:
     for name, title in titles.items():
         if name in answer.policies:
             cost = answer.policies[name].cost
-            year = cost.times(DAYS_A_YEAR)
+            yearly = _is_yearly(answer)
+            year = cost.times(DAYS_A_YEAR if yearly else 1)
             tiles.append(
                 {
                     "title": title,
                     "day": dollars(cost.mean),
-                    "year": f"{dollars(year.mean, 0)} a year",
-                    "interval": between(year, 0),
+                    "year": f"{dollars(year.mean, 0)} a year" if yearly else "too few days for a year",
+                    "interval": between(year, 0 if yearly else 2),
                     "in_time": _unbroken(f"{100 * answer.policies[name].in_time_share:.2f} % in time"),
                 }
             )
     return tiles
 
 
+def _is_yearly(answer: Answer) -> bool:
+    """Return whether there are enough held-out days for a yearly figure."""
+    return len(answer.comparison.days.later) >= FEWEST_DAYS_A_YEAR
+
+
 def _row(answer: Answer, name: str) -> dict[str, str]:
     """Return a row of the table of policies."""
     policy, above = answer.policies[name], answer.above_optimum(name)
-    saved = answer.saved[name].times(DAYS_A_YEAR)
+    yearly = _is_yearly(answer)
+    saved, digits = answer.saved[name].times(DAYS_A_YEAR if yearly else 1), 0 if yearly else 2
     chosen = name == answer.recommendation.policy
     cells = {
         "kind": "chosen" if chosen else "bound" if name == OPTIMUM else "",
@@ -118,8 +126,8 @@ def _row(answer: Answer, name: str) -> dict[str, str]:
         "setting": policy.description,
         "cost": dollars(policy.cost.mean),
         "cost_interval": between(policy.cost),
-        "saved": "-" if name == TODAY else dollars(saved.mean, 0),
-        "saved_interval": "" if name == TODAY else between(saved, 0),
+        "saved": "-" if name == TODAY else dollars(saved.mean, digits),
+        "saved_interval": "" if name == TODAY else between(saved, digits),
         "above": "-" if above is None or name == OPTIMUM else f"{100 * above:.1f} %",
         "in_time": f"{100 * policy.in_time_share:.2f} %",
         "late": f"{100 * policy.late_share:.2f} %",
