@@ -185,7 +185,8 @@ def execute(source: Path, given: dict[str, Any], folders: Folders) -> Executed:
             str(raw),
             parameters,
             progress_bar=False,
-            cwd=str(source.parent),
+            # Where the kernel starts. Papermill's own `cwd` would move this process, in which other notebooks run too.
+            resources={"metadata": {"path": str(source.parent)}},
             execution_timeout=NOTEBOOK_SECONDS,
             # A kernel of ours, on this machine: that its connection is not encrypted, and that it was interrupted in
             # order to end, says nothing. What fails in a cell is told by papermill.
