@@ -25,17 +25,15 @@ from autoscaler_env.study.analysis import (
     specialists,
     traces_table,
 )
+from autoscaler_env.study.benchmark import ONE_SETTING, PER_PATTERN
 from autoscaler_env.study.summary import deployment, traces_claim
 from autoscaler_env.text import dollars, listed, percent
 from autoscaler_env.traffic.patterns import MIXED
 
-ONE_SETTING = "target-tracking-mixed"
-"""The policy that savings are given against: target tracking with one setting for all patterns."""
-
 DEFAULTS = ("threshold", "hpa-cpu", "hpa-demand", "kpa")
 """The rules that people run, with the settings that most of them keep."""
 
-COMPARED = (*DEFAULTS, *(f"{rule}-mixed" for rule in DEFAULTS), ONE_SETTING, "target-tracking-per-pattern")
+COMPARED = (*DEFAULTS, *(f"{rule}-mixed" for rule in DEFAULTS), ONE_SETTING, PER_PATTERN)
 """The rules in the README's table."""
 
 

@@ -248,7 +248,7 @@ def _evaluate(
 
 
 def _training_config(algorithm: Algorithm, budget: int, days: Trace, service: Service, seed: int) -> TrainingConfig:
-    """Return how a learner is trained. PPO first imitates calibrated target tracking if its budget holds a day of that.
+    """Return how a learner is trained. PPO first imitates calibrated target tracking for a day if its budget allows it.
 
     A small budget is better spent so: PPO need not learn from rewards what every rule knows.
     """

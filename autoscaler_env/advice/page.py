@@ -74,7 +74,7 @@ def _content(answer: Answer) -> dict[str, Any]:
         "how": instructions.text,
         "code": instructions.code,
         "limits": [_unbroken(limit) for limit in answer.limits]
-        or ["None was found in the traffic; but a simulation is only a simulation."],
+        or ["The traffic shows none. A real service can still differ from the simulation."],
         "method": _unbroken(method(comparison)),
         "notes": list(days.notes),
     }

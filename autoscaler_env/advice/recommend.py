@@ -58,10 +58,10 @@ FEWEST_TRAININGS = 3
 """Trainings of a learner, with different seeds, below which it is not recommended."""
 
 STEADY = 1.0
-"""Instances' worth of traffic by which the hours of steady traffic differ, at most, ..."""
+"""Traffic is steady if its hours differ by at most this many instances' worth of requests ..."""
 
 STEADY_SHARE = 0.04
-"""... or this share of its median, where that is more."""
+"""... or by at most this share of the median, if that is more."""
 
 
 class Rival(NamedTuple):

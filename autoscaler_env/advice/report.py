@@ -31,7 +31,7 @@ from autoscaler_env.text import counted, percent
 from autoscaler_env.traffic.trace import Trace
 
 FEW_DAYS = 14
-"""Held-out days below which we say that they are few: two of each day of the week."""
+"""With fewer held-out days than this, two of each day of the week, the page warns."""
 
 ROUGH_DAYS = 10
 """Held-out days below which intervals are rough; see `evaluation.statistics.mean_interval`."""
@@ -40,7 +40,7 @@ OTHER_LEVEL = 0.1
 """Difference between the levels of the held-out part and the first part, as a share, above which we say so."""
 
 OTHER_SHAPE = 0.7
-"""Rank correlation of the mean days of the two parts, below which we say that the shape of the day has changed."""
+"""Below this rank correlation of the mean days of the two parts, the page warns that the shape of the day changed."""
 
 COARSE_SECONDS = 900
 """Length of a step from which on we say that bursts within it cannot be seen."""
@@ -233,7 +233,7 @@ def _costs_more(recommendation: Recommendation) -> Iterator[str]:
     if recommendation.steady:
         text += (
             "It is recommended all the same: the traffic is steady, it needs the same fleet in every hour, and the "
-            "difference is all that an autoscaler could save within the hours."
+            "difference is the most that an autoscaler could save."
         )
     else:
         text += f"It is recommended all the same: {counted(extra.n, 'day')} cannot tell that from chance, and it is "
@@ -321,7 +321,7 @@ def _slow_boot(service: Service) -> Iterator[str]:
         yield (
             f"An instance boots for {service.boot_steps * service.step_seconds / 60:g} min, longer than a step of "
             f"{service.step_seconds / 60:g} min: a rule that only reacts comes {service.boot_steps} steps late, and "
-            "the optimum, which knows the traffic, is further out of reach."
+            "so every policy stays further above the optimum."
         )
 
 
@@ -347,7 +347,7 @@ def _beyond_the_scale(days: Trace, service: Service) -> Iterator[str]:
     if over:
         yield (
             f"In {counted(over, 'held-out step')} the traffic is more than twice the highest of the first part; there "
-            f"policies see {service.arrivals_scale:,} requests, however many arrive."
+            f"policies are shown at most {service.arrivals_scale:,} requests."
         )
 
 

@@ -14,7 +14,7 @@ from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import Workload
 
 STAND_IN = "threshold"
-"""The rule that replaces a person where a day is played without one."""
+"""The rule that acts where no person is present."""
 
 
 class Lane:

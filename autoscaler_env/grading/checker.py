@@ -1,4 +1,4 @@
-"""Run the course's own notebooks once, and judge answers in what they leave; a process without code of submissions.
+"""Run the course's own notebooks once and check answers with their variables; no submitted code runs here.
 
 `answer_key` starts this process. It reads one line of JSON from standard input, `{"notebooks": [...], "parameters":
 {...}, "workspace": FOLDER}`, and writes one line for each notebook: `{"error": ..., "seconds": ...}`. After that each
@@ -49,7 +49,7 @@ class Checker:
         self._notebooks: dict[str, tuple[CourseNotebook, InteractiveShell]] = {}
 
     def run(self, path: Path) -> str | None:
-        """Run a notebook up to its last exercise, with open exercises; return what stopped it, or `None`."""
+        """Run a notebook up to its last exercise, leaving the exercises open; return what stopped it, or `None`."""
         course = CourseNotebook(path)
         shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
         self._notebooks[course.name] = course, shell

@@ -143,7 +143,7 @@ class Grading:
     def earlier(self, reports: Sequence[Report]) -> list[Report]:
         """Return other reports in the output folder: those with the same settings, and those of failed gradings.
 
-        Late submissions are graded alone. They belong into one gradebook with the earlier ones, which they may copy.
+        Late submissions are graded alone. They join the gradebook of the earlier ones, so that copying shows.
         """
         names, settings = {report.name for report in reports}, self._settings().items()
         folders = sorted(path.parent for path in self.output.glob("*/report.json") if path.parent.name not in names)
@@ -279,7 +279,7 @@ def _report_names(sources: Sequence[Path]) -> list[str]:
 
 
 def _secret_seed(output: Path) -> int:
-    """Return which secret days the models play in this output folder; the first call draws and stores them.
+    """Return the seed of the secret days of this output folder; the first call draws and stores it.
 
     Only the current user can ever read the file, and it exists only when it is complete.
     """

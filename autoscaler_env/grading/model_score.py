@@ -1,7 +1,7 @@
 """Grade the models of a submission: does each model work, and what does it cost on secret days?
 
 A model file may contain anything, so it is read and played in a process with limits (`verification.workers`). The days
-belong to the evaluation set. Which of its 2**62 days they are is drawn when grading begins.
+belong to the evaluation set. The days are drawn when grading begins.
 """
 
 from __future__ import annotations

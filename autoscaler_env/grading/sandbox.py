@@ -75,7 +75,7 @@ class SharedFolders:
         return self.sockets / "kernel.json"
 
     def give_to(self, user: int | None) -> None:
-        """Let another user write sockets here; `None` is the current user, who can."""
+        """Let another user write sockets here; `None` is the current user, who may do so already."""
         if user is not None:
             self.sockets.chmod(0o711)  # root in the sandbox must pass through it, and has no special rights there
             os.chown(self.sockets, user, user)

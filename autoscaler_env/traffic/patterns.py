@@ -28,7 +28,7 @@ PATTERN_MEANING = {
     "SINUSOIDAL": "several overlapping cycles",
     "SPIKE": "flash crowds, viral content",
     "POISSON": "realistic arrivals",
-    "RANDOM": "unpredictable load",
+    "RANDOM": "unpredictable traffic",
 }
 
 _STEADY, _SINE_CURVE, _SINUSOIDAL, _SPIKE, _POISSON, _RANDOM, _MIXED = range(7)

@@ -41,7 +41,7 @@ class QLearningPreset:
     episodes: int = 10_000
     """Days of training."""
     rate_exponent: float = 0.7
-    """The n-th update of an entry has a step size of n to the minus this (Even-Dar and Mansour, JMLR 5, 2003)."""
+    """The n-th update of an entry has the step size `n ** -rate_exponent` (Even-Dar and Mansour, JMLR 5, 2003)."""
     discount: float = 0.9
     """Weight of the next step's value."""
     first_epsilon: float = 0.3

@@ -43,7 +43,7 @@ def calibrated_rules(pattern: str | Workload, service: Service) -> list[tuple[Wo
 
 
 def rule_to_beat(rules: list[tuple[Workload, TargetTracking]]) -> TargetTracking | None:
-    """Return the rule that rewards are measured against: the imitated rule if there is one; see `LearnerVecEnv`."""
+    """Return the rule that rewards are measured against, the imitated rule if it is only one; see `LearnerVecEnv`."""
     return rules[0][1] if len(rules) == 1 else None
 
 
