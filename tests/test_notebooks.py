@@ -17,18 +17,12 @@ from autoscaler_env.traffic.patterns import PATTERNS
 
 SOURCES = sorted(notebook_sources().glob("*.ipynb"))
 EXECUTED = sorted(Folders.course().executed.glob("[0-9]*.ipynb"))
+TUNED = ["threshold", "hpa-cpu", "hpa-demand", "kpa"]
 POLICIES = [
-    "random",
-    "static",
-    "threshold",
-    "hpa-cpu",
-    "hpa-demand",
-    "kpa",
-    "target-tracking-mixed",
-    "target-tracking-per-pattern",
-    "q_learning_mixed",
-    "dqn_mixed",
-    "ppo_mixed",
+    *("random", "static", *TUNED),
+    *(f"{rule}-mixed" for rule in [*TUNED, "target-tracking"]),
+    *(f"{rule}-per-pattern" for rule in [*TUNED, "target-tracking"]),
+    *("q_learning_mixed", "dqn_mixed", "ppo_mixed"),
 ]
 
 
