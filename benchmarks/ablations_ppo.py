@@ -1,7 +1,7 @@
 """Take the parts out of the PPO that notebook 5 writes, one at a time, and measure what each variant costs.
 
     nice python benchmarks/ablations_ppo.py
-    python benchmarks/ablations_ppo.py --seeds 1 --timesteps 3072 --days 2 --output /tmp/ablations
+    python benchmarks/ablations_ppo.py --seeds 1 --timesteps 3072 --days 2 --output build/ablations
 
 Every variant is trained with the same seeds, by the functions of the notebook, and costed on the same days. All
 variants are trained at the tuned step size, and those in `HARDER` also at a step size five times as large. One row for
