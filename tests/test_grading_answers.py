@@ -1,5 +1,8 @@
 """Answers leave the sandbox as data; no answer brings code or a forged value into a check."""
 
+import collections
+import decimal
+import fractions
 import json
 import math
 
@@ -60,14 +63,52 @@ def test_an_object_that_equals_everything_does_not_arrive():
     assert restore(sent["answer_1"]) != 3
 
 
-def test_a_number_of_a_student_s_own_class_does_not_arrive_as_a_number():
+def test_a_number_of_a_student_s_own_class_arrives_as_the_plain_number():
     class Cheat(float):
         def __sub__(self, other):
             return 0.0
 
     sent = collect({"answer_1": Cheat(7)}, ["answer_1"], "abs(answer_1 - 3)")
+    assert restore(sent["answer_1"]) - 3 == 4
+
+
+def test_values_of_every_library_arrive_by_value():
+    import pandas
+    import torch
+
+    Point = collections.namedtuple("Point", "x y")
+    table = pandas.DataFrame({"cost": [1.5, 2.5]})
+    cases = [
+        (np.float32(0.5), 0.5),
+        (np.str_("ppo"), "ppo"),
+        (np.bool_(True), True),
+        (torch.tensor(3), 3),
+        (torch.ones(2, requires_grad=True), [1.0, 1.0]),
+        (table["cost"], [1.5, 2.5]),
+        (table["cost"].max(), 2.5),
+        (pandas.Index(["a", "b"]), ["a", "b"]),
+        (fractions.Fraction(1, 4), 0.25),
+        (decimal.Decimal("0.1"), 0.1),
+        (range(3), [0, 1, 2]),
+        (collections.deque([1]), [1]),
+        (Point(1, 2), (1, 2)),
+        ({"a": 1}.keys(), ["a"]),
+        ({"a": 1}.values(), [1]),
+        ({3}, [3]),
+    ]
+    for value, wanted in cases:
+        arrived = decode(json.loads(json.dumps(encode(value))))
+        assert arrived == wanted and type(arrived) is type(wanted), value
+    assert decode(encode(table)).tolist() == [[1.5], [2.5]]
+
+
+def test_a_forged_record_gives_no_answer_to_names_that_libraries_ask_for():
+    memory = {"plain": {"dict": [["data", {"tuple": [{"number": "4096"}, False]}]]}}
+    forged = Replay([memory] * 5)
+    for name in ("__array_interface__", "__array_struct__", "__array__", "__index__", "__float__"):
+        assert not hasattr(forged, name), name
     with pytest.raises(TypeError):
-        restore(sent["answer_1"]) - 3
+        np.asarray(forged, dtype=float)
 
 
 def replayed(answer, check):

@@ -36,7 +36,7 @@ def solutions(name):
 def solved(course):
     """Return a notebook with the solutions in its answer cells."""
     notebook = nbformat.read(course.path, as_version=4)
-    sources = {exercise.cell: solutions(course.name)[exercise.name] for exercise in course.exercises}
+    sources = {exercise.answer.id: solutions(course.name)[exercise.name] for exercise in course.exercises}
     for cell in notebook.cells:
         cell.source = sources.get(cell.id, cell.source)
     return notebook
@@ -80,7 +80,7 @@ os.dup2(2, 1)
 
 def answers(shell, exercise, source):
     assert shell.run_cell(source).success
-    sent = collect(shell.user_ns, list(exercise.variables), exercise.check)
+    sent = collect(shell.user_ns, list(exercise.variables), exercise.check.source)
     Path(exercise.name).write_text(json.dumps(sent))  # it may be longer than what a child returns
 
 checker = Checker(job["parameters"])

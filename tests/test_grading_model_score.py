@@ -9,7 +9,7 @@ import pytest
 from autoscaler_env.evaluation.metrics import evaluate_patterns
 from autoscaler_env.grading.model_score import grade_models, rule_cost, score
 from autoscaler_env.grading.rubric import Costs, Models, Rubric
-from autoscaler_env.grading.submission import copy_submission
+from autoscaler_env.grading.submission import find_work
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.rules import Threshold
 from autoscaler_env.storage.models import load_policy, save_q_table
@@ -49,7 +49,7 @@ def graded(tmp_path, workers):
 
     def grade(models):
         (tmp_path / "copy").mkdir()
-        submission = copy_submission(models.parent, tmp_path / "copy")
+        submission = find_work(models.parent, tmp_path / "copy", [], RUBRIC.models.expected, SHIPPED, workers)
         works, costs, actions = grade_models(submission, RUBRIC, 0, SHIPPED, workers)
         return {item.name: item for item in works}, {item.name: item for item in costs}, actions
 

@@ -6,7 +6,8 @@ import nbformat
 import pytest
 
 from autoscaler_env.course import course_notebooks
-from autoscaler_env.grading.notebooks import CourseNotebook, judge, prepare, read_cells, sent_answers
+from autoscaler_env.grading.cells import MAX_CELLS, read_cells
+from autoscaler_env.grading.notebooks import CourseNotebook, judge, prepare, sent_answers
 from autoscaler_env.grading.supervisor import NotebookRun
 
 COURSE = [CourseNotebook(path) for path in course_notebooks()]
@@ -25,7 +26,7 @@ def submitted(course, **changed):
 
 
 def prepared(course, notebook=None, needed=frozenset()):
-    return prepare(nbformat.writes(notebook or submitted(course)).encode(), course, set(needed))
+    return prepare(read_cells(nbformat.writes(notebook or submitted(course)).encode()), course, set(needed))
 
 
 def test_every_exercise_of_the_course_has_an_answer_and_a_check():
@@ -33,7 +34,7 @@ def test_every_exercise_of_the_course_has_an_answer_and_a_check():
         assert 2 <= len(course.exercises) <= 8, course.name
         for number, exercise in enumerate(course.exercises, start=1):
             assert exercise.variables == (f"answer_{number}",), exercise.name
-            assert "not attempted" in exercise.check, exercise.name
+            assert "not attempted" in exercise.check.source, exercise.name
 
 
 def test_the_bare_course_has_no_problem_and_loses_its_checks():
@@ -41,7 +42,7 @@ def test_the_bare_course_has_no_problem_and_loses_its_checks():
         ready = prepared(course, needed=course.parameters)
         sources = [cell.source for cell in ready.notebook.cells]
         assert ready.problem is None, course.name
-        assert not {exercise.check for exercise in course.exercises} & set(sources), course.name
+        assert not {exercise.check.source for exercise in course.exercises} & set(sources), course.name
         assert list(ready.answer_cells) == [exercise.name for exercise in course.exercises]
 
 
@@ -61,12 +62,112 @@ def test_missing_parameters_are_named():
     assert prepared(COURSE[0], notebook, {"seed", "output"}).problem == "its parameters lack output"
 
 
-def test_answers_are_found_by_their_tags_where_ids_were_lost():
-    notebook = submitted(COURSE[0])
-    for cell in notebook.cells:
-        del cell["id"]
-    notebook.nbformat_minor = 4
-    assert list(prepared(COURSE[0], notebook).answer_cells) == ["01.1", "01.2", "01.3"]
+def sent_value(made):
+    """Run the code of a prepared notebook here, up to the first answer; return the value that is sent for 01.1."""
+    sent = next(index for index, cell in enumerate(made.notebook.cells) if cell.id == made.answer_cells["01.1"])
+    values = {}
+    for cell in made.notebook.cells[:sent]:
+        for line in cell.source.splitlines() if cell.cell_type == "code" else ():
+            if line.strip().startswith("answer_1 ="):
+                exec(line.strip(), values)
+    return values.get("answer_1")
+
+
+def changed(change, answer="answer_1 = 12"):
+    """Return the first course notebook, answered, after a change of its list of cells."""
+    exercise = COURSE[0].exercises[0]
+    notebook = submitted(COURSE[0], **{exercise.answer.id: answer})
+    at = next(index for index, cell in enumerate(notebook.cells) if cell.id == exercise.answer.id)
+    change(notebook.cells, at)
+    return notebook
+
+
+def without_marks(cells, at):
+    for cell in cells:
+        cell.pop("id", None)
+        cell.metadata.pop("tags", None)
+
+
+def retyped_after(cells, at):
+    cells[at].source = "answer_1 = None"
+    cells.insert(at + 2, nbformat.v4.new_code_cell("answer_1 = 12"))
+
+
+def retyped_in_check(cells, at):
+    cells[at].source = "answer_1 = None"
+    cells[at + 1].source = "answer_1 = 12\n" + cells[at + 1].source
+
+
+def merged_with_check(cells, at):
+    cells[at].source += "\n" + cells.pop(at + 1).source
+
+
+def split(cells, at):
+    cells.insert(at + 1, nbformat.v4.new_code_cell("answer_1 = 12"))
+    cells[at].source = "value = 10"
+
+
+def another_cell_between(cells, at):
+    cells[at].source = "answer_1 = 3"
+    cells.insert(at + 1, nbformat.v4.new_code_cell("answer_1 = 12"))
+
+
+def check_removed(cells, at):
+    del cells[at + 1]
+
+
+def all_checks_removed_and_answers_gathered(cells, at):
+    for index in reversed(range(at, len(cells))):
+        if {"exercise", "exercise-check"} & set(cells[index].metadata.get("tags", [])):
+            del cells[index]
+    cells.append(nbformat.v4.new_code_cell("answer_1 = 12\nanswer_2 = 5"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        without_marks,
+        retyped_after,
+        retyped_in_check,
+        merged_with_check,
+        split,
+        another_cell_between,
+        check_removed,
+        all_checks_removed_and_answers_gathered,
+    ],
+    ids=lambda change: change.__name__,
+)
+def test_an_answer_counts_wherever_an_editor_or_a_student_has_put_it(change):
+    notebook = changed(change)
+    if change is without_marks:
+        notebook.nbformat_minor = 4
+    made = prepared(COURSE[0], notebook, COURSE[0].parameters)
+    assert sent_value(made) == 12
+    assert set(made.answer_cells) == {exercise.name for exercise in COURSE[0].exercises}
+    assert made.problem is None
+
+
+def test_an_experiment_after_the_check_does_not_change_the_answer():
+    def experiment(cells, at):
+        cells.insert(at + 2, nbformat.v4.new_code_cell("answer_1 = 99"))
+
+    assert sent_value(prepared(COURSE[0], changed(experiment))) == 12
+
+
+def test_a_course_cell_may_be_split_or_merged_with_another():
+    def rearranged(cells, at):
+        (index,) = [number for number, cell in enumerate(cells) if cell.id == "play"]
+        first, _, rest = cells[index].source.partition("\n")
+        cells[index].source = first
+        cells.insert(index + 1, nbformat.v4.new_code_cell("%matplotlib inline\n" + rest))
+
+    assert prepared(COURSE[0], changed(rearranged)).problem is None
+
+
+def test_a_cell_that_python_runs_is_never_a_reason_not_to_grade():
+    for source in ("total = " + " + ".join(["1"] * 5_000), "x = 1\n" * 30_000, "%timeit -n 1 sum([1])", "!ls", "??"):
+        made = prepared(COURSE[0], changed(lambda cells, at: cells.insert(0, nbformat.v4.new_code_cell(source))))  # noqa: B023
+        assert made.problem is None and sent_value(made) == 12
 
 
 def test_checks_of_the_submission_are_not_run():
@@ -85,7 +186,7 @@ BAD = [
     (b'{"nbformat": 4, "cells": 7}', "not a notebook"),
     (b'{"nbformat": 4, "cells": [{"cell_type": "code"}]}', "not a notebook"),
     (b'{"nbformat": 4, "cells": [{"cell_type": "evil", "source": ""}]}', "type 'evil'"),
-    (b'{"nbformat": 4, "cells": [' + b",".join([b"{}"] * 600) + b"]}", "600 cells"),
+    (b'{"nbformat": 4, "cells": [' + b",".join([b"{}"] * (MAX_CELLS + 1)) + b"]}", "2,001 cells"),
 ]
 
 
@@ -125,14 +226,23 @@ def test_a_notebook_with_a_flaw_does_not_pass():
         code[3].execution_count = None
         return run, made
 
-    error = nbformat.v4.new_output("error", ename="E", evalue="", traceback=[])
+    error = nbformat.v4.new_output("error", ename="NameError", evalue="no x", traceback=[])
     other = nbformat.v4.new_output("stream", text="another word")
     assert flawed(lambda run, made, code: (replace(run, error="it took longer than 3 s"), made))
     assert flawed(lambda run, made, code: (replace(run, notebook=None), made))
     assert flawed(not_executed)
-    assert flawed(lambda run, made, code: with_output(run, made, code[3], error))
+    assert "NameError: no x" in flawed(lambda run, made, code: with_output(run, made, code[3], error))
     assert flawed(lambda run, made, code: with_output(run, made, code[-1], other))
     assert flawed(lambda run, made, code: (run, replace(made, problem="a cell was changed")))
+
+
+def test_a_notebook_that_dies_after_a_failed_cell_is_told_both():
+    made = prepared(COURSE[0])
+    run = ran(made, error="DeadKernelError: Kernel died")
+    made.notebook.cells[3].outputs = [nbformat.v4.new_output("error", ename="MemoryError", evalue="", traceback=[])]
+    assert "MemoryError" in judge(run, made) and judge(run, made).endswith(
+        "later it was stopped: DeadKernelError: Kernel died"
+    )
 
 
 def test_answers_are_read_from_our_own_cells_alone():

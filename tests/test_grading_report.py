@@ -6,15 +6,9 @@ import json
 import nbformat
 from test_grading_notebooks import COURSE, submitted
 
-from autoscaler_env.grading.report import (
-    Item,
-    Report,
-    file_fingerprints,
-    find_similarities,
-    read_report,
-    write_gradebook,
-    write_report,
-)
+from autoscaler_env.grading.cells import read_cells
+from autoscaler_env.grading.report import Item, Report, find_similarities, read_report, write_gradebook, write_report
+from autoscaler_env.grading.submission import Submission, fingerprints
 
 EVIL = "<script>alert('x')</script>"
 
@@ -25,15 +19,15 @@ def report(name="ann", **fields):
 
 
 def test_a_report_is_read_as_it_was_written(tmp_path):
-    write_report(report(notes=(EVIL,), fingerprints={"a": "1"}), tmp_path)
-    assert read_report(tmp_path) == report(notes=(EVIL,), fingerprints={"a": "1"})
+    write_report(report(notes=(EVIL,), fingerprints={"a": "1"}, unused=(("b", EVIL),)), tmp_path)
+    assert read_report(tmp_path) == report(notes=(EVIL,), fingerprints={"a": "1"}, unused=(("b", EVIL),))
     assert json.loads((tmp_path / "report.json").read_text())["points"] == 2.5
 
 
 def test_html_holds_every_item_and_no_markup_of_the_submission(tmp_path):
-    write_report(report(notes=(EVIL,)), tmp_path)
+    write_report(report(notes=(EVIL,), unused=((EVIL, "x"),)), tmp_path)
     html = (tmp_path / "report.html").read_text()
-    assert "<script" not in html and html.count("&lt;script&gt;") == 2
+    assert "<script" not in html and html.count("&lt;script&gt;") == 3
     assert all(text in html for text in ("01_a", "02_b", "2.5 of 5.0", "a sandbox"))
     assert "http" not in html
 
@@ -72,18 +66,16 @@ def test_identical_files_are_named_on_both_sides_and_no_others():
 
 
 def test_a_copied_notebook_is_known_by_what_its_code_does(tmp_path):
-    def fingerprints(name, **changed):
-        (tmp_path / name).mkdir()
-        path = tmp_path / name / COURSE[0].path.name
-        nbformat.write(submitted(COURSE[0], **changed), path)
-        return file_fingerprints({f"notebooks/{path.name}": path}, [COURSE[0].path])
+    def hashes(source):
+        notebook = submitted(COURSE[0], **{COURSE[0].exercises[0].answer.id: source})
+        cells = {COURSE[0].name: read_cells(nbformat.writes(notebook).encode())}
+        return fingerprints(Submission("ann", tmp_path, cells, {}), COURSE, tmp_path)
 
-    answer = COURSE[0].exercises[0].cell
-    first = fingerprints("first", **{answer: "answer_1 = 12"})
+    first = hashes("answer_1 = 12")
     assert list(first) == [f"notebooks/{COURSE[0].path.name}"]
-    assert fingerprints("disguised", **{answer: "# my own work\n\nanswer_1  =  12  # indeed\n"}) == first
-    assert fingerprints("another", **{answer: "answer_1 = 13"}) != first
-    assert fingerprints("unanswered", **{answer: "answer_1 = None  # I do not know"}) == {}
+    assert hashes("# my own work\n\nanswer_1  =  12  # indeed\n") == first
+    assert hashes("answer_1 = 13") != first
+    assert hashes("answer_1 = None  # I do not know") == {}
 
 
 def test_a_file_that_half_a_class_holds_is_named_in_a_short_line():

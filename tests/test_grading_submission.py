@@ -1,108 +1,231 @@
-"""Only notebooks and models of a submission are copied, whatever else the folder or zip contains."""
+"""What was handed in is found by content, whatever its names; what was not used is listed with the reason."""
 
+import json
 import os
+import shutil
 import stat
 import zipfile
 
+import nbformat
 import pytest
+from test_grading_notebooks import COURSE, submitted
 
-from autoscaler_env.grading.submission import MAX_FILES, copy_submission
+from autoscaler_env.grading import entries, submission
+from autoscaler_env.grading.submission import find_work
+from autoscaler_env.paths import Folders
+from autoscaler_env.storage.models import load_policy, save_q_table
+from autoscaler_env.verification.workers import Workers
+
+SHIPPED = Folders.course().models
+EXPECTED = ("q_learning_mixed", "dqn_mixed", "ppo_mixed")
+FIRST = COURSE[0].name
+
+
+@pytest.fixture(scope="module")
+def workers():
+    """Return the process that all tests share."""
+    with Workers(networks=False) as shared:
+        yield shared
 
 
 @pytest.fixture
-def copied(tmp_path):
-    """Return a function that copies a submission."""
+def find(tmp_path, workers):
+    """Return a function that finds the work in a submission."""
 
-    def copy(source):
-        (tmp_path / "copy").mkdir(exist_ok=True)
-        return copy_submission(source, tmp_path / "copy")
+    def found(source, expected=EXPECTED):
+        folder = tmp_path / "copy"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        return find_work(source, folder, COURSE, expected, SHIPPED, workers)
 
-    return copy
+    return found
 
 
-def packed(path, *entries):
-    """Write a zip; an entry is a name and bytes, or a `ZipInfo` and bytes."""
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """Return the bytes of a student's own Q-table."""
+    policy = load_policy(SHIPPED / "q_learning_mixed.pkl")
+    policy.values[:, 0] += 0.01
+    path = tmp_path_factory.mktemp("own") / "own.pkl"
+    save_q_table(policy, path)
+    return path.read_bytes()
+
+
+def notebook(answer="answer_1 = 12", course=COURSE[0], **changed):
+    """Return the bytes of a course notebook with an answer to its first exercise."""
+    return nbformat.writes(submitted(course, **{course.exercises[0].answer.id: answer}, **changed)).encode()
+
+
+def packed(path, *files):
+    """Write a zip; a file is a name and bytes, or a `ZipInfo` and bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in entries:
+        for name, content in files:
             archive.writestr(name, content)
     return path
 
 
-def test_notebooks_and_models_are_copied_from_a_folder(copied, tmp_path):
-    for name in ("notebooks/01_a.ipynb", "models/m.zip", "models/m.json", "models/notes.txt", "secret.txt"):
-        path = tmp_path / "ann" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(name)
-    assert list(copied(tmp_path / "ann").files) == ["models/m.json", "models/m.zip", "notebooks/01_a.ipynb"]
+def written(folder, **files):
+    """Write files into a folder, by path."""
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
 
 
-@pytest.mark.parametrize("wrapper", ["", "ann-homework/"])
-def test_notebooks_and_models_are_copied_from_a_zip(copied, tmp_path, wrapper):
-    names = ["notebooks/01_a.ipynb", "models/m.pkl"]
-    source = packed(tmp_path / "ann.ZIP", *((wrapper + name, b"x") for name in names), ("__MACOSX/a.ipynb", b"x"))
-    submission = copied(source)
-    assert sorted(submission.files) == sorted(names)
-    assert submission.name == "ann"
+def answers(found, name=FIRST):
+    return [cell.source for cell in found.notebooks[name] if cell.id == COURSE[0].exercises[0].answer.id]
 
 
-def test_links_and_pipes_are_left_out_with_a_note(copied, tmp_path):
+NAMES = [
+    f"notebooks/{FIRST}.ipynb",
+    f"{FIRST}.ipynb",
+    f"Copy of {FIRST}.ipynb",
+    f"homework/week 1/{FIRST} (1).ipynb",
+    f"ann/notebooks/notebooks/{FIRST}-Copy1.ipynb",
+    f"notebooks/{FIRST}_ann.IPYNB",
+    f".{FIRST}.ipynb",
+    "my first notebook.ipynb",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_is_found_under_any_name_in_a_folder_a_zip_and_a_zip_within(find, tmp_path, name):
+    inner = packed(tmp_path / "inner.zip", (name, notebook())).read_bytes()
+    sources = [
+        written(tmp_path / "folder", **{name: notebook()}),
+        packed(tmp_path / "ann.ZIP", (f"top/{name}", notebook()), ("__MACOSX/._x.ipynb", b"x")),
+        packed(tmp_path / "outer.zip", ("Homework.ZIP", inner)),
+        written(tmp_path / "nested", **{"hand-in/work.zip": inner}),
+    ]
+    for source in sources:
+        found = find(source)
+        assert answers(found) == ["answer_1 = 12"], source
+        assert not [note for note in found.notes if "not used" in note], source
+
+
+def test_a_checkout_with_its_tools_counts_only_what_may_be_taken(find, tmp_path, monkeypatch):
+    monkeypatch.setattr(submission, "MAX_CANDIDATES", 5)
+    files = {f".venv/lib/python3/site-packages/x{number}.ipynb": b"{}" for number in range(20)}
+    files |= {".git/objects/a.zip": b"x", f"notebooks/.ipynb_checkpoints/{FIRST}-checkpoint.ipynb": notebook("old")}
+    files |= {f"figures/{number}.png": b"x" for number in range(50)} | {f"notebooks/{FIRST}.ipynb": notebook()}
+    for source in (written(tmp_path / "ann", **files), packed(tmp_path / "ann.zip", *files.items())):
+        found = find(source)
+        assert answers(found) == ["answer_1 = 12"]
+        unused = dict(found.unused)
+        assert {".venv", ".git", "notebooks/.ipynb_checkpoints"} <= set(unused)
+        assert unused["figures/7.png"] == "neither notebook nor model" and found.notes == ()
+
+
+def test_of_two_copies_the_one_with_more_answers_counts_and_the_other_is_named(find, tmp_path):
+    other = COURSE[0].exercises[1].answer.id
+    files = {
+        f"notebooks/{FIRST}.ipynb": notebook("answer_1 = 3"),
+        f"{FIRST}-Copy1.ipynb": notebook(**{other: "answer_2 = 5"}),
+    }
+    found = find(written(tmp_path / "ann", **files))
+    assert answers(found) == ["answer_1 = 12"]
+    assert any(f"notebooks/{FIRST}.ipynb' was not used" in note and "more" in note for note in found.notes)
+
+
+def test_saved_outputs_do_not_count_toward_any_limit(find, tmp_path):
+    content = json.loads(notebook())
+    code = [cell for cell in content["cells"] if cell["cell_type"] == "code"]
+    code[0]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": "x" * 12_000_000}]
+    found = find(written(tmp_path / "ann", **{f"notebooks/{FIRST}.ipynb": json.dumps(content).encode()}))
+    assert answers(found) == ["answer_1 = 12"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "models/q_learning_mixed.pkl",
+        "q_learning_mixed (1).pkl",
+        "Copy of Q_Learning_MIXED.PKL",
+        "a/b/ann_q_learning_mixed.pkl",
+        "best.pkl",
+    ],
+)
+def test_a_model_is_found_by_its_name_or_by_what_it_holds(find, tmp_path, table, name):
+    shipped = {f"models/{path.name}": path.read_bytes() for path in SHIPPED.glob("q_learning_mixed.*")}
+    for others in ({}, {} if name in shipped else shipped):  # a whole checkout has the course's own models, too
+        found = find(packed(tmp_path / "ann.zip", *(others | {name: table}).items()))
+        assert found.models["q_learning_mixed"].read_bytes() == table
+
+
+def test_two_models_of_one_kind_without_its_name_are_not_guessed_among(find, tmp_path, table):
+    found = find(packed(tmp_path / "ann.zip", ("a.pkl", table), ("b.pkl", table)))
+    assert found.models == {} and "'a.pkl' and 'b.pkl' could be q_learning_mixed" in " ".join(found.notes)
+
+
+def test_links_and_pipes_are_left_out_with_the_reason(find, tmp_path):
     folder = tmp_path / "eve" / "notebooks"
     folder.mkdir(parents=True)
-    (tmp_path / "secret.ipynb").write_text("secret")
+    (tmp_path / "secret.ipynb").write_bytes(notebook())
     (folder / "01_link.ipynb").symlink_to(tmp_path / "secret.ipynb")
     (tmp_path / "eve" / "models").symlink_to(tmp_path)
     if hasattr(os, "mkfifo"):
         os.mkfifo(folder / "02_pipe.ipynb")
-    submission = copied(tmp_path / "eve")
-    assert submission.files == {}
-    assert submission.notes and all("not a plain file" in note for note in submission.notes)
+    found = find(tmp_path / "eve")
+    assert found.notebooks == found.models == {}
+    assert {reason for _, reason in found.unused} == {"not a plain file", "not a plain folder"}
 
 
-def test_zip_entries_that_lead_out_of_the_zip_are_left_out(copied, tmp_path):
+def test_zip_entries_that_lead_out_of_the_zip_are_left_out(find, tmp_path):
     link = zipfile.ZipInfo("notebooks/04_link.ipynb")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     names = ["../notebooks/01.ipynb", "/notebooks/02.ipynb", "C:\\notebooks\\03.ipynb", "notebooks\\..\\..\\05.ipynb"]
-    submission = copied(packed(tmp_path / "eve.zip", *((name, b"x") for name in names), (link, b"/etc/passwd")))
-    assert submission.files == {} and len(submission.notes) == 5
+    found = find(packed(tmp_path / "eve.zip", *((name, notebook()) for name in names), (link, b"/etc/passwd")))
+    assert found.notebooks == {} and len(found.unused) == 5
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "eve.zip"]
 
 
-def test_a_zip_bomb_is_left_out_even_if_it_states_a_small_size(copied, tmp_path):
-    large = 11 * 2**20
-    source = packed(tmp_path / "bomb.zip", ("notebooks/01.ipynb", b"\0" * large), ("notebooks/02.ipynb", b""))
-    submission = copied(source)
-    assert list(submission.files) == ["notebooks/02.ipynb"]
-    assert "larger than 10 MB" in submission.notes[0]
-    liar = packed(tmp_path / "liar.zip", ("notebooks/03.ipynb", b"\0" * large))
-    liar.write_bytes(liar.read_bytes().replace(large.to_bytes(4, "little"), (100).to_bytes(4, "little")))
-    submission = copied(liar)
-    assert list(submission.files) == ["notebooks/02.ipynb"] and len(submission.notes) == 1
+def test_a_zip_that_grows_beyond_the_limits_is_cut_even_if_it_states_small_sizes(find, tmp_path, monkeypatch):
+    monkeypatch.setattr(submission, "MAX_MODEL_MB", 2)
+    monkeypatch.setattr(submission, "MAX_SUBMISSION_MB", 3)
+    zeros = b"\0" * 2**20
+    found = find(
+        packed(
+            tmp_path / "bomb.zip",
+            *((f"models/{number}.pkl", 3 * zeros if number == 0 else zeros) for number in range(9)),
+        )
+    )
+    copied = sum(path.stat().st_size for path in (tmp_path / "copy").iterdir())
+    assert copied <= 3 * 2**20 and "larger than 2 MB" in found.notes[0] and "3 MB together" in found.notes[-1]
+    liar = packed(tmp_path / "liar.zip", ("notebooks/03.ipynb", 3 * zeros))
+    liar.write_bytes(liar.read_bytes().replace((3 * 2**20).to_bytes(4, "little"), (100).to_bytes(4, "little")))
+    assert len(find(liar).notes) == 1
 
 
-def test_of_two_files_with_one_name_the_first_is_copied_with_a_note(copied, tmp_path):
-    entries = [("a/notebooks/01.ipynb", b"first"), ("b/notebooks/01.ipynb", b"second")]
-    submission = copied(packed(tmp_path / "twice.zip", *entries))
-    assert submission.files["notebooks/01.ipynb"].read_bytes() == b"first"
-    assert "twice" in submission.notes[0]
+def test_a_zip_with_a_huge_list_of_entries_is_refused_before_it_is_read(find, tmp_path, monkeypatch):
+    source = packed(tmp_path / "many.zip", *((f"x{number}", b"") for number in range(30_000)))
+    monkeypatch.setattr(entries, "MAX_DIRECTORY_MB", 1)
+    with pytest.raises(ValueError, match=r"many\.zip.*the list of its entries is larger than 1 MB"):
+        find(source)
 
 
-def test_a_submission_of_too_many_files_is_cut_short(copied, tmp_path):
-    submission = copied(packed(tmp_path / "many.zip", *((f"x{number}", b"") for number in range(MAX_FILES + 1))))
-    assert "more than 2,000 files" in submission.notes[0]
+def test_a_file_that_is_no_notebook_costs_one_line_and_harms_no_other(find, tmp_path):
+    bad = {"02_bad.ipynb": b"[" * 100_000, "03_bad.ipynb": b"\xff", "04_web.ipynb": b"<html>", "05_zip.zip": b"PK\3\4"}
+    found = find(written(tmp_path / "ann", **bad, **{f"{FIRST}.ipynb": notebook()}))
+    assert list(found.notebooks) == [FIRST]
+    assert len(found.notes) == 3 and all("\n" not in note for note in found.notes)
+    assert set(bad) == {path for path, _ in found.unused}
 
 
-def test_a_file_that_is_neither_folder_nor_zip_is_refused_in_one_line(copied, tmp_path):
+def test_a_file_that_is_neither_folder_nor_zip_is_refused_in_one_line(find, tmp_path):
     for content in (b"", b"PK\3\4 broken", b"text"):
         (tmp_path / "ann.zip").write_bytes(content)
         with pytest.raises(ValueError, match=r"ann\.zip"):
-            copied(tmp_path / "ann.zip")
+            find(tmp_path / "ann.zip")
 
 
-def test_the_fingerprint_depends_on_names_and_contents_only(tmp_path):
-    fingerprints = []
-    for number, (name, content) in enumerate([("01", b"x"), ("01", b"x"), ("01", b"y"), ("02", b"x")]):
-        copy = tmp_path / str(number)
-        copy.mkdir()
-        source = packed(tmp_path / f"{number}.zip", (f"notebooks/{name}.ipynb", content))
-        fingerprints.append(copy_submission(source, copy).fingerprint)
-    assert fingerprints[0] == fingerprints[1] and len(set(fingerprints)) == 3
+def test_the_fingerprint_depends_on_code_and_models_and_not_on_outputs(find, tmp_path, table):
+    with_output = json.loads(notebook())
+    with_output["cells"][2]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": "seen"}]
+    contents = [notebook(), json.dumps(with_output).encode(), notebook("answer_1 = 13")]
+    prints = []
+    for model in (table, table + b" "):
+        for number, content in enumerate(contents):
+            files = ((f"{FIRST}.ipynb", content), ("q_learning_mixed.pkl", model))
+            prints.append(find(packed(tmp_path / f"{number}.zip", *files)).fingerprint)
+    assert prints[0] == prints[1] and len(set(prints)) == 4

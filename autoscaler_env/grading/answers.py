@@ -17,41 +17,35 @@ from typing import Any
 
 import numpy as np
 
+from autoscaler_env.grading.judging import MAX_VALUES, NotPlainError, plain
+
 MIME = "application/vnd.autoscaler.answers+json"
 """The type of the outputs with which a kernel sends answers."""
 
-MAX_VALUES = 100_000
-"""An answer to one exercise with more values is refused."""
-
-_PLAIN = (type(None), bool, int, float, str)
 _ARRAY_KINDS = "biuf"
 
 
-class _NotPlain(Exception):
-    """A value is not plain data."""
-
-
 def encode(value: Any) -> Any:
-    """Return a plain value in a form that JSON can hold and that keeps its Python type.
+    """Return a value in a form that JSON can hold: what counts as plain data, by its value (`judging.plain`).
 
     Raises:
-        _NotPlain: It is not a number, string, bytes, array, list, tuple or dictionary of such values.
+        NotPlainError: It is no plain data.
     """
+    return _encode(plain(value))
+
+
+def _encode(value: Any) -> Any:
     if type(value) in (float, int):
         return {"number": repr(value)}  # JSON has neither NaN nor infinity
-    if type(value) in _PLAIN:
+    if value is None or type(value) in (bool, str):
         return value
     if type(value) is bytes:
         return {"bytes": base64.b64encode(value).decode()}
-    if isinstance(value, np.generic) and value.dtype.kind in _ARRAY_KINDS:
-        return encode(value.item())
-    if type(value) is np.ndarray and value.dtype.kind in _ARRAY_KINDS:
-        return {"array": encode(value.tolist()), "dtype": value.dtype.str}
-    if type(value) in (list, tuple):
-        return {type(value).__name__: [encode(item) for item in value]}
+    if type(value) is np.ndarray:
+        return {"array": _encode(value.tolist()), "dtype": value.dtype.str}
     if type(value) is dict:
-        return {"dict": [[encode(name), encode(item)] for name, item in value.items()]}
-    raise _NotPlain(type(value).__name__)
+        return {"dict": [[_encode(name), _encode(item)] for name, item in value.items()]}
+    return {type(value).__name__: [_encode(item) for item in value]}
 
 
 def decode(content: Any) -> Any:
@@ -114,7 +108,7 @@ def collect(namespace: dict[str, Any], names: list[str], check: str) -> dict[str
             continue
         try:
             collected[name] = {"value": encode(namespace[name])}
-        except (_NotPlain, RecursionError):
+        except (NotPlainError, RecursionError):
             recorders[name] = Recorder(namespace[name], [])
     if recorders:
         with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
@@ -154,6 +148,8 @@ class Recorder:
             raise
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)  # Python and libraries ask for these: a record of them could lie to them
         try:
             return self._record(getattr(self._answer, name))
         except AttributeError:
@@ -164,7 +160,7 @@ class Recorder:
         """Record a value and return it. A value that is not plain data gets a recorder too."""
         try:
             self._log.append({"plain": encode(value)})
-        except (_NotPlain, RecursionError):
+        except (NotPlainError, RecursionError):
             self._log.append({"object": True})
             return Recorder(value, self._log)
         return value
@@ -185,6 +181,8 @@ class Replay:
         return self._next()
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
         return self._next()
 
     def _next(self) -> Any:

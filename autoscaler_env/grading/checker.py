@@ -24,8 +24,9 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from autoscaler_env.grading.answers import restore
+from autoscaler_env.grading.cells import Cell
 from autoscaler_env.grading.judging import forget_misses
-from autoscaler_env.grading.notebooks import Cell, CourseNotebook
+from autoscaler_env.grading.notebooks import CourseNotebook
 from autoscaler_env.text import one_line
 from autoscaler_env.verification.workers import can_fork, in_child
 
@@ -81,12 +82,12 @@ class Checker:
         except ValueError as error:
             return f"not yet: {error}"
         if can_fork():
-            result = in_child(lambda _: _run_check(shell, chosen.check, values), CHECK_SECONDS, self._watched)
+            result = in_child(lambda _: _run_check(shell, chosen.check.source, values), CHECK_SECONDS, self._watched)
             return str(result["value"]) if "value" in result else f"not yet: the check failed: {result['error']}"
         hidden = shell.user_ns_hidden  # IPython's own variables, which refer to the shell
         variables = {name: value if name in hidden else _copied(value) for name, value in shell.user_ns.items()}
         try:
-            return _run_check(shell, chosen.check, values)
+            return _run_check(shell, chosen.check.source, values)
         finally:
             shell.user_ns.clear()
             shell.user_ns.update(variables)

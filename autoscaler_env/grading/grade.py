@@ -23,12 +23,13 @@ from tqdm.auto import tqdm
 import autoscaler_env
 from autoscaler_env.course import FULL, QUICK, Profile, course_notebooks
 from autoscaler_env.grading.answer_key import AnswerKey
+from autoscaler_env.grading.cells import Cell
 from autoscaler_env.grading.model_score import grade_models
 from autoscaler_env.grading.notebooks import CourseNotebook, judge, prepare, sent_answers
-from autoscaler_env.grading.report import Item, Report, file_fingerprints, read_report, write_report
+from autoscaler_env.grading.report import Item, Report, read_report, write_report
 from autoscaler_env.grading.rubric import Rubric
 from autoscaler_env.grading.sandbox import Sandbox
-from autoscaler_env.grading.submission import Submission, copy_submission
+from autoscaler_env.grading.submission import Submission, find_work, fingerprints
 from autoscaler_env.grading.supervisor import Supervisor
 from autoscaler_env.paths import Folders
 from autoscaler_env.text import one_line, printable
@@ -48,12 +49,6 @@ class Course:
     def read(self) -> list[CourseNotebook]:
         """The contents of the notebooks."""
         return [CourseNotebook(path) for path in self.notebooks]
-
-    @property
-    def files(self) -> list[Path]:
-        """The notebooks and the models."""
-        models = self.models.glob("*.*") if self.models.is_dir() else ()
-        return [*self.notebooks, *(path for path in models if path.is_file())]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -156,7 +151,8 @@ class Grading:
         processes = free.get()
         try:
             with tempfile.TemporaryDirectory(prefix="submission-") as copy:
-                submission = copy_submission(source, Path(copy))
+                expected, models = self._rubric.models.expected, self._course.models
+                submission = find_work(source, Path(copy), self._course.read, expected, models, processes.workers)
                 key = {"submission": submission.fingerprint} | self._settings()
                 previous = read_report(folder)
                 if previous is not None and previous.key == key:
@@ -199,43 +195,42 @@ class Grading:
             self._profile,
             {"notebooks": notebooks, "exercises": exercises, "models": models, "costs": costs},
             submission.notes,
-            file_fingerprints(submission.files, self._course.files) | model_fingerprints,
+            fingerprints(submission, self._course.read, self._course.models) | model_fingerprints,
+            submission.unused,
         )
 
     def _grade_notebooks(
         self, submission: Submission, answer_key: AnswerKey, supervisor: Supervisor
     ) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
         """Run the notebooks in order; return one item per notebook and one per exercise."""
-        course, files = self._course.read, submission.files
+        course = self._course.read
         notebook_points = self._rubric.worth("notebooks", [notebook.name for notebook in course])
         names = [exercise.name for notebook in course for exercise in notebook.exercises]
         exercise_points = self._rubric.worth("exercises", names)
         notebooks, exercises = [], []
         for notebook in course:
             points = notebook_points[notebook.name]
-            path = files.get(f"notebooks/{notebook.name}.ipynb")
-            if path is None:
-                notebooks.append(Item(notebook.name, "not submitted", "", 0, points))
+            cells = submission.notebooks.get(notebook.name)
+            if cells is None:
+                reason = submission.reason_without(notebook.name)
+                notebooks.append(Item(notebook.name, "not submitted", reason, 0, points))
                 exercises += [
                     Item(exercise.name, "not attempted", "", 0, exercise_points[exercise.name])
                     for exercise in notebook.exercises
                 ]
                 continue
-            problem, answers, seconds = self._run_notebook(path, notebook, answer_key, supervisor)
+            problem, answers, seconds = self._run_notebook(cells, notebook, answer_key, supervisor)
             state, earned = ("failed", 0.0) if problem else ("passed", points)
             notebooks.append(Item(notebook.name, state, problem or f"in {seconds:.0f} s", earned, points))
             exercises += self._grade_exercises(notebook, answers, exercise_points, answer_key)
         return tuple(notebooks), tuple(exercises)
 
     def _run_notebook(
-        self, path: Path, notebook: CourseNotebook, answer_key: AnswerKey, supervisor: Supervisor
+        self, cells: Sequence[Cell], notebook: CourseNotebook, answer_key: AnswerKey, supervisor: Supervisor
     ) -> tuple[str | None, dict[str, dict[str, Any]], float]:
         """Return why a notebook did not pass (`None` if it did), the answers that it sent, and its time in seconds."""
         parameters = {name: value for name, value in self._parameters.items() if name in notebook.parameters}
-        try:
-            prepared = prepare(path.read_bytes(), notebook, set(parameters))
-        except ValueError as error:
-            return printable(one_line(error)), {}, 0.0
+        prepared = prepare(cells, notebook, set(parameters))
         run = supervisor.run(prepared.notebook, parameters, answer_key.workspace())
         return judge(run, prepared), sent_answers(run, prepared), run.seconds
 

@@ -1,14 +1,17 @@
 """Decide what an answer to an exercise is, and whether it is right: the one place, for notebooks and for grading.
 
-A check never raises. It returns one line that begins with "right", or with what is wanted instead. Any numeric type
-counts as a number; lists, numpy arrays and tensors count as arrays.
+A check never raises. It returns one line that begins with "right", or with what is wanted instead. Values count by what
+they are worth, whatever library made them: `plain` says which.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable
+import numbers
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set, ValuesView
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,12 @@ from numpy.typing import NDArray
 
 TOLERANCE = 1e-6
 """Numbers that differ by less, absolutely or relative to the wanted one, are equal."""
+
+MAX_VALUES = 100_000
+"""An answer with more values is not taken."""
+
+MAX_DEPTH = 20
+"""An answer with more lists within lists is not taken."""
 
 Accepts = Callable[[tuple[Any, ...], NDArray[np.float64]], bool]
 """Whether an array is a right result for arguments."""
@@ -81,11 +90,11 @@ def judge_name(answer: Any, wanted: str | Iterable[str], *hints: str) -> str:
         >>> judge_name("q learning", "Q-learning", "too bad"), judge_name(3, "Q-learning", "too bad")
         ('right', 'a name in quotes, please')
     """
-    text = _text(answer)
-    if text is None:
+    text = _plain_or_none(answer)
+    if not isinstance(text, str):
         return "a name in quotes, please"
     rights = [wanted] if isinstance(wanted, str) else list(wanted)
-    return "right" if _plain(text) in map(_plain, rights) else miss(_plain(text), *hints)
+    return "right" if _letters(text) in map(_letters, rights) else miss(_letters(text), *hints)
 
 
 def judge_names(answer: Any, wanted: Iterable[str], *hints: str) -> str:
@@ -100,15 +109,12 @@ def judge_names(answer: Any, wanted: Iterable[str], *hints: str) -> str:
         >>> judge_names({"PPO", "dqn"}, ["DQN", "PPO"], "too bad")
         'right'
     """
-    try:
-        texts = [answer] if isinstance(answer, str) else list(answer)
-    except Exception:
-        texts = [None]
-    names = [_text(text) for text in texts]
-    if None in names:
+    value = _plain_or_none(answer)
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
         return "names in quotes, please, in a list"
-    given = {_plain(str(name)) for name in names}
-    return "right" if given == set(map(_plain, wanted)) else miss(str(sorted(given)), *hints)
+    given = set(map(_letters, texts))
+    return "right" if given == set(map(_letters, wanted)) else miss(str(sorted(given)), *hints)
 
 
 def judge_truth(answer: Any, wanted: bool, *hints: str) -> str:
@@ -124,10 +130,10 @@ def judge_truth(answer: Any, wanted: bool, *hints: str) -> str:
         ('right', 'not yet: too bad', 'True or False, please')
     """
     words = {"true": True, "yes": True, "false": False, "no": False}
-    text = _text(answer)
-    value = words.get(_plain(text)) if text is not None else answer
-    if isinstance(value, np.ndarray | np.generic) and value.dtype == bool and value.ndim == 0:
+    value = _plain_or_none(answer)
+    if isinstance(value, np.ndarray) and value.dtype == bool and value.ndim == 0:
         value = bool(value)
+    value = words.get(_letters(value)) if isinstance(value, str) else value
     if not isinstance(value, bool):
         return "True or False, please"
     return "right" if value == wanted else miss(value, *hints)
@@ -212,23 +218,74 @@ def as_array(value: Any) -> NDArray[np.float64] | None:
     """Return numbers as an array of floats, an array of floats as itself; `None` for truth values, texts and the rest.
 
     Example:
-        >>> as_array([1, 2]), as_array(True), as_array("7")
-        (array([1., 2.]), None, None)
+        >>> as_array([1, 2]), as_array(range(2)), as_array(True), as_array("7")
+        (array([1., 2.]), array([0., 1.]), None, None)
     """
     try:
-        if not isinstance(value, (int, float, list, tuple, np.ndarray, np.generic)):
-            value = value.tolist()  # a tensor
-        array = np.asarray(value)
+        array = np.asarray(plain(value))
         return array.astype(np.float64, copy=False) if array.dtype.kind in "iuf" else None
     except Exception:
         return None
 
 
-def _text(value: Any) -> str | None:
-    """Return a text as a string of Python's own; `None` for anything else."""
-    return str(value) if isinstance(value, str) else None
+class NotPlainError(TypeError):
+    """A value has no form as plain data, such as a function."""
 
 
-def _plain(name: str) -> str:
+def plain(value: Any, depth: int = 0) -> Any:
+    """Return a value as plain data: what can be handed in as an answer, whatever library made it.
+
+    Numbers, texts, truth values and bytes count by their value, also from numpy, torch, fractions or an own class.
+    Arrays, tensors, tables and their columns become numpy arrays, other sequences and sets become lists.
+
+    Args:
+        value: Anything.
+        depth: How many containers it lies in.
+
+    Raises:
+        NotPlainError: It is a function, a class or another object without such a value.
+
+    Example:
+        >>> from fractions import Fraction
+        >>> plain(Fraction(1, 4)), plain(range(3)), plain(np.str_("ppo"))
+        (0.25, [0, 1, 2], 'ppo')
+    """
+    if depth > MAX_DEPTH:
+        raise NotPlainError("it is nested too deeply")
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        return value
+    if hasattr(type(value), "tolist"):  # an array of texts, a tensor, a column of a table
+        return plain(value.tolist(), depth + 1)
+    if hasattr(type(value), "__array__"):
+        return plain(np.asarray(value), depth + 1)
+    for kind in (bool, int, float, str, bytes):
+        if isinstance(value, kind):
+            return kind(value)  # type: ignore[arg-type]  # mypy joins the kinds
+    if value is None:
+        return None
+    if isinstance(value, (numbers.Real, Decimal)):
+        return float(value)
+    if isinstance(value, Collection) and len(value) > MAX_VALUES:
+        raise NotPlainError(f"it has more than {MAX_VALUES:,} values")
+    if isinstance(value, Mapping):
+        return {plain(name, depth + 1): plain(item, depth + 1) for name, item in value.items()}
+    if isinstance(value, tuple):
+        return tuple(plain(item, depth + 1) for item in value)
+    if isinstance(value, (Sequence, Set, ValuesView, deque)):
+        return [plain(item, depth + 1) for item in value]
+    raise NotPlainError(type(value).__name__)
+
+
+def _plain_or_none(value: Any) -> Any:
+    """Return a value as plain data; `None` if it has no such form, or if finding it fails."""
+    try:
+        return plain(value)
+    except Exception:
+        return None
+
+
+def _letters(name: str) -> str:
     """Return a name without what does not matter in it."""
     return "".join(character for character in name.casefold() if character.isalnum())

@@ -114,7 +114,7 @@ def grade_models(
         For each expected model one item for whether it works, one item for its cost; and by model a hash of its
         actions, except for models that act like the course's own.
     """
-    paths = _models(submission.folder / "models", rubric.models.expected)
+    paths = submission.models
     model_points, cost_points = (rubric.worth(part, rubric.models.expected) for part in ("models", "costs"))
     models, costs = [], []
     fingerprints: dict[str, str] = {}
@@ -136,12 +136,6 @@ def grade_models(
         models.append(Item(name, *works, works_share * model_points[name], model_points[name]))
         costs.append(Item(name, *cost, cost_share * cost_points[name], cost_points[name]))
     return tuple(models), tuple(costs), fingerprints
-
-
-def _models(folder: Path, expected: tuple[str, ...]) -> dict[str, Path]:
-    """Return the file of each expected model that exists."""
-    paths = [folder / f"{name}{ending}" for name in expected for ending in MODEL_ENDINGS]
-    return {path.stem: path for path in reversed(paths) if path.is_file()}
 
 
 def _check(path: Path, rubric: Rubric, workers: Workers) -> tuple[tuple[str, str], float]:

@@ -1,15 +1,15 @@
 """Prepare the notebooks of a submission for their execution, and judge how they ran.
 
-A student's own notebook runs: each of its cells, in its order. Only the cells that check exercises are left out. In
-their place a cell of ours sends the answers, and one more at the end proves that the run came that far. The answers are
-checked elsewhere, in the course's own notebook (`answer_key`). So nothing in a submitted notebook can reach the checks.
+A student's own notebook runs: each of its cells, in its order, also after a cell that failed. Only the cells that check
+exercises are left out. In their place a cell of ours sends the answers, and one more at the end proves that the run
+came that far. The answers are checked elsewhere, in the course's own notebook (`answer_key`). So nothing in a submitted
+notebook can reach the checks.
 """
 
 from __future__ import annotations
 
-import ast
-import json
 import secrets
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,33 +19,9 @@ import nbformat
 
 from autoscaler_env.course import unexecuted
 from autoscaler_env.grading import answers
+from autoscaler_env.grading.cells import Cell, read_cells
 from autoscaler_env.grading.supervisor import NotebookRun
 from autoscaler_env.text import one_line, printable
-
-MAX_CELLS = 500
-"""A notebook with more cells is not read."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """The parts of a cell that matter for grading."""
-
-    kind: str
-    """code, markdown or raw."""
-    source: str
-    tags: tuple[str, ...]
-    id: str = ""
-
-    @property
-    def syntax(self) -> str:
-        """Its code without comments and layout; the source itself if it is not Python; empty if it is no code."""
-        if self.kind != "code":
-            return ""
-        try:
-            tree = ast.parse(self.source)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return self.source.strip()
-        return ast.dump(tree) if tree.body else ""
 
 
 @dataclass(frozen=True)
@@ -54,12 +30,15 @@ class Exercise:
 
     name: str
     """Number of the notebook and of the exercise, such as 03.1."""
-    cell: str
-    """The id of the cell with the answer."""
-    variables: tuple[str, ...]
-    """The variables that hold the answer."""
-    check: str
-    """The source of the check."""
+    answer: Cell
+    """The cell with the answer, which is still open."""
+    check: Cell
+    """The cell that checks it."""
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The variables that hold the answer."""
+        return tuple(sorted(self.answer.assigned))
 
 
 class CourseNotebook:
@@ -78,20 +57,16 @@ class CourseNotebook:
     def exercises(self) -> list[Exercise]:
         """Its exercises, in order."""
         indices = [index for index, cell in enumerate(self.cells) if "exercise" in cell.tags]
+        number = self.name.split("_")[0]
         return [
-            Exercise(
-                f"{self.name.split('_')[0]}.{number}",
-                self.cells[index].id,
-                tuple(sorted(_assigned(self.cells[index].source))),
-                self.cells[index + 1].source,
-            )
-            for number, index in enumerate(indices, start=1)
+            Exercise(f"{number}.{count}", self.cells[index], self.cells[index + 1])
+            for count, index in enumerate(indices, start=1)
         ]
 
     @cached_property
     def parameters(self) -> set[str]:
         """The names of its parameters."""
-        return set().union(*(_assigned(cell.source) for cell in self.cells if "parameters" in cell.tags))
+        return {name for cell in self.cells if "parameters" in cell.tags for name in cell.assigned}
 
     @cached_property
     def fixed(self) -> list[Cell]:
@@ -115,63 +90,34 @@ class Prepared:
     """A reason why the notebook cannot pass, however it runs; `None` if there is none."""
 
 
-def read_cells(content: bytes) -> list[Cell]:
-    """Return the cells of a notebook file, which may contain anything.
-
-    Raises:
-        ValueError: It is not a notebook of format 4; the message is one line.
-    """
-    try:
-        notebook = json.loads(content)
-        version = notebook["nbformat"]
-        if version != 4:
-            raise ValueError(f"its format is {version!r}, not 4: save it with a current JupyterLab")
-        cells = notebook["cells"]
-        if len(cells) > MAX_CELLS:
-            raise ValueError(f"it has {len(cells):,} cells; at most {MAX_CELLS} are allowed")
-        return [_read_cell(cell) for cell in cells]
-    except json.JSONDecodeError as error:
-        raise ValueError(f"it is not JSON: {error.msg} in line {error.lineno}") from None
-    except (TypeError, KeyError, AttributeError, RecursionError, UnicodeDecodeError) as error:
-        raise ValueError(f"it is not a notebook: {type(error).__name__}: {error}") from None
-
-
-def _read_cell(cell: dict[str, Any]) -> Cell:
-    source, kind = cell["source"], cell["cell_type"]
-    text = source if isinstance(source, str) else "".join(source)
-    tags = cell.get("metadata", {}).get("tags", [])
-    if kind not in ("code", "markdown", "raw"):
-        raise ValueError(f"it has a cell of type {kind!r}")
-    return Cell(kind, text, tuple(str(tag) for tag in tags), str(cell.get("id", "")))
-
-
-def prepare(content: bytes, course: CourseNotebook, needed: set[str]) -> Prepared:
+def prepare(submitted: Sequence[Cell], course: CourseNotebook, needed: set[str]) -> Prepared:
     """Return a submitted notebook, ready to be executed.
 
+    An answer is the value of its variable where the check of the exercise stands. Where the check is gone, it is the
+    value after the last cell that assigns the variable.
+
     Args:
-        content: The submitted file.
+        submitted: The cells of the submitted file.
         course: The course's notebook of the same name.
         needed: The parameters that it will get.
-
-    Raises:
-        ValueError: It cannot be read.
     """
-    submitted = read_cells(content)
-    checks = {cell.id for cell in course.cells if "exercise-check" in cell.tags} - {""}
-    cells = [cell for cell in submitted if "exercise-check" not in cell.tags and cell.id not in checks]
-    exercises = _match(cells, course.exercises)
+    places = {exercise.name: _place(submitted, exercise) for exercise in course.exercises}
+    parameters = _parameters_cell(submitted, course, needed)
     new_cells, answer_cells = [], {}
-    for index, cell in enumerate(cells):
-        new = getattr(nbformat.v4, f"new_{cell.kind}_cell")(cell.source)
-        new.metadata["tags"] = [tag for tag in cell.tags if tag == "parameters"]
-        new_cells.append(new)
-        if exercise := exercises.get(index):
+    for index, cell in enumerate(submitted):
+        here = [exercise for exercise in course.exercises if places[exercise.name] == index]
+        if _runs(cell, course):
+            new = getattr(nbformat.v4, f"new_{cell.kind}_cell")(cell.source)
+            new.metadata["tags"] = ["parameters"] if index == parameters else []
+            new_cells.append(new)
+        for exercise in here:
             new_cells.append(nbformat.v4.new_code_cell(_answer_source(exercise)))
             answer_cells[exercise.name] = new_cells[-1].id
     password = secrets.token_hex(16)
     new_cells.append(nbformat.v4.new_code_cell(f"print({password!r})"))
     notebook = nbformat.v4.new_notebook(cells=new_cells)
-    return Prepared(notebook, answer_cells, new_cells[-1].id, password, _problem(cells, course, needed))
+    problem = _problem(submitted, course, needed, parameters)
+    return Prepared(notebook, answer_cells, new_cells[-1].id, password, problem)
 
 
 def judge(run: NotebookRun, prepared: Prepared) -> str | None:
@@ -180,19 +126,30 @@ def judge(run: NotebookRun, prepared: Prepared) -> str | None:
     It passed if nothing stopped it, every code cell was executed, no cell ended in an error, and the cell at its end
     printed the password.
     """
+    failed = _first_error(run.notebook) if run.notebook is not None else None
     if run.error is not None:
-        return printable(one_line(run.error))
+        stopped = printable(one_line(run.error))
+        return f"{failed}; later it was stopped: {stopped}" if failed else stopped
     if run.notebook is None:
         return "it did not start"
+    if failed:
+        return failed
     if missing := unexecuted(run.notebook):
         return missing
-    for number, cell in enumerate(run.notebook.cells):
-        if any(output.output_type == "error" for output in cell.get("outputs", [])):
-            return f"cell {number} ended in an error"
     ends = [cell for cell in run.notebook.cells if cell.id == prepared.last_cell]
     if not ends or prepared.password not in "".join(output.get("text", "") for output in ends[0].outputs):
         return "it did not come to its end"
     return prepared.problem
+
+
+def _first_error(notebook: nbformat.NotebookNode) -> str | None:
+    """Return the error of the first cell that failed, in one line; `None` if none failed."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                error = printable(one_line(f"{output.get('ename')}: {output.get('evalue')}"), 200)
+                return f"a cell ended in {error}; the cell begins with {_beginning(cell.source)}"
+    return None
 
 
 def sent_answers(run: NotebookRun, prepared: Prepared) -> dict[str, dict[str, Any]]:
@@ -209,32 +166,88 @@ def sent_answers(run: NotebookRun, prepared: Prepared) -> dict[str, dict[str, An
     return sent
 
 
-def _problem(cells: list[Cell], course: CourseNotebook, needed: set[str]) -> str | None:
+def attempted(submitted: Sequence[Cell], course: CourseNotebook) -> int:
+    """Return how many exercises of the course a submitted notebook has an answer to."""
+    written = {hashed for cell in submitted if set(cell.assigned) for hashed in cell.statements}
+    assigned = {name for cell in submitted for name in cell.assigned}
+    return sum(
+        set(exercise.variables) <= assigned and not set(exercise.answer.statements) <= written
+        for exercise in course.exercises
+    )
+
+
+def resemblance(submitted: Sequence[Cell], course: CourseNotebook) -> float:
+    """Return which share of the statements of the course's own cells a notebook contains, from 0 to 1."""
+    own = {hashed for cell in course.fixed for hashed in cell.statements}
+    return len(own & {hashed for cell in submitted for hashed in cell.statements}) / max(len(own), 1)
+
+
+def _place(submitted: Sequence[Cell], exercise: Exercise) -> int:
+    """Return the index of the cell after which an answer is sent.
+
+    It is the check of the exercise, found by its id, else by its code, wherever it stands. If nothing before it
+    answers, or it is gone, it is the last cell that assigns the variables; else the last cell of all.
+    """
+    check = exercise.check
+    code = [(index, cell) for index, cell in enumerate(submitted) if cell.kind == "code"]
+    found = [index for index, cell in code if check.id and cell.id == check.id]
+    found = found or [index for index, cell in code if _contains(cell.statements, check.statements)]
+    assigning = [index for index, cell in code if set(exercise.variables) & set(cell.assigned)]
+    answering = [index for index in assigning if submitted[index].statements != exercise.answer.statements]
+    if found and (not answering or answering[0] <= found[-1]):
+        return found[-1]
+    return max(answering or found or assigning or [len(submitted) - 1])
+
+
+def _contains(statements: Sequence[str], part: Sequence[str]) -> bool:
+    """Return whether statements contain others, in one piece."""
+    size = len(part)
+    return any(tuple(statements[at : at + size]) == tuple(part) for at in range(len(statements) - size + 1))
+
+
+def _runs(cell: Cell, course: CourseNotebook) -> bool:
+    """Return whether a cell of a submission is executed: all but checks. A check cell that got an answer runs, too."""
+    checks = [exercise.check for exercise in course.exercises]
+    is_check = "exercise-check" in cell.tags or any(
+        (check.id and cell.id == check.id) or cell.statements == check.statements for check in checks
+    )
+    answered = {name for exercise in course.exercises for name in exercise.variables} & set(cell.assigned)
+    return not is_check or bool(answered)
+
+
+def _parameters_cell(submitted: Sequence[Cell], course: CourseNotebook, needed: set[str]) -> int | None:
+    """Return the index of the cell with the parameters, by its tag, its id or its names; `None` if there is none."""
+    ids = {cell.id for cell in course.cells if "parameters" in cell.tags} - {""}
+    code = [(index, cell) for index, cell in enumerate(submitted) if cell.kind == "code"]
+    found = [index for index, cell in code if "parameters" in cell.tags and needed <= set(cell.assigned)]
+    found = found or [index for index, cell in code if cell.id in ids]
+    found = found or [index for index, cell in code if needed and needed <= set(cell.assigned)]
+    return found[0] if found else None
+
+
+def _problem(submitted: Sequence[Cell], course: CourseNotebook, needed: set[str], parameters: int | None) -> str | None:
     """Return a reason why a notebook cannot pass, before it has run."""
-    tagged = [cell for cell in cells if cell.kind == "code" and "parameters" in cell.tags]
-    if len(tagged) != 1:
-        return f"{len(tagged)} cells have the tag parameters; there must be one"
-    if missing := needed - _assigned(tagged[0].source):
+    if needed and parameters is None:
+        return f"no cell sets the parameters {', '.join(sorted(needed))}"
+    if parameters is not None and (missing := needed - set(submitted[parameters].assigned)):
         return f"its parameters lack {', '.join(sorted(missing))}"
-    rest = iter([cell.syntax for cell in cells if cell.kind == "code"])
+    rest = _statements(submitted)
     for cell in course.fixed:
-        if cell.syntax not in rest:  # this consumes `rest` as far as the cell, so the order counts
-            first = printable(cell.source.splitlines()[0], 60)
-            return (
-                f"one of the course's own cells was changed, moved or removed, or the notebook belongs to another "
-                f"version of the course: {first!r}"
-            )
+        for statement in cell.statements:
+            if statement not in rest:  # this consumes `rest` as far as the statement, so the order counts
+                return (
+                    "one of the course's own cells was changed, moved or removed, or the notebook belongs to another "
+                    f"version of the course; the cell begins with {_beginning(cell.source)}"
+                )
     return None
 
 
-def _match(cells: list[Cell], exercises: list[Exercise]) -> dict[int, Exercise]:
-    """Return the exercise that each cell answers, by index: first by the ids of cells, then tagged cells in order."""
-    by_id = {cell.id: index for index, cell in enumerate(cells) if cell.kind == "code" and cell.id}
-    matches = {by_id[exercise.cell]: exercise for exercise in exercises if exercise.cell in by_id}
-    tagged = [index for index, cell in enumerate(cells) if "exercise" in cell.tags and cell.kind == "code"]
-    other_cells = [index for index in tagged if index not in matches]
-    other_exercises = [exercise for exercise in exercises if exercise not in matches.values()]
-    return matches | dict(zip(other_cells, other_exercises, strict=False))
+def _statements(cells: Sequence[Cell]) -> Iterator[str]:
+    return (statement for cell in cells for statement in cell.statements)
+
+
+def _beginning(source: str) -> str:
+    return repr(printable(next((line for line in source.splitlines() if line.strip()), ""), 60))
 
 
 def _answer_source(exercise: Exercise) -> str:
@@ -242,16 +255,6 @@ def _answer_source(exercise: Exercise) -> str:
     return (
         "from IPython.display import display as _display\n"
         "from autoscaler_env.grading import answers as _answers\n"
-        f"_sent = _answers.collect(globals(), {list(exercise.variables)!r}, {exercise.check!r})\n"
+        f"_sent = _answers.collect(globals(), {list(exercise.variables)!r}, {exercise.check.source!r})\n"
         "_display({_answers.MIME: _sent}, raw=True)"
     )
-
-
-def _assigned(source: str) -> set[str]:
-    """Return the names that a cell assigns at its top level; none if it is not Python."""
-    try:
-        statements = ast.parse(source).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return set()
-    targets = [target for statement in statements if isinstance(statement, ast.Assign) for target in statement.targets]
-    return {target.id for target in targets if isinstance(target, ast.Name)}

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import hashlib
 import io
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import jinja2
 
-from autoscaler_env.grading.notebooks import read_cells
 from autoscaler_env.grading.rubric import PARTS
 from autoscaler_env.storage.files import write_atomically, write_json
 
@@ -54,6 +51,8 @@ class Report:
     """Other facts that a person should know."""
     fingerprints: dict[str, str] = field(default_factory=dict)
     """Hashes of what a student could copy, by name: files and the actions of models, without what the course gave."""
+    unused: tuple[tuple[str, str], ...] = ()
+    """The paths in the submission that were not used, each with the reason."""
 
     def points(self, part: str | None = None) -> float:
         """Return the points of one part, or of all parts."""
@@ -84,7 +83,8 @@ def read_report(folder: Path) -> Report | None:
         for total in ("points", "of"):
             del content[total]
         content["parts"] = {part: tuple(Item(**item) for item in items) for part, items in content["parts"].items()}
-        return Report(**content | {"notes": tuple(content["notes"])})
+        lists = {"notes": tuple(content["notes"]), "unused": tuple(map(tuple, content["unused"]))}
+        return Report(**content | lists)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
@@ -104,28 +104,6 @@ def write_gradebook(reports: Sequence[Report], path: Path) -> None:
         row = [report.name, f"{report.points():.2f}", f"{report.of():.2f}", *points, *texts]
         table.writerow([f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell for cell in row])
     write_atomically(path, lambda file: file.write(text.getvalue().encode(errors="backslashreplace")))
-
-
-def file_fingerprints(files: Mapping[str, Path], course_files: Iterable[Path]) -> dict[str, str]:
-    """Return a hash of the content of each file of a submission, by its name there.
-
-    The hash of a notebook covers only its code: comments, layout, texts and outputs do not count.
-
-    Args:
-        files: The files of the submission by name. Descriptions of models, `.json`, are skipped.
-        course_files: The files of the course itself. Files that the student did not change are left out.
-    """
-    unchanged = {path.name: _fingerprint(path) for path in course_files}
-    fingerprints = {name: _fingerprint(path) for name, path in files.items() if not name.endswith(".json")}
-    return {name: value for name, value in fingerprints.items() if unchanged.get(Path(name).name) != value}
-
-
-def _fingerprint(path: Path) -> str:
-    content = path.read_bytes()
-    if path.suffix == ".ipynb":
-        with contextlib.suppress(ValueError):
-            content = json.dumps([syntax for cell in read_cells(content) if (syntax := cell.syntax)]).encode()
-    return hashlib.sha256(content).hexdigest()
 
 
 def find_similarities(reports: Sequence[Report]) -> dict[str, list[str]]:

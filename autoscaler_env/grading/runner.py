@@ -127,7 +127,7 @@ def run(job: dict[str, Any]) -> str | None:
                 startup_timeout=START_SECONDS,
                 kernel_name=kernel_name,
                 iopub_timeout=START_SECONDS,
-                force_raise_errors=True,
+                allow_errors=True,  # a cell that fails costs the notebook's points, not the exercises after it
                 store_widget_state=False,
                 shutdown_kernel="immediate",
                 ipython_hist_file="",
@@ -151,8 +151,8 @@ def run(job: dict[str, Any]) -> str | None:
         )
     except _OutputLimitError as failure:
         return str(failure)
-    except papermill.PapermillExecutionError as failure:
-        return f"{failure.ename}: {failure.evalue}"
+    except papermill.PapermillExecutionError:
+        return None  # the errors of cells stand in the executed notebook
     except Exception as failure:  # a dead kernel or a flood of messages: the notebook caused it
         return f"{type(failure).__name__}: {failure}"
     return None

@@ -1,39 +1,54 @@
-"""Copy the notebooks and models of a submission: a folder or a zip that may contain anything.
+"""Find the notebooks and models in what was handed in: a folder or a zip that may contain anything.
 
-Only notebooks and model files are copied, as plain files and under names that `_target` accepts. Links, pipes, paths
-that lead out of the submission and files beyond the limits are left out, with a note.
+Names, folders and endings may differ from those that were asked for: notebooks are known by their code, models by their
+names or by what they hold. Every file that was not used is listed with the reason. Only the models are copied, and of
+the notebooks only cells leave the process with limits that reads them.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
+import json
 import re
-import stat
-import zipfile
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any
 
+from autoscaler_env.grading.cells import MAX_SOURCE_BYTES, Cell, cells_as_data, cells_from_data
+from autoscaler_env.grading.entries import Entry, entries_of, entries_of_zip, quoted
+from autoscaler_env.grading.notebooks import CourseNotebook, attempted, resemblance
 from autoscaler_env.grading.sandbox import MEGABYTE
 from autoscaler_env.policies.registry import MODEL_ENDINGS
-from autoscaler_env.text import one_line, printable
+from autoscaler_env.storage.models import read_model
+from autoscaler_env.text import listed, one_line, printable
+from autoscaler_env.verification.workers import WorkerError, Workers
 
-MAX_FILES = 2_000
-"""Entries of a folder or zip that are read."""
+MAX_CANDIDATES = 300
+"""Files that may be notebooks or models, of which more are not looked at."""
 
-MAX_NOTEBOOK_MB = 10
+MAX_NOTEBOOK_MB = 100
 """A larger notebook is left out. Only outputs make a notebook so large, and they do not count."""
 
 MAX_MODEL_MB = 50
 """A larger model is left out; the course's own have less than one megabyte."""
 
-_NAME = re.compile(r"[\w][\w.+ -]{0,99}")
-_CHUNK = 64 * 1024
+MAX_SUBMISSION_MB = 200
+"""Models and notebooks of one submission that are read, together."""
 
-_Entry = tuple[PurePosixPath, int, Callable[[], BinaryIO]]
-"""A plain file: its path in the submission, its stated size in bytes, and a function that opens it."""
+MAX_ZIPS = 20
+"""Zips within a submission that are opened."""
+
+RESEMBLES = 0.3
+"""A notebook that has this share of the statements of a course notebook is taken for it."""
+
+_READ_SECONDS = 60
+_READ_MEGABYTES = 2_048
+_CHUNK = 64 * 1024
+_NETWORK = {"data", "policy.pth"}
+"""Files in the zip of a network of stable-baselines3."""
 
 
 @dataclass(frozen=True)
@@ -44,127 +59,315 @@ class Submission:
     """The name of the folder or zip, without ending."""
     source: Path
     """The folder or zip."""
-    folder: Path
-    """The copy, with `notebooks/` and `models/`."""
-    notes: tuple[str, ...]
-    """What was left out and why, one line each."""
-
-    @property
-    def files(self) -> dict[str, Path]:
-        """The copied files, by their paths in the copy."""
-        paths = sorted(path for path in self.folder.rglob("*") if path.is_file())
-        return {path.relative_to(self.folder).as_posix(): path for path in paths}
+    notebooks: dict[str, list[Cell]]
+    """The cells of its notebooks, by the name of the course's notebook."""
+    models: dict[str, Path]
+    """Copies of its models, by the name of the expected model."""
+    notes: tuple[str, ...] = ()
+    """What a person should know about how they were found, one line each."""
+    unused: tuple[tuple[str, str], ...] = ()
+    """The paths that were not used, each with the reason."""
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the names and contents of all copied files."""
+        """A hash of the cells of its notebooks, the contents of its models and what was not used."""
         digest = hashlib.sha256()
-        for name, path in self.files.items():
+        for name, cells in sorted(self.notebooks.items()):
+            digest.update(json.dumps([name, [[cell.kind, cell.source, cell.tags, cell.id] for cell in cells]]).encode())
+        for name, path in sorted(self.models.items()):
             content = path.read_bytes()
-            digest.update(f"{len(name)} {name} {len(content)} ".encode())
-            digest.update(content)
+            digest.update(f"{name}{path.suffix} {len(content)} ".encode() + content)
+        digest.update(json.dumps([self.notes, self.unused]).encode())
         return digest.hexdigest()
 
+    def reason_without(self, name: str) -> str:
+        """Return why there is no file of a name, if one was handed in; else an empty text."""
+        told = (f"{quoted(path)}: {reason}" for path, reason in self.unused if is_named(PurePosixPath(path).stem, name))
+        return next(told, "")
 
-def copy_submission(source: Path, folder: Path) -> Submission:
-    """Copy the notebooks and models of a submission.
+
+@dataclass
+class _Notebook:
+    entry: Entry
+    cells: list[Cell]
+
+
+@dataclass
+class _Model:
+    entry: Entry
+    path: Path
+    sha256: str
+
+
+def find_work(
+    source: Path,
+    folder: Path,
+    course: Sequence[CourseNotebook],
+    expected: Sequence[str],
+    course_models: Path,
+    workers: Workers,
+) -> Submission:
+    """Find the notebooks and models of a submission.
 
     Args:
-        source: A folder or a zip. It contains `notebooks/` and `models/`, or one folder that contains them.
-        folder: An empty folder for the copy.
+        source: A folder or a zip.
+        folder: An empty folder for copies of the models.
+        course: The course's notebooks.
+        expected: The names of the models that are asked for; each begins with the name of its algorithm.
+        course_models: The folder of the models that the course ships: a student may hand them in beside own ones.
+        workers: The process that reads files with limits.
 
     Raises:
         ValueError: The source is neither folder nor zip, or cannot be read.
     """
-    notes: list[str] = []
-    entries = _folder_entries(source, notes) if source.is_dir() else _zip_entries(source, notes)
-    try:
-        for count, (path, size, opener) in enumerate(entries):
-            if count == MAX_FILES:
-                notes.append(f"it contains more than {MAX_FILES:,} files; the rest was not read")
-                break
-            if target := _target(path):
-                problem = _copy(opener, size, folder / target)
-                notes += [f"{_quoted(path)} {problem}; it was left out"] if problem else []
-    except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise ValueError(f"submission = {_quoted(source)}: {printable(one_line(error))}") from None
+    with ExitStack() as stack:
+        search = _Search(folder, workers, stack)
+        search.read(entries_of(source, search.skip, stack))
+    notebooks = search.choose_notebooks(course)
+    models = search.choose_models(expected, {_sha256(path) for path in course_models.glob("*.*")})
     name = source.resolve().name
-    return Submission(name[:-4] if name.lower().endswith(".zip") else name, source, folder, tuple(notes))
+    name = name[:-4] if name.lower().endswith(".zip") else name
+    return Submission(name, source, notebooks, models, tuple(search.notes), tuple(search.unused))
 
 
-def _folder_entries(source: Path, notes: list[str]) -> Iterator[_Entry]:
-    for parent, folders, files in os.walk(source):  # it does not follow links to folders
-        descend = len(Path(parent).relative_to(source).parts) < 2  # deeper files are never copied
-        folders[:] = sorted(name for name in folders if descend and not name.startswith("."))
-        for name in sorted(files):
-            path = Path(parent, name)
-            relative = PurePosixPath(path.relative_to(source).as_posix())
-            state = path.lstat()
-            if stat.S_ISREG(state.st_mode):
-                yield relative, state.st_size, lambda path=path: _open(path)  # type: ignore[misc]
-            elif _target(relative):
-                notes.append(f"{_quoted(relative)} is not a plain file; it was left out")
+def fingerprints(submission: Submission, course: Sequence[CourseNotebook], course_models: Path) -> dict[str, str]:
+    """Return a hash of each notebook and model of a submission, without those that the course gave.
+
+    The hash of a notebook covers only its code: comments, layout, texts and outputs do not count.
+    """
+    given = {_code(own.cells) for own in course} | {_sha256(path) for path in course_models.glob("*.*")}
+    hashes = {f"notebooks/{name}.ipynb": _code(cells) for name, cells in submission.notebooks.items()}
+    hashes |= {f"models/{path.name}": _sha256(path) for path in submission.models.values()}
+    return {name: value for name, value in hashes.items() if value not in given}
 
 
-def _open(path: Path) -> BinaryIO:
-    """Open a plain file; refuse another kind of file that has replaced it since."""
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    file = os.fdopen(os.open(path, flags), "rb")
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise OSError(f"{path.name} is not a plain file")
-    return file
+def _code(cells: Sequence[Cell]) -> str:
+    statements = [statement for cell in cells for statement in cell.statements]
+    return hashlib.sha256(json.dumps(statements).encode()).hexdigest()
 
 
-def _zip_entries(source: Path, notes: list[str]) -> Iterator[_Entry]:
-    if not source.is_file() or not zipfile.is_zipfile(source):
-        raise ValueError(f"submission = {_quoted(source)}: must be a folder or a zip")
-    with zipfile.ZipFile(source) as archive:
-        for entry in archive.infolist():
-            path = PurePosixPath(entry.filename.replace("\\", "/"))
-            kind = stat.S_IFMT(entry.external_attr >> 16)
-            if path.is_absolute() or ".." in path.parts or ":" in entry.filename:
-                notes.append(f"{_quoted(path)} leads out of the zip; it was left out")
-            elif kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                notes.append(f"{_quoted(path)} is not a plain file; it was left out")
-            elif not entry.is_dir():
-                yield path, entry.file_size, lambda entry=entry: archive.open(entry)  # type: ignore[misc]
+class _Search:
+    """Reads the files that may be work, and chooses among them.
 
+    Args:
+        folder: An empty folder for copies of the models.
+        workers: The process that reads files with limits.
+        stack: Keeps the zips open that are read.
+    """
 
-def _target(path: PurePosixPath) -> PurePosixPath | None:
-    """Return the path in the copy, `notebooks/NAME.ipynb` or `models/NAME`; `None` for a file that is not copied."""
-    *folders, name = path.parts
-    if not _NAME.fullmatch(name) or len(folders) > 2 or "__MACOSX" in folders:
-        return None
-    if name.endswith(".ipynb") and (len(folders) < 2 or folders[-1] == "notebooks"):
-        return PurePosixPath("notebooks", name)
-    if name.endswith((*MODEL_ENDINGS, ".json")) and folders and folders[-1] == "models":
-        return PurePosixPath("models", name)
-    return None
+    def __init__(self, folder: Path, workers: Workers, stack: ExitStack) -> None:
+        self.notes: list[str] = []
+        self.unused: list[tuple[str, str]] = []
+        self._folder = folder
+        self._workers = workers
+        self._stack = stack
+        self._notebooks: list[_Notebook] = []
+        self._models: list[_Model] = []
+        self._descriptions: dict[Any, Path] = {}
+        self._candidates = 0
+        self._zips = 0
+        self._bytes_left = MAX_SUBMISSION_MB * MEGABYTE
 
+    def skip(self, path: object, reason: str) -> None:
+        """Note a path that is not used."""
+        self.unused.append((printable(one_line(path), 200), reason))
 
-def _copy(opener: Callable[[], BinaryIO], size: int, target: Path) -> str | None:
-    """Copy a file and return the problem with it, or `None`. The stated size is not trusted."""
-    limit_mb = MAX_NOTEBOOK_MB if target.suffix == ".ipynb" else MAX_MODEL_MB
-    left = limit_mb * MEGABYTE
-    too_large = f"is larger than {limit_mb} MB"
-    if target.exists():
-        return "exists twice"
-    if size > left:
-        return too_large
-    target.parent.mkdir(exist_ok=True)
-    try:
-        with opener() as source, target.open("xb") as file:
+    def tell(self, path: object, reason: str) -> None:
+        """Note a file that could have been work and is not used; the notes of the report name it too."""
+        self.skip(path, reason)
+        self.notes.append(f"{quoted(path)} was not used: {reason}")
+
+    def read(self, entries: Sequence[Entry]) -> None:
+        """Read the files that may be notebooks, models or zips of them."""
+        for entry in entries:
+            ending = entry.path.suffix.lower()
+            if entry.path.name.startswith("._") or ending not in (".ipynb", ".json", *MODEL_ENDINGS):
+                self.skip(entry.path, "neither notebook nor model")
+                continue
+            self._candidates += 1
+            if self._candidates > MAX_CANDIDATES:
+                self.tell(entry.path, f"there are more than {MAX_CANDIDATES} notebooks and models")
+                continue
+            try:
+                if ending == ".ipynb":
+                    self._read_notebook(entry)
+                elif ending == ".zip" and (inner := self._inner(entry)) is not None:
+                    self.read(inner)
+                else:
+                    self._copy_model(entry, ending)
+            except Exception as error:  # a zip may have anything: a wrong checksum, a password, unknown compression
+                message = printable(one_line(error), 160)
+                told = isinstance(error, (ValueError, WorkerError))
+                self.tell(entry.path, message if told else f"cannot be read ({message})")
+
+    def choose_notebooks(self, course: Sequence[CourseNotebook]) -> dict[str, list[Cell]]:
+        """Return the cells of the notebook for each of the course's: of several, the one with most answers."""
+        found: dict[str, list[_Notebook]] = {}
+        for notebook in self._notebooks:
+            likeness = {own.name: resemblance(notebook.cells, own) for own in course}
+            best = max(likeness, key=lambda name: likeness[name], default="")
+            named = [own.name for own in course if is_named(notebook.entry.path.stem, own.name)]
+            if likeness and likeness[best] >= RESEMBLES:
+                found.setdefault(best, []).append(notebook)
+            elif named:
+                found.setdefault(named[0], []).append(notebook)
+            else:
+                self.tell(notebook.entry.path, "it resembles no notebook of the course")
+        chosen: dict[str, list[Cell]] = {}
+        for own in course:
+            candidates = found.get(own.name, [])
+
+            def rank(notebook: _Notebook, own: CourseNotebook = own) -> tuple[int, bool, bool, int]:
+                entry = notebook.entry
+                exact = entry.path.name == f"{own.name}.ipynb"
+                in_place = entry.path.parent.name == "notebooks"
+                return attempted(notebook.cells, own), exact, in_place, -len(entry.path.parts)
+
+            for notebook in sorted(candidates, key=rank, reverse=True):
+                if own.name not in chosen:
+                    chosen[own.name], used = notebook.cells, notebook.entry
+                    if used.path.name != f"{own.name}.ipynb":
+                        self.notes.append(f"{quoted(used.path)} was taken for {own.name}")
+                    continue
+                answers = attempted(notebook.cells, own)
+                say = self.tell if answers else self.skip
+                say(notebook.entry.path, f"{quoted(used.path)} was taken for {own.name}, with as many answers or more")
+        return chosen
+
+    def choose_models(self, expected: Sequence[str], course_models: set[str]) -> dict[str, Path]:
+        """Return the file of each expected model.
+
+        It is one of the student's own with its name, else the only own one of its algorithm, else the course's.
+        """
+        own = [model for model in self._models if model.sha256 not in course_models]
+        chosen: dict[str, _Model] = {}
+        for name in expected:
+            named = [model for model in own if is_named(model.entry.path.stem, name)]
+            for model in sorted(named, key=lambda model: _distance(model, name)):
+                if name not in chosen:
+                    chosen[name] = model
+                else:
+                    self.tell(model.entry.path, f"{quoted(chosen[name].entry.path)} was taken for {name}")
+            own = [model for model in own if model not in named]
+        algorithms = {id(model): self._algorithm(model) for model in own} if len(chosen) < len(expected) else {}
+        for name in (name for name in expected if name not in chosen):
+            fitting = [model for model in own if name.startswith(algorithms[id(model)] or "?")]
+            shipped = [model for model in self._models if model.sha256 in course_models]
+            same = [model for model in shipped if is_named(model.entry.path.stem, name)]
+            if len(fitting) == 1:
+                chosen[name] = fitting[0]
+                self.notes.append(f"{quoted(fitting[0].entry.path)} was taken for {name}: it holds such a model")
+                own.remove(fitting[0])
+            elif fitting:
+                several = listed([quoted(model.entry.path) for model in fitting])
+                self.notes.append(f"{several} could be {name}, and none is named so")
+            elif same:
+                chosen[name] = same[0]
+        for model in own:
+            self.skip(model.entry.path, "no such model is asked for")
+        for model in self._models:
+            if model.sha256 in course_models and model not in chosen.values():
+                self.skip(model.entry.path, "a model of the course")
+        return self._keep(chosen)
+
+    def _keep(self, chosen: dict[str, _Model]) -> dict[str, Path]:
+        """Give the chosen models and their descriptions the expected names; remove the other copies."""
+        kept = {name: model.path.rename(self._folder / f"{name}{model.path.suffix}") for name, model in chosen.items()}
+        for name, model in chosen.items():
+            if description := self._descriptions.pop(model.entry.path.with_suffix(""), None):
+                description.rename(self._folder / f"{name}.json")
+        for path in (*(model.path for model in self._models), *self._descriptions.values()):
+            path.unlink(missing_ok=True)
+        return kept
+
+    def _inner(self, entry: Entry) -> list[Entry] | None:
+        """Return the files of a zip that is no model; `None` for a model or for what is no zip."""
+        if entry.size > MAX_MODEL_MB * MEGABYTE and self._zips >= MAX_ZIPS:
+            return None
+        skipped: list[tuple[object, str]] = []
+        try:
+            inner = entries_of_zip(entry, lambda path, reason: skipped.append((path, reason)), self._stack)
+        except ValueError:
+            return None  # whatever it is, the loader of models says what is wrong with it
+        folders = {each.path.parent for each in inner}
+        if not inner or any({each.path.name for each in inner if each.path.parent == at} >= _NETWORK for at in folders):
+            return None
+        self._zips += 1
+        if self._zips > MAX_ZIPS:
+            raise ValueError(f"there are more than {MAX_ZIPS} zips")
+        for path, reason in skipped:
+            self.skip(path, reason)
+        return inner
+
+    def _read_notebook(self, entry: Entry) -> None:
+        with tempfile.TemporaryDirectory(prefix="notebook-") as place:
+            path = Path(place, "notebook.ipynb")
+            self._copy(entry, path, MAX_NOTEBOOK_MB)
+            rows = self._workers.call(
+                cells_as_data,
+                str(path),
+                seconds=_READ_SECONDS,
+                megabytes=_READ_MEGABYTES,
+                answer_bytes=16 * MAX_SOURCE_BYTES,
+            )
+        self._notebooks.append(_Notebook(entry, cells_from_data(rows)))
+
+    def _copy_model(self, entry: Entry, ending: str) -> None:
+        path = self._folder / f".{self._candidates}{ending}"
+        self._copy(entry, path, MAX_MODEL_MB)
+        if ending == ".json":
+            self._descriptions[entry.path.with_suffix("")] = path
+        else:
+            self._models.append(_Model(entry, path, _sha256(path)))
+
+    def _copy(self, entry: Entry, target: Path, limit_mb: int) -> None:
+        """Copy a file within the limits. Its stated size is not trusted."""
+        left = limit_mb * MEGABYTE
+        with entry.open() as source, target.open("xb") as file:
             while chunk := source.read(_CHUNK):
                 left -= len(chunk)
-                if left < 0:
-                    raise ValueError(too_large)
+                self._bytes_left -= len(chunk)
+                if left < 0 or self._bytes_left < 0:
+                    file.close()
+                    target.unlink()
+                    both = f"the files before it have {MAX_SUBMISSION_MB} MB together"
+                    raise ValueError(f"it is larger than {limit_mb} MB" if left < 0 else both)
                 file.write(chunk)
-    except Exception as error:  # a zip may have anything: a wrong checksum, a password, an unknown compression
-        target.unlink(missing_ok=True)
-        return str(error) if isinstance(error, ValueError) else f"cannot be read ({printable(one_line(error), 80)})"
-    return None
+
+    def _algorithm(self, model: _Model) -> str | None:
+        try:
+            return str(self._workers.call(algorithm_of, str(model.path), seconds=_READ_SECONDS))
+        except WorkerError:
+            return None
 
 
-def _quoted(path: Path | PurePosixPath) -> str:
-    return repr(printable(one_line(path), 120))
+def algorithm_of(path: str) -> str:
+    """Return the name of the algorithm of a model file: q_learning, dqn or ppo. It runs in a process with limits.
+
+    Raises:
+        ValueError: It is no model.
+    """
+    kind = read_model(Path(path)).kind
+    return "q_learning" if kind.startswith("Q-table") else kind.split()[0].lower()
+
+
+def _distance(model: _Model, name: str) -> tuple[bool, bool, int]:
+    """Return how far a file's name and place are from those that were asked for."""
+    path = model.entry.path
+    return path.stem != name, path.parent.name != "models", len(path.parts)
+
+
+def is_named(stem: str, name: str) -> bool:
+    """Return whether a file's name without ending is a name, perhaps with what systems and people add to it.
+
+    Systems add "Copy of", "(1)", "-Copy1" and another case; people add their own name.
+    """
+    return _letters(name) in _letters(stem)
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

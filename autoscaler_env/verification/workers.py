@@ -39,7 +39,7 @@ MEGABYTES = 1_024
 """Memory that one call may use by default, in addition to the memory of the prepared process."""
 
 MAX_ANSWER_BYTES = 2**16
-"""A longer answer is an error."""
+"""A longer answer is an error by default."""
 
 _START_SECONDS = 300.0
 """Time limit for the start of the prepared process. The first start on a machine compiles code, which takes longest."""
@@ -113,6 +113,7 @@ class Workers:
         prepare: functools.partial[Any] | None = None,
         seconds: float = SECONDS,
         megabytes: int = MEGABYTES,
+        answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> Any:
         """Return what a function returns when a limited child calls it.
 
@@ -125,6 +126,7 @@ class Workers:
                 share the cache.
             seconds: Time limit.
             megabytes: Memory that the call may use, in addition to the memory of the prepared process.
+            answer_bytes: A longer answer is an error.
 
         Raises:
             WorkerError: The call passed a limit, crashed or raised an exception.
@@ -138,7 +140,8 @@ class Workers:
             except Exception as error:
                 raise WorkerError(_message(error)) from None
         self.start()
-        request = {"call": _named(function, *arguments), "seconds": seconds, "megabytes": megabytes}
+        limits = {"seconds": seconds, "megabytes": megabytes, "answer_bytes": answer_bytes}
+        request = {"call": _named(function, *arguments)} | limits
         if prepare is not None:
             request["prepare"] = _named(prepare.func, *prepare.args)
         answer = self._ask(request, seconds + 60)  # the prepared process watches the time itself; this is a backup
@@ -225,17 +228,25 @@ def _message(error: BaseException) -> str:
     return printable(one_line(f"{type(error).__name__}: {error}"))
 
 
-def _read(stream: int, deadline: float, *, until: bytes = b"", watched: tuple[int, ...] = ()) -> bytes | None:
+def _read(
+    stream: int,
+    deadline: float,
+    *,
+    until: bytes = b"",
+    watched: tuple[int, ...] = (),
+    most: int = MAX_ANSWER_BYTES,
+) -> bytes | None:
     """Return what arrives on a file descriptor, or `None` if it is not complete in time.
 
     Args:
         stream: The file descriptor.
         deadline: The time limit on the monotonic clock, in seconds.
-        until: The bytes that end the content. By default the content ends when the stream closes, and has a limit.
+        until: The bytes that end the content. By default the content ends when the stream closes, or at `most`.
         watched: Other file descriptors; as soon as one of them is readable, this process ends.
+        most: Bytes that are read if nothing else ends the content.
     """
-    content = b""
-    while not content.endswith(until) if until else len(content) < MAX_ANSWER_BYTES:
+    content = bytearray()
+    while not content.endswith(until) if until else len(content) < most:
         readable, _, _ = select.select([stream, *watched], [], [], max(deadline - time.monotonic(), 0))
         if set(watched) & set(readable):
             raise SystemExit
@@ -245,7 +256,7 @@ def _read(stream: int, deadline: float, *, until: bytes = b"", watched: tuple[in
         if not part:
             break
         content += part
-    return content
+    return bytes(content)
 
 
 # What follows runs in the prepared process and in its children.
@@ -269,7 +280,8 @@ def serve() -> None:
         else:
             if "prepare" in request:
                 _make(request["prepare"])
-            answer = in_child(functools.partial(_within_limits, request), request["seconds"], watched=(0,))
+            call = functools.partial(_within_limits, request)
+            answer = in_child(call, request["seconds"], watched=(0,), answer_bytes=request["answer_bytes"])
         print(json.dumps(answer), file=answers, flush=True)
 
 
@@ -285,7 +297,12 @@ def _threads() -> int | None:
     return len(list(tasks.iterdir())) if tasks.is_dir() else None
 
 
-def in_child(function: Callable[[int], Any], seconds: float, watched: tuple[int, ...] = ()) -> dict[str, Any]:
+def in_child(
+    function: Callable[[int], Any],
+    seconds: float,
+    watched: tuple[int, ...] = (),
+    answer_bytes: int = MAX_ANSWER_BYTES,
+) -> dict[str, Any]:
     """Fork this process, call a function in the child, and return its answer: `{"value": ...}` or `{"error": ...}`.
 
     Args:
@@ -293,6 +310,7 @@ def in_child(function: Callable[[int], Any], seconds: float, watched: tuple[int,
         seconds: Time limit.
         watched: File descriptors that are quiet while the main program waits for this answer. If one of them becomes
             readable, the main program has ended; then the child and this process end too.
+        answer_bytes: A longer answer is an error.
     """
     reader, writer = os.pipe()
     child = os.fork()
@@ -301,15 +319,15 @@ def in_child(function: Callable[[int], Any], seconds: float, watched: tuple[int,
         _be_child(function, writer)
     os.close(writer)
     try:
-        answer = _read(reader, time.monotonic() + seconds, watched=watched)
+        answer = _read(reader, time.monotonic() + seconds, watched=watched, most=answer_bytes)
     finally:
         os.close(reader)
         os.kill(child, signal.SIGKILL)  # its id is still its own, because nobody has waited for it yet
         _, status = os.waitpid(child, 0)
     if answer is None or (os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGALRM)):
         return {"error": f"it took longer than {seconds:g} s"}
-    if len(answer) >= MAX_ANSWER_BYTES:
-        return {"error": f"its answer is longer than {MAX_ANSWER_BYTES // 1024} KiB"}
+    if len(answer) >= answer_bytes:
+        return {"error": f"its answer is longer than {answer_bytes // 1024} KiB"}
     try:
         value: dict[str, Any] = json.loads(answer)
     except ValueError:
@@ -327,7 +345,8 @@ def _be_child(function: Callable[[int], Any], writer: int) -> NoReturn:
     except BaseException as error:
         answer = {"error": _message(error)}
     try:
-        os.write(writer, json.dumps(answer).encode("ascii"))
+        with os.fdopen(writer, "wb", closefd=False) as file:
+            file.write(json.dumps(answer).encode("ascii"))
     finally:
         os._exit(0)
 

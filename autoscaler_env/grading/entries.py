@@ -1,0 +1,184 @@
+"""List and open the plain files of a folder or a zip that may contain anything, also in folders and zips within.
+
+Links, pipes and paths that lead out are left out, and so are folders of tools, such as `.git` and `.venv`. What is left
+out is reported with the reason.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+import stat
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, cast
+
+from autoscaler_env.grading.sandbox import MEGABYTE
+from autoscaler_env.text import one_line, printable
+
+TOOLS = frozenset(
+    {
+        *(".git", ".svn", ".hg", ".venv", "venv", "site-packages", "node_modules", "__pycache__", "__MACOSX"),
+        *(".ipynb_checkpoints", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".tox", ".idea", ".vscode", ".Trash"),
+    }
+)
+"""Folders that programs fill: nothing in them is a student's work."""
+
+MAX_ENTRIES = 200_000
+"""Entries of a folder or zip that are looked at, those in folders of tools too."""
+
+MAX_DIRECTORY_MB = 16
+"""The list of the entries of a zip may have this size; it is read whole."""
+
+MAX_DEPTH = 12
+"""Folders within folders that are looked at."""
+
+MAX_NESTED_ZIP_MB = 100
+"""A larger zip within a zip or folder is not opened."""
+
+_END = b"PK\x05\x06"
+_END_64 = b"PK\x06\x06"
+_LONGEST_END = 2**16 + 22
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A plain file of a folder or zip."""
+
+    path: PurePosixPath
+    size: int
+    """Bytes, as stated: a zip may lie."""
+    open: Callable[[], BinaryIO]
+
+
+Skip = Callable[[object, str], None]
+"""What is told each path that is left out, and the reason."""
+
+
+def entries_of(source: Path, skip: Skip, stack: ExitStack) -> list[Entry]:
+    """Return the plain files of a folder or zip, those nearest to its top first.
+
+    Args:
+        source: A folder or a zip.
+        skip: Is told what is left out.
+        stack: Keeps a zip open.
+
+    Raises:
+        ValueError: It is neither, or cannot be read; the message is one line that names it.
+    """
+    try:
+        if source.is_dir():
+            found = list(_in_folder(source, skip))
+        elif source.is_file() and zipfile.is_zipfile(source):
+            found = list(_in_zip(stack.enter_context(source.open("rb")), PurePosixPath(), skip, stack))
+        else:
+            raise ValueError("must be a folder or a zip")
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise ValueError(f"submission = {quoted(source)}: {printable(one_line(error))}") from None
+    return sorted(found, key=lambda entry: (len(entry.path.parts), str(entry.path)))
+
+
+def entries_of_zip(entry: Entry, skip: Skip, stack: ExitStack) -> list[Entry]:
+    """Return the plain files of a zip that lies within a folder or zip.
+
+    Raises:
+        ValueError: It cannot be read.
+    """
+    if entry.size > MAX_NESTED_ZIP_MB * MEGABYTE:
+        raise ValueError(f"is larger than {MAX_NESTED_ZIP_MB} MB")
+    with entry.open() as file:
+        content = file.read(MAX_NESTED_ZIP_MB * MEGABYTE + 1)
+    if len(content) > MAX_NESTED_ZIP_MB * MEGABYTE:
+        raise ValueError(f"is larger than {MAX_NESTED_ZIP_MB} MB")
+    try:
+        return list(_in_zip(io.BytesIO(content), entry.path, skip, stack))
+    except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise ValueError(f"cannot be read ({printable(one_line(error), 80)})") from None
+
+
+def quoted(path: object) -> str:
+    """Return a path in quotes, on one line."""
+    return repr(printable(one_line(path), 120))
+
+
+def _in_folder(source: Path, skip: Skip) -> Iterator[Entry]:
+    count = 0
+    for parent, folders, files in os.walk(source):  # it does not follow links to folders
+        place = PurePosixPath(Path(parent).relative_to(source).as_posix())
+        deep = len(place.parts) >= MAX_DEPTH
+        for name in [name for name in folders if name in TOOLS or deep or Path(parent, name).is_symlink()]:
+            reason = "a folder of tools" if name in TOOLS else "too deep" if deep else "not a plain folder"
+            skip(place / name, reason)
+            folders.remove(name)
+        folders.sort()
+        for name in sorted(files):
+            count += 1
+            if count > MAX_ENTRIES:
+                skip("the rest", f"there are more than {MAX_ENTRIES:,} files")
+                return
+            path = Path(parent, name)
+            state = path.lstat()
+            if stat.S_ISREG(state.st_mode):
+                yield Entry(place / name, state.st_size, functools.partial(_open, path))
+            else:
+                skip(place / name, "not a plain file")
+
+
+def _open(path: Path) -> BinaryIO:
+    """Open a plain file; refuse another kind of file that has replaced it since."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    file = os.fdopen(os.open(path, flags), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(f"{path.name} is not a plain file")
+    return file
+
+
+def _in_zip(file: BinaryIO, place: PurePosixPath, skip: Skip, stack: ExitStack) -> Iterator[Entry]:
+    size = _directory_bytes(file)
+    if size is not None and size > MAX_DIRECTORY_MB * MEGABYTE:
+        raise ValueError(f"the list of its entries is larger than {MAX_DIRECTORY_MB} MB")
+    tools: set[PurePosixPath] = set()
+    archive = stack.enter_context(zipfile.ZipFile(file))
+    for entry in archive.infolist()[:MAX_ENTRIES]:
+        path = PurePosixPath(entry.filename.replace("\\", "/"))
+        kind = stat.S_IFMT(entry.external_attr >> 16)
+        inner = next((at for at, part in enumerate(path.parts[:-1]) if part in TOOLS), None)
+        if inner is not None:
+            tools.add(place / PurePosixPath(*path.parts[: inner + 1]))
+        elif path.is_absolute() or ".." in path.parts or ":" in entry.filename:
+            skip(place / str(path).lstrip("/"), "leads out of the zip")
+        elif kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            skip(place / path, "not a plain file")
+        elif len(path.parts) > MAX_DEPTH:
+            skip(place / path, "too deep")
+        elif not entry.is_dir():
+            yield Entry(place / path, entry.file_size, functools.partial(_open_in, archive, entry))
+    if len(archive.infolist()) > MAX_ENTRIES:
+        skip("the rest", f"there are more than {MAX_ENTRIES:,} files")
+    for folder in sorted(tools):
+        skip(folder, "a folder of tools")
+
+
+def _open_in(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> BinaryIO:
+    return cast(BinaryIO, archive.open(entry))
+
+
+def _directory_bytes(file: BinaryIO) -> int | None:
+    """Return the size of the list of entries that a zip states at its end; `None` if no end is found.
+
+    `zipfile` reads the whole list before anything can be counted.
+    """
+    end = file.seek(0, os.SEEK_END)
+    file.seek(max(end - _LONGEST_END - 100, 0))
+    tail = file.read()
+    at = tail.rfind(_END)
+    if at < 0:
+        return None
+    size = int.from_bytes(tail[at + 12 : at + 16], "little")
+    large = tail.rfind(_END_64, 0, at)
+    return int.from_bytes(tail[large + 40 : large + 48], "little") if size == 0xFFFFFFFF and large >= 0 else size
