@@ -7,10 +7,12 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from autoscaler_env.cli.main import main
-from autoscaler_env.course import course_notebooks
+from autoscaler_env.grading import grade as module
+from autoscaler_env.grading.answer_key import GraderError
 from autoscaler_env.grading.grade import Course, Grading, _secret_seed
 from autoscaler_env.grading.rubric import Costs, Models, Rubric
 from autoscaler_env.grading.sandbox import NO_SANDBOX
@@ -21,12 +23,12 @@ RUBRIC = Rubric(models=Models(expected=()), costs=Costs(seed=1))
 @pytest.fixture
 def grade(tmp_path):
     """Return a function that grades submissions of one text file by name; no notebook runs."""
-    course = Course(tuple(course_notebooks()[:1]), tmp_path / "no models")
+    course = Course((), tmp_path / "no models")
 
-    def grade_all(names, rubric=RUBRIC):
+    def grade_all(names, rubric=RUBRIC, again=()):
         sources = [tmp_path / f"{name}.zip" for name in names]
         grading = Grading(tmp_path / "out", rubric, NO_SANDBOX, course=course)
-        return grading, grading.run(sources, progress=False)
+        return grading, grading.run(sources, again=again, progress=False)
 
     return grade_all
 
@@ -114,6 +116,49 @@ def test_late_submissions_join_the_gradebook_of_those_with_the_same_settings(gra
     assert others_with("bob") == []
     assert others_with("ann") == ["bob"]
     assert others_with("late") == ["ann", "bob"]
+
+
+def test_a_report_that_is_asked_for_again_is_made_anew_and_the_reason_is_said(grade, tmp_path):
+    for name in ("ann", "bob", "cy"):
+        submit(tmp_path / f"{name}.zip")
+    grade(["ann", "bob", "cy"])
+    (tmp_path / "out" / "cy" / "report.json").write_text("{")
+    submit(tmp_path / "bob.zip", b"[]")
+    grading, _ = grade(["ann", "bob", "cy"], again=["ann"])
+    assert sorted(grading.remarks) == [
+        "ann: graded again: as you asked",
+        "bob: graded again: submission changed",
+        "cy: graded again: its report was damaged",
+    ]
+    with pytest.raises(ValueError, match=r"again = 'eve': must be one of ann, bob, cy"):
+        grade(["ann", "bob", "cy"], again=["eve"])
+
+
+def test_a_fault_of_the_grader_is_no_mark(grade, tmp_path, monkeypatch):
+    submit(tmp_path / "ann.zip")
+    monkeypatch.setattr(module, "grade_models", failing("No space left on device"))
+    with pytest.raises(GraderError, match="ann: OSError: No space left on device"):
+        grade(["ann"])
+    assert not (tmp_path / "out" / "ann").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.notebook
+@pytest.mark.filterwarnings("default")  # papermill's warnings are not ours
+def test_a_course_that_cannot_be_graded_here_stops_the_grader_with_status_3(tmp_path, monkeypatch, capsys):
+    cells = [
+        nbformat.v4.new_code_cell("import sys\nassert 'ipykernel' not in sys.modules, 'no kernel works here'"),
+        nbformat.v4.new_code_cell("answer_1 = None", metadata={"tags": ["exercise"]}),
+        nbformat.v4.new_code_cell("print('not attempted')", metadata={"tags": ["exercise-check"]}),
+    ]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "01_tiny.ipynb")
+    monkeypatch.setattr(module, "course_notebooks", lambda: [tmp_path / "01_tiny.ipynb"])
+    monkeypatch.setattr("autoscaler_env.grading.sandbox.find_sandbox", lambda *_: NO_SANDBOX)
+    submit(tmp_path / "ann.zip")
+    assert main(["grade", str(tmp_path / "ann.zip"), "--output", str(tmp_path / "out")]) == 3
+    error = capsys.readouterr().err
+    assert "the grader failed, not a submission: the course's own notebook 01_tiny cannot be graded here" in error
+    assert "no kernel works here" in error and not (tmp_path / "out" / "ann").exists()
 
 
 def test_a_bad_option_costs_one_line(capsys):

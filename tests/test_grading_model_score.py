@@ -4,12 +4,13 @@ import pickle
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from autoscaler_env.evaluation.metrics import evaluate_patterns
 from autoscaler_env.grading.model_score import grade_models, rule_cost, score
 from autoscaler_env.grading.rubric import Costs, Models, Rubric
-from autoscaler_env.grading.submission import find_work
+from autoscaler_env.grading.submission import Submission, find_work
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.rules import Threshold
 from autoscaler_env.storage.models import load_policy, save_q_table
@@ -69,7 +70,7 @@ def evaluate_own(path):
 
 def test_a_student_s_own_model_earns_its_points(models, graded, workers):
     table = load_policy(SHIPPED / "q_learning_mixed.pkl")
-    table.values[:, 0] += 0.01
+    table.values *= 1 + 0.01 * np.random.default_rng(0).standard_normal(table.values.shape)
     save_q_table(table, models / "q_learning_mixed.pkl")
     works, costs, actions = graded(models)
     assert works["q_learning_mixed"].state in ("ok", "poor") and works["q_learning_mixed"].points > 0
@@ -87,6 +88,29 @@ def test_a_model_that_acts_like_the_course_s_own_earns_nothing(models, graded):
     assert works["q_learning_mixed"].state == "the course's own"
     assert works["q_learning_mixed"].points == costs["q_learning_mixed"].points == 0
     assert actions == {}
+
+
+def test_a_copy_of_the_course_s_model_with_a_little_noise_is_no_training(models, graded):
+    table = load_policy(SHIPPED / "q_learning_mixed.pkl")
+    table.values *= 1 + 0.001 * np.random.default_rng(0).standard_normal(table.values.shape)
+    save_q_table(table, models / "q_learning_mixed.pkl")
+    works, _, _ = graded(models)
+    assert (
+        works["q_learning_mixed"].state == "the course's own" and "% of the steps" in works["q_learning_mixed"].reason
+    )
+
+
+def test_one_model_counts_once_and_only_under_the_name_of_its_algorithm(tmp_path, workers):
+    table = load_policy(SHIPPED / "q_learning_mixed.pkl")
+    table.values *= 1 + 0.01 * np.random.default_rng(0).standard_normal(table.values.shape)
+    paths = {name: tmp_path / f"{name}.pkl" for name in ("q_learning_mixed", "q_learning_spike", "ppo_mixed")}
+    for path in paths.values():
+        save_q_table(table, path)
+    work = Submission("ann", tmp_path, {}, paths)
+    rubric = Rubric(models=Models(tuple(paths)), costs=Costs(days=2, seed=0))
+    works, costs, _ = grade_models(work, rubric, 0, SHIPPED, workers)
+    assert [item.state for item in works[1:]] == ["handed in twice", "another algorithm"]
+    assert works[0].points > 0 and sum(item.points for item in (*works[1:], *costs[1:])) == 0
 
 
 def test_a_hostile_file_is_broken_and_runs_nothing_and_an_absent_one_is_no_error(models, graded, tmp_path):

@@ -1,5 +1,6 @@
 """A submitted notebook runs with its own cells, without its checks, and passes only if every cell ran."""
 
+import sys
 from dataclasses import replace
 
 import nbformat
@@ -7,7 +8,7 @@ import pytest
 
 from autoscaler_env.course import course_notebooks
 from autoscaler_env.grading.cells import MAX_CELLS, read_cells
-from autoscaler_env.grading.notebooks import CourseNotebook, judge, prepare, sent_answers
+from autoscaler_env.grading.notebooks import CourseNotebook, failures, for_the_student, judge, prepare, sent_answers
 from autoscaler_env.grading.supervisor import NotebookRun
 
 COURSE = [CourseNotebook(path) for path in course_notebooks()]
@@ -251,3 +252,21 @@ def test_answers_are_read_from_our_own_cells_alone():
     run = ran(made)
     made.notebook.cells[3].outputs = [nbformat.v4.new_output("display_data", data=forged)]
     assert sent_answers(run, made) == {}
+
+
+def test_a_student_gets_the_executed_notebook_without_our_cells_and_paths():
+    made = prepared(COURSE[0])
+    run = ran(made)
+    trace = [f"\x1b[0;31mFile {sys.prefix}/lib/x.py:3\x1b[0m", "NameError: no x"]
+    made.notebook.cells[3].outputs = [
+        nbformat.v4.new_output("error", ename="NameError", evalue="no x", traceback=trace)
+    ]
+    given = nbformat.writes(for_the_student(run.notebook, made))
+    assert made.password not in given and "_answers.collect" not in given and sys.prefix not in given
+    assert failures(run.notebook) == [(made.notebook.cells[3].source, "File <python>/lib/x.py:3\nNameError: no x")]
+
+
+def test_every_exercise_has_a_title_for_the_report():
+    for course in COURSE:
+        for exercise in course.exercises:
+            assert 20 <= len(exercise.title) <= 120 and "\n" not in exercise.title, exercise

@@ -35,13 +35,16 @@ class Grade:
     """Run notebooks with your own rights if no sandbox works."""
     container: Annotated[str | None, arg(metavar="IMAGE", help_behavior_hint="(none)")] = None
     """Run notebooks in containers of this image, which contains the course's dependencies, instead of bubblewrap."""
+    again: Annotated[tuple[str, ...], arg(metavar="NAME ...", help_behavior_hint="(none)")] = ()
+    """Grade these submissions anew even if nothing changed: their names in gradebook.csv."""
 
     def run(self) -> int:
-        """Grade, and print one line per submission; return 1 if one could not be graded."""
+        """Grade, and print a line for each submission; return 1 if one cannot be read, 3 if the grader has a fault."""
         if not self.submissions:
             raise ValueError("submissions: at least one is needed, a folder or a zip")
         if self.workers < 1:
             raise ValueError(f"workers = {self.workers}: must be at least 1")
+        from autoscaler_env.grading.answer_key import GraderError
         from autoscaler_env.grading.grade import Grading
         from autoscaler_env.grading.report import find_similarities, write_gradebook
         from autoscaler_env.grading.rubric import DEFAULT, Rubric
@@ -53,7 +56,11 @@ class Grade:
         print(sandbox.description, *missing_safeguards(), flush=True)
         grading = Grading(output, rubric, sandbox, self.profile)
         try:
-            reports = grading.run(self.submissions, self.workers)
+            reports = grading.run(self.submissions, self.workers, again=self.again)
+        except GraderError as fault:
+            print(f"autoscaler: the grader failed, not a submission: {fault}", file=sys.stderr)
+            print("No mark was given for this. When it is mended, the same command continues.", file=sys.stderr)
+            return 3
         except KeyboardInterrupt:
             message = f"The finished reports are in {shown(output)}; the same command continues with the rest."
             print(f"\n{message}", file=sys.stderr)
@@ -63,6 +70,7 @@ class Grade:
         for report in reports:
             points = f"{report.points():6.1f} of {report.of():.0f}" if report.key else "    -    "
             print("; ".join([f"{points}  {report.name}", *report.notes]))
+        print("".join(f"{remark}\n" for remark in grading.remarks), end="")
         for name, similarities in find_similarities([*reports, *earlier]).items():
             print("\n".join(f"identical: {name}: {similarity}" for similarity in similarities))
         also = f", with {len(earlier)} graded before" if earlier else ""

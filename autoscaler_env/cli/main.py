@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The arguments; those of the command line by default.
 
     Returns:
-        The exit status: 0; 1 if a check or a run failed; 2 for a bad argument; 130 after Ctrl-C.
+        The exit status: 0; 1 if a check or a run failed; 2 for a bad argument; 3 if the grader itself failed; 130 after
+        Ctrl-C.
     """
     try:
         command = parse(sys.argv[1:] if arguments is None else list(arguments))

@@ -1,15 +1,20 @@
-"""The answer key: one run of the course's own notebooks, kept ready to check the answers of submissions."""
+"""The answer key: one run of the course's own notebooks, kept ready to check the answers of submissions.
+
+The run is kept in a folder for gradings to come, as long as the course, the package and the budgets stay the same.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import queue
+import secrets
+import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,10 +23,15 @@ from typing import Any, Self
 
 from tqdm.auto import tqdm
 
+import autoscaler_env
 from autoscaler_env.grading.notebooks import CourseNotebook
 
 REPLY_SECONDS = 120
 """Time limit for the reply to one check. The checker limits the check itself; this is for a checker that hangs."""
+
+
+class GraderError(Exception):
+    """A fault of the grader or its machine, not of a submission; the message is one line."""
 
 
 class AnswerKey:
@@ -29,14 +39,16 @@ class AnswerKey:
 
     Args:
         notebooks: The course's notebooks, in order.
-        parameters: Given to each notebook that has a parameter of the name. The value of `output` becomes a temporary
-            folder.
+        parameters: Given to each notebook that has a parameter of the name. The value of `output` becomes a folder of
+            the kept run.
+        kept: The folder for runs that are kept; nobody but this user can read or change it.
     """
 
-    def __init__(self, notebooks: Sequence[CourseNotebook], parameters: dict[str, Any]) -> None:
+    def __init__(self, notebooks: Sequence[CourseNotebook], parameters: dict[str, Any], kept: Path) -> None:
         self._notebooks = list(notebooks)
         self._parameters = parameters
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._kept = kept
+        self._folder: Path | None = None
         self._process: subprocess.Popen[str] | None = None
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -48,8 +60,8 @@ class AnswerKey:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._stop()
-        if self._folder is not None:
-            self._folder.cleanup()
+        if self._folder is not None and not (self._folder / "variables" / "complete").exists():
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def cancel(self) -> None:
         """End the checker for good; threads that wait for it get an error."""
@@ -61,12 +73,12 @@ class AnswerKey:
         """Return the folder with the files that the course has written.
 
         Raises:
-            ValueError: The course does not run here.
+            GraderError: The course does not run here.
         """
         with self._lock:
             self._started()
             assert self._folder is not None
-            return Path(self._folder.name)
+            return self._folder / "workspace"
 
     def check(self, notebook: str, exercise: str, answers: dict[str, Any]) -> str:
         """Return what the course's check prints for answers, in one line.
@@ -95,13 +107,13 @@ class AnswerKey:
     def _started(self) -> subprocess.Popen[str]:
         """Return the checker; start it and run the course if it does not run."""
         if self._cancelled:
-            raise ValueError("it was cancelled")
+            raise GraderError("it was cancelled")
         if self._problem is not None:
-            raise ValueError(self._problem)
+            raise GraderError(self._problem)
         if self._process is not None:
             return self._process
-        self._folder = self._folder or tempfile.TemporaryDirectory(prefix="course-")
-        Path(self._folder.name).chmod(0o755)  # a kernel with another user id must read it
+        self._folder = self._folder or self._find_folder()
+        workspace, variables = self._folder / "workspace", self._folder / "variables"
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "autoscaler_env.grading.checker"],
             stdin=subprocess.PIPE,
@@ -114,11 +126,12 @@ class AnswerKey:
             _kill(self._process)
         self._lines = queue.SimpleQueue()
         threading.Thread(target=_forward, args=(self._process.stdout, self._lines), daemon=True).start()
-        parameters = self._parameters | ({"output": self._folder.name} if "output" in self._parameters else {})
+        parameters = self._parameters | ({"output": str(workspace)} if "output" in self._parameters else {})
         job = {
             "notebooks": [str(notebook.path.resolve()) for notebook in self._notebooks],
             "parameters": parameters,
-            "workspace": self._folder.name,
+            "workspace": str(workspace),
+            "kept": str(variables),
         }
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(job) + "\n")
@@ -128,14 +141,36 @@ class AnswerKey:
             if error is not None:
                 self._stop()
                 self._problem = f"the course itself does not run here: {notebook.name}: {error}"
-                raise ValueError(self._problem)
+                raise GraderError(self._problem)
+        if not self._lines.get():
+            self._stop()
+            self._problem = "the course itself does not run here: its variables cannot be kept"
+            raise GraderError(self._problem)
         return self._process
+
+    def _find_folder(self) -> Path:
+        """Return the folder of a complete run of this course, or a new one for the run that begins."""
+        self._kept.mkdir(parents=True, exist_ok=True)
+        self._kept.chmod(0o711)  # a kernel with another user id must reach the workspace, and nothing else
+        digest = hashlib.sha256(json.dumps([sys.version, autoscaler_env.__version__, self._parameters]).encode())
+        package = Path(autoscaler_env.__file__).parent
+        for path in (*sorted(package.rglob("*.py")), *(notebook.path for notebook in self._notebooks)):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+        prefix = digest.hexdigest()[:16]
+        for folder in sorted(self._kept.glob(f"{prefix}-*")):
+            if (folder / "variables" / "complete").exists():
+                return folder
+        folder = self._kept / f"{prefix}-{secrets.token_hex(8)}"  # another grader may run the course at this moment
+        for path, mode in ((folder, 0o711), (folder / "workspace", 0o755), (folder / "variables", 0o700)):
+            path.mkdir()
+            path.chmod(mode)
+        return folder
 
     def _variables(self) -> dict[str, str]:
         """Return the environment variables of the checker. Like a kernel in a sandbox, it sees no GPU."""
         assert self._folder is not None
         return {
-            "NUMBA_CACHE_DIR": str(Path(self._folder.name, ".numba")),
+            "NUMBA_CACHE_DIR": str(self._folder / "workspace" / ".numba"),
             "MPLBACKEND": "Agg",
             "OMP_NUM_THREADS": "1",
             "CUDA_VISIBLE_DEVICES": "",

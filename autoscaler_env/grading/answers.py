@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from autoscaler_env.grading.judging import MAX_VALUES, NotPlainError, plain
+from autoscaler_env.text import one_line, printable
 
 MIME = "application/vnd.autoscaler.answers+json"
 """The type of the outputs with which a kernel sends answers."""
@@ -131,6 +132,23 @@ def restore(content: Any) -> Any:
         case {"returned": list(log)}:
             return Replay(log)
     raise ValueError("not an answer: unknown form")
+
+
+def shown_answer(sent: dict[str, Any]) -> str:
+    """Return what a submission answered, in one short line.
+
+    Args:
+        sent: What `collect` returned, possibly forged.
+    """
+    shown = []
+    for name, content in sorted(sent.items()):
+        try:
+            value = restore(content)
+            text = "a function or an object" if isinstance(value, Replay) else repr(value)
+        except ValueError:
+            text = "unreadable"
+        shown.append(text if len(sent) == 1 else f"{name} = {text}")
+    return printable(one_line(", ".join(shown)), 160)
 
 
 class Recorder:

@@ -1,13 +1,17 @@
 """Run the course's own notebooks once and check answers with their variables; no submitted code runs here.
 
 `answer_key` starts this process. It reads one line of JSON from standard input, `{"notebooks": [...], "parameters":
-{...}, "workspace": FOLDER}`, and writes one line for each notebook: `{"error": ..., "seconds": ...}`. After that each
-line asks for one check, `{"notebook": ..., "exercise": ..., "answers": {...}}`. The reply is `{"result": ...}`, with
-what the course's check cell printed for these answers.
+{...}, "workspace": FOLDER, "kept": FOLDER}`, and writes one line for each notebook: `{"error": ..., "seconds": ...}`.
+After that each line asks for one check, `{"notebook": ..., "exercise": ..., "answers": {...}}`. The reply is
+`{"result": ...}`, with what the course's check cell printed for these answers.
+
+Running the course takes minutes. So the variables that its checks use are kept in a folder, one file for each notebook,
+and a later grading reads them instead of running the course.
 """
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import copy
 import functools
@@ -19,6 +23,7 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
+import cloudpickle  # type: ignore[import-untyped]
 import tqdm
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
@@ -53,8 +58,7 @@ class Checker:
     def run(self, path: Path) -> str | None:
         """Run a notebook up to its last exercise, leaving the exercises open; return what stopped it, or `None`."""
         course = CourseNotebook(path)
-        shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
-        self._notebooks[course.name] = course, shell
+        shell = self._opened(course)
         for cell in _cells_to_run(course.cells):
             if error := _error(shell.run_cell(cell.source)):
                 return error
@@ -63,6 +67,35 @@ class Checker:
             if "matplotlib.pyplot" in sys.modules:
                 sys.modules["matplotlib.pyplot"].close("all")
         return None
+
+    def keep(self, folder: Path) -> None:
+        """Write the variables that the checks of each notebook use, one file for each notebook.
+
+        Args:
+            folder: Exists, and belongs to this user alone.
+
+        Raises:
+            Exception: A variable cannot be written.
+        """
+        for name, (course, shell) in self._notebooks.items():
+            used = {each for exercise in course.exercises for each in _names(exercise.check.source)}
+            variables = {each: shell.user_ns[each] for each in sorted(used) if each in shell.user_ns}
+            (folder / f"{name}.pickle").write_bytes(cloudpickle.dumps(variables))
+
+    def restore(self, path: Path, folder: Path) -> None:
+        """Take the variables of a notebook from a folder instead of running it.
+
+        Args:
+            path: The notebook.
+            folder: What `keep` wrote; it belongs to this user alone.
+        """
+        course = CourseNotebook(path)
+        self._opened(course).push(cloudpickle.loads((folder / f"{course.name}.pickle").read_bytes()))
+
+    def _opened(self, course: CourseNotebook) -> InteractiveShell:
+        shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
+        self._notebooks[course.name] = course, shell
+        return shell
 
     def check(self, notebook: str, exercise: str, answers: dict[str, Any]) -> str:
         """Return what the course's check prints for answers, in one line.
@@ -117,6 +150,11 @@ def _cells_to_run(cells: list[Cell]) -> list[Cell]:
     return [cell for cell in cells[:end] if cell.kind == "code" and "exercise-check" not in cell.tags]
 
 
+def _names(source: str) -> set[str]:
+    """Return the names that code uses."""
+    return {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
+
+
 def _error(result: Any) -> str | None:
     error = result.error_before_exec or result.error_in_exec
     return f"{type(error).__name__}: {error}" if error is not None else None
@@ -140,10 +178,20 @@ def main() -> None:
     os.umask(0o022)
     os.chdir(job["workspace"])
     checker = Checker(job["parameters"], watched=(0,))
+    kept = Path(job["kept"])
+    complete = kept / "complete"
     for name in job["notebooks"]:
         start = time.perf_counter()
-        error = checker.run(Path(name))
+        error = None
+        if complete.exists():
+            checker.restore(Path(name), kept)
+        else:
+            error = checker.run(Path(name))
         reply(json.dumps({"error": error, "seconds": time.perf_counter() - start}))
+    if not complete.exists():
+        checker.keep(kept)
+        complete.touch()
+    reply("{}")
     for line in sys.stdin:
         request = json.loads(line)
         result = checker.check(request["notebook"], request["exercise"], request["answers"])

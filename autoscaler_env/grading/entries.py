@@ -55,6 +55,10 @@ class Entry:
     open: Callable[[], BinaryIO]
 
 
+class UnreadableError(ValueError):
+    """A submission is neither a folder nor a zip that can be read; the message is one line that names it."""
+
+
 Skip = Callable[[object, str], None]
 """What is told each path that is left out, and the reason."""
 
@@ -68,7 +72,7 @@ def entries_of(source: Path, skip: Skip, stack: ExitStack) -> list[Entry]:
         stack: Keeps a zip open.
 
     Raises:
-        ValueError: It is neither, or cannot be read; the message is one line that names it.
+        UnreadableError: It is neither, or cannot be read.
     """
     try:
         if source.is_dir():
@@ -78,7 +82,7 @@ def entries_of(source: Path, skip: Skip, stack: ExitStack) -> list[Entry]:
         else:
             raise ValueError("must be a folder or a zip")
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise ValueError(f"submission = {quoted(source)}: {printable(one_line(error))}") from None
+        raise UnreadableError(f"submission = {quoted(source)}: {printable(one_line(error))}") from None
     return sorted(found, key=lambda entry: (len(entry.path.parts), str(entry.path)))
 
 

@@ -11,28 +11,40 @@ import re
 import secrets
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import nbformat
 from tqdm.auto import tqdm
 
 import autoscaler_env
 from autoscaler_env.course import FULL, QUICK, Profile, course_notebooks
-from autoscaler_env.grading.answer_key import AnswerKey
+from autoscaler_env.grading.answer_key import AnswerKey, GraderError
+from autoscaler_env.grading.answers import shown_answer
 from autoscaler_env.grading.cells import Cell
+from autoscaler_env.grading.entries import UnreadableError
 from autoscaler_env.grading.model_score import grade_models
-from autoscaler_env.grading.notebooks import CourseNotebook, judge, prepare, sent_answers
-from autoscaler_env.grading.report import Item, Report, read_report, write_report
+from autoscaler_env.grading.notebooks import (
+    CourseNotebook,
+    Prepared,
+    failures,
+    for_the_student,
+    judge,
+    prepare,
+    sent_answers,
+)
+from autoscaler_env.grading.report import Failure, Item, Report, read_report, write_report
 from autoscaler_env.grading.rubric import Rubric
 from autoscaler_env.grading.sandbox import Sandbox
 from autoscaler_env.grading.submission import Submission, find_work, fingerprints
-from autoscaler_env.grading.supervisor import Supervisor
+from autoscaler_env.grading.supervisor import NotebookRun, Supervisor
 from autoscaler_env.paths import Folders
-from autoscaler_env.text import one_line, printable
+from autoscaler_env.storage.files import write_text
+from autoscaler_env.text import listed, one_line, printable
 from autoscaler_env.verification.workers import Workers
 
 
@@ -88,24 +100,41 @@ class Grading:
         self._parameters = dict(QUICK if profile == "quick" else FULL) | {"output": ""}
         self._seed = rubric.costs.seed if rubric.costs.seed is not None else _secret_seed(output)
         self._cancelled = threading.Event()
+        self._again: set[str] = set()
+        self._tried = threading.Lock()
+        self._works = False
+        self.remarks: list[str] = []
+        """What a person should know about reports that were there before, one line each."""
 
-    def run(self, sources: Sequence[Path], workers: int = 1, *, progress: bool = True) -> list[Report]:
+    def run(
+        self, sources: Sequence[Path], workers: int = 1, *, again: Collection[str] = (), progress: bool = True
+    ) -> list[Report]:
         """Grade submissions, and write the report of each one as soon as it is graded.
 
         A submission that was graded before with the same content, rubric, course and sandbox is not graded again.
+        Before the first one is graded, a notebook of the course itself goes the whole way.
 
         Args:
             sources: Folders or zips.
             workers: How many submissions are graded at the same time.
+            again: Names of reports that are made anew in any case.
             progress: Whether to show a progress bar.
 
         Returns:
             One report per submission, in the order of the sources.
+
+        Raises:
+            ValueError: `again` names none of the submissions.
+            GraderError: The grader or its machine has a fault. Submissions without a report were not graded.
         """
         names = _report_names(sources)
+        for name in again:
+            if name not in names:
+                raise ValueError(f"again = {name!r}: must be one of {', '.join(names)}")
+        self._again = set(again)
         reports: dict[str, Report] = {}
         with contextlib.ExitStack() as stack:
-            answer_key = stack.enter_context(AnswerKey(self._course.read, self._parameters))
+            answer_key = stack.enter_context(AnswerKey(self._course.read, self._parameters, self.output / "reference"))
             free: queue.SimpleQueue[_Processes] = queue.SimpleQueue()
             processes = [
                 _Processes(
@@ -143,7 +172,10 @@ class Grading:
         names, settings = {report.name for report in reports}, self._settings().items()
         folders = sorted(path.parent for path in self.output.glob("*/report.json") if path.parent.name not in names)
         others = [read_report(folder) for folder in folders]
-        return [report for report in others if report and (not report.key or settings <= report.key.items())]
+        kept = [report for report in others if report and (not report.key or settings <= report.key.items())]
+        if left := [path.name for path in folders if path.name not in {report.name for report in kept}]:
+            self.remarks.append(f"not in gradebook.csv, because made with other settings or damaged: {listed(left)}")
+        return kept
 
     def _report(self, source: Path, name: str, answer_key: AnswerKey, free: queue.SimpleQueue[_Processes]) -> Report:
         """Grade one submission, whatever it does, and write its report."""
@@ -155,18 +187,57 @@ class Grading:
                 submission = find_work(source, Path(copy), self._course.read, expected, models, processes.workers)
                 key = {"submission": submission.fingerprint} | self._settings()
                 previous = read_report(folder)
-                if previous is not None and previous.key == key:
+                if previous is not None and previous.key == key and name not in self._again:
                     return previous
+                self._remark(name, key, previous, (folder / "report.json").exists())
+                self._try_course(answer_key, processes)
                 report = self._graded(submission, name, key, answer_key, processes)
-        except Exception as error:  # the others must still be graded
-            message = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-            note = f"not graded: {printable(one_line(message))}"
+            if not self._cancelled.is_set():
+                write_report(report, folder)
+            return report
+        except UnreadableError as error:
+            note = f"not graded: {printable(one_line(error))}"
             report = Report(name, str(source), {}, self._sandbox.description, self._profile, notes=(note,))
+            write_report(report, folder)
+            return report
+        except GraderError:
+            raise
+        except Exception as error:  # not the student's: it must not become a mark
+            raise GraderError(printable(one_line(f"{name}: {type(error).__name__}: {error}"))) from error
         finally:
             free.put(processes)
-        if not self._cancelled.is_set():
-            write_report(report, folder)
-        return report
+
+    def _remark(self, name: str, key: dict[str, str], previous: Report | None, exists: bool) -> None:
+        """Say why a submission that has a report is graded again."""
+        if previous is not None and previous.key:
+            changed = [what for what, value in key.items() if previous.key.get(what) != value]
+            self.remarks.append(f"{name}: graded again: {f'{listed(changed)} changed' if changed else 'as you asked'}")
+        elif exists and previous is None:
+            self.remarks.append(f"{name}: graded again: its report was damaged")
+
+    def _try_course(self, answer_key: AnswerKey, processes: _Processes) -> None:
+        """Send the first notebook of the course the whole way, once: what fails then is not a student's fault.
+
+        Raises:
+            GraderError: It does not pass, or its answers do not arrive.
+        """
+        with self._tried:
+            if self._works or not self._course.read:
+                return
+            notebook = self._course.read[0]
+            run, prepared = self._run_notebook(notebook.cells, notebook, answer_key, processes.supervisor)
+            problem, answers = judge(run, prepared), sent_answers(run, prepared)
+            if self._cancelled.is_set():
+                raise GraderError("it was cancelled")
+            states = {item.state for item in self._grade_exercises(notebook, answers, self._no_points, answer_key)}
+            if problem or states - {"not attempted"}:
+                reason = problem or f"its open exercises are said to be {listed(sorted(states))}"
+                raise GraderError(f"the course's own notebook {notebook.name} cannot be graded here: {reason}")
+            self._works = True
+
+    @property
+    def _no_points(self) -> dict[str, float]:
+        return {exercise.name: 0.0 for notebook in self._course.read for exercise in notebook.exercises}
 
     def _settings(self) -> dict[str, str]:
         """Return what all reports of a run depend on."""
@@ -181,9 +252,9 @@ class Grading:
     def _graded(
         self, submission: Submission, name: str, key: dict[str, str], answer_key: AnswerKey, processes: _Processes
     ) -> Report:
-        notebooks, exercises = self._grade_notebooks(submission, answer_key, processes.supervisor)
+        notebooks, exercises, failed = self._grade_notebooks(submission, name, answer_key, processes.supervisor)
         if self._cancelled.is_set():
-            raise ValueError("it was cancelled")
+            raise GraderError("it was cancelled")
         models, costs, model_fingerprints = grade_models(
             submission, self._rubric, self._seed, self._course.models, processes.workers
         )
@@ -197,17 +268,21 @@ class Grading:
             submission.notes,
             fingerprints(submission, self._course.read, self._course.models) | model_fingerprints,
             submission.unused,
+            failed,
         )
 
     def _grade_notebooks(
-        self, submission: Submission, answer_key: AnswerKey, supervisor: Supervisor
-    ) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
-        """Run the notebooks in order; return one item per notebook and one per exercise."""
+        self, submission: Submission, name: str, answer_key: AnswerKey, supervisor: Supervisor
+    ) -> tuple[tuple[Item, ...], tuple[Item, ...], tuple[Failure, ...]]:
+        """Run the notebooks in order; return one item per notebook and one per exercise, and the cells that failed.
+
+        The executed notebooks are written beside the report.
+        """
         course = self._course.read
         notebook_points = self._rubric.worth("notebooks", [notebook.name for notebook in course])
         names = [exercise.name for notebook in course for exercise in notebook.exercises]
         exercise_points = self._rubric.worth("exercises", names)
-        notebooks, exercises = [], []
+        notebooks, exercises, failed = [], [], []
         for notebook in course:
             points = notebook_points[notebook.name]
             cells = submission.notebooks.get(notebook.name)
@@ -215,24 +290,28 @@ class Grading:
                 reason = submission.reason_without(notebook.name)
                 notebooks.append(Item(notebook.name, "not submitted", reason, 0, points))
                 exercises += [
-                    Item(exercise.name, "not attempted", "", 0, exercise_points[exercise.name])
+                    Item(exercise.name, "not submitted", reason, 0, exercise_points[exercise.name], exercise.title)
                     for exercise in notebook.exercises
                 ]
                 continue
-            problem, answers, seconds = self._run_notebook(cells, notebook, answer_key, supervisor)
+            run, prepared = self._run_notebook(cells, notebook, answer_key, supervisor)
+            problem, answers = judge(run, prepared), sent_answers(run, prepared)
+            if run.notebook is not None:
+                failed += [Failure(notebook.name, *texts) for texts in failures(run.notebook)]
+                executed = nbformat.writes(for_the_student(run.notebook, prepared))
+                write_text(self.output / name / f"{notebook.name}.ipynb", executed)
             state, earned = ("failed", 0.0) if problem else ("passed", points)
-            notebooks.append(Item(notebook.name, state, problem or f"in {seconds:.0f} s", earned, points))
-            exercises += self._grade_exercises(notebook, answers, exercise_points, answer_key)
-        return tuple(notebooks), tuple(exercises)
+            notebooks.append(Item(notebook.name, state, problem or f"in {run.seconds:.0f} s", earned, points))
+            exercises += self._grade_exercises(notebook, answers, exercise_points, answer_key, problem or "")
+        return tuple(notebooks), tuple(exercises), tuple(failed)
 
     def _run_notebook(
         self, cells: Sequence[Cell], notebook: CourseNotebook, answer_key: AnswerKey, supervisor: Supervisor
-    ) -> tuple[str | None, dict[str, dict[str, Any]], float]:
-        """Return why a notebook did not pass (`None` if it did), the answers that it sent, and its time in seconds."""
+    ) -> tuple[NotebookRun, Prepared]:
+        """Execute a submitted notebook."""
         parameters = {name: value for name, value in self._parameters.items() if name in notebook.parameters}
         prepared = prepare(cells, notebook, set(parameters))
-        run = supervisor.run(prepared.notebook, parameters, answer_key.workspace())
-        return judge(run, prepared), sent_answers(run, prepared), run.seconds
+        return supervisor.run(prepared.notebook, parameters, answer_key.workspace()), prepared
 
     def _grade_exercises(
         self,
@@ -240,18 +319,19 @@ class Grading:
         answers: dict[str, dict[str, Any]],
         points: dict[str, float],
         answer_key: AnswerKey,
+        problem: str = "",
     ) -> Iterator[Item]:
-        """Yield one item for each exercise of a notebook."""
+        """Yield one item for each exercise of a notebook, in which there was perhaps a problem."""
         for exercise in notebook.exercises:
             of = points[exercise.name]
             if exercise.name not in answers:
-                reason = "the notebook stopped before this exercise, or lacks its cell"
-                yield Item(exercise.name, "not reached", reason, 0, of)
+                yield Item(exercise.name, "not reached", f"the notebook stopped: {problem}", 0, of, exercise.title)
                 continue
             result = printable(one_line(answer_key.check(notebook.name, exercise.name, answers[exercise.name])))
             state = next((state for state in ("right", "not attempted") if result.startswith(state)), "not yet")
             reason = result.removeprefix(state).removeprefix(":").strip()
-            yield Item(exercise.name, state, reason, of if state == "right" else 0, of)
+            answer = "" if state == "not attempted" else shown_answer(answers[exercise.name])
+            yield Item(exercise.name, state, reason, of if state == "right" else 0, of, exercise.title, answer)
 
 
 def _report_names(sources: Sequence[Path]) -> list[str]:

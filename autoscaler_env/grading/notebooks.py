@@ -8,7 +8,10 @@ notebook can reach the checks.
 
 from __future__ import annotations
 
+import re
 import secrets
+import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +24,14 @@ from autoscaler_env.course import unexecuted
 from autoscaler_env.grading import answers
 from autoscaler_env.grading.cells import Cell, read_cells
 from autoscaler_env.grading.supervisor import NotebookRun
+from autoscaler_env.paths import project_root
 from autoscaler_env.text import one_line, printable
+
+_LONGEST_SHOWN = 4_000
+"""Characters of a cell or a traceback in a report."""
+
+_MOST_FAILURES = 5
+"""Cells that failed in a report; most follow from the first one."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,8 @@ class Exercise:
     """The cell with the answer, which is still open."""
     check: Cell
     """The cell that checks it."""
+    title: str = ""
+    """The beginning of its text."""
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -59,7 +71,7 @@ class CourseNotebook:
         indices = [index for index, cell in enumerate(self.cells) if "exercise" in cell.tags]
         number = self.name.split("_")[0]
         return [
-            Exercise(f"{number}.{count}", self.cells[index], self.cells[index + 1])
+            Exercise(f"{number}.{count}", self.cells[index], self.cells[index + 1], _title(self.cells[index - 1]))
             for count, index in enumerate(indices, start=1)
         ]
 
@@ -73,6 +85,13 @@ class CourseNotebook:
         """The code cells that a student must not change."""
         changeable = {"parameters", "exercise", "exercise-check"}
         return [cell for cell in self.cells if cell.kind == "code" and not changeable & set(cell.tags)]
+
+
+def _title(cell: Cell) -> str:
+    """Return the beginning of the text above an answer, without its number and marks."""
+    text = cell.source if cell.kind == "markdown" else ""
+    text = re.split(r"\*\*\d+\.?", text)[-1]
+    return textwrap.shorten(re.sub(r"[*`]", "", text), 120, placeholder=" ...")
 
 
 @dataclass(frozen=True)
@@ -150,6 +169,41 @@ def _first_error(notebook: nbformat.NotebookNode) -> str | None:
                 error = printable(one_line(f"{output.get('ename')}: {output.get('evalue')}"), 200)
                 return f"a cell ended in {error}; the cell begins with {_beginning(cell.source)}"
     return None
+
+
+def failures(notebook: nbformat.NotebookNode) -> list[tuple[str, str]]:
+    """Return the cells that failed, each with its source and its traceback, without the paths of this machine."""
+    found = []
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                lines = "\n".join(map(str, output.get("traceback", [])))
+                found.append((cell.source[:_LONGEST_SHOWN], plain_text(lines)[-_LONGEST_SHOWN:]))
+    return found[:_MOST_FAILURES]
+
+
+def for_the_student(notebook: nbformat.NotebookNode, prepared: Prepared) -> nbformat.NotebookNode:
+    """Return an executed notebook without what the grader added and without the paths of this machine."""
+    ours = {*prepared.answer_cells.values(), prepared.last_cell}
+    added = {"injected-parameters", "papermill-error-cell-tag"}
+    cells = [cell for cell in notebook.cells if cell.id not in ours and not added & set(cell.metadata.get("tags", []))]
+    copy = nbformat.from_dict(notebook | {"cells": cells, "metadata": {"language_info": {"name": "python"}}})
+    text = nbformat.writes(copy).encode(errors="backslashreplace").decode()  # a lone surrogate cannot be written
+    return nbformat.reads(without_paths(text), as_version=4)
+
+
+def plain_text(text: str) -> str:
+    """Return a text without colours and without the paths of this machine."""
+    return without_paths(re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text))
+
+
+def without_paths(text: str) -> str:
+    """Return a text in which the folders of this machine have general names."""
+    folders = {sys.prefix: "<python>", sys.base_prefix: "<python>", str(project_root()): "<course>"}
+    folders |= {str(Path.home()): "<home>"} if len(Path.home().parts) > 1 else {}
+    for folder in sorted(folders, key=len, reverse=True):
+        text = text.replace(folder, folders[folder])
+    return text
 
 
 def sent_answers(run: NotebookRun, prepared: Prepared) -> dict[str, dict[str, Any]]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,9 @@ import jinja2
 
 from autoscaler_env.grading.rubric import PARTS
 from autoscaler_env.storage.files import write_atomically, write_json
+
+UNREACHED = ("not reached", "not submitted")
+"""States that many exercises have for one reason."""
 
 MAX_NAMES = 5
 """Other submissions that a similarity warning names. If an answer is a number, half a class may submit the same."""
@@ -31,6 +35,19 @@ class Item:
     points: float
     of: float
     """The points that it could earn."""
+    title: str = ""
+    """What an exercise asks for, in a sentence."""
+    answer: str = ""
+    """What a student answered; one line, with words from the submission."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A cell of a submission that ended in an error; its texts come from the submission."""
+
+    notebook: str
+    source: str
+    traceback: str
 
 
 @dataclass(frozen=True)
@@ -53,6 +70,8 @@ class Report:
     """Hashes of what a student could copy, by name: files and the actions of models, without what the course gave."""
     unused: tuple[tuple[str, str], ...] = ()
     """The paths in the submission that were not used, each with the reason."""
+    failures: tuple[Failure, ...] = ()
+    """The cells that failed."""
 
     def points(self, part: str | None = None) -> float:
         """Return the points of one part, or of all parts."""
@@ -67,13 +86,25 @@ class Report:
 
 def write_report(report: Report, folder: Path) -> None:
     """Write `report.json` and `report.html`."""
+    lines = {part: list(_lines(items)) for part, items in report.parts.items()}
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
         Path(__file__).with_name("report.html").read_text(encoding="utf-8")
     )
-    html = template.render(report=report)
+    html = template.render(report=report, lines=lines)
     write_atomically(folder / "report.html", lambda file: file.write(html.encode(errors="backslashreplace")))
     totals = {"points": report.points(), "of": report.of()}
     write_json(folder / "report.json", totals | asdict(report))  # last: if it exists, the report is complete
+
+
+def _lines(items: Sequence[Item]) -> Iterator[Item]:
+    """Yield items, neighbours that were not reached for one reason as one."""
+    for (state, reason), group in itertools.groupby(items, key=lambda item: (item.state, item.reason)):
+        same = list(group)
+        if state not in UNREACHED or len(same) == 1:
+            yield from same
+            continue
+        name = f"{same[0].name} to {same[-1].name}"
+        yield Item(name, state, reason, sum(item.points for item in same), sum(item.of for item in same))
 
 
 def read_report(folder: Path) -> Report | None:
@@ -84,6 +115,7 @@ def read_report(folder: Path) -> Report | None:
             del content[total]
         content["parts"] = {part: tuple(Item(**item) for item in items) for part, items in content["parts"].items()}
         lists = {"notes": tuple(content["notes"]), "unused": tuple(map(tuple, content["unused"]))}
+        lists["failures"] = tuple(Failure(**failure) for failure in content["failures"])
         return Report(**content | lists)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None

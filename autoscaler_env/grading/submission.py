@@ -118,7 +118,7 @@ def find_work(
         workers: The process that reads files with limits.
 
     Raises:
-        ValueError: The source is neither folder nor zip, or cannot be read.
+        UnreadableError: The source is neither folder nor zip, or cannot be read.
     """
     with ExitStack() as stack:
         search = _Search(folder, workers, stack)

@@ -125,6 +125,8 @@ class Supervisor:
             if len(children) > limits.processes:
                 return f"it ran more than {limits.processes} processes"
             if shutil.disk_usage(result.parent).free < _FREE_DISK_MB * MEGABYTE:
+                if self._sandbox.kind == "bubblewrap":  # nothing in it can write to this disk
+                    raise OSError(f"less than {_FREE_DISK_MB:,} MB are free on the disk of {result.parent.parent}")
                 return "it filled the disk"
             if self._cancelled.is_set():
                 return "it was cancelled"
