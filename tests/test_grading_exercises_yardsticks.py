@@ -130,7 +130,7 @@ def test_dearer_lateness_does_ask_for_more_instances():
 
 def test_the_rule_to_beat_is_the_calibrated_threshold_rule():
     settings = read_calibrated_rules(Folders(project_root()))["threshold"]["MIXED"].settings
-    assert yardsticks.CALIBRATED == (settings["add_above"], settings["remove_below"])
+    assert (settings["add_above"], settings["remove_below"]) == yardsticks.CALIBRATED
     itself = yardsticks.check_rule(of_rule(Threshold(Service(), *yardsticks.CALIBRATED)))
     assert itself.startswith("not yet") and yardsticks.check_rule(of_rule(Threshold())).startswith("not yet")
     assert yardsticks.check_rule(of_rule(TargetTracking(None, 1.05, 2.0))).startswith("right")

@@ -220,9 +220,9 @@ DAMAGES = {
     "it has 4 definitions": lambda book: book.cells[4].update(source="def f(): pass"),
     "without a message": lambda book: book.cells[4].update(source="assert True"),
     "installs": lambda book: book.cells[4].update(source="import urllib"),
-    "is answered": lambda book: book.cells[35].update(source="answer_1 = 1"),
-    "has no check": lambda book: book.cells[36].update(source="print(1)"),
-    "exercises, not 2 to 8": lambda book: [cell.metadata.clear() for cell in book.cells[35:]],
+    "is answered": lambda book: tagged(book, "exercise")[0].update(source="answer_1 = 1"),
+    "has no check": lambda book: tagged(book, "exercise-check")[0].update(source="print(1)"),
+    "exercises, not 2 to 8": lambda book: [cell.metadata.clear() for cell in tagged(book, "exercise")],
     "it says 'Whoever'": lambda book: book.cells[3].update(source="Whoever reads this"),
     "it says 'influx' 2 times": lambda book: book.cells[3].update(source="The influx is high."),
 }

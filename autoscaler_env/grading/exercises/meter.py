@@ -1,4 +1,4 @@
-"""The exercises of notebook 10: the broken meter by hand, a policy that exploits it, and probes that find its faults."""
+"""The exercises of notebook 10: the broken meter by hand, a policy that exploits it, and probes that find it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from autoscaler_env.envs.single import AutoscalerEnv
 from autoscaler_env.grading.judging import as_array, equals, judge_function, judge_number, judge_truth, miss
 from autoscaler_env.service import Service
-from autoscaler_env.traffic.patterns import Pattern, day_seeds
+from autoscaler_env.traffic.patterns import day_seeds
 
 CASES = 20
 """Hidden inputs of each exercise."""
@@ -29,7 +29,7 @@ def ordered_dollars(hours: int) -> float:
 
 
 def lost(arrivals: Array, served: Array, dropped: Array, queue: Array) -> Array:
-    """Return the requests that are missing in each step; the queue is that at the end of the step, and starts empty."""
+    """Return the requests that are missing in each step; the queue is that at its end, empty before the first."""
     return arrivals - served - dropped - np.diff(queue, prepend=0)
 
 
@@ -105,14 +105,14 @@ def check_lost(answer: Any) -> str:
 
 
 def check_actions(answer: Any) -> str:
-    """Return whether 288 actions cost less than half of alternate's by the broken meter, on the first `SINE_CURVE` day."""
+    """Return whether 288 actions cost less than half of alternate's by the broken meter, on a `SINE_CURVE` day."""
     service = Service()
     steps, actions = service.steps_per_episode, as_array(answer)
     if actions is None or actions.shape != (steps,) or not np.isin(actions, (0, 1, 2)).all():
         return f"{steps} actions, please, in a list or an array; each is 0, 1 or 2"
     by_meter, by_ours = _costs(actions.astype(np.int64))
     mark, _ = _costs(np.tile([2, 0], steps // 2))
-    costs = f"${by_meter:,.0f} by the broken meter, where alternate costs ${mark:,.0f}; by ours your day costs ${by_ours:,.0f}"
+    costs = f"${by_meter:,.0f} by the broken meter (alternate ${mark:,.0f}); by ours your day costs ${by_ours:,.0f}"
     if by_meter < mark / 2:
         return f"right: {costs}"
     hints = (
@@ -135,7 +135,7 @@ def check_probe(answer: Any) -> str:
         if told.startswith("not yet"):
             hints = (
                 "one fleet is not enough: which two fleets did the third and the fourth probe use?",
-                "a meter of full hours is right about a fleet that lives for full hours; a sound meter may have any price",
+                "a meter of full hours is right if instances live for full hours; a sound meter may have any price",
             )
             return miss(answer, *hints)
         if told != "right":
