@@ -369,8 +369,8 @@ def calibration_grid(
     patterns: Sequence[str | Workload],
     service: Service | None = None,
     days: int = 100,
-    targets: Sequence[float] | NDArray[np.float64] = TARGETS,
-    reserves: Sequence[float] | NDArray[np.int64] = RESERVES,
+    targets: Sequence[float] | NDArray[np.float64] | None = None,
+    reserves: Sequence[float] | NDArray[np.int64] | None = None,
 ) -> pd.DataFrame:
     """Return the mean cost of every setting of target tracking on a grid, on the same calibration days.
 
@@ -378,8 +378,8 @@ def calibration_grid(
         patterns: One or more names of patterns, or workloads; all count alike. `MIXED` stands for the six patterns.
         service: The reference service by default.
         days: Calibration days of each pattern, at least 1.
-        targets: Target utilisations, above 0.
-        reserves: Instances kept beyond the demand, at least 0.
+        targets: Target utilisations, above 0; `TARGETS` by default.
+        reserves: Instances kept beyond the demand, at least 0; `RESERVES` by default.
 
     Returns:
         Dollars a day; a row per target utilisation, a column per reserve (instances).
@@ -390,6 +390,8 @@ def calibration_grid(
     if not patterns or days < 1:
         raise ValueError(f"patterns = {list(patterns)}, days = {days}: must be at least one pattern and one day")
     service = service or Service()
+    targets = TARGETS if targets is None else targets
+    reserves = RESERVES if reserves is None else reserves
     settings = list(product(map(float, targets), map(float, reserves)))
     if not settings:
         raise ValueError(f"targets = {list(targets)}, reserves = {list(reserves)}: must be at least one of each")

@@ -6,7 +6,7 @@ import pytest
 from autoscaler_env.evaluation.calibration import calibrate
 from autoscaler_env.evaluation.rivals import read_calibrated_rules
 from autoscaler_env.grading.answers import collect, restore
-from autoscaler_env.grading.exercises import yardsticks
+from autoscaler_env.grading.exercises import baselines
 from autoscaler_env.paths import Folders, project_root
 from autoscaler_env.policies.oracle import Optimum
 from autoscaler_env.policies.rules import TargetTracking, Threshold
@@ -74,7 +74,7 @@ def of_rule(rule):
 
 CHECKS = [
     (
-        yardsticks.check_wanted,
+        baselines.check_wanted,
         wanted,
         [
             lambda n, q, c, t, r: np.ceil((n + q) * t / c + r),
@@ -85,13 +85,13 @@ CHECKS = [
         "a function, please",
     ),
     (
-        yardsticks.check_band,
+        baselines.check_band,
         Rule,
         [Unscaled, Reversed, Close, OneForAll, NoAction, NoPredict],
         "a class, please: its name, without brackets",
     ),
     (
-        yardsticks.check_rule,
+        baselines.check_rule,
         Close,
         [Rule, Wide, Unscaled, Reversed, OneForAll, NoAction, NoPredict, WithoutReset],
         "a class, please: its name, without brackets",
@@ -101,7 +101,7 @@ CHECKS = [
 
 def graded(check, answer):
     """Return what the grader says: the answer runs in one place, and the check judges its record in another."""
-    code = f"from autoscaler_env.grading.exercises import yardsticks\nprint(yardsticks.{check.__name__}(answer))"
+    code = f"from autoscaler_env.grading.exercises import baselines\nprint(baselines.{check.__name__}(answer))"
     sent = collect({"answer": answer}, ["answer"], code)
     return check(restore(sent["answer"]))
 
@@ -115,12 +115,12 @@ def test_an_exercise_accepts_the_right_answer_and_no_plausible_wrong_one(check, 
 
 
 def test_a_number_by_hand_and_a_direction():
-    assert yardsticks.check_wanted_by_hand(np.ceil(2_300 / (87 * 0.9) + 2)) == "right"
-    assert yardsticks.check_wanted_by_hand(28).startswith("not yet")  # without the queue
-    assert yardsticks.check_wanted_by_hand("32") == "a number, please"
-    assert yardsticks.check_direction("More") == "right"
-    assert yardsticks.check_direction("less").startswith("not yet")
-    assert yardsticks.check_direction(5) == "a name in quotes, please"
+    assert baselines.check_wanted_by_hand(np.ceil(2_300 / (87 * 0.9) + 2)) == "right"
+    assert baselines.check_wanted_by_hand(28).startswith("not yet")  # without the queue
+    assert baselines.check_wanted_by_hand("32") == "a number, please"
+    assert baselines.check_direction("More") == "right"
+    assert baselines.check_direction("less").startswith("not yet")
+    assert baselines.check_direction(5) == "a name in quotes, please"
 
 
 def test_dearer_lateness_does_ask_for_more_instances():
@@ -130,18 +130,18 @@ def test_dearer_lateness_does_ask_for_more_instances():
 
 def test_the_rule_to_beat_is_the_calibrated_threshold_rule():
     settings = read_calibrated_rules(Folders(project_root()))["threshold"]["MIXED"].settings
-    assert (settings["add_above"], settings["remove_below"]) == yardsticks.CALIBRATED
-    itself = yardsticks.check_rule(of_rule(Threshold(Service(), *yardsticks.CALIBRATED)))
-    assert itself.startswith("not yet") and yardsticks.check_rule(of_rule(Threshold())).startswith("not yet")
-    assert yardsticks.check_rule(of_rule(TargetTracking(None, 1.05, 2.0))).startswith("right")
+    assert (settings["add_above"], settings["remove_below"]) == baselines.CALIBRATED
+    itself = baselines.check_rule(of_rule(Threshold(Service(), *baselines.CALIBRATED)))
+    assert itself.startswith("not yet") and baselines.check_rule(of_rule(Threshold())).startswith("not yet")
+    assert baselines.check_rule(of_rule(TargetTracking(None, 1.05, 2.0))).startswith("right")
 
 
 def test_a_rule_that_knows_the_day_in_advance_is_shown_an_empty_one():
-    assert yardsticks.check_rule(of_rule(Optimum(Service()))).startswith("not yet")
+    assert baselines.check_rule(of_rule(Optimum(Service()))).startswith("not yet")
 
 
 def test_references_are_those_of_hand_worked_cases():
-    assert yardsticks.wanted(np.array([870.0, 871.0]), np.array([0.0, 0.0]), 87, 1.0, 0.5).tolist() == [11, 11]
+    assert baselines.wanted(np.array([870.0, 871.0]), np.array([0.0, 0.0]), 87, 1.0, 0.5).tolist() == [11, 11]
     observations = np.zeros((3, 7), dtype=np.float32)
     observations[:, 6] = np.array([0.5, 2, 3.5]) * 87 / (87 * 100 + 4_350)
-    assert yardsticks.band(observations).tolist() == [2, 1, 0]
+    assert baselines.band(observations).tolist() == [2, 1, 0]
