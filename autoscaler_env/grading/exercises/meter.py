@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,8 @@ def lost(arrivals: Array, served: Array, dropped: Array, queue: Array) -> Array:
     return arrivals - served - dropped - np.diff(queue, prepend=0)
 
 
-class Ages(NamedTuple):
+@dataclass(frozen=True)
+class Ages:
     """A meter that counts an instance when it reaches certain ages; the defaults are the broken meter."""
 
     at_start: int = Service.initial_instances
