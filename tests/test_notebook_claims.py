@@ -130,17 +130,17 @@ def test_numbers_in_the_prose_of_notebook_2_are_those_of_the_committed_tables(me
     known = summary["cost"].loc[RULE] - summary["cost"].loc[CALIBRATED[1]]
     thresholds = read_calibrated_rules(Folders(project_root()))["threshold"]["MIXED"].settings
     for cell, sentence in [
-        ("costs-reading", f"tuning is worth ${worth[0]:.0f} a day for the threshold rule"),
-        ("costs-reading", f"costs ${cost['threshold']:.0f} with its defaults and ${cost['threshold-mixed']:.0f} tuned"),
-        ("costs-reading", f"For HPA and KPA it is worth ${min(worth[1:]):.0f} to ${max(worth[1:]):.0f}"),
-        ("costs-reading", f"at most ${tuned.max() - tuned.min():.0f}"),
-        ("costs-reading", f"To know the pattern is worth ${known[MEAN]:.0f} a day to target tracking"),
-        ("loss-reading", f"${instances['threshold']:.0f} of its ${cost['threshold']:.0f} are for instances"),
-        ("loss-reading", f"it pays ${instances['threshold-mixed']:.0f} for instances"),
-        ("loss-reading", f"comes from `SPIKE`: ${known['SPIKE']:.0f} on each such day"),
+        ("costs-reading", f"tuning is worth {worth[0]:.0f} dollars a day for the threshold rule"),
+        ("costs-reading", f"costs {cost['threshold']:.0f} with its defaults and {cost['threshold-mixed']:.0f} tuned"),
+        ("costs-reading", f"For HPA and KPA it is worth {min(worth[1:]):.0f} to {max(worth[1:]):.0f} dollars"),
+        ("costs-reading", f"at most {tuned.max() - tuned.min():.0f} dollars"),
+        ("costs-reading", f"To know the pattern is worth {known[MEAN]:.0f} dollars a day to target tracking"),
+        ("loss-reading", f"{instances['threshold']:.0f} of its {cost['threshold']:.0f} dollars are for instances"),
+        ("loss-reading", f"it pays {instances['threshold-mixed']:.0f} dollars for instances"),
+        ("loss-reading", f"comes from `SPIKE`: {known['SPIKE']:.0f} dollars on each such day"),
         ("yardsticks", f"cheapest at {thresholds['add_above']:.0%} and {thresholds['remove_below']:.0%}"),
-        ("answer-limits", f"target tracking, with ${cost[RULE]:.1f} a day"),
-        ("answer-limits", f"target tracking too, with ${cost[CALIBRATED[1]]:.1f}"),
+        ("answer-limits", f"target tracking, with {cost[RULE]:.1f} dollars a day"),
+        ("answer-limits", f"target tracking too, with {cost[CALIBRATED[1]]:.1f}"),
     ]:
         assert sentence in prose[cell].replace(" %", "%"), sentence
     assert tuned.idxmin() == RULE and known.drop(MEAN).idxmax() == "SPIKE"
