@@ -141,7 +141,7 @@ class _Blind:
         """Reset the policy."""
         try:
             self._policy.reset(np.zeros_like(days))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise _NotPlayed(f"not yet: your reset raised {type(error).__name__}: {error}") from None
 
     def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -158,7 +158,7 @@ def _policy_of(answer: Any) -> tuple[Policy | None, str]:
         return None, "a class, please: its name, without brackets"
     try:
         return answer(), ""
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return None, f"not yet: your class raised {type(error).__name__}: {error}"
 
 
@@ -166,7 +166,7 @@ def _actions(policy: Policy, observations: NDArray[np.float32]) -> tuple[NDArray
     """Return the actions of a policy; or `None` and what to say instead."""
     try:
         predict = policy.predict
-    except AttributeError:
+    except Exception:
         return None, "not yet: your class has no predict"
     value, problem = call(predict, observations.copy())
     if value is None:
