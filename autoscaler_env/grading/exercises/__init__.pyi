@@ -1,4 +1,7 @@
+from . import baselines as baselines
 from . import dqn as dqn
+from . import environment as environment
+from . import meter as meter
 from . import ppo as ppo
 
-__all__ = ["dqn", "ppo"]
+__all__ = ["baselines", "dqn", "environment", "meter", "ppo"]
