@@ -32,8 +32,8 @@ def plot_learning_curves(
     """Draw the cost on selection days during training, in a panel against timesteps and one against seconds.
 
     The cost is minus the mean return of the curve. Several seeds of a learner are drawn as their mean with its 95 %
-    interval, and each seed as a thin line. The axis of the costs covers the rules and the ends of the trainings. A first
-    point far above them is left out and given as text, because it would hide the differences at the end.
+    interval, and each seed as a thin line. The axis of the costs covers the rules and the ends of the trainings. A
+    first point far above them is left out and given as text, because it would hide the differences at the end.
 
     Args:
         curves: For each policy's name the curve of each seed (`Trained.curve`), all at the same timesteps.

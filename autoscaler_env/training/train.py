@@ -96,8 +96,8 @@ def obtain(
     """Return the model that is there, or train it if `retrain`; print which.
 
     Raises:
-        FileNotFoundError: There is no such model and `retrain` is false; the message has the files that were looked for,
-            and the command that makes it.
+        FileNotFoundError: There is no such model and `retrain` is false; the message has the files that were looked
+            for, and the command that makes it.
     """
     run = RunFolder(config, folders)
     if retrain:

@@ -1,4 +1,5 @@
 from . import dqn as dqn
 from . import ppo as ppo
+from . import q_learning as q_learning
 
-__all__ = ["dqn", "ppo"]
+__all__ = ["dqn", "ppo", "q_learning"]
