@@ -269,12 +269,13 @@ def plot_tried_values(trials: pd.DataFrame, setting: str, title: str = "Trials")
     """
     figure = new_figure(6.4, 3.6)
     axes = figure.subplots()
-    groups = dict(tuple(trials.groupby("value", sort=False)["cost"]))
-    for place, costs in enumerate(groups.values()):
+    values = trials["value"].unique().tolist()
+    groups = [trials.loc[trials["value"] == value, "cost"].to_numpy() for value in values]
+    for place, costs in enumerate(groups):
         axes.plot(np.full(len(costs), place), costs, "o", color="#44546A", label="one training" if not place else None)
-    means = [costs.mean() for costs in groups.values()]
+    means = [costs.mean() for costs in groups]
     axes.plot(range(len(means)), means, "_-", color=colour_of("ppo"), markersize=24, label="mean")
-    axes.set_xticks(range(len(means)), [f"{value:g}" for value in groups])
+    axes.set_xticks(range(len(means)), [f"{value:g}" for value in values])
     axes.margins(x=0.15)
     axes.set_xlabel(setting)
     axes.set_ylabel("daily cost at the end ($)")

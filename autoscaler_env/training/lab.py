@@ -56,13 +56,14 @@ def try_values(
     if type(seeds) is not int or seeds < 1:
         raise ValueError(f"seeds = {seeds!r}: must be an integer of at least 1")
     numbers = numbers_in(values) if isinstance(values, str) else list(values)
-    rows = [{"value": value, "seed": seed} for value in numbers for seed in range(seeds)]
+    changes: list[dict[str, Any]] = [{setting: value, "seed": seed} for value in numbers for seed in range(seeds)]
     # Every configuration is checked here, before the first training.
-    configs = [dataclasses.replace(config, **{setting: row["value"]}, seed=row["seed"]) for row in rows]
+    configs = [dataclasses.replace(config, **change) for change in changes]
     if processes is None:
         short = sum(each.total_timesteps for each in configs) < WORTH_PROCESSES
         processes = 1 if short else min(os.cpu_count() or 1, len(configs))
-    return pandas.DataFrame(rows).assign(cost=_costs(configs, processes))
+    table = pandas.DataFrame(changes).rename(columns={setting: "value"})
+    return table.assign(cost=_costs(configs, processes))
 
 
 def numbers_in(text: str) -> list[int | float]:
