@@ -141,7 +141,7 @@ class Controls {
     parts.lanes = [1, 2].map((number) => {
       const lane = (parts[`card${number}`] = {
         swatch: make("span", { class: "asr-swatch" }),
-        cost: make("output", { class: "asr-cost" }),
+        cost: make("output", { class: "asr-cost", "aria-live": "off" }),
         now: make("div", { class: "asr-now" }),
         note: make("div", { class: "asr-note" }),
       });
@@ -156,7 +156,7 @@ class Controls {
       );
       return lane;
     });
-    parts.gap = make("output", { class: "asr-gap" });
+    parts.gap = make("output", { class: "asr-gap", "aria-live": "off" });
     this.lanes = make("div", { class: "asr-lanes" }, parts.lanes[0].box, parts.gap, parts.lanes[1].box);
     this.field = field;
     this.range = typed;
