@@ -1,4 +1,5 @@
 from . import dqn as dqn
 from . import ppo as ppo
+from . import scaling as scaling
 
-__all__ = ["dqn", "ppo"]
+__all__ = ["dqn", "ppo", "scaling"]
