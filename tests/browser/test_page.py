@@ -222,7 +222,7 @@ def test_the_page_says_that_the_server_is_busy_until_the_answer_comes(benchmark_
     with bench_demo.demo_server(tmp_path, command) as address:
         page = window()
         page.goto(address)
-        canvas, status = page.locator("canvas"), page.locator(".asr-busy-note")
+        canvas, status = page.locator("canvas"), page.locator(".asr-busy-note span")
         expect(canvas).to_have_attribute("data-elapsed-steps", "72")
         (tmp_path / "busy").touch()
         page.keyboard.press(".")
