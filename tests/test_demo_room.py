@@ -314,6 +314,15 @@ def test_a_choice_before_the_first_own_step_starts_the_day_anew():
     assert game.lanes.all[0].session.history["action"] == [Service().hold] * 72, "the person takes over from static"
 
 
+def test_the_same_choice_again_changes_nothing():
+    game = Room("you", "threshold", "SPIKE", played_steps=72)
+    for _ in range(2):
+        set_control(game, "lane1", "you")
+        set_control(game, "lane2", "threshold")
+        game.handle({"do": "step"})
+    assert game.errors == {} and [len(lane.handovers) for lane in game.lanes.all] == [1, 0]
+
+
 def test_the_figure_plays_the_whole_day_after_a_start_by_another_policy():
     lanes = Room("you", "static", "SPIKE", steps=24, played_steps=6).lanes
     assert [session.state.elapsed_steps for session in lanes.finished_copies()] == [24, 24]

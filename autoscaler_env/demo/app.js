@@ -2,7 +2,8 @@
 // answers. widget.py puts chart.js, dom.js, clock.js and controls.js before this file.
 
 const REPLAY = 6000; // milliseconds of a replay
-const NARROW = 640; // CSS pixels; the style sheet has the same
+const NARROW = 640; // CSS pixels inside the padding; the style sheet has the same
+const PADDING = 12; // CSS pixels on each side of the room
 const OUTSIDE = 110; // CSS pixels of a notebook's window above and below a cell
 
 class View {
@@ -116,9 +117,13 @@ class View {
     );
   }
 
+  get narrow() {
+    return this.root.clientWidth - 2 * PADDING <= NARROW;
+  }
+
   /** Whether both fleets are in one panel: as the person chose, else in narrow views. */
   get overlaid() {
-    return this.overlay ?? this.root.clientWidth < NARROW;
+    return this.overlay ?? this.narrow;
   }
 
   toggle() {
@@ -192,7 +197,7 @@ class View {
     const { player } = this.controls;
     const top = (element) => element.getBoundingClientRect().top;
     const above = this.model.page ? top(this.root) + window.scrollY : OUTSIDE;
-    const below = this.root.clientWidth < NARROW ? player.offsetHeight + 8 : 48; // the buttons, or the caption
+    const below = this.narrow ? player.offsetHeight + 8 : 48; // the buttons, or the caption
     return window.innerHeight - above - (top(this.parts.canvas) - top(this.root)) - below;
   }
 

@@ -126,6 +126,8 @@ class Lanes:
         if choice == NO_POLICY and number == 1:
             del self.all[1:]
             return
+        if choice in self.choices[number : number + 1]:
+            return
         if choice == PERSON and self.person is not None:
             raise ValueError(f"policy = {PERSON!r}: you are already one of the policies")
         if self.elapsed_steps == self.played_steps:
