@@ -6,6 +6,7 @@ import pytest
 from autoscaler_env import AutoscalerEnv, Service
 from autoscaler_env.grading.exercises import scaling
 from autoscaler_env.grading.judging import forget_misses
+from autoscaler_env.paths import notebook_sources
 from autoscaler_env.policies.base import decode, step_toward
 from autoscaler_env.policies.rules import TargetTracking, Threshold
 
@@ -72,3 +73,8 @@ def test_an_answer_that_is_no_policy_hears_what_is_wrong():
     assert scaling.check_policy(Reserve(Service())) == "a class, please"
     assert scaling.check_policy(lambda service: 7).startswith("not yet: your policy raised ValueError")
     assert scaling.check_policy(Silent).startswith("not yet: your policy raised")
+
+
+def test_the_task_names_the_bound_of_the_check():
+    notebook = (notebook_sources() / "07_scaling_demo.ipynb").read_text(encoding="utf-8")
+    assert f"must cost less than ${scaling.BOUND:.0f} a day on smooth days" in notebook
