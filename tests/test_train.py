@@ -255,9 +255,11 @@ def test_a_kernel_that_is_interrupted_shows_one_line(tmp_path):
         while not state.exists():
             time.sleep(0.1)
         manager.interrupt_kernel()
-        content = client.get_shell_msg(timeout=120)
-        assert content["parent_header"]["msg_id"] == sent and content["content"]["status"] == "error"
-        (line,) = content["content"]["traceback"]
+        reply = client.get_shell_msg(timeout=120)
+        while reply["parent_header"]["msg_id"] != sent:  # an answer to a question of the start
+            reply = client.get_shell_msg(timeout=120)
+        assert reply["content"]["status"] == "error"
+        (line,) = reply["content"]["traceback"]
         assert re.fullmatch(r"Interrupted: .* timesteps of mine are saved; run this cell again to go on\.", line)
     finally:
         client.stop_channels()

@@ -1,5 +1,9 @@
+from . import baselines as baselines
 from . import dqn as dqn
+from . import environment as environment
+from . import meter as meter
 from . import ppo as ppo
 from . import q_learning as q_learning
+from . import scaling as scaling
 
-__all__ = ["dqn", "ppo", "q_learning"]
+__all__ = ["baselines", "dqn", "environment", "meter", "ppo", "q_learning", "scaling"]
