@@ -197,7 +197,7 @@ def test_ppo_is_nearer_to_the_optimum_on_its_pattern_than_ppo_trained_on_another
 
 def test_every_pattern_and_trace_has_a_verdict():
     for table in (specialists(COMMITTED), advice_on_traces(COMMITTED)):
-        assert table["cheaper"].isin(["ppo", "rule", "neither"]).all()
+        assert table["cheaper"].isin(["learner", "rule", "neither"]).all()
 
 
 def test_larger_fleet_changes_help_every_policy_that_sets_a_target():
