@@ -12,6 +12,7 @@ import pytest
 
 from autoscaler_env.evaluation.metrics import MEAN
 from autoscaler_env.paths import Folders, notebook_sources, project_root
+from autoscaler_env.study.analysis import advice_on_traces, learners_on_traces
 
 BLIND = ("random", "static")
 LEARNERS = ("q_learning_mixed", "dqn_mixed", "ppo_mixed")
@@ -112,6 +113,18 @@ def test_threshold_serves_more_in_time_than_policies_a_quarter_cheaper(mean):
 
 def test_policies_that_track_the_demand_take_many_actions(mean):
     assert mean.loc[[*CALIBRATED, *LEARNERS], "scaling_actions"].min() > 1.5 * mean["scaling_actions"]["threshold"]
+
+
+def test_some_learners_are_cheaper_than_the_rule_to_beat_and_some_are_not(mean):
+    saved = mean["cost"][RULE] - mean["cost"][list(LEARNERS)]
+    assert saved.min() < 0 < saved.max() < 5
+
+
+def test_on_recorded_traffic_only_models_of_the_same_trace_are_cheaper_than_the_rules():
+    committed = Folders(project_root())
+    assert learners_on_traces(committed)["cheaper"].eq("rule").all()
+    advised = advice_on_traces(committed)
+    assert advised["cheaper"].eq("learner").all() and advised["worth_it"].sum() == len(advised) - 1 == 3
 
 
 def test_prose_of_notebook_6_holds_no_dollars_of_its_own():
