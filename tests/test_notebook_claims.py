@@ -1,19 +1,29 @@
-"""What notebook 6 says in prose and in the titles of its figures is true of the tables that it writes.
+"""What notebooks 6 and 9 say in prose and in the titles of their figures is true of the tables.
 
-The notebook prints numbers and verdicts from its tables; here are the claims of its prose. Claims about many trainings
-are made by `autoscaler_env.study.summary` and tested in test_claims.
+The notebooks print numbers and verdicts from the tables; here are the claims of their prose. Claims about many
+trainings are made by `autoscaler_env.study.summary` and tested in test_claims.
 """
 
 import re
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 
 from autoscaler_env.evaluation.metrics import MEAN
 from autoscaler_env.paths import Folders, notebook_sources, project_root
-from autoscaler_env.study.analysis import advice_on_traces, learners_on_traces
+from autoscaler_env.study.analysis import (
+    advice_on_traces,
+    generalisation,
+    learners_on_traces,
+    regret_table,
+    traces_table,
+    wide_costs,
+)
+from autoscaler_env.traffic.patterns import PATTERNS
 
+COMMITTED = Folders(project_root())
 BLIND = ("random", "static")
 LEARNERS = ("q_learning_mixed", "dqn_mixed", "ppo_mixed")
 RESERVED = ("threshold", "hpa-cpu", "hpa-demand", "kpa")  # rules that keep a share of every instance idle
@@ -25,7 +35,7 @@ TUNED = tuple(f"{rule}-mixed" for rule in RESERVED)  # the same rules with a cal
 @pytest.fixture(scope="module")
 def summary():
     """Return the committed means by policy and pattern, without the policies that ignore the observation."""
-    table = pd.read_csv(Folders(project_root()).results / "evaluation_summary.csv", index_col=["policy", "pattern"])
+    table = pd.read_csv(COMMITTED.results / "evaluation_summary.csv", index_col=["policy", "pattern"])
     return table.drop(index=list(BLIND), level="policy")
 
 
@@ -45,7 +55,7 @@ def reserved(table):
 
 
 def test_policies_that_ignore_the_observation_cost_hundreds_of_dollars_more(mean):
-    table = pd.read_csv(Folders(project_root()).results / "evaluation_summary.csv", index_col=["policy", "pattern"])
+    table = pd.read_csv(COMMITTED.results / "evaluation_summary.csv", index_col=["policy", "pattern"])
     blind = table.xs(MEAN, level="pattern").loc[list(BLIND), "cost"]
     assert blind.min() - mean["cost"].max() > 200
 
@@ -121,9 +131,8 @@ def test_some_learners_are_cheaper_than_the_rule_to_beat_and_some_are_not(mean):
 
 
 def test_on_recorded_traffic_only_models_of_the_same_trace_are_cheaper_than_the_rules():
-    committed = Folders(project_root())
-    assert learners_on_traces(committed)["cheaper"].eq("rule").all()
-    advised = advice_on_traces(committed)
+    assert learners_on_traces(COMMITTED)["cheaper"].eq("rule").all()
+    advised = advice_on_traces(COMMITTED)
     assert advised["cheaper"].eq("learner").all() and advised["worth_it"].sum() == len(advised) - 1 == 3
 
 
@@ -131,3 +140,32 @@ def test_prose_of_notebook_6_holds_no_dollars_of_its_own():
     notebook = nbformat.read(notebook_sources() / "06_compare_policies.ipynb", as_version=4)
     prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     assert [found for text in prose for found in re.findall(r"\$ ?\d[\d.,]*|\d[\d.,]* ?(?:\$|dollars)", text)] == []
+
+
+def test_the_model_of_poisson_is_worst_on_other_patterns_and_that_of_steady_is_far_better():
+    others = generalisation("ppo", COMMITTED).loc[list(PATTERNS)].mask(np.eye(len(PATTERNS), dtype=bool))
+    assert others.mean(axis=1).idxmax() == "POISSON" and others.mean(axis=0).idxmax() == "SPIKE"
+    assert others.loc["STEADY"].mean() < 0.5 * others.loc["POISSON"].mean()
+    assert others.loc["POISSON", ["SINE_CURVE", "SINUSOIDAL", "SPIKE"]].min() > 10 * others.loc["POISSON", "STEADY"]
+
+
+def test_learning_saves_nearer_to_a_tenth_than_to_a_half_of_what_the_best_rule_leaves():
+    regret = regret_table(COMMITTED)
+    best = regret.groupby(regret["seeds"] > 0)["mean"].min()
+    assert 0.05 < 1 - best[True] / best[False] < 0.3
+
+
+def test_larger_fleet_changes_help_the_rule_with_one_setting_more_than_ppo():
+    table = wide_costs(COMMITTED)
+    assert table.loc[RULE, "saved"] > table.loc["ppo on MIXED", "saved"]
+    rules = table["wide"].drop(["optimum", "ppo on MIXED"])
+    assert 0 < rules.min() - table.loc["ppo on MIXED", "wide"] < 0.01 * rules.min()
+
+
+def test_on_recorded_traffic_hpa_with_its_defaults_loses_as_little_as_ppo_and_the_calibrated_rule_more():
+    table = traces_table(COMMITTED)
+    regret = table["regret"].groupby("policy").mean()
+    ppo = regret["ppo on MIXED, 995,328 timesteps"]
+    assert regret[RULE] > ppo + 5 and abs(regret["hpa-demand"] - ppo) < 1
+    late = table["late_share"].unstack("trace")
+    assert (late.loc["hpa-demand"] < late.loc[RULE]).all()

@@ -6,7 +6,6 @@ to be able to claim is demanded of the same tables by `tests/test_claims.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -220,14 +219,6 @@ def imitation_note() -> str:
     if own:
         sentences.append(f"Settings that differ from the preset, chosen on selection days: {listed(own)}.")
     return " ".join(sentences)
-
-
-def say(claim: Callable[[Folders], str], folders: Folders) -> str:
-    """Return the sentence of a claim, or one line that says which table is missing and which command makes it."""
-    try:
-        return claim(folders)
-    except FileNotFoundError as missing:
-        return f"Not known yet: {missing}"
 
 
 def savings_report(name: str, folders: Folders) -> str:
