@@ -17,4 +17,4 @@ answer_3 = max(costs, key=lambda name: costs[name].std()).split(" on ")[0]
 def answer_4(ours, theirs):
     """Return the share of all pairs in which ours is cheaper; a tie counts half."""
     ours = ours[:, np.newaxis]
-    return ((ours < theirs) + (ours <= theirs)).mean() / 2
+    return ((ours < theirs).mean() + (ours <= theirs).mean()) / 2
