@@ -212,9 +212,9 @@ def learners_on_traces(folders: Folders) -> pd.DataFrame:
     Both are chosen on the days that are compared.
 
     Returns:
-        Indexed by trace: rule and learner (names), rule_regret, regret, low, high (of the learner, $ a day above the
-        optimum, 95 % interval over trainings) and cheaper (`learner`, `rule`, or `neither` where the interval contains
-        the regret of the rule).
+        Indexed by trace: rule and learner (names), rule_regret ($ a day above the optimum), cheaper (`learner`, `rule`,
+        or `neither` where the interval contains the regret of the rule), and regret, low, high (of the learner, $ a
+        day above the optimum, 95 % interval over trainings).
     """
     rows = {}
     table = traces_table(folders).drop(index=OPTIMUM, level="policy")
@@ -222,10 +222,10 @@ def learners_on_traces(folders: Folders) -> pd.DataFrame:
         policies = on_trace.droplevel("trace")
         learned = policies["seeds"] > 0
         rule, learner = (cheapest(policies.loc[where, "regret"]) for where in (~learned, learned))
-        best, rule_regret = policies.loc[learner], policies.loc[rule, "regret"]
-        saved = Interval(best["seeds"], *(rule_regret - best[end] for end in ("regret", "high", "low")))
-        names = {"rule": rule, "learner": learner, "rule_regret": rule_regret}
-        rows[trace] = names | best[["regret", "low", "high"]].to_dict() | {"cheaper": who_is_cheaper(saved)}
+        by_rule, best = (policies.loc[name].to_dict() for name in (rule, learner))
+        saved = Interval(best["seeds"], *(by_rule["regret"] - best[end] for end in ("regret", "high", "low")))
+        row = {"rule": rule, "learner": learner, "rule_regret": by_rule["regret"], "cheaper": who_is_cheaper(saved)}
+        rows[trace] = row | {name: best[name] for name in ("regret", "low", "high")}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("trace")
 
 

@@ -48,10 +48,9 @@ from autoscaler_env.traffic.patterns import MIXED, PATTERNS
 def mixed_claim(folders: Folders) -> str:
     """Say which learners on MIXED are cheaper than target tracking with one setting."""
     table = savings_over_trainings(read_mixed(folders), "one_setting_cost")
-    verdicts = pd.DataFrame(
-        {"cheaper": [who_is_cheaper(Interval(row.seeds, row.saving, row.low, row.high)) for row in table.itertuples()]},
-        index=[learner_name(*learner) for learner in table.index],
-    )
+    intervals = [Interval(*row) for row in table[["seeds", "saving", "low", "high"]].to_numpy().tolist()]
+    names = [learner_name(*learner) for learner in table.index]
+    verdicts = pd.DataFrame({"cheaper": map(who_is_cheaper, intervals)}, index=names)
     long = learner_name(*read_study("long", folders)[LEARNER].iloc[0])
     started = f" ({long} began by imitating rules)" if imitates(MIXED) else ""
     words = {"learner": "cheaper:", "rule": "dearer:", "neither": "not distinguishable:"}

@@ -17,13 +17,22 @@ Array = NDArray[np.float64]
 
 
 def share_of_pairs(ours: Array, theirs: Array) -> float:
-    """Return the share of all pairs of trainings in which ours is cheaper; a tie counts half."""
+    """Return the share of all pairs of trainings in which ours is cheaper; a tie counts half.
+
+    Args:
+        ours: The cost of each training of one learner, $ a day.
+        theirs: The cost of each training of another, $ a day; their number may differ.
+    """
     difference = theirs - ours[:, np.newaxis]
     return float(((difference > 0) + 0.5 * (difference == 0)).mean())
 
 
 def check_interquartile_mean(answer: Any) -> str:
-    """Return whether a function computes the mean of the middle half."""
+    """Return whether a function computes the mean of the middle half.
+
+    Args:
+        answer: Anything; asked for is a function of an array of costs, in any order.
+    """
     rng = np.random.default_rng(91)
     cases = [(rng.lognormal(5, 0.2, int(n)).round(2),) for n in rng.integers(3, 25, CASES)]
     hints = (
@@ -34,7 +43,11 @@ def check_interquartile_mean(answer: Any) -> str:
 
 
 def check_share_of_pairs(answer: Any) -> str:
-    """Return whether a function computes how often a training of one learner is cheaper than one of another."""
+    """Return whether a function computes how often a training of one learner is cheaper than one of another.
+
+    Args:
+        answer: Anything; asked for is a function of two arrays of costs, as `share_of_pairs`.
+    """
     rng = np.random.default_rng(92)
     cases = [
         (rng.integers(140, 150, n).astype(float), rng.integers(141, 153, m).astype(float))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from autoscaler_env.grading.judging import miss
+from autoscaler_env.verification.check import Verdict
 from autoscaler_env.verification.report import verify
 from autoscaler_env.verification.workers import Workers
 
@@ -18,6 +19,9 @@ def check_damage(answer: Any, content: bytes, workers: Workers | None = None) ->
         answer: Anything; asked for is a function from bytes to bytes. It is called once.
         content: The bytes of a sound Q-table.
         workers: The processes that check the damaged file; own ones by default.
+
+    Returns:
+        One line. After "right" or the hint stands what `verify` says about the file, with its reason.
     """
     if not callable(answer):
         return "a function, please"
@@ -29,12 +33,18 @@ def check_damage(answer: Any, content: bytes, workers: Workers | None = None) ->
         return "not yet: your function returns no bytes"
     if damaged == content:
         return "not yet: the bytes are those of the sound table; change at least one"
-    with tempfile.TemporaryDirectory(prefix="verify_models_") as folder:
-        path = Path(folder) / "yours.pkl"
-        path.write_bytes(damaged)
-        (verdict,) = verify(path, progress=False, workers=workers)
+    verdict = _verdict_on(damaged, workers)
     said = f"verify says {verdict.status}: {verdict.reason}"
     if verdict.status != "broken":
         return f"right: {said}"
     hints = "which bytes of the file are neither its form nor a name?", "what if only the last bit of a number changes?"
     return f"{miss(damaged, *hints)} ({said})"
+
+
+def _verdict_on(content: bytes, workers: Workers | None) -> Verdict:
+    """Return what `verify` says about the bytes of a Q-table without a description."""
+    with tempfile.TemporaryDirectory(prefix="verify_models_") as folder:
+        path = Path(folder) / "yours.pkl"
+        path.write_bytes(content)
+        (verdict,) = verify(path, progress=False, workers=workers)
+    return verdict
