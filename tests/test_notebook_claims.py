@@ -18,6 +18,7 @@ from autoscaler_env.study.analysis import (
     generalisation,
     learners_on_traces,
     regret_table,
+    specialists,
     traces_table,
     wide_costs,
 )
@@ -128,6 +129,17 @@ def test_policies_that_track_the_demand_take_many_actions(mean):
 def test_some_learners_are_cheaper_than_the_rule_to_beat_and_some_are_not(mean):
     saved = mean["cost"][RULE] - mean["cost"][list(LEARNERS)]
     assert saved.min() < 0 < saved.max() < 5
+
+
+def test_the_rule_that_knows_the_pattern_is_cheaper_and_faster_than_each_learner(mean):
+    known = mean.loc[CALIBRATED[1]]
+    assert (mean.loc[list(LEARNERS), "cost"] > known["cost"]).all()
+    assert (mean.loc[list(LEARNERS), "in_time"] < known["in_time"]).all()
+
+
+def test_on_two_known_patterns_a_training_pays_on_one_the_rule_is_cheaper():
+    table = specialists(COMMITTED)
+    assert table["worth_it"].sum() == 2 and table["cheaper"].value_counts().to_dict() == {"learner": 5, "rule": 1}
 
 
 def test_on_recorded_traffic_only_models_of_the_same_trace_are_cheaper_than_the_rules():
