@@ -1,7 +1,10 @@
+from . import baselines as baselines
 from . import comparison as comparison
 from . import dqn as dqn
+from . import environment as environment
+from . import meter as meter
 from . import ppo as ppo
 from . import study as study
 from . import verification as verification
 
-__all__ = ["comparison", "dqn", "ppo", "study", "verification"]
+__all__ = ["baselines", "comparison", "dqn", "environment", "meter", "ppo", "study", "verification"]
