@@ -48,6 +48,27 @@ def test_the_command_writes_page_and_json_and_prints_the_answer(files, capsys):
     assert "out/advice.html" in printed and "q-learning" in plain["policies"]
 
 
+def test_rows_and_steps_are_two_things_and_the_answer_repeats_what_the_user_wrote(files, capsys):
+    natural = "row_seconds = 1800\nrequests_per_second_per_instance = 0.02\nboot_seconds = 600\nmax_instances = 40\n"
+    (files / "natural.toml").write_text(natural)
+    command = ["advise", "traffic.csv", "--service", "natural.toml", "--no-learners", "--json"]
+    for options, seconds, capacity in (
+        ([], 1800, 36),
+        (["--step-seconds", "3600"], 3600, 72),
+        (["--step-seconds", "7200", "--row-seconds", "3600"], 7200, 144),
+    ):
+        assert main([*command, *options]) == 0
+        plain = json.loads(capsys.readouterr().out)
+        service = plain["service"]
+        assert (service["step_seconds"], service["capacity_per_instance"], service["boot_steps"]) == (
+            seconds,
+            capacity,
+            1,
+        )
+        assert service["as_written"]["requests_per_second_per_instance"] == 0.02
+        assert any("rounded up to" in note and "(boot_seconds = 600)" in note for note in plain["traffic"]["notes"])
+
+
 def test_the_function_reads_standard_input_reports_its_notes_and_writes_what_it_returns(files, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO((files / "traffic.csv").read_bytes())))
     notes = []
@@ -105,7 +126,7 @@ def test_the_options_of_reading_reach_the_reader_and_a_question_is_one_line(file
     error = capsys.readouterr().err
     assert "choose with --where service=web, or add them up with --sum" in error and error.count("\n") == 1
     given = []
-    monkeypatch.setattr("autoscaler_env.advice.advise.advise", lambda *_, how, **__: given.append(how) or exit(0))
+    monkeypatch.setattr("autoscaler_env.advice.inputs.read_inputs", lambda *_, how, **__: given.append(how) or exit(0))
     options = (
         "--where service=web --where requests=1 --sum --unit per-minute --zone Asia/Tokyo --dates us --decimal comma"
     )
@@ -130,7 +151,7 @@ def test_a_bad_argument_costs_one_line(files, capsys):
         ([*fine, "--smooth", "0"], "smooth = 0: must be at least 1"),
         ([*fine, "--rescale", "0"], "rescale = 0: must be at least 1"),
         ([*fine, "--smooth", "9999"], "smooth = 9999: "),
-        ([*fine, "--output", "shop.toml"], "this is a file"),
+        ([*fine, "--output", "shop.toml"], "shop.toml is a file; name a folder"),
         ([*fine, "--output", "shop.toml/in"], "shop.toml/in'"),
     ):
         assert main(arguments) == 2, arguments

@@ -56,6 +56,10 @@ class Advise:
     """Decimal mark, where the whole column leaves it open."""
     row_seconds: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: found)")] = None
     """Seconds from row to row, where the file has steps and no times; an access log is counted over them."""
+    step_seconds: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 60, or what the rows need)")] = (
+        None
+    )
+    """Length of a simulated step; shorter rows are added up to it."""
     smooth: Annotated[int, arg(metavar="N", help_behavior_hint="(default: 1, none)")] = 1
     """Centred moving average over the traffic, in steps."""
     rescale: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: none)")] = None
@@ -76,21 +80,14 @@ class Advise:
             raise ValueError(
                 "--service: the set-up is missing; autoscaler advise --init FILE.toml writes one to fill in"
             )
-        for name in (self.traffic, str(self.service)):
-            if name != "-" and not Path(name).exists():  # told before slow imports
-                raise ValueError(f"{name}: No such file or directory")
-        from autoscaler_env.advice.advise import advise
+        from autoscaler_env.advice.inputs import read_inputs
         from autoscaler_env.text import shown
         from autoscaler_env.traffic.columns import Reading
 
-        def say(line: str) -> None:
-            print(line, file=sys.stderr if self.json else sys.stdout)
-
-        answer, paths = advise(
+        setup, days = read_inputs(
             self.traffic,
             self.service,
             self.output,
-            quick=self.quick,
             seed=self.seed,
             how=Reading(
                 column=self.column,
@@ -102,9 +99,22 @@ class Advise:
                 decimal=self.decimal,
                 row_seconds=self.row_seconds,
             ),
+            step_seconds=self.step_seconds,
             smooth=self.smooth,
             rescale=self.rescale,
             last_days=self.days,
+        )
+        from autoscaler_env.advice.advise import advise_on_days  # slow to import: after all that may be refused
+
+        def say(line: str) -> None:
+            print(line, file=sys.stderr if self.json else sys.stdout)
+
+        answer, paths = advise_on_days(
+            setup,
+            days,
+            self.output,
+            quick=self.quick,
+            seed=self.seed,
             learners=not self.no_learners,
             progress=True,
             report=say,

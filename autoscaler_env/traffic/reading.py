@@ -191,8 +191,8 @@ def _read_leniently(text: str, name: str, step_seconds: int | None, how: Reading
             raise ValueError(f"row_seconds = {how.row_seconds}: the rows of {name} are {interval} s apart")
     elif given is None:
         raise ValueError(
-            f"{name}: it has steps and no times; say how long a row is with --row-seconds, or step_seconds in the "
-            "set-up"
+            f"{name}: it has steps and no times; say how long a row is with --row-seconds, or row_seconds in the "
+            "set-up (step_seconds, if a row is a step)"
         )
     else:
         interval, requests = given, _onto_grid(lines, 1, name)
