@@ -17,11 +17,12 @@ from autoscaler_env.advice.setup import TODAY, Setup
 from autoscaler_env.policies.registry import LEARNERS
 from autoscaler_env.storage.files import write_atomically, write_json
 from autoscaler_env.traffic.columns import Reading
+from autoscaler_env.traffic.reading import Source
 from autoscaler_env.traffic.trace import Trace
 
 
 def advise(
-    traffic: str | Path,
+    traffic: Source,
     service: str | Path,
     output: str | Path,
     *,
@@ -39,7 +40,8 @@ def advise(
     """Find out what to deploy for recorded traffic, and write the answer: `read_inputs`, then `advise_on_days`.
 
     Args:
-        traffic: Request counts in any form that `traffic.reading.read_traffic` takes; `-` for standard input.
+        traffic: Request counts in any form that `traffic.reading.read_traffic` takes: a file, several, `-` for standard
+            input, or a query to Prometheus.
         service: The set-up, TOML: sizes, prices, today's rule. `advice.setup.write_template` writes one.
         output: Folder for the files; it is created if it is missing.
         quick: See `advise_on_days`.

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from autoscaler_env.advice.setup import Setup
 from autoscaler_env.traffic.columns import Reading
-from autoscaler_env.traffic.reading import read_traffic
+from autoscaler_env.traffic.reading import Source, read_traffic
 
 if TYPE_CHECKING:
     from autoscaler_env.traffic.trace import Trace
 
 
 def read_inputs(
-    traffic: str | Path,
+    traffic: Source,
     service: str | Path,
     output: str | Path,
     *,

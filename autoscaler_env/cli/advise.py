@@ -19,9 +19,9 @@ class Advise:
     recommended only if it keeps today's service and is certain to save at least 1 % of today's cost.
     """
 
-    traffic: Annotated[Positional[str | None], arg(metavar="FILE", help_behavior_hint="")] = None
-    """Request counts: CSV, JSON of a monitoring system, or an access log; - for standard input. With --init, the set-up
-    to write."""
+    traffic: Annotated[Positional[tuple[str, ...]], arg(metavar="FILE ...", help_behavior_hint="")] = ()
+    """Request counts: CSV, JSON of a monitoring system, or an access log, plain or .gz; - for standard input. Several
+    files are joined in time. With --init, the set-up to write."""
     service: Annotated[Path | None, arg(metavar="FILE.toml", help_behavior_hint="(required)")] = None
     """Your service, its prices and today's rule; `autoscaler advise --init FILE.toml` writes one with comments."""
     init: bool = False
@@ -34,8 +34,13 @@ class Advise:
     """Compare rules only: an answer within seconds."""
     json: bool = False
     """Print the answer as JSON on standard output; everything else goes to standard error."""
-    days: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all)")] = None
+    days: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all; of Prometheus 30)")] = None
     """Use the last N days of the traffic only."""
+    prometheus: Annotated[str | None, arg(metavar="URL", help_behavior_hint="(none)")] = None
+    """Read the traffic from this Prometheus instead of a file, such as http://localhost:9090; nothing is written there.
+    """
+    query: Annotated[str | None, arg(metavar="QUERY", help_behavior_hint="(with --prometheus)")] = None
+    """What to ask Prometheus, such as 'sum(rate(http_requests_total[1m]))'."""
     seed: Annotated[int, arg(metavar="N")] = 0
     """Seeds the trainings, at least 0; the same seed gives the same page."""
     column: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: found)")] = None
@@ -70,12 +75,16 @@ class Advise:
         if self.init:
             from autoscaler_env.advice.setup import write_template
 
-            path = Path(self.traffic) if self.traffic else self.service or Path("service.toml")
+            path = Path(self.traffic[0]) if self.traffic else self.service or Path("service.toml")
             write_template(path)
             print(f"Wrote {path}. Fill it in, then run: autoscaler advise TRAFFIC.csv --service {path}")
             return 0
-        if self.traffic is None:
+        if (self.prometheus is None) != (self.query is None):
+            raise ValueError("--prometheus and --query: give both, or a file")
+        if not self.traffic and self.prometheus is None:
             raise ValueError("FILE: the traffic is missing, a CSV of request counts")
+        if self.traffic and self.prometheus is not None:
+            raise ValueError("FILE and --prometheus: only one of them")
         if self.service is None:
             raise ValueError(
                 "--service: the set-up is missing; autoscaler advise --init FILE.toml writes one to fill in"
@@ -83,9 +92,14 @@ class Advise:
         from autoscaler_env.advice.inputs import read_inputs
         from autoscaler_env.text import shown
         from autoscaler_env.traffic.columns import Reading
+        from autoscaler_env.traffic.prometheus import Query
+        from autoscaler_env.traffic.reading import Source
 
+        source: Source = self.traffic
+        if self.prometheus is not None and self.query is not None:
+            source = Query(self.prometheus, self.query, self.days or 30, self.row_seconds)
         setup, days = read_inputs(
-            self.traffic,
+            source,
             self.service,
             self.output,
             seed=self.seed,
