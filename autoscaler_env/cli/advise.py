@@ -40,7 +40,7 @@ class Advise:
     """Read the traffic from this Prometheus instead of a file, such as http://localhost:9090; nothing is written there.
     """
     query: Annotated[str | None, arg(metavar="QUERY", help_behavior_hint="(with --prometheus)")] = None
-    """What to ask Prometheus, such as 'sum(rate(http_requests_total[1m]))'."""
+    """What to ask Prometheus, such as 'sum(rate(http_requests_total[5m]))'."""
     seed: Annotated[int, arg(metavar="N")] = 0
     """Seeds the trainings, at least 0; the same seed gives the same page."""
     column: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: found)")] = None

@@ -29,7 +29,7 @@ TIMEOUT = 60.0
 _DAY = 86_400
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": _DAY}
 _SIMPLE = re.compile(
-    r"(?:sum\s*(?:(?:by|without)\s*\([^()]*\)\s*)?\(\s*)?(i?rate|increase)\s*\([^()]*\[(\d+)([smhd])\]\s*\)\s*\)?"
+    r"(?:sum\s*(?:(?:by|without)\s*\([^()]*\)\s*)?\(\s*)?(i?rate|increase)\s*\(\s*([a-zA-Z_:][\w:]*)?[^()]*\[(\d+)([smhd])\]\s*\)\s*\)?"
     r"(?:\s*(?:by|without)\s*\([^()]*\))?"
 )
 
@@ -45,23 +45,23 @@ class Query:
     url: str
     """Address of the server, such as `http://prometheus:9090`."""
     query: str
-    """The query, such as `sum(rate(http_requests_total[1m]))`."""
+    """The query, such as `sum(rate(http_requests_total[5m]))`."""
     days: int = 30
     """Whole days before now."""
     row_seconds: int | None = None
-    """Seconds from point to point: a minute by default, or the window of `increase`."""
+    """Seconds from point to point: by default the window of the rate or increase, or a minute."""
 
     def __post_init__(self) -> None:
         parts = urllib.parse.urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise ValueError(f"prometheus = {self.url!r}: must be an address such as http://localhost:9090")
         if not self.query.strip():
-            raise ValueError("query = '': must be a query such as sum(rate(http_requests_total[1m]))")
+            raise ValueError("query = '': must be a query such as sum(rate(http_requests_total[5m]))")
         if self.days < 2:
             raise ValueError(f"days = {self.days}: must be at least 2")
         if self.row_seconds is not None and self.row_seconds < 1:
             raise ValueError(f"row_seconds = {self.row_seconds}: must be at least 1")
-        function, window = self._function
+        function, _, window = self._function
         if function == "increase" and self.row_seconds not in (None, window):
             raise ValueError(
                 f"row_seconds = {self.row_seconds}: increase counts over {window} s here; leave --row-seconds out, or "
@@ -69,12 +69,12 @@ class Query:
             )
 
     @property
-    def _function(self) -> tuple[Literal["rate", "increase", ""], int]:
-        """What the query counts with, and its window in seconds; an empty text where it is of another form."""
+    def _function(self) -> tuple[Literal["rate", "increase", ""], str, int]:
+        """What the query counts with, its metric, and its window in seconds; empty where it is of another form."""
         match = _SIMPLE.fullmatch(self.query.strip())
         if match is None:
-            return "", 0
-        return "increase" if match[1] == "increase" else "rate", int(match[2]) * _SECONDS[match[3]]
+            return "", "", 0
+        return "increase" if match[1] == "increase" else "rate", match[2] or "", int(match[3]) * _SECONDS[match[4]]
 
     def fetch(self) -> Content:
         """Return the points of the last days as one JSON of `query_range`.
@@ -84,8 +84,8 @@ class Query:
         Raises:
             ValueError: The server cannot be reached, refuses the query, or has no points; the message is one line.
         """
-        function, window = self._function
-        step = self.row_seconds or (window if function == "increase" else 60)
+        function, metric, window = self._function
+        step = self.row_seconds or window or 60
         end = int(time.time()) // step * step
         start = (end - self.days * _DAY) // _DAY * _DAY - _DAY  # a day more, since midnight may be that of another zone
         start -= start % step
@@ -93,7 +93,7 @@ class Query:
         series: dict[str, dict[str, Any]] = {}
         for first in range(start, end + 1, MOST_POINTS * step):
             for result in self._ask(first, min(first + (MOST_POINTS - 1) * step, end), step):
-                labels = result.get("metric", {})
+                labels = {"__name__": metric} | result.get("metric", {}) if metric else result.get("metric", {})
                 known = series.setdefault(json.dumps(labels, sort_keys=True), {"metric": labels, "values": []})
                 known["values"] += [[moment - shift, value] for moment, value in result["values"]]
                 if len(series) > MOST_SERIES:

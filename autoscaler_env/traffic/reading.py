@@ -163,7 +163,7 @@ def _read_leniently(contents: Sequence[Content], step_seconds: int | None, how: 
         raise ValueError(f"{name}: they have steps and no times, so their order in time is open; give one file")
     if len(series.values) < 2:
         raise ValueError(f"{name}, row {series.numbers[0]}: the only row; two whole days are needed")
-    unit = unit_of(series, table, name, how.unit or contents[0].unit)
+    unit = unit_of(series, table, name, how.unit, contents[0].unit)
     notes = list(table.notes)
     lines = _in_order(series, name, zone, how, notes)
     if unit == "counter":

@@ -41,7 +41,7 @@ _FEW_RISES = 12  # rows: below, a file that only rises is no sign of a counter
 _SMALL = 100.0  # median: smaller numbers with fractions are rates as often as they are counts
 
 
-def unit_of(series: Series, table: Table, name: str, asked: Unit | None) -> Unit:
+def unit_of(series: Series, table: Table, name: str, asked: Unit | None, told: Unit | None = None) -> Unit:
     """Return what the numbers of a file are.
 
     Args:
@@ -49,6 +49,7 @@ def unit_of(series: Series, table: Table, name: str, asked: Unit | None) -> Unit
         table: Has the comments, titles and units of the file, and the name of its metric.
         name: The file, for messages.
         asked: What the user says; it is believed.
+        told: What the source says; it is believed unless the name of the metric contradicts it.
 
     Raises:
         ValueError: The numbers count no requests, or the file leaves it open; the message names the option.
@@ -69,6 +70,8 @@ def unit_of(series: Series, table: Table, name: str, asked: Unit | None) -> Unit
             f"{name}: {table.metric or series.column} counts no requests ({unfit[0]}); name another with --column, or "
             "say what it is with --unit"
         )
+    if told is not None:
+        return told
     for unit, pattern in _RATES.items():
         if re.search(pattern, called, re.IGNORECASE):
             return unit
