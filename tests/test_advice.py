@@ -148,6 +148,8 @@ def test_a_bad_argument_costs_one_line(files, capsys):
         ([*fine, "--zone", "Mars"], "zone = 'Mars': must be a time zone by name"),
         ([*fine, "--unit", "bytes"], "--unit"),
         ([*fine, "--row-seconds", "0"], "row_seconds = 0: must be at least 1"),
+        ([*fine, "--step-seconds", "7"], "step_seconds = 7: a day must be whole steps"),
+        ([*fine, "--step-seconds", "60"], "step_seconds = 60: the set-up counts per step of 3600 s (capacity_per_ins"),
         ([*fine, "--smooth", "0"], "smooth = 0: must be at least 1"),
         ([*fine, "--rescale", "0"], "rescale = 0: must be at least 1"),
         ([*fine, "--smooth", "9999"], "smooth = 9999: "),

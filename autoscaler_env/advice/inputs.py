@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from autoscaler_env.advice.setup import Setup
 from autoscaler_env.traffic.columns import Reading
-from autoscaler_env.traffic.reading import Source, read_traffic
+from autoscaler_env.traffic.reading import DAY, Source, read_traffic
 
 if TYPE_CHECKING:
     from autoscaler_env.traffic.trace import Trace
@@ -41,6 +41,8 @@ def read_inputs(
     ):
         if value is not None and value < least:
             raise ValueError(f"{name} = {value}: must be at least {least}")
+    if step_seconds is not None and DAY % step_seconds:
+        raise ValueError(f"step_seconds = {step_seconds}: a day must be whole steps, such as 60, 300 or 3600")
     output = Path(output)
     for folder in (output, *output.parents):
         if folder.exists() and not folder.is_dir():
