@@ -126,19 +126,23 @@ def test_the_options_of_reading_reach_the_reader_and_a_question_is_one_line(file
     error = capsys.readouterr().err
     assert "choose with --where service=web, or add them up with --sum" in error and error.count("\n") == 1
     given = []
-    monkeypatch.setattr("autoscaler_env.advice.inputs.read_inputs", lambda *_, how, **__: given.append(how) or exit(0))
+    monkeypatch.setattr(
+        "autoscaler_env.advice.inputs.read_inputs", lambda source, *_, how, **__: given.append((source, how)) or exit(0)
+    )
     options = (
         "--where service=web --where requests=1 --sum --unit per-minute --zone Asia/Tokyo --dates us --decimal comma"
     )
     with pytest.raises(SystemExit):
-        main([*command, *options.split(), "--row-seconds", "60", "--column", "requests"])
+        main(["advise", "one.csv", *command[1:], *options.split(), "--row-seconds", "60", "--column", "requests"])
     conditions = ("service=web", "requests=1")
-    assert given == [Reading("requests", conditions, True, "per-minute", "Asia/Tokyo", "us", "comma", 60)]
+    how = Reading("requests", conditions, True, "per-minute", "Asia/Tokyo", "us", "comma", 60)
+    assert given == [(("one.csv", "two.csv"), how)]
 
 
 def test_a_bad_argument_costs_one_line(files, capsys):
     fine = ["advise", "traffic.csv", "--service", "shop.toml"]
     for arguments, message in (
+        (["advise", "--init", "a.toml", "b.toml"], "FILE: only one set-up is written at a time"),
         (["advise"], "FILE: the traffic is missing"),
         (fine[:2], "--service: the set-up is missing; autoscaler advise --init FILE.toml writes one"),
         (["advise", "nothing.csv", *fine[2:]], "nothing.csv: No such file"),

@@ -51,6 +51,12 @@ def test_a_monthly_price_is_doubted_with_the_hourly_one():
     assert doubts(Service(), trace(1000)) == []
 
 
+def test_a_wait_that_costs_more_than_a_drop_is_doubted():
+    (text,) = doubts(Service(late_price=0.003), trace(1000))
+    assert text.startswith("A request that waits for a step of 5 min costs $0.003, one that is dropped $0.0025: with")
+    assert doubts(Service(late_price=0.0025), trace(1000)) == []
+
+
 def test_a_capacity_in_another_unit_is_doubted_with_the_one_for_a_step():
     per_second = Service(capacity_per_instance=2, drop_price=1)
     (text,) = doubts(per_second, trace(1000))

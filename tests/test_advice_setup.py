@@ -1,12 +1,14 @@
 """The set-up of a user's service."""
 
 import tomllib
+from datetime import datetime
 
 import numpy as np
 import pytest
 
 from autoscaler_env.advice.setup import Setup, template
 from autoscaler_env.service import NATURAL_UNITS, Service
+from autoscaler_env.traffic.reading import Traffic
 from autoscaler_env.traffic.trace import Trace
 
 
@@ -105,6 +107,13 @@ def test_notes_say_what_a_step_hides_and_what_natural_units_mean_in_it(setup_of)
     assert text.startswith("Steps of 15 min hide bursts that are shorter; a step is a row, since the set-up counts per")
     rough = setup_of("requests_per_second_per_instance = 0.004\n").notes(300)[1]
     assert rough.startswith("An instance serves only 14.4 requests in a step, counted as 14")
+
+
+def test_rows_of_a_second_are_cut_into_steps_of_five_minutes(setup_of):
+    traffic = Traffic("rows", 1, datetime(2026, 3, 2), np.ones(2 * 86_400), ())
+    days = setup_of(f"step_seconds = 300{NATURAL}").cut(traffic)
+    assert days.requests.tolist() == [[300] * 288] * 2 and days.step_seconds == 300
+    assert days.notes[-2].startswith("Steps of 5 min hide bursts that are shorter; the length is set by step_seconds")
 
 
 def test_another_step_is_refused_where_the_set_up_counts_per_step(setup_of):

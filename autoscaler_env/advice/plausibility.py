@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from autoscaler_env.service import Service
-from autoscaler_env.text import dollars, percent
+from autoscaler_env.text import dollars, duration, percent
 
 if TYPE_CHECKING:
     from autoscaler_env.traffic.trace import Trace
@@ -94,7 +94,7 @@ def doubts(service: Service, days: Trace, written: Mapping[str, Any] = MappingPr
         written: What the user wrote in the set-up, by name: a doubt names the capacity as it is written there.
     """
     capacity = _capacity(service, days, written.get("requests_per_second_per_instance"))
-    return [*filter(None, [losing_is_cheaper(service)]), *_dear_hour(service), *capacity]
+    return [*filter(None, [losing_is_cheaper(service)]), *_dear_hour(service), *_dear_wait(service), *capacity]
 
 
 def _dear_hour(service: Service) -> Iterator[str]:
@@ -103,6 +103,15 @@ def _dear_hour(service: Service) -> Iterator[str]:
         yield (
             f"instance_price_per_hour = {price:g} is a high price. If it is a price per month, write "
             f"{price / HOURS_A_MONTH:.3g}."
+        )
+
+
+def _dear_wait(service: Service) -> Iterator[str]:
+    if service.late_price > service.drop_price:
+        yield (
+            f"A request that waits for a step of {duration(service.step_seconds)} costs "
+            f"{small_dollars(service.late_price)}, one that is dropped {small_dollars(service.drop_price)}: with these "
+            "prices it is better to lose a request than to serve it late."
         )
 
 

@@ -75,6 +75,8 @@ class Advise:
         if self.init:
             from autoscaler_env.advice.setup import write_template
 
+            if len(self.traffic) > 1:
+                raise ValueError("FILE: only one set-up is written at a time")
             path = Path(self.traffic[0]) if self.traffic else self.service or Path("service.toml")
             write_template(path)
             print(f"Wrote {path}. Fill it in, then run: autoscaler advise TRAFFIC.csv --service {path}")

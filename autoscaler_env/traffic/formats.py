@@ -179,7 +179,8 @@ def _of_json(parsed: Any, name: str) -> Table:
     heading = list(dict.fromkeys(key for point in points for key in point))
     cells = [["" if point.get(key) is None else str(point[key]) for key in heading] for point in points]
     units = {str(point["Unit"]) for point in points if "Unit" in point}
-    metrics = {str(point[key]) for point in points for key in ("__name__", "metric", "series") if key in point}
+    named = ("series",) if form == "CloudWatch" else ("__name__", "metric")
+    metrics = {str(point[key]) for point in points for key in named if key in point}
     if isinstance(parsed, dict) and isinstance(parsed.get("Label"), str):
         metrics.add(parsed["Label"])
     metric = metrics.pop() if len(metrics) == 1 else ""
