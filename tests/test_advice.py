@@ -141,12 +141,14 @@ def test_the_options_of_reading_reach_the_reader_and_a_question_is_one_line(file
 
 def test_a_bad_argument_costs_one_line(files, capsys):
     fine = ["advise", "traffic.csv", "--service", "shop.toml"]
+    (files / "large.toml").write_text("row_seconds = 3600\nrequests_per_second_per_instance = 1000\n")
     for arguments, message in (
         (["advise", "--init", "a.toml", "b.toml"], "FILE: only one set-up is written at a time"),
         (["advise"], "FILE: the traffic is missing"),
         (fine[:2], "--service: the set-up is missing; autoscaler advise --init FILE.toml writes one"),
         (["advise", "nothing.csv", *fine[2:]], "nothing.csv: No such file"),
         ([*fine[:2], "--service", "nothing.toml"], "nothing.toml: No such file"),
+        ([*fine[:3], "large.toml"], "capacity_per_instance x max_instances + queue_limit = 360004350: must be at most"),
         ([*fine, "--seed", "-1"], "seed = -1: must be at least 0"),
         ([*fine, "--days", "1"], "days = 1: must be at least 2"),
         ([*fine, "--zone", "Mars"], "zone = 'Mars': must be a time zone by name"),

@@ -50,7 +50,10 @@ def read_inputs(
     setup = Setup.from_toml(service).with_step(step_seconds)
     how = dataclasses.replace(how, row_seconds=how.row_seconds or setup.row_seconds)
     days = setup.cut(read_traffic(traffic, setup.step_seconds, how=how), smooth=smooth, rescale=rescale)
-    return setup, days if last_days is None else _last(days, last_days)
+    if last_days is not None:
+        days = _last(days, last_days)
+    setup.service_for(days)  # sizes that do not fit the traffic are told here, and not after slow imports
+    return setup, days
 
 
 def _last(days: Trace, count: int) -> Trace:
