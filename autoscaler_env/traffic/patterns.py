@@ -33,6 +33,21 @@ PATTERN_MEANING = {
 
 _STEADY, _SINE_CURVE, _SINUSOIDAL, _SPIKE, _POISSON, _RANDOM, _MIXED = range(7)
 
+CALM = 0.4
+"""Arrivals of SPIKE between flash crowds, as a share of P."""
+
+CROWDS = 4.0
+"""Flash crowds that SPIKE expects in a day."""
+
+NOISE = 0.03
+"""Standard deviation of the arrivals of SINUSOIDAL and SPIKE, as a share of what is expected of the step."""
+
+WALK = 0.02
+"""Standard deviation of a step of RANDOM, as a share of P."""
+
+LOWEST = 0.05
+"""Lowest level of RANDOM, as a share of P; the highest is P."""
+
 Purpose = Literal["training", "calibration", "selection", "evaluation"]
 
 
@@ -80,6 +95,23 @@ class Pattern:
         seeds = np.asarray(seeds, dtype=np.uint64)
         days = np.empty((len(seeds), self._steps), dtype=np.int64)
         _draw_days(self._code, seeds, self._peak, days)
+        return days
+
+    def expected(self, seeds: NDArray[np.uint64]) -> NDArray[np.float64]:
+        """Return the same days without their noise: what to expect of each step if all that is drawn once is known.
+
+        That is the level of POISSON, the cycles of SINUSOIDAL, the calm and the flash crowds of SPIKE. STEADY and
+        SINE_CURVE have no noise; of RANDOM the first level remains.
+
+        Args:
+            seeds: Day seeds, shape (n,).
+
+        Returns:
+            Requests, not rounded, shape (n, steps).
+        """
+        seeds = np.asarray(seeds, dtype=np.uint64)
+        days = np.empty((len(seeds), self._steps))
+        _draw_expected(self._code, seeds, self._peak, days)
         return days
 
     def evaluation_days(self, episodes: int) -> NDArray[np.int64]:
@@ -145,7 +177,7 @@ def _mix(z):
 
 
 @compiled
-def _uniform(rng):
+def uniform(rng):
     """Draw from [0, 1)."""
     rng[0] += _GAMMA
     return (_mix(rng[0]) >> _SHIFT_11) * 2.0**-53
@@ -157,8 +189,8 @@ def _normals(rng, out):
     n = out.shape[0]
     for i in range(0, n, 2):
         while True:
-            x = 2.0 * _uniform(rng) - 1.0
-            y = 2.0 * _uniform(rng) - 1.0
+            x = 2.0 * uniform(rng) - 1.0
+            y = 2.0 * uniform(rng) - 1.0
             square = x * x + y * y
             if 0.0 < square < 1.0:
                 break
@@ -169,14 +201,22 @@ def _normals(rng, out):
 
 
 @compiled
-def _poisson_small(rng, mean):
+def _noise(rng, out, noisy):
+    """Fill `out` with standard normal draws, or with as many zeros for draws that are left out."""
+    _normals(rng, out)
+    if not noisy:
+        out[:] = 0.0
+
+
+@compiled
+def poisson_small(rng, mean):
     """Draw a Poisson number by counting: for small means."""
     limit = math.exp(-mean)
     count = 0
-    product = _uniform(rng)
+    product = uniform(rng)
     while product > limit:
         count += 1
-        product *= _uniform(rng)
+        product *= uniform(rng)
     return count
 
 
@@ -185,7 +225,7 @@ def _poissons(rng, mean, out):
     """Fill `out` with Poisson numbers: by counting for small means, else by PTRS (Hoermann 1993), as numpy does."""
     if mean < 10.0:
         for i in range(out.shape[0]):
-            out[i] = _poisson_small(rng, mean)
+            out[i] = poisson_small(rng, mean)
         return
     log_mean = math.log(mean)
     b = 0.931 + 2.53 * math.sqrt(mean)
@@ -194,8 +234,8 @@ def _poissons(rng, mean, out):
     v_r = 0.9277 - 3.6224 / (b - 2.0)
     for i in range(out.shape[0]):
         while True:
-            u = _uniform(rng) - 0.5
-            v = _uniform(rng)
+            u = uniform(rng) - 0.5
+            v = uniform(rng)
             us = 0.5 - abs(u)
             count = math.floor((2.0 * a / us + b) * u + mean + 0.43)
             if us >= 0.07 and v <= v_r:
@@ -210,24 +250,24 @@ def _poissons(rng, mean, out):
 
 @compiled
 def _draw_steady(rng, peak, arrivals):
-    arrivals[:] = (0.3 + 0.5 * _uniform(rng)) * peak
+    arrivals[:] = (0.3 + 0.5 * uniform(rng)) * peak
 
 
 @compiled
 def _draw_sine_curve(rng, peak, arrivals, sine, cosine):
-    phase = 2.0 * math.pi * _uniform(rng)
+    phase = 2.0 * math.pi * uniform(rng)
     s_1, c_1 = math.sin(phase), math.cos(phase)
     for t in range(arrivals.shape[0]):
         arrivals[t] = 0.5 * peak * (1.0 + sine[t] * c_1 + cosine[t] * s_1)
 
 
 @compiled
-def _draw_sinusoidal(rng, peak, arrivals, sine, cosine):
+def _draw_sinusoidal(rng, peak, arrivals, sine, cosine, noisy):
     steps = arrivals.shape[0]
-    daily = 2.0 * math.pi * _uniform(rng)
-    eight_hourly = 2.0 * math.pi * _uniform(rng)
-    four_hourly = 2.0 * math.pi * _uniform(rng)
-    _normals(rng, arrivals)
+    daily = 2.0 * math.pi * uniform(rng)
+    eight_hourly = 2.0 * math.pi * uniform(rng)
+    four_hourly = 2.0 * math.pi * uniform(rng)
+    _noise(rng, arrivals, noisy)
     # sin(a + b) = sin a cos b + cos a sin b: the cycles come from one table of a day's sines, several times faster.
     s_1, c_1 = 0.25 * math.sin(daily), 0.25 * math.cos(daily)
     s_3, c_3 = 0.12 * math.sin(eight_hourly), 0.12 * math.cos(eight_hourly)
@@ -237,41 +277,71 @@ def _draw_sinusoidal(rng, peak, arrivals, sine, cosine):
         cycles = sine[t] * c_1 + cosine[t] * s_1
         cycles += sine[t_3] * c_3 + cosine[t_3] * s_3
         cycles += sine[t_6] * c_6 + cosine[t_6] * s_6
-        arrivals[t] = peak * (0.5 + cycles) * (1.0 + 0.03 * arrivals[t])
+        arrivals[t] = peak * (0.5 + cycles) * (1.0 + NOISE * arrivals[t])
 
 
 @compiled
-def _draw_spike(rng, peak, arrivals):
+def add_crowd(rng, peak, first, arrivals):
+    """Draw a flash crowd that starts at step `first`, and add it; return the step after its last."""
+    height = (0.2 + 0.3 * uniform(rng)) * peak
+    length = 12 + int(uniform(rng) * 24)
+    for t in range(first, min(first + length, arrivals.shape[0])):
+        rise = min((t - first) / 8.0, 1.0)
+        fall = min((first + length - t) / 8.0, 1.0)
+        arrivals[t] += height * rise * fall
+    return min(first + length, arrivals.shape[0])
+
+
+@compiled
+def _draw_spike(rng, peak, arrivals, noisy):
     steps = arrivals.shape[0]
     noise = np.empty(steps)
-    _normals(rng, noise)
-    arrivals[:] = 0.4 * peak
-    for _ in range(_poisson_small(rng, 4.0)):
-        first = int(_uniform(rng) * steps)
-        height = (0.2 + 0.3 * _uniform(rng)) * peak
-        length = 12 + int(_uniform(rng) * 24)
-        for t in range(first, min(first + length, steps)):
-            rise = min((t - first) / 8.0, 1.0)
-            fall = min((first + length - t) / 8.0, 1.0)
-            arrivals[t] += height * rise * fall
+    _noise(rng, noise, noisy)
+    arrivals[:] = CALM * peak
+    for _ in range(poisson_small(rng, CROWDS)):
+        add_crowd(rng, peak, int(uniform(rng) * steps), arrivals)
     for t in range(steps):
-        arrivals[t] *= 1.0 + 0.03 * noise[t]
+        arrivals[t] *= 1.0 + NOISE * noise[t]
 
 
 @compiled
-def _draw_poisson(rng, peak, arrivals):
-    level = (0.3 + 0.5 * _uniform(rng)) * peak
-    _poissons(rng, level, arrivals)
+def _draw_poisson(rng, peak, arrivals, noisy):
+    level = (0.3 + 0.5 * uniform(rng)) * peak
+    if noisy:
+        _poissons(rng, level, arrivals)
+    else:
+        arrivals[:] = level
 
 
 @compiled
-def _draw_random(rng, peak, arrivals):
-    level = (0.3 + 0.4 * _uniform(rng)) * peak
-    _normals(rng, arrivals)
+def _draw_random(rng, peak, arrivals, noisy):
+    level = (0.3 + 0.4 * uniform(rng)) * peak
+    _noise(rng, arrivals, noisy)
     for t in range(arrivals.shape[0]):
         if t > 0:
-            level = min(max(level + 0.02 * peak * arrivals[t], 0.05 * peak), peak)
+            level = min(max(level + WALK * peak * arrivals[t], LOWEST * peak), peak)
         arrivals[t] = level
+
+
+@compiled
+def _draw_day(pattern, seed, peak, arrivals, sine, cosine, rng, noisy):
+    """Draw the day of a seed into `arrivals`, float64 of shape (steps,); `sine` and `cosine` are those of a day."""
+    rng[0] = _mix(seed + _GAMMA)
+    choice = int(uniform(rng) * 6.0)  # always drawn, so that a MIXED day equals a day of its pattern bit for bit
+    if pattern != _MIXED:
+        choice = pattern
+    if choice == _STEADY:
+        _draw_steady(rng, peak, arrivals)
+    elif choice == _SINE_CURVE:
+        _draw_sine_curve(rng, peak, arrivals, sine, cosine)
+    elif choice == _SINUSOIDAL:
+        _draw_sinusoidal(rng, peak, arrivals, sine, cosine, noisy)
+    elif choice == _SPIKE:
+        _draw_spike(rng, peak, arrivals, noisy)
+    elif choice == _POISSON:
+        _draw_poisson(rng, peak, arrivals, noisy)
+    else:
+        _draw_random(rng, peak, arrivals, noisy)
 
 
 @compiled
@@ -282,21 +352,16 @@ def _draw_days(pattern, seeds, peak, days):
     angle = 2.0 * math.pi * np.arange(days.shape[1]) / days.shape[1]
     sine, cosine = np.sin(angle), np.cos(angle)
     for i in range(days.shape[0]):
-        rng[0] = _mix(seeds[i] + _GAMMA)
-        choice = int(_uniform(rng) * 6.0)  # always drawn, so that a MIXED day equals a day of its pattern bit for bit
-        if pattern != _MIXED:
-            choice = pattern
-        if choice == _STEADY:
-            _draw_steady(rng, peak, arrivals)
-        elif choice == _SINE_CURVE:
-            _draw_sine_curve(rng, peak, arrivals, sine, cosine)
-        elif choice == _SINUSOIDAL:
-            _draw_sinusoidal(rng, peak, arrivals, sine, cosine)
-        elif choice == _SPIKE:
-            _draw_spike(rng, peak, arrivals)
-        elif choice == _POISSON:
-            _draw_poisson(rng, peak, arrivals)
-        else:
-            _draw_random(rng, peak, arrivals)
+        _draw_day(pattern, seeds[i], peak, arrivals, sine, cosine, rng, True)
         for t in range(days.shape[1]):
             days[i, t] = max(math.floor(arrivals[t] + 0.5), 0)
+
+
+@compiled
+def _draw_expected(pattern, seeds, peak, days):
+    """Draw the day of each seed without its noise into `days`, float64 of shape (n, steps)."""
+    rng = np.empty(1, dtype=np.uint64)
+    angle = 2.0 * math.pi * np.arange(days.shape[1]) / days.shape[1]
+    sine, cosine = np.sin(angle), np.cos(angle)
+    for i in range(days.shape[0]):
+        _draw_day(pattern, seeds[i], peak, days[i], sine, cosine, rng, False)
