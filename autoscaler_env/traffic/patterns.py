@@ -166,6 +166,7 @@ def _purpose_bits(purpose: Purpose) -> np.uint64:
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
+_TRIES = 32  # points that are computed at once
 _SHIFT_30, _SHIFT_27, _SHIFT_31, _SHIFT_11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
 
 
@@ -185,19 +186,36 @@ def uniform(rng):
 
 @compiled
 def _normals(rng, out):
-    """Fill `out` with standard normal draws (Marsaglia's polar method, two at a time)."""
+    """Fill `out` with standard normal draws (Marsaglia's polar method, two at a time).
+
+    The generator counts, so that the points of many tries are computed at once; it moves on by those that were used.
+    """
     n = out.shape[0]
-    for i in range(0, n, 2):
-        while True:
-            x = 2.0 * uniform(rng) - 1.0
-            y = 2.0 * uniform(rng) - 1.0
-            square = x * x + y * y
-            if 0.0 < square < 1.0:
+    x, y, square = np.empty(_TRIES), np.empty(_TRIES), np.empty(_TRIES)
+    inside = np.empty(_TRIES, dtype=np.int64)
+    i = 0
+    while i < n:
+        for k in range(_TRIES):
+            first = rng[0] + np.uint64(2 * k + 1) * _GAMMA
+            x[k] = 2.0 * ((_mix(first) >> _SHIFT_11) * 2.0**-53) - 1.0
+            y[k] = 2.0 * ((_mix(first + _GAMMA) >> _SHIFT_11) * 2.0**-53) - 1.0
+            square[k] = x[k] * x[k] + y[k] * y[k]
+        count = 0
+        for k in range(_TRIES):  # without branches, which would often be predicted wrongly
+            inside[count] = k
+            count += (square[k] > 0.0) & (square[k] < 1.0)
+        used = _TRIES
+        for j in range(count):
+            k = inside[j]
+            scale = math.sqrt(-2.0 * math.log(square[k]) / square[k])
+            out[i] = scale * x[k]
+            if i + 1 < n:
+                out[i + 1] = scale * y[k]
+            i += 2
+            if i >= n:
+                used = k + 1
                 break
-        scale = math.sqrt(-2.0 * math.log(square) / square)
-        out[i] = scale * x
-        if i + 1 < n:
-            out[i + 1] = scale * y
+        rng[0] += np.uint64(2 * used) * _GAMMA
 
 
 @compiled
@@ -272,12 +290,17 @@ def _draw_sinusoidal(rng, peak, arrivals, sine, cosine, noisy):
     s_1, c_1 = 0.25 * math.sin(daily), 0.25 * math.cos(daily)
     s_3, c_3 = 0.12 * math.sin(eight_hourly), 0.12 * math.cos(eight_hourly)
     s_6, c_6 = 0.08 * math.sin(four_hourly), 0.08 * math.cos(four_hourly)
+    t_3, t_6 = 0, 0  # 3 t and 6 t, modulo the steps: counting is faster than dividing
     for t in range(steps):
-        t_3, t_6 = 3 * t % steps, 6 * t % steps
         cycles = sine[t] * c_1 + cosine[t] * s_1
         cycles += sine[t_3] * c_3 + cosine[t_3] * s_3
         cycles += sine[t_6] * c_6 + cosine[t_6] * s_6
         arrivals[t] = peak * (0.5 + cycles) * (1.0 + NOISE * arrivals[t])
+        t_3, t_6 = t_3 + 3, t_6 + 6
+        while t_3 >= steps:
+            t_3 -= steps
+        while t_6 >= steps:
+            t_6 -= steps
 
 
 @compiled
