@@ -18,7 +18,7 @@ from autoscaler_env.advice.deploy import how_to
 from autoscaler_env.advice.recommend import ORDER
 from autoscaler_env.advice.report import Answer
 from autoscaler_env.advice.setup import TODAY
-from autoscaler_env.advice.text import DAYS_A_YEAR, FEWEST_DAYS_A_YEAR, between, method
+from autoscaler_env.advice.text import DAYS_A_YEAR, between, method
 from autoscaler_env.plotting.advice import plot_policy_costs, plot_worst_day
 from autoscaler_env.plotting.style import Theme
 from autoscaler_env.policies.oracle import OPTIMUM
@@ -55,12 +55,13 @@ def _content(answer: Answer) -> dict[str, Any]:
         ),
         "plausibility": _unbroken(comparison.plausibility),
         "doubts": [_unbroken(doubt) for doubt in comparison.doubts],
+        "pending": f"{answer.pending} Load this page again later." if answer.pending else "",
         "headline": _unbroken(answer.headline),
         "reason": _unbroken(answer.reason),
         "requests": _unbroken(answer.requests),
         "sacrifice": _unbroken(answer.sacrifice),
         "tiles": _tiles(answer),
-        "saved_per": "year" if _is_yearly(answer) else "day",
+        "saved_per": "year" if answer.is_yearly else "day",
         "costs_figures": _cost_figures(answer),
         "rows": [_row(answer, name) for name in (*ORDER, OPTIMUM) if name in answer.policies],
         "worst_title": f"The worst day: {worst_day}",
@@ -95,7 +96,7 @@ def _tiles(answer: Answer) -> list[dict[str, str]]:
     for name, title in titles.items():
         if name in answer.policies:
             cost = answer.policies[name].cost
-            yearly = _is_yearly(answer)
+            yearly = answer.is_yearly
             year = cost.times(DAYS_A_YEAR if yearly else 1)
             tiles.append(
                 {
@@ -109,15 +110,10 @@ def _tiles(answer: Answer) -> list[dict[str, str]]:
     return tiles
 
 
-def _is_yearly(answer: Answer) -> bool:
-    """Return whether there are enough held-out days for a yearly figure."""
-    return len(answer.comparison.days.later) >= FEWEST_DAYS_A_YEAR
-
-
 def _row(answer: Answer, name: str) -> dict[str, str]:
     """Return a row of the table of policies."""
     policy, above = answer.policies[name], answer.above_optimum(name)
-    yearly = _is_yearly(answer)
+    yearly = answer.is_yearly
     saved, digits = answer.saved[name].times(DAYS_A_YEAR if yearly else 1), 0 if yearly else 2
     chosen = name == answer.recommendation.policy
     cells = {

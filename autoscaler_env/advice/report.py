@@ -16,6 +16,7 @@ from autoscaler_env.advice.recommend import Recommendation, recommend
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.advice.text import (
     DAYS_A_YEAR,
+    FEWEST_DAYS_A_YEAR,
     headline,
     method,
     reason,
@@ -27,7 +28,7 @@ from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, Interval, is_ve
 from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.policies.registry import LEARNERS, label_of
 from autoscaler_env.service import Service
-from autoscaler_env.text import counted, percent
+from autoscaler_env.text import counted, listed, percent
 from autoscaler_env.traffic.trace import Trace
 
 FEW_DAYS = 14
@@ -70,9 +71,28 @@ class Answer:
         return self.comparison.candidates | ({OPTIMUM: optimum} if optimum else {})
 
     @property
+    def text(self) -> str:
+        """The answer as a few lines of text."""
+        return "\n".join(filter(None, (self.headline, self.requests, self.reason, self.sacrifice)))
+
+    @property
+    def pending(self) -> str:
+        """What is still to come, in a sentence; empty for a whole answer."""
+        if not self.comparison.pending:
+            return ""
+        learners = listed([label_of(name) for name in self.comparison.pending])
+        are = "are" if self.comparison.pending[1:] else "is"
+        return f"This answer is not complete: {learners} {are} still being trained."
+
+    @property
     def worst_day(self) -> int:
         """Index of the held-out day that cost most under today's rule."""
         return int(np.argmax(self.comparison.candidates[TODAY].costs))
+
+    @property
+    def is_yearly(self) -> bool:
+        """Whether there are enough held-out days for yearly figures."""
+        return len(self.comparison.days.later) >= FEWEST_DAYS_A_YEAR
 
     @property
     def beside(self) -> str:
@@ -138,6 +158,7 @@ class Answer:
             "how_to_fall_back": how_to(comparison, self.fallback)._asdict() if self.fallback else None,
             "method": method(comparison),
             "limits": self.limits,
+            "pending": list(comparison.pending),
             "days_a_year": DAYS_A_YEAR,
             "seed": comparison.seed,
         }
@@ -149,9 +170,10 @@ class Answer:
             "setting": policy.description,
             "settings": dict(policy.settings),
             "dollars_a_day": _plain(policy.cost),
-            "dollars_a_year": _plain(policy.cost.times(DAYS_A_YEAR)),
+            "dollars_a_year": _plain(policy.cost.times(DAYS_A_YEAR)) if self.is_yearly else None,
             "saved_a_day": _plain(saved),
-            "saved_a_year": _plain(saved.times(DAYS_A_YEAR)),
+            "saved_a_year": _plain(saved.times(DAYS_A_YEAR)) if self.is_yearly else None,
+            "trainings": len(policy.trainings) or None,
             "above_optimum": None if above is None else round(above, 6),
             "in_time_share": round(policy.in_time_share, 6),
             "late_share": round(policy.late_share, 6),
@@ -189,12 +211,12 @@ def _plain(interval: Interval) -> dict[str, float | None]:
 def answer_of(comparison: Comparison) -> Answer:
     """Draw the conclusion from a comparison."""
     recommendation = recommend(comparison)
-    today = comparison.candidates[TODAY].costs
+    today = comparison.candidates[TODAY].costs_by_training
     policies = comparison.candidates | ({OPTIMUM: comparison.optimum} if comparison.optimum else {})
     return Answer(
         comparison,
         recommendation,
-        {name: mean_interval(today - policy.costs) for name, policy in policies.items()},
+        {name: mean_interval(today - policy.costs_by_training) for name, policy in policies.items()},
         headline(comparison, recommendation),
         reason(recommendation),
         requests_sentence(comparison, recommendation.policy),
@@ -210,9 +232,8 @@ def limits_of(comparison: Comparison, recommendation: Recommendation) -> list[st
     if recommendation.policy in LEARNERS:
         limits.append(
             "A learned policy is an experiment, not something to run unattended: it has no fallback of its own. The "
-            f"best rule's instructions stand beside it. The model is the best of "
-            f"{counted(len(comparison.candidates[recommendation.policy].trainings), 'training')} on the first part of "
-            "the days; the intervals are over days, and each training saves enough on its own."
+            f"best rule's instructions stand beside it. Its numbers are means over {recommendation.trainings} "
+            "trainings; the model is the training that did best on the first part of the days."
         )
     if comparison.quick:
         limits.append("The learners had small budgets, for a quick answer. With full budgets they may do better.")
@@ -228,7 +249,7 @@ def _costs_more(recommendation: Recommendation) -> Iterator[str]:
     extra, policy, cheapest = recommendation.extra, recommendation.policy, recommendation.cheapest
     text = (
         f"The recommended policy costs {percent(recommendation.extra_share)} more on these days than the cheapest. "
-        f"{saving_sentence(extra, cheapest, policy)}. "
+        f"{saving_sentence(extra, cheapest, policy, recommendation.trainings)}. "
     )
     if recommendation.steady:
         text += (

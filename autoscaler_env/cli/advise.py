@@ -79,12 +79,14 @@ class Advise:
         for name in (self.traffic, str(self.service)):
             if name != "-" and not Path(name).exists():  # told before slow imports
                 raise ValueError(f"{name}: No such file or directory")
+        from tqdm import tqdm
+
         from autoscaler_env.advice.advise import advise
         from autoscaler_env.text import shown
         from autoscaler_env.traffic.columns import Reading
 
         def say(line: str) -> None:
-            print(line, file=sys.stderr if self.json else sys.stdout)
+            tqdm.write(line, file=sys.stderr if self.json else sys.stdout)  # above the progress bar
 
         answer, paths = advise(
             self.traffic,
@@ -111,6 +113,6 @@ class Advise:
         )
         if self.json:
             print(json.dumps(answer.as_dict()))
-        say("\n" + "\n".join(filter(None, (answer.headline, answer.requests, answer.reason, answer.sacrifice))))
+        say(f"\n{answer.text}")
         say(f"Wrote {', '.join(shown(path.absolute()) for path in paths)}.")
         return 0
