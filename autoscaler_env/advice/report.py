@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from autoscaler_env.advice.compare import Candidate, Comparison
+from autoscaler_env.advice.compare import Candidate, Comparison, loses_service
+from autoscaler_env.advice.decisions import decisions
 from autoscaler_env.advice.deploy import how_to
 from autoscaler_env.advice.recommend import Recommendation, recommend
 from autoscaler_env.advice.setup import TODAY
@@ -63,6 +64,8 @@ class Answer:
     """What a cheaper policy would do to the requests, in words; empty if there is none."""
     limits: list[str]
     """What limits the answer, a sentence or two each; may be empty."""
+    why: list[str]
+    """Why the recommended policy scaled on the worst day, a sentence or two for each decision."""
 
     @property
     def policies(self) -> dict[str, Candidate]:
@@ -87,12 +90,16 @@ class Answer:
     @property
     def worst_day(self) -> int:
         """Index of the held-out day that cost most under today's rule."""
-        return int(np.argmax(self.comparison.candidates[TODAY].costs))
+        return worst_day(self.comparison)
 
     @property
     def is_yearly(self) -> bool:
         """Whether there are enough held-out days for yearly figures."""
         return len(self.comparison.days.later) >= FEWEST_DAYS_A_YEAR
+
+    def worst_day_cost(self, policy: str) -> float:
+        """Return what a policy, of a learner the training to deploy, costs on the worst day."""
+        return float(self.comparison.candidates[policy].trajectory.cost[self.worst_day].sum())
 
     @property
     def beside(self) -> str:
@@ -109,6 +116,16 @@ class Answer:
             return None
         rules = [name for name in candidates if name not in LEARNERS and name not in chosen.refused]
         return min(rules, key=lambda name: candidates[name].cost.mean)
+
+    @property
+    def least_in_time(self) -> float:
+        """The share of the requests in time that a policy should keep: today's, less what the limits allow."""
+        return least_in_time(self.comparison)
+
+    def keeps_service(self, policy: str) -> bool:
+        """Return whether a policy keeps today's service on the held-out days; see `loses_service`."""
+        candidates, limits = self.comparison.candidates, self.comparison.setup.limits
+        return not loses_service(candidates[policy], candidates[TODAY], limits)
 
     def above_optimum(self, policy: str) -> float | None:
         """Return how much a policy costs above the optimum, as a share; `None` if there is no optimum."""
@@ -154,6 +171,7 @@ class Answer:
             "no_optimum": comparison.no_optimum or None,
             "worst_day": {"day": held_out[self.worst_day]}
             | {name: self._worst_day_as_dict(name) for name in (TODAY, self.beside)},
+            "why_did_it_scale": self.why,
             "how_to": how_to(comparison, chosen.policy)._asdict(),
             "how_to_fall_back": how_to(comparison, self.fallback)._asdict() if self.fallback else None,
             "method": method(comparison),
@@ -208,6 +226,11 @@ def _plain(interval: Interval) -> dict[str, float | None]:
     return {name: round(value, 4) if np.isfinite(value) else None for name, value in ends.items()}
 
 
+def worst_day(comparison: Comparison) -> int:
+    """Return the index of the held-out day that cost most under today's rule."""
+    return int(np.argmax(comparison.candidates[TODAY].costs))
+
+
 def answer_of(comparison: Comparison) -> Answer:
     """Draw the conclusion from a comparison."""
     recommendation = recommend(comparison)
@@ -222,12 +245,25 @@ def answer_of(comparison: Comparison) -> Answer:
         requests_sentence(comparison, recommendation.policy),
         sacrifice(comparison, recommendation.policy),
         limits_of(comparison, recommendation),
+        decisions(
+            comparison.candidates[recommendation.policy],
+            comparison.days.later,
+            worst_day(comparison),
+            comparison.service,
+        ),
     )
+
+
+def least_in_time(comparison: Comparison) -> float:
+    """Return the share of the requests in time that a policy should keep: today's, less what the limits allow."""
+    today = comparison.candidates[TODAY]
+    return comparison.setup.limits.level(today.in_time_share, today.drop_share).in_time
 
 
 def limits_of(comparison: Comparison, recommendation: Recommendation) -> list[str]:
     """Return the limits of an answer, a sentence or two each; may be empty."""
-    limits = [*_costs_more(recommendation), *_rough_intervals(comparison, recommendation)]
+    limits = [*_costs_more(recommendation), *_near_the_limit(comparison, recommendation)]
+    limits += _rough_intervals(comparison, recommendation)
     limits += traffic_limits(comparison.days, comparison.service)
     if recommendation.policy in LEARNERS:
         limits.append(
@@ -260,6 +296,18 @@ def _costs_more(recommendation: Recommendation) -> Iterator[str]:
         text += f"It is recommended all the same: {counted(extra.n, 'day')} cannot tell that from chance, and it is "
         text += "simpler."
     yield text
+
+
+def _near_the_limit(comparison: Comparison, recommendation: Recommendation) -> Iterator[str]:
+    """Yield that the recommended policy serves fewer in time than the limit, where the days cannot be sure of it."""
+    chosen, least = comparison.candidates[recommendation.policy], least_in_time(comparison)
+    if chosen.in_time_share < least:
+        days = counted(len(comparison.days.later), "day")
+        yield (
+            f"On the held-out days the recommended policy serves {100 * chosen.in_time_share:.2f} % of the requests in "
+            f"time, and the limit is {100 * least:.2f} %: {days} cannot tell that from chance. On the days it was "
+            "calibrated on, it kept the limit."
+        )
 
 
 def _rough_intervals(comparison: Comparison, recommendation: Recommendation) -> Iterator[str]:

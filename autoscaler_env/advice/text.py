@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from autoscaler_env.advice.compare import Candidate, Comparison, loses_service
+from autoscaler_env.advice.compare import GRACE, Candidate, Comparison, loses_service
 from autoscaler_env.advice.plausibility import losing_is_cheaper
 from autoscaler_env.advice.recommend import FEWEST_TRAININGS, HALVES, ORDER, Recommendation
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.evaluation import statistics
 from autoscaler_env.evaluation.statistics import Interval
 from autoscaler_env.policies.registry import LEARNERS, label_of
-from autoscaler_env.text import counted, dollars, listed, percent
+from autoscaler_env.text import capital, counted, dollars, listed, percent
 
 DAYS_A_YEAR = 365
 
@@ -40,12 +40,7 @@ def saving_sentence(saved: Interval, policy: str, other: str, trainings: int = 1
     basis = counted(saved.n, "paired day")
     if trainings > 1 and {policy, other} & set(LEARNERS):
         basis += f", {trainings} trainings"
-    return _sentence(statistics.comparison(saved, label_of(policy), label_of(other), basis))
-
-
-def _sentence(text: str) -> str:
-    """Return a text that begins with a capital letter."""
-    return text[0].upper() + text[1:]
+    return capital(statistics.comparison(saved, label_of(policy), label_of(other), basis))
 
 
 FEWEST_DAYS_A_YEAR = 6
@@ -126,8 +121,7 @@ def requests_sentence(comparison: Comparison, policy: str) -> str:
     now = service_of(comparison.candidates[TODAY])
     if policy == TODAY:
         return f"Today's rule: {now}."
-    label = label_of(policy)
-    return f"{label[0].upper()}{label[1:]}: {service_of(comparison.candidates[policy])}. Today's rule: {now}."
+    return f"{capital(label_of(policy))}: {service_of(comparison.candidates[policy])}. Today's rule: {now}."
 
 
 def sacrifice(comparison: Comparison, policy: str) -> str:
@@ -178,7 +172,7 @@ def reason(recommendation: Recommendation) -> str:
     if recommendation.steady:
         text = "The traffic is steady: it needs the same fleet all the time, so an autoscaler has nothing to do."
     elif recommendation.unconfirmed:
-        text = _sentence(
+        text = capital(
             f"{label_of(recommendation.unconfirmed)} looked cheaper, but on days that this choice had not seen its "
             f"saving is in doubt, or below {least} of today's cost."
         )
@@ -236,14 +230,28 @@ def method(comparison: Comparison) -> str:
         f"ran through the {counted(len(days.later), 'held-out day')} on the same simulated service; fleet and queue "
         "carry over from each day to the next. The optimum knows that traffic in advance: nothing can cost less. "
         "Intervals are 95 % intervals of the mean over the held-out days (Student's t, with an effective number of "
-        "days, since neighbouring days resemble each other); differences are paired by day. A year is "
-        f"{DAYS_A_YEAR} such days. A change is recommended only if it keeps today's service (at most "
+        f"days, since neighbouring days resemble each other); differences are paired by day.{_over_seeds(comparison)} "
+        f"A year is {DAYS_A_YEAR} such days. A change is recommended only if it keeps today's service (at most "
         f"{percent(limits.fewer_in_time, 2)} of the requests fewer in time, at most {percent(limits.dropped, 2)} "
-        "dropped, or what is dropped today) and if its saving is beyond doubt and at least "
+        "dropped, or what is dropped today; beyond the 95 % interval of all held-out days, or by more than "
+        f"{GRACE:g} times as much on average, is too much) and if its saving is beyond doubt and at least "
         f"{percent(limits.least_saving)} of today's cost; of such policies, the simplest that cannot be told from the "
         "cheapest, or is within that share of it, in the order "
         f"{listed([label_of(name) for name in ORDER if name in comparison.candidates])}. A learner is recommended only "
         f"from at least {FEWEST_TRAININGS} trainings. {_unseen(len(days.later))}"
+    )
+
+
+def _over_seeds(comparison: Comparison) -> str:
+    """Return what the intervals of learners are over."""
+    trainings = [len(candidate.trainings) for candidate in comparison.candidates.values() if candidate.trainings]
+    if not trainings:
+        return ""
+    if max(trainings) == 1:
+        return " Each learner was trained once, so its intervals say nothing about another training."
+    return (
+        f" Each learner was trained {max(trainings)} times, with different seeds; its numbers are means over the "
+        "trainings, and its intervals are over days and trainings."
     )
 
 

@@ -1,16 +1,23 @@
-"""The figures of an answer: what each policy costs, and the worst day of today's rule; for light or dark paper."""
+"""The figures of an answer: cost against service, and the worst day of today's rule; for light or dark paper."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+from matplotlib.transforms import Bbox
+from numpy.typing import NDArray
 
 from autoscaler_env.evaluation.simulation import Trajectory
 from autoscaler_env.plotting.days import plot_side_by_side
 from autoscaler_env.plotting.style import DEMAND_COLOUR, Theme, colour_of, new_figure, shade, theme, themed
+from autoscaler_env.policies.registry import LEARNERS
+from autoscaler_env.text import percent
 
 NARROW = 6.0
 """Width in inches below which a figure is for a phone."""
@@ -19,69 +26,197 @@ _LETTERS_PER_INCH = 10.5
 """Letters of a title that fit into an inch, at the size of titles."""
 
 
-def plot_policy_costs(
-    costs: pd.DataFrame,
-    optimum: float | None = None,
+def plot_cost_and_service(
+    policies: pd.DataFrame,
+    sweeps: Mapping[str, NDArray[np.float64]],
+    limit: float,
     recommended: str | None = None,
-    title: str = "What a day would cost",
+    title: str = "What each policy costs, and what it does to the requests",
     width: float = 9.0,
     paper: Theme = "light",
 ) -> Figure:
-    """Draw the mean cost of each policy as a bar with its 95 % interval, and the optimum as a line.
+    """Draw what each policy costs against the share of the requests that it serves in time.
 
     Args:
-        costs: Indexed by policy, from the top: label (text), cost, low, high ($ a day).
-        optimum: The cost of the optimum, in $ a day; no line by default.
-        recommended: The policy whose label and number are bold.
+        policies: Indexed by policy: label (text), cost ($ a day), in_time (share of the requests), keeps (whether it
+            keeps today's service; if not, its mark is open).
+        sweeps: By policy: costs and shares in time, shape (k, 2). Of a rule these are other settings, drawn as a faint
+            line; of a learner its trainings, drawn as faint points.
+        limit: The share in time that a policy should keep; a line, with the shares below it shaded.
+        recommended: The policy whose label is bold.
         title: The title; it is wrapped to the width.
         width: Width of the figure, in inches; below `NARROW` it suits a phone.
         paper: The theme.
 
     Returns:
-        The figure; dollars a day.
+        The figure. Shares in time are on a logarithmic scale of what they lack of 100 %, linear below 0.01 %. A policy
+        that costs more than `FARTHEST` times the dearer of today's rule and the recommended one stands at the right
+        end, with its cost in its label.
     """
     with theme(paper):
-        return _plot_policy_costs(costs, optimum, recommended, title, width)
+        return _plot_cost_and_service(policies, sweeps, limit, recommended, title, width)
+
+
+FARTHEST = 2.0
+"""Costs up to so many times that of today's rule, or of the recommended policy, are on the scale."""
+
+_NINES = {0.0: "100 %", 1e-4: "99.99 %", 1e-3: "99.9 %", 1e-2: "99 %", 0.1: "90 %", 1.0: "0 %"}
+"""Marks of the axis of shares in time, by the share that is late or dropped."""
 
 
 @themed
-def _plot_policy_costs(
-    costs: pd.DataFrame, optimum: float | None, recommended: str | None, title: str, width: float
+def _plot_cost_and_service(
+    policies: pd.DataFrame,
+    sweeps: Mapping[str, NDArray[np.float64]],
+    limit: float,
+    recommended: str | None,
+    title: str,
+    width: float,
 ) -> Figure:
-    narrow = width < NARROW
-    figure = new_figure(width, 1.25 + 0.3 * len(costs) + (0.2 if narrow else 0))
+    figure = new_figure(width, 4.9 if width < NARROW else 4.3)
     axes = figure.subplots()
-    places = range(len(costs))
-    ends = [costs["cost"] - costs["low"].clip(lower=0), costs["high"] - costs["cost"]]
-    axes.barh(
-        places,
-        costs["cost"],
-        xerr=ends,
-        color=[colour_of(name) for name in costs.index],
-        height=0.68,
-        error_kw={"ecolor": shade(DEMAND_COLOUR), "linewidth": 1.2, "capsize": 2.5},
-    )
-    longest = float(costs["high"].max())
-    for place, (name, row) in zip(places, costs.iterrows(), strict=True):
-        weight = "bold" if name == recommended else "normal"
-        axes.text(row["high"] + 0.02 * longest, place, f"${row['cost']:,.2f}", va="center", fontsize=9, weight=weight)
-    axes.set_yticks(places, costs["label"])
-    for tick, name in zip(axes.get_yticklabels(), costs.index, strict=True):
-        tick.set_fontweight("bold" if name == recommended else "normal")
-    if optimum is not None:
-        axes.axvline(
-            optimum, color=shade(DEMAND_COLOUR), linestyle="--", linewidth=1.2, label=f"optimum ${optimum:,.2f}"
+    costs, lacking = policies["cost"], 1 - policies["in_time"]
+    basis = [name for name in policies.index if name in ("today", recommended)]
+    farthest = FARTHEST * max((float(costs[name]) for name in basis), default=float(costs.max()))
+    shown = costs.clip(upper=farthest)
+    room = 0.08 * float(shown.max() - shown.min() or shown.max())
+    lowest = 2 * max(float(lacking.max()), 1 - limit, 5e-3)
+    axes.set_yscale("symlog", linthresh=1e-4, linscale=0.6)
+    axes.set(xlim=(float(shown.min()) - room, float(shown.max()) + room), ylim=(min(lowest, 1.3), -4e-5))
+    axes.set_yticks([lack for lack in _NINES if lack <= lowest], [_NINES[lack] for lack in _NINES if lack <= lowest])
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.axhspan(max(1 - limit, 0), 2, color=shade(DEMAND_COLOUR), alpha=0.06, linewidth=0)
+    axes.axhline(max(1 - limit, 0), color=shade(DEMAND_COLOUR), linewidth=1, linestyle=":")
+    for name, points in sweeps.items():
+        style = ("o", "none") if name in LEARNERS else ("", "-")
+        marker, line = style
+        axes.plot(
+            points[:, 0],
+            1 - points[:, 1],
+            marker=marker,
+            linestyle=line,
+            color=colour_of(name),
+            alpha=0.4,
+            markersize=4,
         )
-        figure.legend(loc="outside lower center" if narrow else "outside upper right", fontsize=9)
-    axes.set(ylim=(len(costs) - 0.4, -0.6), xlim=(0, (1.4 if narrow else 1.16) * longest))
-    axes.set_xlabel(
-        "mean cost ($ a day), 95 % interval" if narrow else "mean cost ($ a day), with its 95 % interval over days"
-    )
-    axes.grid(axis="y", visible=False)
-    # On a wide figure the legend stands beside the title, and takes about two inches.
-    room = width if narrow or optimum is None else width - 2
-    figure.suptitle(_wrapped(title, room), x=0.01, ha="left")
+    for name in policies.index:
+        marker = {"today": "s", "optimum": "*"}.get(name, "D" if name in LEARNERS else "o")
+        size = (11 if name == "optimum" else 8) + (2 if name == recommended else 0)
+        axes.plot(
+            shown[name],
+            lacking[name],
+            marker=marker,
+            markersize=size,
+            markerfacecolor=colour_of(name) if policies["keeps"][name] else "none",
+            markeredgecolor=shade(DEMAND_COLOUR) if policies["keeps"][name] else colour_of(name),
+            markeredgewidth=0.5 if policies["keeps"][name] and name != recommended else 1.6,
+            clip_on=False,
+            zorder=3,
+        )
+    axes.set(xlabel="mean cost ($ a day)", ylabel="requests served in time")
+    figure.suptitle(_wrapped(title, width), x=0.01, ha="left")
+    places = {name: (float(shown[name]), float(lacking[name])) for name in policies.index}
+    texts = {
+        name: f"{policies['label'][name]} ${costs[name]:,.0f}" if costs[name] > farthest else policies["label"][name]
+        for name in policies.index
+    }
+    if recommended is not None and width >= NARROW:
+        texts[recommended] += " (recommended)"
+    _label_points(axes, places, texts, 1 - limit, recommended)
     return figure
+
+
+def _label_points(
+    axes: Axes,
+    places: Mapping[str, tuple[float, float]],
+    texts: Mapping[str, str],
+    limit: float,
+    bold: str | None,
+) -> None:
+    """Write a label beside each point, where it covers no other point and no other label.
+
+    Args:
+        axes: Its limits are final.
+        places: The points, in data coordinates, by policy.
+        texts: Their labels.
+        limit: Where a horizontal line stands; it gets a label at the right, below it.
+        bold: The policy whose label is bold.
+    """
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()  # the layout is final from here on
+    inside = axes.get_window_extent()
+    points: dict[str, tuple[float, float]] = {
+        name: tuple(axes.transData.transform(place).tolist()) for name, place in places.items()
+    }
+    line = axes.transData.transform((0, limit))[1]
+    taken = [Bbox.from_bounds(x - 7, y - 7, 14, 14) for x, y in points.values()]
+    note = axes.annotate(
+        f"limit: {percent(1 - limit, 2)} in time",
+        (1, limit),
+        (0, -4),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        ha="right",
+        va="top",
+        fontsize=8,
+        in_layout=False,
+    )
+    for place in (1.0, 0.85, 0.7, 0.55, 0.4):
+        note.xy = (place, limit)
+        if not any(_overlap(note.get_window_extent(), each) for each in taken):
+            break
+    taken += [note.get_window_extent(), Bbox.from_bounds(inside.x0, line - 1, inside.width, 2)]
+    scale = figure.dpi / 72
+    for name in sorted(points, key=lambda each: (each != bold, points[each][0])):
+        x, y = points[name]
+        weight = "bold" if name == bold else "normal"
+        label = axes.annotate(
+            texts[name],
+            places[name],
+            (0, 0),
+            textcoords="offset points",
+            fontsize=9,
+            weight=weight,
+            ha="center",
+            va="center",
+            in_layout=False,
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "linewidth": 0.6, "color": shade(DEMAND_COLOUR), "shrinkA": 0, "shrinkB": 4},
+        )
+        size = label.get_window_extent()
+        across, up = size.width / 2, size.height / 2
+        best, least, beside = (0.0, 0.0), np.inf, False
+        for distance in (9, 14, 22, 32, 44, 58, 74, 92):
+            for angle in np.radians((0, 180, 90, 270, 45, 135, 225, 315, 20, 160, 200, 340, 70, 110, 250, 290)):
+                dx = np.cos(angle) * (distance * scale + across)
+                dy = np.sin(angle) * (distance * scale + up)
+                box = Bbox.from_bounds(x + dx - across, y + dy - up, 2 * across, 2 * up)
+                outside = max(inside.x0 - box.x0, box.x1 - inside.x1, inside.y0 - box.y0, box.y1 - inside.y1, 0)
+                worse = 100 * sum(_overlap(box, other) for other in taken) + 50 * outside + distance
+                worse += 1000 * sum(_is_passed(at, (x, y), (x + dx, y + dy)) for at in points.values())
+                if worse < least:
+                    best, least = (float(dx / scale), float(dy / scale)), worse
+                    beside = distance == 9 and abs(dx * dy) < 1
+        label.set_position(best)
+        if label.arrow_patch and beside:  # no line is needed
+            label.arrow_patch.set_visible(False)
+        taken.append(Bbox.from_bounds(x + best[0] * scale - across, y + best[1] * scale - up, 2 * across, 2 * up))
+
+
+def _is_passed(point: tuple[float, float], start: tuple[float, float], end: tuple[float, float]) -> bool:
+    """Return whether a line from another point passes a point closely; positions in pixels."""
+    way, aside = np.subtract(end, start), np.subtract(point, start)
+    if not aside.any():
+        return False
+    along = float(np.clip(aside @ way / (way @ way), 0, 1))
+    return float(np.hypot(*(aside - along * way))) < 9
+
+
+def _overlap(one: Bbox, other: Bbox) -> float:
+    """Return the area that two boxes share, in square pixels."""
+    shared = Bbox.intersection(one, other)
+    return 0.0 if shared is None else float(shared.width * shared.height)
 
 
 def plot_worst_day(
