@@ -155,8 +155,8 @@ def _row(answer: Answer, name: str) -> dict[str, str]:
 
 def _frontier_figures(answer: Answer, description: str) -> list[dict[str, str]]:
     """Return the picture of cost against service, for each width and theme."""
-    chosen, cheapest = answer.recommendation.policy, answer.recommendation.cheapest
-    rows = {
+    chosen = answer.recommendation.policy
+    rows: dict[str, Any] = {
         name: {
             "label": label_of(name),
             "cost": policy.cost.mean,
@@ -170,10 +170,10 @@ def _frontier_figures(answer: Answer, description: str) -> list[dict[str, str]]:
     for name, policy in answer.policies.items():
         if len(policy.trainings) > 1:
             sweeps[name] = np.array([(each.cost.mean, each.in_time_share) for each in policy.trainings])
-    title = f"{label_of(chosen)} is recommended; {label_of(cheapest)} costs least with today's service"
-    if chosen == cheapest:
-        title = f"{label_of(chosen)} costs least with today's service"
-    title = capital(title)
+    title = (
+        f"Recommended: {label_of(chosen)}, {dollars(rows[chosen]['cost'])} a day, "
+        f"{100 * rows[chosen]['in_time']:.2f} % in time"
+    )
 
     def draw(width: float, paper: Theme) -> Figure:
         return plot_cost_and_service(table, sweeps, answer.least_in_time, chosen, title, width, paper)

@@ -82,7 +82,7 @@ class Recommendation:
     policy: str
     """The recommended policy, by its name in tables."""
     cheapest: str
-    """The policy with the lowest mean cost on the held-out days."""
+    """The policy with the lowest mean cost of those that may be recommended."""
     saving: Interval
     """What the recommended policy saves against today's rule."""
     extra: Interval
@@ -113,23 +113,27 @@ def recommend(comparison: Comparison) -> Recommendation:
     fixed = comparison.setup.today["rule"] == "fixed"
     steady = is_steady(comparison.days.requests, comparison.service)
     refused = refusals(comparison)
+    allowed = [name for name in ORDER if name in comparison.candidates and name not in refused]
 
     def choice(days: pd.DataFrame) -> Recommendation:
-        allowed = [name for name in ORDER if name in days and name not in refused]
         return choose(days, fixed, steady, allowed=allowed, least=least)
 
-    return dataclasses.replace(quoted(comparison.costs_by_training, choice), refused=refused)
+    return dataclasses.replace(quoted(comparison.costs_by_training, choice, allowed), refused=refused)
 
 
-def quoted(costs: pd.DataFrame, choice: Callable[[pd.DataFrame], Recommendation]) -> Recommendation:
+def quoted(
+    costs: pd.DataFrame, choice: Callable[[pd.DataFrame], Recommendation], allowed: Collection[str] | None = None
+) -> Recommendation:
     """Return a choice, with what it saves on days that it was not made on.
 
     Args:
         costs: As for `choose`.
         choice: Returns the recommendation that a table of costs leads to.
+        allowed: As for `choose`.
 
     Returns:
-        The choice; `today`, if its saving is not worth it on the days it was not made on.
+        The choice, with the numbers and the cheapest policy of the days that it was not made on; `today`, if its saving
+        is not worth it on those.
     """
     days = len(costs)
     if days >= HALVES:
@@ -145,13 +149,15 @@ def quoted(costs: pd.DataFrame, choice: Callable[[pd.DataFrame], Recommendation]
     if policy != TODAY and not is_worth_it(saving, _mean(unseen, TODAY), chosen.least):
         policy, unconfirmed = TODAY, policy
     names = [name for name in ORDER if name in costs]
-    extra = _saved(unseen, policy, chosen.cheapest)
+    cheapest = _cheapest(unseen, [name for name in names if name == TODAY or allowed is None or name in allowed])
+    extra = _saved(unseen, policy, cheapest)
     return dataclasses.replace(
         chosen,
         policy=policy,
+        cheapest=cheapest,
         saving=saving if policy != TODAY else _saved(unseen, TODAY, TODAY),
         extra=extra,
-        extra_share=extra.mean / max(_mean(unseen, chosen.cheapest), 1e-12),
+        extra_share=extra.mean / max(_mean(unseen, cheapest), 1e-12),
         cost=_mean(unseen, policy),
         passed_over=() if unconfirmed else chosen.passed_over,
         rival=_rival(unseen, names, policy),

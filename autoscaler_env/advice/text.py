@@ -82,12 +82,12 @@ def _why_no_change(recommendation: Recommendation) -> str:
         label = label_of(recommendation.unconfirmed)
         return f"the saving of {label} was not confirmed on days that the choice had not seen"
     if cheapest == TODAY:
-        return "no policy that keeps today's service is cheaper"
+        return "no policy that may be recommended is cheaper"
     if extra.low > 0 and recommendation.extra_share < recommendation.least:
-        return f"the cheapest policy with today's service saves less than {least}"
+        return f"the cheapest policy that may be recommended saves less than {least}"
     if extra.low > 0:
-        return "no policy with today's service was worth it on the days of the choice"
-    return f"no saving with today's service is certain and at least {least}"
+        return "no change was worth it on the days of the choice"
+    return f"no saving of a policy that may be recommended is certain and at least {least}"
 
 
 def _cheaper_learner(recommendation: Recommendation) -> str:
@@ -177,7 +177,7 @@ def reason(recommendation: Recommendation) -> str:
             f"saving is in doubt, or below {least} of today's cost."
         )
     elif policy == cheapest:
-        text = "It is the cheapest of the policies that keep today's service"
+        text = "It is the cheapest of the policies that may be recommended"
         if recommendation.passed_over:
             text += f"; {_simpler(recommendation.passed_over)}, beyond doubt and by at least {least}"
         text += "."
@@ -211,6 +211,8 @@ def _learning(recommendation: Recommendation) -> str:
         return f"{saving_sentence(rival.saved, policy, rival.name, recommendation.trainings)}{worth}."
     if _cheaper_learner(recommendation):
         return ""
+    if rival.name == recommendation.cheapest:  # the sentence about the cheapest has said it
+        return "You do not need reinforcement learning here."
     return (
         "You do not need reinforcement learning here. "
         f"{saving_sentence(rival.saved, rival.name, policy, recommendation.trainings)}."
