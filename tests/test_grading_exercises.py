@@ -4,9 +4,19 @@ import numpy as np
 import pytest
 import torch
 
-from autoscaler_env.grading import dqn_exercises as dqn
 from autoscaler_env.grading.answers import collect, restore
-from autoscaler_env.grading.judging import as_array, equals, judge_function, judge_number
+from autoscaler_env.grading.exercises import dqn
+from autoscaler_env.grading.judging import (
+    as_array,
+    equals,
+    forget_misses,
+    judge_function,
+    judge_name,
+    judge_names,
+    judge_number,
+    judge_numbers,
+    judge_truth,
+)
 
 
 def test_any_numeric_type_is_a_number():
@@ -25,6 +35,38 @@ def test_lists_arrays_and_tensors_are_arrays():
         assert np.array_equal(as_array(value), [1.0, 2.0])
     for value in ("12", ["a"], [[1], [1, 2]], None, [True]):
         assert as_array(value) is None
+
+
+def test_an_answer_of_another_kind_is_told_the_kind_and_no_hint():
+    strange = [3, 3j, b"x", {}, print, object(), [[1], [1, 2]], None]
+    assert {judge_numbers(answer, [1, 2], "hint") for answer in strange} == {"2 numbers, please, in a list or an array"}
+    assert {judge_name(answer, "ppo", "hint") for answer in strange} == {"a name in quotes, please"}
+    assert {judge_names(answer, ["ppo"], "hint") for answer in strange if answer != {}} == {
+        "names in quotes, please, in a list"
+    }
+    assert {judge_truth(answer, True, "hint") for answer in [*strange, 1, 0, "maybe"]} == {"True or False, please"}
+
+
+def test_names_are_equal_whatever_their_case_and_spelling():
+    for name in ("q_learning", "Q-Learning", "q learning", np.str_("QLearning")):
+        assert judge_name(name, "q-learning", "hint") == judge_names([name], ["q-learning"], "hint") == "right"
+    assert judge_names(["dqn", "ppo", "dqn"], ("PPO", "DQN"), "hint") == "right"
+    assert judge_names(["dqn"], ("PPO", "DQN"), "hint") == judge_name("dqn", "ppo", "hint") == "not yet: hint"
+
+
+def test_the_second_hint_comes_with_the_second_different_miss():
+    forget_misses()
+    told = [judge_number(answer, 4, "vague", "clear") for answer in (1, 1, "two", 2, 1, 3, 4)]
+    assert told == [
+        "not yet: vague",
+        "not yet: vague",
+        "a number, please",
+        "not yet: clear",
+        "not yet: vague",
+        "not yet: clear",
+        "right",
+    ]
+    assert judge_number(1, 4, "another", "exercise") == "not yet: another"
 
 
 def stop():
@@ -104,7 +146,7 @@ CHECKS = [
 
 def graded(check, answer):
     """Return what the grader says: the answer runs in one place, and the check judges its record in another."""
-    code = "from autoscaler_env.grading import dqn_exercises\nprint(dqn_exercises." + check.__name__ + "(answer))"
+    code = "from autoscaler_env.grading.exercises import dqn\nprint(dqn." + check.__name__ + "(answer))"
     sent = collect({"answer": answer}, ["answer"], code)
     return check(restore(sent["answer"]))
 

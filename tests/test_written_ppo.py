@@ -12,7 +12,7 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from autoscaler_env.course import notebook_definitions
 from autoscaler_env.envs.sb3 import AutoscalerVecEnv
 from autoscaler_env.evaluation.simulation import simulate
-from autoscaler_env.grading import ppo_exercises
+from autoscaler_env.grading.exercises import ppo
 from autoscaler_env.paths import Folders, notebook_sources, project_root
 from autoscaler_env.policies.deep import NetworkPolicy, one_thread
 from autoscaler_env.service import Service
@@ -162,12 +162,12 @@ def solutions():
 
 
 CHECKS = [
-    ppo_exercises.check_reinforce,
-    ppo_exercises.check_gae,
-    ppo_exercises.check_clipped_loss,
-    ppo_exercises.check_entropy,
-    ppo_exercises.check_minibatches,
-    ppo_exercises.check_flat,
+    ppo.check_reinforce,
+    ppo.check_gae,
+    ppo.check_clipped_loss,
+    ppo.check_entropy,
+    ppo.check_minibatches,
+    ppo.check_flat,
 ]
 
 

@@ -24,6 +24,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from autoscaler_env.grading.answers import restore
+from autoscaler_env.grading.judging import forget_misses
 from autoscaler_env.grading.notebooks import Cell, CourseNotebook
 from autoscaler_env.text import one_line
 from autoscaler_env.verification.workers import can_fork, in_child
@@ -93,6 +94,7 @@ class Checker:
 
 def _run_check(shell: InteractiveShell, check: str, values: dict[str, Any]) -> str:
     printed = io.StringIO()
+    forget_misses()  # of the submission before, where the system cannot fork
     shell.push(values)
     with contextlib.redirect_stdout(printed):
         error = _error(shell.run_cell(check))

@@ -21,32 +21,150 @@ Accepts = Callable[[tuple[Any, ...], NDArray[np.float64]], bool]
 """Whether an array is a right result for arguments."""
 
 
-def judge_number(answer: Any, wanted: float, hint: str) -> str:
+_misses: dict[tuple[str, ...], list[str]] = {}
+"""The wrong answers to an exercise since this process began; its hints stand for the exercise."""
+
+
+def judge_number(answer: Any, wanted: float | Iterable[float], *hints: str, within: float = 0.0) -> str:
     """Return whether an answer is a number, and the wanted one.
 
     Args:
         answer: Anything.
-        wanted: The right number.
-        hint: What to say to a wrong number.
+        wanted: The right number, or several of which each is right.
+        hints: What to say to a wrong number; the second hint is for the second wrong one and those after it.
+        within: How far from the wanted number an answer may be, in its unit; rounding is always allowed.
 
     Example:
         >>> judge_number(np.float32(2.5), 2.5, "too bad"), judge_number("2.5", 2.5, "too bad")
         ('right', 'a number, please')
+        >>> judge_number(158, 160, "too far", within=5)
+        'right'
     """
     value = as_array(answer)
     if value is None or value.ndim > 0:
         return "a number, please"
-    return "right" if math.isclose(float(value), wanted, rel_tol=TOLERANCE, abs_tol=TOLERANCE) else f"not yet: {hint}"
+    rights = [wanted] if isinstance(wanted, (int, float, np.number)) else list(wanted)
+    near = any(math.isclose(value, right, rel_tol=TOLERANCE, abs_tol=within + TOLERANCE) for right in rights)
+    return "right" if near else miss(answer, *hints)
 
 
-def judge_function(answer: Any, cases: Iterable[tuple[Any, ...]], accepts: Accepts, hint: str) -> str:
+def judge_numbers(answer: Any, wanted: Iterable[float], *hints: str, within: float = 0.0) -> str:
+    """Return whether an answer is a sequence of numbers, and the wanted one.
+
+    Args:
+        answer: Anything; a list, an array, a tensor and a table of numbers are sequences.
+        wanted: The right numbers, in order; of any shape.
+        hints: As for `judge_number`.
+        within: As for `judge_number`, for each number.
+
+    Example:
+        >>> judge_numbers((1, 2), [1, 2], "too bad"), judge_numbers(1, [1, 2], "too bad")
+        ('right', '2 numbers, please, in a list or an array')
+    """
+    value, right = as_array(answer), np.asarray(wanted, dtype=np.float64)
+    if value is None or value.shape != right.shape:
+        shape = " x ".join(str(size) for size in right.shape)
+        return f"{shape} numbers, please, in a list or an array"
+    near = np.allclose(value, right, rtol=TOLERANCE, atol=within + TOLERANCE)
+    return "right" if near else miss(value.tolist(), *hints)
+
+
+def judge_name(answer: Any, wanted: str | Iterable[str], *hints: str) -> str:
+    """Return whether an answer is a name, and the wanted one; case, spaces, hyphens and underscores do not matter.
+
+    Args:
+        answer: Anything.
+        wanted: The right name, or several of which each is right.
+        hints: As for `judge_number`.
+
+    Example:
+        >>> judge_name("q learning", "Q-learning", "too bad"), judge_name(3, "Q-learning", "too bad")
+        ('right', 'a name in quotes, please')
+    """
+    text = _text(answer)
+    if text is None:
+        return "a name in quotes, please"
+    rights = [wanted] if isinstance(wanted, str) else list(wanted)
+    return "right" if _plain(text) in map(_plain, rights) else miss(_plain(text), *hints)
+
+
+def judge_names(answer: Any, wanted: Iterable[str], *hints: str) -> str:
+    """Return whether an answer is a collection of names, and has the wanted ones in any order.
+
+    Args:
+        answer: Anything; a single name counts as a collection of one.
+        wanted: The right names.
+        hints: As for `judge_number`.
+
+    Example:
+        >>> judge_names({"PPO", "dqn"}, ["DQN", "PPO"], "too bad")
+        'right'
+    """
+    try:
+        texts = [answer] if isinstance(answer, str) else list(answer)
+    except Exception:
+        texts = [None]
+    names = [_text(text) for text in texts]
+    if None in names:
+        return "names in quotes, please, in a list"
+    given = {_plain(str(name)) for name in names}
+    return "right" if given == set(map(_plain, wanted)) else miss(str(sorted(given)), *hints)
+
+
+def judge_truth(answer: Any, wanted: bool, *hints: str) -> str:
+    """Return whether an answer is a truth value, and the wanted one; "yes" and "no" count too.
+
+    Args:
+        answer: Anything.
+        wanted: The right truth value.
+        hints: As for `judge_number`. Of two answers one is right: the hints should ask for the reason.
+
+    Example:
+        >>> judge_truth(np.True_, True, "too bad"), judge_truth("No", True, "too bad"), judge_truth(1, True, "")
+        ('right', 'not yet: too bad', 'True or False, please')
+    """
+    words = {"true": True, "yes": True, "false": False, "no": False}
+    text = _text(answer)
+    value = words.get(_plain(text)) if text is not None else answer
+    if isinstance(value, np.ndarray | np.generic) and value.dtype == bool and value.ndim == 0:
+        value = bool(value)
+    if not isinstance(value, bool):
+        return "True or False, please"
+    return "right" if value == wanted else miss(value, *hints)
+
+
+def miss(answer: Any, *hints: str) -> str:
+    """Return the hint for a wrong answer: the first hint for the first one, the second hint from the second one on.
+
+    The same answer again gets the same hint.
+
+    Args:
+        answer: The wrong answer.
+        hints: The hints of the exercise, from the vague one to the clear one. None says the answer.
+    """
+    answers = _misses.setdefault(hints, [])
+    try:
+        shown = repr(answer)
+    except Exception:
+        shown = type(answer).__name__
+    if shown not in answers:
+        answers.append(shown)
+    return f"not yet: {hints[min(answers.index(shown), len(hints) - 1)]}"
+
+
+def forget_misses() -> None:
+    """Begin anew with the first hints: for a checker that judges many people's answers."""
+    _misses.clear()
+
+
+def judge_function(answer: Any, cases: Iterable[tuple[Any, ...]], accepts: Accepts, *hints: str) -> str:
     """Return whether an answer is a function whose results are right for all cases.
 
     Args:
         answer: Anything.
         cases: The arguments of each call; the function gets copies of them.
         accepts: Whether a result, as an array, is right for the arguments.
-        hint: What to say to a wrong result.
+        hints: As for `judge_number`.
 
     Example:
         >>> judge_function(lambda x: 2 * x, [(1,), (3,)], equals(lambda x: x + x), "twice as much")
@@ -61,7 +179,7 @@ def judge_function(answer: Any, cases: Iterable[tuple[Any, ...]], accepts: Accep
         if value is None:
             return problem
         if not accepts(case, value):
-            return f"not yet: {hint}"
+            return miss(answer, *hints)
     return "right"
 
 
@@ -104,3 +222,13 @@ def as_array(value: Any) -> NDArray[np.float64] | None:
         return array.astype(np.float64, copy=False) if array.dtype.kind in "iuf" else None
     except Exception:
         return None
+
+
+def _text(value: Any) -> str | None:
+    """Return a text as a string of Python's own; `None` for anything else."""
+    return str(value) if isinstance(value, str) else None
+
+
+def _plain(name: str) -> str:
+    """Return a name without what does not matter in it."""
+    return "".join(character for character in name.casefold() if character.isalnum())
