@@ -10,7 +10,7 @@ from advice_cases import answer_for, wavy
 from cases import cases
 
 from autoscaler_env.advice.recommend import choose, quoted
-from autoscaler_env.advice.text import headline, reason
+from autoscaler_env.advice.text import headline, reason, sacrifice
 from autoscaler_env.policies.registry import LEARNERS
 
 TODAY = 100 + np.random.default_rng(0).normal(0, 1, 12)
@@ -165,6 +165,18 @@ def recommended(saved, refused=None, steady=False, fixed=False):
     allowed = [name for name in costs if name not in (refused or {})]
     chosen = quoted(costs, lambda days: choose(days, fixed, steady, allowed=allowed), allowed)
     return dataclasses.replace(chosen, refused=refused or {})
+
+
+def test_a_learner_that_the_headline_names_is_not_told_again_as_a_sacrifice(comparison):
+    rule = comparison.candidates["threshold"]
+    late = dataclasses.replace(
+        rule, name="ppo", in_time=rule.in_time // 2, late_share=0.5, trajectory=comparison.optimum.trajectory
+    )
+    changed = dataclasses.replace(comparison, candidates=comparison.candidates | {"ppo": late})
+    for saved, named in ((30, True), (10, False)):
+        chosen = recommended({"threshold": 20, "ppo": saved}, refused={"ppo": LATE})
+        assert ("PPO would cost" in headline(changed, chosen)) == named
+        assert ("PPO" in sacrifice(changed, chosen)) == (not named)
 
 
 @cases("name", CASES)

@@ -243,7 +243,7 @@ def answer_of(comparison: Comparison) -> Answer:
         headline(comparison, recommendation),
         reason(recommendation),
         requests_sentence(comparison, recommendation.policy),
-        sacrifice(comparison, recommendation.policy),
+        sacrifice(comparison, recommendation),
         limits_of(comparison, recommendation),
         decisions(
             comparison.candidates[recommendation.policy],

@@ -124,13 +124,17 @@ def requests_sentence(comparison: Comparison, policy: str) -> str:
     return f"{capital(label_of(policy))}: {service_of(comparison.candidates[policy])}. Today's rule: {now}."
 
 
-def sacrifice(comparison: Comparison, policy: str) -> str:
-    """Return what the cheapest policy that breaks the limits would save and sacrifice; empty if there is none."""
-    now, chosen = comparison.candidates[TODAY], comparison.candidates[policy]
+def sacrifice(comparison: Comparison, recommendation: Recommendation) -> str:
+    """Return what the cheapest policy that breaks the limits would save and sacrifice; empty if there is none.
+
+    A learner that the headline names is left out.
+    """
+    now, chosen = comparison.candidates[TODAY], comparison.candidates[recommendation.policy]
+    told = recommendation.rival.name if recommendation.rival and _cheaper_learner(recommendation) else None
     worse = [
         each
         for each in (*comparison.cheaper.values(), *comparison.candidates.values())
-        if each.cost.mean < chosen.cost.mean and loses_service(each, now, comparison.setup.limits)
+        if each.name != told and each.cost.mean < chosen.cost.mean and loses_service(each, now, comparison.setup.limits)
     ]
     if not worse:
         return ""
