@@ -10,7 +10,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
-from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from autoscaler_env.evaluation.simulation import Trajectory
@@ -146,11 +145,9 @@ def _label_points(
     assert figure is not None
     figure.draw_without_rendering()  # the layout is final from here on
     inside = axes.get_window_extent()
-    points: dict[str, tuple[float, float]] = {
-        name: tuple(axes.transData.transform(place).tolist()) for name, place in places.items()
-    }
-    line = axes.transData.transform((0, limit))[1]
-    taken = [Bbox.from_bounds(x - 7, y - 7, 14, 14) for x, y in points.values()]
+    points = {name: axes.transData.transform(place) for name, place in places.items()}
+    line = float(axes.transData.transform((0, limit))[1])
+    taken = np.array([(x - 7, y - 7, x + 7, y + 7) for x, y in points.values()])
     note = axes.annotate(
         f"limit: {percent(1 - limit, 2)} in time",
         (1, limit),
@@ -164,20 +161,18 @@ def _label_points(
     )
     for place in (1.0, 0.85, 0.7, 0.55, 0.4):
         note.xy = (place, limit)
-        if not any(_overlap(note.get_window_extent(), each) for each in taken):
+        if not _overlaps(np.array([note.get_window_extent().extents]), taken).any():
             break
-    taken += [note.get_window_extent(), Bbox.from_bounds(inside.x0, line - 1, inside.width, 2)]
+    taken = np.vstack([taken, note.get_window_extent().extents, (inside.x0, line - 1, inside.x1, line + 1)])
     scale = figure.dpi / 72
     for name in sorted(points, key=lambda each: (each != bold, points[each][0])):
-        x, y = points[name]
-        weight = "bold" if name == bold else "normal"
         label = axes.annotate(
             texts[name],
             places[name],
             (0, 0),
             textcoords="offset points",
             fontsize=9,
-            weight=weight,
+            weight="bold" if name == bold else "normal",
             ha="center",
             va="center",
             in_layout=False,
@@ -185,38 +180,38 @@ def _label_points(
             arrowprops={"arrowstyle": "-", "linewidth": 0.6, "color": shade(DEMAND_COLOUR), "shrinkA": 0, "shrinkB": 4},
         )
         size = label.get_window_extent()
-        across, up = size.width / 2, size.height / 2
-        best, least, beside = (0.0, 0.0), np.inf, False
-        for distance in (9, 14, 22, 32, 44, 58, 74, 92):
-            for angle in np.radians((0, 180, 90, 270, 45, 135, 225, 315, 20, 160, 200, 340, 70, 110, 250, 290)):
-                dx = np.cos(angle) * (distance * scale + across)
-                dy = np.sin(angle) * (distance * scale + up)
-                box = Bbox.from_bounds(x + dx - across, y + dy - up, 2 * across, 2 * up)
-                outside = max(inside.x0 - box.x0, box.x1 - inside.x1, inside.y0 - box.y0, box.y1 - inside.y1, 0)
-                worse = 100 * sum(_overlap(box, other) for other in taken) + 50 * outside + distance
-                worse += 1000 * sum(_is_passed(at, (x, y), (x + dx, y + dy)) for at in points.values())
-                if worse < least:
-                    best, least = (float(dx / scale), float(dy / scale)), worse
-                    beside = distance == 9 and abs(dx * dy) < 1
-        label.set_position(best)
-        if label.arrow_patch and beside:  # no line is needed
+        half = np.array([size.width, size.height]) / 2
+        moves = np.vstack([_DIRECTIONS * (distance * scale + half) for distance in _DISTANCES])
+        boxes = np.hstack([points[name] + moves - half, points[name] + moves + half])
+        beyond = np.hstack([inside.min - boxes[:, :2], boxes[:, 2:] - inside.max]).max(axis=1)
+        worse = 100 * _overlaps(boxes, taken) + 50 * np.maximum(beyond, 0) + np.repeat(_DISTANCES, len(_DIRECTIONS))
+        others = np.array([place for other, place in points.items() if other != name]).reshape(-1, 2)
+        best = int((worse + 1000 * _passed(moves, others - points[name])).argmin())
+        label.set_position(tuple(moves[best] / scale))
+        if label.arrow_patch and best < 4:  # right beside the point: no line is needed
             label.arrow_patch.set_visible(False)
-        taken.append(Bbox.from_bounds(x + best[0] * scale - across, y + best[1] * scale - up, 2 * across, 2 * up))
+        taken = np.vstack([taken, boxes[best]])
 
 
-def _is_passed(point: tuple[float, float], start: tuple[float, float], end: tuple[float, float]) -> bool:
-    """Return whether a line from another point passes a point closely; positions in pixels."""
-    way, aside = np.subtract(end, start), np.subtract(point, start)
-    if not aside.any():
-        return False
-    along = float(np.clip(aside @ way / (way @ way), 0, 1))
-    return float(np.hypot(*(aside - along * way))) < 9
+_ANGLES = np.radians((0, 180, 90, 270, 45, 135, 225, 315, 20, 160, 200, 340, 70, 110, 250, 290))
+_DIRECTIONS = np.column_stack([np.cos(_ANGLES), np.sin(_ANGLES)])
+"""Where a label may stand, seen from its point; the first four are right beside it."""
+
+_DISTANCES = (9, 14, 22, 32, 44, 58, 74, 92)
+"""How far from its point it may stand, in typographic points."""
 
 
-def _overlap(one: Bbox, other: Bbox) -> float:
-    """Return the area that two boxes share, in square pixels."""
-    shared = Bbox.intersection(one, other)
-    return 0.0 if shared is None else float(shared.width * shared.height)
+def _overlaps(boxes: NDArray[np.float64], taken: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the area that each box shares with others: boxes of shape (n, 4) and (k, 4), from corner to corner."""
+    shared = np.minimum(boxes[:, np.newaxis, 2:], taken[:, 2:]) - np.maximum(boxes[:, np.newaxis, :2], taken[:, :2])
+    return np.asarray(np.maximum(shared, 0).prod(axis=2).sum(axis=1))
+
+
+def _passed(moves: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return how many other points a line along each move passes closely; shapes (n, 2) and (k, 2), from its start."""
+    along = np.clip((others @ moves.T) / (moves**2).sum(axis=1), 0, 1).T
+    gaps = others - along[:, :, np.newaxis] * moves[:, np.newaxis]
+    return np.asarray((np.hypot(gaps[..., 0], gaps[..., 1]) < 9).sum(axis=1))
 
 
 def plot_worst_day(
