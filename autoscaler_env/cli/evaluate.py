@@ -118,9 +118,9 @@ class Evaluate:
             raise ValueError(f"episodes = {self.episodes}: must be at least 1")
         if self.csv is not None and not self.csv.absolute().parent.is_dir():
             raise ValueError(f"csv = {str(self.csv)!r}: there is no such folder")
-        from autoscaler_env.evaluation.metrics import verdict
-
         policies = find_policies(self.policies, service, Folders(self.output), workload)
+        from autoscaler_env.evaluation.metrics import verdict  # after all that may be refused: it is slow to import
+
         episodes = evaluate_all(policies, PATTERNS if workload == MIXED else [workload], self.episodes, service)
         print(cost_report(episodes))
         *others, last = episodes["policy"].unique()
