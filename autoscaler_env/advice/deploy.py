@@ -100,7 +100,7 @@ def hpa_manifest(name: str, metric: str, target: float, service: Service) -> str
         ValueError: The metric is neither of the two.
 
     Example:
-        >>> print(hpa_manifest("Shop", "hpa-cpu", 0.8, Service()).splitlines()[5])
+        >>> print(hpa_manifest("Shop", "hpa-cpu", 0.8, Service()).split("metadata:\n")[1].splitlines()[0])
           name: shop
     """
     if metric not in HPA:
