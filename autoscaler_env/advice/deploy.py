@@ -100,8 +100,8 @@ def hpa_manifest(name: str, metric: str, target: float, service: Service) -> str
         ValueError: The metric is neither of the two.
 
     Example:
-        >>> print(hpa_manifest("Shop", "hpa-cpu", 0.8, Service()).split("metadata:\n")[1].splitlines()[0])
-          name: shop
+        >>> [line for line in hpa_manifest("Shop", "hpa-cpu", 0.8, Service()).splitlines() if "averageU" in line]
+        ['          averageUtilization: 80']
     """
     if metric not in HPA:
         raise ValueError(f"metric = {metric!r}: must be hpa-cpu or hpa-demand")
