@@ -6,6 +6,7 @@ import difflib
 import importlib
 import inspect
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,12 +20,18 @@ from autoscaler_env.policies.kubernetes import HpaCpu, HpaDemand
 from autoscaler_env.policies.oracle import Optimum
 from autoscaler_env.policies.rules import RULES
 from autoscaler_env.service import Service
-from autoscaler_env.text import one_line
+from autoscaler_env.text import listed, one_line, shown
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload
 from autoscaler_env.traffic.trace import Trace
 
 CALIBRATED = ("target-tracking", "threshold", "hpa-cpu", "hpa-demand", "kpa")
 """The rules that are calibrated. To their name a pattern's name is added, in small letters, or `calibrated`."""
+
+USUAL = tuple(rule for rule in CALIBRATED if rule != "target-tracking")
+"""The rules that people run, with the settings that most of them keep."""
+
+PER_PATTERN_ENDING = "-per-pattern"
+"""Ends the name of a rule whose setting is the one calibrated for the pattern of the day."""
 
 LEARNERS = ("q-learning", "dqn", "ppo")
 """The algorithms. The name of a model is the stem of its file: the algorithm, `_`, and what it was trained on."""
@@ -60,7 +67,7 @@ POLICY_LABELS = {
 """What figures and pages call a policy, or a learner that was trained on `MIXED`."""
 
 POLICY_LABELS |= {f"{rule}-mixed": f"{POLICY_LABELS[rule]}, one setting" for rule in CALIBRATED}
-POLICY_LABELS |= {f"{rule}-per-pattern": f"{POLICY_LABELS[rule]}, per pattern" for rule in CALIBRATED}
+POLICY_LABELS |= {rule + PER_PATTERN_ENDING: f"{POLICY_LABELS[rule]}, per pattern" for rule in CALIBRATED}
 
 _LEARNED = re.compile(rf"({'|'.join(LEARNERS).replace('-', '[-_]?')})(?:[-_](.+))?", re.IGNORECASE)
 
@@ -250,18 +257,48 @@ def showcase(spec: str, service: Service | None = None, folders: Folders | None 
     return find_policies([*RULES, *present], service, folders)
 
 
+def rivals_on(workload: str | Workload, service: Service, folders: Folders) -> Callable[[str], list[Policy]]:
+    """Return the policies that others are compared with on a workload, as a function of the pattern's name.
+
+    On the patterns of the reference service they are those of notebook 6: random, static, the rules with their usual
+    settings, all rules calibrated once for all patterns and once for each, and the reference models. On other workloads
+    and for other services they are the rules alone, calibrated on the workload.
+
+    Args:
+        workload: A pattern's name, `MIXED` for the six patterns, or a workload.
+        service: The service to scale.
+        folders: Where models and calibrations lie. A model that is not there is left out.
+    """
+    is_reference = service == Service() and isinstance(workload, str)
+    usual = find_policies(["random", "static", *USUAL], service)
+    scope = "mixed" if is_reference else "calibrated"
+    tuned = find_policies([f"{rule}-{scope}" for rule in CALIBRATED], service, folders, workload)
+    present = set(model_names(folders)) if is_reference else set()
+    models = find_policies(names, service, folders) if (names := sorted(present & set(REFERENCE_MODELS))) else []
+
+    def rivals(pattern: str) -> list[Policy]:
+        known = find_policies([f"{rule}-{pattern}" for rule in CALIBRATED], service, folders) if is_reference else []
+        for rule, policy in zip(CALIBRATED, known, strict=False):
+            policy.name = rule + PER_PATTERN_ENDING
+        return [*usual, *tuned, *known, *models]
+
+    return rivals
+
+
 def _what_there_is(name: str, folders: Folders) -> str:
     """Return why there is no policy of a name, what the user may have meant, and what there is."""
     command = command_for(name)
+    searched = listed([shown(folder) for folder in folders.model_folders], "or")
     if command is not None:
-        return f"{name} is missing in {folders.shown(folders.models)}; make it with: {command}"
+        named = f" --output {shlex.quote(str(folders.root))}" if folders.root != Folders().root else ""
+        return f"{name} is missing in {searched}; make it with: {command}{named}"
     known, models = _known_names(folders), model_names(folders)
     close = difflib.get_close_matches(_plain(name), known, n=1)
     question = f"; did you mean {known[close[0]]}?" if close else ";"
     rules = ", ".join((*BASELINES, Forecast.name))
     return (
         f"no such policy{question} there are rules ({rules}), calibrated rules (RULE-PATTERN or RULE-calibrated, "
-        f"RULE from {', '.join(CALIBRATED)}), models in {folders.shown(folders.models)} "
+        f"RULE from {', '.join(CALIBRATED)}), models in {searched} "
         f"({', '.join(models) or 'none yet'}), model files (.pkl, .zip) and module:Class"
     )
 
