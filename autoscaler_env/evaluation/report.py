@@ -93,7 +93,7 @@ def standing_report(
         optimum: What to call the clairvoyant optimum, and what it costs ($ a day); shown as the first row, without a
             place.
     """
-    place = int(table.loc[policy, "place"])
+    place = int(table["place"][policy])
     near = table.index[max(place - 2, 0) : place + 1]
     shown = table[table.index.isin([*near, *always])]
     rows = [
@@ -115,10 +115,6 @@ def standing_report(
         for name in shown.index
         if name != policy
     ]
-    return "\n".join(
-        [
-            pd.DataFrame(rows).fillna("").to_string(index=False),
-            f"{policy} costs {dollars(table.loc[policy, 'cost'])} a day and stands at place {place} of {len(table)}: "
-            f"{', '.join(others)}.",
-        ]
-    )
+    cost = dollars(float(table["cost"][policy]))
+    sentence = f"{policy} costs {cost} a day and stands at place {place} of {len(table)}: {', '.join(others)}."
+    return f"{pd.DataFrame(rows).fillna('').to_string(index=False)}\n{sentence}"
