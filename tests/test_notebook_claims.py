@@ -118,3 +118,20 @@ def test_prose_of_notebook_6_holds_no_dollars_of_its_own():
     notebook = nbformat.read(notebook_sources() / "06_compare_policies.ipynb", as_version=4)
     prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     assert [found for text in prose for found in re.findall(r"\$ ?\d[\d.,]*|\d[\d.,]* ?(?:\$|dollars)", text)] == []
+
+
+def test_typical_values_in_prose_of_notebook_11_are_those_that_it_prints():
+    notebook = nbformat.read(notebook_sources() / "11_make_it_yours.ipynb", as_version=4)
+    (prose,) = (cell.source for cell in notebook.cells if cell.id == "dear-reading")
+    told = [
+        float(number)
+        for number in re.findall(r"typically[^.]*?\$(\d+)|and \$(\d+) for PPO", prose)
+        for number in number
+        if number
+    ]
+    assert len(told) == 3
+    for path in Folders.course().executed.glob("11_*.ipynb"):
+        (cell,) = (cell for cell in nbformat.read(path, as_version=4).cells if cell.id == "dear-words")
+        text = "".join(output.text for output in cell.outputs)
+        differences = [float(number) for number in re.findall(r" by \$([\d.]+) a day", text)]
+        assert differences[:3] == pytest.approx(told, abs=3), text

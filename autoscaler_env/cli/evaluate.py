@@ -95,6 +95,7 @@ def place_among_others(episodes: pd.DataFrame, workload: str | Workload, service
     from autoscaler_env.evaluation.metrics import evaluate_patterns
     from autoscaler_env.evaluation.regret import OPTIMUM_DAYS, read_optima
     from autoscaler_env.evaluation.report import standing, standing_report
+    from autoscaler_env.policies.oracle import OPTIMUM
 
     policy, days, course = episodes["policy"].iloc[0], episodes["episode"].nunique(), Folders.course()
     rivals = rivals_on(workload, service, course)
@@ -109,7 +110,8 @@ def place_among_others(episodes: pd.DataFrame, workload: str | Workload, service
     one_setting = [name for name in table.index if not learner_of(name) and not name.endswith(PER_PATTERN_ENDING)]
     always = [*[name for name in one_setting if name != policy][:1], "ppo_mixed"]
     optimum = None
-    if service == Service() and isinstance(workload, str) and (course.results / "optimum.csv").exists():
+    has_optimum = service == Service() and isinstance(workload, str) and (course.results / "optimum.csv").exists()
+    if has_optimum and policy != OPTIMUM:
         known = read_optima(course).query("day < @days and pattern in @members_of(@workload)")
         name = "optimum" if days <= OPTIMUM_DAYS else f"optimum, first {OPTIMUM_DAYS} days"
         optimum = name, float(known["cost"].mean())
