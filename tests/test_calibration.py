@@ -57,6 +57,16 @@ def test_the_grid_is_the_published_one():
     assert calibration.RESERVES.tolist() == list(range(17))
 
 
+def test_another_grid_has_its_own_settings_and_the_costs_of_the_published_one():
+    service = Service(steps_per_episode=40)
+    other = calibration.calibration_grid(["SPIKE"], service, 2, [1.0, 2.0], range(0, 5, 2))
+    assert (list(other.index), list(other.columns)) == ([1.0, 2.0], [0, 2, 4])
+    published = calibration.calibration_grid(["SPIKE"], service, 2)
+    assert other.loc[1.0].tolist() == published.loc[1.0, [0, 2, 4]].tolist()
+    with pytest.raises(ValueError, match=r"^targets = \[\], reserves = \[0\]: must be at least one of each$"):
+        calibration.calibration_grid(["SPIKE"], service, 2, [], [0])
+
+
 def test_flash_crowds_want_more_reserve_than_steady_traffic():
     assert calibrate(["SPIKE"], days=5).reserve > calibrate(["STEADY"], days=5).reserve
 

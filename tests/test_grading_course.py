@@ -159,7 +159,7 @@ class TestGradedCourse:
         assert lost == []
         assert report(graded, "solved")["points"] == pytest.approx(100)
 
-    def test_what_a_check_prints_in_several_lines_is_reported_completely(self, graded):
+    def test_what_a_check_says_besides_right_is_reported_completely(self, graded):
         (last,) = [item for item in report(graded, "solved")["parts"]["exercises"] if item["name"] == "10.3"]
         assert last["reason"].count("$") >= 2 and "\n" not in last["reason"]
 

@@ -1,6 +1,6 @@
-"""What notebook 6 says in prose and in the titles of its figures is true of the tables that it writes.
+"""What notebooks 2 and 6 say in prose and in the titles of their figures is true of the committed tables.
 
-The notebook prints numbers and verdicts from its tables; here are the claims of its prose. Claims about many trainings
+Notebook 6 prints numbers and verdicts from its tables; here are the claims of its prose. Claims about many trainings
 are made by `autoscaler_env.study.summary` and tested in test_claims.
 """
 
@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from autoscaler_env.evaluation.metrics import MEAN
+from autoscaler_env.evaluation.rivals import read_calibrated_rules
 from autoscaler_env.paths import Folders, notebook_sources, project_root
 
 BLIND = ("random", "static")
@@ -122,16 +123,37 @@ def test_prose_of_notebook_6_holds_no_dollars_of_its_own():
 
 def test_typical_values_in_prose_of_notebook_11_are_those_that_it_prints():
     notebook = nbformat.read(notebook_sources() / "11_make_it_yours.ipynb", as_version=4)
-    (prose,) = (cell.source for cell in notebook.cells if cell.id == "dear-reading")
-    told = [
-        float(number)
-        for number in re.findall(r"typically[^.]*?\$(\d+)|and \$(\d+) for PPO", prose)
-        for number in number
-        if number
-    ]
+    (prose,) = (" ".join(cell.source.split()) for cell in notebook.cells if cell.id == "dear-reading")
+    told = [float(number) for number in re.findall(r"\d+(?= dollars| for PPO)", prose)]
     assert len(told) == 3
     for path in Folders.course().executed.glob("11_*.ipynb"):
         (cell,) = (cell for cell in nbformat.read(path, as_version=4).cells if cell.id == "dear-words")
         text = "".join(output.text for output in cell.outputs)
         differences = [float(number) for number in re.findall(r" by \$([\d.]+) a day", text)]
         assert differences[:3] == pytest.approx(told, abs=3), text
+
+
+def test_numbers_in_the_prose_of_notebook_2_are_those_of_the_committed_tables(mean, summary):
+    notebook = nbformat.read(notebook_sources() / "02_set_yardsticks.ipynb", as_version=4)
+    prose = {cell.id: " ".join(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown"}
+    cost, instances = mean["cost"], mean["instance_cost"]
+    worth = [cost[rule] - cost[f"{rule}-mixed"] for rule in RESERVED]
+    tuned = cost[[*TUNED, RULE]]
+    known = summary["cost"].loc[RULE] - summary["cost"].loc[CALIBRATED[1]]
+    thresholds = read_calibrated_rules(Folders(project_root()))["threshold"]["MIXED"].settings
+    for cell, sentence in [
+        ("costs-reading", f"tuning is worth {worth[0]:.0f} dollars a day for the threshold rule"),
+        ("costs-reading", f"costs {cost['threshold']:.0f} with its defaults and {cost['threshold-mixed']:.0f} tuned"),
+        ("costs-reading", f"For HPA and KPA it is worth {min(worth[1:]):.0f} to {max(worth[1:]):.0f} dollars"),
+        ("costs-reading", f"at most {tuned.max() - tuned.min():.0f} dollars"),
+        ("costs-reading", f"To know the pattern is worth {known[MEAN]:.0f} dollars a day to target tracking"),
+        ("loss-reading", f"{instances['threshold']:.0f} of its {cost['threshold']:.0f} dollars are for instances"),
+        ("loss-reading", f"it pays {instances['threshold-mixed']:.0f} dollars for instances"),
+        ("loss-reading", f"comes from `SPIKE`: {known['SPIKE']:.0f} dollars on each such day"),
+        ("yardsticks", f"cheapest at {thresholds['add_above']:.0%} and {thresholds['remove_below']:.0%}"),
+        ("answer-limits", f"target tracking, with {cost[RULE]:.1f} dollars a day"),
+        ("answer-limits", f"target tracking too, with {cost[CALIBRATED[1]]:.1f}"),
+    ]:
+        assert sentence in prose[cell].replace(" %", "%"), sentence
+    assert tuned.idxmin() == RULE and known.drop(MEAN).idxmax() == "SPIKE"
+    assert cost[[f"{rule}-per-pattern" for rule in RESERVED]].min() > cost[CALIBRATED[1]]

@@ -197,6 +197,18 @@ def test_every_notebook_is_written_as_json_with_indent_1():
         assert json.dumps(json.loads(text), indent=1, ensure_ascii=False) + "\n" == text, path.name
 
 
+def test_no_paragraph_has_two_dollar_signs_that_would_be_read_as_a_formula():
+    """Jupyter typesets what stands between two dollar signs of a paragraph."""
+    faults = []
+    for path in SOURCES:
+        cells = [cell for cell in read(path).cells if cell.cell_type == "markdown"]
+        for cell in cells:
+            paragraphs = re.split(r"\n\s*\n|\n(?=\s*- )", re.sub(r"`[^`]*`", "", cell.source))
+            amounts = [re.findall(r"\$\d[\d.,]*", paragraph) for paragraph in paragraphs]
+            faults += [f"{path.name}, {cell.id}: {found}" for found in amounts if len(found) > 1]
+    assert not faults, "\n".join(faults)
+
+
 DAMAGES = {
     "the first cell is no title": lambda book: book.cells.pop(0),
     "there is more than one title": lambda book: book.cells[3].update(source="# Another"),
@@ -220,9 +232,9 @@ DAMAGES = {
     "it has 4 definitions": lambda book: book.cells[4].update(source="def f(): pass"),
     "without a message": lambda book: book.cells[4].update(source="assert True"),
     "installs": lambda book: book.cells[4].update(source="import urllib"),
-    "is answered": lambda book: book.cells[35].update(source="answer_1 = 1"),
-    "has no check": lambda book: book.cells[36].update(source="print(1)"),
-    "exercises, not 2 to 8": lambda book: [cell.metadata.clear() for cell in book.cells[35:]],
+    "is answered": lambda book: tagged(book, "exercise")[0].update(source="answer_1 = 1"),
+    "has no check": lambda book: tagged(book, "exercise-check")[0].update(source="print(1)"),
+    "exercises, not 2 to 8": lambda book: [cell.metadata.clear() for cell in tagged(book, "exercise")],
     "it says 'Whoever'": lambda book: book.cells[3].update(source="Whoever reads this"),
     "it says 'influx' 2 times": lambda book: book.cells[3].update(source="The influx is high."),
 }

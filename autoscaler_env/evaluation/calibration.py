@@ -366,31 +366,41 @@ def calibrate(patterns: Sequence[str | Workload], service: Service | None = None
 
 
 def calibration_grid(
-    patterns: Sequence[str | Workload], service: Service | None = None, days: int = 100
+    patterns: Sequence[str | Workload],
+    service: Service | None = None,
+    days: int = 100,
+    targets: Sequence[float] | NDArray[np.float64] | None = None,
+    reserves: Sequence[float] | NDArray[np.int64] | None = None,
 ) -> pd.DataFrame:
-    """Return the mean cost of every setting among `TARGETS` and `RESERVES` on the same calibration days.
+    """Return the mean cost of every setting of target tracking on a grid, on the same calibration days.
 
     Args:
         patterns: One or more names of patterns, or workloads; all count alike. `MIXED` stands for the six patterns.
         service: The reference service by default.
         days: Calibration days of each pattern, at least 1.
+        targets: Target utilisations, above 0; `TARGETS` by default.
+        reserves: Instances kept beyond the demand, at least 0; `RESERVES` by default.
 
     Returns:
         Dollars a day; a row per target utilisation, a column per reserve (instances).
 
     Raises:
-        ValueError: There is no pattern or no day to calibrate on.
+        ValueError: There is no pattern or no day to calibrate on, or no setting to try.
     """
     if not patterns or days < 1:
         raise ValueError(f"patterns = {list(patterns)}, days = {days}: must be at least one pattern and one day")
     service = service or Service()
-    settings = list(product(TARGETS.tolist(), RESERVES.tolist()))
+    targets = TARGETS if targets is None else targets
+    reserves = RESERVES if reserves is None else reserves
+    settings = list(product(map(float, targets), map(float, reserves)))
+    if not settings:
+        raise ValueError(f"targets = {list(targets)}, reserves = {list(reserves)}: must be at least one of each")
     single = [name for pattern in patterns for name in (PATTERNS if pattern == MIXED else (pattern,))]
     costs = np.zeros(len(settings))
     for pattern in single:
         drawn = as_workload(pattern, service).draw(day_seeds("calibration", days))
         costs += setting_costs(RULE_GRIDS["target-tracking"], settings, drawn, service).mean(axis=1)
-    rows, columns = pd.Index(TARGETS, name="target"), pd.Index(RESERVES, name="reserve")
+    rows, columns = pd.Index(targets, name="target"), pd.Index(reserves, name="reserve")
     return pd.DataFrame((costs / len(single)).reshape(len(rows), len(columns)), rows, columns)
 
 

@@ -20,6 +20,7 @@ from .learning import (
     plot_update_times,
 )
 from .limits import frontier, plot_frontier, plot_losses
+from .loop import plot_loop
 from .meters import BY_HAND, plot_rankings, plot_readings
 from .study import plot_matrix, plot_ppo_against_rules, plot_regret, plot_sample_sizes, plot_seeds, plot_traces
 from .style import colour_of, png_of, save_figure
@@ -36,6 +37,7 @@ __all__ = [
     "plot_day",
     "plot_frontier",
     "plot_learning_curves",
+    "plot_loop",
     "plot_losses",
     "plot_matrix",
     "plot_operating_regions",

@@ -33,11 +33,11 @@ def plot_patterns(days: Mapping[str, NDArray[np.int64]], service: Service, title
 
     Args:
         days: Arrivals by the pattern's name, shape (n, steps); one to five days per pattern look best.
-        service: Defines the length of a step and the peak P.
+        service: Defines the length of a step and P, the level that patterns are scaled by.
         title: The title of the figure; it should state the finding.
 
     Returns:
-        The figure; arrivals against the hour of the day, with a dotted line at the peak P.
+        The figure; arrivals against the hour of the day, with a dotted line at P.
     """
     columns = min(3, len(days))
     rows = -(-len(days) // columns)
@@ -54,7 +54,7 @@ def plot_patterns(days: Mapping[str, NDArray[np.int64]], service: Service, title
         axes.remove()
     figure.suptitle(title, x=0.01, ha="left")
     figure.supxlabel("hour of the day", fontsize=10)
-    figure.supylabel("arrivals (requests per step); dotted: peak P", fontsize=10)
+    figure.supylabel("arrivals (requests per step); dotted: P", fontsize=10)
     return figure
 
 

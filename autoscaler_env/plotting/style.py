@@ -119,8 +119,11 @@ _theme: ContextVar[Theme] = ContextVar("theme", default="light")
 class Picture(Figure):
     """A figure that notebooks display without pyplot, with any backend."""
 
-    def _repr_png_(self) -> bytes:
-        return png_of(self)
+    alt: str = ""
+    """What the figure shows, in words, for readers who cannot see it; notebooks store it with the picture."""
+
+    def _repr_png_(self) -> bytes | tuple[bytes, dict[str, str]]:
+        return (png_of(self), {"alt": self.alt}) if self.alt else png_of(self)
 
 
 def new_figure(width: float = 9.0, height: float = 4.0) -> Picture:

@@ -1,5 +1,8 @@
+from . import baselines as baselines
 from . import dqn as dqn
+from . import environment as environment
+from . import meter as meter
 from . import own as own
 from . import ppo as ppo
 
-__all__ = ["dqn", "own", "ppo"]
+__all__ = ["baselines", "dqn", "environment", "meter", "own", "ppo"]
