@@ -96,10 +96,10 @@ class TicketSale:
 
 answer_5 = TicketSale
 config = TrainingConfig("ppo", TicketSale(service), timesteps=100_000)
-learner_5 = train(config, Folders(folders.root / "ticket-sale"), progress=False).policy
+answer_5.learner = train(config, Folders(folders.root / "ticket-sale"), progress=False).policy
 
 
 # %% 11.6
 # A rule that looks ahead wins where looking ahead pays: an instance takes an hour to boot.
 answer_6 = Trend
-service_6 = {"boot_steps": 12}
+answer_6.changes = {"boot_steps": 12}

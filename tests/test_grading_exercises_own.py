@@ -84,12 +84,10 @@ WRONG_POLICIES = [
 ]
 
 
-def graded(check, *answers):
-    """Return what the grader says: answers run in one place, and the check judges their record in another."""
-    names = [f"answer_{number}" for number in range(len(answers))]
-    code = f"from autoscaler_env.grading.exercises import own\nprint(own.{check.__name__}({', '.join(names)}))"
-    sent = collect(dict(zip(names, answers, strict=True)), names, code)
-    return check(*[restore(sent[name]) for name in names])
+def graded(check, answer):
+    """Return what the grader says: the answer runs in one place, and the check judges its record in another."""
+    code = f"from autoscaler_env.grading.exercises import own\nprint(own.{check.__name__}(answer))"
+    return check(restore(collect({"answer": answer}, ["answer"], code)["answer"]))
 
 
 @pytest.mark.parametrize(
@@ -140,37 +138,47 @@ def test_a_policy_must_beat_ppo_on_hidden_days_and_never_gets_their_arrivals():
     assert own.check_cheaper_than_ppo(3) == "a class, please"
 
 
+def with_learner(learner):
+    return type("Learned", (own.Sale,), {"learner": learner})
+
+
+def ahead(**changes):
+    return type("Ahead", (own.Trend,), {"changes": changes})
+
+
 def test_learning_must_pay_a_tenth_against_calibrated_rules():
-    service = Service()
-    best = own.check_learning_pays(own.Sale, TargetTracking(service, 1.2, 10.0))
-    assert best.startswith("not yet: yours costs $") and "calibrated on your workload" in best
-    assert own.check_learning_pays(5, Static()) == "a class, please"
-    assert own.check_learning_pays(own.Sale, None).startswith("not yet")
+    told = own.check_learning_pays(with_learner(TargetTracking(Service(), 1.2, 10.0)))
+    assert told.startswith("not yet: yours costs $") and "calibrated on your workload" in told
+    assert own.check_learning_pays(5) == "a class, please"
+    assert own.check_learning_pays(own.Sale) == "not yet: your class needs the attribute learner"
+    assert own.check_learning_pays(with_learner(None)).startswith("not yet: reset raised AttributeError")
 
 
 def test_a_rule_that_looks_ahead_wins_where_instances_boot_for_an_hour_and_not_on_the_reference_service():
-    assert own.check_rule_wins(own.Trend, {"boot_steps": 12}).startswith("right: yours costs $")
-    assert own.check_rule_wins(Static, {}).startswith("not yet: yours costs $")
-    for changes, told in (
-        (None, "a dictionary of fields of Service, please"),
-        ({"boots": 2}, "not yet: boots = 2: no such field"),
-        ({"boot_steps": 0}, "not yet: boot_steps = 0: must be"),
-        ({"steps_per_episode": 289}, "not yet: steps_per_episode = 289: must be at most 288 here"),
+    assert own.check_rule_wins(ahead(boot_steps=12)).startswith("right: yours costs $")
+    assert own.check_rule_wins(ahead()).startswith("not yet: yours costs $")
+    for answer, told in (
+        (5, "a class, please"),
+        (own.Trend, "not yet: your class needs the attribute changes"),
+        (type("Ahead", (own.Trend,), {"changes": 12}), "not yet: changes must be a dictionary of fields of Service"),
+        (ahead(boots=2), "not yet: boots = 2: no such field"),
+        (ahead(boot_steps=0), "not yet: boot_steps = 0: must be"),
+        (ahead(steps_per_episode=289), "not yet: steps_per_episode = 289: must be at most 288 here"),
     ):
-        assert own.check_rule_wins(own.Trend, changes).startswith(told)
+        assert own.check_rule_wins(answer).startswith(told)
 
 
 def test_claims_are_measured_in_the_grader_as_in_the_notebook():
-    assert graded(own.check_rule_wins, own.Trend, {"boot_steps": 12}) == own.check_rule_wins(
-        own.Trend, {"boot_steps": 12}
-    )
-    policy = Static()
-    assert graded(own.check_learning_pays, own.Sale, policy) == own.check_learning_pays(own.Sale, policy)
+    for check, answer in (
+        (own.check_rule_wins, ahead(boot_steps=12)),
+        (own.check_learning_pays, with_learner(Static())),
+        (own.check_cheaper_than_ppo, Static),
+    ):
+        assert graded(check, answer) == check(answer)
 
 
 def test_what_a_claim_reports_is_what_an_evaluation_of_the_same_days_finds():
     service = Service(boot_steps=12)
-    told = own.check_rule_wins(own.Trend, {"boot_steps": 12})
     workload = Pattern("SINE_CURVE", service)
     days = SimpleNamespace(
         name="hidden",
@@ -178,4 +186,4 @@ def test_what_a_claim_reports_is_what_an_evaluation_of_the_same_days_finds():
         evaluation_days=lambda episodes: workload.draw(day_seeds("evaluation", episodes, first=own.HIDDEN)),
     )
     cost = evaluate([own.Trend(service)], days, own.EVALUATION_DAYS, service)["cost"].mean()
-    assert f"yours costs ${cost:.2f} a day" in told
+    assert f"yours costs ${cost:.2f} a day" in own.check_rule_wins(ahead(boot_steps=12))

@@ -125,6 +125,14 @@ def _numbers(owner: Any, method: str, *arguments: Any) -> NDArray[np.int64]:
     return value.astype(np.int64)
 
 
+def _attribute(answer: Any, name: str) -> Any:
+    """Return an attribute of a class."""
+    try:
+        return getattr(answer, name)
+    except (Exception, SystemExit):
+        raise _Refused(f"not yet: your class needs the attribute {name}") from None
+
+
 class _Answered:
     """A student's policy, as `simulate` uses it: `reset` gets the shape of the days, and no arrivals."""
 
@@ -274,19 +282,18 @@ def check_cheaper_than_ppo(answer: Any) -> str:
     return _verdict(own, "the reference PPO", theirs, 0.0, "Where does PPO lose most? Notebook 6 has the pattern")
 
 
-def check_learning_pays(answer: Any, learner: Any) -> str:
+def check_learning_pays(answer: Any) -> str:
     """Return whether a learner costs a tenth less than every calibrated rule on a student's workload.
 
     Args:
-        answer: The class of the workload.
-        learner: The trained policy, with `reset` and `predict`.
+        answer: The class of the workload; its attribute `learner` is the trained policy, with `reset` and `predict`.
     """
     service = Service()
     try:
         workload = _made(answer, service)
         calibration = _numbers(workload, "draw", day_seeds("calibration", CALIBRATION_DAYS))
         days = _numbers(workload, "draw", day_seeds("evaluation", EVALUATION_DAYS, first=HIDDEN))
-        own = _costs(_Answered(learner), days, service)
+        own = _costs(_Answered(_attribute(answer, "learner")), days, service)
         rule, theirs = _cheapest_rule(calibration, days, service)
     except _Refused as refused:
         return str(refused)
@@ -294,19 +301,24 @@ def check_learning_pays(answer: Any, learner: Any) -> str:
     return _verdict(own, f"{rule}, calibrated on your workload,", theirs, LEARNING_PAYS, hint)
 
 
-def check_rule_wins(answer: Any, changes: Any) -> str:
+def check_rule_wins(answer: Any) -> str:
     """Return whether a student's rule costs 2 % less than every calibrated rule on `SINE_CURVE`, on a service.
 
     Args:
-        answer: The class of the rule.
-        changes: The fields of the service that differ from the reference service, a dictionary.
+        answer: The class of the rule; its attribute `changes` is a dictionary of the fields of the service that differ
+            from the reference service.
     """
+    if not callable(answer):
+        return "a class, please"
     try:
+        changes = _attribute(answer, "changes")
         service = Service.from_dict(changes) if isinstance(changes, dict) else None
+    except _Refused as refused:
+        return str(refused)
     except ValueError as error:
         return f"not yet: {one_line(error)}"
     if service is None:
-        return 'a dictionary of fields of Service, please, such as {"boot_steps": 2}'
+        return 'not yet: changes must be a dictionary of fields of Service, such as {"boot_steps": 2}'
     if service.steps_per_episode > LONGEST_DAY:
         return f"not yet: steps_per_episode = {service.steps_per_episode}: must be at most {LONGEST_DAY} here"
     workload = Pattern("SINE_CURVE", service)
