@@ -4,5 +4,6 @@ from . import environment as environment
 from . import meter as meter
 from . import own as own
 from . import ppo as ppo
+from . import scaling as scaling
 
-__all__ = ["baselines", "dqn", "environment", "meter", "own", "ppo"]
+__all__ = ["baselines", "dqn", "environment", "meter", "own", "ppo", "scaling"]
