@@ -100,6 +100,23 @@ answer_5.learner = train(config, Folders(folders.root / "ticket-sale"), progress
 
 
 # %% 11.6
-# A rule that looks ahead wins where looking ahead pays: an instance takes an hour to boot.
-answer_6 = Trend
+class Ahead:
+    """The policy of exercise 2. Looking ahead pays most where an instance takes an hour to boot."""
+
+    name = "ahead"
+
+    def __init__(self, service):
+        self.service = service
+
+    def reset(self, days):
+        pass
+
+    def predict(self, observations):
+        counts = decode(observations, self.service)
+        expected = counts.arrivals + counts.queue + self.service.boot_steps * counts.change
+        wanted = np.ceil(expected / self.service.capacity_per_instance) + 1
+        return step_toward(wanted, counts.ready + counts.booting, self.service)
+
+
+answer_6 = Ahead
 answer_6.changes = {"boot_steps": 12}
