@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from autoscaler_env.evaluation.metrics import evaluate
+from autoscaler_env.evaluation.metrics import evaluate, evaluate_patterns
 from autoscaler_env.evaluation.report import cost_report, standing, standing_report
 from autoscaler_env.policies.rules import Static, Threshold
 
@@ -26,6 +26,13 @@ def test_the_table_of_costs_is_aligned():
     assert title == "STEADY, 3 evaluation days" and heading.split()[:2] == ["policy", "cost"]
     assert [row.split()[0] for row in rows] == ["static", "threshold"]
     assert len({len(line) for line in (heading, *rows)}) == 1 and all("% " in row and " to " in row for row in rows)
+
+
+def test_a_single_policy_gets_one_table_with_a_row_for_each_pattern():
+    lines = cost_report(evaluate_patterns(lambda _: [Static()], ["STEADY", "SPIKE"], 2)).splitlines()
+    assert lines[2] == "static" and lines[3].split()[0] == "pattern"
+    starts = ("STEADY, 2 evaluation days", "SPIKE, 2 evaluation days", "mean of 2 patterns")
+    assert [line[: len(start)] for line, start in zip(lines[4:], starts, strict=True)] == list(starts)
 
 
 def test_policies_stand_in_the_order_of_their_mean_costs():

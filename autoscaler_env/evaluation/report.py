@@ -31,6 +31,8 @@ _COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {
 def cost_report(episodes: pd.DataFrame) -> str:
     """Return the costs as text: a table for each pattern, and one for their mean if there are several.
 
+    A single policy gets one table, with a row for each pattern.
+
     Args:
         episodes: What `metrics.evaluate` returns, for one or more patterns.
     """
@@ -47,10 +49,18 @@ def cost_report(episodes: pd.DataFrame) -> str:
         "Means per day. The cost is what instances, lateness and drops cost together; in time: share of the requests "
         "that were served in the step of their arrival; queue in requests, fleet in instances."
     ]
-    for pattern in episodes["pattern"].unique():
-        title = f"mean of {len(days)} patterns" if pattern == MEAN else f"{pattern}, {days[pattern]:,} evaluation days"
-        table: pd.DataFrame = summary.xs(pattern, level="pattern")[list(headings)]  # type: ignore[assignment]
-        table = table.rename(columns=headings).rename_axis(index=None, columns="policy")
+    titles = {pattern: f"{pattern}, {count:,} evaluation days" for pattern, count in days.items()}
+    titles[MEAN] = f"mean of {len(days)} patterns"
+    tables: dict[str, pd.DataFrame] = {
+        titles[pattern]: summary.xs(pattern, level="pattern")  # type: ignore[misc]
+        for pattern in episodes["pattern"].unique()
+    }
+    if len(days) > 1 and episodes["policy"].nunique() == 1:
+        policy = str(episodes["policy"].iloc[0])
+        tables = {policy: summary.droplevel("policy").rename(index=titles)}
+    for title, table in tables.items():
+        table = table[list(headings)].rename(columns=headings)
+        table = table.rename_axis(index=None, columns="pattern" if title not in titles.values() else "policy")
         lines += ["", title, table.to_string(formatters=formatters)]
     return "\n".join(lines)
 
