@@ -60,10 +60,11 @@ class Evaluate:
             raise ValueError(f"episodes = {self.episodes}: must be at least 1")
         if self.csv is not None and not self.csv.absolute().parent.is_dir():
             raise ValueError(f"csv = {str(self.csv)!r}: there is no such folder")
+        policies = find_policies(self.policies, service, Folders(self.output), workload)
+        # After all that may be refused: these are slow to import.
         from autoscaler_env.evaluation.metrics import evaluate_patterns, verdict
         from autoscaler_env.evaluation.report import cost_report
 
-        policies = find_policies(self.policies, service, Folders(self.output), workload)
         episodes = evaluate_patterns(lambda _: policies, members_of(workload), self.episodes, service, progress=True)
         print(cost_report(episodes))
         *others, last = episodes["policy"].unique()

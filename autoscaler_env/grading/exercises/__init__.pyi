@@ -1,9 +1,12 @@
 from . import baselines as baselines
+from . import comparison as comparison
 from . import dqn as dqn
 from . import environment as environment
 from . import meter as meter
 from . import own as own
 from . import ppo as ppo
 from . import scaling as scaling
+from . import study as study
+from . import verification as verification
 
-__all__ = ["baselines", "dqn", "environment", "meter", "own", "ppo", "scaling"]
+__all__ = ["baselines", "comparison", "dqn", "environment", "meter", "own", "ppo", "scaling", "study", "verification"]
