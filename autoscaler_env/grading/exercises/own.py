@@ -183,7 +183,7 @@ def _cheapest_rule(calibration: NDArray[np.int64], days: NDArray[np.int64], serv
     return best, costs[best]
 
 
-def _verdict(own: Array, rival: str, theirs: Array, least: float, hint: str) -> str:
+def _verdict(own: Array, rival: str, theirs: Array, least: float, *hints: str) -> str:
     """Return whether a claim holds: a saving of at least a share of the rival's cost, and above zero beyond doubt."""
     saved = mean_interval(theirs - own, independent=True)
     holds = saved.low > 0 and saved.mean >= least * theirs.mean()
@@ -192,7 +192,9 @@ def _verdict(own: Array, rival: str, theirs: Array, least: float, hint: str) -> 
         f"yours costs {dollars(own.mean())} a day, {rival} {dollars(theirs.mean())} on {len(own)} hidden days; you "
         f"save {percent(saved.mean / theirs.mean())} (95 % interval {low} to {high} a day)"
     )
-    return f"right: {numbers}" if holds else f"not yet: {numbers}. {hint}"
+    if holds:
+        return f"right: {numbers}"
+    return miss(own.mean(), *hints).replace("not yet: ", f"not yet: {numbers}. ", 1)
 
 
 def check_workload(answer: Any) -> str:
@@ -279,7 +281,14 @@ def check_cheaper_than_ppo(answer: Any) -> str:
 
     ppo = load_policy(Folders.course().find("models/ppo_mixed.zip"), service)
     theirs = np.mean([_costs(ppo, drawn, service) for drawn in days], axis=0)
-    return _verdict(own, "the reference PPO", theirs, 0.0, "Where does PPO lose most? Notebook 6 has the pattern")
+    return _verdict(
+        own,
+        "the reference PPO",
+        theirs,
+        0.0,
+        "Where does PPO lose most? Notebook 6 has the pattern",
+        "A large reserve pays on one pattern and is wasted on the others; what does the first hour tell about the day?",
+    )
 
 
 def check_learning_pays(answer: Any) -> str:
@@ -297,8 +306,14 @@ def check_learning_pays(answer: Any) -> str:
         rule, theirs = _cheapest_rule(calibration, days, service)
     except _Refused as refused:
         return str(refused)
-    hint = "What happens before a crowd on your days that a rule does not understand, and a learner could?"
-    return _verdict(own, f"{rule}, calibrated on your workload,", theirs, LEARNING_PAYS, hint)
+    return _verdict(
+        own,
+        f"{rule}, calibrated on your workload,",
+        theirs,
+        LEARNING_PAYS,
+        "What happens before a crowd on your days that a rule does not understand, and a learner could?",
+        "A rule follows the demand; what if the demand falls before it grows?",
+    )
 
 
 def check_rule_wins(answer: Any) -> str:
@@ -328,5 +343,11 @@ def check_rule_wins(answer: Any) -> str:
         rule, theirs = _cheapest_rule(workload.draw(day_seeds("calibration", CALIBRATION_DAYS)), days, service)
     except _Refused as refused:
         return str(refused)
-    hint = "What does your rule know that the others do not, and on which service is that worth most?"
-    return _verdict(own, f"{rule}, calibrated for your service,", theirs, RULE_WINS, hint)
+    return _verdict(
+        own,
+        f"{rule}, calibrated for your service,",
+        theirs,
+        RULE_WINS,
+        "What does your rule know that the others do not, and on which service is that worth most?",
+        "The others order for the demand of now; how long does an instance take until it is ready?",
+    )
