@@ -26,6 +26,7 @@ QUICK: dict[str, Any] = {
     "retrain": True,
     "episodes": 400,
     "timesteps": 4_096,
+    "lab_timesteps": 64,
     "evaluation_days": 40,
     "calibration_days": 10,
 }

@@ -358,6 +358,13 @@ class TestQuickCourse:
             assert (folders.models / name).is_file()
             assert json.loads((folders.models / name).with_suffix(".json").read_text())["seed"] == 0
 
+    def test_own_models_lie_beside_the_reference_with_the_given_seed_and_length(self, quick_course):
+        folders, _ = quick_course
+        budgets = {"my_q_learning": QUICK["episodes"] * 288, "my_dqn": QUICK["timesteps"], "my_ppo": QUICK["timesteps"]}
+        for name, timesteps in budgets.items():
+            made = json.loads((folders.own.models / f"{name}.json").read_text())
+            assert made["seed"] == 1 and made["budget"]["timesteps"] == timesteps
+
     def test_json_holds_the_cost_of_every_policy_on_every_pattern(self, quick_course):
         folders, _ = quick_course
         results = json.loads((folders.results / "evaluation_results.json").read_text())

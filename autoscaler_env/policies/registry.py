@@ -6,7 +6,6 @@ import difflib
 import importlib
 import inspect
 import re
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -253,7 +252,7 @@ def showcase(spec: str, service: Service | None = None, folders: Folders | None 
     present = [name for name in REFERENCE_MODELS if name in model_names(folders)]
     for name in REFERENCE_MODELS:
         if name not in present:
-            print(f"{name} is missing; make it with: {command_for(name)}", file=sys.stderr)
+            print(_missing(name, folders, command_for(name)), file=sys.stderr)
     return find_policies([*RULES, *present], service, folders)
 
 
@@ -285,13 +284,18 @@ def rivals_on(workload: str | Workload, service: Service, folders: Folders) -> C
     return rivals
 
 
+def _missing(name: str, folders: Folders, command: str | None) -> str:
+    """Return where a model was looked for, and the command that makes it."""
+    searched = " or ".join(str(folder) for folder in folders.model_folders)
+    return f"{name} is missing in {searched}; make it with: {command}{folders.output_option}"
+
+
 def _what_there_is(name: str, folders: Folders) -> str:
     """Return why there is no policy of a name, what the user may have meant, and what there is."""
     command = command_for(name)
     searched = listed([shown(folder) for folder in folders.model_folders], "or")
     if command is not None:
-        named = f" --output {shlex.quote(str(folders.root))}" if folders.root != Folders().root else ""
-        return f"{name} is missing in {searched}; make it with: {command}{named}"
+        return _missing(name, folders, command)
     known, models = _known_names(folders), model_names(folders)
     close = difflib.get_close_matches(_plain(name), known, n=1)
     question = f"; did you mean {known[close[0]]}?" if close else ";"

@@ -5,8 +5,21 @@ from . import environment as environment
 from . import meter as meter
 from . import own as own
 from . import ppo as ppo
+from . import q_learning as q_learning
 from . import scaling as scaling
 from . import study as study
 from . import verification as verification
 
-__all__ = ["baselines", "comparison", "dqn", "environment", "meter", "own", "ppo", "scaling", "study", "verification"]
+__all__ = [
+    "baselines",
+    "comparison",
+    "dqn",
+    "environment",
+    "meter",
+    "own",
+    "ppo",
+    "q_learning",
+    "scaling",
+    "study",
+    "verification",
+]
