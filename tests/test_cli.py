@@ -305,7 +305,7 @@ def test_devices_are_listed_with_the_choices_of_auto(capsys):
 def test_a_run_reports_each_notebook(tmp_path, monkeypatch, capsys):
     for error, status in ((None, 0), ("cell 3: KeyError: 1", 1)):
         given = []
-        ended = [Executed("01_build_environment", 2.0, None, 2.0), Executed("02_set_yardsticks", 1.0, error, 3.0)]
+        ended = [Executed("01_build_environment", 2.0, None, 2.0), Executed("02_set_baselines", 1.0, error, 3.0)]
         monkeypatch.setattr(
             "autoscaler_env.course.run_course",
             lambda *options, given=given, ended=ended: given.append(options) or ended,

@@ -168,7 +168,7 @@ def test_typical_values_in_prose_of_notebook_11_are_those_that_it_prints():
 
 
 def test_numbers_in_the_prose_of_notebook_2_are_those_of_the_committed_tables(mean, summary):
-    notebook = nbformat.read(notebook_sources() / "02_set_yardsticks.ipynb", as_version=4)
+    notebook = nbformat.read(notebook_sources() / "02_set_baselines.ipynb", as_version=4)
     prose = {cell.id: " ".join(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown"}
     cost, instances = mean["cost"], mean["instance_cost"]
     worth = [cost[rule] - cost[f"{rule}-mixed"] for rule in RESERVED]
@@ -184,7 +184,7 @@ def test_numbers_in_the_prose_of_notebook_2_are_those_of_the_committed_tables(me
         ("loss-reading", f"{instances['threshold']:.0f} of its {cost['threshold']:.0f} dollars are for instances"),
         ("loss-reading", f"it pays {instances['threshold-mixed']:.0f} dollars for instances"),
         ("loss-reading", f"comes from `SPIKE`: {known['SPIKE']:.0f} dollars on each such day"),
-        ("yardsticks", f"cheapest at {thresholds['add_above']:.0%} and {thresholds['remove_below']:.0%}"),
+        ("costs-table-text", f"cheapest at {thresholds['add_above']:.0%} and {thresholds['remove_below']:.0%}"),
         ("answer-limits", f"target tracking, with {cost[RULE]:.1f} dollars a day"),
         ("answer-limits", f"target tracking too, with {cost[CALIBRATED[1]]:.1f}"),
     ]:
