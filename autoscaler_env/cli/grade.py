@@ -108,7 +108,7 @@ class Grade:
             print("; ".join([f"{points}  {report.name}", *report.notes]))
         of = max((report.of() for report in [*reports, *earlier] if report.key), default=rubric.points.total)
         lines = [*grading.remarks, *book.problems(rows), *export(rows, self.format, output, of, self.assignment)]
-        print("".join(f"{printable(line)}\n" for line in lines), end="")
+        print("".join(f"{printable(line, 1_000)}\n" for line in lines), end="")
         for name, similarities in find_similarities([*reports, *earlier]).items():
             print("\n".join(f"identical: {name}: {similarity}" for similarity in similarities))
         also = f", with {len(earlier)} graded before" if earlier else ""

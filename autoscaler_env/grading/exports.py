@@ -7,7 +7,7 @@ and Moodle keep what they have for students who are not in a file. An empty cell
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ FORMATS = ("csv", "canvas", "moodle", "gradescope")
 
 ASSIGNMENT = "Smart AutoScaler"
 """The name of the assignment unless the instructor has another one."""
+
+MAX_NAMES = 10
+"""Names in one line for the terminal; the gradebook has all."""
 
 MOODLE_MOST = 100
 """Moodle refuses a whole file with a higher grade, unless the site allows it (insert_grade_record, as below)."""
@@ -63,14 +66,20 @@ def export(rows: Sequence[Row], kind: str, folder: Path, of: float, assignment: 
     graded = [row for row in only_rows(rows) if row.total is not None]
     table = canvas_table(graded, of, assignment) if kind == "canvas" else moodle_table(graded, assignment)
     write_csv(table, folder / f"{kind}.csv")
-    left = [row.who for row in rows if row not in graded]
+    left = _few(row.who for row in rows if row not in graded)
     lines = [f"{kind}.csv: {counted(len(graded), 'student')}"]
-    lines += [f"{kind}.csv: not in it, because without a mark that is certain: {listed(left)}"] if left else []
-    if kind == "moodle" and (high := [row.who for row in graded if (row.total or 0) > MOODLE_MOST]):
-        lines.append(
-            f"{kind}.csv: Moodle refuses grades above {MOODLE_MOST} unless its site allows them: {listed(high)}"
-        )
+    lines += [f"{kind}.csv: not in it, because without a mark that is certain: {left}"] if left else []
+    high = _few(row.who for row in graded if (row.total or 0) > MOODLE_MOST)
+    if kind == "moodle" and high:
+        lines.append(f"{kind}.csv: Moodle refuses grades above {MOODLE_MOST} unless its site allows them: {high}")
     return lines
+
+
+def _few(names: Iterable[str]) -> str:
+    """Return the first of many names as a list in words, each once."""
+    different = list(dict.fromkeys(names))
+    more = [f"{len(different) - MAX_NAMES} more"] if len(different) > MAX_NAMES else []
+    return listed([*different[:MAX_NAMES], *more])
 
 
 def canvas_table(rows: Sequence[Row], of: float, assignment: str = ASSIGNMENT) -> list[list[str]]:
