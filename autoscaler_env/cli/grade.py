@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from tyro.conf import Positional, arg
 
@@ -15,6 +15,9 @@ from autoscaler_env.paths import output_root
 from autoscaler_env.storage.files import write_text
 from autoscaler_env.text import printable, shown
 from autoscaler_env.verification.workers import missing_safeguards
+
+if TYPE_CHECKING:
+    from autoscaler_env.grading.report import Report
 
 T = TypeVar("T")
 
@@ -51,11 +54,17 @@ class Grade:
     """Run notebooks with your own rights if no sandbox works."""
     container: Annotated[str | None, arg(metavar="IMAGE", help_behavior_hint="(none)")] = None
     """Run notebooks in containers of this image, which contains the course's dependencies, instead of bubblewrap."""
+    own_user: bool = False
+    """Run notebooks with a user id of their own if bubblewrap does not work: needs root, for a container as Gradescope's."""
+    autograder: Annotated[Path | None, arg(metavar="FILE.zip", help_behavior_hint="(none)")] = None
+    """Write the zip with which Gradescope grades by itself, with this rubric, and grade nothing."""
     again: Annotated[tuple[str, ...], arg(metavar="NAME ...", help_behavior_hint="(none)")] = ()
     """Grade these submissions anew even if nothing changed: their names in gradebook.csv."""
 
     def run(self) -> int:
         """Grade, and print a line for each submission; return 1 if one cannot be read, 3 if the grader has a fault."""
+        if self.autograder is not None:
+            return self._write_autograder(self.autograder)
         if not (self.submissions or self.roster or self.adjust or self.format != "csv"):
             raise ValueError("submissions: at least one is needed, a folder or a zip")
         if self.workers < 1:
@@ -64,7 +73,6 @@ class Grade:
         from autoscaler_env.grading.exports import check_assignment, export
         from autoscaler_env.grading.grade import Grading, report_names
         from autoscaler_env.grading.gradebook import Gradebook, write_gradebook
-        from autoscaler_env.grading.report import Report, find_similarities
         from autoscaler_env.grading.roster import Roster, read_adjustments
         from autoscaler_env.grading.rubric import DEFAULT, Rubric
         from autoscaler_env.grading.sandbox import find_sandbox
@@ -77,7 +85,7 @@ class Grade:
         book = Gradebook(rubric.late, roster, adjustments or ())
         if self.format in ("canvas", "moodle") and roster is None:
             raise ValueError(f"format = {self.format!r}: needs --roster, because it names students and not files")
-        sandbox = find_sandbox(self.container, self.i_trust_this_code)
+        sandbox = find_sandbox(self.container, self.i_trust_this_code, self.own_user)
         _keep(self.roster, output / "roster.csv")
         _keep(self.adjust, output / "adjust.csv")
         print(sandbox.description, *missing_safeguards(), flush=True)
@@ -103,17 +111,37 @@ class Grade:
         earlier = grading.earlier(sources)  # another grader may have written to this folder meanwhile
         rows = book.rows([*reports, *earlier])
         write_gradebook(rows, output / "gradebook.csv")
-        for report in reports:
-            points = f"{report.points():6.1f} of {report.of():.0f}" if report.key else "    -    "
-            print("; ".join([f"{points}  {report.name}", *report.notes]))
         of = max((report.of() for report in [*reports, *earlier] if report.key), default=rubric.points.total)
-        lines = [*grading.remarks, *book.problems(rows), *export(rows, self.format, output, of, self.assignment)]
-        print("".join(f"{printable(line, 1_000)}\n" for line in lines), end="")
-        for name, similarities in find_similarities([*reports, *earlier]).items():
-            print("\n".join(f"identical: {name}: {similarity}" for similarity in similarities))
+        exported = export(rows, self.format, output, of, self.assignment)
+        _print_results(reports, earlier, [*grading.remarks, *book.problems(rows), *exported])
         also = f", with {len(earlier)} graded before" if earlier else ""
         print(f"Reports and gradebook.csv{also} are in {shown(output)}.")
         return 0 if all(report.key for report in reports) else 1
+
+    def _write_autograder(self, path: Path) -> int:
+        """Write the zip for Gradescope, and say what protects there."""
+        from autoscaler_env.grading.autograder import write_autograder
+        from autoscaler_env.grading.rubric import DEFAULT, Rubric
+
+        write_autograder(path, Rubric.read(self.rubric or DEFAULT))
+        print(f"{shown(path.absolute())} is for Gradescope's Configure Autograder. It holds the secret days: hide it.")
+        print(
+            "In its containers notebooks run with a user id of their own. They cannot reach the grader and its results. "
+            "They can read the course, and may reach the network. The container is thrown away after each submission."
+        )
+        return 0
+
+
+def _print_results(reports: Sequence[Report], earlier: Sequence[Report], lines: Sequence[str]) -> None:
+    """Print a line for each new report, what else a person should know, and what submissions have in common."""
+    from autoscaler_env.grading.report import find_similarities
+
+    for report in reports:
+        points = f"{report.points():6.1f} of {report.of():.0f}" if report.key else "    -    "
+        print("; ".join([f"{points}  {report.name}", *report.notes]))
+    print("".join(f"{printable(line, 1_000)}\n" for line in lines), end="")
+    for name, similarities in find_similarities([*reports, *earlier]).items():
+        print("\n".join(f"identical: {name}: {similarity}" for similarity in similarities))
 
 
 def _read(given: Path | None, kept: Path, read: Callable[[Path], T]) -> T | None:
