@@ -124,7 +124,7 @@ class Grade:
         from autoscaler_env.grading.rubric import DEFAULT, Rubric
 
         write_autograder(path, Rubric.read(self.rubric or DEFAULT))
-        print(f"{shown(path.absolute())} is for Gradescope's Configure Autograder. Keep it secret, with its days.")
+        print(f"{shown(path.absolute())} is for Gradescope's Configure Autograder. Keep it secret.")
         print(
             "In its containers notebooks run with a user id of their own. They cannot reach the grader and its results. "
             "They can read the course, and may reach the network. The container is thrown away after each submission."
