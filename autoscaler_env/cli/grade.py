@@ -55,7 +55,7 @@ class Grade:
     container: Annotated[str | None, arg(metavar="IMAGE", help_behavior_hint="(none)")] = None
     """Run notebooks in containers of this image, which contains the course's dependencies, instead of bubblewrap."""
     own_user: bool = False
-    """Run notebooks with a user id of their own if no bubblewrap works: as root, in containers like Gradescope's."""
+    """Run notebooks with a user id of their own if no bubblewrap works: as root, in containers as Gradescope's."""
     autograder: Annotated[Path | None, arg(metavar="FILE.zip", help_behavior_hint="(none)")] = None
     """Write the zip with which Gradescope grades by itself, with this rubric, and grade nothing."""
     again: Annotated[tuple[str, ...], arg(metavar="NAME ...", help_behavior_hint="(none)")] = ()
@@ -124,10 +124,12 @@ class Grade:
         from autoscaler_env.grading.rubric import DEFAULT, Rubric
 
         write_autograder(path, Rubric.read(self.rubric or DEFAULT))
-        print(f"{shown(path.absolute())} is for Gradescope's Configure Autograder. Keep it secret.")
+        print(f"{shown(path.absolute())} is for Gradescope's Configure Autograder. Keep it secret: it has the days.")
         print(
-            "In its containers notebooks run with a user id of their own. They cannot reach the grader and its results. "
-            "They can read the course, and may reach the network. The container is thrown away after each submission."
+            "In its containers notebooks run with a user id of their own. They cannot reach the grader and its results."
+        )
+        print(
+            "They can read the course, and may reach the network. Each container is thrown away after its submission."
         )
         return 0
 
