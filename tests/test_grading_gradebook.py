@@ -162,6 +162,7 @@ def submit(path):
         archive.writestr("notebooks/01_mine.ipynb", "")
 
 
+@pytest.mark.slow
 def test_the_gradebook_is_complete_after_each_submission(grade, tmp_path, monkeypatch):
     for name in ("ann_lee", "bo_ek"):
         submit(tmp_path / f"{name}.zip")
@@ -186,6 +187,7 @@ def test_the_gradebook_is_complete_after_each_submission(grade, tmp_path, monkey
     ]
 
 
+@pytest.mark.slow
 def test_roster_and_adjustments_survive_a_run_without_them(grade, tmp_path):
     for name in ("ann_lee", "bo_ek"):
         submit(tmp_path / f"{name}.zip")

@@ -68,11 +68,18 @@ class Gradebook:
         self._late = late
         self._roster = roster
         self._adjustments = list(adjustments)
+        self._matches: dict[str, Match] = {}
+        self._of_student: dict[str, list[Adjustment]] = defaultdict(list)
+        self._of_submission: dict[str, list[Adjustment]] = defaultdict(list)
         for adjustment in self._adjustments:
             if adjustment.student and roster is None:
                 raise ValueError(f"{adjustment.where}: id = {adjustment.student!r}: an id needs --roster")
             if adjustment.student and roster is not None and adjustment.student not in roster.by_id:
                 raise ValueError(f"{adjustment.where}: id = {adjustment.student!r}: the roster has no such student")
+            if adjustment.student:
+                self._of_student[adjustment.student].append(adjustment)
+            else:
+                self._of_submission[adjustment.submission].append(adjustment)
 
     def rows(self, reports: Sequence[Report], waiting: Mapping[str, Path] | None = None) -> list[Row]:
         """Return a row for each report, each waiting submission, and each student who handed in nothing.
@@ -119,21 +126,26 @@ class Gradebook:
         return self._roster is not None and row.student is None
 
     def _row(self, name: str, source: Path, report: Report | None) -> Row:
-        match = self._roster.match(source.name) if self._roster is not None else Match(None)
+        match = self._match(source.name)
         state = WAITING if report is None else GRADED if report.key else NOT_GRADED
         notes = [match.problem] if match.problem else []
         notes += report.notes if report is not None else ["it is not graded yet"]
         return self._adjusted(name, source.name, match.student, state, report, notes)
 
+    def _match(self, file: str) -> Match:
+        """Return whose a file is; nobody's without a roster."""
+        if self._roster is None:
+            return Match(None)
+        if file not in self._matches:
+            self._matches[file] = self._roster.match(file)
+        return self._matches[file]
+
     def _adjusted(
         self, name: str, file: str, student: Student | None, state: str, report: Report | None, notes: Sequence[str]
     ) -> Row:
         """Return a row with the adjustments that are for its student or its submission."""
-        fitting = [
-            each
-            for each in self._adjustments
-            if (student is not None and each.student == student.id) or (name and each.submission in (name, file))
-        ]
+        fitting = [*self._of_student.get(student.id, [])] if student is not None else []
+        fitting += [each for known in {name, file} for each in self._of_submission.get(known, [])]
         points = [each.points for each in fitting if each.points is not None]
         days = sum(each.late_days for each in fitting)
         comment = "; ".join(each.comment for each in fitting if each.comment)

@@ -86,6 +86,12 @@ class Roster:
     def __init__(self, students: Iterable[Student]) -> None:
         self.students = list(students)
         self.by_id = {student.id: student for student in self.students}
+        self._words = {student: _words(student.name) for student in self.students}
+        self._marks = {student: _marks(student) for student in self.students}
+        self._spelled: dict[str, list[Student]] = {}
+        for student in self.students:
+            for spelling in _spellings(student.name):
+                self._spelled.setdefault(spelling, []).append(student)
 
     @classmethod
     def read(cls, path: Path) -> Roster:
@@ -137,7 +143,8 @@ class Roster:
             owners = [each for each in self.students if each.canvas == found["user"]]
             return _one(owners, "its number") if owners else self._by_name(found["name"], whole=True)
         named = self._by_name(stem, whole=False)
-        owners = [each for each in self.students if _numbered(stem, each)]
+        folded = stem.casefold()
+        owners = [student for student, marks in self._marks.items() if any(_has(folded, mark) for mark in marks)]
         if not owners:
             return named
         numbered = _one(owners, "a number in it")
@@ -147,10 +154,10 @@ class Roster:
 
     def _by_name(self, text: str, whole: bool) -> Match:
         """Return whose full name a text is; or, unless it must be the whole text, whose name is in it."""
-        owners = [each for each in self.students if _letters(text) in _spellings(each.name)]
+        owners = self._spelled.get(_letters(text), [])
         if not owners and not whole:
             words = _words(text)
-            owners = [each for each in self.students if len(_words(each.name)) > 1 and _words(each.name) <= words]
+            owners = [student for student, name in self._words.items() if len(name) > 1 and name <= words]
         return _one(owners, "the name")
 
 
@@ -297,16 +304,17 @@ def _one(owners: Sequence[Student], what: str) -> Match:
     return Match(None, f"{what} fits {several}")
 
 
-def _numbered(stem: str, student: Student) -> bool:
-    """Return whether a name has a number, login or e-mail address of a student as a whole word."""
-    folded = stem.casefold()
-    for mark in filter(None, (student.id, student.login, student.email)):
-        word = mark.casefold()
-        if folded == word:
-            return True
-        if len(word) >= SHORTEST_ID and re.search(rf"(?<![^\W_]){re.escape(word)}(?![^\W_])", folded):
-            return True
-    return False
+def _marks(student: Student) -> list[str]:
+    """Return the number, login and e-mail address of a student in small letters."""
+    return [mark.casefold() for mark in (student.id, student.login, student.email) if mark]
+
+
+def _has(folded: str, mark: str) -> bool:
+    """Return whether a name in small letters has a mark of a student as a whole word."""
+    if folded == mark:
+        return True
+    found = mark in folded and re.search(rf"(?<![^\W_]){re.escape(mark)}(?![^\W_])", folded)
+    return len(mark) >= SHORTEST_ID and bool(found)
 
 
 def _words(text: str) -> set[str]:
