@@ -17,9 +17,6 @@ from autoscaler_env.grading.rubric import PARTS
 from autoscaler_env.storage.files import write_json
 from autoscaler_env.text import counted, listed, one_line
 
-FORMATS = ("csv", "canvas", "moodle", "gradescope")
-"""What `export` writes. The gradebook itself is the CSV."""
-
 ASSIGNMENT = "Smart AutoScaler"
 """The name of the assignment unless the instructor has another one."""
 
@@ -51,7 +48,7 @@ def export(rows: Sequence[Row], kind: str, folder: Path, of: float, assignment: 
 
     Args:
         rows: Submissions and students.
-        kind: One of `FORMATS`; `csv` writes nothing.
+        kind: canvas, moodle, gradescope, or csv, which is the gradebook itself and writes nothing more.
         folder: Where canvas.csv or moodle.csv is written; results.json of Gradescope is written beside each report.
         of: The points that a submission can earn.
         assignment: The name of the assignment; `Name (id)`, as Canvas exports it, if it exists there.
