@@ -264,9 +264,9 @@ def _roster_columns(header: Sequence[str]) -> dict[str, int]:
         if any(known in names for known in knowns)
     }
     if not {"id", "login", "canvas"} & places.keys():
-        raise ValueError("there is no column id")
+        raise ValueError(f"there is no column id; it may be called {listed(_COLUMNS['id'], 'or')}")
     if "name" not in places and not {"first", "last"} <= places.keys():
-        raise ValueError("there is no column name")
+        raise ValueError(f"there is no column name; it may be called {listed(_COLUMNS['name'], 'or')}")
     return places
 
 
