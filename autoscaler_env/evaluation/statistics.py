@@ -172,18 +172,37 @@ def comparison(saved: Interval, what: str, other: str, basis: str) -> str:
         'PPO and the rule cannot be told apart: PPO saves +$0.10 a day (95 % interval -$0.50 to +$0.70, 5 trainings)'
     """
     if saved.low > 0 or saved.high < 0:
-        word = "cheaper" if saved.mean > 0 else "dearer"
-        nearest, farthest = (dollars(end) for end in sorted((abs(saved.low), abs(saved.high))))
-        return (
-            f"{what} is {word} than {other} by {dollars(abs(saved.mean))} a day "
-            f"(95 % interval {nearest} to {farthest}, {basis})"
-        )
+        return f"{what} is {relation(saved, other, basis)}"
     if saved.mean < 0:  # named first is the policy that was cheaper
         what, other, saved = other, what, saved.times(-1)
     low, mean, high = (dollars(value, sign=True) for value in (saved.low, saved.mean, saved.high))
     return (
         f"{what} and {other} cannot be told apart: {what} saves {mean} a day (95 % interval {low} to {high}, {basis})"
     )
+
+
+def relation(saved: Interval, other: str, basis: str = "") -> str:
+    """Say how the cost of a policy compares with another's, without naming the policy.
+
+    Args:
+        saved: Dollars a day that the policy costs less than the other.
+        other: The other policy.
+        basis: What the interval is over, such as `5 trainings`; empty if the reader knows it.
+
+    Example:
+        >>> relation(Interval(5, -2.0, -2.5, -1.5), "the rule")
+        'dearer than the rule by $2.00 a day (95 % interval $1.50 to $2.50)'
+        >>> relation(Interval(5, 0.1, -0.5, 0.7), "the rule")
+        'not to be told apart from the rule (saving +$0.10 a day, 95 % interval -$0.50 to +$0.70)'
+    """
+    over = f", {basis}" if basis else ""
+    if saved.low > 0 or saved.high < 0:
+        word = "cheaper" if saved.mean > 0 else "dearer"
+        nearest, farthest = (dollars(end) for end in sorted((abs(saved.low), abs(saved.high))))
+        difference = dollars(abs(saved.mean))
+        return f"{word} than {other} by {difference} a day (95 % interval {nearest} to {farthest}{over})"
+    low, mean, high = (dollars(value, sign=True) for value in (saved.low, saved.mean, saved.high))
+    return f"not to be told apart from {other} (saving {mean} a day, 95 % interval {low} to {high}{over})"
 
 
 def per_training(study: pd.DataFrame, column: str) -> pd.Series:
