@@ -86,6 +86,13 @@ def test_an_exercise_accepts_the_right_function_and_no_plausible_wrong_one(check
         assert judge(5) == judge("rest") == "a function, please"
 
 
+def test_a_wrong_sign_order_or_shape_has_a_hint_of_its_own():
+    told = comparison.check_paired_interval
+    assert "ours minus theirs" in told(lambda ours, theirs: interval(theirs, ours))
+    assert "lower end comes first" in told(lambda ours, theirs: interval(ours, theirs)[::-1])
+    assert "returns one number, wanted is an array of shape (2,)" in told(lambda *costs: interval(*costs)[0])
+
+
 def test_references_are_those_of_hand_worked_cases():
     # Two states: in state 0 it is cheap to leave (1 to go to state 1, 2 to stay), in state 1 a step costs 10.
     cost, following = np.array([[[2.0, 1.0], [10.0, 10.0]]] * 2), np.array([[0, 1], [1, 1]])

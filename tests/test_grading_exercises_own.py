@@ -54,6 +54,9 @@ WRONG_WORKLOADS = [
     sale(_day=lambda self, rng: own.Sale._day(self, rng) * 2),
     sale(_day=lambda self, rng: own.Sale._day(self, rng)[:100]),
     sale(_day=lambda self, rng: own.Sale._day(self, rng) / 7),
+    sale(_day=lambda self, rng: own.Sale._day(self, rng).astype(float)),
+    sale(name=None),
+    sale(name="office-day"),
     sale(evaluation_days=twenty_of_the_same),
     sale(draw=None),
     lambda service: object(),
@@ -187,3 +190,17 @@ def test_what_a_claim_reports_is_what_an_evaluation_of_the_same_days_finds():
     )
     cost = evaluate([own.Trend(service)], days, own.EVALUATION_DAYS, service)["cost"].mean()
     assert f"yours costs ${cost:.2f} a day" in own.check_rule_wins(ahead(boot_steps=12))
+
+
+@pytest.mark.parametrize(
+    ("actions", "says"),
+    [
+        (lambda n: np.full(n, 26), "an action is an index of service.fleet_changes, from 0 to 2; yours returned 26"),
+        (lambda n: np.full(n, 7), "from 0 to 2; yours returned 7"),
+        (lambda n: [1], "predict got 8 rows, one for each service, and must return as many actions"),
+    ],
+    ids=["a fleet size", "no action", "one action"],
+)
+def test_what_is_no_action_is_told_apart_from_a_wrong_action(actions, says):
+    policy = type("Mine", (own.Trend,), {"predict": lambda self, observations: actions(len(observations))})
+    assert says in own.check_policy(policy)

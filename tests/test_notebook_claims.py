@@ -194,8 +194,10 @@ def test_numbers_in_the_prose_of_notebook_2_are_those_of_the_committed_tables(me
 
 
 def test_the_model_of_poisson_is_worst_on_other_patterns_and_that_of_steady_is_far_better():
-    others = generalisation("ppo", COMMITTED).loc[list(PATTERNS)].mask(np.eye(len(PATTERNS), dtype=bool))
+    own = np.eye(len(PATTERNS), dtype=bool)
+    others = generalisation("ppo", COMMITTED).loc[list(PATTERNS)].mask(own)
     assert others.mean(axis=1).idxmax() == "POISSON" and others.mean(axis=0).idxmax() == "SPIKE"
+    assert generalisation("q-learning", COMMITTED).loc[list(PATTERNS)].mask(own).mean(axis=1).idxmax() == "STEADY"
     assert others.loc["STEADY"].mean() < 0.5 * others.loc["POISSON"].mean()
     assert others.loc["POISSON", ["SINE_CURVE", "SINUSOIDAL", "SPIKE"]].min() > 10 * others.loc["POISSON", "STEADY"]
 
@@ -209,6 +211,7 @@ def test_learning_saves_nearer_to_a_tenth_than_to_a_half_of_what_the_best_rule_l
 def test_larger_fleet_changes_help_the_rule_with_one_setting_more_than_ppo():
     table = wide_costs(COMMITTED)
     assert table.loc[RULE, "saved"] > table.loc["ppo on MIXED", "saved"]
+    assert table.loc[["hpa-demand", "hpa-demand-per-pattern"], "saved"].max() < table.loc["ppo on MIXED", "saved"]
     rules = table["wide"].drop(["optimum", "ppo on MIXED"])
     assert 0 < rules.min() - table.loc["ppo on MIXED", "wide"] < 0.01 * rules.min()
 

@@ -98,11 +98,16 @@ class Answered:
     def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return the policy's actions, shape (n,)."""
         actions = whole_numbers(self._policy, "predict", observations.copy())
-        if actions.shape != (len(observations),) or not ((actions >= 0) & (actions < self._actions)).all():
-            each = ", ".join(map(str, range(self._actions - 1)))
+        if actions.shape != (len(observations),):
             raise RefusedError(
-                f"not yet: predict gets a row for each service, and returns as many actions, each {each} or "
-                f"{self._actions - 1}"
+                f"not yet: predict got {len(observations)} rows, one for each service, and must return as many "
+                f"actions; yours has the shape {actions.shape}"
+            )
+        wrong = actions[(actions < 0) | (actions >= self._actions)]
+        if len(wrong):
+            raise RefusedError(
+                f"not yet: an action is an index of service.fleet_changes, from 0 to {self._actions - 1}; yours "
+                f"returned {wrong[0]}: `step_toward` makes actions of fleet sizes"
             )
         return actions
 

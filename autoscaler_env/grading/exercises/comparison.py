@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoscaler_env.evaluation.statistics import mean_interval
+from autoscaler_env.grading.faults import known_fault
 from autoscaler_env.grading.judging import equals, judge_function
 
 CASES = 20
@@ -61,4 +62,10 @@ def check_paired_interval(answer: Any) -> str:
         "first the difference of each day; then one mean and one standard deviation, those of the differences",
         "divide by n - 1 in the standard deviation; take Student's factor for n - 1, and the root of n",
     )
-    return judge_function(answer, cases, equals(paired_interval), *hints)
+    faults = [
+        (lambda ours, theirs: paired_interval(theirs, ours), "wanted is ours minus theirs, not theirs minus ours"),
+        (lambda ours, theirs: paired_interval(ours, theirs)[::-1], "the lower end comes first"),
+    ]
+    return known_fault(answer, cases, paired_interval, faults) or judge_function(
+        answer, cases, equals(paired_interval), *hints
+    )

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoscaler_env.envs.single import AutoscalerEnv
+from autoscaler_env.grading.faults import known_fault
 from autoscaler_env.grading.judging import as_array, equals, judge_function, judge_number, judge_truth, miss
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import day_seeds
@@ -29,7 +30,7 @@ def ordered_dollars(hours: int) -> float:
     return Service().instance_price_per_hour * sum(range(1, hours + 1))
 
 
-def lost(arrivals: Array, served: Array, dropped: Array, queue: Array) -> Array:
+def lost_requests(arrivals: Array, served: Array, dropped: Array, queue: Array) -> Array:
     """Return the requests that are missing in each step; the queue is that at its end, empty before the first."""
     return arrivals - served - dropped - np.diff(queue, prepend=0)
 
@@ -103,7 +104,10 @@ def check_lost(answer: Any) -> str:
         "a request that waits is not lost; how much did the queue grow in the step?",
         "how long was the queue before the first step?",
     )
-    return judge_function(answer, cases, equals(lost), *hints)
+    faults = [(lambda *day: -lost_requests(*day), "the size is right; which sign has a request that is missing?")]
+    return known_fault(answer, cases, lost_requests, faults) or judge_function(
+        answer, cases, equals(lost_requests), *hints
+    )
 
 
 def check_actions(answer: Any) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from autoscaler_env.evaluation.rivals import RIVAL_GRIDS, calibrate_rule
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.evaluation.statistics import mean_interval
-from autoscaler_env.grading.judging import miss
+from autoscaler_env.grading.judging import miss, plain
 from autoscaler_env.grading.playing import Answered, RefusedError, attribute, daily_costs, made, whole_numbers
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import decode, step_toward
@@ -143,8 +143,14 @@ def check_workload(answer: Any) -> str:
         again = whole_numbers(workload, "draw", seeds[::-1][:20])
         first = whole_numbers(workload, "evaluation_days", 3)
         expected = whole_numbers(workload, "draw", day_seeds("evaluation", 3))
+        kind = np.asarray(plain(made(workload.draw, seeds[:1]))).dtype.kind
+        name = attribute(workload, "name")
     except RefusedError as refused:
         return str(refused)
+    if kind not in "iu":
+        return "not yet: requests are counted: draw must return integers, not floats"
+    if name != Sale.name:
+        return f"not yet: the attribute name must be {Sale.name!r}"
     if days.shape != (40, service.steps_per_episode):
         return f"not yet: draw must return a row of {service.steps_per_episode} steps for each seed"
     if not np.array_equal(again, days[::-1][:20]):
