@@ -4,6 +4,7 @@ Notebooks 6 and 9 print numbers and verdicts from the tables; here are the claim
 trainings are made by `autoscaler_env.study.summary` and tested in test_claims.
 """
 
+import inspect
 import re
 
 import nbformat
@@ -13,6 +14,7 @@ import pytest
 
 from autoscaler_env.evaluation.metrics import MEAN
 from autoscaler_env.evaluation.rivals import read_calibrated_rules
+from autoscaler_env.evaluation.statistics import sample_sizes
 from autoscaler_env.paths import Folders, notebook_sources, project_root
 from autoscaler_env.study.analysis import (
     advice_on_traces,
@@ -23,6 +25,7 @@ from autoscaler_env.study.analysis import (
     traces_table,
     wide_costs,
 )
+from autoscaler_env.study.summary import traces_claim
 from autoscaler_env.traffic.patterns import PATTERNS
 
 COMMITTED = Folders(project_root())
@@ -147,6 +150,17 @@ def test_on_recorded_traffic_only_models_of_the_same_trace_are_cheaper_than_the_
     assert learners_on_traces(COMMITTED)["cheaper"].eq("rule").all()
     advised = advice_on_traces(COMMITTED)
     assert advised["cheaper"].eq("learner").all() and advised["worth_it"].sum() == len(advised) - 1 == 3
+
+
+def test_the_claim_on_recorded_traffic_is_short_where_the_rule_is_cheapest_on_all_traces():
+    told = traces_claim(COMMITTED)
+    assert told.endswith("the cheapest learner is dearer than the cheapest rule on all 4 traces.")
+
+
+def test_prose_of_notebook_9_counts_the_drawn_studies():
+    notebook = nbformat.read(notebook_sources() / "09_study_generalisation.ipynb", as_version=4)
+    (prose,) = (cell.source for cell in notebook.cells if cell.id == "09-14-md")
+    assert f"{inspect.signature(sample_sizes).parameters['repetitions'].default} studies of each size" in prose
 
 
 def test_prose_of_notebook_6_holds_no_dollars_of_its_own():
