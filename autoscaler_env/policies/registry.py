@@ -81,8 +81,18 @@ def learner_of(policy: str) -> str | None:
         >>> learner_of("q_learning_mixed"), learner_of("ppo_spike"), learner_of("static")
         ('q-learning', 'ppo', None)
     """
-    match = _LEARNED.fullmatch(policy)
+    match = _LEARNED.fullmatch(without_note(policy))
     return match and _plain(match[1]).replace("_", "-")
+
+
+def without_note(policy: str) -> str:
+    """Return a policy's name without what stands in brackets after it.
+
+    Example:
+        >>> without_note("ppo_mixed (as before)"), without_note("ppo_mixed")
+        ('ppo_mixed', 'ppo_mixed')
+    """
+    return re.sub(r" \([^()]*\)$", "", policy)
 
 
 def label_of(policy: str) -> str:
@@ -91,7 +101,11 @@ def label_of(policy: str) -> str:
     Example:
         >>> label_of("q_learning_mixed"), label_of("ppo_spike"), label_of("my rule")
         ('Q-learning', 'PPO (spike)', 'my rule')
+        >>> label_of("kpa (calibrated)")
+        'Knative KPA (calibrated)'
     """
+    if (plain := without_note(policy)) != policy:
+        return label_of(plain) + policy.removeprefix(plain)
     match, learner = _LEARNED.fullmatch(policy), learner_of(policy)
     if match is None or learner is None:
         return POLICY_LABELS.get(policy, policy)
