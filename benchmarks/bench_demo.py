@@ -50,10 +50,12 @@ PLAY = """async ([speed, seconds]) => {
         const look = () => (condition() ? resolve() : requestAnimationFrame(look));
         look();
     });
+    const paused = canvas.dataset.frame;
     button("Restart").click();
-    await until(() => elapsedSteps() === 0);
+    await until(() => canvas.dataset.frame !== paused);
+    const played = elapsedSteps();
     button("Play").click();
-    await until(() => elapsedSteps() >= Math.min(speed, 10));
+    await until(() => elapsedSteps() >= played + Math.min(speed, 10));
     const start = performance.now(), firstStep = elapsedSteps(), firstPicture = pictures();
     const lags = [];
     let worst = 0, before = start;

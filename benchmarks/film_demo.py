@@ -70,7 +70,8 @@ def record(page: Page, seed: int, steps_per_picture: int) -> list[Image.Image]:
     page.locator(".asr").focus()
     page.locator(".asr").evaluate("(room) => window.scrollTo(0, room.offsetTop - 8)")
     pictures = []
-    for _ in range(288 // steps_per_picture):
+    played = int(page.locator("canvas").get_attribute("data-elapsed-steps") or 0)
+    for _ in range((288 - played) // steps_per_picture):
         for _ in range(steps_per_picture):
             press(page)
         pictures.append(screenshot(page))

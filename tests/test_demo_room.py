@@ -1,15 +1,17 @@
 """The control room: the clock, the controls, the person, and the messages to its view."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 
 from autoscaler_env.demo.controls import SLIDERS
 from autoscaler_env.demo.room import Room
-from autoscaler_env.demo.session import demo_days
+from autoscaler_env.demo.session import GAME_DAYS, demo_days
 from autoscaler_env.demo.view import HEAD, ROWS
 from autoscaler_env.evaluation.simulation import simulate
+from autoscaler_env.paths import notebook_sources
 from autoscaler_env.policies.registry import find_policy
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import Pattern
@@ -124,17 +126,28 @@ def test_every_slider_restarts_the_day_with_the_new_value(room):
         "boot_steps": ("4", 4),
         "capacity_per_instance": ("120", 120),
         "instance_price_per_hour": ("0.5", 0.5),
-        "late_price": ("1.5", 0.0015),
-        "drop_price": ("10", 0.01),
+        "late_price": ("0.0025", 0.0025),
+        "drop_price": ("0.01", 0.01),
     }
     assert set(cases) == set(SLIDERS)
     for name, (entry, expected) in cases.items():
         room.handle({"do": "step"})
         set_control(room, name, entry)
         assert steps(room) == [0, 0] and not room.errors, name
-        assert getattr(room.lanes.all[0].session.service, name) == pytest.approx(expected)
+        assert getattr(room.lanes.all[0].session.service, name) == expected
+        scene = room.changes()["scene"]
+        assert scene["values"][name] == entry
+    assert scene["service"] == (
+        "Service(capacity_per_instance=120, boot_steps=4, instance_price_per_hour=0.5, late_price=0.0025, "
+        "drop_price=0.01)"
+    )
     room.handle({"do": "reference"})
     assert room.service == Service()
+
+
+def test_the_prices_reach_ten_times_the_reference():
+    for name in ("instance_price_per_hour", "late_price", "drop_price"):
+        assert SLIDERS[name].high >= 10 * getattr(Service(), name), name
 
 
 def test_a_higher_instance_price_makes_the_same_day_cost_more(room):
@@ -156,10 +169,15 @@ def test_a_bad_entry_is_refused_beside_its_control_and_the_day_continues(room):
         ("pattern", "SAW", "pattern = 'SAW': must be one of STEADY"),
         ("lane1", "os:system", "policy = 'os:system': must be one of you"),
         ("lane1", "", "policy = ''"),
-        ("boot_steps", "0", "boot delay = '0': must be a whole number from 1 to 12"),
-        ("boot_steps", "2.5", "boot delay = '2.5'"),
-        ("late_price", "nan", "lateness price = 'nan': must be a number from 0 to 2"),
-        ("drop_price", "x" * 999, "drop price = 'xxx"),
+        ("boot_steps", "0", "boot_steps = '0': must be a whole number from 1 to 12, in steps"),
+        ("boot_steps", "2.5", "boot_steps = '2.5'"),
+        (
+            "late_price",
+            "nan",
+            "late_price = 'nan': must be a number from 0 to 0.0025, in $ per waiting request and step",
+        ),
+        ("late_price", "0.25", "late_price = '0.25'"),
+        ("drop_price", "x" * 999, "drop_price = 'xxx"),
         ("fleet_changes", "1", "slider = 'fleet_changes'"),
     ]
     values = room.changes()["scene"]["values"]
@@ -237,6 +255,77 @@ def test_every_policy_on_offer_can_act(room):
         room.handle({"do": "step"})
         assert room.errors == {} or policy["value"] == "optimum", room.errors
         room.errors.clear()
+
+
+# --- the day of a game ------------------------------------------------------------------------------------------------
+
+
+def test_a_fresh_day_comes_from_the_days_for_people_and_its_number_makes_it():
+    rooms = [Room("you", "threshold", "SPIKE", seed=None) for _ in range(2)]
+    assert all(room.seed in GAME_DAYS for room in rooms) and rooms[0].seed != rooms[1].seed
+    before = rooms[0].seed
+    rooms[0].handle({"do": "play"})
+    rooms[0].handle({"do": "fresh"})
+    assert rooms[0].seed in GAME_DAYS and rooms[0].seed != before and not rooms[0].playing
+    set_control(rooms[1], "seed", str(rooms[0].seed))
+    first, second = (room.lanes.all[0].session.days for room in rooms)
+    assert np.array_equal(first, second) and rooms[0].title == f"SPIKE, game day {rooms[0].seed}"
+
+
+def test_no_day_of_the_course_is_a_game_day():
+    numbers = "".join(path.read_text(encoding="utf-8") for path in notebook_sources().glob("*.ipynb"))
+    drawn = [int(number) for number in re.findall(r'"evaluation_days = ([\d_]+)', numbers)]
+    assert len(drawn) >= 5 and max(drawn) < GAME_DAYS.start
+
+
+def test_the_person_sees_the_first_arrivals_as_a_policy_does(game):
+    parts = game.changes()
+    arrivals = int(demo_days("SPIKE", seed=0, count=1)[0, 0])
+    assert parts["scene"]["first_arrivals"] == arrivals
+    assert [why["saw"].split()[0] for why in parts["why"]] == [f"{arrivals:,}"] * 2
+
+
+def test_a_person_takes_over_from_the_other_policy_with_its_fleet_and_cost():
+    game = Room("you", "target-tracking", "SPIKE", seed=3, played_steps=72)
+    mine, other = game.lanes.all
+    assert steps(game) == [72, 72] and mine.session.history == other.session.history
+    assert game.changes()["scene"]["played_steps"] == 72 and (mine.label, other.label) == ("you", "target tracking")
+    assert mine.handovers == [{"elapsed_steps": 72, "label": "you"}]
+    game.handle({"do": "act", "action": 2})
+    assert mine.session.history["action"][72:] == [2]
+    game.handle({"do": "restart"})
+    assert steps(game) == [72, 72]
+    trajectory = simulate(find_policy("target-tracking"), demo_days("SPIKE", seed=3, count=1))
+    assert costs(game) == pytest.approx([trajectory.cost[0, :72].sum()] * 2)
+
+
+def test_at_most_a_quarter_of_the_day_is_played_at_once(game):
+    assert steps(Room("you", "static", "SPIKE", steps=24, played_steps=72)) == [6, 6]
+    assert steps(Room("you", "", "SPIKE", played_steps=5)) == [5]
+    with pytest.raises(ValueError, match="played_steps = '-1'"):
+        Room("you", "static", played_steps=-1)
+
+
+def test_a_choice_before_the_first_own_step_starts_the_day_anew():
+    game = Room("you", "threshold", "SPIKE", played_steps=72)
+    set_control(game, "lane2", "optimum")
+    assert game.errors == {} and steps(game) == [72, 72]
+    set_control(game, "lane2", "static")
+    assert game.lanes.all[0].session.history["action"] == [Service().hold] * 72, "the person takes over from static"
+
+
+def test_the_same_choice_again_changes_nothing():
+    game = Room("you", "threshold", "SPIKE", played_steps=72)
+    for _ in range(2):
+        set_control(game, "lane1", "you")
+        set_control(game, "lane2", "threshold")
+        game.handle({"do": "step"})
+    assert game.errors == {} and [len(lane.handovers) for lane in game.lanes.all] == [1, 0]
+
+
+def test_the_figure_plays_the_whole_day_after_a_start_by_another_policy():
+    lanes = Room("you", "static", "SPIKE", steps=24, played_steps=6).lanes
+    assert [session.state.elapsed_steps for session in lanes.finished_copies()] == [24, 24]
 
 
 # --- the person ------------------------------------------------------------------------------------------------------
@@ -334,6 +423,7 @@ def test_the_caption_explains_the_workload_and_the_demand(room):
 def test_the_current_values_are_among_the_choices_on_offer(room):
     scene = room.changes()["scene"]
     for slider in SLIDERS:
-        assert scene["sliders"][slider]["low"] <= scene["values"][slider] <= scene["sliders"][slider]["high"]
+        low, high = (scene["sliders"][slider][end] for end in ("low", "high"))
+        assert low <= float(scene["values"][slider]) <= high
     assert scene["values"]["pattern"] in scene["patterns"]
     assert scene["values"]["lane1"] in [policy["value"] for policy in scene["policies"]]

@@ -18,6 +18,7 @@ from tornado.websocket import websocket_connect
 from autoscaler_env import demo
 from autoscaler_env.demo.room import Room
 from autoscaler_env.demo.server import application, serve
+from autoscaler_env.demo.session import GAME_DAYS
 from autoscaler_env.demo.view import HEAD
 from autoscaler_env.demo.widget import ControlRoom
 
@@ -37,12 +38,21 @@ def test_a_widget_handles_messages_sends_changes_and_leaves_other_widgets_alone(
 
 
 def test_a_document_gets_a_figure_beside_the_view_and_only_the_figure_if_nobody_can_use_it(monkeypatch):
-    panel = ControlRoom("you", "threshold", "STEADY", steps=24)
+    panel = ControlRoom("static", "threshold", "STEADY", steps=24)
     data, _ = panel._repr_mimebundle_()
     assert data["image/png"].startswith("iVBOR") and "widget-view" in str(list(data))
     monkeypatch.setattr("autoscaler_env.demo.widget.is_interactive", lambda: False)
     data, _ = panel._repr_mimebundle_()
     assert list(data) == ["text/plain", "image/png"]
+
+
+def test_nothing_is_drawn_of_a_day_before_a_person_plays_it(monkeypatch):
+    game = ControlRoom("you", "threshold", "STEADY", seed=None, steps=24)
+    data, _ = game._repr_mimebundle_()
+    assert "image/png" not in data and "widget-view" in str(list(data)) and game.room.seed > GAME_DAYS.start
+    monkeypatch.setattr("autoscaler_env.demo.widget.is_interactive", lambda: False)
+    document = ControlRoom("you", "threshold", "STEADY", seed=None, steps=24)
+    assert document.room.seed == GAME_DAYS.start and "image/png" in document._repr_mimebundle_()[0]
 
 
 @pytest.mark.notebook

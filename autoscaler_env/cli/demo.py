@@ -10,7 +10,7 @@ from tyro.conf import arg
 
 from autoscaler_env.cli.options import PATTERN_HELP, Output, ServiceFile, service_of
 from autoscaler_env.paths import Folders
-from autoscaler_env.policies.registry import model_names, showcase
+from autoscaler_env.policies.registry import showcase
 from autoscaler_env.service import Service
 
 
@@ -29,10 +29,10 @@ class Demo:
     """Do not draw the day; print the closing table only."""
     save: Annotated[Path | None, arg(metavar="FILE.gif", help_behavior_hint="(none)")] = None
     """Write an animation of the steps to this file."""
-    seed: Annotated[int, arg(metavar="N")] = 0
+    seed: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 0, with --web a new day)")] = None
     """Number of the first evaluation day, at least 0."""
     web: bool = False
-    """Serve the control room as a web page on this machine, 127.0.0.1, until Ctrl+C."""
+    """Play against a policy on a web page on this machine, 127.0.0.1, until Ctrl+C."""
     port: Annotated[int, arg(metavar="N")] = 8866
     """Port of --web; if it is in use, a free port is chosen and printed."""
     service: ServiceFile = None
@@ -41,7 +41,7 @@ class Demo:
     def run(self) -> int:
         """Play the steps and print the closing table."""
         from autoscaler_env.demo import terminal
-        from autoscaler_env.demo.session import Session, demo_days
+        from autoscaler_env.demo.session import Session, day_title, demo_days
 
         if self.steps < 1 or not 0 <= self.delay < float("inf"):
             raise ValueError(
@@ -56,10 +56,11 @@ class Demo:
         if self.web:
             return self._serve(pattern, service)
         count = -(-self.steps // service.steps_per_episode)
-        days = demo_days(pattern, seed=self.seed, count=count, service=service)
+        seed = self.seed or 0
+        days = demo_days(pattern, seed=seed, count=count, service=service)
         policies = showcase(self.policy, service, Folders(self.output))
         sessions = [Session(policy, days, service) for policy in policies]
-        title = f"{pattern}, evaluation day {self.seed}"
+        title = day_title(pattern, seed)
         terminal.play(sessions, self.steps, title=title, delay=self.delay, render=not self.no_render)
         print(terminal.closing_table(sessions))
         if self.save is not None:
@@ -70,16 +71,24 @@ class Demo:
         return 0
 
     def _serve(self, pattern: str, service: Service) -> int:
-        """Serve the control room, with the chosen policies in its lanes, by default PPO and the threshold rule."""
+        """Serve the control room, with the chosen policies in its lanes, by default a person and the threshold rule."""
         from autoscaler_env.demo.room import Room
         from autoscaler_env.demo.server import serve
+        from autoscaler_env.demo.session import PERSON
 
         folders = Folders(self.output)
         names = [name.strip() for name in self.policy.split(",") if name.strip()]
         if self.policy == "all":
-            names = ["ppo_mixed" if "ppo_mixed" in model_names(folders) else "target-tracking", "threshold"]
+            names = [PERSON, "threshold"]
         if not 1 <= len(names) <= 2:
             raise ValueError(f"policy = {self.policy!r}: must be one or two policies for --web, which has two lanes")
         first, second = names if len(names) == 2 else (names[0], "")
-        serve(lambda: Room(first, second, pattern, seed=self.seed, service=service, folders=folders), self.port)
+        played = service.steps_per_episode // 4
+
+        def room() -> Room:
+            return Room(
+                first, second, pattern, seed=self.seed, played_steps=played, speed=5, service=service, folders=folders
+            )
+
+        serve(room, self.port)
         return 0

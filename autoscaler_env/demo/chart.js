@@ -39,14 +39,19 @@ const timeOfDay = (step, scene) => {
   return `${two(Math.floor(minutes / 60) % 100)}:${two(minutes % 60)}`;
 };
 
-/** Place the panels: the position and size of each in CSS pixels, and the height of the whole chart. */
-function layOut(width, lanes, overlay) {
+/**
+ * Place the panels: the position and size of each in CSS pixels, and the height of the whole chart. The panels shrink or
+ * grow within limits towards a chart of the height `wanted`.
+ */
+function layOut(width, lanes, overlay, wanted) {
   const left = 46,
     right = 22,
     small = width < 560;
-  const fleet = small ? 150 : 200,
-    queue = small ? 60 : 76,
-    cost = small ? 96 : 120;
+  const columns = overlay || lanes.length === 1 || width >= 700 ? 1 : lanes.length;
+  const [usual, fixed] = small ? [[150, 60, 96], 60 + 74 * columns] : [[200, 76, 120], 60 + 74 * columns];
+  const panelled = columns * (usual[0] + usual[1]) + usual[2];
+  const scale = Math.min(1.3, Math.max(0.55, (wanted - fixed) / panelled));
+  const [fleet, queue, cost] = usual.map((size) => Math.floor(size * scale));
   const panels = [];
   const column = (x, w, y, whose) => {
     panels.push({ kind: "fleet", whose, x, w, y, h: fleet });
@@ -105,13 +110,13 @@ class Chart {
    * @param scene The result of scene_of in view.py.
    * @param style The colours ink, soft, faint, paper, lanes (one per lane), queue and best; the font.
    * @param view overlay (both fleets in one panel), upto (steps to draw, or null for all), hover (the step under the
-   *     pointer, or null), best (the fleet of the optimum, or null).
+   *     pointer, or null), best (the fleet of the optimum, or null), height (wanted, in CSS pixels).
    */
   draw(frame, scene, style, view) {
     const width = Math.max(this.canvas.parentElement.clientWidth, 240);
     const ratio = window.devicePixelRatio || 1;
     const order = frame.lanes.map((_, lane) => lane);
-    const { panels, height } = layOut(width, order, view.overlay);
+    const { panels, height } = layOut(width, order, view.overlay, view.height);
     if (this.canvas.width !== Math.round(width * ratio) || this.canvas.height !== Math.round(height * ratio)) {
       this.canvas.width = Math.round(width * ratio);
       this.canvas.height = Math.round(height * ratio);
@@ -133,7 +138,7 @@ class Chart {
         1.08 *
         largest(
           [work, ...fleets, ...(view.best ? [view.best] : [])],
-          Math.max(scene.peak / scene.capacity, scene.initial),
+          Math.max(scene.peak / scene.capacity, scene.initial, scene.first_arrivals / scene.capacity),
         ),
       queue:
         1.1 *
@@ -259,6 +264,7 @@ class Chart {
     }
     if (this.view.best) this.line(panel, this.view.best, style.best, 1.5, [2, 3]);
     this.line(panel, this.work, style.ink, 1.3);
+    if (frame.elapsedSteps === 0) this.first(panel);
     if (!alone) return;
     (scene.lanes[panel.whose[0]]?.handovers ?? []).forEach((handover, number) => {
       const x = this.x(panel, handover.elapsed_steps);
@@ -275,6 +281,21 @@ class Chart {
       context.textAlign = room ? "left" : "right";
       context.fillText(handover.label, room ? x + 4 : x - 4, panel.y + 12 + 14 * (number % 3));
     });
+  }
+
+  /** Mark the demand of the first step and the ready fleet, which a policy sees before its first action. */
+  first(panel) {
+    const { context, style, scene } = this;
+    const marks = [
+      [scene.first_arrivals / scene.capacity, style.ink],
+      [scene.initial, style.lanes[panel.whose[0]]],
+    ];
+    for (const [value, colour] of marks) {
+      context.fillStyle = colour;
+      context.beginPath();
+      context.arc(panel.x + 5, this.y(panel, value), 4, 0, 2 * Math.PI);
+      context.fill();
+    }
   }
 
   queue(panel) {

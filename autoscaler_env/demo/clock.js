@@ -3,7 +3,8 @@
 
 const REPEAT_AFTER = 3000; // milliseconds without an answer until the request for the next step is repeated
 const MOST_REPETITIONS = 5; // repetitions without an answer until the clock stops
-const SLOW = 400; // milliseconds without an answer until the pointer shows that the view is waiting
+const SLOW = 300; // milliseconds without an answer to a person until the view says that it waits
+const SLOW_TICK = 1000; // the same for the request for the next step, which may be long work
 
 class Clock {
   /** `changed` is called after every answer, and when the clock stops. */
@@ -35,7 +36,17 @@ class Clock {
   }
 
   slow(now) {
-    return this.waiting !== null && now - this.waiting > SLOW;
+    return (
+      (this.waiting !== null && now - this.waiting > SLOW) || (this.asked !== null && now - this.asked > SLOW_TICK)
+    );
+  }
+
+  /** Return what a person reads while no answer comes; empty otherwise. */
+  busy(now) {
+    if (!this.slow(now)) return "";
+    return this.model.page
+      ? "The server is busy. It carries out your last press when it is free."
+      : "The kernel is busy, perhaps with another cell. It carries out your last press when it is free.";
   }
 
   send(message) {
@@ -46,11 +57,18 @@ class Clock {
     }
   }
 
-  /** Send the request of a person. */
+  /** Send the request of a person. While the kernel is busy, presses that play a step do not pile up. */
   ask(message) {
-    this.waiting = performance.now();
+    const now = performance.now();
+    if (this.slow(now) && ["act", "step"].includes(message.do)) return;
+    this.waiting ??= now;
     this.problem = "";
     this.repetitions = 0;
+    this.send(message);
+  }
+
+  /** Send a request of the view itself. It may take long, and the view says so elsewhere. */
+  fetch(message) {
     this.send(message);
   }
 

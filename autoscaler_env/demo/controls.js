@@ -23,13 +23,14 @@ class Controls {
   }
 
   /**
-   * Take a choice from a menu. A menu that was opened with a mouse would keep the focus and the arrow keys. If a person
-   * plays, the focus goes back to the room, so the next arrow key scales the fleet instead of changing the menu.
+   * Take a choice from a menu. A menu would keep the focus and the arrow keys. If the choice is the person, or if a
+   * person plays and used the mouse, the focus goes back to the room: the next arrow key scales the fleet instead of
+   * changing the menu.
    */
   choose(name, menu) {
     this.set(name, menu.value);
-    const plays = menu.value === PERSON || this.clock.scene.person !== null;
-    if (plays && this.pointed === menu) menu.closest(".asr").focus({ preventScroll: true });
+    const plays = menu.value === PERSON || (this.clock.scene.person !== null && this.pointed === menu);
+    if (plays) menu.closest(".asr").focus({ preventScroll: true });
     this.pointed = null;
   }
 
@@ -37,19 +38,38 @@ class Controls {
     this.clock.ask({ do: "act", action });
   }
 
-  /** Handle the arrow keys of a person who plays. */
-  key(event) {
-    event.stopPropagation();
-    if (event.target.matches("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
+  play() {
+    this.clock.ask({ do: this.clock.playing ? "pause" : "play" });
+  }
+
+  /**
+   * Handle a key of a person: the arrows scale the fleet, space plays and pauses, a full stop plays one step.
+   * @param target The element that has the focus; keys of form fields and editors are left alone.
+   */
+  key(event, target) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (target.isContentEditable || target.matches?.("input, select, textarea")) return;
     const { scene } = this.clock;
+    const use = () => {
+      event.preventDefault();
+      event.stopImmediatePropagation();
+    };
+    if (event.key === " " && !target.closest?.("button, summary, a")) {
+      use();
+      if (!event.repeat) this.play();
+    }
+    if (event.key === ".") {
+      use();
+      this.clock.ask({ do: "step" });
+    }
     const changes = scene.actions.map((action) => action.change);
     const nearest = (sign) => {
       const wanted = changes.filter((change) => Math.sign(change) === sign).sort((a, b) => Math.abs(a) - Math.abs(b));
       return changes.indexOf(event.shiftKey ? wanted.at(-1) : wanted[0]);
     };
     const sign = { ArrowUp: 1, ArrowDown: -1, ArrowRight: 0 }[event.key];
-    if (sign !== undefined && scene.person !== null) {
-      event.preventDefault();
+    if (sign !== undefined && scene.person !== null && !scene.finished) {
+      use();
       const action = nearest(sign);
       if (action >= 0 && !(event.repeat && this.clock.waiting !== null)) this.act(action);
     }
@@ -58,6 +78,8 @@ class Controls {
   build() {
     const parts = (this.parts = {});
     const button = (name, symbol, text, pressed) => (parts[name] = textButton(symbol, text, pressed));
+    parts.busy = make("span", { role: "status" });
+    this.busy = make("div", { class: "asr-busy-note" }, parts.busy);
     const field = (name, label, control, unit) => {
       parts[name] = control;
       parts[`${name}-error`] = make("div", { class: "asr-error", role: "alert", "data-control": name });
@@ -68,7 +90,7 @@ class Controls {
         { class: "asr-field" },
         make("span", { class: "asr-label" }, label, unit ? make("small", {}, ` ${unit}`) : ""),
         control,
-        parts[`${name}-error`],
+        name.startsWith("lane") ? "" : parts[`${name}-error`],
       );
     };
     const menu = (chosen) =>
@@ -96,19 +118,30 @@ class Controls {
     this.transport = make(
       "div",
       { class: "asr-transport" },
-      button("play", "play", "Play", () => this.clock.ask({ do: this.clock.playing ? "pause" : "play" })),
+      button("play", "play", "Play", () => this.play()),
       button("step", "step", "Step", () => this.clock.ask({ do: "step" })),
       button("restart", "restart", "Restart", () => this.clock.ask({ do: "restart" })),
-      field("speed", "speed", select("speed"), "steps per second"),
-      field("pattern", "workload", pattern),
-      parts.file,
-      field("seed", "day", typed("seed", "text"), "from 0"),
-      field("steps", "length", select("steps")),
+      button("fresh", "fresh", "New day", () => this.clock.ask({ do: "fresh" })),
+      button("more", "more", "Settings", () => {
+        const open = this.transport.classList.toggle("asr-open");
+        parts.more.setAttribute("aria-expanded", String(open));
+        this.stale();
+      }),
+      make(
+        "div",
+        { class: "asr-settings" },
+        field("speed", "speed", select("speed"), "steps per second"),
+        field("pattern", "workload", pattern),
+        parts.file,
+        field("seed", "day", typed("seed", "text"), "same number, same day"),
+        field("steps", "length", select("steps")),
+      ),
     );
+    parts.more.setAttribute("aria-expanded", "false");
     parts.lanes = [1, 2].map((number) => {
       const lane = (parts[`card${number}`] = {
         swatch: make("span", { class: "asr-swatch" }),
-        cost: make("output", { class: "asr-cost" }),
+        cost: make("output", { class: "asr-cost", "aria-live": "off" }),
         now: make("div", { class: "asr-now" }),
         note: make("div", { class: "asr-note" }),
       });
@@ -119,11 +152,11 @@ class Controls {
         field(`lane${number}`, number === 1 ? "first policy" : "second policy", select(`lane${number}`)),
         lane.cost,
         lane.now,
-        lane.note,
+        make("div", { class: "asr-messages" }, parts[`lane${number}-error`], lane.note),
       );
       return lane;
     });
-    parts.gap = make("output", { class: "asr-gap" });
+    parts.gap = make("output", { class: "asr-gap", "aria-live": "off" });
     this.lanes = make("div", { class: "asr-lanes" }, parts.lanes[0].box, parts.gap, parts.lanes[1].box);
     this.field = field;
     this.range = typed;
@@ -172,6 +205,7 @@ class Controls {
     this.fill(parts.lane1, scene.policies, values.lane1);
     this.fill(parts.lane2, [...scene.policies, { value: "", label: "none", group: "one policy only" }], values.lane2);
     if (!this.sliders.firstChild) this.makeSliders(scene);
+    parts.code.textContent = scene.service;
     for (const name of ["seed", ...Object.keys(scene.sliders)]) {
       const refused = scene.errors[name];
       for (const control of [parts[name], parts[`${name}-range`]]) {
@@ -187,11 +221,12 @@ class Controls {
     this.person(scene);
   }
 
-  /** Make the sliders, each with a text box. */
+  /** Make the sliders, each with a text box, and show the service as Python code. */
   makeSliders(scene) {
     for (const [name, { label, unit, low, high, step }] of Object.entries(scene.sliders)) {
       const box = this.range(name, "text");
       const field = this.field(name, label, box, unit);
+      field.querySelector("small").prepend(make("code", {}, name), ",");
       const range = make("input", {
         type: "range",
         min: low,
@@ -211,7 +246,8 @@ class Controls {
       onclick: () => this.clock.ask({ do: "reference" }),
     });
     reset.append(make("span", {}, "Reset the service"));
-    this.sliders.append(reset);
+    this.parts.code = make("code");
+    this.sliders.append(reset, make("div", { class: "asr-code" }, "In Python: ", this.parts.code));
   }
 
   /** Show the person's buttons if a person plays. */
@@ -236,18 +272,19 @@ class Controls {
               onclick: () => this.act(index),
             });
             button.append(icon(symbol), make("span", {}, label), make("kbd", {}, hint[sign]));
+            button.title = `${label} (${hint[sign]})`;
             player.append(button);
           });
         player.append(make("p"));
       }
     }
     const help = player.querySelector("p");
-    const boot = scene.values.boot_steps;
+    const boot = Number(scene.values.boot_steps);
     const aim = scene.lanes.length > 1 ? "pay less than the other policy" : "keep the cost low";
     const delay = boot === 1 ? "1 step" : `${boot} steps`;
     const text = scene.finished
       ? "The day is over. Your score card is below the chart."
-      : `You are the autoscaler: ${aim}. A new instance is ready after ${delay}. While the day is paused, each press plays one step. While it plays, a press sets the action of the next step.`;
+      : `You are the autoscaler: ${aim}. A new instance is ready after ${delay}. While the day is paused, each press plays one step. While it plays, a press sets the action of the next step. Space plays and pauses.`;
     if (help && help.textContent !== text) help.textContent = text;
     for (const button of player.querySelectorAll("button")) {
       button.disabled = scene.finished;

@@ -46,38 +46,24 @@ class Slider:
 
     label: str
     unit: str
+    """The unit of the service's field: what a person types is what `Service` takes."""
     low: float
     high: float
     step: float
-    scale: float = 1.0
-    """The value of one displayed unit in the unit of the service's field."""
     whole: bool = False
-
-    def read(self, value: Any) -> float:
-        """Convert an entry, in the displayed unit, to a value of the service's field.
-
-        Raises:
-            ValueError: The entry is not a number or is out of range.
-        """
-        number = read_number(self.label, value, self.low, self.high, whole=self.whole)
-        return number if self.whole else number * self.scale
-
-    def displayed(self, value: float) -> float:
-        """Convert a value of the service's field to the displayed unit."""
-        return round(value / self.scale, 9)
 
 
 SLIDERS = {
     "boot_steps": Slider("boot delay", "steps", 1, 12, 1, whole=True),
-    "capacity_per_instance": Slider("capacity of an instance", "requests / step", 20, 200, 1, whole=True),
-    "instance_price_per_hour": Slider("instance price", "$ / hour", 0, 1, 0.001),
-    "late_price": Slider("lateness price", "$ / 1,000 waiting requests / step", 0, 2, 0.01, scale=0.001),
-    "drop_price": Slider("drop price", "$ / 1,000 dropped requests", 0, 20, 0.1, scale=0.001),
+    "capacity_per_instance": Slider("capacity of an instance", "requests per step", 20, 200, 1, whole=True),
+    "instance_price_per_hour": Slider("instance price", "$ per instance and hour", 0, 2, 0.001),
+    "late_price": Slider("lateness price", "$ per waiting request and step", 0, 0.0025, 0.000025),
+    "drop_price": Slider("drop price", "$ per dropped request", 0, 0.025, 0.00025),
 }
-"""The sliders, by the names of the service's fields."""
+"""The sliders, by the names of the service's fields, with prices up to ten times the reference price."""
 
 
-def read_number(name: str, value: Any, low: float, high: float, *, whole: bool = False) -> Any:
+def read_number(name: str, value: Any, low: float, high: float, *, whole: bool = False, unit: str = "") -> Any:
     """Return the number that a person entered.
 
     Raises:
@@ -90,7 +76,8 @@ def read_number(name: str, value: Any, low: float, high: float, *, whole: bool =
     except ValueError:
         number = math.nan
     if not low <= number <= high:
-        raise ValueError(f"{name} = {str(value)[:_LONGEST_ENTRY]!r}: must be {kind} from {low:,} to {high:,}")
+        allowed = f"{kind} from {low:,} to {high:,}{unit and f', in {unit}'}"
+        raise ValueError(f"{name} = {str(value)[:_LONGEST_ENTRY]!r}: must be {allowed}")
     return number
 
 
@@ -112,13 +99,27 @@ def read_service(service: Service, field: str, value: Any) -> Service:
     Args:
         service: The service.
         field: The name of the slider's field.
-        value: What a person entered, in the slider's displayed unit.
+        value: What a person entered, in the unit of the field.
 
     Raises:
         ValueError: The slider is unknown, the value is out of its range, or the service does not allow the value.
     """
     slider = SLIDERS[read_choice("slider", field, list(SLIDERS))]
-    return Service.from_dict(service.as_dict() | {field: slider.read(value)})
+    number = read_number(field, value, slider.low, slider.high, whole=slider.whole, unit=slider.unit)
+    return Service.from_dict(service.as_dict() | {field: number})
+
+
+def service_as_code(service: Service) -> str:
+    """Return the Python expression of a service.
+
+    Example:
+        >>> service_as_code(Service(late_price=0.0025))
+        'Service(late_price=0.0025)'
+    """
+    reference = Service()
+    values = {name: getattr(service, name) for name in service.as_dict()}
+    changed = [f"{name}={value!r}" for name, value in values.items() if value != getattr(reference, name)]
+    return f"Service({', '.join(changed)})"
 
 
 def read_trace(name: str, text: str, service: Service) -> Trace:

@@ -4,6 +4,8 @@ const ICONS = {
   play: "M4 2l10 6-10 6z",
   pause: "M3 2h4v12H3zM9 2h4v12H9z",
   step: "M3 2l7 6-7 6zM11 2h2v12h-2z",
+  fresh: "M2 2h12v12H2zM4 4v8h8V4zM5 5h2v2H5zM9 9h2v2H9zM7 7h2v2H7z",
+  more: "M1 3h14v2H1zM1 7h14v2H1zM1 11h14v2H1z",
   restart: "M8 2a6 6 0 1 1-5.6 3.9l1.9.7A4 4 0 1 0 8 4v3L3.5 3.5 8 0z",
   minus: "M2 7h12v2H2z",
   hold: "M2 4h12v2H2zM2 10h12v2H2z",
@@ -73,7 +75,7 @@ function legible(colour, paper) {
 function textButton(symbol, text, pressed) {
   return make(
     "button",
-    { type: "button", class: "asr-button", title: text, onclick: pressed },
+    { type: "button", class: `asr-button asr-button-${symbol}`, title: text, onclick: pressed },
     icon(symbol),
     make("span", {}, text),
   );
@@ -105,8 +107,8 @@ function reasons(why) {
   });
 }
 
-/** Show the score card of score.py as a table and as bars; its buttons call `again` and `replay`. */
-function scoreCard(scene, card, style, { again, replay }) {
+/** Show the score card of score.py as a table and as bars; its buttons call `again`, `fresh` and `replay`. */
+function scoreCard(scene, card, style, { again, fresh, replay }) {
   const columns = card.lanes.concat(card.optimum ? [card.optimum] : []);
   const most = Math.max(...columns.map((column) => column.cost), 0.01);
   const row = (label, cells, kind) =>
@@ -186,10 +188,16 @@ function scoreCard(scene, card, style, { again, replay }) {
     ),
     card.reason ? make("p", { class: "asr-note" }, card.reason) : null,
     make(
+      "p",
+      { class: "asr-note" },
+      `This was ${scene.title}. Type its number as the day to get the same day again, on any machine.`,
+    ),
+    make(
       "div",
       { class: "asr-transport" },
-      textButton("play", "Replay with both fleets", replay),
+      textButton("fresh", "Try a new day", fresh),
       textButton("restart", "Play the day again", again),
+      textButton("play", "Replay with both fleets", replay),
     ),
   ].filter((part) => part !== null);
 }

@@ -42,13 +42,16 @@ def explanation(session: Session) -> dict[str, Any]:
     rule with memory shows the fleet it wanted, if it has the attribute `wanted`, shape (n,). For any other policy, only
     the observation and the action are known.
 
+    Before the first action, only the first observation is known.
+
     Returns:
         Plain values: `who` acted; `saw`, the observation in words; `did`, the action in words; `scale`, what the bars
         measure; `bars`, each with `label`, `start` and `end` (shares of the width, from 0 to 1), `text` and `chosen`.
     """
     observation, who = session.last_observation, label_of(session.last_policy.name)
     if observation is None:
-        return {"who": who, "saw": "The day has not started.", "did": "", "scale": "", "bars": []}
+        saw = in_words(session.observation, session.service)
+        return {"who": who, "saw": saw, "did": "The first action is still to come.", "scale": "", "bars": []}
     action, refused = int(session.history["action"][-1]), bool(session.history["refused"][-1])
     did = f"{'You' if who == PERSON else 'It'} chose: {action_label(session.service.fleet_changes[action])}."
     if refused:

@@ -26,7 +26,7 @@ from autoscaler_env.demo.explain import explanation
 from autoscaler_env.demo.figures import draw_score
 from autoscaler_env.demo.lanes import Lanes
 from autoscaler_env.demo.score import score_card, with_optimum
-from autoscaler_env.demo.session import PERSON
+from autoscaler_env.demo.session import PERSON, day_title, unseen_day
 from autoscaler_env.demo.view import frame_of, scene_of
 from autoscaler_env.paths import Folders
 from autoscaler_env.service import Service
@@ -43,8 +43,10 @@ class Room:
         first: The policy of the first lane: `you`, `optimum`, or a policy as `find_policy` takes it.
         second: The policy of the second lane; empty for one lane only.
         pattern: A pattern's name, or a workload such as a trace.
-        seed: Number of the evaluation day.
-        steps: Steps of the day to play, from its start; the whole day by default.
+        seed: Number of the evaluation day; `None` draws a day that nobody has seen, from `GAME_DAYS`.
+        steps: Steps of the day, from its start; the whole day by default.
+        played_steps: Steps that are already played when a day starts, at most a quarter of the day. A person takes over
+            from the policy of the other lane.
         speed: Steps per second, one of `SPEEDS`.
         service: The service; the reference service by default.
         folders: Folders with the models; the project's folders by default.
@@ -65,8 +67,9 @@ class Room:
         second: str = "threshold",
         pattern: str | Workload = "SINE_CURVE",
         *,
-        seed: int = 0,
+        seed: int | None = 0,
         steps: int | None = None,
+        played_steps: int = 0,
         speed: int = 10,
         service: Service | None = None,
         folders: Folders | None = None,
@@ -79,9 +82,10 @@ class Room:
             self.workloads[pattern.name] = pattern
             pattern = pattern.name
         self.pattern = read_choice("pattern", pattern, self.patterns)
-        self.seed = read_number("seed", seed, 0, LAST_DAY, whole=True)
+        self.seed = read_number("seed", unseen_day() if seed is None else seed, 0, LAST_DAY, whole=True)
         whole = self.service.steps_per_episode
         self.steps = whole if steps is None else read_number("steps", steps, 1, whole, whole=True)
+        self.played_steps = read_number("played_steps", played_steps, 0, whole, whole=True)
         self.speed = int(read_choice("speed", str(speed), [str(choice) for choice in SPEEDS]))
         self.policies = policy_choices(self.folders, (first, second))
         self.lengths = length_choices(self.service, self.steps)
@@ -106,7 +110,7 @@ class Room:
     @property
     def title(self) -> str:
         """The workload and the day."""
-        return f"{self.pattern}, evaluation day {self.seed}"
+        return day_title(self.pattern, self.seed)
 
     @property
     def elapsed_steps(self) -> int:
@@ -124,6 +128,7 @@ class Room:
         Args:
             message: A dictionary with the request, `do`, and its arguments:
                 play, pause, step, restart: control the clock;
+                fresh: start a day that nobody has seen;
                 reference: reset the service;
                 score, optimum: make the score card at the end of the day;
                 tick: advance by `steps` if `run` and `elapsed_steps` are those of the room;
@@ -141,6 +146,7 @@ class Room:
                 "pause": self._pause,
                 "step": self._step,
                 "restart": self._restart,
+                "fresh": self._fresh_day,
                 "reference": self._reset_service,
                 "score": self._score,
                 "optimum": self._optimum,
@@ -188,6 +194,12 @@ class Room:
     def _restart(self, request: dict[str, Any]) -> None:
         self._start_day(self.lanes.choices)
         self.errors = {name: text for name, text in self.errors.items() if name in ("seed", *SLIDERS)}
+
+    def _fresh_day(self, request: dict[str, Any]) -> None:
+        """Start a day that nobody has seen."""
+        self.playing = False
+        self._change(seed=unseen_day())
+        self.errors.pop("seed", None)
 
     def _tick(self, request: dict[str, Any]) -> None:
         """Advance, unless the view is out of date: another view was faster, or the day was restarted."""
@@ -260,6 +272,7 @@ class Room:
             self.workloads.get(self.pattern, self.pattern),
             seed=self.seed,
             steps=self.steps,
+            played_steps=self.played_steps,
             service=self.service,
             folders=self.folders,
         )

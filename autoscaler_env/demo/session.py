@@ -17,6 +17,9 @@ from autoscaler_env.traffic.patterns import Workload, as_workload, day_seeds
 PERSON = "you"
 """The name of the person in tables and menus."""
 
+GAME_DAYS = range(1_000_000, 10_000_000)
+"""Numbers of the evaluation days that are kept for people: nothing else in the course draws them."""
+
 
 class Person:
     """A person as a policy: takes the chosen action once, then holds until the next choice.
@@ -191,6 +194,11 @@ class Session:
         self.policy = policy
 
     @property
+    def observation(self) -> NDArray[np.float32]:
+        """What the policy sees before its next action, float32 of shape (7,)."""
+        return self._observation
+
+    @property
     def last_observation(self) -> NDArray[np.float32] | None:
         """The observation before the last action, float32 of shape (7,); `None` at the start of a day."""
         return self._past_observations[-1] if self._past_observations else None
@@ -208,7 +216,8 @@ class Session:
 def demo_days(pattern: str | Workload, *, seed: int, count: int, service: Service | None = None) -> NDArray[np.int64]:
     """Return the evaluation days `seed` to `seed + count - 1` of a workload: arrivals, shape (count, steps).
 
-    No learner was trained on these days; day 0 is the first episode of `evaluate`.
+    No learner was trained on these days; day 0 is the first episode of `evaluate`. The days of `GAME_DAYS` are
+    for people.
 
     Raises:
         ValueError: The seed is negative or the pattern is unknown.
@@ -216,3 +225,18 @@ def demo_days(pattern: str | Workload, *, seed: int, count: int, service: Servic
     if seed < 0:
         raise ValueError(f"seed = {seed}: must be at least 0")
     return as_workload(pattern, service or Service()).draw(day_seeds("evaluation", count, first=seed))
+
+
+def unseen_day() -> int:
+    """Draw the number of a game day, at random from the operating system: a day that nobody has seen."""
+    return int(np.random.default_rng().integers(GAME_DAYS.start, GAME_DAYS.stop))
+
+
+def day_title(pattern: str, seed: int) -> str:
+    """Return what figures and pages call a day.
+
+    Example:
+        >>> day_title("SPIKE", 7), day_title("SPIKE", 4_821_733)
+        ('SPIKE, evaluation day 7', 'SPIKE, game day 4821733')
+    """
+    return f"{pattern}, {'game' if seed in GAME_DAYS else 'evaluation'} day {seed}"

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from autoscaler_env.demo.controls import NO_POLICY, SLIDERS, SPEEDS
+from autoscaler_env.demo.controls import NO_POLICY, SLIDERS, SPEEDS, service_as_code
 from autoscaler_env.demo.explain import action_label
 from autoscaler_env.demo.lanes import Lane, Lanes
 from autoscaler_env.demo.session import PERSON, Person
@@ -88,6 +88,9 @@ def scene_of(room: RoomState) -> dict[str, Any]:
         "capacity": service.capacity_per_instance,
         "peak": service.peak_arrivals,
         "initial": service.initial_instances,
+        "first_arrivals": room.lanes.first_arrivals,
+        "played_steps": room.lanes.played_steps,
+        "service": service_as_code(service),
         "playing": room.playing,
         "finished": room.finished,
         "lanes": [_lane(lane) for lane in room.lanes.all],
@@ -114,11 +117,21 @@ def scene_of(room: RoomState) -> dict[str, Any]:
             "speed": room.speed,
             "lane1": room.lanes.choices[0],
             "lane2": [*room.lanes.choices, NO_POLICY][1],
-            **{name: slider.displayed(getattr(service, name)) for name, slider in SLIDERS.items()},
+            **{name: plain_number(getattr(service, name)) for name in SLIDERS},
         },
         "errors": dict(room.errors),
         "colours": {"queue": QUEUE_COLOUR, **ITEM_COLOURS},
     }
+
+
+def plain_number(value: float) -> str:
+    """Return a number as a person types it, without an exponent.
+
+    Example:
+        >>> plain_number(0.000025), plain_number(87)
+        ('0.000025', '87')
+    """
+    return str(value) if isinstance(value, int) else f"{value:.12f}".rstrip("0").rstrip(".")
 
 
 _MEANINGS: Mapping[str, str] = {**PATTERN_MEANING, MIXED: "each day follows one of the patterns, drawn at random"}

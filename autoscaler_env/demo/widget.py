@@ -11,6 +11,7 @@ import traitlets
 from IPython import get_ipython
 
 from autoscaler_env.demo.room import Room
+from autoscaler_env.demo.session import GAME_DAYS
 from autoscaler_env.plotting.style import png_of
 
 _HERE = Path(__file__).parent
@@ -38,7 +39,8 @@ class ControlRoom(anywidget.AnyWidget):
 
     The browser asks for each step when it is due. Without a browser the day stands still: after its cell is deleted,
     the page is closed or the kernel is restarted. A document without a kernel (an executed notebook, an HTML page)
-    shows a figure of the finished day instead.
+    shows a figure of the finished day instead. Where a person can play, no figure is made of a day that the person is
+    going to play; where nobody can, `seed=None` means the first of `GAME_DAYS`, so that documents repeat themselves.
 
     Args:
         arguments: The arguments of `Room`.
@@ -59,6 +61,8 @@ class ControlRoom(anywidget.AnyWidget):
     card = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True)
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
+        if "seed" in named and named["seed"] is None and not is_interactive():
+            named["seed"] = GAME_DAYS.start
         self.room = Room(*arguments, **named)
         super().__init__(**self.room.changes())
         self.on_msg(self._receive)
@@ -72,8 +76,9 @@ class ControlRoom(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         """Return the view if a person can use it, and a figure for documents that cannot show the view."""
-        picture = base64.b64encode(png_of(self.room.figure())).decode()
-        data = {"text/plain": f"Control room: {self.room.title}", "image/png": picture}
+        data = {"text/plain": f"Control room: {self.room.title}"}
+        if self.room.lanes.person is None or not is_interactive():
+            data["image/png"] = base64.b64encode(png_of(self.room.figure())).decode()
         if not is_interactive():
             return data, {}
         bundle = super()._repr_mimebundle_(**options)

@@ -1,7 +1,9 @@
 """The control room in JupyterLab: a person plays in notebook 7, deletes a cell and restarts the kernel."""
 
+import os
 import re
 import shutil
+import signal
 
 import nbformat
 import pytest
@@ -116,13 +118,13 @@ def test_a_person_watches_and_plays_in_notebook_7(notebook_7, screenshots):
     game = control_room(page, "game")
     game.get_by_role("combobox", name="length").select_option("24")
     game.get_by_role("combobox", name="speed").select_option("40")
-    expect(game.locator(".asr-bar strong")).to_contain_text("00:00")
+    expect(game.locator(".asr-bar strong")).to_contain_text("00:30")
     game.focus()
     active = page.evaluate("jupyterapp.shell.currentWidget.content.activeCellIndex")
-    for step, key in enumerate(("ArrowUp", "ArrowUp", "ArrowDown"), start=1):
+    for step, key in enumerate(("ArrowUp", "ArrowUp", "ArrowDown"), start=7):
         page.keyboard.press(key)
         expect(game.locator("canvas")).to_have_attribute("data-elapsed-steps", str(step))
-    assert kernel("game.room.lanes.all[0].session.history['action']") == "[2, 2, 0]"
+    assert kernel("game.room.lanes.all[0].session.history['action'][6:]") == "[2, 2, 0]"
     assert page.evaluate("jupyterapp.shell.currentWidget.content.activeCellIndex") == active
     play(game)
     score = game.locator(".asr-score")
@@ -131,6 +133,62 @@ def test_a_person_watches_and_plays_in_notebook_7(notebook_7, screenshots):
     assert cost.text_content() == kernel("f'${game.room.lanes.all[0].session.state.cost:,.2f}'")
     score.scroll_into_view_if_needed()
     page.screenshot(path=screenshots / "lab_score.png")
+
+
+def restart_panel(page):
+    """Scroll to the first control room, let the person play in it, and return it at 00:00."""
+    panel = control_room(page, "panel")
+    panel.get_by_role("combobox", name="first policy").select_option("you")
+    panel.get_by_role("button", name="Restart").click()
+    expect(panel.locator("canvas")).to_have_attribute("data-elapsed-steps", "0")
+    return panel
+
+
+def test_the_person_sees_the_first_arrivals_at_midnight(notebook_7):
+    panel = restart_panel(notebook_7)
+    arrivals = int(notebook_7.evaluate(ASK_KERNEL, "panel.room.lanes.first_arrivals"))
+    expect(panel.locator(".asr-now").first).to_have_text(f"25 ready, {arrivals:,} requests in the first step")
+    expect(panel.locator(".asr-call")).to_contain_text(f"{arrivals:,} requests arrive in the first step")
+
+
+def test_keys_beside_the_card_play_and_keys_in_other_cells_do_not(notebook_7):
+    page = notebook_7
+    panel = restart_panel(page)
+    canvas = panel.locator("canvas")
+    cell = page.locator(".jp-Cell.jp-mod-active")
+    index = "jupyterapp.shell.currentWidget.content.activeCellIndex"
+    active = page.evaluate(index)
+    cell.locator(".jp-InputPrompt").click()
+    page.keyboard.press("ArrowUp")
+    expect(canvas).to_have_attribute("data-elapsed-steps", "1")
+    assert page.evaluate(index) == active, "the notebook took the key too"
+
+    page.evaluate(f"{index} += 1")
+    other = page.locator(".jp-Cell.jp-mod-active")
+    other.locator(".jp-InputPrompt").click()
+    page.keyboard.press("ArrowUp")
+    page.wait_for_function(f"(active) => {index} === active", arg=active)
+    other.locator(".cm-content").click()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press(".")
+    expect(other.locator(".cm-content")).to_contain_text(".")
+    page.keyboard.press("Backspace")
+    assert page.evaluate(ASK_KERNEL, "panel.room.elapsed_steps") == "1"
+
+
+def test_the_control_room_says_that_the_kernel_is_busy_until_the_answer_comes(notebook_7):
+    page = notebook_7
+    panel = restart_panel(page)
+    # A cell that runs keeps some kernels from answering, others answer in a second thread: this one is stopped.
+    kernel = int(page.evaluate(ASK_KERNEL, "__import__('os').getpid()"))
+    os.kill(kernel, signal.SIGSTOP)
+    panel.get_by_role("button", name="Step").click()
+    note = panel.locator(".asr-busy-note")
+    expect(note).to_contain_text("The kernel is busy, perhaps with another cell.")
+    expect(panel.locator("canvas")).to_have_attribute("data-elapsed-steps", "0")
+    os.kill(kernel, signal.SIGCONT)
+    expect(note.locator("span")).to_be_empty()
+    expect(panel.locator("canvas")).to_have_attribute("data-elapsed-steps", "1")
 
 
 def test_the_chart_follows_the_theme_of_jupyterlab(notebook_7, screenshots):
@@ -169,7 +227,7 @@ def test_the_clock_stops_without_a_view(notebook_7):
     game = control_room(page, "game")
     game.get_by_role("combobox", name="length").select_option("288")
     game.get_by_role("combobox", name="speed").select_option("5")
-    expect(game.locator("canvas")).to_have_attribute("data-elapsed-steps", "0")
+    expect(game.locator("canvas")).to_have_attribute("data-elapsed-steps", "24")
     play(game)
     page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
     assert kernel("'game' in globals()") == "False"
