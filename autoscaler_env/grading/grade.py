@@ -127,7 +127,7 @@ class Grading:
             ValueError: `again` names none of the submissions.
             GraderError: The grader or its machine has a fault. Submissions without a report were not graded.
         """
-        names = _report_names(sources)
+        names = report_names(sources)
         for name in again:
             if name not in names:
                 raise ValueError(f"again = {name!r}: must be one of {', '.join(names)}")
@@ -328,17 +328,18 @@ class Grading:
                 yield Item(exercise.name, "not reached", f"the notebook stopped: {problem}", 0, of, exercise.title)
                 continue
             result = printable(one_line(answer_key.check(notebook.name, exercise.name, answers[exercise.name])))
-            state = next((state for state in ("right", "not attempted") if result.startswith(state)), "not yet")
+            states = ("right", "noted", "not attempted")
+            state = next((state for state in states if result.startswith(state)), "not yet")
             reason = result.removeprefix(state).removeprefix(":").strip()
             answer = "" if state == "not attempted" else shown_answer(answers[exercise.name])
             yield Item(exercise.name, state, reason, of if state == "right" else 0, of, exercise.title, answer)
 
 
-def _report_names(sources: Sequence[Path]) -> list[str]:
+def report_names(sources: Sequence[Path]) -> list[str]:
     """Return a different name for the report of each source: its file name, with what a folder's name may contain.
 
     Example:
-        >>> _report_names([Path("a/ann.zip"), Path("b/ann"), Path("=cmd")])
+        >>> report_names([Path("a/ann.zip"), Path("b/ann"), Path("=cmd")])
         ['ann', 'ann-2', '_cmd']
     """
     names: list[str] = []

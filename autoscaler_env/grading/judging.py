@@ -90,11 +90,11 @@ def judge_name(answer: Any, wanted: str | Iterable[str], *hints: str) -> str:
         >>> judge_name("q learning", "Q-learning", "too bad"), judge_name(3, "Q-learning", "too bad")
         ('right', 'a name in quotes, please')
     """
-    text = _plain_or_none(answer)
+    text = plain_or_none(answer)
     if not isinstance(text, str):
         return "a name in quotes, please"
     rights = [wanted] if isinstance(wanted, str) else list(wanted)
-    return "right" if _letters(text) in map(_letters, rights) else miss(_letters(text), *hints)
+    return "right" if letters(text) in map(letters, rights) else miss(letters(text), *hints)
 
 
 def judge_names(answer: Any, wanted: Iterable[str], *hints: str) -> str:
@@ -109,12 +109,12 @@ def judge_names(answer: Any, wanted: Iterable[str], *hints: str) -> str:
         >>> judge_names({"PPO", "dqn"}, ["DQN", "PPO"], "too bad")
         'right'
     """
-    value = _plain_or_none(answer)
+    value = plain_or_none(answer)
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
         return "names in quotes, please, in a list"
-    given = set(map(_letters, texts))
-    return "right" if given == set(map(_letters, wanted)) else miss(str(sorted(given)), *hints)
+    given = set(map(letters, texts))
+    return "right" if given == set(map(letters, wanted)) else miss(str(sorted(given)), *hints)
 
 
 def judge_truth(answer: Any, wanted: bool, *hints: str) -> str:
@@ -130,10 +130,10 @@ def judge_truth(answer: Any, wanted: bool, *hints: str) -> str:
         ('right', 'not yet: too bad', 'True or False, please')
     """
     words = {"true": True, "yes": True, "false": False, "no": False}
-    value = _plain_or_none(answer)
+    value = plain_or_none(answer)
     if isinstance(value, np.ndarray) and value.dtype == bool and value.ndim == 0:
         value = bool(value)
-    value = words.get(_letters(value)) if isinstance(value, str) else value
+    value = words.get(letters(value)) if isinstance(value, str) else value
     if not isinstance(value, bool):
         return "True or False, please"
     return "right" if value == wanted else miss(value, *hints)
@@ -278,7 +278,7 @@ def plain(value: Any, depth: int = 0) -> Any:
     raise NotPlainError(type(value).__name__)
 
 
-def _plain_or_none(value: Any) -> Any:
+def plain_or_none(value: Any) -> Any:
     """Return a value as plain data; `None` if it has no such form, or if finding it fails."""
     try:
         return plain(value)
@@ -286,6 +286,6 @@ def _plain_or_none(value: Any) -> Any:
         return None
 
 
-def _letters(name: str) -> str:
+def letters(name: str) -> str:
     """Return a name without what does not matter in it."""
     return "".join(character for character in name.casefold() if character.isalnum())
