@@ -28,6 +28,7 @@ COMMANDS = {
     "check": "check.Check",
     "grade": "grade.Grade",
     "release": "release.Release",
+    "leaderboard": "leaderboard.Leaderboard",
     "study": "study.Study",
 }
 """The module, beside this one, and the class of each command, by the name that users type."""

@@ -98,7 +98,7 @@ class Grading:
         self._profile: Profile = profile
         self._course = course or Course()
         self._parameters = dict(QUICK if profile == "quick" else FULL) | {"output": ""}
-        self._seed = rubric.costs.seed if rubric.costs.seed is not None else _secret_seed(output)
+        self._seed = rubric.costs.seed if rubric.costs.seed is not None else secret_seed(output)
         self._cancelled = threading.Event()
         self._again: set[str] = set()
         self._tried = threading.Lock()
@@ -354,7 +354,7 @@ def report_names(sources: Sequence[Path]) -> list[str]:
     return names
 
 
-def _secret_seed(output: Path) -> int:
+def secret_seed(output: Path) -> int:
     """Return the seed of the secret days of this output folder; the first call draws and stores it.
 
     Only the current user can ever read the file, and it exists only when it is complete.
