@@ -40,7 +40,8 @@ from .traffic.trace import Trace
 from .training.checkpoint import Trained
 from .training.config import PRESETS, QLearningPreset, TrainingConfig
 from .training.deep import build_learner
-from .training.train import obtain, train
+from .training.lab import try_values
+from .training.train import obtain, train, train_own
 
 __version__: str
 __all__ = [
@@ -109,6 +110,8 @@ __all__ = [
     "simulate",
     "summarise",
     "train",
+    "train_own",
+    "try_values",
     "tuned_rule",
     "verdict",
 ]

@@ -10,16 +10,15 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import nbformat
-import papermill
-from jupyter_core.utils import ensure_event_loop
-from nbconvert import HTMLExporter
 from tqdm.auto import tqdm
 
 from autoscaler_env.paths import Folders, notebook_sources, project_root
 from autoscaler_env.storage.files import write_text
+
+if TYPE_CHECKING:
+    import nbformat
 
 Profile = Literal["quick", "full"]
 
@@ -27,6 +26,7 @@ QUICK: dict[str, Any] = {
     "retrain": True,
     "episodes": 400,
     "timesteps": 4_096,
+    "lab_timesteps": 64,
     "evaluation_days": 40,
     "calibration_days": 10,
 }
@@ -93,6 +93,8 @@ def notebook_definitions(path: Path) -> dict[str, Any]:
     Args:
         path: The notebook.
     """
+    import nbformat
+
     kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
     cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
     sources = [cell.source for cell in cells if not {"exercise", "exercise-check"} & set(cell.metadata.get("tags", []))]
@@ -153,6 +155,8 @@ def run_course(
 
 def _execute_in_thread(source: Path, given: dict[str, Any], folders: Folders) -> Executed:
     """Execute one notebook, and close the event loop that its client opened for this thread."""
+    from jupyter_core.utils import ensure_event_loop
+
     try:
         return execute(source, given, folders)
     finally:
@@ -172,6 +176,10 @@ def processors() -> int:
 
 def execute(source: Path, given: dict[str, Any], folders: Folders) -> Executed:
     """Execute one notebook with those of the given parameters that it has."""
+    import nbformat
+    import papermill
+    from nbconvert import HTMLExporter
+
     target = folders.executed / source.name
     target.parent.mkdir(parents=True, exist_ok=True)
     known = papermill.inspect_notebook(str(source))
@@ -251,6 +259,8 @@ def without_measurements(notebook: nbformat.NotebookNode) -> nbformat.NotebookNo
 
     Errors are kept: they are no measurement.
     """
+    import nbformat
+
     for cell in notebook.cells:
         if MEASURED in cell.metadata.get("tags", []) and cell.outputs:
             errors = [output for output in cell.outputs if output.output_type == "error"]

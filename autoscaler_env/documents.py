@@ -340,7 +340,7 @@ def _evaluation(folders: Folders) -> dict[str, Any]:
 
 def _duel_rows(table: pd.DataFrame, index: str) -> pd.DataFrame:
     """Return the columns that a comparison of PPO with the cheapest rule shows, as text."""
-    winner = {"ppo": "PPO", "rule": "the rule", "neither": "cannot be told apart"}
+    winner = {"learner": "PPO", "rule": "the rule", "neither": "cannot be told apart"}
     return pd.DataFrame(
         {
             index: table.index,

@@ -205,31 +205,61 @@ def start_all(state, first_arrivals, constants, observations):
 
 
 @compiled
-def _advance_column(state, i, due_row, fleet_change, arrivals, parameters):
-    """Advance column `i`; return the step's cost in dollars."""
-    ready, booting, queue, ordered, served, dropped, refused = advance(
-        state[READY, i], state[BOOTING, i], state[QUEUE, i], state[due_row, i], fleet_change, arrivals, parameters
-    )
-    state[READY, i] = ready
-    state[BOOTING, i] = booting
-    state[QUEUE, i] = queue
-    state[due_row, i] = ordered
-    state[SERVED, i] = served
-    state[DROPPED, i] = dropped
-    state[SCALED, i] = fleet_change != 0 and not refused
-    state[REFUSED, i] = refused
-    state[CHANGE, i] = arrivals - state[ARRIVALS, i]
-    state[ARRIVALS, i] = arrivals
-    return cost_of(ready, booting, queue, dropped, parameters)
-
-
-@compiled
 def advance_one(state, step, fleet_change, arrivals, constants, observation):
     """Move a single service by one step; write its observation, shape (7,); return the step's cost in dollars."""
     parameters = parameters_of(constants)
-    cost = _advance_column(state, 0, STATE_ROWS + step % parameters.boot_steps, fleet_change, arrivals, parameters)
+    due_row = STATE_ROWS + step % parameters.boot_steps
+    ready, booting, queue, ordered, served, dropped, refused = advance(
+        state[READY, 0], state[BOOTING, 0], state[QUEUE, 0], state[due_row, 0], fleet_change, arrivals, parameters
+    )
+    state[READY, 0] = ready
+    state[BOOTING, 0] = booting
+    state[QUEUE, 0] = queue
+    state[due_row, 0] = ordered
+    state[SERVED, 0] = served
+    state[DROPPED, 0] = dropped
+    state[SCALED, 0] = fleet_change != 0 and not refused
+    state[REFUSED, 0] = refused
+    state[CHANGE, 0] = arrivals - state[ARRIVALS, 0]
+    state[ARRIVALS, 0] = arrivals
     observe_all(state, parameters, observation.reshape((7, 1)))
-    return cost
+    return cost_of(ready, booting, queue, dropped, parameters)
+
+
+# The step of many services is cut into passes over few rows, and rows are arguments of their own: only then does the
+# compiler see that they do not overlap, and moves eight or sixteen services at once.
+
+
+@compiled
+def _look_up(actions, fleet_changes, changes):
+    """Write the fleet change that each service's action asks for."""
+    for i in range(changes.shape[0]):
+        changes[i] = fleet_changes[actions[i]]
+
+
+@compiled
+def _move(readies, bootings, queues, due, changes, arrivals, served, dropped, refused, parameters):
+    """Advance all services; write the rows of the state that follow from `advance`."""
+    for i in range(readies.shape[0]):
+        readies[i], bootings[i], queues[i], due[i], served[i], dropped[i], refused[i] = advance(
+            readies[i], bootings[i], queues[i], due[i], changes[i], arrivals[i], parameters
+        )
+
+
+@compiled
+def _report(changes, arrivals, refused, scaled, change, shown):
+    """Write whether each fleet changed, and the arrivals to show with their change."""
+    for i in range(changes.shape[0]):
+        scaled[i] = (changes[i] != 0) & (refused[i] == 0)
+        change[i] = arrivals[i] - shown[i]
+        shown[i] = arrivals[i]
+
+
+@compiled
+def _reward(readies, bootings, queues, dropped, parameters, rewards):
+    """Write minus the cost of each service's step, in dollars."""
+    for i in range(rewards.shape[0]):
+        rewards[i] = -cost_of(readies[i], bootings[i], queues[i], dropped[i], parameters)
 
 
 @compiled
@@ -253,8 +283,18 @@ def advance_all(state, step, actions, fleet_changes, arrivals, constants, observ
         if actions[i] < 0 or actions[i] >= fleet_changes.shape[0]:
             return i
     parameters = parameters_of(constants)
-    due_row = STATE_ROWS + step % parameters.boot_steps
-    for i in range(state.shape[1]):
-        rewards[i] = -_advance_column(state, i, due_row, fleet_changes[actions[i]], arrivals[i], parameters)
+    readies, bootings, queues, dropped, refused = (
+        state[READY],
+        state[BOOTING],
+        state[QUEUE],
+        state[DROPPED],
+        state[REFUSED],
+    )
+    due = state[STATE_ROWS + step % parameters.boot_steps]
+    changes = np.empty(state.shape[1], dtype=fleet_changes.dtype)
+    _look_up(actions, fleet_changes, changes)
+    _move(readies, bootings, queues, due, changes, arrivals, state[SERVED], dropped, refused, parameters)
+    _report(changes, arrivals, refused, state[SCALED], state[CHANGE], state[ARRIVALS])
+    _reward(readies, bootings, queues, dropped, parameters, rewards)
     observe_all(state, parameters, observations)
     return -1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -83,6 +84,16 @@ class Folders:
             return cls(output)
         root = output_root() / "build" / "course"
         return cls(root, (project_root(), root))
+
+    @property
+    def own(self) -> Folders:
+        """The folders of a reader's own models, apart from the reference models; git ignores them in a checkout."""
+        return Folders(self.root / ("build/own" if _is_checkout(self.root) else "own"))
+
+    @property
+    def output_option(self) -> str:
+        """What to append to a command so that it writes here: ` --output ROOT`, or nothing where it does by default."""
+        return "" if self.root == output_root() else f" --output {shlex.quote(str(self.root))}"
 
     @property
     def model_folders(self) -> tuple[Path, ...]:

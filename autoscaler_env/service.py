@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import numbers
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,23 +142,25 @@ class Service:
     def from_toml(cls, path: str | Path) -> Service:
         """Read a service from a TOML file of `field = value` lines.
 
-        The file that `autoscaler advise --init` writes is accepted: its `name` and its tables `[today]` and `[limits]`,
-        which describe the present rule and what advice may change, are ignored. Where such a file leaves
-        `initial_instances` out, the reference value is moved into the limits of the fleet.
+        The file that `autoscaler advise --init` writes is accepted: quantities in natural units are converted to those
+        of a step. Its `name`, its `row_seconds` and its tables `[today]` and `[limits]`, which describe the traffic,
+        the present rule and what advice may change, are ignored. Where such a file leaves `initial_instances` out, the
+        reference value is moved into the limits of the fleet.
 
         Raises:
             ValueError: The file cannot be read, is not TOML, or holds a bad value; the message names the file.
         """
         try:
             values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-            values.pop("name", None)
+            for name in ("name", "row_seconds"):
+                values.pop(name, None)
             for table in ("today", "limits"):
                 if isinstance(values.get(table), dict):
                     del values[table]
             least, most = (values.get(name, getattr(cls, name)) for name in ("min_instances", "max_instances"))
             if "initial_instances" not in values and _is_integer(least) and _is_integer(most) and least <= most:
                 values["initial_instances"] = min(max(cls.initial_instances, least), most)
-            return cls.from_dict(values)
+            return cls.from_dict(fields_per_step(values, values.get("step_seconds", cls.step_seconds)))
         except OSError as error:
             raise ValueError(f"{path}: {error.strerror or error}") from None
         except UnicodeDecodeError:
@@ -184,6 +188,99 @@ def as_service(service: Service | None) -> Service:
             f"service = {service!r}: must be a Service; Service.from_dict reads a dict, Service.from_toml a file"
         )
     return service
+
+
+NATURAL_UNITS = {
+    "requests_per_second_per_instance": "capacity_per_instance",
+    "boot_seconds": "boot_steps",
+    "queue_seconds": "queue_limit",
+    "late_price_per_1000_per_minute": "late_price",
+    "drop_price_per_1000": "drop_price",
+}
+"""The field of a service that each quantity in natural units stands for."""
+
+REFERENCE_RATE = 0.29
+"""Requests per second that an instance of the reference service serves: 87 in 5 minutes."""
+
+_PER_STEP = ("capacity_per_instance", "boot_steps", "late_price", "peak_arrivals")
+
+
+def counts_per_step(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return those of the values whose meaning changes with the length of a step, by name.
+
+    Example:
+        >>> counts_per_step({"capacity_per_instance": 87, "boot_seconds": 90})
+        ('capacity_per_instance',)
+    """
+    return tuple(name for name in _PER_STEP if name in values)
+
+
+def fields_per_step(values: Mapping[str, Any], step_seconds: int) -> dict[str, Any]:
+    """Return values in natural units as fields of a service with steps of this length.
+
+    An instance serves a whole number of requests in a step, at least 1. Boots round up to whole steps. If no value
+    counts per step, what is left out is that of the reference service for the same time; else that for a step.
+
+    Args:
+        values: Fields of `Service`, or quantities of `NATURAL_UNITS`: `requests_per_second_per_instance`,
+            `boot_seconds`, `queue_seconds` (seconds of work of `max_instances` instances),
+            `late_price_per_1000_per_minute` (dollars for 1,000 requests that wait a minute) and
+            `drop_price_per_1000` (dollars).
+        step_seconds: Length of a step.
+
+    Raises:
+        ValueError: A value is no number or out of range, or one quantity is given in both forms.
+
+    Example:
+        >>> fields_per_step({"requests_per_second_per_instance": 0.5, "boot_seconds": 90, "late_price": 0.1}, 60)
+        {'late_price': 0.1, 'capacity_per_instance': 30, 'boot_steps': 2}
+    """
+    for name, field in NATURAL_UNITS.items():
+        if name in values and field in values:
+            raise ValueError(f"{name} and {field}: two forms of one quantity; write only one of them")
+        if name in values:
+            _check_natural(name, values[name])
+    if not _is_integer(step_seconds) or step_seconds < 1:
+        raise ValueError(f"step_seconds = {step_seconds!r}: must be an integer of at least 1")
+    if not counts_per_step(values):
+        reference = {
+            "requests_per_second_per_instance": REFERENCE_RATE,
+            "boot_seconds": Service.boot_steps * Service.step_seconds,
+            "late_price_per_1000_per_minute": Service.late_price * 1000 * 60 / Service.step_seconds,
+        }
+        values = reference | dict(values)
+    fields = {name: value for name, value in values.items() if name not in NATURAL_UNITS}
+    if (rate := values.get("requests_per_second_per_instance")) is not None:
+        fields["capacity_per_instance"] = max(round(rate * step_seconds), 1)
+    if (seconds := values.get("boot_seconds")) is not None:
+        fields["boot_steps"] = max(math.ceil(seconds / step_seconds), 1)
+    if (seconds := values.get("queue_seconds")) is not None:
+        capacity, most = (
+            fields.get(name, getattr(Service, name)) for name in ("capacity_per_instance", "max_instances")
+        )
+        if _is_integer(capacity) and _is_integer(most):  # else `Service` refuses them
+            fields["queue_limit"] = round(seconds / step_seconds * capacity * most)
+    if (price := values.get("late_price_per_1000_per_minute")) is not None:
+        fields["late_price"] = _decimal(price * step_seconds / 60_000)
+    if (price := values.get("drop_price_per_1000")) is not None:
+        fields["drop_price"] = _decimal(price / 1000)
+    return fields
+
+
+def _check_natural(name: str, value: Any) -> None:
+    positive = name == "requests_per_second_per_instance"
+    if not _is_number(value) or not 0 <= value < float("inf") or (positive and value == 0):
+        raise ValueError(f"{name} = {value!r}: must be a finite number {'above' if positive else 'of at least'} 0")
+
+
+def _decimal(value: float) -> float:
+    """Return a number without the digits that binary fractions leave at its end.
+
+    Example:
+        >>> _decimal(0.1 + 0.2)
+        0.3
+    """
+    return float(f"{value:.12g}")
 
 
 _MOST_STEPS = {"steps_per_episode": 86_400, "boot_steps": 1_000}

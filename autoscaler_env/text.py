@@ -87,6 +87,17 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def duration(seconds: float) -> str:
+    """Return a length of time in the unit that suits it.
+
+    Example:
+        >>> duration(90), duration(300), duration(10_800)
+        ('90 s', '5 min', '3 h')
+    """
+    divisor, unit = (1, "s") if seconds < 120 else (60, "min") if seconds < 7200 else (3600, "h")
+    return f"{seconds / divisor:.4g} {unit}"
+
+
 def listed(names: Sequence[str], last: str = "and") -> str:
     """Return names as a list in words.
 

@@ -48,6 +48,27 @@ def test_the_command_writes_page_and_json_and_prints_the_answer(files, capsys):
     assert "out/advice.html" in printed and "q-learning" in plain["policies"]
 
 
+def test_rows_and_steps_are_two_things_and_the_answer_repeats_what_the_user_wrote(files, capsys):
+    natural = "row_seconds = 1800\nrequests_per_second_per_instance = 0.02\nboot_seconds = 600\nmax_instances = 40\n"
+    (files / "natural.toml").write_text(natural)
+    command = ["advise", "traffic.csv", "--service", "natural.toml", "--no-learners", "--json"]
+    for options, seconds, capacity in (
+        ([], 1800, 36),
+        (["--step-seconds", "3600"], 3600, 72),
+        (["--step-seconds", "7200", "--row-seconds", "3600"], 7200, 144),
+    ):
+        assert main([*command, *options]) == 0
+        plain = json.loads(capsys.readouterr().out)
+        service = plain["service"]
+        assert (service["step_seconds"], service["capacity_per_instance"], service["boot_steps"]) == (
+            seconds,
+            capacity,
+            1,
+        )
+        assert service["as_written"]["requests_per_second_per_instance"] == 0.02
+        assert any("rounded up to" in note and "(boot_seconds = 600)" in note for note in plain["traffic"]["notes"])
+
+
 def test_the_function_reads_standard_input_reports_its_notes_and_writes_what_it_returns(files, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO((files / "traffic.csv").read_bytes())))
     notes = []
@@ -105,32 +126,40 @@ def test_the_options_of_reading_reach_the_reader_and_a_question_is_one_line(file
     error = capsys.readouterr().err
     assert "choose with --where service=web, or add them up with --sum" in error and error.count("\n") == 1
     given = []
-    monkeypatch.setattr("autoscaler_env.advice.advise.advise", lambda *_, how, **__: given.append(how) or exit(0))
+    monkeypatch.setattr(
+        "autoscaler_env.advice.inputs.read_inputs", lambda source, *_, how, **__: given.append((source, how)) or exit(0)
+    )
     options = (
         "--where service=web --where requests=1 --sum --unit per-minute --zone Asia/Tokyo --dates us --decimal comma"
     )
     with pytest.raises(SystemExit):
-        main([*command, *options.split(), "--row-seconds", "60", "--column", "requests"])
+        main(["advise", "one.csv", *command[1:], *options.split(), "--row-seconds", "60", "--column", "requests"])
     conditions = ("service=web", "requests=1")
-    assert given == [Reading("requests", conditions, True, "per-minute", "Asia/Tokyo", "us", "comma", 60)]
+    how = Reading("requests", conditions, True, "per-minute", "Asia/Tokyo", "us", "comma", 60)
+    assert given == [(("one.csv", "two.csv"), how)]
 
 
 def test_a_bad_argument_costs_one_line(files, capsys):
     fine = ["advise", "traffic.csv", "--service", "shop.toml"]
+    (files / "large.toml").write_text("row_seconds = 3600\nrequests_per_second_per_instance = 1000\n")
     for arguments, message in (
+        (["advise", "--init", "a.toml", "b.toml"], "FILE: only one set-up is written at a time"),
         (["advise"], "FILE: the traffic is missing"),
         (fine[:2], "--service: the set-up is missing; autoscaler advise --init FILE.toml writes one"),
         (["advise", "nothing.csv", *fine[2:]], "nothing.csv: No such file"),
         ([*fine[:2], "--service", "nothing.toml"], "nothing.toml: No such file"),
+        ([*fine[:3], "large.toml"], "capacity_per_instance x max_instances + queue_limit = 360004350: must be at most"),
         ([*fine, "--seed", "-1"], "seed = -1: must be at least 0"),
         ([*fine, "--days", "1"], "days = 1: must be at least 2"),
         ([*fine, "--zone", "Mars"], "zone = 'Mars': must be a time zone by name"),
         ([*fine, "--unit", "bytes"], "--unit"),
         ([*fine, "--row-seconds", "0"], "row_seconds = 0: must be at least 1"),
+        ([*fine, "--step-seconds", "7"], "step_seconds = 7: a day must be whole steps"),
+        ([*fine, "--step-seconds", "60"], "step_seconds = 60: the set-up counts per step of 3600 s (capacity_per_ins"),
         ([*fine, "--smooth", "0"], "smooth = 0: must be at least 1"),
         ([*fine, "--rescale", "0"], "rescale = 0: must be at least 1"),
         ([*fine, "--smooth", "9999"], "smooth = 9999: "),
-        ([*fine, "--output", "shop.toml"], "this is a file"),
+        ([*fine, "--output", "shop.toml"], "shop.toml is a file; name a folder"),
         ([*fine, "--output", "shop.toml/in"], "shop.toml/in'"),
     ):
         assert main(arguments) == 2, arguments

@@ -51,6 +51,12 @@ def test_a_monthly_price_is_doubted_with_the_hourly_one():
     assert doubts(Service(), trace(1000)) == []
 
 
+def test_a_wait_that_costs_more_than_a_drop_is_doubted():
+    (text,) = doubts(Service(late_price=0.003), trace(1000))
+    assert text.startswith("A request that waits for a step of 5 min costs $0.003, one that is dropped $0.0025: with")
+    assert doubts(Service(late_price=0.0025), trace(1000)) == []
+
+
 def test_a_capacity_in_another_unit_is_doubted_with_the_one_for_a_step():
     per_second = Service(capacity_per_instance=2, drop_price=1)
     (text,) = doubts(per_second, trace(1000))
@@ -60,6 +66,10 @@ def test_a_capacity_in_another_unit_is_doubted_with_the_one_for_a_step():
     assert "if 1200 is per hour, write 100" in text
     (text,) = doubts(Service(max_instances=30), trace(10**6))
     assert "write" not in text, "no unit explains it"
+    written = {"requests_per_second_per_instance": 4}
+    (text,) = doubts(Service(capacity_per_instance=1200), trace(1000), written)
+    assert text.startswith("requests_per_second_per_instance = 4: one instance serves the highest step")
+    assert "if 4 is per minute, write 0.0667; if it is per hour, 0.00111" in text
 
 
 def test_one_line_shows_traffic_capacity_fleet_cost_and_service():

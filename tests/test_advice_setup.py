@@ -1,12 +1,14 @@
 """The set-up of a user's service."""
 
 import tomllib
+from datetime import datetime
 
 import numpy as np
 import pytest
 
 from autoscaler_env.advice.setup import Setup, template
-from autoscaler_env.service import Service
+from autoscaler_env.service import NATURAL_UNITS, Service
+from autoscaler_env.traffic.reading import Traffic
 from autoscaler_env.traffic.trace import Trace
 
 
@@ -47,7 +49,91 @@ def test_the_service_follows_the_traffic(setup_of):
     assert service.initial_instances == 3, "enough for the first step of a usual day"
 
 
+OLD = """
+capacity_per_instance = 87
+boot_steps = 2
+queue_limit = 4350
+late_price = 0.00025
+drop_price = 0.0025
+"""
+NATURAL = """
+requests_per_second_per_instance = 0.29
+boot_seconds = 600
+queue_seconds = 150
+late_price_per_1000_per_minute = 0.05
+drop_price_per_1000 = 2.5
+"""
+
+
+def test_numbers_of_a_step_mean_what_they_say_at_any_length_of_a_row(setup_of):
+    setup, days = setup_of(OLD), Trace("traffic", np.full((5, 24), 300), 3600)
+    assert setup.step_for(3600) == 3600 and setup.step_for(10) == 10
+    assert setup.service_for(days) == Service(3600, 24, 2, 100, 4, 87, 2, 4350, 0.192, 0.00025, 0.0025, 300)
+
+
+def test_natural_units_give_the_same_service_in_steps_of_five_minutes_as_numbers_of_a_step(setup_of):
+    days = Trace("traffic", np.full((5, 288), 300), 300)
+    assert setup_of(NATURAL).service_for(days) == setup_of(OLD).service_for(days)
+
+
+def test_natural_units_follow_the_length_of_a_step(setup_of):
+    service = setup_of(NATURAL).service_for(Trace("traffic", np.full((5, 24), 300), 3600))
+    # an hour: 0.29 x 3600 requests, a boot of 10 min rounds up, 150 s of 100 instances wait, 0.05 x 60 / 1000 dollars
+    assert (service.capacity_per_instance, service.boot_steps, service.queue_limit) == (1044, 1, 4350)
+    assert (service.late_price, service.drop_price) == (0.003, 0.0025)
+    assert setup_of("").service_for(Trace("traffic", np.full((5, 24), 300), 3600)).capacity_per_instance == 1044
+
+
+def test_a_step_is_a_minute_or_a_row_and_grows_until_an_instance_serves_twenty_requests(setup_of):
+    fast, slow = (
+        setup_of("requests_per_second_per_instance = 5\n"),
+        setup_of("requests_per_second_per_instance = 0.05\n"),
+    )
+    assert [fast.step_for(row) for row in (1, 10, 60, 300, 3600)] == [60, 60, 60, 300, 3600]
+    assert [fast.step_for(row) for row in (45, 7200)] == [90, 7200], "a day is whole steps, a step whole rows"
+    assert [slow.step_for(row) for row in (1, 60, 300, 900)] == [480, 480, 600, 900]  # 400 s for 20 requests
+    assert setup_of("requests_per_second_per_instance = 0.001\n").step_for(60) == 3600, "and not beyond an hour"
+    assert setup_of("step_seconds = 300\n").step_for(1) == 300
+
+
+def test_notes_say_what_a_step_hides_and_what_natural_units_mean_in_it(setup_of):
+    setup = setup_of("requests_per_second_per_instance = 0.29\nboot_seconds = 90\n")
+    assert setup.notes(60) == [
+        "Steps of 2 min hide bursts that are shorter; in shorter ones an instance would serve fewer than 20 requests.",
+        "In a step, an instance serves 35 requests (requests_per_second_per_instance = 0.29); a boot takes 1 step, "
+        "rounded up to 2 min (boot_seconds = 90).",
+    ]
+    (text,) = setup_of(OLD).notes(900)
+    assert text.startswith("Steps of 15 min hide bursts that are shorter; a step is a row, since the set-up counts per")
+    rough = setup_of("requests_per_second_per_instance = 0.004\n").notes(300)[1]
+    assert rough.startswith("An instance serves only 14.4 requests in a step, counted as 14")
+
+
+def test_rows_of_a_second_are_cut_into_steps_of_five_minutes(setup_of):
+    traffic = Traffic("rows", 1, datetime(2026, 3, 2), np.ones(2 * 86_400), ())
+    days = setup_of(f"step_seconds = 300{NATURAL}").cut(traffic)
+    assert days.requests.tolist() == [[300] * 288] * 2 and days.step_seconds == 300
+    assert days.notes[-2].startswith("Steps of 5 min hide bursts that are shorter; the length is set by step_seconds")
+
+
+def test_another_step_is_refused_where_the_set_up_counts_per_step(setup_of):
+    assert setup_of(NATURAL).with_step(60).step_for(300) == 60 and setup_of(OLD).with_step(60).step_for(300) == 60
+    with pytest.raises(ValueError, match=r"step_seconds = 60: the set-up counts per step of 300 s \(capacity_per_inst"):
+        setup_of(f"step_seconds = 300{OLD}").with_step(60)
+
+
 BAD = {
+    **{
+        f"{field} twice": (f"{name} = 1\n{field} = 1\n", f"{name} and {field}: two forms of one quantity")
+        for name, field in NATURAL_UNITS.items()
+    },
+    "no rate": (
+        "requests_per_second_per_instance = 0\n",
+        "requests_per_second_per_instance = 0: must be a finite number",
+    ),
+    "no number": ('boot_seconds = "90"\n', "boot_seconds = '90': must be a finite number of at least 0"),
+    "no row": ("row_seconds = 0\n", "row_seconds = 0: must be an integer of at least 1"),
+    "no step": ("step_seconds = 0\n", "step_seconds = 0: must be an integer of at least 1"),
     "not TOML": ("name = \n", "not TOML"),
     "unknown field": ("capacity = 3\n", "capacity = 3: no such field"),
     "bad value": ("boot_steps = 0\n", "boot_steps = 0"),

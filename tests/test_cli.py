@@ -65,6 +65,28 @@ def test_light_commands_import_no_heavy_modules(tmp_path):
     assert not modules_after("tarin") & {"torch", "pandas", "numba", "autoscaler_env.cli.train"}
 
 
+def test_what_is_wrong_is_refused_before_slow_imports(tmp_path):
+    (tmp_path / "service.toml").write_text("requests_per_second_per_instance = 0.29\n")
+    (tmp_path / "bad.toml").write_text("[today]\nrule = 'hpa-cpu'\ntarget = 70\n")
+    (tmp_path / "traffic.csv").write_text("timestamp,requests\n2026-03-02,noon\n")
+    slow = {"torch", "pandas", "scipy.stats", "matplotlib", "papermill", "nbconvert"}
+    advise = ["advise", "traffic.csv", "--service", "service.toml"]
+    for arguments, left_out in (
+        (advise, slow | {"numba"}),
+        ([*advise, "--seed", "-1"], slow | {"numba"}),
+        ([*advise, "--zone", "Mars"], slow | {"numba"}),
+        ([*advise[:3], "bad.toml"], slow | {"numba"}),
+        ([*advise[:3], "nowhere.toml"], slow | {"numba"}),
+        (["evaluate", "treshold"], slow),
+        (["evaluate", "threshold", "--trace", "nowhere.csv"], slow),
+        (["train", "ppo", "--seed", "-1"], slow),
+        (["demo", "--policy", "nope"], slow),
+        (["run", "--only", "nope"], slow | {"numba"}),
+        (["verify", "nowhere"], slow),
+    ):
+        assert not modules_after(*arguments) & left_out, arguments
+
+
 def test_every_command_has_help(capsys):
     for command in COMMANDS:
         with pytest.raises(SystemExit) as end:

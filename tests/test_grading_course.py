@@ -8,7 +8,6 @@ import subprocess
 import sys
 
 import nbformat
-import numpy as np
 import pytest
 
 from autoscaler_env.cli.main import main
@@ -17,7 +16,8 @@ from autoscaler_env.grading import grade
 from autoscaler_env.grading.notebooks import CourseNotebook
 from autoscaler_env.grading.rubric import Rubric
 from autoscaler_env.paths import Folders, project_root
-from autoscaler_env.storage.models import load_policy, save_q_table
+from autoscaler_env.training.config import TrainingConfig
+from autoscaler_env.training.train import train
 
 SOLUTIONS = project_root() / "solutions"
 COURSE = [CourseNotebook(path) for path in course_notebooks()]
@@ -42,15 +42,12 @@ def solved(course):
     return notebook
 
 
-def retouch(source, folder):
-    """Write models that are the course's with other numbers: about as good, but they act differently."""
+def own_models(source, folder):
+    """Write models as a student could: a Q-table of another seed, and networks that noise makes act differently."""
     import torch
     from stable_baselines3 import DQN, PPO
 
-    folder.mkdir(parents=True)
-    table = load_policy(source / "q_learning_mixed.pkl")
-    table.values *= 1 + 0.01 * np.random.default_rng(0).standard_normal(table.values.shape)
-    save_q_table(table, folder / "q_learning_mixed.pkl")
+    train(TrainingConfig("q-learning", seed=11), Folders(folder.parent), progress=False)
     for name, learner, noise in (("dqn_mixed", DQN, 0.01), ("ppo_mixed", PPO, 0.4)):
         model = learner.load(source / name, device="cpu")  # the project's own file
         generator = torch.Generator().manual_seed(0)
@@ -132,7 +129,7 @@ def graded(tmp_path_factory):
             path.parent.mkdir(parents=True, exist_ok=True)
             nbformat.write(notebook, path)
     models = Folders.course().models
-    retouch(models, root / "solved" / "models")
+    own_models(models, root / "solved" / "models")
     (root / "bare" / "models").mkdir()
     for path in (path for path in models.glob("*.*") if path.is_file()):
         shutil.copy(path, root / "bare" / "models")

@@ -159,6 +159,13 @@ def test_an_exercise_accepts_the_right_function_and_no_plausible_wrong_one(check
         assert judge(5) == "a function, please"
 
 
+@pytest.mark.parametrize(("check", "right", "wrong"), CHECKS, ids=lambda item: getattr(item, "__name__", None))
+def test_a_second_miss_gets_a_clearer_hint(check, right, wrong):
+    forget_misses()
+    told = [check(wrong[0]), check(wrong[-1]), check(wrong[0])]
+    assert told[0] == told[2] != told[1]
+
+
 def test_references_are_those_of_hand_worked_cases():
     target = dqn.td_target(np.zeros(3) - 1, np.array([[1.0, 2.0]] * 3), np.array([0, 1, 0]), np.array([0, 0, 1]), 0.5)
     assert target.tolist() == [0.0, -1.0, 0.0]

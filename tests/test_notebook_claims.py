@@ -1,19 +1,31 @@
-"""What notebooks 2 and 6 say in prose and in the titles of their figures is true of the committed tables.
+"""What notebooks 2, 6 and 9 say in prose and in the titles of their figures is true of the committed tables.
 
-Notebook 6 prints numbers and verdicts from its tables; here are the claims of its prose. Claims about many trainings
-are made by `autoscaler_env.study.summary` and tested in test_claims.
+Notebooks 6 and 9 print numbers and verdicts from the tables; here are the claims of their prose. Claims about many
+trainings are made by `autoscaler_env.study.summary` and tested in test_claims.
 """
 
 import re
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 
 from autoscaler_env.evaluation.metrics import MEAN
 from autoscaler_env.evaluation.rivals import read_calibrated_rules
 from autoscaler_env.paths import Folders, notebook_sources, project_root
+from autoscaler_env.study.analysis import (
+    advice_on_traces,
+    generalisation,
+    learners_on_traces,
+    regret_table,
+    specialists,
+    traces_table,
+    wide_costs,
+)
+from autoscaler_env.traffic.patterns import PATTERNS
 
+COMMITTED = Folders(project_root())
 BLIND = ("random", "static")
 LEARNERS = ("q_learning_mixed", "dqn_mixed", "ppo_mixed")
 RESERVED = ("threshold", "hpa-cpu", "hpa-demand", "kpa")  # rules that keep a share of every instance idle
@@ -25,7 +37,7 @@ TUNED = tuple(f"{rule}-mixed" for rule in RESERVED)  # the same rules with a cal
 @pytest.fixture(scope="module")
 def summary():
     """Return the committed means by policy and pattern, without the policies that ignore the observation."""
-    table = pd.read_csv(Folders(project_root()).results / "evaluation_summary.csv", index_col=["policy", "pattern"])
+    table = pd.read_csv(COMMITTED.results / "evaluation_summary.csv", index_col=["policy", "pattern"])
     return table.drop(index=list(BLIND), level="policy")
 
 
@@ -45,7 +57,7 @@ def reserved(table):
 
 
 def test_policies_that_ignore_the_observation_cost_hundreds_of_dollars_more(mean):
-    table = pd.read_csv(Folders(project_root()).results / "evaluation_summary.csv", index_col=["policy", "pattern"])
+    table = pd.read_csv(COMMITTED.results / "evaluation_summary.csv", index_col=["policy", "pattern"])
     blind = table.xs(MEAN, level="pattern").loc[list(BLIND), "cost"]
     assert blind.min() - mean["cost"].max() > 200
 
@@ -115,6 +127,28 @@ def test_policies_that_track_the_demand_take_many_actions(mean):
     assert mean.loc[[*CALIBRATED, *LEARNERS], "scaling_actions"].min() > 1.5 * mean["scaling_actions"]["threshold"]
 
 
+def test_some_learners_are_cheaper_than_the_rule_to_beat_and_some_are_not(mean):
+    saved = mean["cost"][RULE] - mean["cost"][list(LEARNERS)]
+    assert saved.min() < 0 < saved.max() < 5
+
+
+def test_the_rule_that_knows_the_pattern_is_cheaper_and_faster_than_each_learner(mean):
+    known = mean.loc[CALIBRATED[1]]
+    assert (mean.loc[list(LEARNERS), "cost"] > known["cost"]).all()
+    assert (mean.loc[list(LEARNERS), "in_time"] < known["in_time"]).all()
+
+
+def test_on_two_known_patterns_a_training_pays_on_one_the_rule_is_cheaper():
+    table = specialists(COMMITTED)
+    assert table["worth_it"].sum() == 2 and table["cheaper"].value_counts().to_dict() == {"learner": 5, "rule": 1}
+
+
+def test_on_recorded_traffic_only_models_of_the_same_trace_are_cheaper_than_the_rules():
+    assert learners_on_traces(COMMITTED)["cheaper"].eq("rule").all()
+    advised = advice_on_traces(COMMITTED)
+    assert advised["cheaper"].eq("learner").all() and advised["worth_it"].sum() == len(advised) - 1 == 3
+
+
 def test_prose_of_notebook_6_holds_no_dollars_of_its_own():
     notebook = nbformat.read(notebook_sources() / "06_compare_policies.ipynb", as_version=4)
     prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
@@ -128,7 +162,7 @@ def test_numbers_in_the_prose_of_notebook_2_are_those_of_the_committed_tables(me
     worth = [cost[rule] - cost[f"{rule}-mixed"] for rule in RESERVED]
     tuned = cost[[*TUNED, RULE]]
     known = summary["cost"].loc[RULE] - summary["cost"].loc[CALIBRATED[1]]
-    thresholds = read_calibrated_rules(Folders(project_root()))["threshold"]["MIXED"].settings
+    thresholds = read_calibrated_rules(COMMITTED)["threshold"]["MIXED"].settings
     for cell, sentence in [
         ("costs-reading", f"tuning is worth {worth[0]:.0f} dollars a day for the threshold rule"),
         ("costs-reading", f"costs {cost['threshold']:.0f} with its defaults and {cost['threshold-mixed']:.0f} tuned"),
@@ -145,3 +179,32 @@ def test_numbers_in_the_prose_of_notebook_2_are_those_of_the_committed_tables(me
         assert sentence in prose[cell].replace(" %", "%"), sentence
     assert tuned.idxmin() == RULE and known.drop(MEAN).idxmax() == "SPIKE"
     assert cost[[f"{rule}-per-pattern" for rule in RESERVED]].min() > cost[CALIBRATED[1]]
+
+
+def test_the_model_of_poisson_is_worst_on_other_patterns_and_that_of_steady_is_far_better():
+    others = generalisation("ppo", COMMITTED).loc[list(PATTERNS)].mask(np.eye(len(PATTERNS), dtype=bool))
+    assert others.mean(axis=1).idxmax() == "POISSON" and others.mean(axis=0).idxmax() == "SPIKE"
+    assert others.loc["STEADY"].mean() < 0.5 * others.loc["POISSON"].mean()
+    assert others.loc["POISSON", ["SINE_CURVE", "SINUSOIDAL", "SPIKE"]].min() > 10 * others.loc["POISSON", "STEADY"]
+
+
+def test_learning_saves_nearer_to_a_tenth_than_to_a_half_of_what_the_best_rule_leaves():
+    regret = regret_table(COMMITTED)
+    best = regret.groupby(regret["seeds"] > 0)["mean"].min()
+    assert 0.05 < 1 - best[True] / best[False] < 0.3
+
+
+def test_larger_fleet_changes_help_the_rule_with_one_setting_more_than_ppo():
+    table = wide_costs(COMMITTED)
+    assert table.loc[RULE, "saved"] > table.loc["ppo on MIXED", "saved"]
+    rules = table["wide"].drop(["optimum", "ppo on MIXED"])
+    assert 0 < rules.min() - table.loc["ppo on MIXED", "wide"] < 0.01 * rules.min()
+
+
+def test_on_recorded_traffic_hpa_with_its_defaults_loses_as_little_as_ppo_and_the_calibrated_rule_more():
+    table = traces_table(COMMITTED)
+    regret = table["regret"].groupby("policy").mean()
+    ppo = regret["ppo on MIXED, 995,328 timesteps"]
+    assert regret[RULE] > ppo + 5 and abs(regret["hpa-demand"] - ppo) < 1
+    late = table["late_share"].unstack("trace")
+    assert (late.loc["hpa-demand"] < late.loc[RULE]).all()

@@ -38,6 +38,11 @@ LONG = ("03", "04", "05", "06")
 
 MOST_CELLS_OF_LONG, MOST_DEFINITIONS_OF_LONG = 60, 12
 
+SHORT = ("08",)
+"""A notebook beside the main line of the course may have fewer cells."""
+
+LEAST_CELLS, LEAST_CELLS_OF_SHORT = 25, 18
+
 
 def read(path):
     return nbformat.read(path, as_version=4)
@@ -81,9 +86,9 @@ def lesson_cells(notebook):
     ]
 
 
-def form_faults(notebook, most_cells=MOST_CELLS):
+def form_faults(notebook, most_cells=MOST_CELLS, least_cells=LEAST_CELLS):
     """Return what a notebook lacks of the form that all notebooks of the course share."""
-    code, first = code_of(notebook), notebook.cells[0]
+    code, first, lesson = code_of(notebook), notebook.cells[0], len(lesson_cells(notebook))
     lines = [len(cell.source.splitlines()) for cell in code]
     prose = [line for cell in notebook.cells if cell.cell_type == "markdown" for line in cell.source.splitlines()]
     parameters = tagged(notebook, "parameters")
@@ -108,7 +113,7 @@ def form_faults(notebook, most_cells=MOST_CELLS):
             or notebook.metadata.get("language_info", {"name": "python"}) != {"name": "python"}
             or any(not set(cell.metadata) <= {"tags"} for cell in notebook.cells),
             "two cells have one id": len({cell.id for cell in notebook.cells}) < len(notebook.cells),
-            f"there are not 25 to {most_cells} cells": not 25 <= len(lesson_cells(notebook)) <= most_cells,
+            f"there are not {least_cells} to {most_cells} cells": not least_cells <= lesson <= most_cells,
             f"a code cell has more than {MOST_LINES} lines": max(lines) > MOST_LINES,
             "half of the code cells have more than 6 lines": statistics.median(lines) > 6,
             "the last code cell does not end with its one print, or has a tag": not last[-1].startswith("print(")
@@ -169,8 +174,9 @@ def word_faults(notebook, influx=0):
     return faults + ([] if mentions == influx else [f"it says 'influx' {mentions} times, not {influx}"])
 
 
-def all_faults(notebook, influx=0, long=False):
-    form = form_faults(notebook, MOST_CELLS_OF_LONG) if long else form_faults(notebook)
+def all_faults(notebook, influx=0, long=False, short=False):
+    least = LEAST_CELLS_OF_SHORT if short else LEAST_CELLS
+    form = form_faults(notebook, MOST_CELLS_OF_LONG if long else MOST_CELLS, least)
     code = code_faults(notebook, MOST_DEFINITIONS_OF_LONG) if long else code_faults(notebook)
     return [*form, *code, *exercise_faults(notebook), *word_faults(notebook, influx)]
 
@@ -186,7 +192,8 @@ def test_every_notebook_keeps_the_form_of_the_course():
         notebook = read(path)
         nbformat.validate(notebook)
         assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5), path.name
-        found = all_faults(notebook, influx=int(path.stem.startswith("01")), long=path.stem.startswith(LONG))
+        long, short = path.stem.startswith(LONG), path.stem.startswith(SHORT)
+        found = all_faults(notebook, influx=int(path.stem.startswith("01")), long=long, short=short)
         faults += [f"{path.name}: {fault}" for fault in found]
     assert not faults, "\n".join(faults)
 
@@ -350,6 +357,13 @@ class TestQuickCourse:
         for name in ("q_learning_mixed.pkl", "dqn_mixed.zip", "ppo_mixed.zip"):
             assert (folders.models / name).is_file()
             assert json.loads((folders.models / name).with_suffix(".json").read_text())["seed"] == 0
+
+    def test_own_models_lie_beside_the_reference_with_the_given_seed_and_length(self, quick_course):
+        folders, _ = quick_course
+        budgets = {"my_q_learning": QUICK["episodes"] * 288, "my_dqn": QUICK["timesteps"], "my_ppo": QUICK["timesteps"]}
+        for name, timesteps in budgets.items():
+            made = json.loads((folders.own.models / f"{name}.json").read_text())
+            assert made["seed"] == 1 and made["budget"]["timesteps"] == timesteps
 
     def test_json_holds_the_cost_of_every_policy_on_every_pattern(self, quick_course):
         folders, _ = quick_course

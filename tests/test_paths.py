@@ -54,8 +54,12 @@ def test_models_are_looked_for_among_the_reference_models_too_unless_a_root_is_n
     assert Folders(tmp_path).model_folders == (tmp_path / "models",)
     assert Folders(CHECKOUT).model_folders == Folders.course().model_folders == (CHECKOUT / "models",)
     assert find_policy("q_learning_mixed").name == "q_learning_mixed" and "q_learning_mixed" in model_names()
-    with pytest.raises(ValueError, match="ppo_mixed is missing in models; make it with: autoscaler train ppo"):
+    searched, command = f"{tmp_path / 'models'}", "autoscaler train ppo --pattern MIXED"
+    with pytest.raises(ValueError, match=f"ppo_mixed is missing in {searched}; make it with: {command}$"):
         find_policy("ppo_mixed", folders=Folders(tmp_path))
+    elsewhere = Folders(tmp_path / "run 7")
+    with pytest.raises(ValueError, match=f"in {elsewhere.models}; .* --pattern MIXED --output '{elsewhere.root}'$"):
+        find_policy("ppo_mixed", folders=elsewhere)
 
 
 def test_a_training_elsewhere_writes_there_and_not_into_the_checkout(tmp_path):

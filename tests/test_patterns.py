@@ -329,3 +329,26 @@ def test_random_steps_are_normal_with_two_percent():
 def test_random_steps_do_not_lean_on_the_step_before():
     steps = np.diff(days_of("RANDOM", 5000)[:, :6], axis=1)
     assert stats.pearsonr(steps[:, 1:].ravel(), steps[:, :-1].ravel()).pvalue > UNLIKELY
+
+
+def test_expected_days_are_the_drawn_ones_without_their_noise():
+    seeds = day_seeds("training", 300)
+    for name in ("STEADY", "SINE_CURVE"):
+        pattern = Pattern(name, Service())
+        assert np.array_equal(np.floor(pattern.expected(seeds) + 0.5), pattern.draw(seeds)), name
+    for name in ("SINUSOIDAL", "SPIKE"):
+        pattern = Pattern(name, Service())
+        expected = pattern.expected(seeds)
+        noise = (pattern.draw(seeds) - expected) / expected
+        assert noise.mean() == pytest.approx(0, abs=5e-4) and noise.std() == pytest.approx(0.03, rel=0.02), name
+    pattern = Pattern("POISSON", Service())
+    level, counts = pattern.expected(seeds), pattern.draw(seeds)
+    assert np.ptp(level, axis=1).max() == 0
+    assert ((counts - level) / np.sqrt(level)).std() == pytest.approx(1, rel=0.02)
+    pattern = Pattern("RANDOM", Service())
+    assert np.array_equal(np.floor(pattern.expected(seeds) + 0.5)[:, 0], pattern.draw(seeds)[:, 0])
+
+
+def test_an_expected_day_does_not_depend_on_the_days_drawn_with_it():
+    pattern, seeds = Pattern("MIXED", Service()), day_seeds("training", 30)
+    assert np.array_equal(pattern.expected(seeds)[7:9], pattern.expected(seeds[7:9]))

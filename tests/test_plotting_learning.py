@@ -22,35 +22,35 @@ def lines_of(axes):
 
 def test_a_learning_curve_has_its_points_against_timesteps_and_seconds():
     timesteps, seconds = learning.plot_learning_curves({"ppo_mixed": [CURVE]}).axes
-    assert lines_of(timesteps)["PPO"].get_xydata().tolist() == [[0, -900], [100, -180], [200, -150]]
+    assert lines_of(timesteps)["PPO"].get_xydata().tolist() == [[0, 900], [100, 180], [200, 150]]
     assert lines_of(seconds)["PPO"].get_xdata().tolist() == [0, 1, 2.5]
     assert timesteps.get_xlabel() == "timesteps" and seconds.get_xlabel() == "training time (seconds)"
-    assert timesteps.get_ylabel() == "mean daily return ($)"
+    assert timesteps.get_ylabel() == "mean daily cost ($)"
 
 
 def test_several_seeds_are_a_mean_an_interval_and_thin_lines():
     axes = learning.plot_learning_curves({"dqn_mixed": [CURVE, OTHER]}, against=["timesteps"]).axes[0]
     mean = lines_of(axes)["DQN, mean of 2 seeds, 95 % interval"]
-    assert mean.get_ydata().tolist() == [-850, -170, -145] and len(axes.get_lines()) == 3
+    assert mean.get_ydata().tolist() == [850, 170, 145] and len(axes.get_lines()) == 3
     band = axes.collections[0].get_paths()[0].vertices[:, 1]
     # Student's t at one degree of freedom is 12.706; the standard errors are 50, 10 and 5
-    assert (band.max(), band.min()) == pytest.approx((-170 + 127.06, -850 - 635.3), rel=1e-3)
+    assert (band.max(), band.min()) == pytest.approx((850 + 635.3, 170 - 127.06), rel=1e-3)
 
 
 def test_rules_are_lines_in_their_colours():
-    axes = learning.plot_learning_curves({"ppo_mixed": [CURVE]}, {"threshold": -203.0}).axes[0]
+    axes = learning.plot_learning_curves({"ppo_mixed": [CURVE]}, {"threshold": 203.0}).axes[0]
     rule = lines_of(axes)["threshold"]
-    assert set(rule.get_ydata()) == {-203} and to_hex(rule.get_color()) == colour_of("threshold").lower()
+    assert set(rule.get_ydata()) == {203} and to_hex(rule.get_color()) == colour_of("threshold").lower()
 
 
-def test_an_untrained_start_far_below_the_rules_is_a_text():
-    axes = learning.plot_learning_curves({"ppo_mixed": [CURVE]}, {"threshold": -203.0}).axes[0]
-    assert -300 < axes.get_ylim()[0] < -203 and axes.get_ylim()[1] < 0
-    assert [text.get_text() for text in axes.texts] == ["PPO untrained: -900"]
+def test_an_untrained_start_far_above_the_rules_is_a_text():
+    axes = learning.plot_learning_curves({"ppo_mixed": [CURVE]}, {"threshold": 203.0}).axes[0]
+    assert 203 < axes.get_ylim()[1] < 300 and axes.get_ylim()[0] > 0
+    assert [text.get_text() for text in axes.texts] == ["PPO untrained: 900"]
 
 
 def test_the_legend_fits_into_the_figure():
-    rules = {"threshold": -203.0, "target-tracking-mixed": -148.0}
+    rules = {"threshold": 203.0, "target-tracking-mixed": 148.0}
     for against in (["timesteps"], ["timesteps", "seconds"]):
         figure = learning.plot_learning_curves({"q_learning_mixed": [CURVE]}, rules, against=against)
         figure.draw_without_rendering()
@@ -119,6 +119,15 @@ def test_the_clipped_and_the_plain_objective_are_drawn():
     better, worse = figure.axes
     assert lines_of(better)["clipped"].get_ydata().tolist() == [0.5, 1.0, 1.2]
     assert lines_of(worse)["ratio x advantage"].get_ydata().tolist() == [-1, -2, -4]
+
+
+def test_trials_are_a_point_for_each_training_and_a_line_of_means():
+    trials = pd.DataFrame({"value": [0.1, 0.1, 0.02, 0.02], "seed": [0, 1, 0, 1], "cost": [150.0, 170, 300, 200]})
+    axes = learning.plot_tried_values(trials, "clip_range").axes[0]
+    assert lines_of(axes)["mean"].get_xydata().tolist() == [[0, 160], [1, 250]]
+    points = [line.get_ydata().tolist() for line in axes.get_lines() if line.get_marker() == "o"]
+    assert points == [[150, 170], [300, 200]] and axes.get_xlabel() == "clip_range"
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0.1", "0.02"]
 
 
 def test_update_times_have_a_line_per_device():

@@ -228,6 +228,45 @@ def test_what_a_file_leaves_open_is_asked_in_one_line_and_the_answer_is_taken(re
     assert np.rint(read(text, **answer).requests[:2]).tolist() == first
 
 
+HOURS = [START + timedelta(hours=i) for i in range(48)]
+CPU = [round(40 + 30 * np.sin(i / 4)) for i in range(48)]
+DOUBTFUL = {
+    "whole percent": (table("time,value", HOURS, CPU), "a count, or a percentage such as CPU? Say --unit count"),
+    "percent with fractions": (table("time,value", HOURS, [c + 0.4 for c in CPU]), "say --unit per-second"),
+    "megabytes": (table("time,value", HOURS, [900 + c + 0.4 for c in CPU]), "or --unit count"),
+    "no heading": (table("", HOURS, CPU), "Say --unit count"),
+}
+
+
+@cases(("text", "question"), DOUBTFUL.values())
+def test_numbers_that_may_be_a_gauge_are_asked_about_where_no_name_says_what_they_count(read, text, question):
+    with pytest.raises(ValueError) as error:
+        read(text)
+    assert question in str(error.value) and "\n" not in str(error.value)
+    assert len(read(text, unit="count").requests) == 48
+    assert len(read(table("time,requests", HOURS, CPU)).requests) == 48, "a name that says it is believed"
+
+
+def test_the_name_of_a_metric_beside_its_numbers_says_what_they_are(read):
+    def named(metric, values):
+        points = [[1000 * 60 * i + 1_772_409_600, str(value)] for i, value in enumerate(values)]
+        return json.dumps({"data": {"result": [{"metric": {"__name__": metric}, "values": points}]}})
+
+    for metric, reason in (("response_bytes", "bytes"), ("cpu_utilisation", "cpu"), ("latency_seconds", "latency")):
+        with pytest.raises(ValueError, match=rf": {metric} counts no requests \({reason}\)"):
+            read(named(metric, CPU))
+    assert "unit counter" in read(named("http_requests_total", np.cumsum(CPU))).understood[0]
+    with pytest.raises(ValueError, match="--unit counter"):  # counts of durations are counts of requests
+        read(named("http_request_duration_seconds_count", np.cumsum(CPU)))
+    assert len(read(named("requests_in_a_minute", CPU)).requests) == 48
+    cpu = {
+        "Label": "CPUUtilization",
+        "Datapoints": [{"Timestamp": f"{m}Z", "Sum": c} for m, c in zip(HOURS, CPU, strict=True)],
+    }
+    with pytest.raises(ValueError, match="CPUUtilization counts no requests"):
+        read(json.dumps(cpu))
+
+
 def test_the_order_of_day_and_month_is_asked_where_the_column_leaves_it_open(read):
     hours = [f"3/3/2026 {hour}:00" for hour in range(24)]
     counts = [5 + hour % 3 for hour in range(24)]

@@ -221,6 +221,16 @@ def test_the_file_that_advise_writes_is_a_service(tmp_path):
     assert Service.from_toml(path) == Service(fleet_changes=changes, max_instances=12, initial_instances=12)
 
 
+def test_natural_units_are_converted_to_the_step_of_the_file(tmp_path):
+    path = tmp_path / "service.toml"
+    path.write_text("step_seconds = 600\nsteps_per_episode = 144\nrow_seconds = 60\nboot_seconds = 601\n")
+    # 0.29 requests per second of the reference service, a boot of two steps, $0.05 for 1,000 requests and minute
+    wanted = Service(600, 144, capacity_per_instance=174, boot_steps=2, late_price=0.0005)
+    assert Service.from_toml(path) == wanted
+    path.write_text("boot_seconds = 601\nboot_steps = 2\n")
+    assert "boot_seconds and boot_steps: two forms of one quantity" in refusal(Service.from_toml, path)
+
+
 @cases("line", ["todays = 1", "names = 'x'", "[yesterday]\nrule = 'fixed'"])
 def test_other_keys_beside_those_of_advise_are_refused(tmp_path, line):
     path = tmp_path / "service.toml"

@@ -92,6 +92,12 @@ def test_wide_fleet_changes_contain_those_of_the_reference():
     assert dataclasses.replace(WIDE, fleet_changes=Service().fleet_changes) == Service()
 
 
+def test_baselines_with_larger_fleet_changes_are_made_without_a_training():
+    alone, trained = define_study("wide_baselines"), define_study("wide")
+    assert not alone.runs and trained.runs
+    assert (alone.service, alone.benchmark, alone.baselines) == (WIDE, trained.benchmark, trained.baselines)
+
+
 def test_unknown_study_and_no_seeds_are_refused():
     for name, seeds, message in (("budget", None, "study = 'budget': must be one of"), ("long", 0, "seeds = 0")):
         with pytest.raises(ValueError, match=message):

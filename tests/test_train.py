@@ -1,25 +1,30 @@
 """A training from its configuration to its files."""
 
+import dataclasses
 import hashlib
 import importlib.metadata
 import json
+import os
 import re
+import signal
+import time
 
 import numpy as np
 import pytest
 import torch
+from jupyter_client.manager import start_new_kernel
 
 from autoscaler_env.device import Device
 from autoscaler_env.evaluation.simulation import simulate
-from autoscaler_env.paths import Folders
+from autoscaler_env.paths import Folders, project_root
 from autoscaler_env.service import Service
 from autoscaler_env.storage.models import is_described, load_policy, missing_fields, read_description
 from autoscaler_env.traffic.patterns import Pattern, day_seeds
 from autoscaler_env.traffic.trace import Trace
-from autoscaler_env.training import deep
+from autoscaler_env.training import deep, tabular
 from autoscaler_env.training.checkpoint import EVALUATIONS, SELECTION_DAYS, RunFolder, SelectionEvaluator
 from autoscaler_env.training.config import TrainingConfig
-from autoscaler_env.training.train import obtain, train
+from autoscaler_env.training.train import Interrupted, obtain, train, train_own
 
 SHORT = Service(steps_per_episode=24)
 CONFIGS = {
@@ -160,19 +165,105 @@ def test_obtain_uses_the_model_that_is_there(results, capsys):
     run, trained = results["q-learning"]
     before = run.model.stat().st_mtime_ns
     obtained = obtain(run.config, run.folders)
-    date = trained.description["date"]
-    assert capsys.readouterr().out == f"Using models/q_learning_steady.pkl, trained {date} with seed 0.\n"
+    made = f"trained {trained.description['date']} with seed 0 for {trained.description['timesteps']:,} timesteps"
+    assert capsys.readouterr().out == f"Using models/q_learning_steady.pkl, {made}.\n"
     assert np.array_equal(obtained.policy.values, trained.policy.values) and obtained.curve.equals(trained.curve)
     assert run.model.stat().st_mtime_ns == before
 
 
-def test_obtain_without_a_model_names_the_command_or_trains(tmp_path):
+def test_obtain_without_a_model_names_the_files_and_the_command_or_trains(tmp_path, monkeypatch):
+    config, file = TrainingConfig("ppo", seed=3), tmp_path / "models" / "ppo_mixed.zip"
     command = "autoscaler train ppo --pattern MIXED --seed 3"
-    with pytest.raises(FileNotFoundError, match=f"^models/ppo_mixed.zip is missing; make it with: {command}$"):
-        obtain(TrainingConfig("ppo", seed=3), Folders(tmp_path))
+    with pytest.raises(FileNotFoundError, match=f"^there is no {file}; make it with: {command} --output {tmp_path}$"):
+        obtain(config, Folders(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=f"^there is no {file}; make it with: {command}$"):
+        obtain(config, Folders(tmp_path))
     run = RunFolder(TrainingConfig("q-learning", "STEADY", episodes=3, service=SHORT), Folders(tmp_path))
     obtain(run.config, run.folders, retrain=True, progress=False)
     assert run.model.exists()
+
+
+OWN = TrainingConfig("q-learning", "STEADY", episodes=40, seed=7, name="mine", service=SHORT)
+
+
+def test_an_own_model_lies_apart_from_the_reference_and_its_parameters_are_told(tmp_path, capsys):
+    reference = RunFolder(dataclasses.replace(OWN, name=None), Folders(tmp_path))
+    train(reference.config, reference.folders, progress=False)
+    before = reference.model.read_bytes()
+    trained = train_own(dataclasses.replace(OWN, name=None, seed=8), Folders(tmp_path), progress=False)
+    path = tmp_path / "own" / "models" / "q_learning_steady.pkl"
+    told = f"Trained q_learning_steady with seed 8 for {trained.description['timesteps']:,} timesteps: {path}"
+    assert capsys.readouterr().out == told + "\n"
+    assert reference.model.read_bytes() == before != path.read_bytes()
+
+
+def test_an_interrupted_own_training_says_what_is_saved_and_the_next_one_goes_on(tmp_path, capsys, monkeypatch):
+    whole = train_own(OWN, Folders(tmp_path / "whole"), progress=False)
+    folders, run = Folders(tmp_path), RunFolder(OWN, Folders(tmp_path).own)
+    monkeypatch.setattr(tabular, "learn", interrupting(tabular.learn, after=3))
+    with pytest.raises(Interrupted) as caught:
+        train_own(OWN, folders, progress=False)
+    done = run.progress()
+    (line,) = caught.value._render_traceback_()
+    assert line == f"Interrupted: {done} of mine are saved; run this cell again to go on."
+    capsys.readouterr()
+    monkeypatch.undo()
+    resumed = train_own(OWN, folders, progress=False)
+    assert capsys.readouterr().out.startswith(f"Resuming after {done}.\nTrained mine with seed 7")
+    assert np.array_equal(resumed.policy.values, whole.policy.values)
+
+
+def test_an_unfinished_training_of_another_seed_is_told_and_started_again(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(tabular, "learn", interrupting(tabular.learn, after=1))
+    with pytest.raises(Interrupted):
+        train_own(OWN, Folders(tmp_path), progress=False)
+    monkeypatch.undo()
+    capsys.readouterr()
+    trained = train_own(dataclasses.replace(OWN, seed=9), Folders(tmp_path), progress=False)
+    told = capsys.readouterr().out.splitlines()[0]
+    assert told == "the unfinished mine is another training: seed 7, now 9; starting again."
+    assert trained.description["seed"] == 9
+
+
+def interrupting(function, after):
+    """Return a function that sends this process a Ctrl-C in one of its calls."""
+    calls = []
+
+    def call(*arguments):
+        calls.append(arguments)
+        if len(calls) == after:
+            signal.raise_signal(signal.SIGINT)
+        return function(*arguments)
+
+    return call
+
+
+KERNEL_CODE = """
+from autoscaler_env import Folders, TrainingConfig, train_own
+train_own(TrainingConfig("q-learning", episodes={episodes}, name="mine"), Folders("."), progress=False);
+"""
+
+
+@pytest.mark.notebook
+def test_a_kernel_that_is_interrupted_shows_one_line(tmp_path):
+    """A real kernel, interrupted as the button of JupyterLab does it, once the training has saved its state."""
+    manager, client = start_new_kernel(cwd=str(tmp_path), env=os.environ | {"PYTHONPATH": str(project_root())})
+    try:
+        state = tmp_path / "own" / "logs" / "mine" / "state" / "state.npz"
+        sent = client.execute(KERNEL_CODE.format(episodes=1_000_000))
+        while not state.exists():
+            time.sleep(0.1)
+        manager.interrupt_kernel()
+        reply = client.get_shell_msg(timeout=120)
+        while reply["parent_header"]["msg_id"] != sent:  # an answer to a question of the start
+            reply = client.get_shell_msg(timeout=120)
+        assert reply["content"]["status"] == "error"
+        (line,) = reply["content"]["traceback"]
+        assert re.fullmatch(r"Interrupted: .* timesteps of mine are saved; run this cell again to go on\.", line)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
 
 
 def test_a_learner_on_mixed_is_evaluated_on_selection_days_of_all_six_patterns():

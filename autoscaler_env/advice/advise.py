@@ -9,6 +9,7 @@ from pathlib import Path
 
 from autoscaler_env.advice.compare import BUDGETS, compare_candidates
 from autoscaler_env.advice.deploy import deployment_files, model_file
+from autoscaler_env.advice.inputs import read_inputs
 from autoscaler_env.advice.page import page
 from autoscaler_env.advice.recommend import FEWEST_TRAININGS
 from autoscaler_env.advice.report import Answer, answer_of
@@ -16,18 +17,19 @@ from autoscaler_env.advice.setup import TODAY, Setup
 from autoscaler_env.policies.registry import LEARNERS
 from autoscaler_env.storage.files import write_atomically, write_json
 from autoscaler_env.traffic.columns import Reading
-from autoscaler_env.traffic.reading import read_traffic
-from autoscaler_env.traffic.trace import Trace, cut_days
+from autoscaler_env.traffic.reading import Source
+from autoscaler_env.traffic.trace import Trace
 
 
 def advise(
-    traffic: str | Path,
+    traffic: Source,
     service: str | Path,
     output: str | Path,
     *,
     quick: bool = False,
     seed: int = 0,
     how: Reading = Reading(),  # noqa: B008
+    step_seconds: int | None = None,
     smooth: int = 1,
     rescale: int | None = None,
     last_days: int | None = None,
@@ -35,21 +37,68 @@ def advise(
     progress: bool = False,
     report: Callable[[str], object] = lambda note: None,
 ) -> tuple[Answer, list[Path]]:
-    """Find out what to deploy for recorded traffic, and write the answer.
+    """Find out what to deploy for recorded traffic, and write the answer: `read_inputs`, then `advise_on_days`.
+
+    Args:
+        traffic: Request counts in any form that `traffic.reading.read_traffic` takes: a file, several, `-` for standard
+            input, or a query to Prometheus.
+        service: The set-up, TOML: sizes, prices, today's rule. `advice.setup.write_template` writes one.
+        output: Folder for the files; it is created if it is missing.
+        quick: See `advise_on_days`.
+        seed: Seeds the trainings, at least 0. The same seed gives the same page.
+        how: What the user says about the file of the traffic.
+        step_seconds: Length of a simulated step; what the set-up says by default.
+        smooth: Steps of a centred moving average over the traffic; 1 for none.
+        rescale: The 99th percentile that the traffic is scaled to, in requests a step; `None` leaves it as it is.
+        last_days: Use only so many days, the last ones, at least 2; `None` for all.
+        learners: Whether learners are trained; without them the answer takes seconds.
+        progress: Whether to show a progress bar (only in a terminal).
+        report: See `advise_on_days`.
+
+    Returns:
+        The answer and the files written, the page first.
+
+    Raises:
+        ValueError: An argument is out of range, a file cannot be read or does not fit, or the folder cannot be written.
+    """
+    setup, days = read_inputs(
+        traffic,
+        service,
+        output,
+        seed=seed,
+        how=how,
+        step_seconds=step_seconds,
+        smooth=smooth,
+        rescale=rescale,
+        last_days=last_days,
+    )
+    return advise_on_days(
+        setup, days, output, quick=quick, seed=seed, learners=learners, progress=progress, report=report
+    )
+
+
+def advise_on_days(
+    setup: Setup,
+    days: Trace,
+    output: str | Path,
+    *,
+    quick: bool = False,
+    seed: int = 0,
+    learners: bool = True,
+    progress: bool = False,
+    report: Callable[[str], object] = lambda note: None,
+) -> tuple[Answer, list[Path]]:
+    """Find out what to deploy for recorded days, and write the answer.
 
     Rules are calibrated and learners trained on the first 60 % of the days. All of them are simulated on the rest, and
     a written rule chooses one.
 
     Args:
-        traffic: Request counts in any form that `traffic.reading.read_traffic` takes; `-` for standard input.
-        service: The set-up, TOML: sizes, prices, today's rule. `advise.setup.write_template` writes one.
+        setup: Sizes, prices, today's rule.
+        days: The traffic; `advice.inputs.read_inputs` reads both.
         output: Folder for the files; it is created if it is missing.
         quick: Train with small budgets, and each learner once instead of three times. Then no learner is recommended.
         seed: Seeds the trainings, at least 0. The same seed gives the same page.
-        how: What the user says about the file of the traffic.
-        smooth: Steps of a centred moving average over the traffic; 1 for none.
-        rescale: The 99th percentile that the traffic is scaled to, in requests a step; `None` leaves it as it is.
-        last_days: Use only so many days, the last ones, at least 2; `None` for all.
         learners: Whether learners are trained; without them the answer takes seconds.
         progress: Whether to show a progress bar (only in a terminal).
         report: Called before the long work begins with each note about the traffic, each doubt about the set-up, and a
@@ -59,24 +108,9 @@ def advise(
         The answer and the files written, the page first.
 
     Raises:
-        ValueError: An argument is out of range, a file cannot be read or does not fit, or the folder cannot be written.
+        ValueError: Set-up and traffic do not fit, or the folder cannot be written.
     """
     output = Path(output)
-    for name, value, least in (
-        ("seed", seed, 0),
-        ("smooth", smooth, 1),
-        ("rescale", rescale, 1),
-        ("days", last_days, 2),
-    ):
-        if value is not None and value < least:
-            raise ValueError(f"{name} = {value}: must be at least {least}")
-    if output.exists() and not output.is_dir():
-        raise ValueError(f"output = {str(output)!r}: this is a file; name a folder")
-    setup = Setup.from_toml(service)
-    counts = read_traffic(str(traffic), setup.step_seconds, how=how)
-    days = cut_days(counts, setup.step_seconds, smooth=smooth, rescale=rescale)
-    if last_days is not None:
-        days = _last(days, last_days)
     for note in days.notes:
         report(note)
     try:  # before minutes are spent on files that cannot be written
@@ -91,20 +125,6 @@ def advise(
     )
     answer = answer_of(comparison)
     return answer, write_answer(answer, output)
-
-
-def _last(days: Trace, count: int) -> Trace:
-    """Return the last of the days; all, if there are no more."""
-    if count >= len(days.requests):
-        return days
-    return Trace(
-        days.name,
-        days.requests[-count:],
-        days.step_seconds,
-        labels=days.labels[-count:],
-        weekdays=days.weekdays[-count:],
-        notes=(*days.notes, f"Only the last {count} of {len(days.requests)} days are used, as asked."),
-    )
 
 
 FILES = (

@@ -178,7 +178,7 @@ def compare_candidates(
     candidates = {TODAY: _evaluate(setup.policy(service), described, later, service, setup.today_settings)}
     rule = candidates[TODAY]
     cheaper: dict[str, Candidate] = {}
-    doubted = (*doubts(service, days), *today_drops(rule.drop_share))
+    doubted = (*doubts(service, days, setup.fields), *today_drops(rule.drop_share))
     plausible = plausibility(service, days, rule.cost.mean, rule.late_share, rule.drop_share)
     for line in (*doubted, plausible):
         report(line)

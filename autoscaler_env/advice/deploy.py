@@ -7,13 +7,15 @@ Python.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from autoscaler_env.advice.compare import Comparison
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.policies.kubernetes import DOWNSCALE_WINDOW, TOLERANCE
 from autoscaler_env.policies.registry import LEARNERS
-from autoscaler_env.service import Service
+from autoscaler_env.service import NATURAL_UNITS, Service
 
 HPA = ("hpa-cpu", "hpa-demand")
 """The rules that are a Horizontal Pod Autoscaler."""
@@ -190,7 +192,10 @@ def deployment_files(comparison: Comparison, policy: str) -> dict[str, bytes]:
     if policy in HPA:
         return {"hpa.yaml": hpa_manifest(comparison.setup.name, policy, candidate.settings["target"], service).encode()}
     if candidate.model is not None:
-        return {model_file(policy): candidate.model, "service.toml": service_toml(service).encode()}
+        return {
+            model_file(policy): candidate.model,
+            "service.toml": service_toml(service, comparison.setup.fields).encode(),
+        }
     return {}
 
 
@@ -204,11 +209,18 @@ def model_file(policy: str) -> str:
     return f"{policy.replace('-', '_')}{'.pkl' if policy == 'q-learning' else '.zip'}"
 
 
-def service_toml(service: Service) -> str:
-    """Return a service as TOML.
+def service_toml(service: Service, written: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """Return a service as TOML: the numbers of a step, each beside the quantity in natural units that it comes from.
+
+    Args:
+        service: The service.
+        written: What the user wrote in the set-up, by name.
 
     Example:
-        >>> print(service_toml(Service()).splitlines()[0])
-        step_seconds = 300
+        >>> service = service_toml(Service(), {"boot_seconds": 90})
+        >>> [line for line in service.splitlines() if line[:4] in ("step", "boot")]
+        ['step_seconds = 300', 'steps_per_episode = 288', 'boot_steps = 1  # boot_seconds = 90']
     """
-    return "".join(f"{name} = {value!r}\n" for name, value in service.as_dict().items())
+    natural = {field: name for name, field in NATURAL_UNITS.items() if name in written}
+    notes = {field: f"  # {name} = {written[name]!r}" for field, name in natural.items()}
+    return "".join(f"{name} = {value!r}{notes.get(name, '')}\n" for name, value in service.as_dict().items())

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from autoscaler_env.service import Service
-from autoscaler_env.text import dollars, percent
-from autoscaler_env.traffic.trace import Trace
+from autoscaler_env.text import dollars, duration, percent
+
+if TYPE_CHECKING:
+    from autoscaler_env.traffic.trace import Trace
 
 HOURS_A_MONTH = 730
 
@@ -65,25 +69,32 @@ def losing_is_cheaper(service: Service) -> str:
     if serving <= service.drop_price:
         return ""
     return (
-        f"With these prices it is cheaper to lose requests: {_small(serving)} to serve one, "
-        f"{_small(service.drop_price)} to drop one. Give other prices (instance_price_per_hour, drop_price), or "
-        "another capacity_per_instance: a saving in dollars means nothing here."
+        f"With these prices it is cheaper to lose requests: {small_dollars(serving)} to serve one, "
+        f"{small_dollars(service.drop_price)} to drop one. Give other prices of an instance and of a drop, or "
+        "another capacity of an instance: a saving in dollars means nothing here."
     )
 
 
-def _small(price: float) -> str:
+def small_dollars(price: float) -> str:
     """Return a price with two significant digits.
 
     Example:
-        >>> _small(0.005555), _small(0.003), _small(2.5)
+        >>> small_dollars(0.005555), small_dollars(0.003), small_dollars(2.5)
         ('$0.0056', '$0.003', '$2.5')
     """
     return f"${float(f'{price:.2g}'):.10f}".rstrip("0").rstrip(".")
 
 
-def doubts(service: Service, days: Trace) -> list[str]:
-    """Return what is hard to believe about a service and its traffic, a line each, with the likely meaning."""
-    return [text for text in (losing_is_cheaper(service),) if text] + [*_dear_hour(service), *_capacity(service, days)]
+def doubts(service: Service, days: Trace, written: Mapping[str, Any] = MappingProxyType({})) -> list[str]:
+    """Return what is hard to believe about a service and its traffic, a line each, with the likely meaning.
+
+    Args:
+        service: The service.
+        days: The traffic.
+        written: What the user wrote in the set-up, by name: a doubt names the capacity as it is written there.
+    """
+    capacity = _capacity(service, days, written.get("requests_per_second_per_instance"))
+    return [*filter(None, [losing_is_cheaper(service)]), *_dear_hour(service), *_dear_wait(service), *capacity]
 
 
 def _dear_hour(service: Service) -> Iterator[str]:
@@ -95,25 +106,39 @@ def _dear_hour(service: Service) -> Iterator[str]:
         )
 
 
-def _capacity(service: Service, days: Trace) -> Iterator[str]:
+def _dear_wait(service: Service) -> Iterator[str]:
+    if service.late_price > service.drop_price:
+        yield (
+            f"A request that waits for a step of {duration(service.step_seconds)} costs "
+            f"{small_dollars(service.late_price)}, one that is dropped {small_dollars(service.drop_price)}: with these "
+            "prices it is better to lose a request than to serve it late."
+        )
+
+
+def _capacity(service: Service, days: Trace, per_second: float | None) -> Iterator[str]:
     capacity, step = service.capacity_per_instance, service.step_seconds
     mean, peak = float(days.requests.mean()), int(days.requests.max())
+    name, unit = f"capacity_per_instance = {capacity}", f"per step of {step} s"
+    if per_second is not None:
+        name, unit = f"requests_per_second_per_instance = {per_second:g}", "per second"
     if mean > capacity * service.max_instances:
         text = (
-            f"capacity_per_instance = {capacity}: the average traffic needs {mean / capacity:,.0f} instances, but "
-            f"max_instances is {service.max_instances:,}."
+            f"{name}: the average traffic needs {mean / capacity:,.0f} instances, but max_instances is "
+            f"{service.max_instances:,}."
         )
-        if mean <= capacity * step * service.max_instances:
-            text += f" The capacity is per step of {step} s: if {capacity} is per second, write {capacity * step}."
+        if per_second is None and mean <= capacity * step * service.max_instances:
+            text += f" The capacity is {unit}: if {capacity} is per second, write {capacity * step}."
         yield text
     elif peak < capacity:
-        text = (
-            f"capacity_per_instance = {capacity}: one instance serves the highest step of the traffic alone, "
-            f"{peak:,} requests."
-        )
-        if step < 3600:
+        text = f"{name}: one instance serves the highest step of the traffic alone, {peak:,} requests."
+        if per_second is not None:
+            text += (
+                f" The capacity is {unit}: if {per_second:g} is per minute, write {per_second / 60:.3g}; if it is per "
+                f"hour, {per_second / 3600:.3g}."
+            )
+        elif step < 3600:
             hourly = max(round(capacity * step / 3600), 1)
-            text += f" The capacity is per step of {step} s: if {capacity} is per hour, write {hourly}."
+            text += f" The capacity is {unit}: if {capacity} is per hour, write {hourly}."
         yield text
 
 

@@ -102,7 +102,8 @@ class Answer:
         held_out = days.labels[days.first_days :]
         return {
             "service": {"name": comparison.setup.name, "today": dict(comparison.setup.today)}
-            | comparison.service.as_dict(),
+            | comparison.service.as_dict()
+            | {"as_written": dict(comparison.setup.fields)},
             "traffic": {
                 "days": len(days.requests),
                 "first_days": days.first_days,

@@ -1,4 +1,7 @@
-"""The set-up of a user's service: sizes, prices, and the rule that scales it today."""
+"""The set-up of a user's service: sizes, prices, and the rule that scales it today.
+
+A wrong set-up is refused at once: this module loads neither torch, numba nor scipy before it is needed.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +12,50 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autoscaler_env.advice.plausibility import check_shares
-from autoscaler_env.evaluation.calibration import RULE_GRIDS, ServiceLevel
+from autoscaler_env.advice.plausibility import check_shares, small_dollars
 from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT
 from autoscaler_env.policies.base import Policy
-from autoscaler_env.service import Service
+from autoscaler_env.policies.kubernetes import HpaCpu, HpaDemand
+from autoscaler_env.policies.rules import FixedFleet, TargetTracking, Threshold
+from autoscaler_env.service import (
+    NATURAL_UNITS,
+    REFERENCE_RATE,
+    Service,
+    counts_per_step,
+    fields_per_step,
+)
 from autoscaler_env.storage.files import write_atomically
-from autoscaler_env.traffic.reading import DAY
-from autoscaler_env.traffic.trace import Trace
+from autoscaler_env.text import counted, duration, listed
+from autoscaler_env.traffic.reading import DAY, Traffic
+
+if TYPE_CHECKING:
+    from autoscaler_env.evaluation.calibration import ServiceLevel
+    from autoscaler_env.traffic.trace import Trace
 
 TODAY = "today"
 """The name of today's rule in tables."""
+
+USUAL_STEP = 60
+"""Seconds of a step where rows are as short and nothing asks for longer steps."""
+
+FEWEST_SERVED = 20
+"""Requests that an instance serves in a step, at least: with fewer, whole numbers of them would be too coarse."""
+
+LONGEST_STEP = 3600
+"""Seconds that a step may grow to, for the sake of those."""
+
+TODAY_RULES: Mapping[str, tuple[type[Policy], tuple[str, ...]]] = {
+    "fixed": (FixedFleet, ("instances",)),
+    "threshold": (Threshold, ("add_above", "remove_below")),
+    "hpa-cpu": (HpaCpu, ("target",)),
+    "hpa-demand": (HpaDemand, ("target",)),
+    "target-tracking": (TargetTracking, ("target", "reserve")),
+}
+"""What today's rule can be, and its settings: those of `evaluation.calibration.RULE_GRIDS`."""
 
 DEFAULT_RULE = {"rule": "threshold", "add_above": 0.7, "remove_below": 0.4}
 """Today's rule if the set-up has none: the one of most tutorials."""
@@ -47,6 +79,8 @@ class Limits:
 
     def level(self, in_time: float, dropped: float) -> ServiceLevel:
         """Return the service that a policy must keep where today's rule has these shares in time and dropped."""
+        from autoscaler_env.evaluation.calibration import ServiceLevel
+
         return ServiceLevel(in_time - self.fewer_in_time, max(self.dropped, dropped))
 
 
@@ -57,23 +91,46 @@ class Setup:
     name: str = "my-service"
     """Name of the service, on the page and in the manifest."""
     fields: Mapping[str, Any] = field(default_factory=dict)
-    """The fields of `Service` that the user set."""
+    """What the user set: fields of `Service`, or the quantities of `service.NATURAL_UNITS`."""
     today: Mapping[str, Any] = field(default_factory=lambda: dict(DEFAULT_RULE))
     """Today's rule and its settings."""
     limits: Limits = field(default_factory=Limits)
     """What a change may do to the requests, and what it must save."""
+    row_seconds: int | None = None
+    """Seconds of a row of the traffic, where its file states no times."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
             raise ValueError(f"name = {self.name!r}: must be a text that is not empty")
+        rows = self.row_seconds
+        if rows is not None and (isinstance(rows, bool) or not isinstance(rows, int) or rows < 1):
+            raise ValueError(f"row_seconds = {rows!r}: must be an integer of at least 1")
         least = self.fields.get("min_instances", Service.min_instances)
-        service = Service.from_dict({"initial_instances": least} | dict(self.fields))
-        if "steps_per_episode" in self.fields and service.steps_per_episode * service.step_seconds != DAY:
+        service = Service.from_dict({"initial_instances": least} | self._per_step(USUAL_STEP))
+        step = self.fields.get("step_seconds", Service.step_seconds)
+        if "steps_per_episode" in self.fields and service.steps_per_episode * step != DAY:
             raise ValueError(
                 f"steps_per_episode = {service.steps_per_episode}: leave it out; it follows from step_seconds, since "
                 "an episode is a day"
             )
-        self.policy(service)
+        self._check_today(service)
+
+    def _check_today(self, service: Service) -> None:
+        """Refuse a rule or a setting that is unknown, missing or out of range."""
+        rule, settings = self.today.get("rule"), self.today_settings
+        if not isinstance(rule, str) or rule not in TODAY_RULES:
+            raise ValueError(f"today.rule = {rule!r}: must be one of {', '.join(TODAY_RULES)}")
+        make, names = TODAY_RULES[rule]
+        for name, value in settings.items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ValueError(f"today.{name} = {value!r}: must be a number")
+        if set(settings) != set(names):
+            raise ValueError(f"today: {rule} is set by {' and '.join(names)}, not by {', '.join(settings) or '-'}")
+        try:
+            check_shares(rule, settings)
+            make(service, **settings)  # type: ignore[call-arg]
+        except ValueError as error:
+            raise ValueError(f"today: {error}") from None
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Setup:
@@ -87,11 +144,11 @@ class Setup:
             name, today = values.pop("name", cls.name), values.pop("today", dict(DEFAULT_RULE))
             if not isinstance(today, dict):
                 raise ValueError(f'today = {today!r}: must be a table, as in [today] and rule = "fixed" below it')
-            limits = values.pop("limits", {})
+            limits, row_seconds = values.pop("limits", {}), values.pop("row_seconds", None)
             known = [each.name for each in dataclasses.fields(Limits)]
             if not isinstance(limits, dict) or set(limits) - set(known):
                 raise ValueError(f"limits = {limits!r}: must be a table of {', '.join(known)}")
-            return cls(name, values, today, Limits(**limits))
+            return cls(name, values, today, Limits(**limits), row_seconds)
         except OSError as error:
             raise ValueError(f"{path}: {error.strerror or error}") from None
         except UnicodeDecodeError:
@@ -111,6 +168,101 @@ class Setup:
         """The settings of today's rule, without its name."""
         return {name: value for name, value in self.today.items() if name != "rule"}
 
+    def with_step(self, step_seconds: int | None) -> Setup:
+        """Return the set-up with steps of another length; with `None` it stays as it is.
+
+        Raises:
+            ValueError: The length is below 1, or the set-up counts per step of another length.
+        """
+        counts = counts_per_step(self.fields)
+        if step_seconds is None or step_seconds == self.step_seconds:
+            return self
+        if counts and self.step_seconds is not None:
+            raise ValueError(
+                f"step_seconds = {step_seconds}: the set-up counts per step of {self.step_seconds} s "
+                f"({', '.join(counts)}); give natural units there, such as requests_per_second_per_instance"
+            )
+        return dataclasses.replace(self, fields=dict(self.fields) | {"step_seconds": step_seconds})
+
+    def step_for(self, row_seconds: int) -> int:
+        """Return the length of a step for rows of this length, in seconds.
+
+        It is what the user set. Else, if the set-up counts per step, a step is a row. Else it is a minute, or a row if
+        that is longer, and grows by whole rows (whole minutes, if rows fit into them) until an instance serves
+        `FEWEST_SERVED` requests in it.
+        """
+        if self.step_seconds is not None:
+            return self.step_seconds
+        steps = [step for step in range(row_seconds, LONGEST_STEP + 1, row_seconds) if DAY % step == 0]
+        minutes = USUAL_STEP % row_seconds == 0
+        steps = [step for step in steps if step >= USUAL_STEP and (step % USUAL_STEP == 0 or not minutes)]
+        if counts_per_step(self.fields) or not steps:
+            return row_seconds
+        return next((step for step in steps if self._rate * step >= FEWEST_SERVED), steps[-1])
+
+    @property
+    def _rate(self) -> float:
+        """Requests per second that an instance serves, where the set-up does not count per step."""
+        return float(self.fields.get("requests_per_second_per_instance", REFERENCE_RATE))
+
+    def cut(self, traffic: Traffic, *, smooth: int = 1, rescale: int | None = None) -> Trace:
+        """Return the days of the traffic in the steps of this set-up; see `traffic.trace.cut_days`.
+
+        The notes of the days say how long a step is, what that hides, and what natural units mean in a step.
+        """
+        from autoscaler_env.traffic.trace import cut_days
+
+        step = self.step_for(traffic.interval)
+        days = cut_days(traffic, step, smooth=smooth, rescale=rescale)
+        days.notes = (*days.notes, *self.notes(traffic.interval))
+        return days
+
+    def notes(self, row_seconds: int) -> list[str]:
+        """Return what a step hides, and what quantities in natural units mean in a step, a sentence each."""
+        fields, counts = self._per_step(row_seconds), counts_per_step(self.fields)
+        step = fields["step_seconds"]
+        if self.step_seconds is not None:
+            why = "the length is set by step_seconds"
+        elif counts:
+            why = f"a step is a row, since the set-up counts per step ({listed(counts)})"
+        elif step == row_seconds:
+            why = "a step is a row"
+        elif step > USUAL_STEP and self._rate * USUAL_STEP < FEWEST_SERVED:
+            why = f"in shorter ones an instance would serve fewer than {FEWEST_SERVED} requests"
+        else:
+            why = "shorter rows are added up to them"
+        notes = [f"Steps of {duration(step)} hide bursts that are shorter; {why}."]
+        if "capacity_per_instance" not in counts and self._rate * step < FEWEST_SERVED:
+            notes.append(
+                f"An instance serves only {self._rate * step:.3g} requests in a step, counted as "
+                f"{fields['capacity_per_instance']}: costs are rough."
+            )
+        if meanings := [self._meaning(name, fields) for name in NATURAL_UNITS if name in self.fields]:
+            notes.append(f"In a step, {'; '.join(meanings)}.")
+        return notes
+
+    def _meaning(self, name: str, fields: Mapping[str, Any]) -> str:
+        """Return what a quantity in natural units means in a step, and how the user wrote it."""
+        value, step = fields[NATURAL_UNITS[name]], fields["step_seconds"]
+        text = {
+            "requests_per_second_per_instance": f"an instance serves {counted(value, 'request')}",
+            "boot_seconds": f"a boot takes {counted(value, 'step')}",
+            "queue_seconds": f"at most {counted(value, 'request')} wait",
+            "late_price_per_1000_per_minute": f"a request that waits costs {small_dollars(value)}",
+            "drop_price_per_1000": f"a dropped request costs {small_dollars(value)}",
+        }[name]
+        if name == "boot_seconds" and value * step != self.fields[name]:
+            text += f", rounded up to {duration(value * step)}"
+        return f"{text} ({name} = {self.fields[name]:g})"
+
+    def _per_step(self, row_seconds: int) -> dict[str, Any]:
+        """Return the fields of the service for rows of this length."""
+        for name in NATURAL_UNITS:  # checked before the step is computed with them
+            if name in self.fields:
+                fields_per_step({name: self.fields[name]}, 1)
+        step = self.step_for(row_seconds)
+        return fields_per_step(self.fields, step) | {"step_seconds": step}
+
     def service_for(self, days: Trace) -> Service:
         """Return the service that fits the traffic.
 
@@ -121,7 +273,7 @@ class Setup:
         Raises:
             ValueError: The traffic is too large to be observed exactly.
         """
-        fields = {"peak_arrivals": max(int(days.earlier.max()), 1)} | dict(self.fields)
+        fields = {"peak_arrivals": max(int(days.earlier.max()), 1)} | fields_per_step(self.fields, days.step_seconds)
         fields |= {"step_seconds": days.step_seconds, "steps_per_episode": DAY // days.step_seconds}
         if "initial_instances" not in fields:
             capacity, least, most = (
@@ -133,22 +285,10 @@ class Setup:
         return Service.from_dict(fields)
 
     def policy(self, service: Service) -> Policy:
-        """Return the rule that scales the service today.
+        """Return the rule that scales the service today."""
+        from autoscaler_env.evaluation.calibration import RULE_GRIDS
 
-        Raises:
-            ValueError: The rule or one of its settings is unknown, missing or out of range.
-        """
-        rule = self.today.get("rule")
-        if rule not in RULE_GRIDS:
-            raise ValueError(f"today.rule = {rule!r}: must be one of {', '.join(RULE_GRIDS)}")
-        for name, value in self.today_settings.items():
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ValueError(f"today.{name} = {value!r}: must be a number")
-        try:
-            check_shares(rule, self.today_settings)
-            return RULE_GRIDS[rule].policy(service, self.today_settings, TODAY)
-        except ValueError as error:
-            raise ValueError(f"today: {error}") from None
+        return RULE_GRIDS[self.today["rule"]].policy(service, self.today_settings, TODAY)
 
 
 def template() -> str:

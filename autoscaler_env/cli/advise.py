@@ -19,9 +19,9 @@ class Advise:
     recommended only if it keeps today's service and is certain to save at least 1 % of today's cost.
     """
 
-    traffic: Annotated[Positional[str | None], arg(metavar="FILE", help_behavior_hint="")] = None
-    """Request counts: CSV, JSON of a monitoring system, or an access log; - for standard input. With --init, the set-up
-    to write."""
+    traffic: Annotated[Positional[tuple[str, ...]], arg(metavar="FILE ...", help_behavior_hint="")] = ()
+    """Request counts: CSV, JSON of a monitoring system, or an access log, plain or .gz; - for standard input. Several
+    files are joined in time. With --init, the set-up to write."""
     service: Annotated[Path | None, arg(metavar="FILE.toml", help_behavior_hint="(required)")] = None
     """Your service, its prices and today's rule; `autoscaler advise --init FILE.toml` writes one with comments."""
     init: bool = False
@@ -34,8 +34,13 @@ class Advise:
     """Compare rules only: an answer within seconds."""
     json: bool = False
     """Print the answer as JSON on standard output; everything else goes to standard error."""
-    days: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all)")] = None
+    days: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all; of Prometheus 30)")] = None
     """Use the last N days of the traffic only."""
+    prometheus: Annotated[str | None, arg(metavar="URL", help_behavior_hint="(none)")] = None
+    """Read the traffic from this Prometheus instead of a file, such as http://localhost:9090; nothing is written there.
+    """
+    query: Annotated[str | None, arg(metavar="QUERY", help_behavior_hint="(with --prometheus)")] = None
+    """What to ask Prometheus, such as 'sum(rate(http_requests_total[5m]))'."""
     seed: Annotated[int, arg(metavar="N")] = 0
     """Seeds the trainings, at least 0; the same seed gives the same page."""
     column: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: found)")] = None
@@ -56,6 +61,10 @@ class Advise:
     """Decimal mark, where the whole column leaves it open."""
     row_seconds: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: found)")] = None
     """Seconds from row to row, where the file has steps and no times; an access log is counted over them."""
+    step_seconds: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 60, or what the rows need)")] = (
+        None
+    )
+    """Length of a simulated step; shorter rows are added up to it."""
     smooth: Annotated[int, arg(metavar="N", help_behavior_hint="(default: 1, none)")] = 1
     """Centred moving average over the traffic, in steps."""
     rescale: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: none)")] = None
@@ -66,31 +75,35 @@ class Advise:
         if self.init:
             from autoscaler_env.advice.setup import write_template
 
-            path = Path(self.traffic) if self.traffic else self.service or Path("service.toml")
+            if len(self.traffic) > 1:
+                raise ValueError("FILE: only one set-up is written at a time")
+            path = Path(self.traffic[0]) if self.traffic else self.service or Path("service.toml")
             write_template(path)
             print(f"Wrote {path}. Fill it in, then run: autoscaler advise TRAFFIC.csv --service {path}")
             return 0
-        if self.traffic is None:
+        if (self.prometheus is None) != (self.query is None):
+            raise ValueError("--prometheus and --query: give both, or a file")
+        if not self.traffic and self.prometheus is None:
             raise ValueError("FILE: the traffic is missing, a CSV of request counts")
+        if self.traffic and self.prometheus is not None:
+            raise ValueError("FILE and --prometheus: only one of them")
         if self.service is None:
             raise ValueError(
                 "--service: the set-up is missing; autoscaler advise --init FILE.toml writes one to fill in"
             )
-        for name in (self.traffic, str(self.service)):
-            if name != "-" and not Path(name).exists():  # told before slow imports
-                raise ValueError(f"{name}: No such file or directory")
-        from autoscaler_env.advice.advise import advise
+        from autoscaler_env.advice.inputs import read_inputs
         from autoscaler_env.text import shown
         from autoscaler_env.traffic.columns import Reading
+        from autoscaler_env.traffic.prometheus import Query
+        from autoscaler_env.traffic.reading import Source
 
-        def say(line: str) -> None:
-            print(line, file=sys.stderr if self.json else sys.stdout)
-
-        answer, paths = advise(
-            self.traffic,
+        source: Source = self.traffic
+        if self.prometheus is not None and self.query is not None:
+            source = Query(self.prometheus, self.query, self.days or 30, self.row_seconds)
+        setup, days = read_inputs(
+            source,
             self.service,
             self.output,
-            quick=self.quick,
             seed=self.seed,
             how=Reading(
                 column=self.column,
@@ -102,9 +115,22 @@ class Advise:
                 decimal=self.decimal,
                 row_seconds=self.row_seconds,
             ),
+            step_seconds=self.step_seconds,
             smooth=self.smooth,
             rescale=self.rescale,
             last_days=self.days,
+        )
+        from autoscaler_env.advice.advise import advise_on_days  # slow to import: after all that may be refused
+
+        def say(line: str) -> None:
+            print(line, file=sys.stderr if self.json else sys.stdout)
+
+        answer, paths = advise_on_days(
+            setup,
+            days,
+            self.output,
+            quick=self.quick,
+            seed=self.seed,
             learners=not self.no_learners,
             progress=True,
             report=say,

@@ -12,6 +12,7 @@ from autoscaler_env.cli.options import PATTERN_HELP, Output, ServiceFile, servic
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.registry import showcase
 from autoscaler_env.service import Service
+from autoscaler_env.traffic.patterns import as_workload
 
 
 @dataclass(frozen=True)
@@ -40,25 +41,28 @@ class Demo:
 
     def run(self) -> int:
         """Play the steps and print the closing table."""
-        from autoscaler_env.demo import terminal
-        from autoscaler_env.demo.session import Session, day_title, demo_days
-
         if self.steps < 1 or not 0 <= self.delay < float("inf"):
             raise ValueError(
                 f"steps = {self.steps}, delay = {self.delay}: must be at least 1 step and at least 0 seconds"
             )
+        if self.seed is not None and self.seed < 0:
+            raise ValueError(f"seed = {self.seed}: must be at least 0")
+        service = service_of(self.service)
+        pattern = self.load_pattern.upper()
+        as_workload(pattern, service)
         if self.save is not None:
             from autoscaler_env.demo.figures import check_gif
 
             check_gif(self.save)
-        service = service_of(self.service)
-        pattern = self.load_pattern.upper()
         if self.web:
             return self._serve(pattern, service)
         count = -(-self.steps // service.steps_per_episode)
         seed = self.seed or 0
-        days = demo_days(pattern, seed=seed, count=count, service=service)
         policies = showcase(self.policy, service, Folders(self.output))
+        from autoscaler_env.demo import terminal  # after all that may be refused: to draw days is slow
+        from autoscaler_env.demo.session import Session, day_title, demo_days
+
+        days = demo_days(pattern, seed=seed, count=count, service=service)
         sessions = [Session(policy, days, service) for policy in policies]
         title = day_title(pattern, seed)
         terminal.play(sessions, self.steps, title=title, delay=self.delay, render=not self.no_render)

@@ -97,8 +97,8 @@ class Evaluate:
     policies: Annotated[Positional[tuple[str, ...]], arg(metavar="POLICY ...", help_behavior_hint="(one or more)")]
     """random, static, threshold, target-tracking, hpa-cpu, hpa-demand, kpa, any of these but the first two as
     RULE-PATTERN (calibrated on it) or RULE-calibrated (on the pattern, or the earlier days of the trace), forecast
-    (with --trace), optimum (knows the day), a model's name or file, or module:Class. The last policy is the baseline
-    that the others are compared with."""
+    (with --trace), recognise (guesses the pattern and plays the rule calibrated for it), optimum (knows the day), a
+    model's name or file, or module:Class. The last policy is the baseline that the others are compared with."""
     pattern: PatternName = None
     trace: TraceFile = None
     smooth: Smooth = 1
@@ -118,9 +118,9 @@ class Evaluate:
             raise ValueError(f"episodes = {self.episodes}: must be at least 1")
         if self.csv is not None and not self.csv.absolute().parent.is_dir():
             raise ValueError(f"csv = {str(self.csv)!r}: there is no such folder")
-        from autoscaler_env.evaluation.metrics import verdict
-
         policies = find_policies(self.policies, service, Folders(self.output), workload)
+        from autoscaler_env.evaluation.metrics import verdict  # after all that may be refused: it is slow to import
+
         episodes = evaluate_all(policies, PATTERNS if workload == MIXED else [workload], self.episodes, service)
         print(cost_report(episodes))
         *others, last = episodes["policy"].unique()

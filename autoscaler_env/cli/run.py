@@ -36,7 +36,6 @@ class Run:
     def run(self) -> int:
         """Run, and say how each notebook ended; 1 if one failed."""
         from autoscaler_env.course import default_output, run_course
-        from autoscaler_env.documents import refresh_documents
 
         if self.workers is not None and self.workers < 1:
             raise ValueError(f"workers = {self.workers}: must be at least 1")
@@ -47,6 +46,8 @@ class Run:
         executed = run_course(self.profile, self.only, folders.root, self.workers)
         failed = any(notebook.error for notebook in executed)
         if self.refresh and not failed:
+            from autoscaler_env.documents import refresh_documents
+
             refresh_documents(folders, executed if not self.only else ())
         print("\n" + course_report(executed, folders))
         return 1 if failed else 0

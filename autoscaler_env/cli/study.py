@@ -17,7 +17,8 @@ from autoscaler_env.text import one_line, shown
 _NAMES_HELP = (
     "budgets (the three learners on MIXED, published budgets), long (PPO on MIXED, a million timesteps), patterns "
     "(each learner on each single pattern), wide (PPO with larger fleet changes), baselines (rules and the optimum), "
-    "traces (models trained on MIXED, on recorded traffic), or all (traces only with --traces)."
+    "wide_baselines (the same with larger fleet changes), traces (models trained on MIXED, on recorded traffic), or "
+    "all (traces only with --traces)."
 )
 _SCHEDULER_HELP = (
     "Address of a running Dask scheduler, such as tcp://192.168.0.5:8786, to use instead of local processes. Its "

@@ -12,6 +12,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from autoscaler_env import dynamics
+from autoscaler_env.compiled import compiled
 from autoscaler_env.envs.single import check_days, with_episode_length
 from autoscaler_env.service import Service, as_service
 from autoscaler_env.traffic.patterns import MIXED, Workload, as_workload, random_training_seeds
@@ -207,4 +208,16 @@ class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArra
         seeds = np.array(seeds, dtype=np.uint64)
         days = check_days(self.workload.draw(seeds), self.service)
         info = {"day_seed": seeds, "_day_seed": self._everyone}
-        return self.start_days(np.ascontiguousarray(days.T)), info
+        arrivals = np.empty(days.shape[::-1], dtype=np.int64)
+        _write_by_step(days, arrivals)
+        return self.start_days(arrivals), info
+
+
+@compiled
+def _write_by_step(days, arrivals):
+    """Write days of shape (n, steps) as (steps, n), eight days at a time: what a line of the cache holds."""
+    n, steps = days.shape
+    for first in range(0, n, 8):
+        for step in range(steps):
+            for i in range(first, min(first + 8, n)):
+                arrivals[step, i] = days[i, step]

@@ -225,6 +225,16 @@ def read_calibrated_rules(folders: Folders) -> dict[str, dict[str, CalibratedRul
     return rules
 
 
+def cheapest_rules(folders: Folders) -> dict[str, CalibratedRule]:
+    """Return, for each of the six patterns, the rule with the lowest cost on the calibration days.
+
+    Raises:
+        FileNotFoundError: As `read_calibrated_rules`.
+    """
+    rules = read_calibrated_rules(folders).values()
+    return {pattern: min((found[pattern] for found in rules), key=lambda one: one.cost) for pattern in PATTERNS}
+
+
 def tuned_rule(
     rule: str, pattern: str, folders: Folders, service: Service | None = None, name: str | None = None
 ) -> Policy:

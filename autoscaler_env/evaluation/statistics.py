@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
+import scipy  # its parts are loaded at their first use
 from numpy.typing import NDArray
-from scipy import special, stats
 
 from autoscaler_env.text import dollars
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MINIMUM_EFFECT = 0.01
 """The smallest saving to act on, as a share of the cost; a smaller one is not worth a training or a change."""
@@ -98,7 +100,7 @@ def mean_interval(values: NDArray[np.float64], confidence: float = 0.95, *, inde
         lags = np.arange(1, n)
         effective = max(n / (1 + 2 * float(((1 - lags / n) * correlation**lags).sum())), 4.0)
     variance = squares / n / (1 - 1 / effective)
-    half = math.sqrt(variance / effective) * float(special.stdtrit(effective - 1, (1 + confidence) / 2))
+    half = math.sqrt(variance / effective) * float(scipy.special.stdtrit(effective - 1, (1 + confidence) / 2))
     return Interval(n, mean, mean - half, mean + half)
 
 
@@ -112,7 +114,7 @@ def is_very_skewed(values: NDArray[np.float64]) -> bool:
     Args:
         values: As for `mean_interval`. The skewness of fewer than 8 values says nothing, and the answer is false.
     """
-    return bool(len(values) >= 8 and np.ptp(values) > 0 and abs(stats.skew(values)) > SKEWED)
+    return bool(len(values) >= 8 and np.ptp(values) > 0 and abs(scipy.stats.skew(values)) > SKEWED)
 
 
 def is_worth_it(saved: Interval, cost: float, least: float = MINIMUM_EFFECT) -> bool:
@@ -208,6 +210,7 @@ def estimate(trainings: pd.Series) -> Interval:
         ValueError: The numbers are not indexed by training seed, or belong to several learners.
 
     Example:
+        >>> import pandas as pd
         >>> study = pd.DataFrame({"algorithm": "ppo", "trained_on": "MIXED", "timesteps": 1, "seed": range(3)})
         >>> costs = per_training(study.assign(tested_on="SPIKE", cost=[1.0, 2.0, 3.0]), "cost")
         >>> [round(x, 2) for x in estimate(costs)]
@@ -218,7 +221,7 @@ def estimate(trainings: pd.Series) -> Interval:
 
 def interquartile_mean(values: NDArray[np.float64]) -> float:
     """Return the mean of the middle half: a quarter of the values, rounded down, is cut off at each end."""
-    return float(stats.trim_mean(values, 0.25))
+    return float(scipy.stats.trim_mean(values, 0.25))
 
 
 def estimates(study: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -228,13 +231,15 @@ def estimates(study: pd.DataFrame, column: str) -> pd.DataFrame:
         Indexed by algorithm, trained_on and timesteps: seeds (number of trainings), mean, low, high (95 % interval)
         and iqm (interquartile mean).
     """
+    import pandas
+
     rows = {}
     for learner, values in per_training(study, column).groupby(level=LEARNER, sort=False):
         seeds, mean, low, high = estimate(values)
         middle = interquartile_mean(values.to_numpy())
         rows[learner] = {"seeds": seeds, "mean": mean, "low": low, "high": high, "iqm": middle}
-    table = pd.DataFrame.from_dict(rows, orient="index")
-    table.index = pd.MultiIndex.from_tuples(table.index, names=LEARNER)
+    table = pandas.DataFrame.from_dict(rows, orient="index")
+    table.index = pandas.MultiIndex.from_tuples(table.index, names=LEARNER)
     return table.astype({"seeds": int})
 
 
@@ -282,12 +287,12 @@ def probability_of_improvement(
     def share(rows: NDArray[np.int64], columns: NDArray[np.int64], axis: int = -1) -> Any:
         return wins[rows[..., :, np.newaxis], columns[..., np.newaxis, :]].mean(axis=(-2, -1))
 
-    farther = math.sqrt(fewest / (fewest - 1)) * special.stdtrit(fewest - 1, 0.975)
-    ends = stats.bootstrap(
+    farther = math.sqrt(fewest / (fewest - 1)) * scipy.special.stdtrit(fewest - 1, 0.975)
+    ends = scipy.stats.bootstrap(
         (np.arange(len(ours)), np.arange(len(theirs))),
         share,
         n_resamples=RESAMPLES,
-        confidence_level=float(2 * stats.norm.cdf(farther) - 1),
+        confidence_level=float(2 * scipy.stats.norm.cdf(farther) - 1),
         method="percentile",
         vectorized=True,
         random_state=np.random.default_rng(0),
@@ -313,6 +318,8 @@ def sample_sizes(trainings: pd.Series, counts: Sequence[int], repetitions: int =
     Raises:
         ValueError: The numbers are not one per training, or a count is below 2.
     """
+    import pandas
+
     values = _values_of(trainings)
     if min(counts) < 2:
         raise ValueError(f"counts = {list(counts)}: each must be at least 2 trainings")
@@ -325,7 +332,7 @@ def sample_sizes(trainings: pd.Series, counts: Sequence[int], repetitions: int =
             "half_width": float(np.mean([(study.high - study.low) / 2 for study in studies])),
             "covered": float(np.mean([study.low <= truth <= study.high for study in studies])),
         }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("trainings")
+    return pandas.DataFrame.from_dict(rows, orient="index").rename_axis("trainings")
 
 
 def _values_of(trainings: pd.Series) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from autoscaler_env.evaluation.statistics import Interval, mean_interval
 from autoscaler_env.grading.entries import UnreadableError
-from autoscaler_env.grading.model_score import course_files, refusal_of, rule_costs, score
+from autoscaler_env.grading.model_score import model_files, refusal_of, rule_costs, score
 from autoscaler_env.grading.rubric import Rubric
 from autoscaler_env.grading.submission import find_work
 from autoscaler_env.text import printable
@@ -102,7 +102,7 @@ def measure(
                 continue
             played: dict[str, str] = {}
             for model, path in work.models.items():
-                own = [] if rubric.models.course_models else course_files(course_models, model)
+                own = [] if rubric.models.course_models else model_files(course_models)
                 result = score(workers, path, seed, rubric.costs.days, own)
                 twin = next((other for other, actions in played.items() if actions == result.actions), None)
                 if result.cost is None:

@@ -78,7 +78,7 @@ def score(workers: Workers, path: Path, seed: int, days: int, others: Sequence[P
         path: The file.
         seed: Which days, from 0 to 2**61 - 1.
         days: How many days of each pattern.
-        others: The course's own models that it is compared with.
+        others: The course's own models; it is compared with those that are named for its algorithm.
     """
     arguments = (str(path.resolve()), seed, days, [str(other.resolve()) for other in others])
     prepare = functools.partial(_secret_days, seed, days)  # the children share the days
@@ -95,9 +95,9 @@ def play(path: str, seed: int, days: int, others: Sequence[str]) -> dict[str, An
     try:
         algorithm = algorithm_of(path)
         costs = _costs(load_policy(Path(path)), seed, days)
-        alike = max(
-            (likeness(load_policy(Path(path)), load_policy(Path(other)), seed, days) for other in others), default=0.0
-        )
+        same = [Path(other) for other in others if Path(other).name.startswith(algorithm)]
+        pairs = [(load_policy(Path(path)), load_policy(other)) for other in same]
+        alike = max((likeness(policy, other, seed, days) for policy, other in pairs), default=0.0)
     except Exception as error:  # a file may contain anything
         return {"error": error_message(error, Path(path))}
     actions = hashlib.sha256(costs.round(6).tobytes()).hexdigest()
@@ -182,7 +182,7 @@ def grade_models(
         works, cost = ("not submitted", submission.reason_without(name)), ("not submitted", "")
         works_share = cost_share = 0.0
         if path := submission.models.get(name):
-            own = [] if rubric.models.course_models else course_files(course_models, name)
+            own = [] if rubric.models.course_models else model_files(course_models)
             result = score(workers, path, seed, rubric.costs.days, own)
             twin = next((other for other, actions in fingerprints.items() if actions == result.actions), None)
             if refusal := refusal_of(result, name, twin):
@@ -229,8 +229,6 @@ def _cost(result: Score, rubric: Rubric, seed: int) -> tuple[tuple[str, str], fl
     return (f"{dollars(result.cost)} a day", scale), costs.share(result.cost, zero, full)
 
 
-def course_files(folder: Path, name: str) -> list[Path]:
-    """Return the course's own models of the algorithm that a name begins with."""
-    algorithms = ("q_learning", "dqn", "ppo")
-    beginning = next((algorithm for algorithm in algorithms if name.startswith(algorithm)), name)
-    return sorted(path for path in folder.glob(f"{beginning}*") if path.suffix in MODEL_ENDINGS)
+def model_files(folder: Path) -> list[Path]:
+    """Return the model files in a folder."""
+    return sorted(path for path in folder.glob("*.*") if path.suffix in MODEL_ENDINGS)

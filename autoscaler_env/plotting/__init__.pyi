@@ -17,6 +17,7 @@ from .learning import (
     plot_learning_curves,
     plot_q_policy,
     plot_reward_spread,
+    plot_tried_values,
     plot_update_times,
 )
 from .limits import frontier, plot_frontier, plot_losses
@@ -55,6 +56,7 @@ __all__ = [
     "plot_seeds",
     "plot_side_by_side",
     "plot_traces",
+    "plot_tried_values",
     "plot_update_times",
     "plot_worst_day",
     "png_of",

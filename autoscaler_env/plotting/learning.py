@@ -29,15 +29,15 @@ def plot_learning_curves(
     title: str = "Learning curve",
     against: Sequence[str] = ("timesteps", "seconds"),
 ) -> Figure:
-    """Draw the mean return on selection days during training, in a panel against timesteps and one against seconds.
+    """Draw the cost on selection days during training, in a panel against timesteps and one against seconds.
 
-    Several seeds of a learner are drawn as their mean with its 95 % interval, and each seed as a thin line. The axis of
-    the returns covers the rules and the ends of the trainings. A first point far below them is left out and given as
-    text, because it would hide the differences at the end.
+    The cost is minus the mean return of the curve. Several seeds of a learner are drawn as their mean with its 95 %
+    interval, and each seed as a thin line. The axis of the costs covers the rules and the ends of the trainings. A
+    first point far above them is left out and given as text, because it would hide the differences at the end.
 
     Args:
         curves: For each policy's name the curve of each seed (`Trained.curve`), all at the same timesteps.
-        references: The mean return of a rule on the same days by the rule's name, in dollars a day.
+        references: The cost of a rule on the same days by the rule's name, in dollars a day.
         title: The title of the figure; it should state the finding.
         against: The panels: `timesteps`, `seconds` or both.
 
@@ -55,11 +55,11 @@ def plot_learning_curves(
     references = references or {}
     figure = new_figure(max(4.6 * len(against) + 0.4, 7.4), 3.8)  # the legend of a single panel needs this width
     panels = list(figure.subplots(1, len(against), sharey=True, squeeze=False).flat)
-    ends = [curve["mean_return"].iloc[1:] for seeds in curves.values() for curve in seeds if len(curve) > 1]
+    ends = [-curve["mean_return"].iloc[1:] for seeds in curves.values() for curve in seeds if len(curve) > 1]
     floor, ceiling = _range_of([*references.values()], ends)
     for axes, column in zip(panels, against, strict=True):
         for policy, seeds in curves.items():
-            _draw_curves(axes, policy, seeds, column, floor)
+            _draw_curves(axes, policy, seeds, column, ceiling)
         for rule, mean in references.items():
             axes.axhline(mean, color=colour_of(rule), linestyle="--", label=label_of(rule))
         axes.set_xlabel(_AXES[column])
@@ -68,7 +68,7 @@ def plot_learning_curves(
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
         axes.locator_params(axis="x", nbins=5)
     panels[0].set_ylim(floor, ceiling)
-    panels[0].set_ylabel("mean daily return ($)")
+    panels[0].set_ylabel("mean daily cost ($)")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels) if len(labels) < 4 else 2)
     figure.suptitle(title, x=0.01, ha="left")
@@ -77,37 +77,38 @@ def plot_learning_curves(
 
 def _range_of(references: Sequence[float], ends: Sequence[pd.Series]) -> tuple[float | None, float | None]:
     """Return the ends of the axis, from the rules and the trained models; `None` without any of them."""
-    lows = [*references, *(float(end.iloc[-1]) for end in ends)]
-    highs = [*references, *(float(end.max()) for end in ends)]
+    lows = [*references, *(float(end.min()) for end in ends)]
+    highs = [*references, *(float(end.iloc[-1]) for end in ends)]
     if not lows:
         return None, None
     low, high = min(lows), max(highs)
-    room = max(high - low, 0.05 * abs(low), 1e-9)
-    return low - 0.35 * room, high + 0.15 * room
+    room = max(high - low, 0.05 * abs(high), 1e-9)
+    return low - 0.15 * room, high + 0.35 * room
 
 
-def _draw_curves(axes: Axes, policy: str, seeds: Sequence[pd.DataFrame], column: str, floor: float | None) -> None:
+def _draw_curves(axes: Axes, policy: str, seeds: Sequence[pd.DataFrame], column: str, ceiling: float | None) -> None:
     timesteps = seeds[0]["timesteps"].to_numpy()
     if any(not np.array_equal(curve["timesteps"], timesteps) for curve in seeds):
         raise ValueError(f"curves of {policy!r}: all seeds must have the same timesteps")
-    returns = np.array([curve["mean_return"] for curve in seeds])
+    costs = -np.array([curve["mean_return"] for curve in seeds])
     x = np.mean([curve[column] for curve in seeds], axis=0)
     colour = colour_of(policy)
-    _, means, lows, highs = np.array([mean_interval(column) for column in returns.T]).T
+    _, means, lows, highs = np.array([mean_interval(column) for column in costs.T]).T
     if len(seeds) > 1:
         axes.fill_between(x, lows, highs, color=colour, alpha=0.2, linewidth=0)
-        for curve, values in zip(seeds, returns, strict=True):
+        for curve, values in zip(seeds, costs, strict=True):
             axes.plot(curve[column], values, color=colour, linewidth=0.7, alpha=0.6)
     label = label_of(policy) + (f", mean of {len(seeds)} seeds, 95 % interval" if len(seeds) > 1 else "")
     axes.plot(x, means, color=colour, marker="o", markersize=4, linewidth=2, label=label)
-    if floor is not None and means[0] < floor:
+    if ceiling is not None and means[0] > ceiling:
         axes.annotate(
             f"{label_of(policy)} untrained: {means[0]:,.0f}",
-            (1, 0),
-            (-6, 6 + 12 * len(axes.texts)),
+            (1, 1),
+            (-6, -6 - 12 * len(axes.texts)),
             xycoords="axes fraction",
             textcoords="offset points",
             ha="right",
+            va="top",
             color=colour,
             fontsize=9,
             zorder=4,
@@ -251,6 +252,35 @@ def plot_clipped_objective(
     panels[0].set_ylabel("objective")
     panels[0].legend(loc="upper left")
     figure.suptitle(title, x=0.01, ha="left")
+    return figure
+
+
+@themed
+def plot_tried_values(trials: pd.DataFrame, setting: str, title: str = "Trials") -> Figure:
+    """Draw what trainings with several values of one setting cost: a point for each training, a line for their means.
+
+    Args:
+        trials: What `training.lab.try_values` returns.
+        setting: The name of the setting, for the axis.
+        title: The title of the figure; it should state the finding.
+
+    Returns:
+        The figure; the values are at equal distances, in their order.
+    """
+    figure = new_figure(6.4, 3.6)
+    axes = figure.subplots()
+    values = trials["value"].unique().tolist()
+    groups = [trials.loc[trials["value"] == value, "cost"].to_numpy() for value in values]
+    for place, costs in enumerate(groups):
+        axes.plot(np.full(len(costs), place), costs, "o", color="#44546A", label="one training" if not place else None)
+    means = [costs.mean() for costs in groups]
+    axes.plot(range(len(means)), means, "_-", color=colour_of("ppo"), markersize=24, label="mean")
+    axes.set_xticks(range(len(means)), [f"{value:g}" for value in values])
+    axes.margins(x=0.15)
+    axes.set_xlabel(setting)
+    axes.set_ylabel("daily cost at the end ($)")
+    axes.legend()
+    axes.set_title(title)
     return figure
 
 

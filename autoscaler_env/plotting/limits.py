@@ -54,8 +54,8 @@ def plot_losses(
         axes.axvline(0, color="#444444", linewidth=1)
         axes.set_title("" if len(patterns) == 1 else pattern)
     panels[0].set_xlim(right=1.2 * farthest)
-    for axes in panels[-3:]:
-        axes.set_xlabel("daily cost above the optimum ($)")
+    lowest = panels[-3:]
+    lowest[len(lowest) // 2].set_xlabel("daily cost above the optimum ($)")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4)
     return figure

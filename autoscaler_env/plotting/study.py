@@ -24,7 +24,7 @@ from autoscaler_env.study.analysis import (
     MEAN,
     by_learner,
     generalisation,
-    read_study,
+    read_mixed,
     regret_table,
     specialists,
     traces_table,
@@ -168,7 +168,7 @@ def plot_ppo_against_rules(table: pd.DataFrame, title: str | None = None) -> Fig
     axes.set_yticks(range(len(table)), names, fontsize=8)
     axes.set_ylim(len(table) - 0.5, -0.5)
     axes.set_xlabel("saved by PPO ($ a day), with its 95 % interval over trainings")
-    cheaper, dearer = (int(table["cheaper"].eq(policy).sum()) for policy in ("ppo", "rule"))
+    cheaper, dearer = (int(table["cheaper"].eq(policy).sum()) for policy in ("learner", "rule"))
     default = f"PPO trained on the pattern against the cheapest rule: cheaper on {cheaper}, dearer on {dearer} of six"
     axes.set_title(title or default)
     return figure
@@ -262,14 +262,14 @@ def _label(policy: str) -> str:
 
 def savings_against_one_setting(folders: Folders) -> dict[str, pd.Series]:
     """Return what the trainings on `MIXED` save against target tracking with one setting, by learner."""
-    studies = pd.concat([read_study(name, folders) for name in ("budgets", "long")])
     return {
-        name: per_training(rows, "one_setting_cost") - per_training(rows, "cost") for name, rows in by_learner(studies)
+        name: per_training(rows, "one_setting_cost") - per_training(rows, "cost")
+        for name, rows in by_learner(read_mixed(folders))
     }
 
 
 FIGURES: dict[str, Callable[[Folders], Figure]] = {
-    "09_seeds": lambda folders: plot_seeds(pd.concat([read_study(name, folders) for name in ("budgets", "long")])),
+    "09_seeds": lambda folders: plot_seeds(read_mixed(folders)),
     "09_sample_sizes": lambda folders: plot_sample_sizes(
         {name: sample_sizes(saved, SIZES) for name, saved in savings_against_one_setting(folders).items()}
     ),

@@ -17,6 +17,7 @@ from autoscaler_env.policies.forecast import Forecast
 from autoscaler_env.policies.knative import Kpa
 from autoscaler_env.policies.kubernetes import HpaCpu, HpaDemand
 from autoscaler_env.policies.oracle import Optimum
+from autoscaler_env.policies.recognise import RECOGNISE, Recognise, train_recogniser
 from autoscaler_env.policies.rules import RULES
 from autoscaler_env.service import Service
 from autoscaler_env.text import one_line
@@ -52,6 +53,7 @@ POLICY_LABELS = {
     "kpa": "Knative KPA",
     "target-tracking": "target tracking",
     "forecast": "forecast",
+    "recognise": "recognise, then act",
     "q-learning": "Q-learning",
     "dqn": "DQN",
     "ppo": "PPO",
@@ -124,7 +126,7 @@ def _plain(name: str) -> str:
 def _known_names(folders: Folders) -> dict[str, str]:
     """Return the names of all rules and models, by their plain spelling."""
     calibrated = [f"{rule}-{name.lower()}" for rule in CALIBRATED for name in (*PATTERNS, MIXED, "calibrated")]
-    return {_plain(name): name for name in (*model_names(folders), *calibrated, Forecast.name, *BASELINES)}
+    return {_plain(name): name for name in (*model_names(folders), *calibrated, Forecast.name, RECOGNISE, *BASELINES)}
 
 
 def _spelled(spec: str, folders: Folders) -> str:
@@ -152,11 +154,12 @@ def find_policy(
     """Return the policy that a user names.
 
     Args:
-        spec: One of `BASELINES` (`threshold`, `hpa-cpu`, `optimum`), `forecast` (on a trace), one of `CALIBRATED`
-            calibrated on a pattern (`target-tracking-mixed`, `hpa-demand-spike`) or on the earlier days of `workload`
-            (`threshold-calibrated`), a model's name (`ppo_mixed`), a path to a `.pkl` or `.zip`, or
-            `module:Class`. Names are found in any case, and `qlearning`, `q_learning` and `q-learning` are the same.
-            The class is called with the service and has `reset(days)` and `predict(observations)`, or
+        spec: One of `BASELINES` (`threshold`, `hpa-cpu`, `optimum`), `forecast` (on a trace), `recognise` (trained at
+            the first use, in seconds), one of `CALIBRATED` calibrated on a pattern (`target-tracking-mixed`,
+            `hpa-demand-spike`) or on the earlier days of `workload` (`threshold-calibrated`), a model's name
+            (`ppo_mixed`), a path to a `.pkl` or `.zip`, or `module:Class`. Names are found in any case, and
+            `qlearning`, `q_learning` and `q-learning` are the same. The class is called with the service and has
+            `reset(days)` and `predict(observations)`, or
             stable-baselines3's `predict(observation, deterministic)`. The code of such a module runs; that of a model
             file never does.
         service: The service to scale; the reference service by default.
@@ -186,6 +189,8 @@ def find_policy(
                 f"policy = {spec!r}: needs the days before each day, which only recorded traffic has (--trace FILE.csv)"
             )
         return Forecast(service, workload)
+    if name == RECOGNISE:
+        return _recognise(service, folders)
     for rule in CALIBRATED:
         if name.lower().startswith(f"{rule}-"):
             return _calibrated(rule, name[len(rule) + 1 :], service, folders, workload)
@@ -246,19 +251,25 @@ def showcase(spec: str, service: Service | None = None, folders: Folders | None 
     present = [name for name in REFERENCE_MODELS if name in model_names(folders)]
     for name in REFERENCE_MODELS:
         if name not in present:
-            print(f"{name} is missing; make it with: {command_for(name)}", file=sys.stderr)
+            print(_missing(name, folders, command_for(name)), file=sys.stderr)
     return find_policies([*RULES, *present], service, folders)
+
+
+def _missing(name: str, folders: Folders, command: str | None) -> str:
+    """Return where a model was looked for, and the command that makes it."""
+    searched = " or ".join(str(folder) for folder in folders.model_folders)
+    return f"{name} is missing in {searched}; make it with: {command}{folders.output_option}"
 
 
 def _what_there_is(name: str, folders: Folders) -> str:
     """Return why there is no policy of a name, what the user may have meant, and what there is."""
     command = command_for(name)
     if command is not None:
-        return f"{name} is missing in {folders.shown(folders.models)}; make it with: {command}"
+        return _missing(name, folders, command)
     known, models = _known_names(folders), model_names(folders)
     close = difflib.get_close_matches(_plain(name), known, n=1)
     question = f"; did you mean {known[close[0]]}?" if close else ";"
-    rules = ", ".join((*BASELINES, Forecast.name))
+    rules = ", ".join((*BASELINES, Forecast.name, RECOGNISE))
     return (
         f"no such policy{question} there are rules ({rules}), calibrated rules (RULE-PATTERN or RULE-calibrated, "
         f"RULE from {', '.join(CALIBRATED)}), models in {folders.shown(folders.models)} "
@@ -291,6 +302,18 @@ def _calibrated(rule: str, where: str, service: Service, folders: Folders, workl
         return saved
     print(f"Calibrating {name} on 100 calibration days of each pattern.", file=sys.stderr)
     return _calibrate_now(rule, pattern, service, name)
+
+
+def _recognise(service: Service, folders: Folders) -> Policy:
+    """Return a classifier of patterns with the cheapest calibrated rule of each, or target tracking calibrated now."""
+    from autoscaler_env.evaluation.rivals import cheapest_rules
+
+    if service == Service() and folders.find("results/calibrated_rules.csv").exists():
+        rules: dict[str, Policy] = {pattern: rule.policy() for pattern, rule in cheapest_rules(folders).items()}
+    else:
+        rules = {pattern: _calibrated("target-tracking", pattern, service, folders, pattern) for pattern in PATTERNS}
+    print("Training a classifier on days of each pattern.", file=sys.stderr)
+    return Recognise(service, train_recogniser(service), rules)
 
 
 def _saved_setting(rule: str, pattern: str, folders: Folders, name: str) -> Policy | None:

@@ -128,13 +128,17 @@ def on_own_pattern(study: pd.DataFrame) -> pd.DataFrame:
     return study[study["trained_on"] == study["tested_on"]].assign(trained_on=OWN)
 
 
+def read_mixed(folders: Folders) -> pd.DataFrame:
+    """Return every training on `MIXED` for the reference service: published budgets, then the long trainings of PPO."""
+    return pd.concat([read_study(name, folders) for name in ("budgets", "long")], ignore_index=True)
+
+
 def learners(folders: Folders) -> pd.DataFrame:
     """Return every training for the reference service, with a row per tested pattern.
 
     Specialists, which were trained on one pattern, are included as `OWN` and on that pattern only.
     """
-    studies = [read_study(name, folders) for name in ("budgets", "long")]
-    return pd.concat([*studies, on_own_pattern(read_study("patterns", folders))], ignore_index=True)
+    return pd.concat([read_mixed(folders), on_own_pattern(read_study("patterns", folders))], ignore_index=True)
 
 
 def regret_table(folders: Folders, setting: str = "") -> pd.DataFrame:
@@ -183,6 +187,48 @@ def generalisation(algorithm: str, folders: Folders) -> pd.DataFrame:
     return matrix.loc[[MIXED, *PATTERNS], list(PATTERNS)]
 
 
+PPO_ON_MIXED = "ppo on MIXED"
+"""The row of the long trainings of PPO on `MIXED` in `wide_costs`."""
+
+
+def wide_costs(folders: Folders) -> pd.DataFrame:
+    """Return what larger fleet changes are worth to each baseline and to PPO trained on `MIXED`.
+
+    Returns:
+        Indexed by policy, the cheapest first: reference and wide (mean cost of the six patterns without and with larger
+        fleet changes) and saved (their difference), $ a day.
+    """
+    costs = {}
+    for column, setting, study in (("reference", "", "long"), ("wide", "wide", "wide")):
+        costs[column] = read_baselines(setting, folders).groupby("policy")["cost"].mean()
+        costs[column][PPO_ON_MIXED] = per_training(read_study(study, folders), "cost").mean()
+    table = pd.DataFrame(costs).sort_values("wide").rename_axis("policy")
+    return table.assign(saved=table["reference"] - table["wide"])
+
+
+def learners_on_traces(folders: Folders) -> pd.DataFrame:
+    """Return, for each recorded trace, the cheapest learner against the cheapest rule, zero-shot.
+
+    Both are chosen on the days that are compared.
+
+    Returns:
+        Indexed by trace: rule and learner (names), rule_regret ($ a day above the optimum), cheaper (`learner`, `rule`,
+        or `neither` where the interval contains the regret of the rule), and regret, low, high (of the learner, $ a
+        day above the optimum, 95 % interval over trainings).
+    """
+    rows = {}
+    table = traces_table(folders).drop(index=OPTIMUM, level="policy")
+    for trace, on_trace in table.groupby(level="trace", sort=False):
+        policies = on_trace.droplevel("trace")
+        learned = policies["seeds"] > 0
+        rule, learner = (cheapest(policies.loc[where, "regret"]) for where in (~learned, learned))
+        by_rule, best = (policies.loc[name].to_dict() for name in (rule, learner))
+        saved = Interval(best["seeds"], *(by_rule["regret"] - best[end] for end in ("regret", "high", "low")))
+        row = {"rule": rule, "learner": learner, "rule_regret": by_rule["regret"], "cheaper": who_is_cheaper(saved)}
+        rows[trace] = row | {name: best[name] for name in ("regret", "low", "high")}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("trace")
+
+
 def traces_table(folders: Folders) -> pd.DataFrame:
     """Return what every policy costs on recorded traffic, trained and calibrated on synthetic days only.
 
@@ -213,8 +259,8 @@ def specialists(folders: Folders) -> pd.DataFrame:
 
     Returns:
         Indexed by pattern: rule (its name), rule_cost, learner_cost, optimum_cost, seeds, saving, low, high ($ a day,
-        95 % interval over trainings), cheaper (`ppo`, `rule`, or `neither` where the interval contains 0) and worth_it
-        (whether the saving is certain and at least `MINIMUM_EFFECT` of the cost of the rule).
+        95 % interval over trainings), cheaper (`learner`, `rule`, or `neither` where the interval contains 0) and
+        worth_it (whether the saving is certain and at least `MINIMUM_EFFECT` of the cost of the rule).
     """
     baselines = read_baselines("", folders)
     ppo = on_own_pattern(read_study("patterns", folders))
@@ -273,7 +319,7 @@ def _against_cheapest(rules: pd.Series, trainings: pd.Series, optimum: float) ->
         "saving": saved.mean,
         "low": saved.low,
         "high": saved.high,
-        "cheaper": _cheaper(saved),
+        "cheaper": who_is_cheaper(saved),
         "worth_it": is_worth_it(saved, rules[rule]),
     }
 
@@ -283,8 +329,8 @@ def cheapest(costs: pd.Series) -> str:
     return str(costs.idxmin())
 
 
-def _cheaper(saved: Interval) -> str:
-    """Return which is cheaper by the interval of what PPO saves: `ppo`, `rule`, or `neither` if it contains 0."""
+def who_is_cheaper(saved: Interval) -> str:
+    """Return who is cheaper by the interval of what a learner saves: `learner`, `rule`; `neither` if it contains 0."""
     if saved.low > 0:
-        return "ppo"
+        return "learner"
     return "rule" if saved.high < 0 else "neither"

@@ -30,10 +30,13 @@ from autoscaler_env.training.config import TrainingConfig
 BASELINES = "baselines"
 """The study of the rules and of the optimum; nothing is trained for it."""
 
+WIDE_BASELINES = "wide_baselines"
+"""The same with larger fleet changes."""
+
 TRACES = "traces"
 """The study on recorded traffic, of what was trained and calibrated on synthetic days."""
 
-NAMES = (*STUDIES, BASELINES, TRACES)
+NAMES = (*STUDIES, BASELINES, WIDE_BASELINES, TRACES)
 """All studies, by the names that users type."""
 
 QUICK_EPISODES = 40
@@ -124,6 +127,8 @@ def define_study(name: str, seeds: int | None = None, *, quick: bool = False, tr
     episodes = QUICK_EPISODES if quick else EPISODES
     if name == BASELINES:
         return Study([], Benchmark(episodes=episodes))
+    if name == WIDE_BASELINES:
+        return Study([], Benchmark(episodes=episodes), WIDE, WIDE_BASELINES)
     if name == TRACES:
         if traces is None:
             raise ValueError("study = 'traces': needs recorded traffic; give its folder with --traces FOLDER")
@@ -132,7 +137,7 @@ def define_study(name: str, seeds: int | None = None, *, quick: bool = False, tr
         return Study(list(dict.fromkeys(runs)), benchmark, baselines="traces_baselines", smoothing=smoothing)
     runs = trainings(name, seeds, quick=quick)
     if name == "wide":
-        return Study(runs, Benchmark(episodes=episodes), WIDE, "wide_baselines")
+        return Study(runs, Benchmark(episodes=episodes), WIDE, WIDE_BASELINES)
     return Study(runs, Benchmark(episodes=episodes))
 
 

@@ -6,13 +6,14 @@ to be able to claim is demanded of the same tables by `tests/test_claims.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from autoscaler_env.evaluation.statistics import (
+    LEARNER,
+    MINIMUM_EFFECT,
     Interval,
     comparison,
     estimate,
@@ -23,17 +24,21 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.study.analysis import (
     MEAN,
+    PPO_ON_MIXED,
     advice_on_traces,
     cheapest,
     generalisation,
     learner_name,
+    learners_on_traces,
     on_own_pattern,
     read_baselines,
+    read_mixed,
     read_study,
     regret_table,
     savings_over_trainings,
     specialists,
-    traces_table,
+    who_is_cheaper,
+    wide_costs,
 )
 from autoscaler_env.study.plan import LONG_SETTINGS, STUDIES
 from autoscaler_env.text import dollars, listed, percent
@@ -41,15 +46,15 @@ from autoscaler_env.traffic.patterns import MIXED, PATTERNS
 
 
 def mixed_claim(folders: Folders) -> str:
-    """Say what each learner on MIXED saves against target tracking with one setting."""
-    budgets, long = read_study("budgets", folders), read_study("long", folders)
-    sentences = []
-    for study in (*(_of_algorithm(budgets, name) for name in ("q-learning", "dqn", "ppo")), long):
-        name = learner_name(*study[["algorithm", "trained_on", "timesteps"]].iloc[0])
-        name += ", pre-trained by imitating rules," if study is long and imitates(MIXED) else ""
-        saved = _saved_against(study, "one_setting_cost")
-        sentences.append(_compared(saved, name, "target tracking with one setting"))
-    return "; ".join(sentences) + "."
+    """Say which learners on MIXED are cheaper than target tracking with one setting."""
+    table = savings_over_trainings(read_mixed(folders), "one_setting_cost")
+    intervals = [Interval(*row) for row in table[["seeds", "saving", "low", "high"]].to_numpy().tolist()]
+    names = [learner_name(*learner) for learner in table.index]
+    verdicts = pd.DataFrame({"cheaper": map(who_is_cheaper, intervals)}, index=names)
+    long = learner_name(*read_study("long", folders)[LEARNER].iloc[0])
+    started = f" ({long} began by imitating rules)" if imitates(MIXED) else ""
+    words = {"learner": "cheaper:", "rule": "dearer:", "neither": "not distinguishable:"}
+    return f"Against target tracking with one setting, {_verdicts(verdicts, words)}{started}."
 
 
 def against_rule(algorithm: str, rule: str, folders: Folders) -> str:
@@ -84,10 +89,13 @@ def order_claim(folders: Folders) -> str:
 
 def specialists_claim(folders: Folders) -> str:
     """Say on which patterns PPO trained on the pattern is cheaper or dearer than the cheapest rule there."""
+    table = specialists(folders)
     saved = _saved_against(on_own_pattern(_of_algorithm(read_study("patterns", folders), "ppo")), "per_pattern_cost")
+    worth_it = listed(table.index[table["worth_it"]].tolist()) or "none of them"
     return (
-        f"PPO trained on a pattern, against the cheapest rule there: {_verdicts(specialists(folders))}. On the "
-        f"mean of the six, {_compared(saved, 'PPO', 'target tracking calibrated for each pattern')}."
+        f"PPO trained on a pattern, against the cheapest rule there: {_verdicts(table)}; its saving is at least "
+        f"{percent(MINIMUM_EFFECT)} of the cost on {worth_it}. On the mean of the six, "
+        f"{_compared(saved, 'PPO', 'target tracking calibrated for each pattern')}."
     )
 
 
@@ -116,15 +124,12 @@ def generalisation_claim(folders: Folders) -> str:
     own = pd.Series(np.diag(regret), index=regret.index)
     on_mixed = matrix.loc[MIXED] - own
     others = regret.mask(np.eye(len(PATTERNS), dtype=bool))
-    trained_on = str(others.max(axis=1).idxmax())
-    tested_on = str(others.loc[trained_on].idxmax())
     by_training, by_test = others.mean(axis=1), others.mean(axis=0)
     return (
         f"PPO trained on one pattern costs on average {_dollars(own.mean())} a day above the optimum on its own "
-        f"pattern and {_dollars(by_training.mean())} on the others (trained on {trained_on}, tested on {tested_on}: "
-        f"{_dollars(others[tested_on][trained_on])}). The model that is worst on other patterns is the one trained on "
-        f"{by_training.idxmax()} ({_dollars(by_training.max())} on average); the pattern that is hardest for models of "
-        f"other patterns is {by_test.idxmax()} ({_dollars(by_test.max())}). Trained on MIXED, PPO costs "
+        f"pattern and {_dollars(by_training.mean())} on the others. Worst on other patterns is the model trained on "
+        f"{by_training.idxmax()} ({_dollars(by_training.max())} on average); hardest for models of other patterns is "
+        f"{by_test.idxmax()} ({_dollars(by_test.max())}). Trained on MIXED, PPO costs "
         f"{_dollars(matrix.loc[MIXED].mean())} above the optimum: compared with the model trained on the pattern, from "
         f"{_dollars(on_mixed.min(), sign=True)} ({on_mixed.idxmin()}) to "
         f"{_dollars(on_mixed.max(), sign=True)} ({on_mixed.idxmax()})."
@@ -133,34 +138,24 @@ def generalisation_claim(folders: Folders) -> str:
 
 def wide_claim(folders: Folders) -> str:
     """Say what larger fleet changes are worth to PPO and to the rules."""
-    table = regret_table(folders, "wide")
-    wide, reference = (read_baselines(setting, folders).groupby("policy")["cost"].mean() for setting in ("wide", ""))
-    wide_ppo, reference_ppo = (per_training(read_study(name, folders), "cost") for name in ("wide", "long"))
-    rule = cheapest(table[table["seeds"] == 0][MEAN])
-    saved = estimate(wide[rule] - wide_ppo)
+    gains = wide_costs(folders)["saved"]
+    rules = read_baselines("wide", folders).groupby("policy")["cost"].mean().drop(OPTIMUM)
+    rule = cheapest(rules)
+    saved = estimate(rules[rule] - per_training(read_study("wide", folders), "cost"))
     return (
-        f"With larger fleet changes the optimum falls from {_dollars(reference[OPTIMUM])} to {_dollars(wide[OPTIMUM])} "
-        f"a day, hpa-demand from {_dollars(reference['hpa-demand'])} to {_dollars(wide['hpa-demand'])}, PPO on MIXED "
-        f"from {_dollars(reference_ppo.mean())} to {_dollars(wide_ppo.mean())}; "
+        f"Larger fleet changes save {_dollars(gains[PPO_ON_MIXED])} a day for PPO on MIXED, "
+        f"{_dollars(gains['target-tracking-mixed'])} for target tracking with one setting and "
+        f"{_dollars(gains[OPTIMUM])} for the optimum; with them "
         f"{_compared(saved, 'PPO on MIXED', f'{rule}, the cheapest rule,')}."
     )
 
 
 def traces_claim(folders: Folders) -> str:
-    """Say which rule and which learner are cheapest on each recorded trace, zero-shot."""
-    table = traces_table(folders).drop(index=OPTIMUM, level="policy")
-    sentences = []
-    for trace, rows in table.groupby(level="trace", sort=False):
-        policies = rows.droplevel("trace")
-        rule, learner = (
-            cheapest(policies.loc[policies["seeds"].eq(0) == is_rule, "regret"]) for is_rule in (True, False)
-        )
-        regret, low, high = (_dollars(policies.loc[learner, column]) for column in ("regret", "low", "high"))
-        sentences.append(
-            f"{trace}: {rule} {_dollars(policies['regret'][rule])} a day above the optimum, {learner} {regret} "
-            f"(95 % interval {low} to {high})"
-        )
-    return "On recorded traffic, the cheapest rule and the cheapest learner. " + "; ".join(sentences) + "."
+    """Say on which recorded traces the cheapest learner is cheaper or dearer than the cheapest rule, zero-shot."""
+    return (
+        "On recorded traffic (nothing was trained or calibrated on it), the cheapest learner against the cheapest "
+        f"rule: {_verdicts(learners_on_traces(folders))}."
+    )
 
 
 def advice_claim(folders: Folders) -> str:
@@ -187,7 +182,7 @@ def deployment(folders: Folders) -> list[str]:
         share = percent(row["saving"] / row["rule_cost"])
         if row["worth_it"]:
             advice = f"train PPO on it; it saves {share} of the cost"
-        elif row["cheaper"] == "ppo":
+        elif row["cheaper"] == "learner":
             advice = f"deploy {row['rule']}; PPO saves {share} of the cost, which is not worth a training"
         elif row["cheaper"] == "rule":
             advice = f"deploy {row['rule']}; reinforcement learning is dearer"
@@ -225,14 +220,6 @@ def imitation_note() -> str:
     return " ".join(sentences)
 
 
-def say(claim: Callable[[Folders], str], folders: Folders) -> str:
-    """Return the sentence of a claim, or one line that says which table is missing and which command makes it."""
-    try:
-        return claim(folders)
-    except FileNotFoundError as missing:
-        return f"Not known yet: {missing}"
-
-
 def savings_report(name: str, folders: Folders) -> str:
     """Return what the trainings of a study save against target tracking, ready to print; empty where none are.
 
@@ -263,9 +250,11 @@ def _compared(saved: Interval, what: str, other: str) -> str:
     return comparison(saved, what, other, f"{saved.n} trainings")
 
 
-def _verdicts(table: pd.DataFrame) -> str:
-    """Return where PPO is cheaper and where it is not, by the column `cheaper`."""
-    words = {"ppo": "cheaper on", "rule": "dearer on", "neither": "not distinguishable on"}
+_ON = {"learner": "cheaper on", "rule": "dearer on", "neither": "not distinguishable on"}
+
+
+def _verdicts(table: pd.DataFrame, words: dict[str, str] = _ON) -> str:
+    """Return where a learner is cheaper and where it is not, by the column `cheaper`."""
     return "; ".join(
         f"{word} {listed(table.index[table['cheaper'] == policy].tolist())}"
         for policy, word in words.items()

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoscaler_env.text import listed
-from autoscaler_env.traffic.formats import Table
+from autoscaler_env.traffic.formats import RowNumber, Table
 from autoscaler_env.traffic.names import COUNT_NAMES, LABEL_NAMES, MISSING, TIME_NAMES, plain_name
 from autoscaler_env.traffic.times import Times, as_number, is_time, read_times
 
@@ -69,7 +69,7 @@ class Series(NamedTuple):
     """The labels of each row, such as its service."""
     labels: list[str]
     """The names of the labels."""
-    numbers: list[int]
+    numbers: list[RowNumber]
     """The number of each row in the file."""
     column: str
     """What messages call the columns that are counted."""

@@ -15,6 +15,9 @@ from typing import Any, NamedTuple
 from autoscaler_env.traffic.names import MISSING, TIME_NAMES, TOTAL_NAMES, plain_name
 from autoscaler_env.traffic.times import as_number, is_time
 
+RowNumber = int | str
+"""The number of a row in its file, the first being 1; where several files are read, such as `3 of b.csv`."""
+
 LOG_SECONDS = 60
 """Seconds that the lines of an access log are counted over."""
 
@@ -32,12 +35,14 @@ class Table(NamedTuple):
     """The names of the columns; empty where the file has none."""
     rows: list[list[str]]
     """The cells, a list for each row, all of the same length."""
-    numbers: list[int]
-    """The number of each row in the file, the first row being 1; in JSON, the number of the point."""
+    numbers: list[RowNumber]
+    """The number of each row in the file; in JSON, the number of the point."""
     hints: str
     """Comments, titles and units, in which the unit of the counts may stand."""
     notes: tuple[str, ...] = ()
     """What was left out, a sentence each."""
+    metric: str = ""
+    """The name of what is counted, where it stands beside the columns, such as `http_requests_total`."""
 
 
 def table_of(text: str, name: str, row_seconds: int | None = None) -> Table:
@@ -54,9 +59,14 @@ def table_of(text: str, name: str, row_seconds: int | None = None) -> Table:
     start = text.lstrip()
     if start[0] in "[{" and (parsed := _json(start)) is not None:
         return _of_json(parsed, name)
-    if _LOG_LINE.match(start):
+    if is_log(text):
         return _of_log(text, name, row_seconds or LOG_SECONDS)
     return _of_csv(text, name)
+
+
+def is_log(text: str) -> bool:
+    """Return whether a text begins as an access log does."""
+    return _LOG_LINE.match(text.lstrip()) is not None
 
 
 # --- CSV -------------------------------------------------------------------------------------------------------------
@@ -101,8 +111,8 @@ def _of_csv(text: str, name: str) -> Table:
         if len(row) != width:
             raise ValueError(f"{name}, row {i}: {len(row)} fields; the first row has {width}")
     mark = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}[delimiter]
-    cells, numbers = [row for _, row in data], [i for i, _ in data]
-    return Table(f"CSV with {mark}", heading, cells, numbers, " ".join(hints), tuple(notes))
+    cells = [row for _, row in data]
+    return Table(f"CSV with {mark}", heading, cells, [i for i, _ in data], " ".join(hints), tuple(notes))
 
 
 def _delimiter(content: str, name: str) -> tuple[str, int]:
@@ -169,7 +179,13 @@ def _of_json(parsed: Any, name: str) -> Table:
     heading = list(dict.fromkeys(key for point in points for key in point))
     cells = [["" if point.get(key) is None else str(point[key]) for key in heading] for point in points]
     units = {str(point["Unit"]) for point in points if "Unit" in point}
-    return Table(f"JSON of {form}", heading, cells, list(range(1, len(cells) + 1)), " ".join(sorted(units)))
+    named = ("series",) if form == "CloudWatch" else ("__name__", "metric")
+    metrics = {str(point[key]) for point in points for key in named if key in point}
+    if isinstance(parsed, dict) and isinstance(parsed.get("Label"), str):
+        metrics.add(parsed["Label"])
+    metric = metrics.pop() if len(metrics) == 1 else ""
+    numbers: list[RowNumber] = list(range(1, len(cells) + 1))
+    return Table(f"JSON of {form}", heading, cells, numbers, " ".join(sorted(units)), metric=metric)
 
 
 def _points(of: Callable[[Any], Iterator[dict[str, Any]]], parsed: Any) -> list[dict[str, Any]]:
@@ -276,5 +292,5 @@ def _of_log(text: str, name: str, seconds: int) -> Table:
         local = datetime.fromtimestamp(place * seconds, UTC) + offset
         rows.append([f"{local:%Y-%m-%dT%H:%M:%S}{zone}", str(counts[place])])
     notes = (f"{len(odd)} lines of another form left out, the first in row {odd[0]}.",) if odd else ()
-    numbers = list(range(1, len(rows) + 1))
+    numbers: list[RowNumber] = list(range(1, len(rows) + 1))
     return Table(f"access log, {counts.total():,} lines", ["timestamp", "requests"], rows, numbers, "", notes)

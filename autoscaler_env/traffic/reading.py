@@ -9,7 +9,7 @@ naming the option that answers.
 from __future__ import annotations
 
 import math
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 
 from autoscaler_env.text import counted
 from autoscaler_env.traffic.columns import Reading, Series, Unit, series_of
-from autoscaler_env.traffic.formats import csv_rows, table_of
+from autoscaler_env.traffic.formats import RowNumber, csv_rows
+from autoscaler_env.traffic.prometheus import Query
+from autoscaler_env.traffic.sources import Content, content_of, joined_table
 from autoscaler_env.traffic.times import as_datetime, on_the_clock
 from autoscaler_env.traffic.units import RATE_SECONDS, unit_of, unwrapped
 
@@ -55,17 +57,22 @@ class Traffic:
     """How the file was understood, two lines; empty where it was read strictly."""
 
 
+Source = str | Path | Sequence[str | Path] | Query
+"""What traffic is read from: a file, several files, or a query to Prometheus; `-` is standard input."""
+
+
 def read_traffic(
-    source: str | Path,
+    source: Source,
     step_seconds: int | None = None,
     *,
     strict: bool = False,
     how: Reading = Reading(),  # noqa: B008
 ) -> Traffic:
-    """Read request counts from a file.
+    """Read request counts from a file, from several, or from Prometheus.
 
     Args:
-        source: The file, UTF-8; `-` is standard input, where reading is lenient.
+        source: The file, UTF-8, plain or compressed by gzip; `-` is standard input, where reading is lenient. Several
+            files are joined in time: they must have the same columns, and rows that two of them hold are taken once.
         step_seconds: Length of a step, in seconds: needed to read strictly. Where a file has steps and no times, and
             `how` does not say how long a row is, a row is a step.
         strict: Whether to take only a CSV with the columns `step` or `timestamp` and `requests`, in which each row is
@@ -78,51 +85,16 @@ def read_traffic(
         ValueError: The file cannot be read or is malformed, or it is open how to read it; the message names file, row
             and reason, or the option that says it.
     """
-    name, text = _content_of(source, strict)
     if not strict:
-        return _read_leniently(text, name, step_seconds, how)
+        sources = [source] if isinstance(source, str | Path | Query) else list(source)
+        contents = [each.fetch() if isinstance(each, Query) else content_of(each) for each in sources]
+        return _read_leniently(contents, step_seconds, how)
+    if not isinstance(source, str | Path):
+        raise ValueError(f"source = {source!r}: must be one file, to be read strictly")
+    name, text, _ = content_of(source, stdin=False)
     if step_seconds is None:
         raise ValueError(f"{name}: step_seconds is needed to read it strictly")
     return _read_strictly(text, name, step_seconds)
-
-
-# --- both ways -------------------------------------------------------------------------------------------------------
-
-
-def _content_of(source: str | Path, strict: bool) -> tuple[str, str]:
-    """Return what messages call a source, and its text."""
-    if str(source) == "-" and not strict:
-        name, raw = "standard input", sys.stdin.buffer.read()
-    else:
-        path = Path(source)
-        name = str(path)
-        try:
-            raw = path.read_bytes()
-        except OSError as error:
-            raise ValueError(f"{path}: {error.strerror or error}") from None
-    wide = not strict and raw[:2] in (b"\xff\xfe", b"\xfe\xff")
-    try:
-        text = raw.decode("utf-16" if wide else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        row = raw.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"{name}, row {row}: not UTF-8 text") from None
-    if "\0" in text:
-        row = text.count("\n", 0, text.index("\0")) + 1
-        raise ValueError(f"{name}, row {row}: not text: it holds a zero byte")
-    if not text.strip():
-        raise ValueError(f"{name}: the file is empty")
-    return name, text
-
-
-def _count(cell: str, where: str) -> float:
-    """Return the requests of a row."""
-    try:
-        value = float(cell)
-    except ValueError:
-        raise ValueError(f"{where}: requests {cell!r} is not a number") from None
-    if not math.isfinite(value) or value < 0:
-        raise ValueError(f"{where}: requests {cell!r} must be finite and not negative")
-    return value
 
 
 # --- strictly --------------------------------------------------------------------------------------------------------
@@ -153,6 +125,17 @@ def _read_strictly(text: str, name: str, step_seconds: int) -> Traffic:
     return Traffic(name, step_seconds, start, requests, ())
 
 
+def _count(cell: str, where: str) -> float:
+    """Return the requests of a row."""
+    try:
+        value = float(cell)
+    except ValueError:
+        raise ValueError(f"{where}: requests {cell!r} is not a number") from None
+    if not math.isfinite(value) or value < 0:
+        raise ValueError(f"{where}: requests {cell!r} must be finite and not negative")
+    return value
+
+
 def _exact_moment(cell: str, clock: str, where: str) -> int | datetime:
     """Return when a row is: its step, or its time, which is compared without rounding."""
     if clock == "step":
@@ -169,16 +152,18 @@ def _exact_moment(cell: str, clock: str, where: str) -> int | datetime:
 # --- leniently -------------------------------------------------------------------------------------------------------
 
 
-def _read_leniently(text: str, name: str, step_seconds: int | None, how: Reading) -> Traffic:
-    """Return the counts of a file in any of the forms that exports have."""
+def _read_leniently(contents: Sequence[Content], step_seconds: int | None, how: Reading) -> Traffic:
+    """Return the counts of files in any of the forms that exports have."""
     zone = _zone(how.zone)
     if how.row_seconds is not None and how.row_seconds < 1:
         raise ValueError(f"row_seconds = {how.row_seconds}: must be at least 1")
-    table = table_of(text, name, how.row_seconds or step_seconds)
+    name, table = joined_table(contents, how.row_seconds or step_seconds)
     series = series_of(table, name, how)
+    if len(contents) > 1 and series.times.kind == "step":
+        raise ValueError(f"{name}: they have steps and no times, so their order in time is open; give one file")
     if len(series.values) < 2:
         raise ValueError(f"{name}, row {series.numbers[0]}: the only row; two whole days are needed")
-    unit = unit_of(series, table.hints, name, how.unit)
+    unit = unit_of(series, table, name, how.unit, contents[0].unit)
     notes = list(table.notes)
     lines = _in_order(series, name, zone, how, notes)
     if unit == "counter":
@@ -191,8 +176,8 @@ def _read_leniently(text: str, name: str, step_seconds: int | None, how: Reading
             raise ValueError(f"row_seconds = {how.row_seconds}: the rows of {name} are {interval} s apart")
     elif given is None:
         raise ValueError(
-            f"{name}: it has steps and no times; say how long a row is with --row-seconds, or step_seconds in the "
-            "set-up"
+            f"{name}: it has steps and no times; say how long a row is with --row-seconds, or row_seconds in the "
+            "set-up (step_seconds, if a row is a step)"
         )
     else:
         interval, requests = given, _onto_grid(lines, 1, name)
@@ -240,7 +225,7 @@ class _Lines:
     """Seconds from UTC to the clock of each row."""
     counts: NDArray[np.float64]
     """What was measured; NaN where nothing was."""
-    rows: list[int]
+    rows: list[RowNumber]
     """The number of each row in the file."""
     moments: NDArray[np.float64]
     """The seconds of every row of the file, in its order, with those of one time apart."""
@@ -300,7 +285,7 @@ def _repeated(
 ) -> ValueError:
     """Return the question about rows of the same time."""
     late = int(np.flatnonzero(np.diff(seconds) == 0)[0]) + 1
-    row = max(series.numbers[order[late]], series.numbers[order[late - 1]])
+    row = series.numbers[max(order[late], order[late - 1])]
     for i, label in enumerate(series.labels):
         values = sorted({key[i] for key in series.keys})
         if len(values) > 1:

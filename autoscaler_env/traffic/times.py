@@ -79,7 +79,9 @@ def is_time(cell: str) -> bool:
     return EARLIEST_EPOCH <= number < 1e20 or _compact([cell]) is not None
 
 
-def read_times(cells: Sequence[str], rows: Sequence[int], name: str, dates: str | None, zone: str | None) -> Times:
+def read_times(
+    cells: Sequence[str], rows: Sequence[int | str], name: str, dates: str | None, zone: str | None
+) -> Times:
     """Read a column of times.
 
     Args:
@@ -157,7 +159,7 @@ def on_the_clock(times: Times, zone: ZoneInfo | None) -> tuple[NDArray[np.float6
 # --- numbers ---------------------------------------------------------------------------------------------------------
 
 
-def _of_numbers(cells: Sequence[str], rows: Sequence[int], name: str) -> Times:
+def _of_numbers(cells: Sequence[str], rows: Sequence[int | str], name: str) -> Times:
     """Read steps, Unix times of any precision, or dates without separators."""
     compact = _compact(cells)
     if compact is not None:
@@ -203,7 +205,7 @@ def _compact(cells: Sequence[str]) -> list[datetime] | None:
 
 
 def _of_writing(
-    cells: Sequence[str], rows: Sequence[int], name: str, dates: str | None, zone: str | None
+    cells: Sequence[str], rows: Sequence[int | str], name: str, dates: str | None, zone: str | None
 ) -> tuple[list[datetime | None], str]:
     """Read dates as people write them; the whole column tells the order of day and month."""
     parsed = []
@@ -312,5 +314,5 @@ def _written(cell: str) -> _Written | None:
     return _Written(date, known, dotted, bool(half), seconds, offset, zone)
 
 
-def _no_time(cell: str, row: int, name: str) -> ValueError:
+def _no_time(cell: str, row: int | str, name: str) -> ValueError:
     return ValueError(f"{name}, row {row}: {cell!r} is neither a step nor a time such as 2026-03-01 14:05:00")

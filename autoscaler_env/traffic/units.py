@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from autoscaler_env.text import percent
 from autoscaler_env.traffic.columns import Series, Unit
+from autoscaler_env.traffic.formats import Table
 from autoscaler_env.traffic.names import plain_name
 
 UNITS: tuple[Unit, ...] = ("count", "per-second", "per-minute", "counter")
@@ -18,7 +19,7 @@ RATE_SECONDS = {"per-second": 1, "per-minute": 60}
 """The seconds that a rate is per."""
 
 _COUNTED = r"(?:requests?|reqs?|hits|calls|counts?|views|operations|ops|queries|unit\S*)"
-_RATES = {
+_RATES: dict[Unit, str] = {
     "per-second": (
         r"per[_\s.-]*s(?:ec|econds?)?(?![a-z])|/\s*s(?:ec|econds?)?\b|as_rate|(?:\b|_)(?:rate|rps|qps)(?:\b|_)"
     ),
@@ -29,18 +30,26 @@ _NO_REQUESTS = re.compile(
     r"minimum|p9\d|quantile|milliseconds|connections|concurren",
     re.IGNORECASE,
 )
+_COUNTED_EVENTS = re.compile(r"_count$")  # Prometheus: how many durations or sizes were measured
+_REQUESTS = re.compile(
+    r"request|req|hits|views|visits|calls|count|quer|throughput|traffic|invocation|[rq]p[sm]\b|anfragen|peticiones",
+    re.I,
+)
+"""Names that say that requests are counted; of any other, such as `value`, the numbers may be a gauge."""
+_PERCENT = 100.0  # a gauge in percent goes no higher
 _FEW_RISES = 12  # rows: below, a file that only rises is no sign of a counter
 _SMALL = 100.0  # median: smaller numbers with fractions are rates as often as they are counts
 
 
-def unit_of(series: Series, hints: str, name: str, asked: Unit | None) -> Unit:
+def unit_of(series: Series, table: Table, name: str, asked: Unit | None, told: Unit | None = None) -> Unit:
     """Return what the numbers of a file are.
 
     Args:
         series: The rows.
-        hints: Comments, titles and units of the file.
+        table: Has the comments, titles and units of the file, and the name of its metric.
         name: The file, for messages.
         asked: What the user says; it is believed.
+        told: What the source says; it is believed unless the name of the metric contradicts it.
 
     Raises:
         ValueError: The numbers count no requests, or the file leaves it open; the message names the option.
@@ -53,39 +62,61 @@ def unit_of(series: Series, hints: str, name: str, asked: Unit | None) -> Unit:
         return series.unit
     if series.unit is not None:
         raise ValueError(f"{name}: {series.column} is in {series.unit}, which counts no requests")
-    if unfit := _NO_REQUESTS.search(f"{series.column} {' '.join(re.findall('Percent|Bytes|Milliseconds', hints))}"):
+    called = f"{series.column} {table.metric}".strip()
+    units = " ".join(re.findall("Percent|Bytes|Milliseconds", table.hints))
+    unfit = _NO_REQUESTS.search(units if _COUNTED_EVENTS.search(called) else f"{called} {units}")
+    if unfit:
         raise ValueError(
-            f"{name}: {series.column} counts no requests ({unfit[0]}); name another with --column, or say what it is "
-            "with --unit"
+            f"{name}: {table.metric or series.column} counts no requests ({unfit[0]}); name another with --column, or "
+            "say what it is with --unit"
         )
+    if told is not None:
+        return told
     for unit, pattern in _RATES.items():
-        if re.search(pattern, series.column, re.IGNORECASE) or re.search(
-            rf"{_COUNTED}\s*(?:{pattern})", hints, re.IGNORECASE
-        ):
-            return unit  # type: ignore[return-value]
-    return _told_by_numbers(series, name)
+        if re.search(pattern, called, re.IGNORECASE):
+            return unit
+    return unit_in(table.hints) or _told_by_numbers(series, called, name)
 
 
-def _told_by_numbers(series: Series, name: str) -> Unit:
+def unit_in(hints: str) -> Unit | None:
+    """Return the rate that comments and titles name; `None` if they name none.
+
+    Example:
+        >>> unit_in("unit: requests per minute"), unit_in("made by hand")
+        ('per-minute', None)
+    """
+    return next(
+        (unit for unit, pattern in _RATES.items() if re.search(rf"{_COUNTED}\s*(?:{pattern})", hints, re.IGNORECASE)),
+        None,
+    )
+
+
+def _told_by_numbers(series: Series, called: str, name: str) -> Unit:
     values = series.values[np.isfinite(series.values)]
     if not len(values):
         return "count"
-    fractions = float((values % 1 != 0).mean())
+    fractions = float((np.abs(values - np.rint(values)) > 1e-9 * np.maximum(values, 1)).mean())
+    neutral = not _REQUESTS.search(called)
     if fractions and values.max() <= 1:
         raise ValueError(
             f"{name}: {series.column} lies between {values.min():.3g} and {values.max():.3g}: this looks like a share, "
             "not a count; if it is a rate, say --unit per-second or --unit per-minute"
         )
     if _only_rises(series):
-        if plain_name(series.column).endswith("total"):
+        if plain_name(called).endswith("total"):
             return "counter"
         raise ValueError(
             f"{name}: {series.column} only rises: say --unit counter if it counts since a start, or --unit count"
         )
-    if fractions > 0.5 and np.median(values) < _SMALL:
+    if fractions > 0.5 and (neutral or np.median(values) < _SMALL):
         raise ValueError(
             f"{name}: {series.column} has fractions ({percent(fractions, 0)} of the rows): say --unit per-second, "
             "--unit per-minute, or --unit count"
+        )
+    if neutral and values.max() <= _PERCENT:
+        raise ValueError(
+            f"{name}: {series.column} lies between {values.min():.3g} and {values.max():.3g}: a count, or a percentage "
+            "such as CPU? Say --unit count if it counts requests"
         )
     return "count"
 

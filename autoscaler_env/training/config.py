@@ -417,6 +417,16 @@ _LIMITS: dict[str, _Limits] = {
 """The limits of every setting that replaces one of the preset's, by name."""
 
 
+def settings_of(algorithm: str) -> tuple[str, ...]:
+    """Return the names of a learner's settings, without the length of the training.
+
+    Example:
+        >>> settings_of("q-learning")
+        ('discount', 'first_epsilon', 'last_epsilon', 'rate_exponent')
+    """
+    return tuple(name for name, each in _LIMITS.items() if algorithm in each.learners and name not in LENGTH.values())
+
+
 def command_options(config: Any, *, always: Collection[str] = (), without: Collection[str] = ()) -> list[str]:
     """Return the words on the command line that give the fields of a dataclass their values.
 

@@ -48,21 +48,66 @@ def train(
     return train_deep(run, progress, state)
 
 
+class Interrupted(KeyboardInterrupt):
+    """A training was interrupted; the message says in one line what is saved, and how to go on.
+
+    A notebook shows this line and no traceback: IPython asks an exception for `_render_traceback_`.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+def train_own(config: TrainingConfig, folders: Folders, *, progress: bool = True) -> Trained:
+    """Train a model of the reader's own, or go on with its interrupted training; print what is trained, and where.
+
+    Own models lie below `folders.own`, apart from the reference models, and replace only an own model of their name.
+
+    Args:
+        config: The training.
+        folders: The folders of the notebook.
+        progress: Whether to show a progress bar.
+
+    Raises:
+        Interrupted: After the first Ctrl-C, when the state is saved, or at once after the second.
+    """
+    run = RunFolder(config, folders.own)
+    name, resume = config.model_name, False
+    try:
+        resume = run.load_state() is not None
+        if resume:
+            print(run.resume_message())
+    except ValueError as error:
+        print(f"{str(error).removeprefix('--resume: ')}; starting again.")
+    try:
+        trained = train(config, run.folders, progress=progress, resume=resume)
+    except KeyboardInterrupt:
+        done = run.progress()
+        what = f"{done} of {name} are saved; run this cell again to go on" if done else f"nothing of {name} is saved"
+        raise Interrupted(f"Interrupted: {what}.") from None
+    length = f"{trained.description['timesteps']:,} timesteps"
+    print(f"Trained {name} with seed {config.seed} for {length}: {run.model}")
+    return trained
+
+
 def obtain(
     config: TrainingConfig, folders: Folders | None = None, *, retrain: bool = False, progress: bool = True
 ) -> Trained:
     """Return the model that is there, or train it if `retrain`; print which.
 
     Raises:
-        FileNotFoundError: There is no such model and `retrain` is false; the message has the command that makes it.
+        FileNotFoundError: There is no such model and `retrain` is false; the message has the files that were looked
+            for, and the command that makes it.
     """
     run = RunFolder(config, folders)
     if retrain:
         return train(config, run.folders, progress=progress)
-    path = run.folders.find(f"models/{run.model.name}")
-    shown = run.folders.shown(path)
+    place = f"models/{run.model.name}"
+    path = run.folders.find(place)
     description = read_description(path)
     if not path.exists() or description is None:
-        raise FileNotFoundError(f"{shown} is missing; make it with: {config.command()}")
-    print(f"Using {shown}, trained {description['date']} with seed {description['seed']}.")
+        searched = " or ".join(str(each / place) for each in run.folders.reads)
+        raise FileNotFoundError(f"there is no {searched}; make it with: {config.command()}{run.folders.output_option}")
+    seed, length = description["seed"], f"{description['timesteps']:,} timesteps"
+    print(f"Using {run.folders.shown(path)}, trained {description['date']} with seed {seed} for {length}.")
     return Trained(load_policy(path, config.service), description)

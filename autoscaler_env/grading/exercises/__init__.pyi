@@ -1,8 +1,23 @@
 from . import baselines as baselines
+from . import comparison as comparison
 from . import dqn as dqn
 from . import environment as environment
 from . import meter as meter
 from . import ppo as ppo
+from . import q_learning as q_learning
 from . import scaling as scaling
+from . import study as study
+from . import verification as verification
 
-__all__ = ["baselines", "dqn", "environment", "meter", "ppo", "scaling"]
+__all__ = [
+    "baselines",
+    "comparison",
+    "dqn",
+    "environment",
+    "meter",
+    "ppo",
+    "q_learning",
+    "scaling",
+    "study",
+    "verification",
+]

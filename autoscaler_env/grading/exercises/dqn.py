@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoscaler_env.grading.judging import call, equals, judge_function
+from autoscaler_env.grading.judging import call, equals, judge_function, miss
 
 CASES = 20
 """Hidden inputs of each exercise."""
@@ -50,8 +50,11 @@ def check_td_target(answer: Any) -> str:
         terminated, truncated = (end == 1).astype(float), (end == 2).astype(float)
         discount = float(rng.uniform(0.8, 1))
         cases.append((rng.normal(size=32), rng.normal(size=(32, 3)), terminated, truncated, discount))
-    hint = "which of the two ends means that nothing follows? Each row has a best next value of its own"
-    return judge_function(answer, cases, equals(td_target), hint)
+    hints = (
+        "which of the two ends means that nothing follows? Each row has a best next value of its own",
+        "one of the two flags takes the discounted value away, row by row; the other is not used",
+    )
+    return judge_function(answer, cases, equals(td_target), *hints)
 
 
 def check_double_target(answer: Any) -> str:
@@ -61,7 +64,11 @@ def check_double_target(answer: Any) -> str:
         (rng.normal(size=32), rng.normal(size=(32, 3)), rng.normal(size=(32, 3)), float(rng.uniform(0.8, 1)))
         for _ in range(CASES)
     ]
-    return judge_function(answer, cases, equals(double_target), "one network chooses the column, the other fills it")
+    hints = (
+        "one network chooses the column, the other fills it",
+        "find the best column of each row in next_values; then take this entry of the same row of the other array",
+    )
+    return judge_function(answer, cases, equals(double_target), *hints)
 
 
 def check_epsilon(answer: Any) -> str:
@@ -71,7 +78,11 @@ def check_epsilon(answer: Any) -> str:
     for _ in range(CASES):
         turns, first, last = int(rng.integers(50, 500)), *rng.uniform([0.5, 0], [1, 0.2])
         cases.append((int(rng.integers(turns)), turns, float(first), float(last), float(rng.uniform(0.2, 0.6))))
-    return judge_function(answer, cases, equals(epsilon_at), "try turn 0, the end of the fall, and the last turn")
+    hints = (
+        "try turn 0, the end of the fall, and the last turn",
+        "which share of the fall is behind us, at most 1? It moves epsilon from first toward last",
+    )
+    return judge_function(answer, cases, equals(epsilon_at), *hints)
 
 
 def check_refresh(answer: Any) -> str:
@@ -88,11 +99,19 @@ def check_refresh(answer: Any) -> str:
             if value is None:
                 return problem
             if value.shape != wanted.shape or not np.allclose(value, wanted):
-                return "not yet: the first update has number 0; between two refreshes the target network stays as it is"
+                hints = (
+                    "the first update has number 0; between two refreshes the target network stays as it is",
+                    "an update is due where the remainder of its number, divided by the interval, is zero",
+                )
+                return miss(answer, *hints)
             kept = value
             weights += change
             if not np.allclose(kept, wanted):
-                return "not yet: the target network's weights change with the network's; return a copy"
+                hints = (
+                    "the optimizer changes the array in place after your call: what happens to an array you returned?",
+                    "the target network's weights change with the network's: they must not be the same array",
+                )
+                return miss(answer, *hints)
     return "right"
 
 
@@ -109,5 +128,8 @@ def check_sample(answer: Any) -> str:
         counts = np.bincount(value.astype(int), minlength=filled)
         return bool(np.abs(counts - n / filled).max() < 6 * (n / filled) ** 0.5 + 1)
 
-    hint = "how many rows are filled, before the buffer is full and after? Every one of them must be as likely"
-    return judge_function(answer, cases, accepts, hint)
+    hints = (
+        "how many rows are filled, before the buffer is full and after? Every one of them must be as likely",
+        "the filled rows are the first ones; their number grows with every row added, up to the size of the buffer",
+    )
+    return judge_function(answer, cases, accepts, *hints)

@@ -65,7 +65,11 @@ def check_reinforce(answer: Any) -> str:
         (rng.normal(size=n), int(rng.integers(n)), float(rng.normal()), float(rng.uniform(0.01, 0.5)))
         for n in rng.integers(2, 6, size=CASES)
     ]
-    return judge_function(answer, cases, equals(reinforce_step), "what happens to the arms that were not pulled?")
+    hints = (
+        "what happens to the arms that were not pulled?",
+        "the gradient of the log-probability is 1 at the pulled arm and 0 elsewhere, minus all the probabilities",
+    )
+    return judge_function(answer, cases, equals(reinforce_step), *hints)
 
 
 def check_gae(answer: Any) -> str:
@@ -76,21 +80,31 @@ def check_gae(answer: Any) -> str:
         reward, value = rng.normal(size=(2, 30, 4))
         ended = (rng.random((30, 4)) < 0.1).astype(float)
         cases.append((reward, value, ended, rng.normal(size=4), float(rng.uniform(0.9, 1)), float(rng.uniform(0, 1))))
-    return judge_function(answer, cases, equals(advantages), "an end cuts the value and the advantage that follow it")
+    hints = (
+        "an end cuts the value and the advantage that follow it",
+        "go from the last step to the first; the first value that follows is last_value, the first advantage is 0",
+    )
+    return judge_function(answer, cases, equals(advantages), *hints)
 
 
 def check_clipped_loss(answer: Any) -> str:
     """Return whether a function computes PPO's clipped loss."""
-    hint = "choose the smaller in each row, then take the mean; and mind the sign"
-    return judge_function(answer, _ratios(53), equals(clipped_loss), hint)
+    hints = (
+        "choose the smaller in each row, then take the mean; and mind the sign",
+        "compute ratio x advantage twice, with the ratio and with the clipped ratio; a loss is made small",
+    )
+    return judge_function(answer, _ratios(53), equals(clipped_loss), *hints)
 
 
 def check_entropy(answer: Any) -> str:
     """Return whether a function computes the mean entropy, for policies that are certain too."""
     rng = np.random.default_rng(54)
     cases = [(rng.normal(size=(16, 3)) * (1_000 if number % 2 else 1),) for number in range(CASES)]
-    hint = "the probabilities of a row add up to 1; neither log 0 nor exp of a thousand may appear"
-    return judge_function(answer, cases, equals(entropy), hint)
+    hints = (
+        "the probabilities of a row add up to 1; neither log 0 nor exp of a thousand may appear",
+        "subtract the largest logit of each row first; the log of the softmax needs no division",
+    )
+    return judge_function(answer, cases, equals(entropy), *hints)
 
 
 def check_minibatches(answer: Any) -> str:
@@ -107,13 +121,20 @@ def check_minibatches(answer: Any) -> str:
         once = value.shape == (n // size, size) and np.array_equal(np.sort(rows), np.arange(n))
         return once and not np.array_equal(rows, np.arange(n))
 
-    return judge_function(answer, cases, accepts, "each row stands in one minibatch, once; is the order random?")
+    hints = (
+        "each row stands in one minibatch, once; is the order random?",
+        "shuffle the numbers 0 to n - 1 as a whole, then change only their shape",
+    )
+    return judge_function(answer, cases, accepts, *hints)
 
 
 def check_flat(answer: Any) -> str:
     """Return whether a function finds the steps whose objective is flat."""
-    hint = "which sign of the advantage belongs to which side of the range?"
-    return judge_function(answer, _ratios(56), equals(is_flat), hint)
+    hints = (
+        "which sign of the advantage belongs to which side of the range?",
+        "there are two cases: a good action that is already probable enough, and a bad one that is rare enough",
+    )
+    return judge_function(answer, _ratios(56), equals(is_flat), *hints)
 
 
 def _ratios(seed: int) -> list[tuple[Array, Array, float]]:

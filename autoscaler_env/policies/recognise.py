@@ -1,0 +1,158 @@
+"""Recognise, then act: guess the pattern of the day from its arrivals so far, and play the rule calibrated for it.
+
+No reinforcement learning: a small classifier learns from days whose pattern is known, without any service, and the
+rules are calibrated as always. So it is the bar for a learner on `MIXED`: a learner that cannot pass it has found
+nothing that recognition and calibration do not find in a few seconds.
+
+The classifier is trained where it is needed, and kept for the process. A training takes seconds and depends on the
+service and the seed only, so there is no file that could be missing, out of date, or from a stranger.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoscaler_env.dynamics import OBSERVATION_NAMES
+from autoscaler_env.policies.base import Policy
+from autoscaler_env.policies.inputs import INPUTS_WITH_LEVELS, Inputs
+from autoscaler_env.service import Service
+from autoscaler_env.traffic.patterns import PATTERNS, Pattern, random_training_seeds
+
+RECOGNISE = "recognise"
+"""The name of the policy in tables and on the command line."""
+
+DAYS = 1_500
+"""Training days of the classifier, equally many of each pattern."""
+
+WIDTH = 64
+"""Units of each of the two hidden layers."""
+
+_EPOCHS, _BATCH, _RATE = 6, 512, 3e-3
+_FIRST = 5  # the inputs before this one describe fleet and queue; the others describe arrivals
+_ARRIVALS, _CHANGE = OBSERVATION_NAMES.index("arrivals"), OBSERVATION_NAMES.index("change")
+
+
+class Recogniser(NamedTuple):
+    """A network of two hidden layers, from what is remembered of the arrivals to a number for each pattern."""
+
+    weights: tuple[NDArray[np.float32], ...]
+    """One matrix for each layer, shape (inputs, outputs)."""
+    biases: tuple[NDArray[np.float32], ...]
+    """One row for each layer, shape (outputs,)."""
+
+    def chances(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return how likely each of `PATTERNS` is, shape (n, 6), from the inputs of deep learners with levels."""
+        x = np.ascontiguousarray(inputs[:, _FIRST:])
+        for weights, biases in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            x = np.maximum(x @ weights + biases, 0)
+        x = x @ self.weights[-1] + self.biases[-1]
+        likelihoods = np.exp(x - x.max(axis=1, keepdims=True))
+        chances: NDArray[np.float32] = likelihoods / likelihoods.sum(axis=1, keepdims=True)
+        return chances
+
+
+class Recognise:
+    """Play, in every step, the rule of the likeliest pattern.
+
+    Args:
+        service: The service to scale.
+        recogniser: What `train_recogniser` returns.
+        rules: A rule for each of `PATTERNS`. All of them watch the whole day, so that one with a memory has it.
+    """
+
+    name = RECOGNISE
+
+    def __init__(self, service: Service, recogniser: Recogniser, rules: Mapping[str, Policy]) -> None:
+        self.service = service
+        self._recogniser = recogniser
+        self._rules = [rules[pattern] for pattern in PATTERNS]
+        self._inputs = Inputs(service, levels=True)
+
+    def reset(self, days: NDArray[np.int64]) -> None:
+        """Clear the memory."""
+        self._inputs.start()
+        for rule in self._rules:
+            rule.reset(days)
+
+    def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return the actions of the likeliest patterns' rules, shape (n,)."""
+        likeliest = self._recogniser.chances(self._inputs(observations)).argmax(axis=1)
+        actions = np.stack([rule.predict(observations) for rule in self._rules])
+        return actions[likeliest, np.arange(len(likeliest))]
+
+
+def labelled_days(service: Service, days: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return what a recogniser sees in each step of some training days, and their patterns.
+
+    Args:
+        service: Gives the scale of the arrivals.
+        days: Days, the same number of each pattern; at least 6.
+        seed: Seeds the choice of days.
+
+    Returns:
+        Inputs of deep learners with levels, float32 of shape (steps x n, inputs), where those that describe fleet and
+        queue mean nothing; and indices into `PATTERNS`, shape (steps x n,).
+    """
+    rng, each = np.random.default_rng(seed), days // len(PATTERNS)
+    arrivals = np.concatenate([Pattern(name, service).draw(random_training_seeds(rng, each)) for name in PATTERNS])
+    seen, inputs = np.zeros((len(arrivals), len(OBSERVATION_NAMES)), dtype=np.float32), Inputs(service, levels=True)
+    looked_at = np.empty((arrivals.shape[1], len(arrivals), INPUTS_WITH_LEVELS), dtype=np.float32)
+    before = arrivals[:, 0]  # the first observation shows the first step's arrivals
+    for step, now in enumerate([before, *arrivals.T[:-1]]):
+        seen[:, _ARRIVALS] = np.minimum(now / service.arrivals_scale, 1.0)
+        seen[:, _CHANGE] = np.clip((now - before) / service.arrivals_scale, -1.0, 1.0)
+        looked_at[step], before = inputs(seen), now
+    labels = np.tile(np.repeat(np.arange(len(PATTERNS)), each), len(looked_at))
+    return looked_at.reshape(-1, INPUTS_WITH_LEVELS), labels
+
+
+@functools.cache
+def train_recogniser(service: Service, seed: int = 0, days: int = DAYS) -> Recogniser:
+    """Train a classifier of patterns on training days: seconds on one core. Equal seeds give equal weights.
+
+    Args:
+        service: Gives the scale of the patterns.
+        seed: Seeds the days, the first weights and the order of the steps.
+        days: Training days, at least 6.
+
+    Raises:
+        ValueError: There are too few days.
+    """
+    if days < len(PATTERNS):
+        raise ValueError(f"days = {days}: must be at least {len(PATTERNS)}, one of each pattern")
+    import torch  # here: rules need none
+
+    from autoscaler_env.policies.deep import one_thread
+
+    one_thread()
+    inputs, labels = labelled_days(service, days, seed)
+    x, y = torch.from_numpy(np.ascontiguousarray(inputs[:, _FIRST:])), torch.from_numpy(labels)
+    generator = torch.Generator().manual_seed(seed)
+    sizes = (x.shape[1], WIDTH, WIDTH, len(PATTERNS))
+    parameters = []
+    for before, after in pairwise(sizes):
+        parameters.append(torch.randn((before, after), generator=generator) * (2.0 / before) ** 0.5)
+        parameters.append(torch.zeros(after))
+    for parameter in parameters:
+        parameter.requires_grad_()
+    optimiser = torch.optim.Adam(parameters, _RATE)
+    batches = -(-len(y) // _BATCH)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda done: 1.0 - done / (_EPOCHS * batches))
+    for _ in range(_EPOCHS):
+        for chosen in torch.randperm(len(y), generator=generator).split(_BATCH):
+            hidden = x[chosen]
+            for layer in range(0, len(parameters) - 2, 2):
+                hidden = torch.relu(hidden @ parameters[layer] + parameters[layer + 1])
+            loss = torch.nn.functional.cross_entropy(hidden @ parameters[-2] + parameters[-1], y[chosen])
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+    arrays = [parameter.detach().numpy().copy() for parameter in parameters]
+    return Recogniser(tuple(arrays[::2]), tuple(arrays[1::2]))

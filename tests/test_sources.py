@@ -1,0 +1,112 @@
+"""Several files are read as one, compressed or not; what does not belong together is refused in one line."""
+
+import gzip
+from datetime import datetime, timedelta
+
+import pytest
+from cases import cases
+
+from autoscaler_env.traffic.reading import read_traffic
+
+START = datetime(2026, 5, 4)
+HEADING = "timestamp,requests"
+
+
+def requests_of(i):
+    return 200 + 7 * i % 13
+
+
+def rows(first, count, heading=HEADING, form="{moment},{requests}"):
+    """Return rows of five minutes, from the row with this number on."""
+    lines = [
+        form.format(moment=START + timedelta(minutes=5 * i), requests=requests_of(i))
+        for i in range(first, first + count)
+    ]
+    return "\n".join([heading, *lines]) + "\n"
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Return a function that writes files into the working folder, and returns their names."""
+    monkeypatch.chdir(tmp_path)
+
+    def write_files(**texts):
+        names = []
+        for name, text in texts.items():
+            names.append(f"{name}.csv")
+            (tmp_path / names[-1]).write_bytes(text if isinstance(text, bytes) else text.encode())
+        return names
+
+    return write_files
+
+
+def test_several_files_are_joined_in_time_in_any_order_and_their_overlap_is_taken_once(write):
+    names = write(b=rows(8, 6), a=rows(0, 10), c=rows(14, 2))
+    traffic = read_traffic(names)
+    assert traffic.requests.tolist() == [requests_of(i) for i in range(16)] and traffic.start == START
+    first, second = traffic.understood
+    assert first.startswith("Read b.csv, a.csv and c.csv as CSV with commas") and "2 repeated rows dropped" in second
+
+
+def test_the_same_columns_in_another_order_are_the_same_columns(write):
+    names = write(a=rows(0, 3), b=rows(3, 3, "requests,timestamp", "{requests},{moment}"))
+    assert read_traffic(names).requests.tolist() == [requests_of(i) for i in range(6)]
+
+
+def test_a_gap_between_files_is_a_gap(write):
+    traffic = read_traffic(write(a=rows(0, 3), b=rows(5, 3)))
+    assert len(traffic.requests) == 8 and "1 gap" in traffic.notes[-1]
+
+
+def test_rotated_access_logs_are_counted_as_one(write):
+    line = '10.0.0.1 - - [04/May/2026:10:0{}:{} +0000] "GET / HTTP/1.1" 200 2\n'
+    names = write(b=line.format(0, 59) + line.format(1, 10), a=line.format(0, 10) + line.format(0, 20))
+    assert read_traffic(names).requests.tolist() == [3, 1], "the minute of the rotation is whole"
+
+
+APART = {
+    "other columns": (rows(3, 3, "timestamp,hits"), "b.csv: its columns are timestamp, hits, those of a.csv are"),
+    "more columns": (rows(3, 3, f"{HEADING},x", "{moment},{requests},1"), "b.csv: its columns are timestamp, requ"),
+    "other units": (f"# requests per minute\n{rows(3, 3)}", "b.csv: its numbers are per-minute, those of a.csv are"),
+    "other numbers": (rows(2, 3).replace(",201", ",7"), "row 2 of b.csv: the same time as another row, with other"),
+    "a bad cell": (rows(3, 3).replace(",202", ",many"), "row 3 of b.csv: requests 'many' is not a number"),
+    "empty": ("", "b.csv: the file is empty"),
+}
+
+
+@cases(("text", "message"), APART.values())
+def test_what_does_not_belong_together_is_refused_in_one_line_that_names_the_file(write, text, message):
+    names = write(a=rows(0, 3), b=text)
+    with pytest.raises(ValueError) as error:
+        read_traffic(names)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_missing_file_among_several_is_named(write):
+    with pytest.raises(ValueError, match=r"^nowhere\.csv: No such file"):
+        read_traffic([*write(a=rows(0, 3)), "nowhere.csv"])
+
+
+def test_files_with_steps_and_no_times_have_no_order_in_time(write):
+    steps = "step,requests\n0,5\n1,6\n"
+    with pytest.raises(ValueError, match=r"a\.csv and b\.csv: they have steps and no times"):
+        read_traffic(write(a=steps, b=steps), 300)
+
+
+def test_a_compressed_file_is_read_as_what_it_holds(write):
+    plain, packed = write(a=rows(0, 3), b=gzip.compress(rows(0, 3).encode()))
+    assert read_traffic(packed).requests.tolist() == read_traffic(plain).requests.tolist()
+
+
+@cases(
+    ("content", "message"),
+    [
+        (gzip.compress(b"timestamp,requests\n" * 50)[:-9], "a.csv: not a whole gzip file"),
+        (b"\x1f\x8bnothing", "a.csv: not a whole gzip file"),
+        (b"PAR1\x15\x04", "a.csv: this is Parquet; make a CSV of it first"),
+    ],
+)
+def test_a_damaged_or_binary_file_is_refused_in_one_line(write, content, message):
+    with pytest.raises(ValueError) as error:
+        read_traffic(write(a=content))
+    assert str(error.value).startswith(message) and "\n" not in str(error.value)
