@@ -13,7 +13,7 @@ _PROJECT = "smart-autoscaler"
 """The project's name in its pyproject.toml."""
 
 GIVEN_COURSE = ".autoscaler/course"
-"""The folder of the notebooks as students got them, in a checkout that `autoscaler release` made."""
+"""The folder of the notebooks and models as students got them, in a checkout that `autoscaler release` made."""
 
 
 def output_root() -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from autoscaler_env.cli.check import is_right, needed_by, report_lines
+from autoscaler_env.cli.check import given_course, is_right, needed_by, report_lines
 from autoscaler_env.cli.main import main
 from autoscaler_env.course import course_notebooks
 from autoscaler_env.grading.grade import Course
@@ -89,6 +89,13 @@ def test_a_course_with_answers_is_refused_in_one_line(tmp_path, capsys):
         assert message in error and "--course" in error and len(error.splitlines()) == 1
     assert main(["check", "none"]) == 2
     assert "work = 'none': no such file or folder" in capsys.readouterr().err
+
+
+def test_models_that_a_student_trains_in_place_are_not_those_of_the_course(tmp_path):
+    tiny(tmp_path)
+    assert given_course(tmp_path).models == Course().models
+    (tmp_path / "models").mkdir()
+    assert given_course(tmp_path).models == tmp_path / "models"
 
 
 @pytest.mark.slow

@@ -132,6 +132,8 @@ class TestRelease:
         assert not list(folder.rglob("__pycache__"))
         texts = "".join(path.read_text() for path in (folder / "ASSIGNMENT.md", folder / "README.md"))
         assert "solutions/" not in texts and "notebooks/executed" not in texts
+        for place in ("models", f"{GIVEN_COURSE}/models"):
+            assert {path.name for path in (folder / place).iterdir()} >= {"ppo_mixed.zip", "dqn_mixed.json"}, place
         for course in COURSE:
             given = nbformat.read(folder / GIVEN_COURSE / course.path.name, as_version=4)
             notebook = nbformat.read(folder / "notebooks" / course.path.name, as_version=4)

@@ -96,7 +96,8 @@ def given_course(folder: Path | None) -> Course:
     """Return the course as students got it.
 
     Args:
-        folder: Its notebooks; by default those that `autoscaler release` put aside, else those of the checkout.
+        folder: Its notebooks, and perhaps its models in `models`; by default those that `autoscaler release` put
+            aside, else those of the checkout.
 
     Raises:
         ValueError: There are no notebooks, or an exercise in them is answered.
@@ -110,6 +111,8 @@ def given_course(folder: Path | None) -> Course:
         if not paths:
             continue
         course = Course(tuple(paths))
+        if (place / "models").is_dir():
+            course = replace(course, models=place / "models")
         for notebook in course.read:
             for exercise in notebook.exercises:
                 if not exercise.is_open:

@@ -53,7 +53,7 @@ class Leaderboard:
             entries, refused = measure(sources, names, rubric, seed, Folders.course().models, workers)
         if self.anonymous:
             entries = list(anonymous(entries, seed))
-            refused = [(code(name, seed), model, reason.replace(name, "...")) for name, model, reason in refused]
+            refused = [(code(name, seed), model, reason) for name, model, reason in refused]
             rows = "".join(f"{name},{code(name, seed)}\n" for name in names)
             write_text(output / "names.csv", f"name,code\n{rows}")
             (output / "names.csv").chmod(0o600)

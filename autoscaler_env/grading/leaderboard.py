@@ -98,7 +98,7 @@ def measure(
             try:
                 work = find_work(source, Path(place), (), rubric.models.expected, course_models, workers)
             except UnreadableError as error:
-                refused.append((name, "", str(error)))
+                refused.append((name, "", str(error).rpartition(": ")[2]))  # without the path, which has the name
                 continue
             played: dict[str, str] = {}
             for model, path in work.models.items():

@@ -75,6 +75,8 @@ def release(folder: Path, root: Path | None = None) -> Released:
             text = nbformat.writes(released_notebook(path, released)) + "\n"
             for place in ("notebooks", GIVEN_COURSE):  # `autoscaler check` compares with the second one
                 write_text(temporary / place / path.name, text)
+        if (temporary / "models").exists():  # a student may train into that folder
+            shutil.copytree(temporary / "models", temporary / GIVEN_COURSE / "models")
         _adapt_texts(temporary)
         if folder.exists():
             folder.rmdir()
