@@ -20,6 +20,7 @@ from .evaluation.metrics import (
     verdict,
 )
 from .evaluation.regret import regret
+from .evaluation.report import standing
 from .evaluation.rivals import RIVAL_GRIDS, CalibratedRule, calibrate_rule, save_calibrated_rules, tuned_rule
 from .evaluation.simulation import Trajectory, simulate
 from .evaluation.statistics import Interval, mean_interval
@@ -30,7 +31,7 @@ from .policies.knative import Kpa
 from .policies.kubernetes import HpaCpu, HpaDemand
 from .policies.oracle import Optimum
 from .policies.q_learning import QTable
-from .policies.registry import find_policies, find_policy
+from .policies.registry import find_policies, find_policy, rivals_on
 from .policies.rules import RULES, Random, Static, TargetTracking, Threshold
 from .service import Service
 from .storage.models import load_policy, read_description, save_q_table
@@ -102,12 +103,14 @@ __all__ = [
     "read_curves",
     "read_description",
     "regret",
+    "rivals_on",
     "save_calibrated_rules",
     "save_calibrations",
     "save_evaluation",
     "save_q_table",
     "savings",
     "simulate",
+    "standing",
     "summarise",
     "train",
     "train_own",

@@ -15,7 +15,7 @@ from autoscaler_env.evaluation.rivals import read_calibrated_rules
 from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, Interval, is_worth_it
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.oracle import OPTIMUM
-from autoscaler_env.policies.registry import label_of
+from autoscaler_env.policies.registry import USUAL, label_of
 from autoscaler_env.storage.files import write_text
 from autoscaler_env.study.analysis import (
     advice_on_traces,
@@ -30,10 +30,7 @@ from autoscaler_env.study.summary import deployment, traces_claim
 from autoscaler_env.text import dollars, listed, percent
 from autoscaler_env.traffic.patterns import MIXED
 
-DEFAULTS = ("threshold", "hpa-cpu", "hpa-demand", "kpa")
-"""The rules that people run, with the settings that most of them keep."""
-
-COMPARED = (*DEFAULTS, *(f"{rule}-mixed" for rule in DEFAULTS), ONE_SETTING, PER_PATTERN)
+COMPARED = (*USUAL, *(f"{rule}-mixed" for rule in USUAL), ONE_SETTING, PER_PATTERN)
 """The rules in the README's table."""
 
 
@@ -137,16 +134,14 @@ def results_block(folders: Folders) -> str:
 
 def _name_of_rule(name: str) -> str:
     """Return what tables call a rule; one with its usual settings says so."""
-    return label_of(name) + (", as most people run it" if name in DEFAULTS else "")
+    return label_of(name) + (", as most people run it" if name in USUAL else "")
 
 
 def _tuning_sentence(folders: Folders) -> str:
     """Return what calibration is worth to the rules that people run."""
     mean = _evaluation(folders)["mean"]
-    gains = [
-        f"{label_of(rule)} {dollars(mean[rule]['cost'] - mean[f'{rule}-mixed']['cost'])} a day" for rule in DEFAULTS
-    ]
-    tuned = [mean[name]["cost"] for name in (*(f"{rule}-mixed" for rule in DEFAULTS), ONE_SETTING)]
+    gains = [f"{label_of(rule)} {dollars(mean[rule]['cost'] - mean[f'{rule}-mixed']['cost'])} a day" for rule in USUAL]
+    tuned = [mean[name]["cost"] for name in (*(f"{rule}-mixed" for rule in USUAL), ONE_SETTING)]
     return (
         f"Tuning the rule that you already run saves, with one setting for all patterns: {listed(gains)}. Tuned, the "
         f"five rules cost {dollars(min(tuned))} to {dollars(max(tuned))}."

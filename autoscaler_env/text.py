@@ -77,6 +77,16 @@ def percent(share: float, digits: int = 1) -> str:
     return f"{round(100 * share, digits):g} %"
 
 
+def capital(text: str) -> str:
+    """Return a text that begins with a capital letter.
+
+    Example:
+        >>> capital("target tracking costs $1")
+        'Target tracking costs $1'
+    """
+    return text[:1].upper() + text[1:]
+
+
 def counted(count: int, noun: str) -> str:
     """Return a count with its noun, in the plural where the count is not 1.
 

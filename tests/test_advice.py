@@ -11,6 +11,7 @@ from autoscaler_env.advice import compare
 from autoscaler_env.advice.advise import advise, write_answer
 from autoscaler_env.advice.setup import Setup
 from autoscaler_env.cli.main import main
+from autoscaler_env.storage.files import write_atomically
 from autoscaler_env.traffic.columns import Reading
 
 
@@ -74,11 +75,55 @@ def test_the_function_reads_standard_input_reports_its_notes_and_writes_what_it_
     notes = []
     answer, paths = advise("-", "shop.toml", "out", smooth=3, report=notes.append)
     comparison = answer.comparison
-    assert notes == [*comparison.days.notes, *comparison.doubts, comparison.plausibility]
+    assert notes == [*comparison.days.notes, *comparison.doubts, comparison.plausibility], "no learner: no more lines"
     assert any("moving average over 3" in note for note in notes)
     assert notes[0].startswith("Read standard input as CSV with commas: requests counts (unit count)")
     assert [path.name for path in paths[:2]] == ["advice.html", "advice.json"]
     assert json.loads(paths[1].read_text()).items() >= json.loads(json.dumps(answer.as_dict())).items()
+
+
+def test_the_rules_answer_is_written_and_told_before_a_learner_is_trained(files, monkeypatch):
+    monkeypatch.setitem(compare.BUDGETS, "full", {"q-learning": 2, "dqn": 100})
+    monkeypatch.setattr("autoscaler_env.advice.advise.FEWEST_TRAININGS", 1)
+    learner, lines, pages = compare._learner, [], []
+
+    def training(algorithm, *arguments):
+        page, plain = (files / "out" / name for name in ("advice.html", "advice.json"))
+        pages.append((page.read_text(), json.loads(plain.read_text())))
+        if algorithm == "dqn":
+            raise KeyboardInterrupt  # as a user's Ctrl-C
+        return learner(algorithm, *arguments)
+
+    monkeypatch.setattr(compare, "_learner", training)
+    with pytest.raises(KeyboardInterrupt):
+        advise("traffic.csv", "shop.toml", "out", report=lines.append)
+    (rules, first), (one, second) = pages
+    assert first["pending"] == ["q-learning", "dqn"] and second["pending"] == ["dqn"]
+    assert "Q-learning and DQN are still being trained" in rules and "DQN is still being trained" in one
+    assert first["recommendation"]["headline"] in lines[-2] and lines[-1] == "The page has Q-learning too."
+    assert (files / "out" / "advice.html").read_text() == one, "an interrupted run leaves the last answer"
+    monkeypatch.setattr(compare, "_learner", learner)
+    answer, paths = advise("traffic.csv", "shop.toml", "out", report=lines.append)
+    assert "still being trained" not in paths[0].read_text() and not answer.comparison.pending
+
+
+def test_a_run_that_is_killed_between_two_files_can_be_repeated(tmp_path, monkeypatch):
+    answer = shop_answer()
+    write_answer(recommending(answer, "hpa-cpu"), tmp_path)
+    before = (tmp_path / "advice.html").read_bytes()
+
+    def killed(path, write):
+        if path.name == "hpa.yaml":
+            raise KeyboardInterrupt
+        write_atomically(path, write)
+
+    monkeypatch.setattr("autoscaler_env.advice.advise.write_atomically", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_answer(recommending(answer, "hpa-demand"), tmp_path)
+    assert (tmp_path / "advice.html").read_bytes() != before, "the page is new, the manifest is not"
+    monkeypatch.undo()
+    write_answer(recommending(answer, "fixed"), tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["advice.html", "advice.json"]
 
 
 def test_json_goes_to_standard_output_alone_and_no_learners_means_rules_only(files, capsys):

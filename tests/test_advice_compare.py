@@ -143,6 +143,27 @@ def test_learners_do_not_change_an_answer_known_by_construction():
         assert answer.recommendation.policy == best, best
 
 
+def test_what_a_search_found_does_side_by_side_what_it_does_alone(wavy_answer):
+    comparison = wavy_answer.comparison
+    for name, candidate in comparison.candidates.items():
+        alone = simulate_through(candidate.policy, comparison.days.later, comparison.service)
+        assert candidate.trajectory.cost.sum() == pytest.approx(alone.cost.sum()), name
+    for name in set(comparison.candidates) - {"today"}:
+        costs, in_time = comparison.candidates[name].sweep.T
+        assert 1 <= len(costs) <= compare.SWEPT and ((in_time > 0) & (in_time <= 1)).all() and (costs > 0).all()
+
+
+def test_after_the_rules_and_after_each_learner_but_the_last_what_is_known_is_shown():
+    shown = []
+    budgets = {"q-learning": 2, "dqn": 100}
+    whole = compare_candidates(SHOP, Trace("traffic", SHOP_DAYS, 3600), budgets=budgets, show=shown.append)
+    assert [comparison.pending for comparison in (*shown, whole)] == [("q-learning", "dqn"), ("dqn",), ()]
+    rules, one = shown
+    assert rules.optimum is not None and not {"q-learning", "dqn"} & set(rules.candidates)
+    assert set(one.candidates) - set(rules.candidates) == {"q-learning"} and "dqn" in whole.candidates
+    assert all(one.candidates[name] is whole.candidates[name] for name in one.candidates)
+
+
 def test_ppo_first_imitates_where_its_budget_holds_a_day_of_that():
     days = Trace("traffic", wavy(), 3600)
     for budget, imitates in ((64 * 24 + 1, True), (64 * 24, False)):
@@ -169,7 +190,7 @@ def test_the_progress_bar_counts_the_planned_work_and_names_each_step(monkeypatc
     assert bar.n == pytest.approx(bar.total), "each step moves the bar by what was planned for it"
     assert bar.steps == [
         *(f"calibrating {name}" for name in ("fixed", "threshold", "hpa-cpu", "hpa-demand")),
-        *("calibrating target-tracking", "calibrating forecast", "training q-learning", "finding the optimum"),
+        *("calibrating target-tracking", "calibrating forecast", "finding the optimum", "training q-learning"),
     ]
 
 

@@ -12,13 +12,10 @@ import pandas as pd
 import pytest
 
 import autoscaler_env
-from autoscaler_env.cli.evaluate import cost_report
 from autoscaler_env.cli.main import COMMANDS, main
 from autoscaler_env.cli.train import training_plan
 from autoscaler_env.course import Executed
-from autoscaler_env.evaluation.metrics import evaluate
 from autoscaler_env.paths import Folders
-from autoscaler_env.policies.rules import Static, Threshold
 from autoscaler_env.training.checkpoint import RunFolder
 from autoscaler_env.training.config import PRESETS, TrainingConfig
 
@@ -223,21 +220,34 @@ def test_the_announced_count_is_the_one_that_is_trained(tmp_path, capsys):
     gc.collect()
 
 
-def test_the_table_of_costs_is_aligned():
-    costs = cost_report(evaluate([Static(), Threshold()], "STEADY", 3))
-    _, _, title, heading, *rows = costs.splitlines()
-    assert title == "STEADY, 3 evaluation days" and heading.split()[:2] == ["policy", "cost"]
-    assert [row.split()[0] for row in rows] == ["static", "threshold"]
-    assert len({len(line) for line in (heading, *rows)}) == 1 and all("% " in row and " to " in row for row in rows)
-
-
 def test_evaluation_prints_every_pattern_and_their_mean(trained, capsys):
     assert main(["evaluate", "threshold", "q_learning_mixed", "--episodes", "4", "--output", str(trained)]) == 0
     printed = capsys.readouterr().out
     assert printed.count("4 evaluation days") == 6 and len(re.findall(r"\nq_learning_mixed +\d", printed)) == 7
     assert "4 paired days on each of 6 patterns" in printed.splitlines()[-1], "the last line says what is saved"
-    for heading in ("95 % interval", "lateness", "drops", "in time", "p95 (s)", "p99 (s)", "peak queue", "actions"):
+    for heading in ("95 % interval ($)", "lateness ($)", "drops ($)", "in time", "p95 wait (s)", "fleet changes"):
         assert heading in printed
+
+
+def test_one_policy_is_told_its_place_among_the_committed_ones(trained, tmp_path, capsys):
+    source = "import numpy as np\nclass Mine:\n    def __init__(self, service): self.hold = service.hold\n"
+    source += "    def reset(self, days): pass\n"
+    source += "    def predict(self, observations): return np.full(len(observations), self.hold)\n"
+    (tmp_path / "my_rules.py").write_text(source)
+    assert main(["evaluate", "my_rules:Mine", "--pattern", "spike", "--episodes", "3"]) == 0
+    table = capsys.readouterr().out.split("Where Mine stands among 20 policies, on the same days:\n")[1]
+    assert "optimum" in table and "ppo_mixed" in table and "Mine costs $" in table and " of 20: " in table
+    places = [int(line.split()[0]) for line in table.splitlines() if line.split()[0].isdigit()]
+    assert places == sorted(places) and 3 <= len(places) <= 5
+
+
+def test_on_another_service_the_rivals_are_calibrated_for_it(tmp_path, capsys):
+    (tmp_path / "dear.toml").write_text("late_price = 0.0025\nsteps_per_episode = 48\n")
+    arguments = ["evaluate", "target-tracking", "--pattern", "STEADY", "--episodes", "3", "--service", "dear.toml"]
+    assert main(arguments) == 0
+    printed = capsys.readouterr()
+    assert printed.err.count("Calibrating") == 5 and "-steady" in printed.out
+    assert "optimum" not in printed.out and "ppo_mixed" not in printed.out and " of 12: " in printed.out
 
 
 def test_evaluation_of_one_pattern_writes_a_row_per_day(tmp_path, capsys):
@@ -295,7 +305,7 @@ def test_devices_are_listed_with_the_choices_of_auto(capsys):
 def test_a_run_reports_each_notebook(tmp_path, monkeypatch, capsys):
     for error, status in ((None, 0), ("cell 3: KeyError: 1", 1)):
         given = []
-        ended = [Executed("01_build_environment", 2.0, None, 2.0), Executed("02_set_yardsticks", 1.0, error, 3.0)]
+        ended = [Executed("01_build_environment", 2.0, None, 2.0), Executed("02_set_baselines", 1.0, error, 3.0)]
         monkeypatch.setattr(
             "autoscaler_env.course.run_course",
             lambda *options, given=given, ended=ended: given.append(options) or ended,

@@ -95,6 +95,8 @@ def test_the_program_in_the_readme_runs():
     result = subprocess.run(command, cwd=COMMITTED.root, capture_output=True, text=True, timeout=600, check=False)
     assert result.returncode == 0, result.stderr
     assert "ppo_mixed SPIKE" in result.stdout and "saving_high" in result.stdout
+    (own,) = (line for line in result.stdout.splitlines() if line.startswith("my rule"))
+    assert float(own.split()[-2]) > 0, "the rule calibrated for the prices does not save for certain"
 
 
 def test_the_policy_in_the_engineers_guide_is_evaluated(tmp_path, monkeypatch, capsys):

@@ -197,7 +197,7 @@ def test_unsigned_arrivals_beyond_int64_are_refused():
 
 
 def test_unknown_render_mode_is_refused():
-    with pytest.raises(ValueError, match="render_mode = 'human'"):
+    with pytest.raises(ValueError, match=r"render_mode = 'human': .* need the extra: pip .*smart-autoscaler\[video\]"):
         AutoscalerEnv(render_mode="human")
 
 

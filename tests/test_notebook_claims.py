@@ -155,8 +155,20 @@ def test_prose_of_notebook_6_holds_no_dollars_of_its_own():
     assert [found for text in prose for found in re.findall(r"\$ ?\d[\d.,]*|\d[\d.,]* ?(?:\$|dollars)", text)] == []
 
 
+def test_typical_values_in_prose_of_notebook_11_are_those_that_it_prints():
+    notebook = nbformat.read(notebook_sources() / "11_make_it_yours.ipynb", as_version=4)
+    (prose,) = (" ".join(cell.source.split()) for cell in notebook.cells if cell.id == "dear-reading")
+    told = [float(number) for number in re.findall(r"\d+(?= dollars| for PPO)", prose)]
+    assert len(told) == 3
+    for path in Folders.course().executed.glob("11_*.ipynb"):
+        (cell,) = (cell for cell in nbformat.read(path, as_version=4).cells if cell.id == "dear-words")
+        text = "".join(output.text for output in cell.outputs)
+        differences = [float(number) for number in re.findall(r" by \$([\d.]+) a day", text)]
+        assert differences[:3] == pytest.approx(told, abs=3), text
+
+
 def test_numbers_in_the_prose_of_notebook_2_are_those_of_the_committed_tables(mean, summary):
-    notebook = nbformat.read(notebook_sources() / "02_set_yardsticks.ipynb", as_version=4)
+    notebook = nbformat.read(notebook_sources() / "02_set_baselines.ipynb", as_version=4)
     prose = {cell.id: " ".join(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown"}
     cost, instances = mean["cost"], mean["instance_cost"]
     worth = [cost[rule] - cost[f"{rule}-mixed"] for rule in RESERVED]
@@ -172,7 +184,7 @@ def test_numbers_in_the_prose_of_notebook_2_are_those_of_the_committed_tables(me
         ("loss-reading", f"{instances['threshold']:.0f} of its {cost['threshold']:.0f} dollars are for instances"),
         ("loss-reading", f"it pays {instances['threshold-mixed']:.0f} dollars for instances"),
         ("loss-reading", f"comes from `SPIKE`: {known['SPIKE']:.0f} dollars on each such day"),
-        ("yardsticks", f"cheapest at {thresholds['add_above']:.0%} and {thresholds['remove_below']:.0%}"),
+        ("costs-table-text", f"cheapest at {thresholds['add_above']:.0%} and {thresholds['remove_below']:.0%}"),
         ("answer-limits", f"target tracking, with {cost[RULE]:.1f} dollars a day"),
         ("answer-limits", f"target tracking too, with {cost[CALIBRATED[1]]:.1f}"),
     ]:

@@ -1,6 +1,7 @@
 """The project's own files agree with each other, and hold nothing that belongs to one machine."""
 
 import ast
+import inspect
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from gymnasium.wrappers import rendering
 from needs import is_missing
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -38,8 +40,8 @@ def need(program):
 
 
 def requirements():
-    """Return every requirement of the project and its extras."""
-    extras = PROJECT["optional-dependencies"].values()
+    """Return every requirement of the project and its extras, but for `video`, which the tested set leaves out."""
+    extras = [texts for name, texts in PROJECT["optional-dependencies"].items() if name != "video"]
     named = [Requirement(text) for texts in (PROJECT["dependencies"], *extras) for text in texts]
     return [requirement for requirement in named if requirement.name != PROJECT["name"]]
 
@@ -88,6 +90,17 @@ def test_tested_versions_lie_in_their_ranges():
         str(each) for each in requirements() if not each.specifier.contains(tested[canonicalize_name(each.name)])
     ]
     assert not outside
+
+
+def test_the_extra_video_brings_what_the_wrappers_of_gymnasium_import():
+    source = inspect.getsource(rendering)
+    recorder, window = (
+        source[source.index(f"class {name}(") :].split("\nclass ")[0] for name in ("RecordVideo", "HumanRendering")
+    )
+    needed = {"moviepy": "moviepy", "pygame": "pygame-ce"}  # modules, and the packages that bring them
+    assert "import moviepy" in recorder and "import pygame" in window
+    extra = {Requirement(text).name for text in PROJECT["optional-dependencies"]["video"]}
+    assert extra == set(needed.values())
 
 
 def test_pins_have_canonical_names_and_no_local_labels():

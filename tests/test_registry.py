@@ -1,5 +1,7 @@
 """Policies are found by the name that a user types, and have one label each."""
 
+import json
+
 import numpy as np
 import pytest
 from cases import cases
@@ -17,6 +19,7 @@ from autoscaler_env.policies.registry import (
     find_policy,
     label_of,
     learner_of,
+    rivals_on,
     showcase,
 )
 from autoscaler_env.policies.rules import RULES
@@ -169,6 +172,35 @@ def test_a_showcase_of_all_leaves_out_missing_models_and_prints_so(folders, caps
 
 def test_a_showcase_takes_names_with_commas(folders):
     assert [policy.name for policy in showcase("static, mine", folders=folders)] == ["static", "mine"]
+
+
+def test_on_the_reference_service_the_rivals_are_those_of_the_committed_comparison():
+    committed = json.loads((Folders.course().results / "evaluation_results.json").read_text())
+    rivals = rivals_on("MIXED", Service(), Folders.course())
+    assert {rival.name for rival in rivals("SPIKE")} == set(committed["mean"])
+    spike, steady = ({rival.name: rival for rival in rivals(name)} for name in ("SPIKE", "STEADY"))
+    assert spike["target-tracking-per-pattern"].target != steady["target-tracking-per-pattern"].target
+    assert spike["target-tracking-mixed"] is steady["target-tracking-mixed"]
+
+
+def test_on_a_workload_of_the_user_the_rivals_are_rules_calibrated_on_it():
+    class Flat:
+        name = "flat"
+
+        def draw(self, seeds):
+            return np.full((len(seeds), 12), 870, dtype=np.int64)
+
+        def evaluation_days(self, episodes):
+            return self.draw(np.arange(episodes))
+
+    small = Service(steps_per_episode=12)
+    names = [rival.name for rival in rivals_on(Flat(), small, Folders.course())("flat")]
+    assert names[:2] == ["random", "static"] and "target-tracking-calibrated" in names and len(names) == 11
+
+
+def test_a_missing_model_is_named_with_the_folder_and_the_whole_command(tmp_path):
+    with pytest.raises(ValueError, match=f"missing in .*models; .*--pattern MIXED --output {tmp_path}$"):
+        find_policy("ppo_mixed", folders=Folders(tmp_path))
 
 
 def test_no_command_makes_a_model_with_an_unusual_name():

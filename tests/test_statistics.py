@@ -122,6 +122,39 @@ def test_interval_of_one_value_is_infinite_and_of_equal_values_has_no_width():
         mean_interval(np.array([]))
 
 
+def two_way(days, trainings, between):
+    """Return a draw of trainings x days: effects of days, of trainings, and of both together."""
+
+    def draw(rng, shape):
+        samples, n = shape
+        each = rng.normal(0, 1, (samples, trainings, n))
+        return days * rng.normal(0, 1, (samples, 1, n)) + between * rng.normal(0, 1, (samples, trainings, 1)) + each / 3
+
+    return draw
+
+
+def test_interval_over_days_and_trainings_covers_the_mean_whichever_varies_more():
+    for trainings in (3, 5):
+        for days, between in ((1, 0), (1, 0.3), (1, 1), (0.3, 1), (0, 1)):
+            rates = [coverage(two_way(days, trainings, between), n, samples=1_500) for n in (4, 6, 12)]
+            assert min(rates) >= 0.94 - 0.01, (trainings, days, between, rates)
+    alone = coverage(two_way(0.3, 3, 1), 12, lambda values: mean_interval(values.mean(axis=0)), 500)
+    assert alone < 0.6, "an interval over days alone says nothing about another training"
+
+
+def test_interval_over_days_and_trainings_joins_the_half_widths_of_both():
+    rng = np.random.default_rng(0)
+    values = rng.normal(10, 1, (3, 8)) + rng.normal(0, 1, (3, 1))
+    both, days = mean_interval(values), mean_interval(values.mean(axis=0))
+    trainings = mean_interval(values.mean(axis=1), independent=True)
+    assert (both.n, both.mean) == (8, pytest.approx(values.mean()))
+    assert both.high - both.mean == pytest.approx(both.mean - both.low)
+    assert both.high - both.mean == pytest.approx(math.hypot(days.high - days.mean, trainings.high - trainings.mean))
+    assert mean_interval(values[:1]) == mean_interval(values[0]), "one training: the interval is over days"
+    assert mean_interval(np.tile(values[0], (3, 1))) == pytest.approx(mean_interval(values[0])), "equal trainings"
+    assert mean_interval(values[:, :1]).high == math.inf, "one day says nothing about the next"
+
+
 def test_order_matters_only_where_neighbours_are_alike():
     values = np.arange(20.0)
     alike, alternating = mean_interval(values), mean_interval(values.reshape(2, 10).T.ravel())

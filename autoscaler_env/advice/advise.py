@@ -7,14 +7,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from autoscaler_env.advice.compare import BUDGETS, compare_candidates
+from autoscaler_env.advice.compare import BUDGETS, Comparison, compare_candidates
 from autoscaler_env.advice.deploy import deployment_files, model_file
 from autoscaler_env.advice.inputs import read_inputs
 from autoscaler_env.advice.page import page
 from autoscaler_env.advice.recommend import FEWEST_TRAININGS
 from autoscaler_env.advice.report import Answer, answer_of
 from autoscaler_env.advice.setup import TODAY, Setup
-from autoscaler_env.policies.registry import LEARNERS
+from autoscaler_env.policies.registry import LEARNERS, label_of
 from autoscaler_env.storage.files import write_atomically, write_json
 from autoscaler_env.traffic.columns import Reading
 from autoscaler_env.traffic.reading import Source
@@ -91,7 +91,8 @@ def advise_on_days(
     """Find out what to deploy for recorded days, and write the answer.
 
     Rules are calibrated and learners trained on the first 60 % of the days. All of them are simulated on the rest, and
-    a written rule chooses one.
+    a written rule chooses one. The rules' answer is written and reported as soon as it is known, and written anew after
+    each learner; a run that is killed leaves the last of these.
 
     Args:
         setup: Sizes, prices, today's rule.
@@ -102,7 +103,8 @@ def advise_on_days(
         learners: Whether learners are trained; without them the answer takes seconds.
         progress: Whether to show a progress bar (only in a terminal).
         report: Called before the long work begins with each note about the traffic, each doubt about the set-up, and a
-            line that shows whether the numbers fit; such as `print`.
+            line that shows whether the numbers fit; then with the rules' answer, and a line for each learner; such as
+            `print`.
 
     Returns:
         The answer and the files written, the page first.
@@ -120,8 +122,15 @@ def advise_on_days(
     _check_own_files(output)
     budgets = BUDGETS["quick" if quick else "full"] if learners else {}
     trainings = 1 if quick else FEWEST_TRAININGS
+
+    def show(comparison: Comparison) -> None:
+        answer = answer_of(comparison)
+        write_answer(answer, output)
+        done = [label_of(name) for name in budgets if name in comparison.candidates]
+        report(f"The page has {done[-1]} too." if done else f"\n{answer.text}\n{answer.pending} The page is written.")
+
     comparison = compare_candidates(
-        setup, days, budgets=budgets, seed=seed, trainings=trainings, progress=progress, report=report
+        setup, days, budgets=budgets, seed=seed, trainings=trainings, progress=progress, report=report, show=show
     )
     answer = answer_of(comparison)
     return answer, write_answer(answer, output)
@@ -150,15 +159,18 @@ def write_answer(answer: Answer, folder: Path) -> list[Path]:
     Raises:
         ValueError: A file of one of these names was not written by an earlier answer.
     """
-    for name in _check_own_files(folder):
-        (folder / name).unlink()
+    present = _check_own_files(folder)
     files = {"advice.html": page(answer).encode()}
     for policy in (answer.recommendation.policy, answer.fallback or TODAY):
         files |= deployment_files(answer.comparison, policy)
+    plain = answer.as_dict() | {"files": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}}
+    # Until all files are written, both answers' files are known as ours: a run that is killed here can be repeated.
+    write_json(folder / "advice.json", plain | {"earlier_files": {name: _digest(folder / name) for name in present}})
+    for name in set(present) - set(files):
+        (folder / name).unlink()
     for name, content in files.items():
         write_atomically(folder / name, lambda file, content=content: file.write(content))  # type: ignore[misc]
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    write_json(folder / "advice.json", answer.as_dict() | {"files": digests})
+    write_json(folder / "advice.json", plain)
     first, *others = files
     return [folder / name for name in (first, "advice.json", *others)]
 
@@ -166,13 +178,14 @@ def write_answer(answer: Answer, folder: Path) -> list[Path]:
 def _check_own_files(folder: Path) -> list[str]:
     """Return the files of an earlier answer in a folder, and refuse any other file that an answer would replace."""
     try:
-        digests = json.loads((folder / "advice.json").read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError, TypeError):
-        digests = {}
+        earlier = json.loads((folder / "advice.json").read_text(encoding="utf-8"))
+        digests = {*earlier["files"].items(), *earlier.get("earlier_files", {}).items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        digests = set()
     present = [name for name in FILES if (folder / name).exists()]
     for name in present:
         path = folder / name
-        own = bool(digests) if name == "advice.json" else _digest(path) == digests.get(name, "")
+        own = bool(digests) if name == "advice.json" else (name, _digest(path)) in digests
         if not own:
             raise ValueError(
                 f"output = {str(folder)!r}: {name} is there, and no earlier answer wrote it as it is; name another "

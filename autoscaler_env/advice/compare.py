@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,7 +17,14 @@ from tqdm.auto import tqdm
 
 from autoscaler_env.advice.plausibility import doubts, plausibility, today_drops
 from autoscaler_env.advice.setup import TODAY, Limits, Setup
-from autoscaler_env.evaluation.calibration import RULE_GRIDS, forecast_grid, settings_that_keep
+from autoscaler_env.evaluation.calibration import (
+    RULE_GRIDS,
+    RuleGrid,
+    Search,
+    ServiceLevel,
+    forecast_grid,
+    settings_that_keep,
+)
 from autoscaler_env.evaluation.metrics import measure, served_in_time
 from autoscaler_env.evaluation.simulation import ResetDaily, Trajectory, by_day, simulate_through
 from autoscaler_env.evaluation.statistics import Interval, mean_interval
@@ -48,8 +55,10 @@ class Candidate:
     """What tables call it."""
     description: str
     """Its setting or its training, in words."""
+    policy: Policy
+    """The policy itself, for days in a row; of a learner, the training that did best on the first part."""
     trajectory: Trajectory
-    """What happened: a row for each held-out day. Fleet and queue carry over from each day to the next."""
+    """What it did: a row for each held-out day. Fleet and queue carry over from each day to the next."""
     late_share: float
     """Share of the requests that were served later than in the step in which they arrived."""
     drop_share: float
@@ -64,13 +73,21 @@ class Candidate:
     """Its setting, by name; empty for learners and the optimum."""
     model: bytes | None = None
     """The model file of a learner; the policy was loaded from it."""
-    trainings: tuple[NDArray[np.float64], ...] = ()
-    """Dollars of each held-out day for each training of a learner, the shown one among them."""
+    trainings: tuple[Candidate, ...] = ()
+    """Each training of a learner, with its own results. Costs and shares of a learner are means over them."""
+    sweep: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
+    """What other settings of a rule would do on the held-out days: dollars a day, share in time; shape (k, 2)."""
+
+    @property
+    def costs_by_training(self) -> NDArray[np.float64]:
+        """Dollars of each held-out day for each training, shape (trainings, n); one row for anything but a learner."""
+        several = [each.trajectory for each in self.trainings] or [self.trajectory]
+        return np.array([trajectory.cost.sum(axis=1) for trajectory in several])
 
     @property
     def costs(self) -> NDArray[np.float64]:
-        """Dollars of each held-out day, shape (n,)."""
-        return self.trajectory.cost.sum(axis=1)
+        """Dollars of each held-out day, the mean over the trainings, shape (n,)."""
+        return self.costs_by_training.mean(axis=0)
 
     @property
     def in_time_share(self) -> float:
@@ -79,8 +96,8 @@ class Candidate:
 
     @cached_property
     def cost(self) -> Interval:
-        """Mean cost with its interval, dollars a day."""
-        return mean_interval(self.costs)
+        """Mean cost with its interval over days, and over trainings if there are several; dollars a day."""
+        return mean_interval(self.costs_by_training)
 
 
 GRACE = 5.0
@@ -91,13 +108,15 @@ def loses_service(candidate: Candidate, today: Candidate, limits: Limits) -> boo
     """Return whether a policy serves the requests of the held-out days worse than today's rule and the limits allow.
 
     The differences are paired by day. A loss counts if its 95 % interval lies beyond the limit, or if its mean is more
-    than `GRACE` times the limit.
+    than `GRACE` times the limit. A learner loses service if any of its trainings does.
 
     Args:
         candidate: The policy.
         today: Today's rule on the same days.
         limits: The shares of the requests that a policy may serve late or drop.
     """
+    if candidate.trainings:
+        return any(loses_service(each, today, limits) for each in candidate.trainings)
     arrivals = today.trajectory.arrivals.sum() / len(today.costs)
     lost = (today.in_time - candidate.in_time) / max(arrivals, 1)
     dropped = candidate.trajectory.dropped.sum(axis=1) / max(arrivals, 1)
@@ -133,12 +152,24 @@ class Comparison:
     """The rules with the setting that costs least whatever it does to the requests, where that is another setting."""
     doubts: tuple[str, ...] = ()
     """What is hard to believe about the set-up, a line each; may be empty."""
+    pending: tuple[str, ...] = ()
+    """The learners that are still to be trained, in this order."""
 
     @property
     def costs(self) -> pd.DataFrame:
         """Dollars of each held-out day: a row per day, a column per policy, without the optimum."""
-        costs = {name: candidate.costs for name, candidate in self.candidates.items()}
-        return pd.DataFrame(costs, index=list(self.days.labels[self.days.first_days :]))
+        return self.costs_by_training.T.groupby(level="policy", sort=False).mean().T
+
+    @property
+    def costs_by_training(self) -> pd.DataFrame:
+        """The same with a column per policy and training; anything but a learner has training 0 alone."""
+        costs = {
+            (name, training): row
+            for name, candidate in self.candidates.items()
+            for training, row in enumerate(candidate.costs_by_training)
+        }
+        table = pd.DataFrame(costs, index=list(self.days.labels[self.days.first_days :]))
+        return table.rename_axis(columns=["policy", "training"])
 
 
 def compare_candidates(
@@ -150,6 +181,7 @@ def compare_candidates(
     trainings: int = 1,
     progress: bool = False,
     report: Callable[[str], object] = lambda line: None,
+    show: Callable[[Comparison], object] = lambda comparison: None,
 ) -> Comparison:
     """Calibrate the rules and train the learners on the first part of the days; simulate all of them on the rest.
 
@@ -160,9 +192,10 @@ def compare_candidates(
             left out.
         seed: Seeds the trainings.
         trainings: How often each learner is trained, with different seeds, at least 1. The one that did best on the
-            first part of the days is shown.
+            first part of the days is the one to deploy.
         progress: Whether to show a progress bar (only in a terminal).
         report: Called before the long work with each doubt and with the line that shows whether the numbers fit.
+        show: Called with what is known when the rules are done, and again after each learner but the last.
 
     Raises:
         ValueError: Set-up and traffic do not fit, or there is more traffic than can be simulated.
@@ -175,43 +208,45 @@ def compare_candidates(
         grids["forecast"] = forecast_grid(days)
     today = RULE_GRIDS[setup.today["rule"]]
     described = f"{today.name}: {today.describe(setup.today_settings)}"
-    candidates = {TODAY: _evaluate(setup.policy(service), described, later, service, setup.today_settings)}
-    rule = candidates[TODAY]
-    cheaper: dict[str, Candidate] = {}
+    rule = _evaluate(setup.policy(service), described, later, service, setup.today_settings)
+    candidates, cheaper = {TODAY: rule}, {}
     doubted = (*doubts(service, days, setup.fields), *today_drops(rule.drop_share))
     plausible = plausibility(service, days, rule.cost.mean, rule.late_share, rule.drop_share)
     for line in (*doubted, plausible):
         report(line)
     planned = _planned_seconds(grids, days, {name: budget * trainings for name, budget in budgets.items()})
+    levels: dict[int, ServiceLevel] = {}
     with tqdm(total=sum(planned.values()), bar_format=_BAR, leave=False, disable=None if progress else True) as bar:
         for name, grid in grids.items():
             with _step(bar, f"calibrating {name}", planned):
                 calibration_days = days.earlier[1:] if name == "forecast" else days.earlier
-                now = _evaluate(setup.policy(service), described, calibration_days, service)
-                level = setup.limits.level(now.in_time_share, now.drop_share)
-                keeping, cheapest = settings_that_keep(grid, calibration_days, service, level)
-                for settings, found in ((keeping, candidates), (cheapest, cheaper)):
-                    if found is candidates or settings != keeping:
-                        policy = grid.policy(service, settings)
-                        found[name] = _evaluate(policy, grid.describe(settings), later, service, settings)
-        for algorithm, budget in budgets.items():
-            with _step(bar, f"training {algorithm}", planned):
-                tried = []
-                for each in range(seed, seed + trainings):
-                    config = _training_config(algorithm, budget, days, service, each)
-                    learner, model, selected = _train(config, progress=not bar.disable)
-                    described = _training_in_words(config)
-                    tried.append((selected, _evaluate(learner, described, later, service, model=model)))
-                _, shown = max(tried, key=lambda each: each[0])
-                costs = tuple(candidate.costs for _, candidate in tried)
-                candidates[algorithm] = dataclasses.replace(shown, trainings=costs)
+                if len(calibration_days) not in levels:
+                    now = _evaluate(setup.policy(service), described, calibration_days, service)
+                    levels[len(calibration_days)] = setup.limits.level(now.in_time_share, now.drop_share)
+                level = levels[len(calibration_days)]
+                search = settings_that_keep(grid, calibration_days, service, level)
+                candidates[name], cheapest = _evaluate_search(grid, search, later, service)
+                if cheapest is not None:
+                    cheaper[name] = cheapest
         with _step(bar, "finding the optimum", planned):
             try:
                 optimum, reason = _evaluate(Optimum(service), "knows the traffic", later, service), ""
             except ValueError as error:
                 optimum, reason = None, str(error)
-    quick = any(budget < BUDGETS["full"].get(algorithm, 0) for algorithm, budget in budgets.items())
-    return Comparison(setup, service, days, candidates, optimum, reason, seed, quick, plausible, cheaper, doubted)
+        quick = any(budget < BUDGETS["full"].get(algorithm, 0) for algorithm, budget in budgets.items())
+        comparison = Comparison(
+            setup, service, days, candidates, optimum, reason, seed, quick, plausible, cheaper, doubted, tuple(budgets)
+        )
+        for algorithm, budget in budgets.items():
+            show(comparison)
+            with _step(bar, f"training {algorithm}", planned):
+                learner = _learner(algorithm, budget, days, service, range(seed, seed + trainings), not bar.disable)
+            comparison = dataclasses.replace(
+                comparison,
+                candidates=comparison.candidates | {algorithm: learner},
+                pending=comparison.pending[1:],
+            )
+    return comparison
 
 
 @contextmanager
@@ -231,19 +266,90 @@ def _evaluate(
     model: bytes | None = None,
 ) -> Candidate:
     """Simulate a policy on the held-out days, one day running into the next, and measure it."""
-    through = simulate_through(policy, days, service)
-    sums = measure(through).iloc[0]
-    return Candidate(
-        policy.name,
-        description,
-        by_day(through, service),
-        late_share=float(sums["late"] / max(sums["arrivals"], 1)),
-        drop_share=float(sums["dropped"] / max(sums["arrivals"], 1)),
-        wait_p95=float(sums["wait_p95"]),
-        actions=float(sums["scaling_actions"]) / len(days),
-        in_time=served_in_time(through).reshape(len(days), -1).sum(axis=1),
-        settings=dict(settings or {}),
-        model=model,
+    (candidate,) = _measured(simulate_through(policy, days, service), [(policy, description)], service)
+    return dataclasses.replace(candidate, settings=dict(settings or {}), model=model)
+
+
+SWEPT = 24
+"""Settings of each rule that are simulated on the held-out days besides the chosen ones, to draw its frontier."""
+
+
+def _evaluate_search(
+    grid: RuleGrid, search: Search, days: NDArray[np.int64], service: Service
+) -> tuple[Candidate, Candidate | None]:
+    """Simulate what a search has found, side by side; return the setting that keeps the service, and the cheapest.
+
+    The cheapest is `None` if it is the same setting. The first has the sweep.
+    """
+    frontier = [search.frontier[i] for i in np.unique(np.linspace(0, len(search.frontier) - 1, SWEPT).astype(int))]
+    settings = [search.keeping, search.cheapest, *frontier]
+    rules = [(grid.policy(service, each), grid.describe(each)) for each in settings]
+    columns = {name: np.array([each[name] for each in settings]) for name in grid.settings}
+    through = simulate_through(grid.policy(service, columns), days, service, len(settings))
+    keeping, cheapest, *others = (
+        dataclasses.replace(candidate, settings=each)
+        for candidate, each in zip(_measured(through, rules, service), settings, strict=True)
+    )
+    sweep = np.array([(other.cost.mean, other.in_time_share) for other in others])
+    return dataclasses.replace(keeping, sweep=sweep), cheapest if search.cheapest != search.keeping else None
+
+
+def _measured(through: Trajectory, policies: Sequence[tuple[Policy, str]], service: Service) -> list[Candidate]:
+    """Return what each policy did, given with its description, from a trajectory with a row for each of them."""
+    table, in_time = measure(through), served_in_time(through)
+    candidates = []
+    for row, (policy, description) in enumerate(policies):
+        sums, days = table.iloc[row], by_day(through.row(row), service)
+        candidates.append(
+            Candidate(
+                policy.name,
+                description,
+                policy,
+                days,
+                late_share=float(sums["late"] / max(sums["arrivals"], 1)),
+                drop_share=float(sums["dropped"] / max(sums["arrivals"], 1)),
+                wait_p95=float(sums["wait_p95"]),
+                actions=float(sums["scaling_actions"]) / len(days.arrivals),
+                in_time=in_time[row].reshape(days.arrivals.shape).sum(axis=1),
+            )
+        )
+    return candidates
+
+
+def _learner(
+    algorithm: Algorithm, budget: int, days: Trace, service: Service, seeds: Sequence[int], progress: bool
+) -> Candidate:
+    """Train a learner once for each seed; return the one that did best on the first part, with means over all."""
+    tried: list[tuple[float, Candidate]] = []
+    for seed in seeds:
+        config = _training_config(algorithm, budget, days, service, seed)
+        policy, model, selected = _train(config, progress)
+        tried.append((selected, _evaluate(policy, _training_in_words(config), days.later, service, model=model)))
+    _, best = max(tried, key=lambda each: each[0])
+    return over_trainings(best, [candidate for _, candidate in tried])
+
+
+def over_trainings(best: Candidate, trainings: Sequence[Candidate]) -> Candidate:
+    """Return a learner with the means over its trainings; its model, policy and trajectory are those of the best one.
+
+    Args:
+        best: The training to deploy.
+        trainings: All trainings, the best one among them.
+    """
+    if len(trainings) == 1:
+        return dataclasses.replace(best, trainings=tuple(trainings))
+
+    def mean(of: Callable[[Candidate], float]) -> float:
+        return float(np.mean([of(each) for each in trainings]))
+
+    return dataclasses.replace(
+        best,
+        description=f"{best.description}; mean of {len(trainings)} trainings",
+        late_share=mean(lambda each: each.late_share),
+        drop_share=mean(lambda each: each.drop_share),
+        wait_p95=mean(lambda each: each.wait_p95),
+        actions=mean(lambda each: each.actions),
+        trainings=tuple(trainings),
     )
 
 

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from autoscaler_env.advice.compare import Comparison
+from autoscaler_env.advice.compare import Candidate, Comparison
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.policies.kubernetes import DOWNSCALE_WINDOW, TOLERANCE
 from autoscaler_env.policies.registry import LEARNERS
 from autoscaler_env.service import NATURAL_UNITS, Service
+from autoscaler_env.text import dollars
 
 HPA = ("hpa-cpu", "hpa-demand")
 """The rules that are a Horizontal Pod Autoscaler."""
@@ -23,6 +24,12 @@ HPA = ("hpa-cpu", "hpa-demand")
 _HEAD = """\
 # Tolerance {tolerance} and a downscale
 # window of {window} s, as simulated.
+# Other limits than in the simulation:
+# - There the metric is read and the
+#   fleet changed every {step} s, here
+#   every 15 s.
+{changes}# - There a new pod serves after
+#   {boot} s, here after its own start.
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
 metadata:
@@ -35,6 +42,13 @@ spec:
   minReplicas: {least}
   maxReplicas: {most}
   metrics:
+"""
+
+_CHANGES = """\
+# - There at most {most} pods are added
+#   and {fewest} removed at a time; here
+#   at most the fleet is doubled, or 4
+#   added, every 15 s.
 """
 
 _CPU = """\
@@ -86,13 +100,18 @@ def hpa_manifest(name: str, metric: str, target: float, service: Service) -> str
         ValueError: The metric is neither of the two.
 
     Example:
-        >>> print(hpa_manifest("Shop", "hpa-cpu", 0.8, Service()).splitlines()[5])
-          name: shop
+        >>> [line for line in hpa_manifest("Shop", "hpa-cpu", 0.8, Service()).splitlines() if "averageU" in line]
+        ['          averageUtilization: 80']
     """
     if metric not in HPA:
         raise ValueError(f"metric = {metric!r}: must be hpa-cpu or hpa-demand")
     per_second = service.capacity_per_instance / service.step_seconds
+    most, fewest = max(service.fleet_changes), min(service.fleet_changes)
+    limited = max(most, -fewest) < service.max_instances - service.min_instances
     values = {
+        "step": service.step_seconds,
+        "changes": _CHANGES.format(most=most, fewest=-fewest) if limited else "",
+        "boot": service.boot_steps * service.step_seconds,
         "tolerance": f"{TOLERANCE:.0%}",
         "name": kubernetes_name(name),
         "least": service.min_instances,
@@ -149,7 +168,7 @@ def how_to(comparison: Comparison, policy: str) -> HowTo:
         return HowTo(
             "This is an experiment: run it beside your present rule and watch it, not unattended. "
             f"The model is in {model_file(policy)} beside this page. The file is verified: it was read back without "
-            "running any code in it, and the costs here are those of that file. Three lines run it:",
+            f"running any code in it{_cost_of_the_file(comparison.candidates[policy])}. Three lines run it:",
             "from autoscaler_env import Autoscaler\n"
             f'scaler = Autoscaler("{model_file(policy)}", "service.toml")\n'
             "change = scaler.decide(ready=12, booting=0, queue=0, arrivals=900)  "
@@ -157,7 +176,11 @@ def how_to(comparison: Comparison, policy: str) -> HowTo:
         )
     if policy in HPA:
         manifest = hpa_manifest(comparison.setup.name, policy, settings["target"], service)
-        return HowTo("Apply this manifest, hpa.yaml beside this page, with: kubectl apply -f hpa.yaml", manifest)
+        return HowTo(
+            "Apply this manifest, hpa.yaml beside this page, with: kubectl apply -f hpa.yaml. Its comments name the "
+            "limits that differ from the simulation: a cluster can react faster, and so cost and service can differ.",
+            manifest,
+        )
     if policy == "fixed":
         command = f"kubectl scale deployment {name} --replicas={settings['instances']:.0f}"
         return HowTo("Remove the autoscaler and set the size of the fleet; on Kubernetes:", command)
@@ -179,6 +202,14 @@ def how_to(comparison: Comparison, policy: str) -> HowTo:
     share = f"{service.capacity_per_instance} x {settings['target']:g}"
     spare = f" + {settings['reserve']:g}" if settings["reserve"] else ""
     return HowTo(f"{text}:", f"instances = ceil(({demand} + waiting) / ({share}){spare})")
+
+
+def _cost_of_the_file(learner: Candidate) -> str:
+    """Return what the training to deploy costs, where the numbers of a learner are means over several."""
+    if len(learner.trainings) < 2:
+        return ", and the costs here are those of that file"
+    cost = dollars(float(learner.trajectory.cost.sum(axis=1).mean()))
+    return f". It is the training that did best on the first part of the days; it costs {cost} a day on the others"
 
 
 def deployment_files(comparison: Comparison, policy: str) -> dict[str, bytes]:

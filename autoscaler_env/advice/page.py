@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import jinja2
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -18,12 +19,12 @@ from autoscaler_env.advice.deploy import how_to
 from autoscaler_env.advice.recommend import ORDER
 from autoscaler_env.advice.report import Answer
 from autoscaler_env.advice.setup import TODAY
-from autoscaler_env.advice.text import DAYS_A_YEAR, FEWEST_DAYS_A_YEAR, between, method
-from autoscaler_env.plotting.advice import plot_policy_costs, plot_worst_day
+from autoscaler_env.advice.text import DAYS_A_YEAR, between, method
+from autoscaler_env.plotting.advice import plot_cost_and_service, plot_worst_day
 from autoscaler_env.plotting.style import Theme
 from autoscaler_env.policies.oracle import OPTIMUM
-from autoscaler_env.policies.registry import label_of
-from autoscaler_env.text import counted, dollars
+from autoscaler_env.policies.registry import LEARNERS, label_of
+from autoscaler_env.text import capital, counted, dollars
 
 WIDTHS = {"wide": 9.0, "narrow": 4.2}
 """Widths of figures in inches, for screens and paper, and for phones."""
@@ -40,11 +41,19 @@ def _content(answer: Answer) -> dict[str, Any]:
     comparison, chosen, beside = answer.comparison, answer.recommendation.policy, answer.beside
     days = comparison.days
     worst_day = days.labels[days.first_days + answer.worst_day]
-    costs = {name: dollars(float(comparison.candidates[name].costs[answer.worst_day])) for name in (TODAY, beside)}
+    costs = {name: dollars(answer.worst_day_cost(name)) for name in (TODAY, beside)}
     caption = (
         f"{worst_day} is the day that costs most under today's rule: {costs[TODAY]}; with {label_of(beside)} it costs "
         f"{costs[beside]}."
     )
+    trained = "; its small points are its trainings" if answer.recommendation.trainings > 1 else ""
+    learners = f" A diamond is a learner{trained}." if set(comparison.candidates) & set(LEARNERS) else ""
+    frontier_caption = (
+        "To the left is cheaper, up is better for the requests; both are measured on the held-out days. A faint line "
+        "shows other settings of the same rule. The bold label is the recommended policy; an open mark is a policy "
+        f"that does not keep today's service.{learners}"
+    )
+    headline, because = _parted(answer.headline)
     instructions, fallback = how_to(comparison, chosen), how_to(comparison, answer.fallback or TODAY)
     return {
         "name": comparison.setup.name,
@@ -55,13 +64,16 @@ def _content(answer: Answer) -> dict[str, Any]:
         ),
         "plausibility": _unbroken(comparison.plausibility),
         "doubts": [_unbroken(doubt) for doubt in comparison.doubts],
-        "headline": _unbroken(answer.headline),
+        "pending": f"{answer.pending} Load this page again later." if answer.pending else "",
+        "headline": _unbroken(headline),
+        "because": _unbroken(because),
         "reason": _unbroken(answer.reason),
         "requests": _unbroken(answer.requests),
         "sacrifice": _unbroken(answer.sacrifice),
         "tiles": _tiles(answer),
-        "saved_per": "year" if _is_yearly(answer) else "day",
-        "costs_figures": _cost_figures(answer),
+        "saved_per": "year" if answer.is_yearly else "day",
+        "frontier_figures": _frontier_figures(answer, frontier_caption),
+        "frontier_caption": frontier_caption,
         "rows": [_row(answer, name) for name in (*ORDER, OPTIMUM) if name in answer.policies],
         "worst_title": f"The worst day: {worst_day}",
         "worst_figures": _worst_day_figures(answer, worst_day, caption),
@@ -69,6 +81,8 @@ def _content(answer: Answer) -> dict[str, Any]:
             f"{caption} Demand and fleet are in instances, the queue is in requests, and the cost adds up over the "
             f"day: first {label_of(TODAY)}, then {label_of(beside)}{' (recommended)' if beside == chosen else ''}."
         ),
+        "why_title": f"Why did it scale? {capital(label_of(chosen))} on this day",
+        "why": [_unbroken(each) for each in answer.why],
         "fallback": f"The best rule, {label_of(answer.fallback)}. {fallback.text}" if answer.fallback else "",
         "fallback_code": fallback.code if answer.fallback else "",
         "how": instructions.text,
@@ -78,6 +92,12 @@ def _content(answer: Answer) -> dict[str, Any]:
         "method": _unbroken(method(comparison)),
         "notes": list(days.notes),
     }
+
+
+def _parted(headline: str) -> tuple[str, str]:
+    """Return the first sentence of a headline and the others; a short headline is not parted."""
+    first, stop, others = headline.partition(". ")
+    return (first + stop.strip(), others) if others else (headline, "")
 
 
 def _unbroken(text: str) -> str:
@@ -95,7 +115,7 @@ def _tiles(answer: Answer) -> list[dict[str, str]]:
     for name, title in titles.items():
         if name in answer.policies:
             cost = answer.policies[name].cost
-            yearly = _is_yearly(answer)
+            yearly = answer.is_yearly
             year = cost.times(DAYS_A_YEAR if yearly else 1)
             tiles.append(
                 {
@@ -109,15 +129,10 @@ def _tiles(answer: Answer) -> list[dict[str, str]]:
     return tiles
 
 
-def _is_yearly(answer: Answer) -> bool:
-    """Return whether there are enough held-out days for a yearly figure."""
-    return len(answer.comparison.days.later) >= FEWEST_DAYS_A_YEAR
-
-
 def _row(answer: Answer, name: str) -> dict[str, str]:
     """Return a row of the table of policies."""
     policy, above = answer.policies[name], answer.above_optimum(name)
-    yearly = _is_yearly(answer)
+    yearly = answer.is_yearly
     saved, digits = answer.saved[name].times(DAYS_A_YEAR if yearly else 1), 0 if yearly else 2
     chosen = name == answer.recommendation.policy
     cells = {
@@ -138,26 +153,32 @@ def _row(answer: Answer, name: str) -> dict[str, str]:
     return {column: _unbroken(cell) for column, cell in cells.items()}
 
 
-def _cost_figures(answer: Answer) -> list[dict[str, str]]:
-    """Return the bars of all costs, for each width and theme."""
-    comparison, chosen, cheapest = answer.comparison, answer.recommendation.policy, answer.recommendation.cheapest
-    rows = {}
-    for name, policy in sorted(comparison.candidates.items(), key=lambda item: -item[1].cost.mean):
-        low, high = policy.cost.low, policy.cost.high
-        if policy.cost.n == 1:
-            low = high = policy.cost.mean
-        rows[name] = {"label": label_of(name), "cost": policy.cost.mean, "low": low, "high": high}
+def _frontier_figures(answer: Answer, description: str) -> list[dict[str, str]]:
+    """Return the picture of cost against service, for each width and theme."""
+    chosen = answer.recommendation.policy
+    rows: dict[str, Any] = {
+        name: {
+            "label": label_of(name),
+            "cost": policy.cost.mean,
+            "in_time": policy.in_time_share,
+            "keeps": name == OPTIMUM or answer.keeps_service(name),
+        }
+        for name, policy in answer.policies.items()
+    }
     table = pd.DataFrame.from_dict(rows, orient="index")
-    optimum = None if comparison.optimum is None else comparison.optimum.cost.mean
-    title = f"{label_of(chosen)} is recommended; {label_of(cheapest)} costs least with today's service"
-    if chosen == cheapest:
-        title = f"{label_of(chosen)} costs least with today's service"
-    title = title[0].upper() + title[1:]
+    sweeps = {name: policy.sweep for name, policy in answer.policies.items() if len(policy.sweep)}
+    for name, policy in answer.policies.items():
+        if len(policy.trainings) > 1:
+            sweeps[name] = np.array([(each.cost.mean, each.in_time_share) for each in policy.trainings])
+    title = (
+        f"Recommended: {label_of(chosen)}, {dollars(rows[chosen]['cost'])} a day, "
+        f"{100 * rows[chosen]['in_time']:.2f} % in time"
+    )
 
     def draw(width: float, paper: Theme) -> Figure:
-        return plot_policy_costs(table, optimum, chosen, title, width, paper)
+        return plot_cost_and_service(table, sweeps, answer.least_in_time, chosen, title, width, paper)
 
-    return _figures(draw, WIDTHS, "costs", "Bars: mean cost of each policy.")
+    return _figures(draw, WIDTHS, "frontier", description)
 
 
 def _worst_day_figures(answer: Answer, worst_day: str, description: str) -> list[dict[str, str]]:
@@ -173,8 +194,7 @@ def _worst_day_figures(answer: Answer, worst_day: str, description: str) -> list
     for name in names:
 
         def draw_one(width: float, paper: Theme, name: str = name) -> Figure:
-            cost = dollars(float(answer.comparison.candidates[name].costs[day]))
-            title = f"{worst_day} with {label_of(name)}: {cost}"
+            title = f"{worst_day} with {label_of(name)}: {dollars(answer.worst_day_cost(name))}"
             return plot_worst_day({name: trajectories[name]}, day, title, width, 5.2, paper)
 
         figures += _figures(draw_one, {"narrow": WIDTHS["narrow"]}, f"worst-{name}", description)

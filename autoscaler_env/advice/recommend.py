@@ -1,11 +1,12 @@
 """Choose what to deploy, by a written rule, and measure what it saves on days that the choice has not seen.
 
 Who may be recommended: a policy that keeps today's service on the held-out days (`compare.loses_service`). A learner
-needs its full training budget and at least three trainings besides, each of which would be recommended. Where it costs
+needs its full training budget and at least three trainings besides, each of which keeps the service. Where it costs
 more to serve a request than to lose it, nothing is.
 
 The rule: change nothing unless the change is worth it. It is if it saves beyond doubt, so that the 95 % interval of the
-differences of the daily costs lies above zero, and if it saves at least 1 % of today's cost (`[limits] least_saving`).
+differences of the daily costs lies above zero (of a learner: over days and trainings), and if it saves at least 1 % of
+today's cost (`[limits] least_saving`).
 Of the policies that are worth it, the simplest is chosen that the cheapest of them does not beat likewise: beyond doubt
 and by at least 1 %. From simple to complex: a fixed fleet, a threshold, HPA on utilisation, HPA on demand, target
 tracking, a forecast, Q-learning, DQN, PPO.
@@ -30,12 +31,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from autoscaler_env.advice.compare import Comparison, loses_service
+from autoscaler_env.advice.compare import Candidate, Comparison, loses_service
 from autoscaler_env.advice.plausibility import losing_is_cheaper
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, Interval, is_worth_it, mean_interval
 from autoscaler_env.policies.registry import LEARNERS
 from autoscaler_env.service import Service
+from autoscaler_env.text import percent
 
 ORDER = (
     "fixed",
@@ -80,13 +82,15 @@ class Recommendation:
     policy: str
     """The recommended policy, by its name in tables."""
     cheapest: str
-    """The policy with the lowest mean cost on the held-out days."""
+    """The policy with the lowest mean cost of those that may be recommended."""
     saving: Interval
     """What the recommended policy saves against today's rule."""
     extra: Interval
     """What the recommended policy costs more than the cheapest; all 0 if they are the same."""
     extra_share: float
     """The mean of `extra` as a share of the cheapest cost."""
+    cost: float
+    """What the recommended policy costs on those days."""
     passed_over: tuple[str, ...]
     """Simpler policies that cost more: beyond doubt, and by at least 1 %."""
     rival: Rival | None = None
@@ -99,61 +103,62 @@ class Recommendation:
     """The policy that was chosen, but whose saving the days that had not been seen did not confirm."""
     least: float = MINIMUM_EFFECT
     """Share of today's cost that a change must save."""
+    trainings: int = 1
+    """Trainings of each learner that the numbers are over."""
 
 
 def recommend(comparison: Comparison) -> Recommendation:
     """Apply the written rule to a comparison; quote what it saves on days that the choice was not made on."""
-    costs, least = comparison.costs, comparison.setup.limits.least_saving
+    least = comparison.setup.limits.least_saving
     fixed = comparison.setup.today["rule"] == "fixed"
     steady = is_steady(comparison.days.requests, comparison.service)
     refused = refusals(comparison)
+    allowed = [name for name in ORDER if name in comparison.candidates and name not in refused]
 
     def choice(days: pd.DataFrame) -> Recommendation:
-        allowed = [name for name in ORDER if name in days and name not in refused]
-        chosen = choose(days, fixed, steady, allowed=allowed, least=least)
-        trainings = comparison.candidates[chosen.policy].trainings
-        for training in trainings:
-            column = pd.Series(training, index=costs.index).loc[days.index]
-            again = choose(days.assign(**{chosen.policy: column}), fixed, steady, allowed=allowed, least=least)
-            if again.policy not in LEARNERS:
-                rules = [name for name in allowed if name not in LEARNERS]
-                return choose(days, fixed, steady, allowed=rules, least=least)
-        return chosen
+        return choose(days, fixed, steady, allowed=allowed, least=least)
 
-    return dataclasses.replace(quoted(costs, choice), refused=refused)
+    return dataclasses.replace(quoted(comparison.costs_by_training, choice, allowed), refused=refused)
 
 
-def quoted(costs: pd.DataFrame, choice: Callable[[pd.DataFrame], Recommendation]) -> Recommendation:
+def quoted(
+    costs: pd.DataFrame, choice: Callable[[pd.DataFrame], Recommendation], allowed: Collection[str] | None = None
+) -> Recommendation:
     """Return a choice, with what it saves on days that it was not made on.
 
     Args:
-        costs: Dollars; a row per held-out day, in the order of time, and a column per policy.
+        costs: As for `choose`.
         choice: Returns the recommendation that a table of costs leads to.
+        allowed: As for `choose`.
 
     Returns:
-        The choice; `today`, if its saving is not worth it on the days it was not made on.
+        The choice, with the numbers and the cheapest policy of the days that it was not made on; `today`, if its saving
+        is not worth it on those.
     """
     days = len(costs)
     if days >= HALVES:
         chosen = choice(costs.iloc[: days // 2])
         unseen = costs.iloc[days // 2 :]
-        saved = (unseen[TODAY] - unseen[chosen.policy]).to_numpy()
+        saving = _saved(unseen, TODAY, chosen.policy)
     else:
         chosen, unseen = choice(costs), costs
         others = [choice(costs.drop(costs.index[day])).policy if days > 1 else TODAY for day in range(days)]
-        saved = np.array([costs[TODAY].iloc[day] - costs[other].iloc[day] for day, other in enumerate(others)])
-    saving = mean_interval(saved)
+        saved = [(_by_training(costs, TODAY) - _by_training(costs, other))[:, i] for i, other in enumerate(others)]
+        saving = mean_interval(np.array(np.broadcast_arrays(*saved)).T)
     policy, unconfirmed = chosen.policy, ""
     if policy != TODAY and not is_worth_it(saving, _mean(unseen, TODAY), chosen.least):
         policy, unconfirmed = TODAY, policy
     names = [name for name in ORDER if name in costs]
-    extra = _saved(unseen, policy, chosen.cheapest)
+    cheapest = _cheapest(unseen, [name for name in names if name == TODAY or allowed is None or name in allowed])
+    extra = _saved(unseen, policy, cheapest)
     return dataclasses.replace(
         chosen,
         policy=policy,
+        cheapest=cheapest,
         saving=saving if policy != TODAY else _saved(unseen, TODAY, TODAY),
         extra=extra,
-        extra_share=extra.mean / max(_mean(unseen, chosen.cheapest), 1e-12),
+        extra_share=extra.mean / max(_mean(unseen, cheapest), 1e-12),
+        cost=_mean(unseen, policy),
         passed_over=() if unconfirmed else chosen.passed_over,
         rival=_rival(unseen, names, policy),
         steady=chosen.steady and not unconfirmed,
@@ -170,12 +175,22 @@ def refusals(comparison: Comparison) -> dict[str, str]:
         if losing_is_cheaper(comparison.service):
             refused[name] = "with these prices it is cheaper to lose requests"
         elif loses_service(candidate, today, comparison.setup.limits):
-            refused[name] = "serves fewer requests in time than today's rule, or drops more"
+            refused[name] = _worse(candidate, today)
         elif name in LEARNERS and comparison.quick:
-            refused[name] = "had a small training budget"
+            refused[name] = "had a small training budget (--quick)"
         elif name in LEARNERS and len(candidate.trainings) < FEWEST_TRAININGS:
             refused[name] = f"was trained with fewer than {FEWEST_TRAININGS} seeds"
     return refused
+
+
+def _worse(candidate: Candidate, today: Candidate) -> str:
+    """Return how a policy serves fewer requests than today's rule, as the end of a sentence about the policy."""
+    if candidate.drop_share > today.drop_share and candidate.in_time_share >= today.in_time_share:
+        return (
+            f"drops {percent(candidate.drop_share, 2)} of the requests (today's rule: {percent(today.drop_share, 2)})"
+        )
+    in_time, now = (f"{100 * each.in_time_share:.2f} %" for each in (candidate, today))
+    return f"serves only {in_time} of the requests in time (today's rule: {now})"
 
 
 def is_steady(requests: NDArray[np.int64], service: Service) -> bool:
@@ -203,7 +218,8 @@ def choose(
     """Apply the written rule to a table of costs; the saving is that on the same days.
 
     Args:
-        costs: Dollars; a row per held-out day, in the order of time, and a column per policy. `today` is one of them.
+        costs: Dollars; a row per held-out day, in the order of time, and a column per policy, or per policy and
+            training (two levels). `today` is one of them.
         today_is_fixed: Whether today's rule is a fixed fleet.
         steady: Whether the traffic is steady.
         allowed: The policies that may be recommended, besides today's rule; all by default.
@@ -235,10 +251,12 @@ def choose(
         saving=_saved(costs, TODAY, policy),
         extra=extra,
         extra_share=extra.mean / max(_mean(costs, cheapest), 1e-12),
+        cost=_mean(costs, policy),
         passed_over=tuple(name for name in pool[: pool.index(policy)] if pays(name, policy)),
         rival=_rival(costs, names, policy),
         steady=steady and (policy == "fixed" or today_is_fixed),
         least=least,
+        trainings=max(len(_by_training(costs, name)) for name in names),
     )
 
 
@@ -253,13 +271,18 @@ def _rival(costs: pd.DataFrame, names: Sequence[str], policy: str) -> Rival | No
     return Rival(learner, _saved(costs, policy, learner))
 
 
+def _by_training(costs: pd.DataFrame, name: str) -> NDArray[np.float64]:
+    """Return the costs of a policy, shape (trainings, days)."""
+    return costs[name].to_numpy(dtype=np.float64).reshape(len(costs), -1).T
+
+
 def _saved(costs: pd.DataFrame, now: str, then: str) -> Interval:
-    """Return what the step from one policy to another saves a day."""
-    return mean_interval((costs[now] - costs[then]).to_numpy())
+    """Return what the step from one policy to another saves a day; two learners are paired by their seeds."""
+    return mean_interval(_by_training(costs, now) - _by_training(costs, then))
 
 
 def _mean(costs: pd.DataFrame, name: str) -> float:
-    return float(costs[name].to_numpy().mean())
+    return float(_by_training(costs, name).mean())
 
 
 def _cheapest(costs: pd.DataFrame, names: Sequence[str]) -> str:

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from autoscaler_env.advice.compare import Candidate, Comparison
+from autoscaler_env.advice.compare import Candidate, Comparison, loses_service
+from autoscaler_env.advice.decisions import decisions
 from autoscaler_env.advice.deploy import how_to
 from autoscaler_env.advice.recommend import Recommendation, recommend
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.advice.text import (
     DAYS_A_YEAR,
+    FEWEST_DAYS_A_YEAR,
     headline,
     method,
     reason,
@@ -27,7 +29,7 @@ from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, Interval, is_ve
 from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.policies.registry import LEARNERS, label_of
 from autoscaler_env.service import Service
-from autoscaler_env.text import counted, percent
+from autoscaler_env.text import counted, listed, percent
 from autoscaler_env.traffic.trace import Trace
 
 FEW_DAYS = 14
@@ -62,6 +64,8 @@ class Answer:
     """What a cheaper policy would do to the requests, in words; empty if there is none."""
     limits: list[str]
     """What limits the answer, a sentence or two each; may be empty."""
+    why: list[str]
+    """Why the recommended policy scaled on the worst day, a sentence or two for each decision."""
 
     @property
     def policies(self) -> dict[str, Candidate]:
@@ -70,9 +74,32 @@ class Answer:
         return self.comparison.candidates | ({OPTIMUM: optimum} if optimum else {})
 
     @property
+    def text(self) -> str:
+        """The answer as a few lines of text."""
+        return "\n".join(filter(None, (self.headline, self.requests, self.reason, self.sacrifice)))
+
+    @property
+    def pending(self) -> str:
+        """What is still to come, in a sentence; empty for a whole answer."""
+        if not self.comparison.pending:
+            return ""
+        learners = listed([label_of(name) for name in self.comparison.pending])
+        are = "are" if self.comparison.pending[1:] else "is"
+        return f"This answer is not complete: {learners} {are} still being trained."
+
+    @property
     def worst_day(self) -> int:
         """Index of the held-out day that cost most under today's rule."""
-        return int(np.argmax(self.comparison.candidates[TODAY].costs))
+        return worst_day(self.comparison)
+
+    @property
+    def is_yearly(self) -> bool:
+        """Whether there are enough held-out days for yearly figures."""
+        return len(self.comparison.days.later) >= FEWEST_DAYS_A_YEAR
+
+    def worst_day_cost(self, policy: str) -> float:
+        """Return what a policy, of a learner the training to deploy, costs on the worst day."""
+        return float(self.comparison.candidates[policy].trajectory.cost[self.worst_day].sum())
 
     @property
     def beside(self) -> str:
@@ -89,6 +116,16 @@ class Answer:
             return None
         rules = [name for name in candidates if name not in LEARNERS and name not in chosen.refused]
         return min(rules, key=lambda name: candidates[name].cost.mean)
+
+    @property
+    def least_in_time(self) -> float:
+        """The share of the requests in time that a policy should keep: today's, less what the limits allow."""
+        return least_in_time(self.comparison)
+
+    def keeps_service(self, policy: str) -> bool:
+        """Return whether a policy keeps today's service on the held-out days; see `loses_service`."""
+        candidates, limits = self.comparison.candidates, self.comparison.setup.limits
+        return not loses_service(candidates[policy], candidates[TODAY], limits)
 
     def above_optimum(self, policy: str) -> float | None:
         """Return how much a policy costs above the optimum, as a share; `None` if there is no optimum."""
@@ -135,10 +172,12 @@ class Answer:
             "no_optimum": comparison.no_optimum or None,
             "worst_day": {"day": held_out[self.worst_day]}
             | {name: self._worst_day_as_dict(name) for name in (TODAY, self.beside)},
+            "why_did_it_scale": self.why,
             "how_to": how_to(comparison, chosen.policy)._asdict(),
             "how_to_fall_back": how_to(comparison, self.fallback)._asdict() if self.fallback else None,
             "method": method(comparison),
             "limits": self.limits,
+            "pending": list(comparison.pending),
             "days_a_year": DAYS_A_YEAR,
             "seed": comparison.seed,
         }
@@ -150,9 +189,10 @@ class Answer:
             "setting": policy.description,
             "settings": dict(policy.settings),
             "dollars_a_day": _plain(policy.cost),
-            "dollars_a_year": _plain(policy.cost.times(DAYS_A_YEAR)),
+            "dollars_a_year": _plain(policy.cost.times(DAYS_A_YEAR)) if self.is_yearly else None,
             "saved_a_day": _plain(saved),
-            "saved_a_year": _plain(saved.times(DAYS_A_YEAR)),
+            "saved_a_year": _plain(saved.times(DAYS_A_YEAR)) if self.is_yearly else None,
+            "trainings": len(policy.trainings) or None,
             "above_optimum": None if above is None else round(above, 6),
             "in_time_share": round(policy.in_time_share, 6),
             "late_share": round(policy.late_share, 6),
@@ -187,33 +227,50 @@ def _plain(interval: Interval) -> dict[str, float | None]:
     return {name: round(value, 4) if np.isfinite(value) else None for name, value in ends.items()}
 
 
+def worst_day(comparison: Comparison) -> int:
+    """Return the index of the held-out day that cost most under today's rule."""
+    return int(np.argmax(comparison.candidates[TODAY].costs))
+
+
 def answer_of(comparison: Comparison) -> Answer:
     """Draw the conclusion from a comparison."""
     recommendation = recommend(comparison)
-    today = comparison.candidates[TODAY].costs
+    today = comparison.candidates[TODAY].costs_by_training
     policies = comparison.candidates | ({OPTIMUM: comparison.optimum} if comparison.optimum else {})
     return Answer(
         comparison,
         recommendation,
-        {name: mean_interval(today - policy.costs) for name, policy in policies.items()},
+        {name: mean_interval(today - policy.costs_by_training) for name, policy in policies.items()},
         headline(comparison, recommendation),
         reason(recommendation),
         requests_sentence(comparison, recommendation.policy),
-        sacrifice(comparison, recommendation.policy),
+        sacrifice(comparison, recommendation),
         limits_of(comparison, recommendation),
+        decisions(
+            comparison.candidates[recommendation.policy],
+            comparison.days.later,
+            worst_day(comparison),
+            comparison.service,
+        ),
     )
+
+
+def least_in_time(comparison: Comparison) -> float:
+    """Return the share of the requests in time that a policy should keep: today's, less what the limits allow."""
+    today = comparison.candidates[TODAY]
+    return comparison.setup.limits.level(today.in_time_share, today.drop_share).in_time
 
 
 def limits_of(comparison: Comparison, recommendation: Recommendation) -> list[str]:
     """Return the limits of an answer, a sentence or two each; may be empty."""
-    limits = [*_costs_more(recommendation), *_rough_intervals(comparison, recommendation)]
+    limits = [*_costs_more(recommendation), *_near_the_limit(comparison, recommendation)]
+    limits += _rough_intervals(comparison, recommendation)
     limits += traffic_limits(comparison.days, comparison.service)
     if recommendation.policy in LEARNERS:
         limits.append(
             "A learned policy is an experiment, not something to run unattended: it has no fallback of its own. The "
-            f"best rule's instructions stand beside it. The model is the best of "
-            f"{counted(len(comparison.candidates[recommendation.policy].trainings), 'training')} on the first part of "
-            "the days; the intervals are over days, and each training saves enough on its own."
+            f"best rule's instructions stand beside it. Its numbers are means over {recommendation.trainings} "
+            "trainings; the model is the training that did best on the first part of the days."
         )
     if comparison.quick:
         limits.append("The learners had small budgets, for a quick answer. With full budgets they may do better.")
@@ -229,7 +286,7 @@ def _costs_more(recommendation: Recommendation) -> Iterator[str]:
     extra, policy, cheapest = recommendation.extra, recommendation.policy, recommendation.cheapest
     text = (
         f"The recommended policy costs {percent(recommendation.extra_share)} more on these days than the cheapest. "
-        f"{saving_sentence(extra, cheapest, policy)}. "
+        f"{saving_sentence(extra, cheapest, policy, recommendation.trainings)}. "
     )
     if recommendation.steady:
         text += (
@@ -240,6 +297,18 @@ def _costs_more(recommendation: Recommendation) -> Iterator[str]:
         text += f"It is recommended all the same: {counted(extra.n, 'day')} cannot tell that from chance, and it is "
         text += "simpler."
     yield text
+
+
+def _near_the_limit(comparison: Comparison, recommendation: Recommendation) -> Iterator[str]:
+    """Yield that the recommended policy serves fewer in time than the limit, where the days cannot be sure of it."""
+    chosen, least = comparison.candidates[recommendation.policy], least_in_time(comparison)
+    if chosen.in_time_share < least:
+        days = counted(len(comparison.days.later), "day")
+        yield (
+            f"On the held-out days the recommended policy serves {100 * chosen.in_time_share:.2f} % of the requests in "
+            f"time, and the limit is {100 * least:.2f} %: {days} cannot tell that from chance. On the days it was "
+            "calibrated on, it kept the limit."
+        )
 
 
 def _rough_intervals(comparison: Comparison, recommendation: Recommendation) -> Iterator[str]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from autoscaler_env.advice.compare import Candidate, Comparison, loses_service
+from autoscaler_env.advice.compare import GRACE, Candidate, Comparison, loses_service
 from autoscaler_env.advice.plausibility import losing_is_cheaper
 from autoscaler_env.advice.recommend import FEWEST_TRAININGS, HALVES, ORDER, Recommendation
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.evaluation import statistics
 from autoscaler_env.evaluation.statistics import Interval
 from autoscaler_env.policies.registry import LEARNERS, label_of
-from autoscaler_env.text import counted, dollars, listed, percent
+from autoscaler_env.text import capital, counted, dollars, listed, percent
 
 DAYS_A_YEAR = 365
 
@@ -24,7 +24,7 @@ def between(interval: Interval, digits: int = 2) -> str:
     return f"{dollars(interval.low, digits)} to {dollars(interval.high, digits)}"
 
 
-def saving_sentence(saved: Interval, policy: str, other: str) -> str:
+def saving_sentence(saved: Interval, policy: str, other: str, trainings: int = 1) -> str:
     """Return a sentence, without its full stop, about what a policy saves against another.
 
     The policy that is cheaper on average comes first if the two cannot be told apart.
@@ -33,32 +33,79 @@ def saving_sentence(saved: Interval, policy: str, other: str) -> str:
         saved: What `policy` costs less than `other` on the same days, dollars a day.
         policy: Its name in tables.
         other: The name of the other.
+        trainings: How many trainings a learner's interval is over.
     """
     if saved.mean < 0 and saved.high >= 0:
         saved, policy, other = saved.times(-1), other, policy
-    text = statistics.comparison(saved, label_of(policy), label_of(other), counted(saved.n, "paired day"))
-    return text[0].upper() + text[1:]
+    basis = counted(saved.n, "paired day")
+    if trainings > 1 and {policy, other} & set(LEARNERS):
+        basis += f", {trainings} trainings"
+    return capital(statistics.comparison(saved, label_of(policy), label_of(other), basis))
 
 
 FEWEST_DAYS_A_YEAR = 6
-"""Held-out days below which no yearly figure is given."""
+"""Days below which no yearly figure is given from them."""
 
 
 def headline(comparison: Comparison, recommendation: Recommendation) -> str:
-    """Return what to do and what it saves, in a sentence or two; what calibration saves stands apart from learning."""
+    """Return what to do and why: what it saves, or why nothing is changed, and what learning would add.
+
+    What calibration saves stands apart from learning.
+    """
     policy, saving, rival = recommendation.policy, recommendation.saving, recommendation.rival
     action = _what_to_do(comparison, policy)
-    warning = losing_is_cheaper(comparison.service)
+    if warning := losing_is_cheaper(comparison.service):
+        return f"{warning} Until then: {action[0].lower()}{action[1:]}."
     if policy == TODAY:
-        return f"{warning} Until then: {action[0].lower()}{action[1:]}." if warning else f"{action}."
+        return f"{action}: {_why_no_change(recommendation)}. {_cheaper_learner(recommendation)}".strip()
     year = ""
-    if len(comparison.days.later) >= FEWEST_DAYS_A_YEAR:
+    if saving.n >= FEWEST_DAYS_A_YEAR:
         year = f", {dollars(saving.times(DAYS_A_YEAR).mean, 0)} a year"
-    text = f"{action}. {saving_sentence(saving, policy, TODAY)}{year}."
+    text = f"{action}. {saving_sentence(saving, policy, TODAY, recommendation.trainings)}{year}."
     if policy in LEARNERS and rival is not None:
-        calibrated, learned = dollars(saving.mean - rival.saved.mean), dollars(rival.saved.mean)
-        text += f" Of this, calibration alone ({label_of(rival.name)}) saves {calibrated} a day, learning {learned}."
-    return text
+        learned = dollars(rival.saved.mean)
+        if rival.name == TODAY:
+            return f"{text} Calibration alone saves nothing; all of this comes from learning."
+        calibrated = dollars(saving.mean - rival.saved.mean)
+        return (
+            f"{text} Of this, calibration alone ({label_of(rival.name)}) saves {calibrated} a day, learning {learned}."
+        )
+    return f"{text} {_cheaper_learner(recommendation)}".strip()
+
+
+def _why_no_change(recommendation: Recommendation) -> str:
+    """Return why today's rule is kept, as the end of a sentence."""
+    cheapest, extra, least = recommendation.cheapest, recommendation.extra, percent(recommendation.least)
+    if recommendation.steady:
+        return "the traffic is steady, so an autoscaler has nothing to do"
+    if recommendation.unconfirmed:
+        label = label_of(recommendation.unconfirmed)
+        return f"the saving of {label} was not confirmed on days that the choice had not seen"
+    if cheapest == TODAY:
+        return "no policy that may be recommended is cheaper"
+    if extra.low > 0 and recommendation.extra_share < recommendation.least:
+        return f"the cheapest policy that may be recommended saves less than {least}"
+    if extra.low > 0:
+        return "no change was worth it on the days of the choice"
+    return f"no saving of a policy that may be recommended is certain and at least {least}"
+
+
+def _cheaper_learner(recommendation: Recommendation) -> str:
+    """Return why a learner that costs less on average is not recommended; empty if no learner does, or one is."""
+    rival, policy = recommendation.rival, recommendation.policy
+    if rival is None or policy in LEARNERS or round(rival.saved.mean, 2) <= 0:
+        return ""
+    text = f"{label_of(rival.name)} would cost {dollars(rival.saved.mean)} a day less"
+    if rival.name in recommendation.refused:
+        return f"{text}, but it {recommendation.refused[rival.name]}."
+    if rival.saved.low <= 0:
+        trainings = f" and {recommendation.trainings} trainings" if recommendation.trainings > 1 else ""
+        return f"{text}, but {counted(rival.saved.n, 'day')}{trainings} cannot tell that from chance."
+    if recommendation.steady:
+        return f"{text}, but steady traffic needs no autoscaler."
+    if rival.saved.mean < recommendation.least * recommendation.cost:
+        return f"{text}, but that is below {percent(recommendation.least)}: too little to pay for a learned policy."
+    return f"{text}, but on the days of the choice its saving was in doubt or below {percent(recommendation.least)}."
 
 
 def service_of(candidate: Candidate) -> str:
@@ -74,17 +121,20 @@ def requests_sentence(comparison: Comparison, policy: str) -> str:
     now = service_of(comparison.candidates[TODAY])
     if policy == TODAY:
         return f"Today's rule: {now}."
-    label = label_of(policy)
-    return f"{label[0].upper()}{label[1:]}: {service_of(comparison.candidates[policy])}. Today's rule: {now}."
+    return f"{capital(label_of(policy))}: {service_of(comparison.candidates[policy])}. Today's rule: {now}."
 
 
-def sacrifice(comparison: Comparison, policy: str) -> str:
-    """Return what the cheapest policy that breaks the limits would save and sacrifice; empty if there is none."""
-    now, chosen = comparison.candidates[TODAY], comparison.candidates[policy]
+def sacrifice(comparison: Comparison, recommendation: Recommendation) -> str:
+    """Return what the cheapest policy that breaks the limits would save and sacrifice; empty if there is none.
+
+    A learner that the headline names is left out.
+    """
+    now, chosen = comparison.candidates[TODAY], comparison.candidates[recommendation.policy]
+    told = recommendation.rival.name if recommendation.rival and _cheaper_learner(recommendation) else None
     worse = [
         each
         for each in (*comparison.cheaper.values(), *comparison.candidates.values())
-        if each.cost.mean < chosen.cost.mean and loses_service(each, now, comparison.setup.limits)
+        if each.name != told and each.cost.mean < chosen.cost.mean and loses_service(each, now, comparison.setup.limits)
     ]
     if not worse:
         return ""
@@ -121,32 +171,29 @@ def _what_to_do(comparison: Comparison, policy: str) -> str:
 def reason(recommendation: Recommendation) -> str:
     """Return why, in a few sentences: the cheapest policy, the simpler ones that cost more, what learning is worth."""
     policy, cheapest, extra = recommendation.policy, recommendation.cheapest, recommendation.extra
-    if recommendation.steady:
-        return "The traffic is steady: it needs the same fleet all the time, so an autoscaler has nothing to do."
     least = percent(recommendation.least)
-    if recommendation.unconfirmed:
-        text = (
+    versus = saving_sentence(extra, cheapest, policy, recommendation.trainings)
+    if recommendation.steady:
+        text = "The traffic is steady: it needs the same fleet all the time, so an autoscaler has nothing to do."
+    elif recommendation.unconfirmed:
+        text = capital(
             f"{label_of(recommendation.unconfirmed)} looked cheaper, but on days that this choice had not seen its "
             f"saving is in doubt, or below {least} of today's cost."
         )
-        text = text[0].upper() + text[1:]
     elif policy == cheapest:
-        text = "It is the cheapest of the policies that keep today's service"
+        text = "It is the cheapest of the policies that may be recommended"
         if recommendation.passed_over:
             text += f"; {_simpler(recommendation.passed_over)}, beyond doubt and by at least {least}"
         text += "."
     elif extra.low > 0 and recommendation.extra_share <= recommendation.least:
         text = (
-            f"It is the simplest policy within {least} of the cheapest. {saving_sentence(extra, cheapest, policy)}: "
-            "too little to pay for a more complex policy."
+            f"It is the simplest policy within {least} of the cheapest. {versus}: too little to pay for a more complex "
+            "policy."
         )
     elif extra.low > 0:
-        text = f"{saving_sentence(extra, cheapest, policy)}; but what it saves against today's rule is in doubt."
+        text = f"{versus}; but on the days of the choice its saving was in doubt, or below {least}."
     else:
-        text = (
-            "It is the simplest policy whose cost cannot be told from that of the cheapest. "
-            f"{saving_sentence(extra, cheapest, policy)}."
-        )
+        text = f"It is the simplest policy whose cost cannot be told from that of the cheapest. {versus}."
     return f"{text} {_learning(recommendation)}".strip()
 
 
@@ -157,18 +204,23 @@ def _simpler(names: tuple[str, ...]) -> str:
 
 
 def _learning(recommendation: Recommendation) -> str:
-    """Return what learning is worth: of the best learner against the recommended rule, or the other way round."""
+    """Return what learning is worth; nothing where the headline has said why a cheaper learner is not recommended."""
     rival, policy = recommendation.rival, recommendation.policy
     if rival is None:
         return ""
     if policy in LEARNERS:
         worth = ""
-        if rival.saved.low > 0:
+        if rival.saved.low > 0 and rival.saved.n >= FEWEST_DAYS_A_YEAR:
             worth = f": learning is worth {dollars(rival.saved.times(DAYS_A_YEAR).mean, 0)} a year here"
-        return f"{saving_sentence(rival.saved, policy, rival.name)}{worth}."
+        return f"{saving_sentence(rival.saved, policy, rival.name, recommendation.trainings)}{worth}."
+    if _cheaper_learner(recommendation):
+        return ""
     if rival.name == recommendation.cheapest:  # the sentence about the cheapest has said it
         return "You do not need reinforcement learning here."
-    return f"You do not need reinforcement learning here. {saving_sentence(rival.saved, rival.name, policy)}."
+    return (
+        "You do not need reinforcement learning here. "
+        f"{saving_sentence(rival.saved, rival.name, policy, recommendation.trainings)}."
+    )
 
 
 def method(comparison: Comparison) -> str:
@@ -184,14 +236,28 @@ def method(comparison: Comparison) -> str:
         f"ran through the {counted(len(days.later), 'held-out day')} on the same simulated service; fleet and queue "
         "carry over from each day to the next. The optimum knows that traffic in advance: nothing can cost less. "
         "Intervals are 95 % intervals of the mean over the held-out days (Student's t, with an effective number of "
-        "days, since neighbouring days resemble each other); differences are paired by day. A year is "
-        f"{DAYS_A_YEAR} such days. A change is recommended only if it keeps today's service (at most "
+        f"days, since neighbouring days resemble each other); differences are paired by day.{_over_seeds(comparison)} "
+        f"A year is {DAYS_A_YEAR} such days. A change is recommended only if it keeps today's service (at most "
         f"{percent(limits.fewer_in_time, 2)} of the requests fewer in time, at most {percent(limits.dropped, 2)} "
-        "dropped, or what is dropped today) and if its saving is beyond doubt and at least "
+        "dropped, or what is dropped today; beyond the 95 % interval of all held-out days, or by more than "
+        f"{GRACE:g} times as much on average, is too much) and if its saving is beyond doubt and at least "
         f"{percent(limits.least_saving)} of today's cost; of such policies, the simplest that cannot be told from the "
         "cheapest, or is within that share of it, in the order "
         f"{listed([label_of(name) for name in ORDER if name in comparison.candidates])}. A learner is recommended only "
         f"from at least {FEWEST_TRAININGS} trainings. {_unseen(len(days.later))}"
+    )
+
+
+def _over_seeds(comparison: Comparison) -> str:
+    """Return what the intervals of learners are over."""
+    trainings = [len(candidate.trainings) for candidate in comparison.candidates.values() if candidate.trainings]
+    if not trainings:
+        return ""
+    if max(trainings) == 1:
+        return " Each learner was trained once, so its intervals say nothing about another training."
+    return (
+        f" Each learner was trained {max(trainings)} times, with different seeds; its numbers are means over the "
+        "trainings, and its intervals are over days and trainings."
     )
 
 

@@ -120,10 +120,12 @@ class Advise:
             rescale=self.rescale,
             last_days=self.days,
         )
+        from tqdm import tqdm
+
         from autoscaler_env.advice.advise import advise_on_days  # slow to import: after all that may be refused
 
         def say(line: str) -> None:
-            print(line, file=sys.stderr if self.json else sys.stdout)
+            tqdm.write(line, file=sys.stderr if self.json else sys.stdout)  # above the progress bar
 
         answer, paths = advise_on_days(
             setup,
@@ -137,6 +139,6 @@ class Advise:
         )
         if self.json:
             print(json.dumps(answer.as_dict()))
-        say("\n" + "\n".join(filter(None, (answer.headline, answer.requests, answer.reason, answer.sacrifice))))
+        say(f"\n{answer.text}")
         say(f"Wrote {', '.join(shown(path.absolute()) for path in paths)}.")
         return 0

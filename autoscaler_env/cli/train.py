@@ -11,7 +11,6 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from autoscaler_env.cli.evaluate import cost_report, evaluate_all
 from autoscaler_env.cli.options import Output, Rescale, ServiceFile, Smooth, TraceFile, service_of, workload_of
 from autoscaler_env.paths import Folders
 from autoscaler_env.service import Service
@@ -102,9 +101,12 @@ class Train:
         print(f"Wrote {shown(run.model)} after {trained.description['timesteps']:,} timesteps.")
         print(selection_report(run, trained))
         if self.eval:
+            from autoscaler_env.evaluation.metrics import evaluate_patterns
+            from autoscaler_env.evaluation.report import cost_report
+
             workloads: list[str | Workload] = list(PATTERNS)
             workloads += [] if isinstance(config.pattern, str) else [config.pattern]
-            print(cost_report(evaluate_all([trained.policy], workloads, EVAL_DAYS, config.service)))
+            print(cost_report(evaluate_patterns(lambda _: [trained.policy], workloads, EVAL_DAYS, config.service)))
         return 0
 
     def training_config(self) -> TrainingConfig:

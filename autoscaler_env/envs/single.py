@@ -68,6 +68,7 @@ class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         pattern: A name from `PATTERNS`, `MIXED`, or a workload such as a `Trace`.
         service: Sizes and prices; the reference service by default.
         render_mode: `None`, `"rgb_array"` (the day so far, uint8 of shape (height, width, 3)) or `"ansi"` (text).
+            gymnasium's wrappers `RecordVideo` and `HumanRendering` take `"rgb_array"` and need the extra `video`.
 
     `reset(seed=...)` seeds the draw of training days. `reset(options={"day_seed": s})` starts the day of that seed, and
     `options={"day": arrivals}` a given day, int64 of shape (steps,).
@@ -89,7 +90,10 @@ class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self, pattern: str | Workload = MIXED, service: Service | None = None, render_mode: RenderMode | None = None
     ) -> None:
         if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ValueError(f"render_mode = {render_mode!r}: must be None, 'rgb_array' or 'ansi'")
+            raise ValueError(
+                f"render_mode = {render_mode!r}: must be None, 'rgb_array' or 'ansi'; gymnasium's HumanRendering and "
+                "RecordVideo show 'rgb_array', and need the extra: pip install 'smart-autoscaler[video]'"
+            )
         self.service = as_service(service)
         self._spec: EnvSpec | None = None
         self.workload = as_workload(pattern, self.service)

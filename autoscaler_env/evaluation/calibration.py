@@ -278,12 +278,22 @@ def cheapest_setting(grid: RuleGrid, days: NDArray[np.int64], service: Service) 
     Returns:
         The settings by name, and their cost in dollars a day. Of settings with equal costs, the first of the grid.
     """
-    return _refined(grid, _tried(grid, grid.grid(service), days, service), days, service, None)
+    (best,), _ = _searched(grid, days, service, (None,))
+    return best
 
 
-def settings_that_keep(
-    grid: RuleGrid, days: NDArray[np.int64], service: Service, level: ServiceLevel
-) -> tuple[dict[str, float], dict[str, float]]:
+class Search(NamedTuple):
+    """What a search among the settings of a rule found."""
+
+    keeping: dict[str, float]
+    """The cheapest setting that keeps a service level, or the one that breaks it least if none keeps it."""
+    cheapest: dict[str, float]
+    """The cheapest setting of all."""
+    frontier: list[dict[str, float]]
+    """Settings of which no other that was tried is both cheaper and serves more requests in time; cheapest first."""
+
+
+def settings_that_keep(grid: RuleGrid, days: NDArray[np.int64], service: Service, level: ServiceLevel) -> Search:
     """Find the cheapest setting of a rule that keeps a service level, and the cheapest of all.
 
     Args:
@@ -291,27 +301,32 @@ def settings_that_keep(
         days: Arrivals, shape (n, steps); fleet and queue pass midnight unchanged.
         service: Its episode is a day.
         level: What the rule must do for the requests on these days.
-
-    Returns:
-        The settings that keep the level, or those that break it least if none keeps it; and what `cheapest_setting`
-        returns.
     """
+    ((keeping, _), (cheapest, _)), tried = _searched(grid, days, service, (level, None))
+    order = np.lexsort((-tried.in_time, tried.cost))
+    rises = np.diff(np.maximum.accumulate(tried.in_time[order]), prepend=-1.0) > 0
+    frontier = [dict(zip(grid.settings, tried.settings[index], strict=True)) for index in order[rises]]
+    return Search(keeping, cheapest, frontier)
+
+
+def _searched(
+    grid: RuleGrid, days: NDArray[np.int64], service: Service, levels: Sequence[ServiceLevel | None]
+) -> tuple[list[tuple[dict[str, float], float]], _Tried]:
+    """Return the best setting for each level, with its cost, and all that was tried: a grid, then fine steps around."""
     coarse = _tried(grid, grid.grid(service), days, service)
-    keeping, cheapest = (_refined(grid, coarse, days, service, each)[0] for each in (level, None))
-    return keeping, cheapest
-
-
-def _refined(
-    grid: RuleGrid, coarse: _Tried, days: NDArray[np.int64], service: Service, level: ServiceLevel | None
-) -> tuple[dict[str, float], float]:
-    """Return the best of the settings that were tried, or one in fine steps around it that is better; and its cost."""
-    index, broken, cost = coarse.best(level)
-    settings = dict(zip(grid.settings, coarse.settings[index], strict=True))
-    fine = _tried(grid, grid.near(service, settings), days, service)
-    index, less_broken, lower = fine.best(level)
-    if (less_broken, lower) < (broken, cost - 1e-9):
-        return dict(zip(grid.settings, fine.settings[index], strict=True)), lower
-    return settings, cost
+    starts = [coarse.best(level) for level in levels]
+    named = [dict(zip(grid.settings, coarse.settings[index], strict=True)) for index, _, _ in starts]
+    near = dict.fromkeys(point for settings in named for point in grid.near(service, settings))
+    fine = _tried(grid, list(near), days, service)
+    found = []
+    for level, settings, (_, broken, cost) in zip(levels, named, starts, strict=True):
+        index, less_broken, lower = fine.best(level)
+        if (less_broken, lower) < (broken, cost - 1e-9):
+            found.append((dict(zip(grid.settings, fine.settings[index], strict=True)), lower))
+        else:
+            found.append((settings, cost))
+    columns = (np.concatenate(pair) for pair in zip(coarse[1:], fine[1:], strict=True))
+    return found, _Tried(coarse.settings + fine.settings, *columns)
 
 
 def _tried(grid: RuleGrid, settings: list[tuple[float, ...]], days: NDArray[np.int64], service: Service) -> _Tried:
@@ -421,7 +436,7 @@ def read_calibrations(folders: Folders) -> dict[str, Calibration]:
     path = folders.find("results/calibration.csv")
     if not path.exists():
         raise FileNotFoundError(
-            f"{folders.shown(path)} is missing; make it with: autoscaler run --only 02_set_yardsticks"
+            f"{folders.shown(path)} is missing; make it with: autoscaler run --only 02_set_baselines"
         )
     table = pd.read_csv(path, index_col="pattern")
     return {str(pattern): Calibration(*table.loc[pattern, list(Calibration._fields)]) for pattern in table.index}

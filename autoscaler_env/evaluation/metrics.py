@@ -9,6 +9,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from tqdm.auto import tqdm
 
 from autoscaler_env.evaluation.simulation import Trajectory, simulate, wait_percentiles
 from autoscaler_env.evaluation.statistics import Interval, comparison, mean_interval
@@ -111,22 +112,29 @@ def evaluate(
 
 def evaluate_patterns(
     policies: Callable[[str], Sequence[Policy]],
-    patterns: Iterable[str],
+    patterns: Iterable[str | Workload],
     episodes: int = EPISODES,
     service: Service | None = None,
+    *,
+    progress: bool = False,
 ) -> pd.DataFrame:
     """Evaluate on several patterns.
 
     Args:
         policies: Returns the policies for the name of a pattern.
-        patterns: Names of patterns.
+        patterns: Names of patterns, or workloads.
         episodes: Evaluation days of each pattern.
         service: The reference service by default.
+        progress: Whether to show a progress bar, where it takes more than a second in a terminal.
 
     Returns:
         The rows of `evaluate` for each pattern.
     """
-    return pd.concat([evaluate(policies(name), name, episodes, service) for name in patterns], ignore_index=True)
+    bar = tqdm(list(patterns), unit="pattern", delay=1, leave=False, disable=None if progress else True)
+    names = ((pattern if isinstance(pattern, str) else pattern.name, pattern) for pattern in bar)
+    return pd.concat(
+        [evaluate(policies(name), pattern, episodes, service) for name, pattern in names], ignore_index=True
+    )
 
 
 def summarise(episodes: pd.DataFrame) -> pd.DataFrame:

@@ -46,6 +46,17 @@ class Trajectory:
     refused: NDArray[np.int32]
     """Whether the action was refused: 0 or 1."""
 
+    def row(self, row: int) -> Trajectory:
+        """Return one of the rows alone; every array has shape (1, steps)."""
+        return Trajectory(
+            self.service,
+            *(
+                getattr(self, column.name)[row : row + 1]
+                for column in dataclasses.fields(self)
+                if column.name != "service"
+            ),
+        )
+
     @property
     def fleet(self) -> NDArray[np.int64]:
         """Instances ready or booting."""
@@ -127,16 +138,17 @@ def simulate(policy: Policy, days: NDArray[np.int64], service: Service | None = 
     return Trajectory(service, days, actions_taken.T, *(column.T for column in history))
 
 
-def simulate_through(policy: Policy, days: NDArray[np.int64], service: Service) -> Trajectory:
+def simulate_through(policy: Policy, days: NDArray[np.int64], service: Service, copies: int = 1) -> Trajectory:
     """Let a policy scale a service through days in a row: fleet and queue pass midnight unchanged.
 
     Args:
         policy: Starts with `initial_instances` on the first day.
         days: Arrivals, shape (n, steps).
         service: Its episode is a day.
+        copies: How many services run side by side through the same days, such as one for each setting of the policy.
 
     Returns:
-        One row with all steps, shape (1, n x steps); `by_day` cuts it into days.
+        A row with all steps for each copy, shape (copies, n x steps); `by_day` cuts a row into days.
 
     Raises:
         ValueError: There are more steps than can be simulated without a break.
@@ -147,7 +159,8 @@ def simulate_through(policy: Policy, days: NDArray[np.int64], service: Service) 
             "simulated without a break: set step_seconds to several times its value, such as 300, and counts are added "
             "up"
         )
-    return simulate(policy, days.reshape(1, -1), dataclasses.replace(service, steps_per_episode=days.size))
+    through = np.tile(days.reshape(1, -1), (copies, 1))
+    return simulate(policy, through, dataclasses.replace(service, steps_per_episode=days.size))
 
 
 def by_day(trajectory: Trajectory, service: Service) -> Trajectory:

@@ -35,7 +35,7 @@ class Interval(NamedTuple):
     """A mean of independent or mildly correlated values, with its 95 % interval, in the unit of the values."""
 
     n: int
-    """The number of values: days, or trainings."""
+    """The number of values: days, or trainings; of several trainings on the same days, the number of days."""
     mean: float
     low: float
     high: float
@@ -61,8 +61,14 @@ def mean_interval(values: NDArray[np.float64], confidence: float = 0.95, *, inde
     an AR(1) correlation of 0.5 from 10 on. For very skewed values (lognormal, sigma 1) it is only 83 % at 3 values and
     90 % from 10 to 30, and 82 to 88 % if they are taken as independent: see `is_very_skewed`.
 
+    For several trainings of a learner on the same days, both the days and the trainings are drawn by chance. Each has
+    its interval: that of the days' means over the trainings, and Student's of the trainings' means over the days. The
+    half width is the root of the sum of their squares. That contains the true mean at least as often as either does
+    alone, whichever of the two varies more (simulated: at least 94 % from 3 trainings on, for normal values).
+
     Args:
-        values: One number for each day or training, shape (n,). The order matters only where neighbours are alike.
+        values: One number for each day or training, shape (n,); or for each training and day, shape (trainings, n). The
+            order of the days matters, because neighbours are alike.
         confidence: The share of intervals that should contain the true mean.
         independent: Whether the values have no order in time, such as trainings with different seeds. Then no
             correlation is estimated, and the interval is narrower.
@@ -76,16 +82,23 @@ def mean_interval(values: NDArray[np.float64], confidence: float = 0.95, *, inde
 
     Source:
         Bias of the correlation: Marriott and Pope, Biometrika 41, 1954. Effective number: Bayley and Hammersley,
-        Journal of the Royal Statistical Society Supplement 8, 1946.
+        Journal of the Royal Statistical Society Supplement 8, 1946. Two sources of chance: Banerjee, Sankhya 22, 1960.
 
     Example:
         >>> [round(x, 2) for x in mean_interval(np.array([1.0, 2.0, 3.0]))]
         [3, 2.0, -0.48, 4.48]
     """
     values = np.asarray(values, dtype=np.float64)
-    n = len(values)
-    if n == 0:
+    if values.size == 0:
         raise ValueError("values: there must be at least one")
+    if values.ndim == 2:
+        days = mean_interval(values.mean(axis=0), confidence)
+        if len(values) == 1:  # one training says nothing about the next: the interval is over days alone
+            return days
+        trainings = mean_interval(values.mean(axis=1), confidence, independent=True)
+        half = math.hypot(days.high - days.mean, trainings.high - trainings.mean)
+        return Interval(days.n, days.mean, days.mean - half, days.mean + half)
+    n = len(values)
     mean = float(values.mean())
     if n == 1:
         return Interval(1, mean, -math.inf, math.inf)
@@ -159,18 +172,37 @@ def comparison(saved: Interval, what: str, other: str, basis: str) -> str:
         'PPO and the rule cannot be told apart: PPO saves +$0.10 a day (95 % interval -$0.50 to +$0.70, 5 trainings)'
     """
     if saved.low > 0 or saved.high < 0:
-        word = "cheaper" if saved.mean > 0 else "dearer"
-        nearest, farthest = (dollars(end) for end in sorted((abs(saved.low), abs(saved.high))))
-        return (
-            f"{what} is {word} than {other} by {dollars(abs(saved.mean))} a day "
-            f"(95 % interval {nearest} to {farthest}, {basis})"
-        )
+        return f"{what} is {relation(saved, other, basis)}"
     if saved.mean < 0:  # named first is the policy that was cheaper
         what, other, saved = other, what, saved.times(-1)
     low, mean, high = (dollars(value, sign=True) for value in (saved.low, saved.mean, saved.high))
     return (
         f"{what} and {other} cannot be told apart: {what} saves {mean} a day (95 % interval {low} to {high}, {basis})"
     )
+
+
+def relation(saved: Interval, other: str, basis: str = "") -> str:
+    """Say how the cost of a policy compares with another's, without naming the policy.
+
+    Args:
+        saved: Dollars a day that the policy costs less than the other.
+        other: The other policy.
+        basis: What the interval is over, such as `5 trainings`; empty if the reader knows it.
+
+    Example:
+        >>> relation(Interval(5, -2.0, -2.5, -1.5), "the rule")
+        'dearer than the rule by $2.00 a day (95 % interval $1.50 to $2.50)'
+        >>> relation(Interval(5, 0.1, -0.5, 0.7), "the rule")
+        'not to be told apart from the rule (saving +$0.10 a day, 95 % interval -$0.50 to +$0.70)'
+    """
+    over = f", {basis}" if basis else ""
+    if saved.low > 0 or saved.high < 0:
+        word = "cheaper" if saved.mean > 0 else "dearer"
+        nearest, farthest = (dollars(end) for end in sorted((abs(saved.low), abs(saved.high))))
+        difference = dollars(abs(saved.mean))
+        return f"{word} than {other} by {difference} a day (95 % interval {nearest} to {farthest}{over})"
+    low, mean, high = (dollars(value, sign=True) for value in (saved.low, saved.mean, saved.high))
+    return f"not to be told apart from {other} (saving {mean} a day, 95 % interval {low} to {high}{over})"
 
 
 def per_training(study: pd.DataFrame, column: str) -> pd.Series:

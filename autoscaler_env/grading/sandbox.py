@@ -25,6 +25,9 @@ from autoscaler_env.paths import project_root
 
 MEGABYTE = 2**20
 
+_WORKSPACE = Path("/workspace")
+"""Where a sandbox shows what the course's notebooks have written."""
+
 PROBE_SECONDS = 300
 """A sandbox that needs more time than this to start Python does not work."""
 
@@ -140,16 +143,21 @@ class Sandbox:
             probe: Whether to end before the kernel starts.
         """
         scratch = self.scratch(shared)
+        workspace = _WORKSPACE if shared.workspace and self.kind != "none" else shared.workspace
         if self.kind == "bubblewrap":
             user = 2**20 + secrets.randbelow(2**30) if self.as_root else None
-            inner = [sys.executable, "-P", *_kernel(_package(), shared, scratch, limits, user, probe)]
+            inner = [sys.executable, "-P", *_kernel(_package(), shared, scratch, workspace, limits, user, probe)]
             return Launch([self.program, *self._bubblewrap(shared, limits), "--", *inner, "no-namespaces"], {}, user)
         if self.kind == "container":
             name = f"autoscaler-grade-{secrets.token_hex(8)}"
-            inner = ["python", "-P", *_kernel(Path("/course/autoscaler_env"), shared, scratch, limits, None, probe)]
+            inner = [
+                "python",
+                "-P",
+                *_kernel(Path("/course/autoscaler_env"), shared, scratch, workspace, limits, None, probe),
+            ]
             command = [self.program, *self._container(shared, limits, name), self.image, *inner]
             return Launch(command, None, None, [self.program, "rm", "--force", name])
-        inner = [sys.executable, "-P", *_kernel(_package(), shared, scratch, limits, None, probe)]
+        inner = [sys.executable, "-P", *_kernel(_package(), shared, scratch, workspace, limits, None, probe)]
         return Launch(inner, dict(os.environ) | _variables(scratch), hidden_scratch=False)
 
     def scratch(self, shared: SharedFolders) -> Path:
@@ -176,7 +184,7 @@ class Sandbox:
                 options += _bind(path)
         for path in (Path("/usr"), *map(Path, _SETTINGS), *_python_and_package()):
             options += _bind(path) if path.exists() else []
-        options += _bind(shared.workspace) if shared.workspace else []
+        options += ["--ro-bind", str(shared.workspace), str(_WORKSPACE)] if shared.workspace else []
         options += _bind(shared.sockets, "--bind")
         # Last, because bubblewrap itself makes the folders that it mounts on.
         return [*options, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/scratch"]
@@ -193,7 +201,7 @@ class Sandbox:
                 options += ["--env", f"{variable}={value}"]
         options += ["--volume", f"{_package()}:/course/autoscaler_env:ro"]
         options += ["--volume", f"{shared.sockets}:{shared.sockets}"]
-        options += ["--volume", f"{shared.workspace}:{shared.workspace}:ro"] if shared.workspace else []
+        options += ["--volume", f"{shared.workspace}:{_WORKSPACE}:ro"] if shared.workspace else []
         return [*options, "--workdir", "/scratch"]
 
 
@@ -285,7 +293,13 @@ def first_working(sandboxes: list[Sandbox]) -> Sandbox:
 
 
 def _kernel(
-    package: Path, shared: SharedFolders, scratch: Path, limits: Limits, user: int | None, probe: bool
+    package: Path,
+    shared: SharedFolders,
+    scratch: Path,
+    workspace: Path | None,
+    limits: Limits,
+    user: int | None,
+    probe: bool,
 ) -> list[str]:
     """Return the part of a command line that starts the program of the kernel.
 
@@ -293,6 +307,7 @@ def _kernel(
         package: The folder of the package, by its path in the sandbox.
         shared: The folders that the kernel can see.
         scratch: The folder that it writes to.
+        workspace: What the course's notebooks have written, by its path in the sandbox.
         limits: What it may use.
         user: The user id that it changes to. No other user has it, so the system can count its processes.
         probe: Whether to end before the kernel starts.
@@ -306,7 +321,7 @@ def _kernel(
     specification = {
         "connection": str(shared.connection),
         "scratch": str(scratch),
-        "workspace": str(shared.workspace) if shared.workspace else None,
+        "workspace": str(workspace) if workspace else None,
         "user": user,
         "limits": resources | ({"RLIMIT_NPROC": limits.processes} if user is not None else {}),
         "probe": probe,

@@ -1,7 +1,7 @@
 """The public names, and the module that each comes from."""
 
 from . import study
-from .advice import plot_policy_costs, plot_worst_day
+from .advice import plot_cost_and_service, plot_worst_day
 from .comparison import (
     plot_calibration,
     plot_cost_items,
@@ -32,6 +32,7 @@ __all__ = [
     "frontier",
     "plot_calibration",
     "plot_clipped_objective",
+    "plot_cost_and_service",
     "plot_cost_items",
     "plot_cost_spread",
     "plot_costs",
@@ -43,7 +44,6 @@ __all__ = [
     "plot_matrix",
     "plot_operating_regions",
     "plot_patterns",
-    "plot_policy_costs",
     "plot_ppo_against_rules",
     "plot_q_policy",
     "plot_rankings",

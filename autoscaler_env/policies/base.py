@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -65,21 +66,12 @@ def decode(observations: NDArray[np.float32], service: Service) -> Counts:
         Instances, requests and the utilisation, each of shape (n,). Clipped arrivals, changes and spare capacities stay
         clipped.
     """
-
-    def count(column: int, scale: int) -> NDArray[np.int64]:
-        return np.rint(observations[:, column].astype(np.float64) * scale).astype(np.int64)
-
-    ready = count(0, service.max_instances)
+    most, arrivals = service.max_instances, service.arrivals_scale
+    scales = np.array([most, most, 1, max(service.queue_limit, 1), arrivals, arrivals, service.spare_capacity_scale])
+    values = observations.T.astype(np.float64)
+    ready, booting, _, queue, came, change, spare = np.rint(values * scales[:, np.newaxis]).astype(np.int64)
     capacity = np.maximum(service.capacity_per_instance * ready, 1)
-    return Counts(
-        ready=ready,
-        booting=count(1, service.max_instances),
-        utilisation=np.rint(observations[:, 2].astype(np.float64) * capacity) / capacity,
-        queue=count(3, max(service.queue_limit, 1)),
-        arrivals=count(4, service.arrivals_scale),
-        change=count(5, service.arrivals_scale),
-        spare_capacity=count(6, service.spare_capacity_scale),
-    )
+    return Counts(ready, booting, np.rint(values[2] * capacity) / capacity, queue, came, change, spare)
 
 
 def step_toward(wanted: NDArray[Any], fleet: NDArray[np.int64], service: Service) -> NDArray[np.int64]:
@@ -94,12 +86,19 @@ def step_toward(wanted: NDArray[Any], fleet: NDArray[np.int64], service: Service
     Returns:
         Actions, shape (n,). Of two that are equally near, the smaller change is chosen.
     """
-    changes = np.array(service.fleet_changes)
-    smallest_first = np.argsort(np.abs(changes), kind="stable")
-    after = fleet[:, np.newaxis] + changes[smallest_first]
-    within = (service.min_instances <= after) & (after <= service.max_instances) | (changes[smallest_first] == 0)
+    smallest_first, changes = _smallest_first(service.fleet_changes)
+    after = fleet[:, np.newaxis] + changes
+    within = (service.min_instances <= after) & (after <= service.max_instances) | (changes == 0)
     distance = np.where(within, np.abs(np.asarray(wanted)[:, np.newaxis] - after), np.inf)
     return smallest_first[np.argmin(distance, axis=1)]
+
+
+@lru_cache(maxsize=64)
+def _smallest_first(fleet_changes: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the actions from the smallest change to the largest, and their changes."""
+    changes = np.array(fleet_changes)
+    order = np.argsort(np.abs(changes), kind="stable")
+    return order, changes[order]
 
 
 class ForeignPolicy:

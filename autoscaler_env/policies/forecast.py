@@ -53,6 +53,7 @@ class Forecast:
             raise ValueError(f"reserve = {reserve}: must be at least 0 instances")
         self.service = service
         self.name = name or Forecast.name
+        self.wanted: NDArray[np.int64] | None = None
         self.target = target
         self.reserve = reserve
         self._trace = trace.name
@@ -89,5 +90,5 @@ class Forecast:
         ahead = self._usual[:, self._step : self._step + self.service.boot_steps + 1].max(axis=1)
         self._step += 1
         each = self.service.capacity_per_instance * self.target
-        wanted = round_up((level * ahead + counts.queue) / each + self.reserve)
-        return toward(wanted, counts.ready + counts.booting, self.service)
+        self.wanted = round_up((level * ahead + counts.queue) / each + self.reserve)
+        return toward(self.wanted, counts.ready + counts.booting, self.service)

@@ -181,6 +181,7 @@ class _Hpa(ABC):
                 "must be from 0 to below 1, and a number of seconds, at least 0"
             )
         self.name = name or type(self).name
+        self.wanted: NDArray[np.int64] | None = None
         self.target = target
         self._tolerance = tolerance
         self._window = (windows // self.service.step_seconds).astype(np.int64)  # age <= window: so many steps, and now
@@ -199,8 +200,8 @@ class _Hpa(ABC):
         lately = np.array(self._lately)
         age = np.arange(len(lately))[::-1, np.newaxis]
         lately = np.where(age <= self._window, lately, lately[-1])
-        wanted = stabilise(fleet, proposal[np.newaxis], lately)
-        return toward(wanted, fleet, self.service)
+        self.wanted = stabilise(fleet, proposal[np.newaxis], lately)
+        return toward(self.wanted, fleet, self.service)
 
     @abstractmethod
     def _propose(self, counts: Counts) -> NDArray[np.int64]:

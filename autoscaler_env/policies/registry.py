@@ -20,12 +20,18 @@ from autoscaler_env.policies.oracle import Optimum
 from autoscaler_env.policies.recognise import RECOGNISE, Recognise, train_recogniser
 from autoscaler_env.policies.rules import RULES
 from autoscaler_env.service import Service
-from autoscaler_env.text import one_line
+from autoscaler_env.text import listed, one_line, shown
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload
 from autoscaler_env.traffic.trace import Trace
 
 CALIBRATED = ("target-tracking", "threshold", "hpa-cpu", "hpa-demand", "kpa")
 """The rules that are calibrated. To their name a pattern's name is added, in small letters, or `calibrated`."""
+
+USUAL = tuple(rule for rule in CALIBRATED if rule != "target-tracking")
+"""The rules that people run, with the settings that most of them keep."""
+
+PER_PATTERN_ENDING = "-per-pattern"
+"""Ends the name of a rule whose setting is the one calibrated for the pattern of the day."""
 
 LEARNERS = ("q-learning", "dqn", "ppo")
 """The algorithms. The name of a model is the stem of its file: the algorithm, `_`, and what it was trained on."""
@@ -62,7 +68,7 @@ POLICY_LABELS = {
 """What figures and pages call a policy, or a learner that was trained on `MIXED`."""
 
 POLICY_LABELS |= {f"{rule}-mixed": f"{POLICY_LABELS[rule]}, one setting" for rule in CALIBRATED}
-POLICY_LABELS |= {f"{rule}-per-pattern": f"{POLICY_LABELS[rule]}, per pattern" for rule in CALIBRATED}
+POLICY_LABELS |= {rule + PER_PATTERN_ENDING: f"{POLICY_LABELS[rule]}, per pattern" for rule in CALIBRATED}
 
 _LEARNED = re.compile(rf"({'|'.join(LEARNERS).replace('-', '[-_]?')})(?:[-_](.+))?", re.IGNORECASE)
 
@@ -255,6 +261,34 @@ def showcase(spec: str, service: Service | None = None, folders: Folders | None 
     return find_policies([*RULES, *present], service, folders)
 
 
+def rivals_on(workload: str | Workload, service: Service, folders: Folders) -> Callable[[str], list[Policy]]:
+    """Return the policies that others are compared with on a workload, as a function of the pattern's name.
+
+    On the patterns of the reference service they are those of notebook 6: random, static, the rules with their usual
+    settings, all rules calibrated once for all patterns and once for each, and the reference models. On other workloads
+    and for other services they are the rules alone, calibrated on the workload.
+
+    Args:
+        workload: A pattern's name, `MIXED` for the six patterns, or a workload.
+        service: The service to scale.
+        folders: Where models and calibrations lie. A model that is not there is left out.
+    """
+    is_reference = service == Service() and isinstance(workload, str)
+    usual = find_policies(["random", "static", *USUAL], service)
+    scope = "mixed" if is_reference else "calibrated"
+    tuned = find_policies([f"{rule}-{scope}" for rule in CALIBRATED], service, folders, workload)
+    present = set(model_names(folders)) if is_reference else set()
+    models = find_policies(names, service, folders) if (names := sorted(present & set(REFERENCE_MODELS))) else []
+
+    def rivals(pattern: str) -> list[Policy]:
+        known = find_policies([f"{rule}-{pattern}" for rule in CALIBRATED], service, folders) if is_reference else []
+        for rule, policy in zip(CALIBRATED, known, strict=False):
+            policy.name = rule + PER_PATTERN_ENDING
+        return [*usual, *tuned, *known, *models]
+
+    return rivals
+
+
 def _missing(name: str, folders: Folders, command: str | None) -> str:
     """Return where a model was looked for, and the command that makes it."""
     searched = " or ".join(str(folder) for folder in folders.model_folders)
@@ -264,6 +298,7 @@ def _missing(name: str, folders: Folders, command: str | None) -> str:
 def _what_there_is(name: str, folders: Folders) -> str:
     """Return why there is no policy of a name, what the user may have meant, and what there is."""
     command = command_for(name)
+    searched = listed([shown(folder) for folder in folders.model_folders], "or")
     if command is not None:
         return _missing(name, folders, command)
     known, models = _known_names(folders), model_names(folders)
@@ -272,7 +307,7 @@ def _what_there_is(name: str, folders: Folders) -> str:
     rules = ", ".join((*BASELINES, Forecast.name, RECOGNISE))
     return (
         f"no such policy{question} there are rules ({rules}), calibrated rules (RULE-PATTERN or RULE-calibrated, "
-        f"RULE from {', '.join(CALIBRATED)}), models in {folders.shown(folders.models)} "
+        f"RULE from {', '.join(CALIBRATED)}), models in {searched} "
         f"({', '.join(models) or 'none yet'}), model files (.pkl, .zip) and module:Class"
     )
 

@@ -41,7 +41,7 @@ from autoscaler_env.study.analysis import (
     wide_costs,
 )
 from autoscaler_env.study.plan import LONG_SETTINGS, STUDIES
-from autoscaler_env.text import dollars, listed, percent
+from autoscaler_env.text import capital, dollars, listed, percent
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS
 
 
@@ -189,7 +189,7 @@ def deployment(folders: Folders) -> list[str]:
         else:
             advice = f"deploy {row['rule']}; reinforcement learning is no better, and costs a training"
         name = "PPO trained on it" + (", pre-trained by imitating rules," if imitates(str(pattern)) else "")
-        sentences.append(f"{pattern}: {advice}. {_capital(_compared(saved, name, row['rule']))}.")
+        sentences.append(f"{pattern}: {advice}. {capital(_compared(saved, name, row['rule']))}.")
     return sentences
 
 
@@ -260,10 +260,6 @@ def _verdicts(table: pd.DataFrame, words: dict[str, str] = _ON) -> str:
         for policy, word in words.items()
         if (table["cheaper"] == policy).any()
     )
-
-
-def _capital(sentence: str) -> str:
-    return sentence[:1].upper() + sentence[1:]
 
 
 def _dollars(value: Any, *, sign: bool = False) -> str:

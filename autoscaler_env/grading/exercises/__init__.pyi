@@ -3,6 +3,7 @@ from . import comparison as comparison
 from . import dqn as dqn
 from . import environment as environment
 from . import meter as meter
+from . import own as own
 from . import ppo as ppo
 from . import q_learning as q_learning
 from . import scaling as scaling
@@ -15,6 +16,7 @@ __all__ = [
     "dqn",
     "environment",
     "meter",
+    "own",
     "ppo",
     "q_learning",
     "scaling",

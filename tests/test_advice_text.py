@@ -1,0 +1,200 @@
+"""The headline and the reason, read for every kind of recommendation: they agree with each other and with the costs."""
+
+import dataclasses
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+from advice_cases import answer_for, wavy
+from cases import cases
+
+from autoscaler_env.advice.recommend import choose, quoted
+from autoscaler_env.advice.text import headline, reason, sacrifice
+from autoscaler_env.policies.registry import LEARNERS
+
+TODAY = 100 + np.random.default_rng(0).normal(0, 1, 12)
+NOISE = np.random.default_rng(1).normal(0, 6, 12)
+EARLY = np.where(np.arange(12) < 6, 1.0, 0.0)
+"""1 on the days that the choice is made on, 0 on those that the saving is measured on."""
+
+LATE = "serves only 98.50 % of the requests in time (today's rule: 99.98 %)"
+QUICK = "had a small training budget (--quick)"
+
+CASES = {  # what policies save on each day, what else holds; the policy recommended, and parts of the two texts
+    "the learner is dearer": (
+        {"threshold": 20, "ppo": 10},
+        {},
+        "threshold",
+        ("$20.00 a day",),
+        ("You do not need reinforcement learning here. PPO is dearer than threshold by $10.00",),
+    ),
+    "the learner saves too little": (
+        {"threshold": 20, "ppo": 20.5},
+        {},
+        "threshold",
+        ("PPO would cost $0.50 a day less, but that is below 1 %: too little to pay for a learned policy.",),
+        ("simplest policy within 1 % of the cheapest",),
+    ),
+    "chance may explain what the learner saves": (
+        {"threshold": 20, "ppo": 22 + NOISE - NOISE[6:].mean()},
+        {},
+        "threshold",
+        ("PPO would cost $2.00 a day less, but 6 days cannot tell that from chance.",),
+        ("PPO and threshold cannot be told apart",),
+    ),
+    "the learner serves fewer in time": (
+        {"threshold": 20, "ppo": 30},
+        {"refused": {"ppo": LATE}},
+        "threshold",
+        (f"PPO would cost $10.00 a day less, but it {LATE}.",),
+        ("cheapest of the policies that may be recommended",),
+    ),
+    "the learner had a small budget": (
+        {"threshold": 20, "ppo": 30},
+        {"refused": {"ppo": QUICK}},
+        "threshold",
+        (f"PPO would cost $10.00 a day less, but it {QUICK}.",),
+        ("cheapest of the policies that may be recommended",),
+    ),
+    "the learner was cheaper only later": (
+        {"threshold": 20, "ppo": 20 + 20 * (1 - EARLY)},
+        {},
+        "threshold",
+        ("PPO would cost $20.00 a day less, but on the days of the choice its saving was in doubt or below 1 %.",),
+        ("; but on the days of the choice its saving was in doubt, or below 1 %.",),
+    ),
+    "the learner is recommended": (
+        {"threshold": 20, "ppo": 30},
+        {},
+        "ppo",
+        ("An experiment: the PPO policy", "calibration alone (threshold) saves $20.00 a day, learning $10.00."),
+        ("learning is worth $3,650 a year here",),
+    ),
+    "calibration saves nothing": (
+        {"threshold": -20, "ppo": 30},
+        {},
+        "ppo",
+        ("An experiment: ", "Calibration alone saves nothing; all of this comes from learning."),
+        ("PPO is cheaper than today's rule by $30.00",),
+    ),
+    "nothing is cheaper": (
+        {"threshold": -20, "ppo": -30},
+        {},
+        "today",
+        (": no policy that may be recommended is cheaper.",),
+        ("You do not need reinforcement learning here. PPO is dearer than today's rule by $30.00",),
+    ),
+    "the cheapest saves too little": (
+        {"threshold": 0.5, "ppo": -30},
+        {},
+        "today",
+        (": the cheapest policy that may be recommended saves less than 1 %.",),
+        ("Threshold is cheaper than today's rule by $0.50 a day", "too little to pay for a more complex policy"),
+    ),
+    "chance may explain what the cheapest saves": (
+        {"threshold": 2 + NOISE - NOISE[6:].mean()},
+        {},
+        "today",
+        (": no saving of a policy that may be recommended is certain and at least 1 %.",),
+        ("Threshold and today's rule cannot be told apart",),
+    ),
+    "only a learner is cheaper, and too little": (
+        {"threshold": -5, "ppo": 0.5},
+        {},
+        "today",
+        ("saves less than 1 %. PPO would cost $0.50 a day less, but that is below 1 %",),
+        ("PPO is cheaper than today's rule by $0.50 a day",),
+    ),
+    "only a learner is cheaper, and serves fewer in time": (
+        {"threshold": -5, "ppo": 9},
+        {"refused": {"ppo": LATE}},
+        "today",
+        (f"PPO would cost $9.00 a day less, but it {LATE}.",),
+        (),
+    ),
+    "the saving is not confirmed": (
+        {"threshold": 20 * EARLY, "ppo": -3},
+        {},
+        "today",
+        (": the saving of threshold was not confirmed on days that the choice had not seen.",),
+        ("Threshold looked cheaper",),
+    ),
+    "a rule was cheaper only later": (
+        {"threshold": 20 * (1 - EARLY)},
+        {},
+        "today",
+        (": no change was worth it on the days of the choice.",),
+        ("Threshold is cheaper than today's rule by $20.00 a day", "but on the days of the choice its saving was in"),
+    ),
+    "the traffic is steady": (
+        {"fixed": 1.2, "ppo": 9},
+        {"steady": True},
+        "fixed",
+        ("Run a fixed fleet of ", "PPO would cost $7.80 a day less, but steady traffic needs no autoscaler."),
+        ("The traffic is steady",),
+    ),
+    "the traffic is steady and so is today's fleet": (
+        {"fixed": 0.1, "ppo": 9},
+        {"steady": True, "fixed": True},
+        "today",
+        (": the traffic is steady, so an autoscaler has nothing to do.",),
+        ("The traffic is steady",),
+    ),
+    "a simpler rule costs as good as nothing more": (
+        {"threshold": 19.8, "target-tracking": 20},
+        {},
+        "threshold",
+        ("$19.80 a day",),
+        ("simplest policy within 1 % of the cheapest. Target tracking is cheaper than threshold by $0.20",),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def comparison():
+    """Return a comparison that gives the policies their settings; PPO is among them."""
+    comparison = answer_for(wavy(25), today={"rule": "hpa-cpu", "target": 0.6}).comparison
+    learner = dataclasses.replace(comparison.candidates["threshold"], name="ppo")
+    return dataclasses.replace(comparison, candidates=comparison.candidates | {"ppo": learner})
+
+
+def recommended(saved, refused=None, steady=False, fixed=False):
+    """Return the recommendation for what each policy saves a day."""
+    costs = pd.DataFrame({"today": TODAY} | {name: TODAY - amount for name, amount in saved.items()})
+    allowed = [name for name in costs if name not in (refused or {})]
+    chosen = quoted(costs, lambda days: choose(days, fixed, steady, allowed=allowed), allowed)
+    return dataclasses.replace(chosen, refused=refused or {})
+
+
+def test_a_learner_that_the_headline_names_is_not_told_again_as_a_sacrifice(comparison):
+    rule = comparison.candidates["threshold"]
+    late = dataclasses.replace(
+        rule, name="ppo", in_time=rule.in_time // 2, late_share=0.5, trajectory=comparison.optimum.trajectory
+    )
+    changed = dataclasses.replace(comparison, candidates=comparison.candidates | {"ppo": late})
+    for saved, named in ((30, True), (10, False)):
+        chosen = recommended({"threshold": 20, "ppo": saved}, refused={"ppo": LATE})
+        assert ("PPO would cost" in headline(changed, chosen)) == named
+        assert ("PPO" in sacrifice(changed, chosen)) == (not named)
+
+
+@cases("name", CASES)
+def test_the_headline_says_what_to_do_and_why_and_the_reason_agrees(name, comparison):
+    saved, more, policy, in_headline, in_reason = CASES[name]
+    chosen = recommended(saved, **more)
+    first, second = headline(comparison, chosen), reason(chosen)
+    assert chosen.policy == policy, first
+    assert all(part in first for part in in_headline), first
+    assert all(part in second for part in in_reason), second
+    assert first.startswith("Keep today's rule as it is (") == (policy == "today")
+    assert ("cheaper than today's rule by $" in first) == (policy != "today"), "no change without its saving"
+    assert first.startswith("An experiment: ") == (policy in LEARNERS)
+    both = f"{first} {second}"
+    if "do not need reinforcement learning" in both:
+        assert "PPO is cheaper" not in both and "PPO would cost" not in both
+    rival = chosen.rival
+    if rival is not None and policy not in LEARNERS and rival.saved.mean > 0.01:
+        assert f"PPO would cost ${rival.saved.mean:,.2f} a day less, but " in first, "the reason in the same breath"
+    sentences = both.split(". ")
+    assert all(one != other for one, other in pairwise(sentences)), "nothing is said twice in a row"
