@@ -65,7 +65,8 @@ class Check:
             print(f"autoscaler: the check itself failed, not your work: {fault}", file=sys.stderr)
             return 3
         for report in reports:
-            print("\n".join(report_lines(report)))
+            heading = [f"{report.name}:"] if len(reports) > 1 else []
+            print("\n".join([*heading, *report_lines(report)]))
         return 0 if all(is_right(report) for report in reports) else 1
 
     def _report(self, source: Path, course: Course, *, models: bool = True) -> Report:

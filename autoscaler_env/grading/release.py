@@ -176,7 +176,7 @@ def _judged(source: str, answer: str, kind: str) -> tuple[Any, tuple[str, ...], 
     known = {"judging": judging, answer: 0, "print": lambda *_: None, "service": Service()}
     try:
         exec(compile(source, "check", "exec"), known)
-    except NameError:
+    except Exception:  # it needs what its notebook has computed
         return None
     if judging.call is None:
         return None
