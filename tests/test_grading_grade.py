@@ -110,7 +110,7 @@ def test_late_submissions_join_the_gradebook_of_those_with_the_same_settings(gra
     def others_with(name, rubric=RUBRIC):
         submit(tmp_path / f"{name}.zip")
         grading, reports = grade([name], rubric)
-        return [report.name for report in grading.earlier(reports)]
+        return [report.name for report in grading.earlier({report.name for report in reports})]
 
     assert others_with("other_settings", replace(RUBRIC, weights={"01.1": 2})) == []
     assert others_with("bob") == []
