@@ -33,7 +33,7 @@ def test_the_function_is_judged_on_hidden_inputs():
     assert scaling.check_first_order(lambda need, fleet, boot_steps: 1 / 0).endswith(
         "ZeroDivisionError: division by zero"
     )
-    assert scaling.check_first_order(25) == "a function, please"
+    assert scaling.check_first_order(25) == "a function, please: its name, without brackets or quotes"
 
 
 class Reserve:
