@@ -12,7 +12,7 @@ import pytest
 
 from autoscaler_env.cli.main import main
 from autoscaler_env.grading import grade as module
-from autoscaler_env.grading.answer_key import GraderError
+from autoscaler_env.grading.answer_key import AnswerKey, GraderError
 from autoscaler_env.grading.grade import Course, Grading, _secret_seed
 from autoscaler_env.grading.rubric import Costs, Models, Rubric
 from autoscaler_env.grading.sandbox import NO_SANDBOX
@@ -110,7 +110,7 @@ def test_late_submissions_join_the_gradebook_of_those_with_the_same_settings(gra
     def others_with(name, rubric=RUBRIC):
         submit(tmp_path / f"{name}.zip")
         grading, reports = grade([name], rubric)
-        return [report.name for report in grading.earlier(reports)]
+        return [report.name for report in grading.earlier({report.name for report in reports})]
 
     assert others_with("other_settings", replace(RUBRIC, weights={"01.1": 2})) == []
     assert others_with("bob") == []
@@ -132,6 +132,17 @@ def test_a_report_that_is_asked_for_again_is_made_anew_and_the_reason_is_said(gr
     ]
     with pytest.raises(ValueError, match=r"again = 'eve': must be one of ann, bob, cy"):
         grade(["ann", "bob", "cy"], again=["eve"])
+
+
+def test_a_kept_run_that_others_can_reach_is_not_used(tmp_path):
+    def folder():
+        with AnswerKey([], {}, tmp_path / "kept") as key:
+            return key.workspace().parent
+
+    first = folder()
+    assert folder() == first
+    (first / "variables").chmod(0o755)
+    assert folder() != first
 
 
 def test_a_fault_of_the_grader_is_no_mark(grade, tmp_path, monkeypatch):

@@ -26,6 +26,7 @@ from autoscaler_env.grading.sandbox import (
     NO_SANDBOX,
     Limits,
     Sandbox,
+    SharedFolders,
     bubblewrap_sandboxes,
     find_sandbox,
     first_working,
@@ -435,3 +436,29 @@ def test_a_sandbox_that_does_not_work_is_not_used(monkeypatch, tmp_path):
     monkeypatch.setattr("shutil.which", lambda name: str(broken))
     with pytest.raises(ValueError, match="does not work: No permissions to create new namespace"):
         find_sandbox()
+
+
+def test_a_user_of_its_own_is_no_sandbox_unless_asked_for_and_needs_root(monkeypatch):
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    with pytest.raises(ValueError, match="bubblewrap is not installed"):
+        find_sandbox()
+    with pytest.raises(ValueError, match="own_user: needs root on Linux, and setpriv"):
+        find_sandbox(own_user=True)
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}" if name == "setpriv" else None)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with pytest.raises(ValueError, match="own_user: needs root on Linux"):
+        find_sandbox(own_user=True)
+
+
+def test_a_user_of_its_own_gets_no_rights_and_no_variables_of_the_grader(monkeypatch, tmp_path):
+    monkeypatch.setenv("SECRET", "of the grader")
+    shared = SharedFolders(tmp_path)
+    first, second = (Sandbox("user", "", "/bin/setpriv").launch(shared, LIMITS) for _ in range(2))
+    assert first.command[:3] == ["/bin/setpriv", "--no-new-privs", "--"]
+    specification = json.loads(first.command[-1])
+    assert specification["user"] == first.user >= 2**20 and first.user != second.user
+    assert specification["limits"]["RLIMIT_NPROC"] == LIMITS.processes
+    assert Path(specification["scratch"]).parent == tmp_path
+    assert first.environment and "SECRET" not in first.environment
