@@ -63,7 +63,7 @@ class TestSealed:
         salt, seals = seal("number", 2.4)
         for answer in (2.41, -2.4, 24, math.nan, math.inf):
             assert judge_sealed(answer, "number", salt, seals, "try again") == "not yet: try again"
-        assert judge_sealed("2.4", "number", salt, seals, "") == "a number, please"
+        assert judge_sealed("many", "number", salt, seals, "") == "a number, please"
 
     def test_names_and_truth_values_are_judged_as_without_seals(self):
         cases = [
@@ -95,7 +95,7 @@ class TestReleasedChecks:
         constants = [node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)]
         assert kind == "sealed" and [value for value in constants if isinstance(value, (int, float))] == [0.5]
         printed = []
-        for answer in (None, 42, 42.4, 43, 44, "42"):
+        for answer in (None, 42, 42.4, 43, 44, "many"):
             exec(source, {"answer_2": answer, "print": printed.append})
         assert printed == ["not attempted", "right", "right", "not yet: look", "not yet: think", "a number, please"]
 

@@ -71,7 +71,7 @@ def judge_sealed(answer: Any, kind: str, salt: str, seals: Collection[str], *hin
 
     Example:
         >>> salt, seals = seal("number", 2.4)
-        >>> [judge_sealed(answer, "number", salt, seals, "too bad") for answer in (2.4000001, 2.41, "2.4")]
+        >>> [judge_sealed(answer, "number", salt, seals, "too bad") for answer in (2.4000001, 2.41, "many")]
         ['right', 'not yet: too bad', 'a number, please']
     """
     if problem := _wrong_form(answer, kind):
@@ -87,7 +87,7 @@ def note(answer: Any, kind: str = "") -> str:
         kind: One of `KINDS`, or an empty text for any form.
 
     Example:
-        >>> note(3, "number"), note("3", "number")
+        >>> note(3, "number"), note("three", "number")
         ('noted: 3; only the grader judges this exercise', 'a number, please')
     """
     shown = printable(one_line(repr(answer)), 60)
