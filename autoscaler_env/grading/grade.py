@@ -98,7 +98,7 @@ class Grading:
         self._profile: Profile = profile
         self._course = course or Course()
         self._parameters = dict(QUICK if profile == "quick" else FULL) | {"output": ""}
-        self._seed = rubric.costs.seed if rubric.costs.seed is not None else _secret_seed(output)
+        self._seed = rubric.costs.seed if rubric.costs.seed is not None else secret_seed(output)
         self._cancelled = threading.Event()
         self._again: set[str] = set()
         self._tried = threading.Lock()
@@ -340,7 +340,8 @@ class Grading:
                 yield Item(exercise.name, "not reached", f"the notebook stopped: {problem}", 0, of, exercise.title)
                 continue
             result = printable(one_line(answer_key.check(notebook.name, exercise.name, answers[exercise.name])))
-            state = next((state for state in ("right", "not attempted") if result.startswith(state)), "not yet")
+            states = ("right", "noted", "not attempted")
+            state = next((state for state in states if result.startswith(state)), "not yet")
             reason = result.removeprefix(state).removeprefix(":").strip()
             answer = "" if state == "not attempted" else shown_answer(answers[exercise.name])
             yield Item(exercise.name, state, reason, of if state == "right" else 0, of, exercise.title, answer)
@@ -365,7 +366,7 @@ def report_names(sources: Sequence[Path]) -> list[str]:
     return names
 
 
-def _secret_seed(output: Path) -> int:
+def secret_seed(output: Path) -> int:
     """Return the seed of the secret days of this output folder; the first call draws and stores it.
 
     Only the current user can ever read the file, and it exists only when it is complete.

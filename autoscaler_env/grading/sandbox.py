@@ -2,8 +2,8 @@
 
 In bubblewrap a kernel has no network and sees this Python, the package and a scratch folder in memory, but nothing else
 of the machine: no home folder, no other submission, no process except its own. Its process and mount namespaces end
-with it, so nothing that it starts survives. If the grader runs as root, the kernel also changes to a user id that no
-other user has.
+with it, so nothing that it starts survives; it can make no others (`kernel.forbid_namespaces`). If the grader runs as
+root, the kernel also changes to a user id that no other user has.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class Sandbox:
         if self.kind == "bubblewrap":
             user = _new_user() if self.as_root else None
             inner = [sys.executable, "-P", *_kernel(_package(), shared, scratch, workspace, limits, user, probe)]
-            return Launch([self.program, *self._bubblewrap(shared, limits), "--", *inner], {}, user)
+            return Launch([self.program, *self._bubblewrap(shared, limits), "--", *inner, "no-namespaces"], {}, user)
         if self.kind == "container":
             name = f"autoscaler-grade-{secrets.token_hex(8)}"
             inner = [
@@ -278,7 +278,8 @@ def bubblewrap_sandboxes() -> list[Sandbox]:
     if program is None:
         raise ValueError("bubblewrap is not installed")
     description = (
-        "Sandbox: bubblewrap; no network, a read-only system, a scratch folder, a process namespace of its own"
+        "Sandbox: bubblewrap; no network, a read-only system, a scratch folder, a process namespace of its own, "
+        "no way to make another"
     )
     ordinary = Sandbox("bubblewrap", f"{description}.", program)
     if os.geteuid() != 0:

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 
 from autoscaler_env.envs.single import AutoscalerEnv
 from autoscaler_env.grading.faults import known_fault
-from autoscaler_env.grading.judging import as_array, equals, judge_function, judge_number, judge_truth, miss
+from autoscaler_env.grading.judging import (
+    NO_FUNCTION,
+    as_array,
+    equals,
+    judge_function,
+    judge_number,
+    judge_truth,
+    miss,
+)
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import day_seeds
 
@@ -131,7 +139,7 @@ def check_actions(answer: Any) -> str:
 def check_probe(answer: Any) -> str:
     """Return whether a function tells sound meters from broken ones."""
     if not callable(answer):
-        return "a function, please"
+        return NO_FUNCTION
     for meter, sound in meters():
         try:
             value = answer(meter)
