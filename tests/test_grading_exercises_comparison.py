@@ -90,7 +90,7 @@ def test_a_wrong_sign_order_or_shape_has_a_hint_of_its_own():
     told = comparison.check_paired_interval
     assert "ours minus theirs" in told(lambda ours, theirs: interval(theirs, ours))
     assert "lower end comes first" in told(lambda ours, theirs: interval(ours, theirs)[::-1])
-    assert "returns one number, wanted is an array of shape (2,)" in told(lambda *costs: interval(*costs)[0])
+    assert "your result is a single number; expected (2,)" in told(lambda *costs: interval(*costs)[0])
 
 
 def test_references_are_those_of_hand_worked_cases():

@@ -65,7 +65,7 @@ def test_an_exercise_accepts_the_right_function_and_no_plausible_wrong_one(check
 
 def test_a_wrong_sign_and_a_wrong_shape_have_hints_of_their_own():
     assert "which sign" in meter.check_lost(lambda *day: -lost(*day))
-    assert "returns one number, wanted is an array of shape (40,)" in meter.check_lost(lambda *day: lost(*day).sum())
+    assert "your result is a single number; expected (40,)" in meter.check_lost(lambda *day: lost(*day).sum())
 
 
 def test_a_lifetime_by_hand_counts_each_full_hour_again():

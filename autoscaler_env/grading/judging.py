@@ -217,17 +217,20 @@ def call(answer: Any, *arguments: Any) -> tuple[NDArray[np.float64] | None, str]
     return value, "" if value is not None else "not yet: your function returns no number; a number or an array, please"
 
 
-def equals(reference: Callable[..., Any]) -> Accepts:
+def equals(reference: Callable[..., Any], *faults: tuple[Callable[..., Any], str]) -> Accepts:
     """Return what accepts a result with the shape and the values of the reference's, and names a wrong shape.
 
     Args:
         reference: The right function; it gets the same arguments.
+        faults: Functions with a fault that students make, and the hint for who returns what they return.
     """
 
     def accepts(case: tuple[Any, ...], value: NDArray[np.float64]) -> bool | str:
         wanted = np.asarray(reference(*copy.deepcopy(case)), dtype=np.float64)
         fault = shape_fault(value, wanted.shape)
-        return fault or bool(np.allclose(value, wanted, rtol=TOLERANCE, atol=TOLERANCE))
+        if fault or np.allclose(value, wanted, rtol=TOLERANCE, atol=TOLERANCE):
+            return fault or True
+        return next((hint for wrong, hint in faults if equals(wrong)(case, value) is True), False)
 
     return accepts
 

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoscaler_env.evaluation.statistics import mean_interval
-from autoscaler_env.grading.faults import known_fault
 from autoscaler_env.grading.judging import equals, judge_function
 
 CASES = 20
@@ -66,6 +65,4 @@ def check_paired_interval(answer: Any) -> str:
         (lambda ours, theirs: paired_interval(theirs, ours), "wanted is ours minus theirs, not theirs minus ours"),
         (lambda ours, theirs: paired_interval(ours, theirs)[::-1], "the lower end comes first"),
     ]
-    return known_fault(answer, cases, paired_interval, faults) or judge_function(
-        answer, cases, equals(paired_interval), *hints
-    )
+    return judge_function(answer, cases, equals(paired_interval, *faults), *hints)

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoscaler_env.envs.single import AutoscalerEnv
-from autoscaler_env.grading.faults import known_fault
 from autoscaler_env.grading.judging import (
     NO_FUNCTION,
     as_array,
@@ -113,9 +112,7 @@ def check_lost(answer: Any) -> str:
         "how long was the queue before the first step?",
     )
     faults = [(lambda *day: -lost_requests(*day), "the size is right; which sign has a request that is missing?")]
-    return known_fault(answer, cases, lost_requests, faults) or judge_function(
-        answer, cases, equals(lost_requests), *hints
-    )
+    return judge_function(answer, cases, equals(lost_requests, *faults), *hints)
 
 
 def check_actions(answer: Any) -> str:
