@@ -100,9 +100,9 @@ def plot_frontier(summary: pd.DataFrame, title: str = "Lateness and cost") -> Fi
     for axes, pattern in zip(panels, patterns, strict=False):
         _scatter(axes, _of(summary, pattern))
         axes.set_title("" if len(patterns) == 1 else pattern)
-        axes.set_xlabel("late or dropped (% of the requests); squares: one calibrated setting")
     for axes in panels[: len(patterns) : columns]:
         axes.set_ylabel("mean daily cost ($)")
+    figure.supxlabel("late or dropped (% of the requests); squares: one calibrated setting", fontsize=10)
     figure.suptitle(title, x=0.01, ha="left")
     return figure
 
