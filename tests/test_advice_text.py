@@ -163,7 +163,7 @@ def recommended(saved, refused=None, steady=False, fixed=False):
     """Return the recommendation for what each policy saves a day."""
     costs = pd.DataFrame({"today": TODAY} | {name: TODAY - amount for name, amount in saved.items()})
     allowed = [name for name in costs if name not in (refused or {})]
-    chosen = quoted(costs, lambda days: choose(days, fixed, steady, allowed=allowed), allowed)
+    chosen = quoted(costs, lambda days: choose(days, "fixed" if fixed else "", steady, allowed=allowed), allowed)
     return dataclasses.replace(chosen, refused=refused or {})
 
 

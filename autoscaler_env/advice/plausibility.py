@@ -162,6 +162,36 @@ def plausibility(service: Service, days: Trace, cost: float, late_share: float, 
     )
 
 
+_HIGH_LIMITS = {"fewer_in_time": 0.02, "dropped": 0.02, "least_saving": 0.5}
+"""Shares of `[limits]` above which a percentage is likely to be meant."""
+
+
+def setting_doubts(today: Mapping[str, float], limits: Mapping[str, float]) -> Iterator[str]:
+    """Yield what is hard to believe about the settings of today's rule and about the limits, a line each.
+
+    Args:
+        today: The settings of today's rule, by name.
+        limits: The shares of the table `[limits]`, by name.
+
+    Example:
+        >>> next(setting_doubts({}, {"fewer_in_time": 0.1}))
+        'limits.fewer_in_time = 0.1 means 10 % of the requests; for 0.1 % write 0.001.'
+    """
+    target = today.get("target", 0)
+    if target > 1:
+        yield (
+            f"target = {target:g} is {percent(target)} of capacity; if you mean the CPU request, write the share of "
+            "what an instance can serve."
+        )
+    for name, highest in _HIGH_LIMITS.items():
+        value = limits.get(name, 0)
+        if value > highest:
+            whole = "today's cost" if name == "least_saving" else "the requests"
+            yield (
+                f"limits.{name} = {value:g} means {percent(value)} of {whole}; for {value:g} % write {value / 100:g}."
+            )
+
+
 def today_drops(drop_share: float) -> Iterator[str]:
     """Yield a warning if today's rule drops many requests in the simulation."""
     if drop_share >= MANY_DROPPED:

@@ -77,11 +77,17 @@ class Limits:
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
                 raise ValueError(f"limits.{name} = {value!r}: must be a share from 0 to 1")
 
-    def level(self, in_time: float, dropped: float) -> ServiceLevel:
-        """Return the service that a policy must keep where today's rule has these shares in time and dropped."""
+    def level(self, in_time: float, dropped: float, part: float = 1.0) -> ServiceLevel:
+        """Return the service that a policy must keep where today's rule has these shares in time and dropped.
+
+        Args:
+            in_time: Share of the requests that today's rule serves in the step of their arrival.
+            dropped: Share of the requests that it drops.
+            part: Share of the limits that may be used, from 0 to 1.
+        """
         from autoscaler_env.evaluation.calibration import ServiceLevel
 
-        return ServiceLevel(in_time - self.fewer_in_time, max(self.dropped, dropped))
+        return ServiceLevel(in_time - part * self.fewer_in_time, max(part * self.dropped, dropped))
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from autoscaler_env.advice.compare import GRACE, Candidate, Comparison, loses_service
-from autoscaler_env.advice.plausibility import losing_is_cheaper
-from autoscaler_env.advice.recommend import FEWEST_TRAININGS, HALVES, ORDER, Recommendation
+from autoscaler_env.advice.compare import MARGIN, Candidate, Comparison, loses_service
+from autoscaler_env.advice.plausibility import MANY_DROPPED, losing_is_cheaper
+from autoscaler_env.advice.recommend import FEWEST_TRAININGS, HALVES, Recommendation, simplicity
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.evaluation import statistics
 from autoscaler_env.evaluation.statistics import Interval
@@ -47,6 +47,10 @@ FEWEST_DAYS_A_YEAR = 6
 """Days below which no yearly figure is given from them."""
 
 
+CHOICES_DIFFER = "which policy is best changed with the days it was chosen on, so no saving is certain"
+"""Why today's rule stays if the days, each left out in turn, choose different policies; the end of a sentence."""
+
+
 def headline(comparison: Comparison, recommendation: Recommendation) -> str:
     """Return what to do and why: what it saves, or why nothing is changed, and what learning would add.
 
@@ -56,6 +60,12 @@ def headline(comparison: Comparison, recommendation: Recommendation) -> str:
     action = _what_to_do(comparison, policy)
     if warning := losing_is_cheaper(comparison.service):
         return f"{warning} Until then: {action[0].lower()}{action[1:]}."
+    dropped = comparison.candidates[TODAY].drop_share
+    if dropped > MANY_DROPPED:
+        first = f"Check the set-up first: in the simulation today's rule drops {percent(dropped)}."
+        if policy == TODAY:
+            return f"{first} Until then: {action[0].lower()}{action[1:]}."
+        return f"{first} If that is true, {_serves(comparison.candidates[policy])}."
     if policy == TODAY:
         return f"{action}: {_why_no_change(recommendation)}. {_cheaper_learner(recommendation)}".strip()
     year = ""
@@ -73,11 +83,21 @@ def headline(comparison: Comparison, recommendation: Recommendation) -> str:
     return f"{text} {_cheaper_learner(recommendation)}".strip()
 
 
+def _serves(candidate: Candidate) -> str:
+    """Return what a policy does for requests that today's rule drops, and its setting."""
+    setting = f"{label_of(candidate.name)} ({candidate.description})"
+    if candidate.drop_share > MANY_DROPPED:
+        return f"{setting} drops only {percent(candidate.drop_share)}"
+    return f"{setting} serves them"
+
+
 def _why_no_change(recommendation: Recommendation) -> str:
     """Return why today's rule is kept, as the end of a sentence."""
     cheapest, extra, least = recommendation.cheapest, recommendation.extra, percent(recommendation.least)
     if recommendation.steady:
         return "the traffic is steady, so an autoscaler has nothing to do"
+    if recommendation.choices_differ:
+        return CHOICES_DIFFER
     if recommendation.unconfirmed:
         label = label_of(recommendation.unconfirmed)
         return f"the saving of {label} was not confirmed on days that the choice had not seen"
@@ -175,6 +195,11 @@ def reason(recommendation: Recommendation) -> str:
     versus = saving_sentence(extra, cheapest, policy, recommendation.trainings)
     if recommendation.steady:
         text = "The traffic is steady: it needs the same fleet all the time, so an autoscaler has nothing to do."
+    elif recommendation.choices_differ:
+        text = (
+            f"{capital(label_of(recommendation.unconfirmed))} looked cheaper. The table's intervals do not count that "
+            "the policy was chosen on the same days."
+        )
     elif recommendation.unconfirmed:
         text = capital(
             f"{label_of(recommendation.unconfirmed)} looked cheaper, but on days that this choice had not seen its "
@@ -226,6 +251,7 @@ def _learning(recommendation: Recommendation) -> str:
 def method(comparison: Comparison) -> str:
     """Return how the answer was found."""
     days, limits = comparison.days, comparison.setup.limits
+    order = [name for name in simplicity(comparison.setup.today["rule"]) if name in comparison.candidates]
     learners = [label_of(name) for name in LEARNERS if name in comparison.candidates]
     trained = (
         f", and {listed(learners)} {'were' if learners[1:] else 'was'} trained on such days, shifted and perturbed"
@@ -239,12 +265,12 @@ def method(comparison: Comparison) -> str:
         f"days, since neighbouring days resemble each other); differences are paired by day.{_over_seeds(comparison)} "
         f"A year is {DAYS_A_YEAR} such days. A change is recommended only if it keeps today's service (at most "
         f"{percent(limits.fewer_in_time, 2)} of the requests fewer in time, at most {percent(limits.dropped, 2)} "
-        "dropped, or what is dropped today; beyond the 95 % interval of all held-out days, or by more than "
-        f"{GRACE:g} times as much on average, is too much) and if its saving is beyond doubt and at least "
+        f"dropped, or what is dropped today; on all held-out days together, and within {percent(MARGIN, 0)} of these "
+        "allowances on the days of the calibration) and if its saving is beyond doubt and at least "
         f"{percent(limits.least_saving)} of today's cost; of such policies, the simplest that cannot be told from the "
-        "cheapest, or is within that share of it, in the order "
-        f"{listed([label_of(name) for name in ORDER if name in comparison.candidates])}. A learner is recommended only "
-        f"from at least {FEWEST_TRAININGS} trainings. {_unseen(len(days.later))}"
+        f"cheapest, or is within that share of it, in the order {listed([label_of(name) for name in order])}. A "
+        "policy is left out if a simpler one costs no more and serves no fewer requests in time. A learner is "
+        f"recommended only from at least {FEWEST_TRAININGS} trainings. {_unseen(len(days.later))}"
     )
 
 

@@ -30,6 +30,14 @@ _NO_REQUESTS = re.compile(
     r"minimum|p9\d|quantile|milliseconds|connections|concurren",
     re.IGNORECASE,
 )
+_GAUGE = re.compile(
+    r"in[_\s.-]?flight|in[_\s.-]?progress|queue|depth|backlog|pending|running|size|(?<![a-z])[kmg]i?b(?![a-z])",
+    re.IGNORECASE,
+)
+"""Names of what waits, runs or is large: no requests that arrive, even where the name speaks of requests."""
+_NETWORK = re.compile(r"egress|ingress|network", re.IGNORECASE)
+"""Names of bytes, unless they say that events are counted, as Kubernetes' ingress controllers do."""
+_EVENTS = re.compile(r"request|req|hits|calls|count", re.IGNORECASE)
 _COUNTED_EVENTS = re.compile(r"_count$")  # Prometheus: how many durations or sizes were measured
 _REQUESTS = re.compile(
     r"request|req|hits|views|visits|calls|count|quer|throughput|traffic|invocation|[rq]p[sm]\b|anfragen|peticiones",
@@ -64,7 +72,10 @@ def unit_of(series: Series, table: Table, name: str, asked: Unit | None, told: U
         raise ValueError(f"{name}: {series.column} is in {series.unit}, which counts no requests")
     called = f"{series.column} {table.metric}".strip()
     units = " ".join(re.findall("Percent|Bytes|Milliseconds", table.hints))
-    unfit = _NO_REQUESTS.search(units if _COUNTED_EVENTS.search(called) else f"{called} {units}")
+    events = bool(_COUNTED_EVENTS.search(called))
+    unfit = _NO_REQUESTS.search(units if events else f"{called} {units}")
+    if unfit is None and not (events and re.search(r"_size|_bytes", called)):
+        unfit = _GAUGE.search(called) or (None if _EVENTS.search(called) else _NETWORK.search(called))
     if unfit:
         raise ValueError(
             f"{name}: {table.metric or series.column} counts no requests ({unfit[0]}); name another with --column, or "
@@ -109,9 +120,10 @@ def _told_by_numbers(series: Series, called: str, name: str) -> Unit:
             f"{name}: {series.column} only rises: say --unit counter if it counts since a start, or --unit count"
         )
     if fractions > 0.5 and (neutral or np.median(values) < _SMALL):
+        doubt = "; up to 100: if it is a percentage, it counts no requests" if values.max() <= _PERCENT else ""
         raise ValueError(
             f"{name}: {series.column} has fractions ({percent(fractions, 0)} of the rows): say --unit per-second, "
-            "--unit per-minute, or --unit count"
+            f"--unit per-minute, or --unit count{doubt}"
         )
     if neutral and values.max() <= _PERCENT:
         raise ValueError(
