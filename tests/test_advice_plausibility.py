@@ -51,6 +51,17 @@ def test_a_monthly_price_is_doubted_with_the_hourly_one():
     monthly = doubts(Service(instance_price_per_hour=140, drop_price=1), trace(1000))
     assert monthly == ["instance_price_per_hour = 140 is a high price. If it is a price per month, write 0.192."]
     assert doubts(Service(), trace(1000)) == []
+    by_second = doubts(Service(instance_price_per_hour=0.192 / 3600), trace(1000))
+    assert by_second == [
+        "instance_price_per_hour = 5.33333e-05 is a low price. If it is a price per second, write 0.192."
+    ]
+
+
+def test_a_fleet_that_cannot_serve_the_peak_is_doubted():
+    peak = np.full((2, 288), 870)
+    peak[1, 100] = 3001  # 87 for each instance: 34.5 instances
+    small = Service(max_instances=20, initial_instances=20)
+    assert doubts(small, Trace("traffic", peak, 300)) == ["The peak needs 35 instances, max_instances is 20."]
 
 
 def test_a_wait_that_costs_more_than_a_drop_is_doubted():

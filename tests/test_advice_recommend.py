@@ -8,6 +8,7 @@ import pytest
 from advice_cases import WIDE, answer_for, wavy
 
 from autoscaler_env.advice.compare import over_trainings
+from autoscaler_env.advice.page import page
 from autoscaler_env.advice.recommend import ORDER, choose, is_steady, quoted, recommend, refusals
 from autoscaler_env.advice.report import limits_of
 from autoscaler_env.advice.setup import Setup
@@ -219,7 +220,32 @@ def test_where_losing_a_request_is_cheaper_than_serving_it_nothing_is_recommende
     answer = answer_for(wavy(), {"drop_price": 0.00001})
     assert answer.recommendation.policy == "today"
     assert answer.headline.startswith("With these prices it is cheaper to lose requests: $0.00")
-    assert "Until then: keep today's rule" in answer.headline and answer.comparison.doubts[0] in answer.headline
+    assert "to drop one. Give other prices first. Until then: keep today's rule" in answer.headline
+    assert answer.comparison.doubts[0].startswith(answer.headline.partition("Give")[0]), "the same in the doubt"
+
+
+def test_traffic_that_one_instance_serves_has_nothing_to_save_and_its_units_are_doubted():
+    answer = answer_for(
+        np.full((10, 24), 4), {"min_instances": 1, "initial_instances": 1}, {"rule": "fixed", "instances": 1}
+    )
+    assert answer.headline.startswith(
+        "This traffic needs 0.04 instances at its peak: check the units. There is nothing to save above min_instances."
+    )
+
+
+def test_the_days_that_a_saving_is_measured_on_stand_beside_the_saving_on_all_days():
+    answer = answer_for(wavy(25), None, {"rule": "fixed", "instances": 40})  # 10 held out, 5 of them unseen
+    costs = answer.comparison.costs
+    on_all = (costs["today"] - costs[answer.recommendation.policy]).mean()
+    assert "measured on the 5 days that the choice has not seen; on all 10 held-out days it is " in answer.headline
+    assert f"it is ${on_all:,.2f} a day." in answer.headline
+
+
+def test_one_held_out_day_proves_nothing_and_has_no_interval():
+    answer = answer_for(wavy(2), None, {"rule": "fixed", "instances": 40})
+    plain = answer.as_dict()
+    assert plain["how_to"]["text"] == "Change nothing yet: one held-out day proves nothing."
+    assert "infinity" not in answer.text and "infinity" not in page(answer) and "no interval from 1 day" in page(answer)
 
 
 def test_below_six_days_no_yearly_saving_is_quoted():

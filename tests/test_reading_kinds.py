@@ -291,6 +291,12 @@ REFUSED = {
         table("timestamp,value", MOMENTS, [10.2, 100.0, 55.5, 31.3] * (len(MOMENTS) // 4)),
         "up to 100: if it is a percentage, it counts no requests",
     ),
+    "zeros": (table("timestamp,requests", MOMENTS, [0] * len(MOMENTS)), "no requests in the file: every count is 0"),
+    "a counter of each day": (
+        table("timestamp,requests", HOURS, [100 + 50 * (hour % 24) for hour in range(len(HOURS))]),
+        "rises and starts again 1 time: say --unit counter",
+    ),
+    "concurrent requests": (table("timestamp,concurrent_requests", MOMENTS, COUNTS), "no requests (concurrent)"),
     "a gauge": (table("timestamp,cpu_utilization", MOMENTS, COUNTS), "counts no requests"),
     "daily totals": (table("date,requests", [f"2026-03-{i + 1:02}" for i in range(28)], [9, 5, 7, 8] * 7), "1 d apart"),
     "JSON of another form": ('{"kind": "Pod", "spec": {}}', "JSON of an unknown form (kind, spec)"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,9 @@ HOURS_A_MONTH = 730
 
 DEAR_HOUR = 5.0
 """Dollars an hour from which on a price for one instance looks like a price per month."""
+
+CHEAP_HOUR = 0.001
+"""Dollars an hour below which a price for one instance looks like a price per second."""
 
 HIGHEST_SHARES = {
     "threshold": {"add_above": 1.0, "remove_below": 1.0},
@@ -70,9 +74,26 @@ def losing_is_cheaper(service: Service) -> str:
         return ""
     return (
         f"With these prices it is cheaper to lose requests: {small_dollars(serving)} to serve one, "
-        f"{small_dollars(service.drop_price)} to drop one. Give other prices of an instance and of a drop, or "
-        "another capacity of an instance: a saving in dollars means nothing here."
+        f"{small_dollars(service.drop_price)} to drop one. {OTHER_PRICES}"
     )
+
+
+OTHER_PRICES = (
+    "Give other prices of an instance and of a drop, or another capacity of an instance: a saving in dollars means "
+    "nothing here."
+)
+"""What to do where losing a request is cheaper than serving it."""
+
+
+def significant(value: float) -> str:
+    """Return a number with three significant digits, written out.
+
+    Example:
+        >>> significant(1208.3), significant(37_812), significant(0.2899), significant(28.46)
+        ('1,210', '37,800', '0.29', '28.5')
+    """
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}" if rounded >= 1000 else f"{rounded:g}"
 
 
 def small_dollars(price: float) -> str:
@@ -94,15 +115,20 @@ def doubts(service: Service, days: Trace, written: Mapping[str, Any] = MappingPr
         written: What the user wrote in the set-up, by name: a doubt names the capacity as it is written there.
     """
     capacity = _capacity(service, days, written.get("requests_per_second_per_instance"))
-    return [*filter(None, [losing_is_cheaper(service)]), *_dear_hour(service), *_dear_wait(service), *capacity]
+    return [*filter(None, [losing_is_cheaper(service)]), *_odd_hour(service), *_dear_wait(service), *capacity]
 
 
-def _dear_hour(service: Service) -> Iterator[str]:
+def _odd_hour(service: Service) -> Iterator[str]:
     price = service.instance_price_per_hour
     if price >= DEAR_HOUR:
         yield (
             f"instance_price_per_hour = {price:g} is a high price. If it is a price per month, write "
             f"{price / HOURS_A_MONTH:.3g}."
+        )
+    elif 0 < price < CHEAP_HOUR:
+        yield (
+            f"instance_price_per_hour = {price:g} is a low price. If it is a price per second, write "
+            f"{3600 * price:.3g}."
         )
 
 
@@ -129,6 +155,8 @@ def _capacity(service: Service, days: Trace, per_second: float | None) -> Iterat
         if per_second is None and mean <= capacity * step * service.max_instances:
             text += f" The capacity is {unit}: if {capacity} is per second, write {capacity * step}."
         yield text
+    elif peak > capacity * service.max_instances:
+        yield (f"The peak needs {math.ceil(peak / capacity):,} instances, max_instances is {service.max_instances:,}.")
     elif peak < capacity:
         text = f"{name}: one instance serves the highest step of the traffic alone, {peak:,} requests."
         if per_second is not None:
@@ -155,10 +183,11 @@ def plausibility(service: Service, days: Trace, cost: float, late_share: float, 
     capacity, step = service.capacity_per_instance, service.step_seconds
     mean, peak = float(days.requests.mean()), int(days.requests.max())
     return (
-        f"Traffic: {mean / step:,.3g} requests per second on average, {peak / step:,.3g} at the peak. One instance "
-        f"serves {capacity / step:,.3g} per second, so the traffic needs {mean / capacity:,.3g} instances on average, "
-        f"{peak / capacity:,.3g} at the peak. Today's rule costs {dollars(cost)} a day in the simulation; "
-        f"{percent(late_share, 2)} of the requests are late, {percent(drop_share, 2)} are dropped."
+        f"Traffic: {significant(mean / step)} requests per second on average, {significant(peak / step)} at the peak. "
+        f"One instance serves {significant(capacity / step)} per second, so the traffic needs "
+        f"{significant(mean / capacity)} instances on average, {significant(peak / capacity)} at the peak. Today's "
+        f"rule costs {dollars(cost)} a day in the simulation; {percent(late_share, 2)} of the requests are late, "
+        f"{percent(drop_share, 2)} are dropped."
     )
 
 

@@ -298,7 +298,7 @@ def _costs_more(recommendation: Recommendation) -> Iterator[str]:
         text += f"Today's rule stays: {CHOICES_DIFFER}. The table's intervals do not count that choice."
     elif extra.low > 0:
         least = percent(recommendation.least)
-        text += f"On the days of the choice that extra saving was not certain, or below your limit of {least}."
+        text += f"But on the days of the choice that extra saving was not certain, or below your limit of {least}."
     else:
         text += f"It is recommended all the same: {counted(extra.n, 'day')} cannot tell that from chance, and it is "
         text += "simpler."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autoscaler_env.advice.compare import MARGIN, Candidate, Comparison, loses_service
-from autoscaler_env.advice.plausibility import MANY_DROPPED, losing_is_cheaper
+from autoscaler_env.advice.plausibility import MANY_DROPPED, OTHER_PRICES, losing_is_cheaper, significant
 from autoscaler_env.advice.recommend import FEWEST_TRAININGS, HALVES, Recommendation, simplicity
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.evaluation import statistics
@@ -21,6 +21,8 @@ def between(interval: Interval, digits: int = 2) -> str:
         >>> between(Interval(9, 2.0, 1.5, 2.5))
         '$1.50 to $2.50'
     """
+    if interval.n == 1:
+        return "no interval from 1 day"
     return f"{dollars(interval.low, digits)} to {dollars(interval.high, digits)}"
 
 
@@ -37,6 +39,11 @@ def saving_sentence(saved: Interval, policy: str, other: str, trainings: int = 1
     """
     if saved.mean < 0 and saved.high >= 0:
         saved, policy, other = saved.times(-1), other, policy
+    if saved.n == 1:
+        amount = f"{dollars(abs(saved.mean))} {'cheaper' if saved.mean >= 0 else 'dearer'}"
+        return capital(
+            f"{label_of(policy)} is {amount} than {label_of(other)} on one day; there is no interval from 1 day"
+        )
     basis = counted(saved.n, "paired day")
     if trainings > 1 and {policy, other} & set(LEARNERS):
         basis += f", {trainings} trainings"
@@ -59,19 +66,27 @@ def headline(comparison: Comparison, recommendation: Recommendation) -> str:
     policy, saving, rival = recommendation.policy, recommendation.saving, recommendation.rival
     action = _what_to_do(comparison, policy)
     if warning := losing_is_cheaper(comparison.service):
-        return f"{warning} Until then: {action[0].lower()}{action[1:]}."
+        first = warning.removesuffix(OTHER_PRICES)
+        return f"{first}Give other prices first. Until then: {action[0].lower()}{action[1:]}."
     dropped = comparison.candidates[TODAY].drop_share
     if dropped > MANY_DROPPED:
         first = f"Check the set-up first: in the simulation today's rule drops {percent(dropped)}."
         if policy == TODAY:
             return f"{first} Until then: {action[0].lower()}{action[1:]}."
         return f"{first} If that is true, {_serves(comparison.candidates[policy])}."
+    peak = int(comparison.days.requests.max()) / comparison.service.capacity_per_instance
+    if peak < 1 and policy == TODAY:
+        return (
+            f"This traffic needs {significant(peak)} instances at its peak: check the units. There is nothing to save "
+            f"above min_instances. {action}."
+        )
     if policy == TODAY:
         return f"{action}: {_why_no_change(recommendation)}. {_cheaper_learner(recommendation)}".strip()
     year = ""
     if saving.n >= FEWEST_DAYS_A_YEAR:
         year = f", {dollars(saving.times(DAYS_A_YEAR).mean, 0)} a year"
     text = f"{action}. {saving_sentence(saving, policy, TODAY, recommendation.trainings)}{year}."
+    text += _on_all(comparison, recommendation)
     if policy in LEARNERS and rival is not None:
         learned = dollars(rival.saved.mean)
         if rival.name == TODAY:
@@ -81,6 +96,18 @@ def headline(comparison: Comparison, recommendation: Recommendation) -> str:
             f"{text} Of this, calibration alone ({label_of(rival.name)}) saves {calibrated} a day, learning {learned}."
         )
     return f"{text} {_cheaper_learner(recommendation)}".strip()
+
+
+def _on_all(comparison: Comparison, recommendation: Recommendation) -> str:
+    """Return on which days a saving was measured, where these are not all that the table shows."""
+    costs, unseen = comparison.costs, recommendation.saving.n
+    if unseen >= len(costs):
+        return ""
+    saved = float((costs[TODAY] - costs[recommendation.policy]).mean())
+    return (
+        f" This is measured on the {counted(unseen, 'day')} that the choice has not seen; on all {len(costs)} held-out "
+        f"days it is {dollars(saved)} a day."
+    )
 
 
 def _serves(candidate: Candidate) -> str:
@@ -107,7 +134,7 @@ def _why_no_change(recommendation: Recommendation) -> str:
         return f"the cheapest policy that may be recommended saves less than {least}"
     if extra.low > 0:
         return "no change was worth it on the days of the choice"
-    return f"no saving of a policy that may be recommended is certain and at least {least}"
+    return f"no change is certain to save {least} without harming requests"
 
 
 def _cheaper_learner(recommendation: Recommendation) -> str:
@@ -125,7 +152,15 @@ def _cheaper_learner(recommendation: Recommendation) -> str:
         return f"{text}, but steady traffic needs no autoscaler."
     if rival.saved.mean < recommendation.least * recommendation.cost:
         return f"{text}, but that is below {percent(recommendation.least)}: too little to pay for a learned policy."
-    return f"{text}, but on the days of the choice its saving was in doubt or below {percent(recommendation.least)}."
+    return f"{text}, but {_doubted(recommendation)}."
+
+
+def _doubted(recommendation: Recommendation) -> str:
+    """Return why an extra saving did not count on the days of the choice, as the end of a sentence."""
+    return (
+        "on the days of the choice that extra saving was not certain, or below your limit of "
+        f"{percent(recommendation.least)}"
+    )
 
 
 def service_of(candidate: Candidate) -> str:
@@ -216,9 +251,14 @@ def reason(recommendation: Recommendation) -> str:
             "policy."
         )
     elif extra.low > 0:
-        text = f"{versus}; but on the days of the choice its saving was in doubt, or below {least}."
+        text = f"{versus}; but {_doubted(recommendation)}."
+    elif cheapest in LEARNERS:  # the headline has said why it is not recommended
+        text = f"{versus}."
     else:
-        text = f"It is the simplest policy whose cost cannot be told from that of the cheapest. {versus}."
+        text = (
+            f"{capital(label_of(cheapest))} may be {dollars(extra.mean)} a day cheaper, but {counted(extra.n, 'day')} "
+            f"cannot show it; {label_of(policy)} is simpler."
+        )
     return f"{text} {_learning(recommendation)}".strip()
 
 

@@ -183,6 +183,8 @@ def _read_leniently(contents: Sequence[Content], step_seconds: int | None, how: 
         interval, requests = given, _onto_grid(lines, 1, name)
     requests = requests * (interval / RATE_SECONDS.get(unit, interval))
     requests, filled = _fill(requests, interval, name, notes)
+    if np.nansum(requests) == 0:
+        raise ValueError(f"{name}: no requests in the file: every count is 0")
     if unit == "counter":
         requests = np.diff(requests)
     start = None
@@ -295,6 +297,9 @@ def _repeated(
                 f"{label}={values[-1]}, or add them up with --sum"
             )
     remedy = "add them up with --sum, or leave out one"
+    rows = [str(series.numbers[order[i]]).partition(" of ")[2] for i in (late - 1, late)]
+    if rows[0] != rows[1]:
+        remedy = f"{rows[0]} and {rows[1]} overlap and disagree: leave out one"
     if series.times.kind == "time without a zone":
         remedy += (
             f"; is {zone} the zone of the file? Its clocks do not show this hour"

@@ -7,7 +7,7 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from autoscaler_env.text import percent
+from autoscaler_env.text import counted, percent
 from autoscaler_env.traffic.columns import Series, Unit
 from autoscaler_env.traffic.formats import Table
 from autoscaler_env.traffic.names import plain_name
@@ -26,8 +26,8 @@ _RATES: dict[Unit, str] = {
     "per-minute": r"per[_\s.-]*min(?:ute)?s?(?![a-z])|/\s*min(?:ute)?\b|\brpm\b",
 }
 _NO_REQUESTS = re.compile(
-    r"util|percent|%|cpu|memory|latency|duration|bytes?(?![a-z])|temperature|response.?time|gauge|average|avg|maximum|"
-    r"minimum|p9\d|quantile|milliseconds|connections|concurren",
+    r"util(?:i[sz]ation)?|percent|%|cpu|memory|latency|duration|bytes?(?![a-z])|temperature|response.?time|gauge|average|avg|maximum|"
+    r"minimum|p9\d|quantile|milliseconds|connections|concurren(?:t|cy)?",
     re.IGNORECASE,
 )
 _GAUGE = re.compile(
@@ -113,11 +113,13 @@ def _told_by_numbers(series: Series, called: str, name: str) -> Unit:
             f"{name}: {series.column} lies between {values.min():.3g} and {values.max():.3g}: this looks like a share, "
             "not a count; if it is a rate, say --unit per-second or --unit per-minute"
         )
-    if _only_rises(series):
+    restarts = _restarts(series)
+    if restarts is not None:
         if plain_name(called).endswith("total"):
             return "counter"
+        rises = f"rises and starts again {counted(restarts, 'time')}" if restarts else "only rises"
         raise ValueError(
-            f"{name}: {series.column} only rises: say --unit counter if it counts since a start, or --unit count"
+            f"{name}: {series.column} {rises}: say --unit counter if it counts since a start, or --unit count"
         )
     if fractions > 0.5 and (neutral or np.median(values) < _SMALL):
         doubt = "; up to 100: if it is a percentage, it counts no requests" if values.max() <= _PERCENT else ""
@@ -133,8 +135,8 @@ def _told_by_numbers(series: Series, called: str, name: str) -> Unit:
     return "count"
 
 
-def _only_rises(series: Series) -> bool:
-    """Return whether the longest series is a counter: it rises, save for restarts."""
+def _restarts(series: Series) -> int | None:
+    """Return how often the longest series restarts, if it is a counter: it rises, save for restarts; else `None`."""
     keys = list(dict.fromkeys(series.keys))
     longest = max(keys, key=series.keys.count) if len(keys) < 100 else keys[0]
     rows = [i for i, key in enumerate(series.keys) if key == longest]
@@ -143,9 +145,8 @@ def _only_rises(series: Series) -> bool:
     steps = np.diff(values)
     falls = steps < 0
     restarts = values[1:][falls] < 0.5 * values[:-1][falls]
-    return bool(
-        len(values) >= _FEW_RISES and falls.mean() <= 0.1 and restarts.all() and (steps > 0).sum() >= 0.5 * len(steps)
-    )
+    rises = len(values) >= _FEW_RISES and falls.mean() <= 0.1 and (steps > 0).sum() >= 0.5 * len(steps)
+    return int(falls.sum()) if rises and restarts.all() else None
 
 
 def unwrapped(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
