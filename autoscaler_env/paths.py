@@ -12,6 +12,9 @@ from autoscaler_env.text import shown
 _PROJECT = "smart-autoscaler"
 """The project's name in its pyproject.toml."""
 
+GIVEN_COURSE = ".autoscaler/course"
+"""The folder of the notebooks and models as students got them, in a checkout that `autoscaler release` made."""
+
 
 def output_root() -> Path:
     """Return the folder that outputs go to unless the user names one.

@@ -71,6 +71,9 @@ answer_4 = CrowdReserve
 
 
 # %% 11.5
+from autoscaler_env import train
+
+
 class TicketSale:
     """Crowds that announce themselves: before a sale opens, nobody buys for an hour. Rules shrink the fleet then."""
 

@@ -51,6 +51,13 @@ def test_the_words_hold_the_numbers_of_the_observation():
     )
 
 
+def test_spare_capacity_says_that_it_counts_booting_instances_and_the_queue():
+    session = Session(find_policy("threshold"), np.full((1, 288), 2_180))
+    session.run(2)
+    saw = explanation(session)["saw"]
+    assert saw.endswith("5 requests wait. Spare capacity: 77 requests (with booting instances, after the queue).")
+
+
 class Stubborn:
     """Wants forty instances at any demand."""
 

@@ -14,6 +14,7 @@ from autoscaler_env.cli.main import main
 from autoscaler_env.course import QUICK, course_notebooks
 from autoscaler_env.grading import grade
 from autoscaler_env.grading.notebooks import CourseNotebook
+from autoscaler_env.grading.release import released_check
 from autoscaler_env.grading.rubric import Rubric
 from autoscaler_env.paths import Folders, project_root
 from autoscaler_env.training.config import TrainingConfig
@@ -67,12 +68,12 @@ CHECK_SOLUTIONS = """
 # Reads the notebooks, parameters and solutions as JSON; runs each notebook once, and checks its solutions there.
 import json, os, sys
 from pathlib import Path
-from autoscaler_env.grading.answers import collect
-from autoscaler_env.grading.checker import Checker
+from autoscaler_env.grading.answers import collect, restore
+from autoscaler_env.grading.checker import Checker, _run_check
 from autoscaler_env.verification.workers import in_child
 
 job = json.load(sys.stdin)
-results, replies = {}, os.fdopen(os.dup(1), "w")
+results, released, replies = {}, {}, os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
 
 def answers(shell, exercise, source):
@@ -88,21 +89,31 @@ for path in map(Path, job["notebooks"]):
         outcome = in_child(lambda _: answers(shell, exercise, job["solutions"][exercise.name]), 600)
         sent = json.loads(Path(exercise.name).read_text()) if "value" in outcome else {}
         results[exercise.name] = checker.check(path.stem, exercise.name, sent) if sent else outcome
-json.dump(results, replies)
+        values = {name: restore(content) for name, content in sent.items()}
+        outcome = in_child(lambda _: _run_check(shell, job["released"][exercise.name], values), 600)
+        released[exercise.name] = outcome.get("value", outcome)
+json.dump([results, released], replies)
 """
 
 
-@pytest.mark.slow
-@pytest.mark.notebook
-@pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
-def test_every_solution_is_right(tmp_path):
-    """Each notebook runs with the course's own models; the grader's own checker judges the solutions."""
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """Return what the course's checks, and those of the students' version, say to the solutions, by exercise.
+
+    Each notebook runs once with the course's own models; the grader's own checker judges the solutions.
+    """
+    tmp_path = tmp_path_factory.mktemp("judged")
     for name in ("models", "results"):
         shutil.copytree(getattr(Folders.course(), name), tmp_path / name)
     job = {
         "notebooks": [str(course.path) for course in COURSE],
         "parameters": SMALL | {"output": str(tmp_path), "retrain": False},
         "solutions": {name: source for course in COURSE for name, source in solutions(course.name).items()},
+        "released": {
+            exercise.name: released_check(exercise.check.source)[1]
+            for course in COURSE
+            for exercise in course.exercises
+        },
     }
     done = subprocess.run(
         [sys.executable, "-c", CHECK_SOLUTIONS],
@@ -113,9 +124,29 @@ def test_every_solution_is_right(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2_000:]
-    results = json.loads(done.stdout)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.notebook
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
+def test_every_solution_is_right(judged):
+    results, _ = judged
     assert list(results) == [exercise.name for course in COURSE for exercise in course.exercises]
     assert {name: result for name, result in results.items() if not str(result).startswith("right")} == {}
+
+
+@pytest.mark.slow
+@pytest.mark.notebook
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
+def test_every_solution_is_right_or_noted_in_the_students_version(judged):
+    _, released = judged
+    assert list(released) == [exercise.name for course in COURSE for exercise in course.exercises]
+    assert {name: text for name, text in released.items() if not str(text).startswith(("right", "noted"))} == {}
+    for course in COURSE:
+        for exercise in course.exercises:
+            kind, _ = released_check(exercise.check.source)
+            assert released[exercise.name].startswith("noted") == (kind == "noted"), exercise.name
 
 
 @pytest.fixture(scope="module")

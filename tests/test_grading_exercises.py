@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from autoscaler_env.grading.answers import collect, restore
-from autoscaler_env.grading.exercises import dqn
+from autoscaler_env.grading.exercises import dqn, ppo
 from autoscaler_env.grading.judging import (
     as_array,
     equals,
@@ -26,8 +26,12 @@ def test_any_numeric_type_is_a_number():
 
 
 def test_what_is_no_number_is_asked_for_one():
-    for answer in ("3", b"3", True, [3], (), {}, print, object(), 3j, np.array([3])):
+    for answer in ("three", "$3", "nan", b"3", True, np.True_, {}, print, object(), 3j):
         assert judge_number(answer, 3, "hint") == "a number, please", answer
+    for answer in ("3", " 2.5 ", np.str_("1e3")):
+        assert judge_number(answer, 3, "hint") == "a number, please, without quotes", answer
+    for answer in ([3], (), np.array([3]), torch.tensor([3.0, 4.0])):
+        assert judge_number(answer, 3, "hint") == "a single number, please, not an array", answer
 
 
 def test_lists_arrays_and_tensors_are_arrays():
@@ -76,11 +80,13 @@ def stop():
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        ("2 * x", "a function, please"),
+        ("2 * x", "a function, please: its name, without brackets or quotes"),
         (lambda: 1, "not yet: your function raised TypeError"),
         (lambda x: stop(), "not yet: your function raised SystemExit"),
         (lambda x: "two", "not yet: your function returns no number"),
-        (lambda x: [2 * x], "not yet: hint"),
+        (lambda x: print(end=""), "not yet: your function returned None; did you forget `return`?"),
+        (lambda x: True, "not yet: your function returns no number"),
+        (lambda x: [2 * x], "not yet: your result has shape (1,); expected a single number"),
         (lambda x: x, "not yet: hint"),
         (lambda x: 2 * x, "right"),
     ],
@@ -88,6 +94,28 @@ def stop():
 def test_a_check_answers_every_function_in_one_line(answer, told):
     result = judge_function(answer, [(1,), (3,)], equals(lambda x: x + x), "hint")
     assert result.startswith(told) and "\n" not in result
+
+
+def test_a_result_of_another_shape_is_told_both_shapes_and_no_hint():
+    same = equals(lambda values: values)
+    for answer, told in [
+        (lambda values: values[:, None], "not yet: your result has shape (32, 1); expected (32,)"),
+        (lambda values: values.sum(), "not yet: your result is a single number; expected (32,)"),
+        (lambda values: 2 * values, "not yet: hint"),
+    ]:
+        assert judge_function(answer, [(np.ones(32),)], same, "hint") == told
+
+
+def flat_mask(ratio, advantage, clip_range):
+    return ((advantage > 0) & (ratio > 1 + clip_range)) | ((advantage < 0) & (ratio < 1 - clip_range))
+
+
+def test_a_mask_is_a_result_of_ones_and_zeros_and_is_no_answer():
+    above = equals(lambda values: (values > 0).astype(float))
+    for answer in (lambda values: values > 0, lambda values: [bool(value > 0) for value in values]):
+        assert judge_function(answer, [(np.array([-1.0, 1.0]),)], above, "hint") == "right"
+    assert graded(ppo.check_flat, flat_mask) == ppo.check_flat(flat_mask) == "right"
+    assert as_array(np.array([True, False])) is None and judge_numbers([True], [1], "hint").startswith("1 numbers")
 
 
 def test_a_function_cannot_change_what_it_is_compared_with():
@@ -146,7 +174,8 @@ CHECKS = [
 
 def graded(check, answer):
     """Return what the grader says: the answer runs in one place, and the check judges its record in another."""
-    code = "from autoscaler_env.grading.exercises import dqn\nprint(dqn." + check.__name__ + "(answer))"
+    subject = check.__module__.rpartition(".")[2]
+    code = f"from autoscaler_env.grading.exercises import {subject}\nprint({subject}.{check.__name__}(answer))"
     sent = collect({"answer": answer}, ["answer"], code)
     return check(restore(sent["answer"]))
 
@@ -156,7 +185,7 @@ def test_an_exercise_accepts_the_right_function_and_no_plausible_wrong_one(check
     for judge in (check, lambda answer: graded(check, answer)):
         assert judge(right) == "right"
         assert [judge(answer)[:7] for answer in wrong] == ["not yet"] * len(wrong)
-        assert judge(5) == "a function, please"
+        assert judge(5) == "a function, please: its name, without brackets or quotes"
 
 
 @pytest.mark.parametrize(("check", "right", "wrong"), CHECKS, ids=lambda item: getattr(item, "__name__", None))

@@ -82,7 +82,7 @@ CHECKS = [
             lambda n, q, c, t, r: np.ceil(n / (c * t) + r),
             lambda n, q, c, t, r: np.floor((n + q) / (c * t) + r),
         ],
-        "a function, please",
+        "a function, please: its name, without brackets or quotes",
     ),
     (
         baselines.check_band,
@@ -117,7 +117,7 @@ def test_an_exercise_accepts_the_right_answer_and_no_plausible_wrong_one(check, 
 def test_a_number_by_hand_and_a_direction():
     assert baselines.check_wanted_by_hand(np.ceil(2_300 / (87 * 0.9) + 2)) == "right"
     assert baselines.check_wanted_by_hand(28).startswith("not yet")  # without the queue
-    assert baselines.check_wanted_by_hand("32") == "a number, please"
+    assert baselines.check_wanted_by_hand("32") == "a number, please, without quotes"
     assert baselines.check_direction("More") == "right"
     assert baselines.check_direction("less").startswith("not yet")
     assert baselines.check_direction(5) == "a name in quotes, please"

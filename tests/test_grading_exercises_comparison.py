@@ -83,7 +83,14 @@ def test_an_exercise_accepts_the_right_function_and_no_plausible_wrong_one(check
     for judge in (check, lambda answer: graded(check, answer)):
         assert judge(right) == "right"
         assert [judge(answer)[:7] for answer in wrong] == ["not yet"] * len(wrong)
-        assert judge(5) == judge("rest") == "a function, please"
+        assert judge(5) == judge("rest") == "a function, please: its name, without brackets or quotes"
+
+
+def test_a_wrong_sign_order_or_shape_has_a_hint_of_its_own():
+    told = comparison.check_paired_interval
+    assert "ours minus theirs" in told(lambda ours, theirs: interval(theirs, ours))
+    assert "lower end comes first" in told(lambda ours, theirs: interval(ours, theirs)[::-1])
+    assert "your result is a single number; expected (2,)" in told(lambda *costs: interval(*costs)[0])
 
 
 def test_references_are_those_of_hand_worked_cases():

@@ -60,7 +60,12 @@ def test_an_exercise_accepts_the_right_function_and_no_plausible_wrong_one(check
     for judge in (check, lambda answer: graded(check, answer)):
         assert judge(right) == "right"
         assert [judge(answer)[:7] for answer in wrong] == ["not yet"] * len(wrong)
-        assert judge(5) == judge("text") == "a function, please"
+        assert judge(5) == judge("text") == "a function, please: its name, without brackets or quotes"
+
+
+def test_a_wrong_sign_and_a_wrong_shape_have_hints_of_their_own():
+    assert "which sign" in meter.check_lost(lambda *day: -lost(*day))
+    assert "your result is a single number; expected (40,)" in meter.check_lost(lambda *day: lost(*day).sum())
 
 
 def test_a_lifetime_by_hand_counts_each_full_hour_again():
@@ -85,4 +90,5 @@ def test_the_broken_meter_is_that_of_hand_worked_cases():
     assert counted[[11, 23]] == pytest.approx([0.192, 2 * 0.192])
     assert meter.Ages()([25] * 12).sum() == pytest.approx(25 * 87)
     assert meter.sound_meter(1.2)([2, 0]).tolist() == pytest.approx([0.2, 0.0])
-    assert meter.lost(np.array([5.0, 5]), np.array([3.0, 5]), np.zeros(2), np.array([1.0, 2])).tolist() == [1, -1]
+    missing = meter.lost_requests(np.array([5.0, 5]), np.array([3.0, 5]), np.zeros(2), np.array([1.0, 2]))
+    assert missing.tolist() == [1, -1]

@@ -54,6 +54,9 @@ WRONG_WORKLOADS = [
     sale(_day=lambda self, rng: own.Sale._day(self, rng) * 2),
     sale(_day=lambda self, rng: own.Sale._day(self, rng)[:100]),
     sale(_day=lambda self, rng: own.Sale._day(self, rng) / 7),
+    sale(_day=lambda self, rng: own.Sale._day(self, rng).astype(float)),
+    sale(name=None),
+    sale(name="office-day"),
     sale(evaluation_days=twenty_of_the_same),
     sale(draw=None),
     lambda service: object(),
@@ -99,7 +102,7 @@ def test_an_exercise_accepts_the_right_class_and_no_plausible_wrong_one(check, r
     for judge in (check, lambda answer: graded(check, answer)):
         assert judge(right) == "right"
         assert [judge(answer)[:7] for answer in wrong] == ["not yet"] * len(wrong)
-        assert judge(5) == judge("Sale") == "a class, please"
+        assert judge(5) == judge("Sale") == "a class, please: its name, without brackets"
 
 
 def test_a_policy_gets_two_hints_and_neither_is_the_program():
@@ -135,7 +138,7 @@ def test_a_policy_must_beat_ppo_on_hidden_days_and_never_gets_their_arrivals():
 
     assert own.check_cheaper_than_ppo(Peeks).startswith("not yet: yours costs $")
     assert len(looked_at) == 6 and not any(looked_at)
-    assert own.check_cheaper_than_ppo(3) == "a class, please"
+    assert own.check_cheaper_than_ppo(3) == "a class, please: its name, without brackets"
 
 
 def with_learner(learner):
@@ -149,16 +152,16 @@ def ahead(**changes):
 def test_learning_must_pay_a_tenth_against_calibrated_rules():
     told = own.check_learning_pays(with_learner(TargetTracking(Service(), 1.2, 10.0)))
     assert told.startswith("not yet: yours costs $") and "calibrated on your workload" in told
-    assert own.check_learning_pays(5) == "a class, please"
+    assert own.check_learning_pays(5) == "a class, please: its name, without brackets"
     assert own.check_learning_pays(own.Sale) == "not yet: your class needs the attribute learner"
-    assert own.check_learning_pays(with_learner(None)).startswith("not yet: reset raised AttributeError")
+    assert own.check_learning_pays(with_learner(None)).startswith("not yet: a method reset is missing")
 
 
 def test_a_rule_that_looks_ahead_wins_where_instances_boot_for_an_hour_and_not_on_the_reference_service():
     assert own.check_rule_wins(ahead(boot_steps=12)).startswith("right: yours costs $")
     assert own.check_rule_wins(ahead()).startswith("not yet: yours costs $")
     for answer, told in (
-        (5, "a class, please"),
+        (5, "a class, please: its name, without brackets"),
         (own.Trend, "not yet: your class needs the attribute changes"),
         (type("Ahead", (own.Trend,), {"changes": 12}), "not yet: changes must be a dictionary of fields of Service"),
         (ahead(boots=2), "not yet: boots = 2: no such field"),
@@ -187,3 +190,17 @@ def test_what_a_claim_reports_is_what_an_evaluation_of_the_same_days_finds():
     )
     cost = evaluate([own.Trend(service)], days, own.EVALUATION_DAYS, service)["cost"].mean()
     assert f"yours costs ${cost:.2f} a day" in own.check_rule_wins(ahead(boot_steps=12))
+
+
+@pytest.mark.parametrize(
+    ("actions", "says"),
+    [
+        (lambda n: np.full(n, 26), "an action is an index of service.fleet_changes, from 0 to 2; yours returned 26"),
+        (lambda n: np.full(n, 7), "from 0 to 2; yours returned 7"),
+        (lambda n: [1], "predict got 8 rows, one for each service, and must return as many actions"),
+    ],
+    ids=["a fleet size", "no action", "one action"],
+)
+def test_what_is_no_action_is_told_apart_from_a_wrong_action(actions, says):
+    policy = type("Mine", (own.Trend,), {"predict": lambda self, observations: actions(len(observations))})
+    assert says in own.check_policy(policy)

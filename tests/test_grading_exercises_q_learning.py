@@ -81,7 +81,7 @@ def test_an_exercise_accepts_the_right_function_and_no_plausible_wrong_one(check
     for judge in (check, lambda answer: graded(check, answer)):
         assert judge(right) == "right"
         assert [judge(answer)[:7] for answer in wrong] == ["not yet"] * len(wrong)
-        assert judge(5) == "a function, please"
+        assert judge(5) == "a function, please: its name, without brackets or quotes"
 
 
 @pytest.mark.parametrize(("check", "right", "wrong"), CHECKS, ids=lambda item: getattr(item, "__name__", None))

@@ -33,7 +33,7 @@ def test_the_function_is_judged_on_hidden_inputs():
     assert scaling.check_first_order(lambda need, fleet, boot_steps: 1 / 0).endswith(
         "ZeroDivisionError: division by zero"
     )
-    assert scaling.check_first_order(25) == "a function, please"
+    assert scaling.check_first_order(25) == "a function, please: its name, without brackets or quotes"
 
 
 class Reserve:
@@ -69,10 +69,10 @@ def test_an_answer_that_is_no_policy_hears_what_is_wrong():
         def predict(self, observations):
             return None
 
-    assert scaling.check_policy(3) == "a class, please"
-    assert scaling.check_policy(Reserve(Service())) == "a class, please"
-    assert scaling.check_policy(lambda service: 7).startswith("not yet: your policy raised ValueError")
-    assert scaling.check_policy(Silent).startswith("not yet: your policy raised")
+    assert scaling.check_policy(3) == "a class, please: its name, without brackets"
+    assert scaling.check_policy(Reserve(Service())) == "a class, please: its name, without brackets"
+    assert scaling.check_policy(lambda service: 7).startswith("not yet: a method reset is missing")
+    assert scaling.check_policy(Silent).startswith("not yet: your function returned None")
 
 
 def test_the_task_names_the_bound_of_the_check():

@@ -51,7 +51,14 @@ def test_an_exercise_accepts_the_right_function_and_no_plausible_wrong_one(check
     for judge in (check, lambda answer: graded(check, answer)):
         assert judge(right) == "right"
         assert [judge(answer)[:7] for answer in wrong] == ["not yet"] * len(wrong)
-        assert judge(5) == judge("costs") == "a function, please"
+        assert judge(5) == judge("costs") == "a function, please: its name, without brackets or quotes"
+
+
+def test_a_wrong_order_and_ties_have_hints_of_their_own():
+    right, with_ties, without_ties = CHECKS[1][1], CHECKS[1][2][2], CHECKS[1][2][1]
+    assert "theirs is cheaper" in study.check_share_of_pairs(lambda ours, theirs: right(theirs, ours))
+    for answer in (with_ties, without_ties):
+        assert "only pairs of equal costs" in study.check_share_of_pairs(answer)
 
 
 def test_the_reference_is_that_of_a_hand_worked_case():

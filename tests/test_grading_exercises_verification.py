@@ -50,7 +50,8 @@ def test_a_changed_bit_that_nobody_notices_is_accepted_and_a_file_that_does_not_
 
 def test_what_damages_nothing_is_told_so(content, workers):
     for judge in (verification.check_damage, graded):
-        assert judge(5, content, workers) == judge("xor", content, workers) == "a function, please"
+        for answer in (5, "xor"):
+            assert judge(answer, content, workers) == "a function, please: its name, without brackets or quotes"
         assert judge(bytes, content, workers).startswith("not yet: the bytes are those of the sound table")
         assert judge(len, content, workers) == "not yet: your function returns no bytes"
         assert judge(lambda: b"", content, workers).startswith("not yet: your function raised ")

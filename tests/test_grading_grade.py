@@ -12,8 +12,8 @@ import pytest
 
 from autoscaler_env.cli.main import main
 from autoscaler_env.grading import grade as module
-from autoscaler_env.grading.answer_key import GraderError
-from autoscaler_env.grading.grade import Course, Grading, _secret_seed
+from autoscaler_env.grading.answer_key import AnswerKey, GraderError
+from autoscaler_env.grading.grade import Course, Grading, secret_seed
 from autoscaler_env.grading.rubric import Costs, Models, Rubric
 from autoscaler_env.grading.sandbox import NO_SANDBOX
 
@@ -48,7 +48,7 @@ def failing(message):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs modes of files")
-def test_the_secret_seed_is_never_readable_by_others(tmp_path, monkeypatch):
+def test_thesecret_seed_is_never_readable_by_others(tmp_path, monkeypatch):
     modes = []
     real = os.fsync
 
@@ -60,36 +60,36 @@ def test_the_secret_seed_is_never_readable_by_others(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "chmod", lambda *_: pytest.fail("the mode is set too late"))
     old = os.umask(0)
     try:
-        seed = _secret_seed(tmp_path / "out")
+        seed = secret_seed(tmp_path / "out")
     finally:
         os.umask(old)
     assert modes == [0o600] and stat.S_IMODE((tmp_path / "out" / "secret_days.json").stat().st_mode) == 0o600
-    assert _secret_seed(tmp_path / "out") == seed
+    assert secret_seed(tmp_path / "out") == seed
 
 
-def test_the_secret_seed_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_thesecret_seed_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", failing("no space"))
         with pytest.raises(OSError, match="no space"):
-            _secret_seed(tmp_path)
+            secret_seed(tmp_path)
     assert list(tmp_path.iterdir()) == []
-    seed = _secret_seed(tmp_path)
+    seed = secret_seed(tmp_path)
     with monkeypatch.context() as patch:  # another grader has not seen the file yet
         patch.setattr(Path, "exists", lambda _: False)
-        assert _secret_seed(tmp_path) == seed
+        assert secret_seed(tmp_path) == seed
     assert [path.name for path in tmp_path.iterdir()] == ["secret_days.json"]
 
 
-def test_without_hard_links_the_secret_seed_is_written_too(tmp_path, monkeypatch):
+def test_without_hard_links_thesecret_seed_is_written_too(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "link", failing("not supported"))
-    assert _secret_seed(tmp_path) == json.loads((tmp_path / "secret_days.json").read_text())["seed"]
+    assert secret_seed(tmp_path) == json.loads((tmp_path / "secret_days.json").read_text())["seed"]
 
 
-def test_a_damaged_secret_seed_is_refused(tmp_path):
+def test_a_damagedsecret_seed_is_refused(tmp_path):
     for content in ("", "{}", '{"seed": -1}', '{"seed": true}'):
         (tmp_path / "secret_days.json").write_text(content)
         with pytest.raises(ValueError, match="does not contain the number of the evaluation days"):
-            _secret_seed(tmp_path)
+            secret_seed(tmp_path)
 
 
 def test_only_a_submission_or_a_report_that_changed_is_graded_again(grade, tmp_path):
@@ -110,7 +110,7 @@ def test_late_submissions_join_the_gradebook_of_those_with_the_same_settings(gra
     def others_with(name, rubric=RUBRIC):
         submit(tmp_path / f"{name}.zip")
         grading, reports = grade([name], rubric)
-        return [report.name for report in grading.earlier(reports)]
+        return [report.name for report in grading.earlier({report.name for report in reports})]
 
     assert others_with("other_settings", replace(RUBRIC, weights={"01.1": 2})) == []
     assert others_with("bob") == []
@@ -132,6 +132,17 @@ def test_a_report_that_is_asked_for_again_is_made_anew_and_the_reason_is_said(gr
     ]
     with pytest.raises(ValueError, match=r"again = 'eve': must be one of ann, bob, cy"):
         grade(["ann", "bob", "cy"], again=["eve"])
+
+
+def test_a_kept_run_that_others_can_reach_is_not_used(tmp_path):
+    def folder():
+        with AnswerKey([], {}, tmp_path / "kept") as key:
+            return key.workspace().parent
+
+    first = folder()
+    assert folder() == first
+    (first / "variables").chmod(0o755)
+    assert folder() != first
 
 
 def test_a_fault_of_the_grader_is_no_mark(grade, tmp_path, monkeypatch):

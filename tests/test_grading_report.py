@@ -1,13 +1,12 @@
-"""Reports hold every result and no markup of a submission; the gradebook names what submissions have in common."""
+"""Reports hold every result and no markup of a submission, and name what submissions have in common."""
 
-import csv
 import json
 
 import nbformat
 from test_grading_notebooks import COURSE, submitted
 
 from autoscaler_env.grading.cells import read_cells
-from autoscaler_env.grading.report import Item, Report, find_similarities, read_report, write_gradebook, write_report
+from autoscaler_env.grading.report import Item, Report, find_similarities, read_report, write_report
 from autoscaler_env.grading.submission import Submission, fingerprints
 
 EVIL = "<script>alert('x')</script>"
@@ -36,20 +35,6 @@ def test_a_damaged_report_is_no_report(tmp_path):
     for content in ("", "[]", "{}", '{"points": 1, "of": 2, "parts": 3}'):
         (tmp_path / "report.json").write_text(content)
         assert read_report(tmp_path) is None, content
-
-
-def rows(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def test_the_gradebook_has_a_row_for_each_with_its_points(tmp_path):
-    write_gradebook(
-        [report("ann"), Report("bob", "b.zip", {}, "", "quick", notes=("not graded: x",))], tmp_path / "g.csv"
-    )
-    ann, bob = rows(tmp_path / "g.csv")
-    assert (ann["submission"], ann["points"], ann["of"], ann["notebooks"]) == ("ann", "2.50", "10.00", "2.50")
-    assert (bob["points"], bob["notes"]) == ("0.00", "not graded: x")
 
 
 def test_identical_files_are_named_on_both_sides_and_no_others():
@@ -83,8 +68,3 @@ def test_a_file_that_half_a_class_holds_is_named_in_a_short_line():
     similarities = find_similarities([report(name, fingerprints={"notebooks/03.ipynb": "1"}) for name in names])
     assert similarities["s00"] == ["notebooks/03.ipynb as in s01, s02, s03, s04, s05 and 44 more"]
     assert list(similarities) == names
-
-
-def test_a_name_cannot_become_a_formula_in_the_gradebook(tmp_path):
-    write_gradebook([report("=cmd()")], tmp_path / "g.csv")
-    assert rows(tmp_path / "g.csv")[0]["submission"] == "'=cmd()"

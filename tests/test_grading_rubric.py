@@ -2,7 +2,7 @@
 
 import pytest
 
-from autoscaler_env.grading.rubric import DEFAULT, Costs, Rubric
+from autoscaler_env.grading.rubric import DEFAULT, Costs, Late, Rubric
 from autoscaler_env.grading.sandbox import Limits
 
 BAD = {
@@ -15,6 +15,7 @@ BAD = {
     "[costs]\nfull_at = 'magic'": "costs.full_at = 'magic': must be one of random",
     "[models]\npoor = 2": "models.poor = 2",
     "[models]\nexpected = 'ppo'": "models.expected = 'ppo'",
+    "[late]\npoints_per_day = -2": "late.points_per_day = -2: must be a number, at least 0",
     "[limits]\nseconds = 1.5": "limits.seconds = 1.5",
     "[weights]\n'01.1' = 'much'": "weights.01.1 = 'much'",
     "[points": "rubric = ",
@@ -41,6 +42,10 @@ def test_a_bad_rubric_costs_one_line_that_names_the_value(tmp_path):
 def test_another_rubric_has_another_fingerprint():
     assert Rubric().fingerprint == Rubric().fingerprint
     assert Rubric().fingerprint != Rubric(limits=Limits(seconds=3)).fingerprint != Rubric(weights={"a": 2}).fingerprint
+
+
+def test_late_days_do_not_change_what_is_graded():
+    assert Rubric(late=Late(3)).fingerprint == Rubric().fingerprint
 
 
 def test_a_cost_beyond_the_rules_earns_neither_more_nor_less():

@@ -26,6 +26,7 @@ from autoscaler_env.grading.sandbox import (
     NO_SANDBOX,
     Limits,
     Sandbox,
+    SharedFolders,
     bubblewrap_sandboxes,
     find_sandbox,
     first_working,
@@ -117,6 +118,7 @@ HOSTILE = {
     "becomes_root": "import subprocess\n"
     "subprocess.run(['unshare', '-Urm', 'sh', '-c', "
     "'mount -o remount,rw,bind /usr && touch /usr/@token'], check=True)",
+    "makes_a_namespace": "import subprocess\nsubprocess.run(['unshare', '-Ur', 'true'], check=True)",
     "leaves_processes": LEAVE + "os._exit(0)",
     # against the judgement
     "writes_the_executed_notebook": "import pathlib\n"
@@ -150,6 +152,7 @@ SAMPLE = (
     "network",
     "writes_outside",
     "reads_the_secret_days",
+    "makes_a_namespace",
     "swallows_cells",
 )
 """One notebook of each kind, for the normal run."""
@@ -165,6 +168,7 @@ REASONS = {
     "reads_another_submission": "FileNotFoundError",
     "writes_outside": "Error",
     "sees_processes": "AssertionError",
+    "makes_a_namespace": "CalledProcessError",
     "swallows_cells": "did not come to its end",
 }
 """What the report of a notebook says."""
@@ -287,6 +291,28 @@ class TestEndlessNotebooks:
         outcome = grade(tmp_path, sandbox, endless, limits=replace(LIMITS, seconds=SECONDS), after=False)
         check_that_none_passes(outcome, names)
         assert state(outcome.reports["loops"])[1] == f"it took longer than {SECONDS} s"
+
+
+NAMESPACES = """
+import ctypes, errno, os, subprocess, threading
+from autoscaler_env.grading.kernel import forbid_namespaces
+forbid_namespaces()
+system = ctypes.CDLL(None, use_errno=True)
+for flag in (0x10000000, 0x00020000, 0x40000000):  # user, mount, network
+    assert system.unshare(flag) == -1 and ctypes.get_errno() == errno.EPERM
+assert subprocess.run(["unshare", "-Ur", "true"], capture_output=True).returncode == 1
+assert system.mount(b"none", b"/tmp", b"tmpfs", 0, None) == -1 and ctypes.get_errno() == errno.EPERM
+thread = threading.Thread(target=print, args=("a thread",), kwargs={"flush": True})
+thread.start()
+thread.join()
+print(subprocess.run(["echo", "a process"], capture_output=True, text=True).stdout)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the filter is one of Linux")
+def test_a_kernel_makes_threads_and_processes_but_no_namespaces():
+    done = subprocess.run([sys.executable, "-c", NAMESPACES], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.split() == ["a", "thread", "a", "process"]
 
 
 GRADER = """
@@ -435,3 +461,29 @@ def test_a_sandbox_that_does_not_work_is_not_used(monkeypatch, tmp_path):
     monkeypatch.setattr("shutil.which", lambda name: str(broken))
     with pytest.raises(ValueError, match="does not work: No permissions to create new namespace"):
         find_sandbox()
+
+
+def test_a_user_of_its_own_is_no_sandbox_unless_asked_for_and_needs_root(monkeypatch):
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    with pytest.raises(ValueError, match="bubblewrap is not installed"):
+        find_sandbox()
+    with pytest.raises(ValueError, match="own_user: needs root on Linux, and setpriv"):
+        find_sandbox(own_user=True)
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}" if name == "setpriv" else None)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with pytest.raises(ValueError, match="own_user: needs root on Linux"):
+        find_sandbox(own_user=True)
+
+
+def test_a_user_of_its_own_gets_no_rights_and_no_variables_of_the_grader(monkeypatch, tmp_path):
+    monkeypatch.setenv("SECRET", "of the grader")
+    shared = SharedFolders(tmp_path)
+    first, second = (Sandbox("user", "", "/bin/setpriv").launch(shared, LIMITS) for _ in range(2))
+    assert first.command[:3] == ["/bin/setpriv", "--no-new-privs", "--"]
+    specification = json.loads(first.command[-1])
+    assert specification["user"] == first.user >= 2**20 and first.user != second.user
+    assert specification["limits"]["RLIMIT_NPROC"] == LIMITS.processes
+    assert Path(specification["scratch"]).parent == tmp_path
+    assert first.environment and "SECRET" not in first.environment

@@ -20,7 +20,9 @@ from autoscaler_env.evaluation.metrics import (
     summarise,
     verdict,
 )
+from autoscaler_env.evaluation.report import standing
 from autoscaler_env.evaluation.simulation import simulate
+from autoscaler_env.evaluation.statistics import mean_interval
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.rules import Static, TargetTracking, Threshold
 from autoscaler_env.service import Service
@@ -247,6 +249,17 @@ def test_a_saving_that_may_be_zero_is_not_claimed():
     assert sentence.startswith("a and b cannot be told apart")
     assert f"-${-low:.2f} to +${high:.2f}" in sentence
     assert sentence.endswith("3 paired days on each of 2 patterns).")
+
+
+@pytest.mark.parametrize("pattern", ["STEADY", "office-day", "recorded.csv"])
+def test_a_sentence_and_the_tables_give_one_saving_the_same_interval(pattern):
+    dearer = [1.0, 1.5, 2.5, 4.0, 5.0, 5.5, 4.5, 3.0]  # neighbours are alike
+    played = costs_of(rule=[dearer, []], model=[[0.0] * 8, []]).assign(pattern=pattern)
+    _, low, high = savings(played, "rule").loc[("model", pattern)]
+    assert f"(95 % interval ${low:.2f} to ${high:.2f}, 8 paired days)" in verdict(played, "model", "rule")
+    assert standing(played, "model").loc["rule", ["saving", "low", "high"]].tolist()[1:] == pytest.approx([low, high])
+    is_independent = mean_interval(np.array(dearer), independent=True)
+    assert (high == pytest.approx(is_independent.high)) == (pattern == "STEADY"), "only our patterns are independent"
 
 
 def test_the_json_holds_what_the_table_holds(tmp_path, episodes):

@@ -300,6 +300,34 @@ def test_executed_notebook_ran_to_its_end_without_error(path):
     assert not [output for cell in cells for output in cell.outputs if output.output_type == "error"]
 
 
+def saving(notebook):
+    """Return the cells that save a figure."""
+    return [cell for cell in code_of(notebook) if "save_figure(" in cell.source]
+
+
+def test_a_cell_that_saves_a_figure_ends_with_it_so_that_the_notebook_shows_it():
+    faults = []
+    for path in SOURCES:
+        last = {cell.id: parsed(cell).body[-1] for cell in saving(read(path))}
+        faults += [
+            f"{path.name}, {name}"
+            for name, statement in last.items()
+            if not isinstance(statement, ast.Expr) or "save_figure(" not in ast.unparse(statement)
+        ]
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize("path", EXECUTED, ids=lambda path: path.stem)
+def test_executed_notebook_shows_every_figure_that_it_saves(path):
+    """A figure of the reader's own data is `None` where there are no data."""
+    shown = {
+        cell.id: [kind for output in cell.outputs for kind in output.get("data", {})]
+        for cell in saving(read(path))
+        if " is None else " not in cell.source
+    }
+    assert not [name for name, kinds in shown.items() if "image/png" not in kinds]
+
+
 def states(folder):
     """Return size and time of every file below a folder of the project."""
     return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}

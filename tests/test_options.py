@@ -37,6 +37,24 @@ def test_a_trace_is_rescaled_where_asked_with_a_line_that_gives_factor_and_peak(
     assert np.all(trace.requests == peak) and capsys.readouterr().out == line
 
 
+def test_a_workload_of_the_user_is_evaluated_beside_rules_calibrated_on_it(tmp_path, monkeypatch, capsys):
+    (tmp_path / "lunch_rush.py").write_text(
+        "import numpy as np\n"
+        "class LunchRush:\n"
+        "    def __init__(self, service):\n        self.steps = service.steps_per_episode\n"
+        "    def draw(self, seeds):\n        return np.full((len(seeds), self.steps), 870)\n"
+        "    def evaluation_days(self, episodes):\n        return self.draw(range(episodes))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert main(["evaluate", "static", "--pattern", "lunch_rush:LunchRush", "--episodes", "3"]) == 0
+    printed = capsys.readouterr()
+    assert "LunchRush, 3 evaluation days" in printed.out and "stands at place" in printed.out
+    assert "Calibrating threshold-calibrated on calibration days of LunchRush." in printed.err
+    with pytest.raises(ValueError, match=r"pattern = 'lunch_rush:np': must have draw\(seeds\)"):
+        workload_of("lunch_rush:np", None, 1, SERVICE)
+
+
 @cases(
     ("options", "message"),
     [

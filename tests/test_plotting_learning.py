@@ -43,6 +43,24 @@ def test_rules_are_lines_in_their_colours():
     assert set(rule.get_ydata()) == {203} and to_hex(rule.get_color()) == colour_of("threshold").lower()
 
 
+def test_two_settings_of_one_rule_have_one_colour_and_other_dashes():
+    rules = {"threshold": 203.0, "target-tracking-mixed": 148.0, "threshold-mixed": 149.0}
+    lines = lines_of(learning.plot_learning_curves({"ppo_mixed": [CURVE]}, rules, against=["timesteps"]).axes[0])
+    default, tuned = lines["threshold"], lines["threshold, one setting"]
+    assert default.get_color() == tuned.get_color() and default.get_linestyle() != tuned.get_linestyle()
+
+
+def test_the_texts_of_three_starts_stand_above_the_lines_of_the_rules():
+    curves = {name: [CURVE] for name in ("my_ppo", "ppo_mixed", "dqn_mixed")}
+    figure = learning.plot_learning_curves(
+        curves, {"threshold": 203.6, "threshold-mixed": 149.4}, against=["timesteps"]
+    )
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    lowest = min(text.get_window_extent().y0 for text in axes.texts)
+    assert len(axes.texts) == 3 and lowest > axes.transData.transform((0, 203.6))[1]
+
+
 def test_an_untrained_start_far_above_the_rules_is_a_text():
     axes = learning.plot_learning_curves({"ppo_mixed": [CURVE]}, {"threshold": 203.0}).axes[0]
     assert 203 < axes.get_ylim()[1] < 300 and axes.get_ylim()[0] > 0

@@ -8,7 +8,6 @@ from cases import cases
 
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.paths import Folders
-from autoscaler_env.policies.base import ForeignPolicy
 from autoscaler_env.policies.q_learning import QTable
 from autoscaler_env.policies.registry import (
     BASELINES,
@@ -51,6 +50,27 @@ class NoPolicy:
 class Fails:
     def __init__(self, service):
         raise KeyError("no such\\nthing")
+
+class HalfPolicy(NoPolicy):
+    def predict(self, observations):
+        return np.zeros(len(observations), dtype=int)
+
+class OneDay(NoPolicy):
+    def draw(self, seeds):
+        return np.full((len(seeds), 288), 1000)
+    def evaluation_days(self, episodes):
+        return self.draw(range(episodes))
+
+class Taken(Mine):
+    name = "ppo_mixed"
+
+class Divides(Mine):
+    def predict(self, observations):
+        return len(observations) // 0
+
+class NoArgument(Mine):
+    def predict(self):
+        return 0
 """
 
 
@@ -117,7 +137,7 @@ def test_a_class_of_the_user_is_called_with_the_service(user_module, folders):
 
 def test_a_class_with_the_predict_of_stable_baselines3_acts_deterministically(user_module, folders):
     policy = find_policy(f"{user_module}:Library", Service(), folders)
-    assert isinstance(policy, ForeignPolicy)
+    assert policy.name == "Library"
     assert policy.predict(np.zeros((3, 7), dtype=np.float32)).tolist() == [2, 2, 2]
 
 
@@ -136,7 +156,11 @@ def test_a_class_with_the_predict_of_stable_baselines3_acts_deterministically(us
         ("nope.zip", "no such model file"),
         ("no_such_module:Class", "ModuleNotFoundError"),
         ("user_policies:Nope", "no attribute 'Nope'"),
-        ("user_policies:NoPolicy", "must have reset"),
+        ("user_policies.py:Mine", "write user_policies:Mine, without .py"),
+        ("user_policies:NoPolicy", r"must have reset\(days\) and predict\(observations\), and lacks both"),
+        ("user_policies:HalfPolicy", r"and lacks reset\(days\)"),
+        ("user_policies:OneDay", "this is a workload: use --pattern module:Class"),
+        ("user_policies:Taken", "its name 'ppo_mixed' is that of another policy"),
         ("user_policies:Fails", "KeyError"),
     ],
 )
@@ -144,6 +168,27 @@ def test_an_unknown_policy_is_refused_in_one_line(spec, says, user_module, folde
     with pytest.raises(ValueError, match=says) as caught:
         find_policy(spec, Service(), folders)
     assert "\n" not in str(caught.value)
+
+
+@cases(
+    ("name", "says"),
+    [
+        ("Divides", r"predict\(observations\) raised ZeroDivisionError: .* \(user_policies.py, line \d+\)$"),
+        ("NoArgument", r"predict\(observations\) raised TypeError: .* positional argument.*given$"),
+    ],
+)
+def test_what_a_policy_of_the_user_raises_becomes_one_line(name, says, user_module, folders):
+    policy = find_policy(f"{user_module}:{name}", Service(), folders)
+    with pytest.raises(ValueError, match=says) as caught:
+        simulate(policy, np.full((1, 288), 1_000))
+    assert "\n" not in str(caught.value)
+
+
+def test_only_a_class_that_cannot_be_made_is_told_how_it_is_called(user_module, folders):
+    with pytest.raises(ValueError, match=r"it is called as Fails\(service\)"):
+        find_policy(f"{user_module}:Fails", Service(), folders)
+    with pytest.raises(ValueError, match=r"no attribute 'Nope'$"):
+        find_policy(f"{user_module}:Nope", Service(), folders)
 
 
 def test_two_models_with_one_name_need_the_ending(folders):

@@ -1,6 +1,7 @@
 """A call in a limited child cannot use more than its limits, stop other calls, or leave a process behind."""
 
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -38,6 +39,14 @@ def failure(workers, function, *arguments, seconds=PATIENT, **limits):
     assert workers.call(mul, 6, 7, seconds=PATIENT) == 42
     assert str(caught.value).isprintable()
     return str(caught.value)
+
+
+def test_a_copy_has_processes_of_its_own(workers):
+    workers.start()
+    with pickle.loads(pickle.dumps(workers)) as copy:
+        assert copy.pid is None
+        assert copy.call(mul, 6, 7, seconds=PATIENT) == 42
+        assert copy.pid != workers.pid
 
 
 def test_a_call_returns_a_value_or_the_error_of_its_function(workers):

@@ -32,15 +32,16 @@ if TYPE_CHECKING:
 class Evaluate:
     """Let policies scale the same evaluation days; print what they cost, in dollars a day.
 
-    With one policy, print also where it stands: among the policies of notebook 6, or, on recorded traffic or for
-    another service, among the rules with their usual settings and calibrated.
+    With one policy, print also where it stands: among the policies of notebook 6, or, on recorded traffic, for
+    another service or on your own workload, among the rules with their usual settings and calibrated.
     """
 
     policies: Annotated[Positional[tuple[str, ...]], arg(metavar="POLICY ...", help_behavior_hint="(one or more)")]
     """random, static, threshold, target-tracking, hpa-cpu, hpa-demand, kpa, any of these but the first two as
-    RULE-PATTERN (calibrated on it) or RULE-calibrated (on the pattern, or the earlier days of the trace), forecast
-    (with --trace), recognise (guesses the pattern and plays the rule calibrated for it), optimum (knows the day), a
-    model's name or file, or module:Class. Of several, the last is the baseline of the comparisons."""
+    RULE-PATTERN (calibrated on it) or RULE-calibrated (on the pattern, or the earlier days of the trace), and
+    forecast (with --trace), recognise (guesses the pattern and plays the rule calibrated for it),
+    optimum (knows the day), a model's name or file, or module:Class. Of several, the last is the baseline of the
+    comparisons."""
     pattern: PatternName = None
     trace: TraceFile = None
     smooth: Smooth = 1

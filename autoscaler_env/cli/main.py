@@ -25,7 +25,10 @@ COMMANDS = {
     "devices": "train.Devices",
     "run": "run.Run",
     "advise": "advise.Advise",
+    "check": "check.Check",
     "grade": "grade.Grade",
+    "release": "release.Release",
+    "leaderboard": "leaderboard.Leaderboard",
     "study": "study.Study",
 }
 """The module, beside this one, and the class of each command, by the name that users type."""

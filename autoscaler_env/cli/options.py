@@ -12,6 +12,7 @@ from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload
 
 FOLDER_HELP = "Folder for models, logs and results; by default the checkout you stand in, or else the current folder."
 PATTERN_HELP = f"{', '.join(PATTERNS)}, or {MIXED}: one of the six for each day."
+OWN_HELP = f"{PATTERN_HELP} Or module:Class, a workload of your own."
 
 ServiceFile = Annotated[
     Path | None,
@@ -41,7 +42,7 @@ Rescale = Annotated[
         help_behavior_hint="(default: as it is)",
     ),
 ]
-PatternName = Annotated[str | None, arg(metavar="PATTERN", help=PATTERN_HELP, help_behavior_hint=f"(default: {MIXED})")]
+PatternName = Annotated[str | None, arg(metavar="PATTERN", help=OWN_HELP, help_behavior_hint=f"(default: {MIXED})")]
 Output = Annotated[Path | None, arg(metavar="FOLDER", help=FOLDER_HELP, help_behavior_hint="")]
 
 
@@ -68,9 +69,15 @@ def workload_of(
         for option, given in (("--smooth", smooth != 1), ("--rescale", rescale is not None)):
             if given:
                 raise ValueError(f"{option}: is for --trace only")
+        if pattern is not None and ":" in pattern:
+            from autoscaler_env.policies.own import own_workload
+
+            return own_workload(pattern, service)
         name = (pattern or MIXED).upper()
         if name not in (*PATTERNS, MIXED):
-            raise ValueError(f"pattern = {pattern!r}: must be one of {', '.join((*PATTERNS, MIXED))}")
+            raise ValueError(
+                f"pattern = {pattern!r}: must be one of {', '.join((*PATTERNS, MIXED))}, or module:Class of a workload"
+            )
         return name
     if pattern is not None:
         raise ValueError("--pattern and --trace: only one of them")

@@ -217,9 +217,12 @@ class View {
     const before = `It is ${time}. ${whole(scene.first_arrivals)} requests arrive in the first step, work for ${demand} instances. ${scene.initial} are ready.`;
     const paid = step && dollars(frame.lanes[person].cost[step - 1]);
     const after = `It is ${time}. The policy ${this.model.get("why")[person]?.who} has run the service so far, for ${paid}. Can you do it for less?`;
-    const sentence = step ? after : before;
+    const boot = Number(scene.values.boot_steps);
+    const aim = scene.lanes.length > 1 ? "Lower cost wins." : "Keep the cost low.";
+    const rules = `${aim} A new instance is ready ${boot === 1 ? "one step" : `${boot} steps`} later.`;
+    const sentence = `${step ? after : before} ${rules} Or press an action or its arrow: one step at a time.`;
     if (callText.textContent !== sentence) callText.textContent = sentence;
-    start.lastChild.textContent = start.title = step ? "Take over" : "Start";
+    start.lastChild.textContent = start.title = `${step ? "Take over" : "Start"} (starts the clock)`;
   }
 
   numbers(scene, card, style) {

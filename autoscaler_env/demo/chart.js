@@ -279,7 +279,11 @@ class Chart {
       context.setLineDash([]);
       context.fillStyle = style.soft;
       context.textAlign = room ? "left" : "right";
-      context.fillText(handover.label, room ? x + 4 : x - 4, panel.y + 12 + 14 * (number % 3));
+      const y = panel.y + 12 + 14 * (number % 3);
+      context.lineWidth = 4; // an edge, so that no line of the chart strikes the label through
+      context.strokeStyle = style.paper;
+      context.strokeText(handover.label, room ? x + 4 : x - 4, y);
+      context.fillText(handover.label, room ? x + 4 : x - 4, y);
     });
   }
 

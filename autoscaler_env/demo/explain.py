@@ -79,11 +79,17 @@ def in_words(observation: NDArray[np.float32], service: Service) -> str:
     trend = f"{abs(change):,} {'more' if change > 0 else 'fewer'} than" if change else "as many as"
     fleet = f"{counted(ready, 'instance')} {'is' if ready == 1 else 'are'} ready"
     waiting = f"{counted(queue, 'request')} {'waits' if queue == 1 else 'wait'}" if queue else "No request waits"
+    parts = [*(["with booting instances"] if booting else []), *(["after the queue"] if queue else [])]
+    counts_in = f" ({', '.join(parts)})" if parts else ""
     return (
         f"{counted(int(counts.arrivals[0]), 'request')} arrived, {trend} in the step before. "
         f"{fleet}{f' and {booting} booting' if booting else ''}, utilisation {percent(counts.utilisation[0], 0)}. "
         f"{waiting}. "
-        + (f"Spare capacity: {counted(spare, 'request')}." if spare >= 0 else f"Capacity is short by {-spare:,}.")
+        + (
+            f"Spare capacity: {counted(spare, 'request')}{counts_in}."
+            if spare >= 0
+            else f"Capacity is short by {-spare:,}."
+        )
     )
 
 

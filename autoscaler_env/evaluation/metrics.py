@@ -181,7 +181,11 @@ def savings(episodes: pd.DataFrame, against: str) -> pd.DataFrame:
 
 
 def _interval_over_days(values: pd.Series, pattern: str) -> Interval:
-    """Return the interval over days. Days of a generated pattern are independent, recorded days resemble the last."""
+    """Return the interval over days.
+
+    Days of our patterns are independent. Recorded days resemble the day before. Days of an own workload may do so too:
+    we do not know how it draws them.
+    """
     return mean_interval(values.to_numpy(), independent=pattern in (*PATTERNS, MIXED, MEAN))
 
 
@@ -222,8 +226,10 @@ def verdict(episodes: pd.DataFrame, policy: str, against: str) -> str:
         >>> verdict(both, "rule", "model")
         'rule is dearer than model by $1.00 a day (95 % interval $0.75 to $1.25, 3 paired days).'
     """
-    means = mean_over_patterns(episodes[episodes["policy"].isin((policy, against))])
-    patterns, days = episodes["pattern"].nunique(), means["episode"].nunique()
+    pair = episodes[episodes["policy"].isin((policy, against))]
+    patterns = pair["pattern"].nunique()
+    means = mean_over_patterns(pair) if patterns > 1 else pair  # a single one keeps its name, and so its interval
+    days = means["episode"].nunique()
     saved = Interval(days, *savings(means, against).to_numpy()[0])
     basis = f"{days:,} paired days" + (f" on each of {patterns} patterns" if patterns > 1 else "")
     return f"{comparison(saved, policy, against, basis)}."

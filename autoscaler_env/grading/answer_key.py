@@ -13,6 +13,7 @@ import queue
 import secrets
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -158,7 +159,7 @@ class AnswerKey:
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
         prefix = digest.hexdigest()[:16]
         for folder in sorted(self._kept.glob(f"{prefix}-*")):
-            if (folder / "variables" / "complete").exists():
+            if (folder / "variables" / "complete").exists() and _is_private(folder / "variables"):
                 return folder
         folder = self._kept / f"{prefix}-{secrets.token_hex(8)}"  # another grader may run the course at this moment
         for path, mode in ((folder, 0o711), (folder / "workspace", 0o755), (folder / "variables", 0o700)):
@@ -184,6 +185,12 @@ class AnswerKey:
                 if stream is not None:
                     stream.close()
             self._process = None
+
+
+def _is_private(folder: Path) -> bool:
+    """Return whether a folder is this user's, and nobody else can read or change it: what is in it is trusted."""
+    state = folder.lstat()
+    return not hasattr(os, "geteuid") or (state.st_uid == os.geteuid() and not stat.S_IMODE(state.st_mode) & 0o077)
 
 
 def _kill(process: subprocess.Popen[str]) -> None:

@@ -70,7 +70,7 @@ def _decode(content: Any, values_left: list[int]) -> Any:
         raise ValueError(f"not an answer: it has more than {MAX_VALUES:,} values")
     if content is None or type(content) in (bool, str):
         return content
-    if type(content) is not dict:
+    if not isinstance(content, dict):  # nbformat has its own kind of dict
         raise ValueError("not an answer: unknown form")
     match content:
         case {"number": str(text)} if len(text) <= 400:

@@ -23,7 +23,8 @@ from autoscaler_env.text import one_line, printable
 TOOLS = frozenset(
     {
         *(".git", ".svn", ".hg", ".venv", "venv", "site-packages", "node_modules", "__pycache__", "__MACOSX"),
-        *(".ipynb_checkpoints", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".tox", ".idea", ".vscode", ".Trash"),
+        *(".autoscaler", ".ipynb_checkpoints", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".tox", ".idea"),
+        *(".vscode", ".Trash"),
     }
 )
 """Folders that programs fill: nothing in them is a student's work."""

@@ -11,7 +11,7 @@ import re
 import secrets
 import tempfile
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -98,7 +98,7 @@ class Grading:
         self._profile: Profile = profile
         self._course = course or Course()
         self._parameters = dict(QUICK if profile == "quick" else FULL) | {"output": ""}
-        self._seed = rubric.costs.seed if rubric.costs.seed is not None else _secret_seed(output)
+        self._seed = rubric.costs.seed if rubric.costs.seed is not None else secret_seed(output)
         self._cancelled = threading.Event()
         self._again: set[str] = set()
         self._tried = threading.Lock()
@@ -107,7 +107,13 @@ class Grading:
         """What a person should know about reports that were there before, one line each."""
 
     def run(
-        self, sources: Sequence[Path], workers: int = 1, *, again: Collection[str] = (), progress: bool = True
+        self,
+        sources: Sequence[Path],
+        workers: int = 1,
+        *,
+        again: Collection[str] = (),
+        progress: bool = True,
+        when_graded: Callable[[Sequence[Report]], None] = lambda _: None,
     ) -> list[Report]:
         """Grade submissions, and write the report of each one as soon as it is graded.
 
@@ -119,6 +125,7 @@ class Grading:
             workers: How many submissions are graded at the same time.
             again: Names of reports that are made anew in any case.
             progress: Whether to show a progress bar.
+            when_graded: Called after each submission, with the reports so far.
 
         Returns:
             One report per submission, in the order of the sources.
@@ -127,7 +134,7 @@ class Grading:
             ValueError: `again` names none of the submissions.
             GraderError: The grader or its machine has a fault. Submissions without a report were not graded.
         """
-        names = _report_names(sources)
+        names = report_names(sources)
         for name in again:
             if name not in names:
                 raise ValueError(f"again = {name!r}: must be one of {', '.join(names)}")
@@ -154,6 +161,7 @@ class Grading:
                 bar = tqdm(as_completed(jobs), total=len(jobs), unit="submission", disable=None if progress else True)
                 for job in bar:
                     reports[job.result().name] = job.result()
+                    when_graded([reports[name] for name in names if name in reports])
             except BaseException:
                 self._cancelled.set()
                 for job in jobs:
@@ -164,17 +172,21 @@ class Grading:
                 raise
         return [reports[name] for name in names]
 
-    def earlier(self, reports: Sequence[Report]) -> list[Report]:
+    def earlier(self, names: Collection[str]) -> list[Report]:
         """Return other reports in the output folder: those with the same settings, and those of failed gradings.
 
         Late submissions are graded alone. They join the gradebook of the earlier ones, so that copying shows.
+
+        Args:
+            names: The reports of this run, which are left out.
         """
-        names, settings = {report.name for report in reports}, self._settings().items()
+        settings = self._settings().items()
         folders = sorted(path.parent for path in self.output.glob("*/report.json") if path.parent.name not in names)
         others = [read_report(folder) for folder in folders]
         kept = [report for report in others if report and (not report.key or settings <= report.key.items())]
         if left := [path.name for path in folders if path.name not in {report.name for report in kept}]:
-            self.remarks.append(f"not in gradebook.csv, because made with other settings or damaged: {listed(left)}")
+            remark = f"not in gradebook.csv, because made with other settings or damaged: {listed(left)}"
+            self.remarks += [remark] if remark not in self.remarks else []
         return kept
 
     def _report(self, source: Path, name: str, answer_key: AnswerKey, free: queue.SimpleQueue[_Processes]) -> Report:
@@ -328,17 +340,18 @@ class Grading:
                 yield Item(exercise.name, "not reached", f"the notebook stopped: {problem}", 0, of, exercise.title)
                 continue
             result = printable(one_line(answer_key.check(notebook.name, exercise.name, answers[exercise.name])))
-            state = next((state for state in ("right", "not attempted") if result.startswith(state)), "not yet")
+            states = ("right", "noted", "not attempted")
+            state = next((state for state in states if result.startswith(state)), "not yet")
             reason = result.removeprefix(state).removeprefix(":").strip()
             answer = "" if state == "not attempted" else shown_answer(answers[exercise.name])
             yield Item(exercise.name, state, reason, of if state == "right" else 0, of, exercise.title, answer)
 
 
-def _report_names(sources: Sequence[Path]) -> list[str]:
+def report_names(sources: Sequence[Path]) -> list[str]:
     """Return a different name for the report of each source: its file name, with what a folder's name may contain.
 
     Example:
-        >>> _report_names([Path("a/ann.zip"), Path("b/ann"), Path("=cmd")])
+        >>> report_names([Path("a/ann.zip"), Path("b/ann"), Path("=cmd")])
         ['ann', 'ann-2', '_cmd']
     """
     names: list[str] = []
@@ -353,7 +366,7 @@ def _report_names(sources: Sequence[Path]) -> list[str]:
     return names
 
 
-def _secret_seed(output: Path) -> int:
+def secret_seed(output: Path) -> int:
     """Return the seed of the secret days of this output folder; the first call draws and stores it.
 
     Only the current user can ever read the file, and it exists only when it is complete.

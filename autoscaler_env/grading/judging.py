@@ -26,9 +26,11 @@ MAX_VALUES = 100_000
 MAX_DEPTH = 20
 """An answer with more lists within lists is not taken."""
 
-Accepts = Callable[[tuple[Any, ...], NDArray[np.float64]], bool]
-"""Whether an array is a right result for arguments."""
+Accepts = Callable[[tuple[Any, ...], NDArray[np.float64]], bool | str]
+"""Whether an array is a right result for arguments; a text says what its form lacks, instead of a hint."""
 
+NO_FUNCTION = "a function, please: its name, without brackets or quotes"
+"""What is said to an answer that cannot be called."""
 
 _misses: dict[tuple[str, ...], list[str]] = {}
 """The wrong answers to an exercise since this process began; its hints stand for the exercise."""
@@ -45,13 +47,15 @@ def judge_number(answer: Any, wanted: float | Iterable[float], *hints: str, with
 
     Example:
         >>> judge_number(np.float32(2.5), 2.5, "too bad"), judge_number("2.5", 2.5, "too bad")
-        ('right', 'a number, please')
+        ('right', 'a number, please, without quotes')
         >>> judge_number(158, 160, "too far", within=5)
         'right'
     """
     value = as_array(answer)
-    if value is None or value.ndim > 0:
-        return "a number, please"
+    if value is None:
+        return "a number, please, without quotes" if _is_number_in_quotes(answer) else "a number, please"
+    if value.ndim > 0:
+        return "a single number, please, not an array"
     rights = [wanted] if isinstance(wanted, (int, float, np.number)) else list(wanted)
     near = any(math.isclose(value, right, rel_tol=TOLERANCE, abs_tol=within + TOLERANCE) for right in rights)
     return "right" if near else miss(answer, *hints)
@@ -90,11 +94,11 @@ def judge_name(answer: Any, wanted: str | Iterable[str], *hints: str) -> str:
         >>> judge_name("q learning", "Q-learning", "too bad"), judge_name(3, "Q-learning", "too bad")
         ('right', 'a name in quotes, please')
     """
-    text = _plain_or_none(answer)
+    text = plain_or_none(answer)
     if not isinstance(text, str):
         return "a name in quotes, please"
     rights = [wanted] if isinstance(wanted, str) else list(wanted)
-    return "right" if _letters(text) in map(_letters, rights) else miss(_letters(text), *hints)
+    return "right" if letters(text) in map(letters, rights) else miss(letters(text), *hints)
 
 
 def judge_names(answer: Any, wanted: Iterable[str], *hints: str) -> str:
@@ -109,12 +113,12 @@ def judge_names(answer: Any, wanted: Iterable[str], *hints: str) -> str:
         >>> judge_names({"PPO", "dqn"}, ["DQN", "PPO"], "too bad")
         'right'
     """
-    value = _plain_or_none(answer)
+    value = plain_or_none(answer)
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
         return "names in quotes, please, in a list"
-    given = set(map(_letters, texts))
-    return "right" if given == set(map(_letters, wanted)) else miss(str(sorted(given)), *hints)
+    given = set(map(letters, texts))
+    return "right" if given == set(map(letters, wanted)) else miss(str(sorted(given)), *hints)
 
 
 def judge_truth(answer: Any, wanted: bool, *hints: str) -> str:
@@ -130,10 +134,10 @@ def judge_truth(answer: Any, wanted: bool, *hints: str) -> str:
         ('right', 'not yet: too bad', 'True or False, please')
     """
     words = {"true": True, "yes": True, "false": False, "no": False}
-    value = _plain_or_none(answer)
+    value = plain_or_none(answer)
     if isinstance(value, np.ndarray) and value.dtype == bool and value.ndim == 0:
         value = bool(value)
-    value = words.get(_letters(value)) if isinstance(value, str) else value
+    value = words.get(letters(value)) if isinstance(value, str) else value
     if not isinstance(value, bool):
         return "True or False, please"
     return "right" if value == wanted else miss(value, *hints)
@@ -176,46 +180,80 @@ def judge_function(answer: Any, cases: Iterable[tuple[Any, ...]], accepts: Accep
         >>> judge_function(lambda x: 2 * x, [(1,), (3,)], equals(lambda x: x + x), "twice as much")
         'right'
         >>> judge_function(5, [], equals(abs), "")
-        'a function, please'
+        'a function, please: its name, without brackets or quotes'
     """
     if not callable(answer):
-        return "a function, please"
+        return NO_FUNCTION
     for case in cases:
         value, problem = call(answer, *copy.deepcopy(case))
         if value is None:
             return problem
-        if not accepts(case, value):
+        accepted = accepts(case, value)
+        if isinstance(accepted, str):
+            return f"not yet: {accepted}"
+        if not accepted:
             return miss(answer, *hints)
     return "right"
 
 
 def call(answer: Any, *arguments: Any) -> tuple[NDArray[np.float64] | None, str]:
-    """Return what a function returns, as an array; or `None` and what to say instead."""
+    """Return what a function returns, as an array; or `None` and what to say instead.
+
+    An array of truth values is one of 1 and 0.
+
+    Example:
+        >>> call(lambda x: [x > 1, x > 2], 2), call(lambda x: None, 2)[1]
+        ((array([1., 0.]), ''), 'not yet: your function returned None; did you forget `return`?')
+    """
     if not callable(answer):
-        return None, "a function, please"
+        return None, NO_FUNCTION
     try:
-        value = as_array(answer(*arguments))
+        result = answer(*arguments)
+        value = as_array(result, masks=True)
     except (Exception, SystemExit) as error:
         return None, f"not yet: your function raised {type(error).__name__}: {error}"
+    if result is None:
+        return None, "not yet: your function returned None; did you forget `return`?"
     return value, "" if value is not None else "not yet: your function returns no number; a number or an array, please"
 
 
-def equals(reference: Callable[..., Any]) -> Accepts:
-    """Return what accepts a result if it has the shape and the values of the reference's.
+def equals(reference: Callable[..., Any], *faults: tuple[Callable[..., Any], str]) -> Accepts:
+    """Return what accepts a result with the shape and the values of the reference's, and names a wrong shape.
 
     Args:
         reference: The right function; it gets the same arguments.
+        faults: Functions with a fault that students make, and the hint for who returns what they return.
     """
 
-    def accepts(case: tuple[Any, ...], value: NDArray[np.float64]) -> bool:
+    def accepts(case: tuple[Any, ...], value: NDArray[np.float64]) -> bool | str:
         wanted = np.asarray(reference(*copy.deepcopy(case)), dtype=np.float64)
-        return value.shape == wanted.shape and bool(np.allclose(value, wanted, rtol=TOLERANCE, atol=TOLERANCE))
+        fault = shape_fault(value, wanted.shape)
+        if fault or np.allclose(value, wanted, rtol=TOLERANCE, atol=TOLERANCE):
+            return fault or True
+        return next((hint for wrong, hint in faults if equals(wrong)(case, value) is True), False)
 
     return accepts
 
 
-def as_array(value: Any) -> NDArray[np.float64] | None:
+def shape_fault(value: NDArray[np.float64], wanted: tuple[int, ...]) -> str:
+    """Return what to say to a result of another shape than the wanted one; nothing if it has this shape.
+
+    Example:
+        >>> shape_fault(np.zeros((2, 3)), (32,)), shape_fault(np.zeros(2), ()), shape_fault(np.zeros(2), (2,))
+        ('your result has shape (2, 3); expected (32,)', 'your result has shape (2,); expected a single number', '')
+    """
+    if value.shape == wanted:
+        return ""
+    had, expected = (str(shape) if shape else "a single number" for shape in (value.shape, wanted))
+    return f"your result {f'has shape {had}' if value.shape else f'is {had}'}; expected {expected}"
+
+
+def as_array(value: Any, masks: bool = False) -> NDArray[np.float64] | None:
     """Return numbers as an array of floats, an array of floats as itself; `None` for truth values, texts and the rest.
+
+    Args:
+        value: Anything.
+        masks: Whether an array of truth values is an array of 1 and 0. A single truth value never is a number.
 
     Example:
         >>> as_array([1, 2]), as_array(range(2)), as_array(True), as_array("7")
@@ -223,7 +261,8 @@ def as_array(value: Any) -> NDArray[np.float64] | None:
     """
     try:
         array = np.asarray(plain(value))
-        return array.astype(np.float64, copy=False) if array.dtype.kind in "iuf" else None
+        number = array.dtype.kind in "iuf" or (masks and array.dtype.kind == "b" and array.ndim > 0)
+        return array.astype(np.float64, copy=False) if number else None
     except Exception:
         return None
 
@@ -278,7 +317,7 @@ def plain(value: Any, depth: int = 0) -> Any:
     raise NotPlainError(type(value).__name__)
 
 
-def _plain_or_none(value: Any) -> Any:
+def plain_or_none(value: Any) -> Any:
     """Return a value as plain data; `None` if it has no such form, or if finding it fails."""
     try:
         return plain(value)
@@ -286,6 +325,15 @@ def _plain_or_none(value: Any) -> Any:
         return None
 
 
-def _letters(name: str) -> str:
+def _is_number_in_quotes(answer: Any) -> bool:
+    """Return whether an answer is a text that Python reads as a number."""
+    text = plain_or_none(answer)
+    try:
+        return isinstance(text, str) and math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def letters(name: str) -> str:
     """Return a name without what does not matter in it."""
     return "".join(character for character in name.casefold() if character.isalnum())

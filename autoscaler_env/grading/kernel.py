@@ -7,9 +7,12 @@ kernel. It runs as a file and imports nothing of the package, because that would
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
+import platform
 import shutil
+import struct
 import sys
 from pathlib import Path
 from typing import Any
@@ -37,13 +40,94 @@ def set_limits(limits: dict[str, int]) -> None:
             resource.setrlimit(kind, (allowed, allowed))
 
 
-def main(specification: str) -> None:
+_NEW_NAMESPACES = 0x7E02_0000
+"""The flags of `clone` that make a namespace: mount, cgroup, UTS, IPC, user, process, network."""
+
+_MACHINES = {"x86_64": 0xC000_003E, "aarch64": 0xC000_00B7}
+"""The numbers of machines in a filter of system calls."""
+
+_CLONE, _CLONE3 = (56, 220), (435, 435)
+"""The numbers of the calls that make processes, for each of the machines."""
+
+_REFUSED = {
+    "unshare": (272, 97),
+    "setns": (308, 268),
+    "mount": (165, 40),
+    "umount2": (166, 39),
+    "pivot_root": (155, 41),
+    "chroot": (161, 51),
+    "open_tree": (428, 428),
+    "move_mount": (429, 429),
+    "fsopen": (430, 430),
+    "fsconfig": (431, 431),
+    "fsmount": (432, 432),
+    "add_key": (248, 217),
+    "request_key": (249, 218),
+    "keyctl": (250, 219),
+    "bpf": (321, 280),
+    "perf_event_open": (298, 241),
+    "userfaultfd": (323, 282),
+    "io_uring_setup": (425, 425),
+    "io_uring_enter": (426, 426),
+    "io_uring_register": (427, 427),
+    "process_vm_readv": (310, 270),
+    "process_vm_writev": (311, 271),
+    "kexec_load": (246, 104),
+}
+"""The numbers of the calls that are refused, for each of the machines."""
+
+
+def forbid_namespaces() -> None:
+    """Forbid this process and its children to make namespaces, to mount, and to use rare parts of the system.
+
+    In a new user namespace a process has all rights within it, and so reaches code of the system that ordinary users
+    cannot reach. A filter of the system (seccomp) refuses these calls; no process can take it off.
+
+    Raises:
+        OSError: The system has no such filter, or the machine is unknown.
+    """
+    if platform.machine() not in _MACHINES:
+        raise OSError(f"no filter of system calls for {platform.machine()}; one exists for {', '.join(_MACHINES)}")
+    at = list(_MACHINES).index(platform.machine())
+    load, equal, above, any_bit, give = 0x20, 0x15, 0x35, 0x45, 0x06  # instructions of the filter
+    allow, refuse, unknown = 0x7FFF_0000, 0x0005_0001, 0x0005_0026  # results: allowed, EPERM, ENOSYS
+    filters = [
+        (load, 0, 0, 4),  # the machine: a program of 32 bits would have other numbers
+        (equal, 1, 0, _MACHINES[platform.machine()]),
+        (give, 0, 0, refuse),
+        (load, 0, 0, 0),  # the number of the call
+        (above, 0, 1, 0x4000_0000),  # the numbers of x32
+        (give, 0, 0, refuse),
+        (equal, 0, 1, _CLONE3[at]),  # its flags cannot be seen; a C library then uses `clone`
+        (give, 0, 0, unknown),
+    ]
+    for numbers in _REFUSED.values():
+        filters += [(equal, 0, 1, numbers[at]), (give, 0, 0, refuse)]
+    filters += [
+        (equal, 0, 3, _CLONE[at]),
+        (load, 0, 0, 16),  # its flags
+        (any_bit, 0, 1, _NEW_NAMESPACES),
+        (give, 0, 0, refuse),
+        (give, 0, 0, allow),
+    ]
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *filter) for filter in filters))
+    program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(filters), ctypes.addressof(code)))
+    system = ctypes.CDLL(None, use_errno=True)
+    system.prctl.argtypes = [ctypes.c_int, *4 * [ctypes.c_ulong]]
+    no_new_privileges, set_filter, mode = 38, 22, 2
+    for option in ((no_new_privileges, 1, 0, 0, 0), (set_filter, mode, ctypes.addressof(program), 0, 0)):
+        if system.prctl(*option):
+            raise OSError(ctypes.get_errno(), f"no filter of system calls: {os.strerror(ctypes.get_errno())}")
+
+
+def main(specification: str, *options: str) -> None:
     """Become the kernel.
 
     Args:
         specification: JSON with `connection` (the file with the addresses and the key of the kernel), `scratch` (a
             folder to write to), `workspace` (a folder with what the course has written, or null), `user` (a user id to
             change to, or null), `limits` (see `set_limits`) and `probe` (true: end before the kernel starts).
+        options: `no-namespaces` calls `forbid_namespaces`.
     """
     settings = json.loads(specification)
     connection = Path(settings["connection"]).read_bytes()  # now, because the file belongs to the present user
@@ -52,6 +136,8 @@ def main(specification: str) -> None:
         os.setgroups([])
         os.setresgid(settings["user"], settings["user"], settings["user"])
         os.setresuid(settings["user"], settings["user"], settings["user"])
+    if "no-namespaces" in options:
+        forbid_namespaces()
     scratch = Path(settings["scratch"])
     scratch.mkdir(exist_ok=True)
     for path in Path(settings["workspace"]).iterdir() if settings["workspace"] is not None else ():
@@ -77,4 +163,4 @@ def main(specification: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

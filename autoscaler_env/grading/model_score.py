@@ -29,7 +29,7 @@ from autoscaler_env.text import dollars, one_line, percent, printable
 from autoscaler_env.traffic.patterns import PATTERNS, Pattern, day_seeds
 from autoscaler_env.verification.check import error_message
 from autoscaler_env.verification.report import verify
-from autoscaler_env.verification.workers import WorkerError, Workers
+from autoscaler_env.verification.workers import MAX_ANSWER_BYTES, WorkerError, Workers
 
 SCORE_SECONDS = 300
 """Time limit for the secret days of one model."""
@@ -45,6 +45,9 @@ of 20 days of each pattern. Copies with 0.1 % of noise on every number agreed in
 More noise cannot be told from a training: at 1 % a DQN agrees in 80 %, at 40 % a PPO in 87 %.
 """
 
+_DAY_BYTES = 25
+"""Bytes of an answer that the cost of one day takes."""
+
 VERIFY_SECONDS = 60
 """Time limit for the check of one file: more than in `autoscaler verify`, because several submissions run at once."""
 
@@ -55,6 +58,8 @@ class Score:
 
     cost: float | None = None
     """Mean over the patterns, dollars a day; `None` if it could not be played."""
+    daily: tuple[float, ...] = ()
+    """Cost of each day, mean over the patterns, dollars."""
     actions: str = ""
     """A hash of the costs of all days. It is equal for models that act alike."""
     algorithm: str = ""
@@ -77,9 +82,10 @@ def score(workers: Workers, path: Path, seed: int, days: int, others: Sequence[P
     """
     arguments = (str(path.resolve()), seed, days, [str(other.resolve()) for other in others])
     prepare = functools.partial(_secret_days, seed, days)  # the children share the days
+    limits = {"megabytes": SCORE_MEGABYTES, "answer_bytes": MAX_ANSWER_BYTES + _DAY_BYTES * days}
     try:
-        fields = workers.call(play, *arguments, prepare=prepare, seconds=SCORE_SECONDS, megabytes=SCORE_MEGABYTES)
-        return Score(**fields)
+        fields = workers.call(play, *arguments, prepare=prepare, seconds=SCORE_SECONDS, **limits)
+        return Score(**fields | {"daily": tuple(fields.get("daily", ()))})
     except WorkerError as error:
         return Score(error=str(error))
 
@@ -95,7 +101,8 @@ def play(path: str, seed: int, days: int, others: Sequence[str]) -> dict[str, An
     except Exception as error:  # a file may contain anything
         return {"error": error_message(error, Path(path))}
     actions = hashlib.sha256(costs.round(6).tobytes()).hexdigest()
-    return {"cost": float(costs.mean()), "actions": actions, "algorithm": algorithm, "alike": alike}
+    daily = costs.reshape(len(PATTERNS), days).mean(axis=0).tolist()
+    return {"cost": float(costs.mean()), "daily": daily, "actions": actions, "algorithm": algorithm, "alike": alike}
 
 
 def likeness(policy: Policy, other: Policy, seed: int, days: int) -> float:
@@ -130,7 +137,13 @@ class _Pair:
 @functools.cache
 def rule_cost(rule: str, seed: int, days: int) -> float:
     """Return the cost of a rule on the same days, dollars a day."""
-    return float(_costs(RULES[rule](Service()), seed, days).mean())
+    return float(rule_costs(rule, seed, days).mean())
+
+
+def rule_costs(rule: str, seed: int, days: int) -> NDArray[np.float64]:
+    """Return the cost of a rule on each of the same days, mean over the patterns, in dollars."""
+    costs: NDArray[np.float64] = _costs(RULES[rule](Service()), seed, days).reshape(len(PATTERNS), days).mean(axis=0)
+    return costs
 
 
 @functools.lru_cache(maxsize=1)
@@ -169,10 +182,10 @@ def grade_models(
         works, cost = ("not submitted", submission.reason_without(name)), ("not submitted", "")
         works_share = cost_share = 0.0
         if path := submission.models.get(name):
-            own = [] if rubric.models.course_models else _model_files(course_models)
+            own = [] if rubric.models.course_models else model_files(course_models)
             result = score(workers, path, seed, rubric.costs.days, own)
             twin = next((other for other, actions in fingerprints.items() if actions == result.actions), None)
-            if refusal := _refusal(result, name, twin):
+            if refusal := refusal_of(result, name, twin):
                 works, cost = refusal, (refusal[0], "")
             else:
                 fingerprints |= {f"actions of {name}": result.actions} if result.actions else {}
@@ -184,7 +197,7 @@ def grade_models(
     return tuple(models), tuple(costs), fingerprints
 
 
-def _refusal(result: Score, name: str, twin: str | None) -> tuple[str, str] | None:
+def refusal_of(result: Score, name: str, twin: str | None) -> tuple[str, str] | None:
     """Return why a model earns no points whatever it costs, as a state and a reason; `None` if it may earn some."""
     if result.alike >= ALIKE:
         share = percent(result.alike, 2)
@@ -216,5 +229,6 @@ def _cost(result: Score, rubric: Rubric, seed: int) -> tuple[tuple[str, str], fl
     return (f"{dollars(result.cost)} a day", scale), costs.share(result.cost, zero, full)
 
 
-def _model_files(folder: Path) -> list[Path]:
+def model_files(folder: Path) -> list[Path]:
+    """Return the model files in a folder."""
     return sorted(path for path in folder.glob("*.*") if path.suffix in MODEL_ENDINGS)

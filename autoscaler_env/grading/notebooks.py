@@ -8,6 +8,7 @@ notebook can reach the checks.
 
 from __future__ import annotations
 
+import ast
 import re
 import secrets
 import sys
@@ -51,6 +52,14 @@ class Exercise:
     def variables(self) -> tuple[str, ...]:
         """The variables that hold the answer."""
         return tuple(sorted(self.answer.assigned))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has no answer: its variables are `None`."""
+        return all(
+            isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and node.value.value is None
+            for node in ast.parse(self.answer.source).body
+        )
 
 
 class CourseNotebook:

@@ -1,9 +1,7 @@
-"""Reports of submissions as JSON and HTML, the gradebook as CSV, and the similarity of submissions."""
+"""Reports of submissions as JSON and HTML, and the similarity of submissions."""
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 import json
 from collections import defaultdict
@@ -13,7 +11,6 @@ from pathlib import Path
 
 import jinja2
 
-from autoscaler_env.grading.rubric import PARTS
 from autoscaler_env.storage.files import write_atomically, write_json
 
 UNREACHED = ("not reached", "not submitted")
@@ -119,23 +116,6 @@ def read_report(folder: Path) -> Report | None:
         return Report(**content | lists)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-
-
-def write_gradebook(reports: Sequence[Report], path: Path) -> None:
-    """Write one row per submission: points of each part and in total, possible points, similarities, notes.
-
-    A text that a spreadsheet would read as a formula gets an apostrophe in front.
-    """
-    similarities = find_similarities(reports)
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["submission", "points", "of", *PARTS, "identical", "notes"])
-    for report in reports:
-        points = [f"{report.points(part):.2f}" for part in PARTS]
-        texts = ["; ".join(similarities.get(report.name, [])), "; ".join(report.notes)]
-        row = [report.name, f"{report.points():.2f}", f"{report.of():.2f}", *points, *texts]
-        table.writerow([f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell for cell in row])
-    write_atomically(path, lambda file: file.write(text.getvalue().encode(errors="backslashreplace")))
 
 
 def find_similarities(reports: Sequence[Report]) -> dict[str, list[str]]:

@@ -43,6 +43,11 @@ class Points:
         for part in PARTS:
             _check_points(part, getattr(self, part))
 
+    @property
+    def total(self) -> float:
+        """Points of all parts together."""
+        return float(sum(getattr(self, part) for part in PARTS))
+
 
 @dataclass(frozen=True)
 class Models:
@@ -101,6 +106,16 @@ class Costs:
 
 
 @dataclass(frozen=True)
+class Late:
+    """What late days cost; `autoscaler grade --adjust` says who was late."""
+
+    points_per_day: float = 0
+
+    def __post_init__(self) -> None:
+        _check_points("points_per_day", self.points_per_day)
+
+
+@dataclass(frozen=True)
 class Rubric:
     """How many points each part and item earns, and what a notebook may use."""
 
@@ -108,6 +123,7 @@ class Rubric:
     weights: Mapping[str, float] = field(default_factory=dict)
     models: Models = field(default_factory=Models)
     costs: Costs = field(default_factory=Costs)
+    late: Late = field(default_factory=Late)
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
@@ -125,7 +141,8 @@ class Rubric:
             content = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ValueError(f"rubric = {str(path)!r}: {error}") from None
-        tables: dict[str, Any] = {"points": Points, "weights": dict, "models": Models, "costs": Costs, "limits": Limits}
+        tables: dict[str, Any] = {"points": Points, "weights": dict, "models": Models, "costs": Costs}
+        tables |= {"late": Late, "limits": Limits}
         _check_names(path, "", content, tables)
         arguments: dict[str, Any] = {}
         for name, values in content.items():
@@ -155,8 +172,10 @@ class Rubric:
 
     @property
     def fingerprint(self) -> str:
-        """A short hash of all its values."""
-        text = json.dumps(asdict(self) | {"weights": dict(self.weights)}, sort_keys=True)
+        """A short hash of all values that a report depends on: late days count in the gradebook only."""
+        values = asdict(self) | {"weights": dict(self.weights)}
+        del values["late"]
+        text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

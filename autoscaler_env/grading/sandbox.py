@@ -1,9 +1,9 @@
-"""The sandbox of a kernel: bubblewrap, a container, or none; and the limits of what a kernel may use.
+"""The sandbox of a kernel: bubblewrap, a container, a user of its own, or none; and the limits of what it may use.
 
 In bubblewrap a kernel has no network and sees this Python, the package and a scratch folder in memory, but nothing else
 of the machine: no home folder, no other submission, no process except its own. Its process and mount namespaces end
-with it, so nothing that it starts survives. If the grader runs as root, the kernel also changes to a user id that no
-other user has.
+with it, so nothing that it starts survives; it can make no others (`kernel.forbid_namespaces`). If the grader runs as
+root, the kernel also changes to a user id that no other user has.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class Sandbox:
     """What surrounds a kernel.
 
     Args:
-        kind: bubblewrap, container or none.
+        kind: bubblewrap, container, user or none.
         description: One sentence for people.
         program: The program that makes the sandbox.
         image: The image of a container.
@@ -143,11 +143,12 @@ class Sandbox:
             probe: Whether to end before the kernel starts.
         """
         scratch = self.scratch(shared)
-        workspace = _WORKSPACE if shared.workspace and self.kind != "none" else shared.workspace
+        own_view = self.kind in ("bubblewrap", "container")  # of the files of this machine
+        workspace = _WORKSPACE if shared.workspace and own_view else shared.workspace
         if self.kind == "bubblewrap":
-            user = 2**20 + secrets.randbelow(2**30) if self.as_root else None
+            user = _new_user() if self.as_root else None
             inner = [sys.executable, "-P", *_kernel(_package(), shared, scratch, workspace, limits, user, probe)]
-            return Launch([self.program, *self._bubblewrap(shared, limits), "--", *inner], {}, user)
+            return Launch([self.program, *self._bubblewrap(shared, limits), "--", *inner, "no-namespaces"], {}, user)
         if self.kind == "container":
             name = f"autoscaler-grade-{secrets.token_hex(8)}"
             inner = [
@@ -157,12 +158,15 @@ class Sandbox:
             ]
             command = [self.program, *self._container(shared, limits, name), self.image, *inner]
             return Launch(command, None, None, [self.program, "rm", "--force", name])
-        inner = [sys.executable, "-P", *_kernel(_package(), shared, scratch, workspace, limits, None, probe)]
+        user = _new_user() if self.kind == "user" else None
+        inner = [sys.executable, "-P", *_kernel(_package(), shared, scratch, workspace, limits, user, probe)]
+        if self.kind == "user":
+            return Launch([self.program, "--no-new-privs", "--", *inner], _variables(scratch), user, None, False)
         return Launch(inner, dict(os.environ) | _variables(scratch), hidden_scratch=False)
 
     def scratch(self, shared: SharedFolders) -> Path:
         """Return the folder that the kernel writes to, by its path in the sandbox."""
-        return shared.sockets / "scratch" if self.kind == "none" else Path("/scratch")
+        return Path("/scratch") if self.kind in ("bubblewrap", "container") else shared.sockets / "scratch"
 
     def _bubblewrap(self, shared: SharedFolders, limits: Limits) -> list[str]:
         """Return the options of bubblewrap, in the order in which it applies them."""
@@ -212,12 +216,14 @@ NO_SANDBOX = Sandbox(
 )
 
 
-def find_sandbox(container: str | None = None, trusted: bool = False) -> Sandbox:
+def find_sandbox(container: str | None = None, trusted: bool = False, own_user: bool = False) -> Sandbox:
     """Return the strongest sandbox that works on this machine.
 
     Args:
         container: An image that contains the course's dependencies; bubblewrap is used if it is `None`.
         trusted: Whether to go on without a sandbox if none works.
+        own_user: Whether to go on with user ids of their own for the notebooks if bubblewrap does not work: for a
+            container that is thrown away after one submission.
 
     Raises:
         ValueError: No sandbox works here and the code is not trusted; or no program for containers is installed.
@@ -233,12 +239,31 @@ def find_sandbox(container: str | None = None, trusted: bool = False) -> Sandbox
     try:
         return first_working(bubblewrap_sandboxes())
     except ValueError as reason:
+        if own_user:
+            return first_working([_own_user()])
         if trusted:
             return replace(NO_SANDBOX, description=f"{NO_SANDBOX.description} ({reason})")
         raise ValueError(
             f"{reason}. Without a sandbox the notebooks could do anything on this machine: install bubblewrap 0.7 or "
             "newer (Linux), name a --container, or say --i-trust-this-code"
         ) from None
+
+
+def _own_user() -> Sandbox:
+    """Return the sandbox that is only a user id of its own.
+
+    Raises:
+        ValueError: This process is not root on Linux, or lacks the program.
+    """
+    program = shutil.which("setpriv") if sys.platform == "linux" and os.geteuid() == 0 else None
+    if program is None:
+        raise ValueError("own_user: needs root on Linux, and setpriv of util-linux")
+    description = (
+        "Own user: notebooks run with a user id of their own, without rights that root has. They cannot read or change "
+        "the grader, its answers, its secret days or its results. They can read what all users can read, and use the "
+        "network as far as the container has one. Only the container protects the machine."
+    )
+    return Sandbox("user", description, program)
 
 
 def bubblewrap_sandboxes() -> list[Sandbox]:
@@ -253,7 +278,8 @@ def bubblewrap_sandboxes() -> list[Sandbox]:
     if program is None:
         raise ValueError("bubblewrap is not installed")
     description = (
-        "Sandbox: bubblewrap; no network, a read-only system, a scratch folder, a process namespace of its own"
+        "Sandbox: bubblewrap; no network, a read-only system, a scratch folder, a process namespace of its own, "
+        "no way to make another"
     )
     ordinary = Sandbox("bubblewrap", f"{description}.", program)
     if os.geteuid() != 0:
@@ -366,6 +392,11 @@ def _python_and_package() -> list[Path]:
 
 def _package() -> Path:
     return Path(autoscaler_env.__file__).resolve().parent
+
+
+def _new_user() -> int:
+    """Return a user id that nobody has."""
+    return 2**20 + secrets.randbelow(2**30)
 
 
 def _user() -> int:

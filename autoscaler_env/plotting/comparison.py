@@ -180,6 +180,8 @@ def plot_operating_regions(trajectories: Mapping[str, Trajectory], title: str = 
         axes.set_ylim(0, 1.05)
     for axes in panels[len(trajectories) :]:
         axes.remove()
+    for axes in panels[max(len(trajectories) - columns, 0) : len(trajectories)]:
+        axes.tick_params(labelbottom=True)  # also where the panel below was removed
     figure.colorbar(mesh, ax=figure.axes, label="share of steps", extend="both", pad=0.02)
     figure.supxlabel("fleet, ready or booting (instances)", fontsize=10)
     figure.supylabel("utilisation (share of ready capacity in use)", fontsize=10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,9 @@ from autoscaler_env.evaluation.statistics import mean_interval
 from autoscaler_env.plotting.style import ACTION_COLOURS, colour_of, new_figure, themed
 from autoscaler_env.policies.q_learning import QTable
 from autoscaler_env.policies.registry import label_of
+
+_DASHES = ("--", ":", "-.")
+"""The lines of rules: two settings of one rule have one colour, and other dashes."""
 
 _AXES = {"timesteps": "timesteps", "seconds": "training time (seconds)"}
 
@@ -56,12 +60,12 @@ def plot_learning_curves(
     figure = new_figure(max(4.6 * len(against) + 0.4, 7.4), 3.8)  # the legend of a single panel needs this width
     panels = list(figure.subplots(1, len(against), sharey=True, squeeze=False).flat)
     ends = [-curve["mean_return"].iloc[1:] for seeds in curves.values() for curve in seeds if len(curve) > 1]
-    floor, ceiling = _range_of([*references.values()], ends)
+    floor, ceiling = _range_of([*references.values()], ends, len(curves))
     for axes, column in zip(panels, against, strict=True):
         for policy, seeds in curves.items():
             _draw_curves(axes, policy, seeds, column, ceiling)
-        for rule, mean in references.items():
-            axes.axhline(mean, color=colour_of(rule), linestyle="--", label=label_of(rule))
+        for (rule, mean), dashes in zip(references.items(), cycle(_DASHES), strict=False):
+            axes.axhline(mean, color=colour_of(rule), linestyle=dashes, label=label_of(rule))
         axes.set_xlabel(_AXES[column])
         axes.margins(x=0.04)
         axes.set_xlim(left=0)
@@ -75,15 +79,18 @@ def plot_learning_curves(
     return figure
 
 
-def _range_of(references: Sequence[float], ends: Sequence[pd.Series]) -> tuple[float | None, float | None]:
-    """Return the ends of the axis, from the rules and the trained models; `None` without any of them."""
+def _range_of(references: Sequence[float], ends: Sequence[pd.Series], starts: int) -> tuple[float | None, float | None]:
+    """Return the ends of the axis, from the rules and the trained models; `None` without any of them.
+
+    Above the rules there is space for the texts of some starts.
+    """
     lows = [*references, *(float(end.min()) for end in ends)]
     highs = [*references, *(float(end.iloc[-1]) for end in ends)]
     if not lows:
         return None, None
     low, high = min(lows), max(highs)
     room = max(high - low, 0.05 * abs(high), 1e-9)
-    return low - 0.15 * room, high + 0.35 * room
+    return low - 0.15 * room, high + max(0.35, 0.2 * starts) * room
 
 
 def _draw_curves(axes: Axes, policy: str, seeds: Sequence[pd.DataFrame], column: str, ceiling: float | None) -> None:

@@ -15,7 +15,7 @@ from scipy.optimize import isotonic_regression
 from autoscaler_env.plotting.comparison import names_in, policy_panels
 from autoscaler_env.plotting.style import ITEM_COLOURS, ITEM_LABELS, colour_of, new_figure, themed
 from autoscaler_env.policies.oracle import Optimum
-from autoscaler_env.policies.registry import label_of
+from autoscaler_env.policies.registry import CALIBRATED, label_of
 
 _LINE = 0.075
 """The height of a label beside a scatter plot, as a share of the panel's height."""
@@ -86,7 +86,8 @@ def plot_frontier(summary: pd.DataFrame, title: str = "Lateness and cost") -> Fi
         title: The title of the figure; it should state the finding.
 
     Returns:
-        The figure; the cost has its 95 % interval over days. The dashed line joins the Pareto-optimal policies: no
+        The figure; the cost has its 95 % interval over days. Squares are rules calibrated once for all patterns, which
+        have the colour of the rule with its usual setting. The dashed line joins the Pareto-optimal policies: no
         other policy is both cheaper and less late.
     """
     patterns = names_in(summary, "pattern")
@@ -99,7 +100,7 @@ def plot_frontier(summary: pd.DataFrame, title: str = "Lateness and cost") -> Fi
     for axes, pattern in zip(panels, patterns, strict=False):
         _scatter(axes, _of(summary, pattern))
         axes.set_title("" if len(patterns) == 1 else pattern)
-        axes.set_xlabel("late or dropped (% of the requests)")
+        axes.set_xlabel("late or dropped (% of the requests); squares: one calibrated setting")
     for axes in panels[: len(patterns) : columns]:
         axes.set_ylabel("mean daily cost ($)")
     figure.suptitle(title, x=0.01, ha="left")
@@ -115,7 +116,7 @@ def _scatter(axes: Axes, rows: pd.DataFrame) -> None:
     for policy in rows.index:
         row = rows.loc[policy]
         ends = [[row["cost"] - row["cost_low"]], [row["cost_high"] - row["cost"]]]
-        marker, size = ("*", 13) if policy == Optimum.name else ("o", 7)
+        marker, size = ("*", 13) if policy == Optimum.name else ("s", 6) if _is_one_setting(policy) else ("o", 7)
         axes.errorbar(
             late[policy], row["cost"], yerr=ends, fmt=marker, color=colour_of(policy), markersize=size,
             markeredgecolor="white", markeredgewidth=0.6, capsize=2, linewidth=1,
@@ -132,6 +133,11 @@ def _scatter(axes: Axes, rows: pd.DataFrame) -> None:
             va="center", fontsize=9, fontweight="bold" if policy in best else "normal",
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkB": 4, "relpos": (0, 0.5)},
         )  # fmt: skip
+
+
+def _is_one_setting(policy: str) -> bool:
+    """Return whether a policy is a rule calibrated once for all patterns, which has the colour of the usual rule."""
+    return policy.removesuffix("-mixed") in CALIBRATED and policy.endswith("-mixed")
 
 
 def frontier(late: pd.Series, cost: pd.Series) -> list[str]:

@@ -210,7 +210,9 @@ def plot_sample_sizes(
 
 
 @themed
-def plot_traces(table: pd.DataFrame, title: str = "Recorded traffic (zero-shot)", most: float = 60.0) -> Figure:
+def plot_traces(
+    table: pd.DataFrame, title: str = "Recorded traffic; nothing was trained or calibrated on it", most: float = 60.0
+) -> Figure:
     """Draw the regret of each policy on recorded traffic, a panel per trace.
 
     Args:
@@ -233,7 +235,7 @@ def plot_traces(table: pd.DataFrame, title: str = "Recorded traffic (zero-shot)"
             row = rows.loc[policy]
             _interval(axes, place, row["regret"], row["low"], row["high"], colour_of(_learner_in(policy)))
         days, smooth = rows["days"].iloc[0], rows["smooth"].iloc[0]
-        smoothed = f", mean of {smooth} steps" if smooth > 1 else ""
+        smoothed = f", moving average of {smooth} steps" if smooth > 1 else ""
         axes.set_title(f"{trace}\n{days} days{smoothed}", fontsize=8, loc="left")
         axes.set_xlim(0, 1.06 * axes.get_xlim()[1])
     panels[0].set_yticks(range(len(policies)), [_label(policy) for policy in policies], fontsize=8)

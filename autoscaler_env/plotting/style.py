@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from autoscaler_env.paths import Folders
-from autoscaler_env.policies.registry import CALIBRATED, learner_of
+from autoscaler_env.policies.registry import CALIBRATED, learner_of, without_note
 from autoscaler_env.storage.files import write_atomically
 
 _P = ParamSpec("_P")
@@ -175,10 +175,10 @@ def colour_of(policy: str) -> str:
     """Return the fixed colour of a policy by its name in tables; black for an unknown policy.
 
     Example:
-        >>> colour_of("ppo_mixed") == colour_of("ppo_spike") == "#009E73"
+        >>> colour_of("ppo_mixed") == colour_of("ppo_spike (as before)") == "#009E73"
         True
     """
-    return shade(POLICY_COLOURS.get(learner_of(policy) or policy, UNKNOWN_COLOUR))
+    return shade(POLICY_COLOURS.get(learner_of(policy) or without_note(policy), UNKNOWN_COLOUR))
 
 
 def png_of(figure: Figure, dpi: int = 110) -> bytes:

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import difflib
-import importlib
-import inspect
 import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from autoscaler_env.paths import Folders
-from autoscaler_env.policies.base import ForeignPolicy, Policy
+from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.forecast import Forecast
 from autoscaler_env.policies.knative import Kpa
 from autoscaler_env.policies.kubernetes import HpaCpu, HpaDemand
 from autoscaler_env.policies.oracle import Optimum
+from autoscaler_env.policies.own import own_policy
 from autoscaler_env.policies.recognise import RECOGNISE, Recognise, train_recogniser
 from autoscaler_env.policies.rules import RULES
 from autoscaler_env.service import Service
-from autoscaler_env.text import listed, one_line, shown
+from autoscaler_env.text import listed, shown
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload
 from autoscaler_env.traffic.trace import Trace
 
@@ -83,8 +81,18 @@ def learner_of(policy: str) -> str | None:
         >>> learner_of("q_learning_mixed"), learner_of("ppo_spike"), learner_of("static")
         ('q-learning', 'ppo', None)
     """
-    match = _LEARNED.fullmatch(policy)
+    match = _LEARNED.fullmatch(without_note(policy))
     return match and _plain(match[1]).replace("_", "-")
+
+
+def without_note(policy: str) -> str:
+    """Return a policy's name without what stands in brackets after it.
+
+    Example:
+        >>> without_note("ppo_mixed (as before)"), without_note("ppo_mixed")
+        ('ppo_mixed', 'ppo_mixed')
+    """
+    return re.sub(r" \([^()]*\)$", "", policy)
 
 
 def label_of(policy: str) -> str:
@@ -93,7 +101,11 @@ def label_of(policy: str) -> str:
     Example:
         >>> label_of("q_learning_mixed"), label_of("ppo_spike"), label_of("my rule")
         ('Q-learning', 'PPO (spike)', 'my rule')
+        >>> label_of("kpa (calibrated)")
+        'Knative KPA (calibrated)'
     """
+    if (plain := without_note(policy)) != policy:
+        return label_of(plain) + policy.removeprefix(plain)
     match, learner = _LEARNED.fullmatch(policy), learner_of(policy)
     if match is None or learner is None:
         return POLICY_LABELS.get(policy, policy)
@@ -207,7 +219,7 @@ def find_policy(
     if files:
         return _load(files[0], service)
     if ":" in spec:
-        return _import(spec, service)
+        return _of_the_user(spec, service, folders)
     raise ValueError(f"policy = {spec!r}: {_what_there_is(name, folders)}")
 
 
@@ -325,7 +337,8 @@ def _calibrated(rule: str, where: str, service: Service, folders: Folders, workl
     pattern = where.upper().replace("-", "_")
     if pattern == "CALIBRATED" and not isinstance(workload, str):
         name = f"{rule}-calibrated"
-        print(f"Calibrating {name} on the earlier days of {workload.name}.", file=sys.stderr)
+        days = "the earlier days" if isinstance(workload, Trace) else "calibration days"
+        print(f"Calibrating {name} on {days} of {workload.name}.", file=sys.stderr)
         return _calibrate_now(rule, workload, service, name)
     if pattern == "CALIBRATED":
         pattern = str(workload)
@@ -397,39 +410,10 @@ def _load(path: Path, service: Service) -> Policy:
     return policy
 
 
-def _import(spec: str, service: Service) -> Policy:
-    """Return an instance of a user's class; the module may lie in the working directory."""
-    module_name, _, class_name = spec.partition(":")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        target = getattr(importlib.import_module(module_name), class_name)
-        made = target(service) if callable(target) else target
-    except Exception as error:  # a user's module may raise anything
-        raise ValueError(
-            f"policy = {spec!r}: {type(error).__name__}: {one_line(error)} (it is called as {class_name}(service))"
-        ) from error
-    return as_policy(made, class_name)
-
-
-def as_policy(made: Any, name: str) -> Policy:
-    """Return an object that predicts actions as one of our policies.
-
-    Args:
-        made: Has `reset(days)` and `predict(observations)`, or `predict(observation, deterministic)`.
-        name: What tables call it if it has no name of its own.
-
-    Raises:
-        ValueError: It has neither of the two.
-    """
-    predict = getattr(made, "predict", None)
-    if callable(predict) and "deterministic" in inspect.signature(predict).parameters:
-        return ForeignPolicy(made, name)
-    if not callable(predict) or not callable(getattr(made, "reset", None)):
-        raise ValueError(
-            f"policy = {name!r}: must have reset(days) and predict(observations), "
-            "or stable-baselines3's predict(observation, deterministic)"
-        )
-    if not isinstance(getattr(made, "name", None), str):
-        made.name = name
-    return made
+def _of_the_user(spec: str, service: Service, folders: Folders) -> Policy:
+    """Return an instance of a user's class, whose name is none of ours."""
+    policy = own_policy(spec, service)
+    ours = {*_known_names(folders).values(), *REFERENCE_MODELS, *(rule + PER_PATTERN_ENDING for rule in CALIBRATED)}
+    if policy.name in ours:
+        raise ValueError(f"policy = {spec!r}: its name {policy.name!r} is that of another policy; give it its own name")
+    return policy

@@ -207,7 +207,7 @@ def wide_costs(folders: Folders) -> pd.DataFrame:
 
 
 def learners_on_traces(folders: Folders) -> pd.DataFrame:
-    """Return, for each recorded trace, the cheapest learner against the cheapest rule, zero-shot.
+    """Return, for each recorded trace, the cheapest learner against the cheapest rule, both made on synthetic days.
 
     Both are chosen on the days that are compared.
 

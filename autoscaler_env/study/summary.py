@@ -151,11 +151,15 @@ def wide_claim(folders: Folders) -> str:
 
 
 def traces_claim(folders: Folders) -> str:
-    """Say on which recorded traces the cheapest learner is cheaper or dearer than the cheapest rule, zero-shot."""
-    return (
-        "On recorded traffic (nothing was trained or calibrated on it), the cheapest learner against the cheapest "
-        f"rule: {_verdicts(learners_on_traces(folders))}."
-    )
+    """Say on which recorded traces the cheapest learner is cheaper or dearer than the cheapest rule there.
+
+    Nothing was trained or calibrated on a trace.
+    """
+    table = learners_on_traces(folders)
+    on = "On recorded traffic (nothing was trained or calibrated on it)"
+    if (table["cheaper"] == "rule").all():
+        return f"{on}, the cheapest learner is dearer than the cheapest rule on all {len(table)} traces."
+    return f"{on}, the cheapest learner against the cheapest rule: {_verdicts(table)}."
 
 
 def advice_claim(folders: Folders) -> str:

@@ -128,7 +128,11 @@ def as_workload(pattern: str | Workload, service: Service) -> Workload:
     if isinstance(pattern, str):
         return Pattern(pattern, service)
     if not isinstance(pattern, Workload):
-        raise ValueError(f"pattern = {pattern!r}: must be the name of a pattern, or a workload such as a Trace")
+        missing = [part for part in ("name", "draw", "evaluation_days") if not hasattr(pattern, part)]
+        raise ValueError(
+            f"pattern = {type(pattern).__name__}: must be the name of a pattern, or a workload with name, draw(seeds) "
+            f"and evaluation_days(episodes); it lacks {', '.join(missing)}"
+        )
     return pattern
 
 

@@ -46,7 +46,7 @@ def try_values(
     Example:
         >>> try_values(TrainingConfig("ppo"), "clip_range", "0.1, -1")
         Traceback (most recent call last):
-        ValueError: clip_range = -1: must be a number above 0
+        ValueError: clip_range = -1.0: must be a number above 0
     """
     import pandas  # imported here: training a model should not wait for it
 

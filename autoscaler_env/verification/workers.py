@@ -96,6 +96,10 @@ class Workers:
     def __enter__(self) -> Workers:
         return self
 
+    def __reduce__(self) -> tuple[Callable[..., Workers], tuple[()]]:
+        """A copy, also one that pickle makes, starts processes of its own."""
+        return functools.partial(Workers, networks=self._networks), ()
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:

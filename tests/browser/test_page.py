@@ -166,7 +166,8 @@ def test_the_page_opens_with_a_day_that_the_other_policy_has_begun(page):
     assert costs[0] == costs[1] and float(costs[0][1:]) > 1
     call = page.locator(".asr-call")
     expect(call).to_contain_text(f"It is 06:00. The policy threshold has run the service so far, for {costs[0]}.")
-    call.get_by_role("button", name="Take over").click()
+    expect(call).to_contain_text("Lower cost wins. A new instance is ready one step later.")
+    call.get_by_role("button", name="Take over (starts the clock)").click()
     expect(call).to_be_hidden()
     expect(page.locator("canvas")).to_have_attribute("data-elapsed-steps", re.compile(r"^(7[3-9]|[89]\d)$"))
     number = page.get_by_role("textbox", name="day").input_value()

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from autoscaler_env.dynamics import OBSERVATION_HIGH, OBSERVATION_LOW
 from autoscaler_env.evaluation.simulation import simulate
-from autoscaler_env.grading.judging import call, equals, judge_function, judge_name, judge_number, miss
-from autoscaler_env.policies.base import Policy
+from autoscaler_env.grading.judging import equals, judge_function, judge_name, judge_number, miss
+from autoscaler_env.grading.playing import Answered, RefusedError, daily_costs, made
 from autoscaler_env.policies.rules import Threshold
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import PATTERNS, Pattern, day_seeds
@@ -79,37 +79,32 @@ def check_wanted(answer: Any) -> str:
 
 def check_band(answer: Any) -> str:
     """Return whether a class is the rule that keeps the work of one to three instances to spare."""
-    policy, problem = _policy_of(answer)
-    if policy is None:
-        return problem
     rng, service = np.random.default_rng(22), Service()
-    for _ in range(CASES):
-        observations = rng.uniform(OBSERVATION_LOW, OBSERVATION_HIGH, size=(50, 7)).astype(np.float32)
-        halves = rng.integers(-20, 20, 50) + 0.5  # instances to spare; never at the limits of 1 and 3 themselves
-        observations[:, 6] = halves * service.capacity_per_instance / service.spare_capacity_scale
-        actions, problem = _actions(policy, observations)
-        if actions is None:
-            return problem
-        if not np.array_equal(actions, band(observations)):
-            hints = (
-                "one number of the service turns column 6 into requests, another turns requests into instances",
-                "action 2 adds an instance, action 0 removes one; which belongs to a spare capacity below 1?",
-            )
-            return miss(answer, *hints)
+    try:
+        policy = Answered(made(answer))
+        for _ in range(CASES):
+            observations = rng.uniform(OBSERVATION_LOW, OBSERVATION_HIGH, size=(50, 7)).astype(np.float32)
+            halves = rng.integers(-20, 20, 50) + 0.5  # instances to spare; never at the limits of 1 and 3 themselves
+            observations[:, 6] = halves * service.capacity_per_instance / service.spare_capacity_scale
+            if not np.array_equal(policy.predict(observations), band(observations)):
+                return miss(
+                    answer,
+                    "one number of the service turns column 6 into requests, another turns requests into instances",
+                    "action 2 adds an instance, action 0 removes one; which belongs to a spare capacity below 1?",
+                )
+    except RefusedError as refused:
+        return str(refused)
     return "right"
 
 
 def check_rule(answer: Any) -> str:
     """Return whether a class is a rule that is cheaper than the calibrated threshold rule, on the same hidden days."""
-    policy, problem = _policy_of(answer)
-    if policy is None:
-        return problem
     service = Service()
     days = np.concatenate([Pattern(name, service).draw(day_seeds("selection", DAYS, 20_000)) for name in PATTERNS])
     try:
-        mine = simulate(_Blind(policy), days, service).cost.sum(axis=1).mean()
-    except _NotPlayed as error:
-        return str(error)
+        mine = daily_costs(Answered(made(answer)), days, service).mean()
+    except RefusedError as refused:
+        return str(refused)
     theirs = simulate(Threshold(service, *CALIBRATED), days, service).cost.sum(axis=1).mean()
     costs = f"your rule costs ${mine:.2f} a day, the calibrated threshold rule ${theirs:.2f}"
     if theirs - mine >= LEAST_SAVING:
@@ -119,58 +114,3 @@ def check_rule(answer: Any) -> str:
         "draw the cost against the spare capacity below which your rule adds; where is the valley?",
     )
     return f"{miss(answer, *hints)} ({costs})"
-
-
-class _NotPlayed(Exception):
-    """A policy did not return actions; the message says it to its author."""
-
-
-class _Blind:
-    """A policy that is not shown the days: nothing but the shape is left of them.
-
-    Args:
-        policy: The answer to an exercise.
-    """
-
-    name = "answer"
-
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
-
-    def reset(self, days: NDArray[np.int64]) -> None:
-        """Reset the policy."""
-        try:
-            self._policy.reset(np.zeros_like(days))
-        except (Exception, SystemExit) as error:
-            raise _NotPlayed(f"not yet: your reset raised {type(error).__name__}: {error}") from None
-
-    def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Return the policy's actions."""
-        actions, problem = _actions(self._policy, observations)
-        if actions is None:
-            raise _NotPlayed(problem)
-        return actions
-
-
-def _policy_of(answer: Any) -> tuple[Policy | None, str]:
-    """Return an object of the class that an exercise asks for; or `None` and what to say instead."""
-    if not callable(answer):
-        return None, "a class, please: its name, without brackets"
-    try:
-        return answer(), ""
-    except (Exception, SystemExit) as error:
-        return None, f"not yet: your class raised {type(error).__name__}: {error}"
-
-
-def _actions(policy: Policy, observations: NDArray[np.float32]) -> tuple[NDArray[np.int64] | None, str]:
-    """Return the actions of a policy; or `None` and what to say instead."""
-    try:
-        predict = policy.predict
-    except Exception:
-        return None, "not yet: your class has no predict"
-    value, problem = call(predict, observations.copy())
-    if value is None:
-        return None, problem
-    if value.shape != (len(observations),) or not np.isin(value, (0, 1, 2)).all():
-        return None, "not yet: predict gets a row for each service, and returns as many actions, each 0, 1 or 2"
-    return value.astype(np.int64), ""

@@ -61,4 +61,8 @@ def check_paired_interval(answer: Any) -> str:
         "first the difference of each day; then one mean and one standard deviation, those of the differences",
         "divide by n - 1 in the standard deviation; take Student's factor for n - 1, and the root of n",
     )
-    return judge_function(answer, cases, equals(paired_interval), *hints)
+    faults = [
+        (lambda ours, theirs: paired_interval(theirs, ours), "wanted is ours minus theirs, not theirs minus ours"),
+        (lambda ours, theirs: paired_interval(ours, theirs)[::-1], "the lower end comes first"),
+    ]
+    return judge_function(answer, cases, equals(paired_interval, *faults), *hints)

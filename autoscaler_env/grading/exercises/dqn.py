@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoscaler_env.grading.judging import call, equals, judge_function, miss
+from autoscaler_env.grading.judging import call, equals, judge_function, miss, shape_fault
 
 CASES = 20
 """Hidden inputs of each exercise."""
@@ -98,7 +98,9 @@ def check_refresh(answer: Any) -> str:
             value, problem = call(answer, weights, kept, update, interval)
             if value is None:
                 return problem
-            if value.shape != wanted.shape or not np.allclose(value, wanted):
+            if value.shape != wanted.shape:
+                return f"not yet: {shape_fault(value, wanted.shape)}"
+            if not np.allclose(value, wanted):
                 hints = (
                     "the first update has number 0; between two refreshes the target network stays as it is",
                     "an update is due where the remainder of its number, divided by the interval, is zero",
@@ -120,10 +122,12 @@ def check_sample(answer: Any) -> str:
     rng = np.random.default_rng(44)
     cases = [(added, 50, 2_000, np.random.default_rng(int(rng.integers(1_000)))) for added in (1, 7, 49, 50, 51, 400)]
 
-    def accepts(case: tuple[Any, ...], value: Array) -> bool:
+    def accepts(case: tuple[Any, ...], value: Array) -> bool | str:
         added, size, n, _ = case
         filled = min(added, size)
-        if value.shape != (n,) or (value != np.floor(value)).any() or value.min() < 0 or value.max() >= filled:
+        if value.shape != (n,):
+            return shape_fault(value, (n,))
+        if (value != np.floor(value)).any() or value.min() < 0 or value.max() >= filled:
             return False
         counts = np.bincount(value.astype(int), minlength=filled)
         return bool(np.abs(counts - n / filled).max() < 6 * (n / filled) ** 0.5 + 1)

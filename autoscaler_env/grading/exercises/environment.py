@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from autoscaler_env.envs.single import AutoscalerEnv
 from autoscaler_env.evaluation.simulation import simulate
-from autoscaler_env.grading.judging import call, equals, judge_function, judge_number, miss
+from autoscaler_env.grading.judging import NO_FUNCTION, call, equals, judge_function, judge_number, miss
 from autoscaler_env.policies.rules import Static
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import Pattern, day_seeds
@@ -107,7 +107,7 @@ def check_queue_of_day(answer: Any) -> str:
 def check_policy(answer: Any) -> str:
     """Return whether a function from one observation to an action costs little on the first `SINE_CURVE` day."""
     if not callable(answer):
-        return "a function, please"
+        return NO_FUNCTION
     env = AutoscalerEnv("SINE_CURVE")
     observation, _ = env.reset(options={"day_seed": int(day_seeds("evaluation", 1)[0])})
     total, ended = 0.0, False

@@ -11,7 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoscaler_env.envs.single import AutoscalerEnv
-from autoscaler_env.grading.judging import as_array, equals, judge_function, judge_number, judge_truth, miss
+from autoscaler_env.grading.judging import (
+    NO_FUNCTION,
+    as_array,
+    equals,
+    judge_function,
+    judge_number,
+    judge_truth,
+    miss,
+)
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import day_seeds
 
@@ -29,7 +37,7 @@ def ordered_dollars(hours: int) -> float:
     return Service().instance_price_per_hour * sum(range(1, hours + 1))
 
 
-def lost(arrivals: Array, served: Array, dropped: Array, queue: Array) -> Array:
+def lost_requests(arrivals: Array, served: Array, dropped: Array, queue: Array) -> Array:
     """Return the requests that are missing in each step; the queue is that at its end, empty before the first."""
     return arrivals - served - dropped - np.diff(queue, prepend=0)
 
@@ -103,7 +111,8 @@ def check_lost(answer: Any) -> str:
         "a request that waits is not lost; how much did the queue grow in the step?",
         "how long was the queue before the first step?",
     )
-    return judge_function(answer, cases, equals(lost), *hints)
+    faults = [(lambda *day: -lost_requests(*day), "the size is right; which sign has a request that is missing?")]
+    return judge_function(answer, cases, equals(lost_requests, *faults), *hints)
 
 
 def check_actions(answer: Any) -> str:
@@ -127,7 +136,7 @@ def check_actions(answer: Any) -> str:
 def check_probe(answer: Any) -> str:
     """Return whether a function tells sound meters from broken ones."""
     if not callable(answer):
-        return "a function, please"
+        return NO_FUNCTION
     for meter, sound in meters():
         try:
             value = answer(meter)

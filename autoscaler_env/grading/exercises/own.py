@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from autoscaler_env.evaluation.rivals import RIVAL_GRIDS, calibrate_rule
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.evaluation.statistics import mean_interval
-from autoscaler_env.grading.judging import call, miss
+from autoscaler_env.grading.judging import miss, plain
+from autoscaler_env.grading.playing import Answered, RefusedError, attribute, daily_costs, made, whole_numbers
 from autoscaler_env.paths import Folders
-from autoscaler_env.policies.base import Policy, decode, step_toward
+from autoscaler_env.policies.base import decode, step_toward
 from autoscaler_env.service import Service
 from autoscaler_env.text import dollars, one_line, percent
 from autoscaler_env.traffic.patterns import PATTERNS, Pattern, day_seeds
@@ -95,70 +96,6 @@ class Trend:
         return step_toward(wanted, counts.ready + counts.booting, self.service)
 
 
-class _Refused(Exception):
-    """An answer cannot be used; the message is what the check says."""
-
-
-def _made(answer: Any, service: Service) -> Any:
-    """Return what a class returns for a service."""
-    if not callable(answer):
-        raise _Refused("a class, please")
-    try:
-        return answer(service)
-    except (Exception, SystemExit) as error:
-        raise _Refused(f"not yet: your class raised {type(error).__name__}: {one_line(error)}") from None
-
-
-def _numbers(owner: Any, method: str, *arguments: Any) -> NDArray[np.int64]:
-    """Return the whole numbers that a method of an answer returns."""
-    try:
-        function = getattr(owner, method)
-    except (Exception, SystemExit):
-        function = None
-    if not callable(function):
-        raise _Refused(f"not yet: a method {method} is missing")
-    value, problem = call(function, *arguments)
-    if value is None:
-        raise _Refused(problem)
-    if not np.array_equal(value, np.rint(value)):
-        raise _Refused(f"not yet: {method} must return whole numbers")
-    return value.astype(np.int64)
-
-
-def _attribute(answer: Any, name: str) -> Any:
-    """Return an attribute of a class."""
-    try:
-        return getattr(answer, name)
-    except (Exception, SystemExit):
-        raise _Refused(f"not yet: your class needs the attribute {name}") from None
-
-
-class _Answered:
-    """A student's policy, as `simulate` uses it: `reset` gets the shape of the days, and no arrivals."""
-
-    name = "your policy"
-
-    def __init__(self, policy: Any) -> None:
-        self._policy = policy
-
-    def reset(self, days: NDArray[np.int64]) -> None:
-        try:
-            self._policy.reset(np.zeros_like(days))
-        except (Exception, SystemExit) as error:
-            raise _Refused(f"not yet: reset raised {type(error).__name__}: {one_line(error)}") from None
-
-    def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
-        return _numbers(self._policy, "predict", observations.copy())
-
-
-def _costs(policy: Policy, days: NDArray[np.int64], service: Service) -> Array:
-    """Return what each day costs, in dollars: shape (n,)."""
-    try:
-        return simulate(policy, days, service).cost.sum(axis=1)
-    except ValueError as error:
-        raise _Refused(f"not yet: {one_line(error)}") from None
-
-
 class _Drawn:
     """A workload whose calibration days are drawn already."""
 
@@ -178,7 +115,7 @@ def _cheapest_rule(calibration: NDArray[np.int64], days: NDArray[np.int64], serv
     costs = {}
     for name in RIVAL_GRIDS:
         (found,) = calibrate_rule(name, [workload], service, len(calibration)).values()
-        costs[name] = _costs(found.policy(service), days, service)
+        costs[name] = daily_costs(found.policy(service), days, service)
     best = min(costs, key=lambda name: float(costs[name].mean()))
     return best, costs[best]
 
@@ -201,13 +138,19 @@ def check_workload(answer: Any) -> str:
     """Return whether a class is the workload `Sale`: the same kind of day, drawn from its day seed alone."""
     service, seeds = Service(), day_seeds("evaluation", 40, first=HIDDEN)
     try:
-        workload = _made(answer, service)
-        days = _numbers(workload, "draw", seeds)
-        again = _numbers(workload, "draw", seeds[::-1][:20])
-        first = _numbers(workload, "evaluation_days", 3)
-        expected = _numbers(workload, "draw", day_seeds("evaluation", 3))
-    except _Refused as refused:
+        workload = made(answer, service)
+        days = whole_numbers(workload, "draw", seeds)
+        again = whole_numbers(workload, "draw", seeds[::-1][:20])
+        first = whole_numbers(workload, "evaluation_days", 3)
+        expected = whole_numbers(workload, "draw", day_seeds("evaluation", 3))
+        kind = np.asarray(plain(made(workload.draw, seeds[:1]))).dtype.kind
+        name = attribute(workload, "name")
+    except RefusedError as refused:
         return str(refused)
+    if kind not in "iu":
+        return "not yet: requests are counted: draw must return integers, not floats"
+    if name != Sale.name:
+        return f"not yet: the attribute name must be {Sale.name!r}"
     if days.shape != (40, service.steps_per_episode):
         return f"not yet: draw must return a row of {service.steps_per_episode} steps for each seed"
     if not np.array_equal(again, days[::-1][:20]):
@@ -254,10 +197,10 @@ def check_policy(answer: Any) -> str:
         listener = _Listener(service)
         simulate(listener, Pattern("SINE_CURVE", service).draw(day_seeds("evaluation", 8, first=HIDDEN)), service)
         try:
-            policy = _Answered(_made(answer, service))
+            policy = Answered(made(answer, service), service)
             policy.reset(np.zeros((8, 96), dtype=np.int64))
             actions = np.array([policy.predict(observations) for observations, _ in listener.seen])
-        except _Refused as refused:
+        except RefusedError as refused:
             return str(refused)
         if not np.array_equal(actions, [wanted for _, wanted in listener.seen]):
             return miss(
@@ -273,14 +216,14 @@ def check_cheaper_than_ppo(answer: Any) -> str:
     service, seeds = Service(), day_seeds("evaluation", DAYS_OF_PATTERN, first=HIDDEN)
     days = [Pattern(name, service).draw(seeds) for name in PATTERNS]
     try:
-        policy = _Answered(_made(answer, service))
-        own = np.mean([_costs(policy, drawn, service) for drawn in days], axis=0)
-    except _Refused as refused:
+        policy = Answered(made(answer, service), service)
+        own = np.mean([daily_costs(policy, drawn, service) for drawn in days], axis=0)
+    except RefusedError as refused:
         return str(refused)
     from autoscaler_env.storage.models import load_policy  # here: torch, which the answers need not
 
     ppo = load_policy(Folders.course().find("models/ppo_mixed.zip"), service)
-    theirs = np.mean([_costs(ppo, drawn, service) for drawn in days], axis=0)
+    theirs = np.mean([daily_costs(ppo, drawn, service) for drawn in days], axis=0)
     return _verdict(
         own,
         "the reference PPO",
@@ -299,12 +242,12 @@ def check_learning_pays(answer: Any) -> str:
     """
     service = Service()
     try:
-        workload = _made(answer, service)
-        calibration = _numbers(workload, "draw", day_seeds("calibration", CALIBRATION_DAYS))
-        days = _numbers(workload, "draw", day_seeds("evaluation", EVALUATION_DAYS, first=HIDDEN))
-        own = _costs(_Answered(_attribute(answer, "learner")), days, service)
+        workload = made(answer, service)
+        calibration = whole_numbers(workload, "draw", day_seeds("calibration", CALIBRATION_DAYS))
+        days = whole_numbers(workload, "draw", day_seeds("evaluation", EVALUATION_DAYS, first=HIDDEN))
+        own = daily_costs(Answered(attribute(answer, "learner"), service), days, service)
         rule, theirs = _cheapest_rule(calibration, days, service)
-    except _Refused as refused:
+    except RefusedError as refused:
         return str(refused)
     return _verdict(
         own,
@@ -323,12 +266,10 @@ def check_rule_wins(answer: Any) -> str:
         answer: The class of the rule; its attribute `changes` is a dictionary of the fields of the service that differ
             from the reference service.
     """
-    if not callable(answer):
-        return "a class, please"
     try:
-        changes = _attribute(answer, "changes")
+        changes = attribute(answer, "changes") if callable(answer) else made(answer)
         service = Service.from_dict(changes) if isinstance(changes, dict) else None
-    except _Refused as refused:
+    except RefusedError as refused:
         return str(refused)
     except ValueError as error:
         return f"not yet: {one_line(error)}"
@@ -339,9 +280,9 @@ def check_rule_wins(answer: Any) -> str:
     workload = Pattern("SINE_CURVE", service)
     days = workload.draw(day_seeds("evaluation", EVALUATION_DAYS, first=HIDDEN))
     try:
-        own = _costs(_Answered(_made(answer, service)), days, service)
+        own = daily_costs(Answered(made(answer, service), service), days, service)
         rule, theirs = _cheapest_rule(workload.draw(day_seeds("calibration", CALIBRATION_DAYS)), days, service)
-    except _Refused as refused:
+    except RefusedError as refused:
         return str(refused)
     return _verdict(
         own,

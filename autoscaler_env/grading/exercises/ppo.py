@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoscaler_env.grading.judging import equals, judge_function
+from autoscaler_env.grading.judging import equals, judge_function, shape_fault
 
 CASES = 20
 """Hidden inputs of each exercise."""
@@ -115,11 +115,11 @@ def check_minibatches(answer: Any) -> str:
         size = int(rng.integers(2, 20))
         cases.append((size * int(rng.integers(3, 12)), size, np.random.default_rng(int(rng.integers(1_000)))))
 
-    def accepts(case: tuple[Any, ...], value: Array) -> bool:
+    def accepts(case: tuple[Any, ...], value: Array) -> bool | str:
         n, size, _ = case
         rows = value.ravel()
-        once = value.shape == (n // size, size) and np.array_equal(np.sort(rows), np.arange(n))
-        return once and not np.array_equal(rows, np.arange(n))
+        once = np.array_equal(np.sort(rows), np.arange(n))
+        return shape_fault(value, (n // size, size)) or (once and not np.array_equal(rows, np.arange(n)))
 
     hints = (
         "each row stands in one minibatch, once; is the order random?",

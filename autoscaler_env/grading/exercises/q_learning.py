@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoscaler_env.grading.judging import equals, judge_function
+from autoscaler_env.grading.judging import equals, judge_function, shape_fault
 
 CASES = 20
 """Hidden inputs of each exercise."""
@@ -65,9 +65,11 @@ def check_epsilon_greedy(answer: Any) -> str:
         for epsilon in (0.0, 0.3, 1.0)
     ]
 
-    def accepts(case: tuple[Any, ...], value: Array) -> bool:
+    def accepts(case: tuple[Any, ...], value: Array) -> bool | str:
         values, epsilon, _ = case
-        if value.shape != (ROWS,) or not np.isin(value, (0, 1, 2)).all():
+        if value.shape != (ROWS,):
+            return shape_fault(value, (ROWS,))
+        if not np.isin(value, (0, 1, 2)).all():
             return False
         if epsilon == 0:
             return np.array_equal(value, values.argmax(axis=1))

@@ -8,12 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from autoscaler_env.evaluation.simulation import simulate
-from autoscaler_env.grading.judging import call, equals, judge_function, miss
-from autoscaler_env.policies.base import Policy
-from autoscaler_env.policies.registry import as_policy
+from autoscaler_env.grading.judging import equals, judge_function, miss
+from autoscaler_env.grading.playing import Answered, RefusedError, daily_costs, made
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import Pattern, day_seeds
 
@@ -63,20 +60,13 @@ def check_policy(answer: Any) -> str:
     Args:
         answer: A class, called with the service, whose objects have `reset(days)` and `predict(observations)`.
     """
-    if not callable(answer):
-        return "a class, please"
-    service = Service()
-    costs = {}
-    for pattern in ("SINE_CURVE", "SPIKE"):
-        days = Pattern(pattern, service).draw(day_seeds("selection", HIDDEN_DAYS, first=FIRST_HIDDEN_DAY))
-
-        def daily_costs(days: NDArray[np.int64] = days) -> NDArray[np.float64]:
-            return simulate(_Blind(as_policy(answer(service), "mine")), days, service).cost.sum(axis=1)
-
-        value, problem = call(daily_costs)
-        if value is None:
-            return problem.replace("your function", "your policy")
-        costs[pattern] = float(value.mean())
+    service, costs = Service(), {}
+    try:
+        for pattern in ("SINE_CURVE", "SPIKE"):
+            days = Pattern(pattern, service).draw(day_seeds("selection", HIDDEN_DAYS, first=FIRST_HIDDEN_DAY))
+            costs[pattern] = daily_costs(Answered(made(answer, service)), days, service).mean()
+    except RefusedError as refused:
+        return str(refused)
     dearer = max(costs, key=lambda pattern: costs[pattern])
     if costs[dearer] < BOUND:
         return f"right: {', '.join(f'${cost:.2f} a day on {pattern}' for pattern, cost in costs.items())}"
@@ -86,20 +76,3 @@ def check_policy(answer: Any) -> str:
         "follow the demand, the queue included, with a reserve: small enough for smooth days, large enough for crowds",
     )
     return f"{verdict} (${costs[dearer]:.2f} a day on {dearer})"
-
-
-class _Blind:
-    """A policy that is not shown the arrivals of the days: it sees only their number and length."""
-
-    name = "answer"
-
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
-
-    def reset(self, days: NDArray[np.int64]) -> None:
-        """Reset the policy."""
-        self._policy.reset(np.zeros_like(days))
-
-    def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Return the policy's actions."""
-        return self._policy.predict(observations.copy())

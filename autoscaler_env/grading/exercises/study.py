@@ -57,4 +57,15 @@ def check_share_of_pairs(answer: Any) -> str:
         "seed 0 of one learner has nothing to do with seed 0 of the other: how many pairs are there?",
         "compare each of ours with each of theirs; what does a pair of equal costs count?",
     )
-    return judge_function(answer, cases, equals(share_of_pairs), *hints)
+    ties = "only pairs of equal costs are wrong: what does such a pair count?"
+    faults = [
+        (lambda ours, theirs: share_of_pairs(theirs, ours), "this is the share of pairs in which theirs is cheaper"),
+        (_without_ties, ties),
+        (lambda ours, theirs: 1 - _without_ties(theirs, ours), ties),
+    ]
+    return judge_function(answer, cases, equals(share_of_pairs, *faults), *hints)
+
+
+def _without_ties(ours: Array, theirs: Array) -> float:
+    """Return the share of pairs in which ours is cheaper; a tie counts nothing."""
+    return float((theirs > ours[:, np.newaxis]).mean())

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from autoscaler_env.grading.judging import miss
+from autoscaler_env.grading.judging import NO_FUNCTION, miss
 from autoscaler_env.verification.check import Verdict
 from autoscaler_env.verification.report import verify
 from autoscaler_env.verification.workers import Workers
@@ -24,7 +24,7 @@ def check_damage(answer: Any, content: bytes, workers: Workers | None = None) ->
         One line. After "right" or the hint stands what `verify` says about the file, with its reason.
     """
     if not callable(answer):
-        return "a function, please"
+        return NO_FUNCTION
     try:
         damaged = answer(content)
     except (Exception, SystemExit) as error:
