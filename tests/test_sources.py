@@ -53,6 +53,15 @@ def test_the_same_columns_in_another_order_are_the_same_columns(write):
     assert read_traffic(names).requests.tolist() == [requests_of(i) for i in range(6)]
 
 
+def test_files_of_very_different_levels_may_be_counts_and_rates(write):
+    names = write(a=rows(0, 3), b=rows(3, 3, HEADING, "{moment},9"))  # 200, 207 and 201 in the first: 22.5 times
+    assert "The mean of a.csv is 23 times that of b.csv: is one of them a count, the other a rate?" in (
+        read_traffic(names).notes
+    )
+    alike = write(a=rows(0, 3), b=rows(3, 3, HEADING, "{moment},10.5"))
+    assert not any("The mean of" in note for note in read_traffic(alike).notes)
+
+
 def test_a_gap_between_files_is_a_gap(write):
     traffic = read_traffic(write(a=rows(0, 3), b=rows(5, 3)))
     assert len(traffic.requests) == 8 and "1 gap" in traffic.notes[-1]

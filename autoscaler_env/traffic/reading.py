@@ -24,7 +24,7 @@ from autoscaler_env.traffic.formats import RowNumber, csv_rows
 from autoscaler_env.traffic.prometheus import Query
 from autoscaler_env.traffic.sources import Content, content_of, joined_table
 from autoscaler_env.traffic.times import as_datetime, on_the_clock
-from autoscaler_env.traffic.units import RATE_SECONDS, unit_of, unwrapped
+from autoscaler_env.traffic.units import RATE_SECONDS, other_levels, unit_of, unwrapped
 
 DAY = 86_400
 """Seconds of a day."""
@@ -164,7 +164,7 @@ def _read_leniently(contents: Sequence[Content], step_seconds: int | None, how: 
     if len(series.values) < 2:
         raise ValueError(f"{name}, row {series.numbers[0]}: the only row; two whole days are needed")
     unit = unit_of(series, table, name, how.unit, contents[0].unit)
-    notes = list(table.notes)
+    notes = [*table.notes, *other_levels(series)]
     lines = _in_order(series, name, zone, how, notes)
     if unit == "counter":
         lines = _without_restarts(series, lines, notes)

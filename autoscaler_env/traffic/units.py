@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,6 +148,24 @@ def _restarts(series: Series) -> int | None:
     restarts = values[1:][falls] < 0.5 * values[:-1][falls]
     rises = len(values) >= _FEW_RISES and falls.mean() <= 0.1 and (steps > 0).sum() >= 0.5 * len(steps)
     return int(falls.sum()) if rises and restarts.all() else None
+
+
+_OTHER_LEVEL = 20.0
+"""Two files whose means differ by more than this factor may count in different units."""
+
+
+def other_levels(series: Series) -> Iterator[str]:
+    """Yield a warning if files that are joined have means so different that one may hold counts, the other rates."""
+    levels: dict[str, list[float]] = {}
+    for number, values in zip(series.numbers, series.values, strict=True):
+        levels.setdefault(str(number).partition(" of ")[2], []).append(float(np.nansum(values)))
+    means = {name: float(np.mean(values)) for name, values in levels.items()}
+    low, high = min(means, key=lambda name: means[name]), max(means, key=lambda name: means[name])
+    if means[high] > _OTHER_LEVEL * means[low] > 0:
+        yield (
+            f"The mean of {high} is {means[high] / means[low]:,.0f} times that of {low}: is one of them a count, the "
+            "other a rate?"
+        )
 
 
 def unwrapped(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
