@@ -151,9 +151,9 @@ def test_every_solution_is_right_or_noted_in_the_students_version(judged):
 
 @pytest.fixture(scope="module")
 def graded(tmp_path_factory):
-    """Grade the solutions and the bare course, for the first and the last notebook; return the folder of reports."""
+    """Grade the solutions and the bare course, for two notebooks that train nothing; return the folder of reports."""
     root = tmp_path_factory.mktemp("graded").resolve()
-    few = [COURSE[0], COURSE[-1]]
+    few = [course for course in COURSE if course.name[:2] in ("01", "10")]
     for course in few:
         for name, notebook in {"solved": solved(course), "bare": nbformat.read(course.path, as_version=4)}.items():
             path = root / name / "notebooks" / course.path.name
