@@ -51,6 +51,17 @@ def test_every_recommendation_says_how_to_deploy_it(answer):
         instructions = how_to(answer.comparison, policy)
         assert instructions.text and part in instructions.code, policy
         assert bool(instructions.code) == (policy != "today")
+    text = how_to(answer.comparison, "target-tracking").text
+    assert "At the end of each step of 60 min" in text and "Kubernetes' HPA does not do this" in text
+    costs, own = answer.comparison.costs.mean(), answer.comparison.candidates["threshold"]
+    saved, most = costs["today"] - costs["threshold"], costs["today"] - costs["target-tracking"]
+    part = f"Your own rule, changed to {own.description}, saves ${saved:,.2f} of the ${most:,.2f} a day"
+    assert saved > 0.005 and most > 0 and "Your own rule" not in text, "it does not keep the service"
+    kept = dataclasses.replace(own, in_time=answer.comparison.candidates["today"].in_time)
+    without_drops = dataclasses.replace(kept.trajectory, dropped=0 * kept.trajectory.dropped)
+    kept = dataclasses.replace(kept, trajectory=without_drops)
+    candidates = answer.comparison.candidates | {"threshold": kept}
+    assert part in how_to(dataclasses.replace(answer.comparison, candidates=candidates), "target-tracking").text
 
 
 def test_with_hpa_the_manifest_lies_beside_the_page(answer):

@@ -66,7 +66,7 @@ def test_the_month_is_answered_with_every_policy_and_the_answer_keeps_its_promis
     allowed = set(costs) - set(plain["recommendation"]["refused"])
     near = costs[chosen] <= 1.01 * min(costs[name] for name in allowed)
     assert near or any("than the cheapest" in limit for limit in plain["limits"])
-    assert plain["policies"][chosen]["in_time_share"] >= plain["policies"]["today"]["in_time_share"] - 0.005
+    assert plain["policies"][chosen]["in_time_share"] >= plain["policies"]["today"]["in_time_share"] - 0.001
     assert chosen not in ("q-learning", "dqn", "ppo"), "with --quick no learner is recommended"
 
 

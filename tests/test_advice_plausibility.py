@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from cases import cases
 
 from autoscaler_env import Service
 from autoscaler_env.advice.plausibility import (
@@ -10,6 +11,7 @@ from autoscaler_env.advice.plausibility import (
     losing_is_cheaper,
     plausibility,
     serving_price,
+    setting_doubts,
     today_drops,
 )
 from autoscaler_env.traffic.trace import Trace
@@ -49,6 +51,17 @@ def test_a_monthly_price_is_doubted_with_the_hourly_one():
     monthly = doubts(Service(instance_price_per_hour=140, drop_price=1), trace(1000))
     assert monthly == ["instance_price_per_hour = 140 is a high price. If it is a price per month, write 0.192."]
     assert doubts(Service(), trace(1000)) == []
+    by_second = doubts(Service(instance_price_per_hour=0.192 / 3600), trace(1000))
+    assert by_second == [
+        "instance_price_per_hour = 5.33333e-05 is a low price. If it is a price per second, write 0.192."
+    ]
+
+
+def test_a_fleet_that_cannot_serve_the_peak_is_doubted():
+    peak = np.full((2, 288), 870)
+    peak[1, 100] = 3001  # 87 for each instance: 34.5 instances
+    small = Service(max_instances=20, initial_instances=20)
+    assert doubts(small, Trace("traffic", peak, 300)) == ["The peak needs 35 instances, max_instances is 20."]
 
 
 def test_a_wait_that_costs_more_than_a_drop_is_doubted():
@@ -79,6 +92,34 @@ def test_one_line_shows_traffic_capacity_fleet_cost_and_service():
         "traffic needs 10 instances on average, 10 at the peak. Today's rule costs $46.08 a day in the simulation; "
         "1.23 % of the requests are late, 0.01 % are dropped."
     )
+
+
+SETTINGS = {  # settings of today's rule, limits; what is doubted
+    "a target of the CPU request": (
+        {"target": 1.5},
+        {},
+        "target = 1.5 is 150 % of capacity; if you mean the CPU request, write the share of what an instance can "
+        "serve.",
+    ),
+    "a target of all of the capacity": ({"target": 1.0}, {}, None),
+    "points for a share": (
+        {},
+        {"fewer_in_time": 0.1},
+        "limits.fewer_in_time = 0.1 means 10 % of the requests; for 0.1 % write 0.001.",
+    ),
+    "a percentage for a share": (
+        {},
+        {"least_saving": 1},
+        "limits.least_saving = 1 means 100 % of today's cost; for 1 % write 0.01.",
+    ),
+    "high limits that may be meant": ({}, {"fewer_in_time": 0.02, "dropped": 0.02, "least_saving": 0.5}, None),
+}
+
+
+@cases("name", SETTINGS)
+def test_a_setting_that_is_likely_to_be_a_percentage_is_doubted(name):
+    today, limits, text = SETTINGS[name]
+    assert list(setting_doubts(today, limits)) == ([text] if text else [])
 
 
 def test_a_rule_of_today_that_drops_much_is_doubted():

@@ -8,11 +8,14 @@ import pytest
 from advice_cases import WIDE, answer_for, wavy
 
 from autoscaler_env.advice.compare import over_trainings
-from autoscaler_env.advice.recommend import ORDER, choose, is_steady, quoted, recommend
+from autoscaler_env.advice.page import page
+from autoscaler_env.advice.recommend import ORDER, choose, is_steady, quoted, recommend, refusals
+from autoscaler_env.advice.report import limits_of
 from autoscaler_env.advice.setup import Setup
 from autoscaler_env.advice.text import headline, reason
 from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, mean_interval
 from autoscaler_env.policies.registry import LEARNERS
+from autoscaler_env.text import percent
 from autoscaler_env.traffic.trace import Trace
 
 RNG = np.random.default_rng(0)
@@ -167,11 +170,82 @@ def test_a_policy_that_serves_fewer_requests_in_time_is_not_recommended(learned)
     assert chosen.refused["threshold"].startswith("serves only 90.00 % of the requests in time (today's rule: ")
 
 
+def test_a_policy_is_not_recommended_where_a_simpler_one_costs_no_more_and_serves_no_fewer(learned):
+    rule = learned.candidates["hpa-demand"]
+    daily = rule.trajectory.arrivals.sum(axis=1)
+    in_time = {"hpa-cpu": 0.999, "hpa-demand": 0.9995, "target-tracking": 0.9992, "forecast": 0.9996}
+    rules = {
+        name: dataclasses.replace(
+            with_fleet(rule, 1.2 if name == "hpa-cpu" else 1),
+            name=name,
+            in_time=np.rint(share * daily).astype(int),
+            late_share=1 - share,
+            drop_share=0.0,
+        )
+        for name, share in in_time.items()
+    }
+    now = learned.candidates["today"]
+    refused = refusals(dataclasses.replace(learned, candidates={"today": now} | rules))
+    assert list(refused) == ["target-tracking"], "HPA on CPU is dearer, and the forecast serves more in time"
+    assert refused["target-tracking"].startswith("costs no less than HPA on demand on all held-out days")
+
+
+def test_another_setting_of_todays_rule_is_the_simplest_change_of_a_rule(best):
+    costs = table(fixed=best + 9, today=best + 5, threshold=best, hpa_cpu=best, target_tracking=best)
+    for own, chosen in (("threshold", "threshold"), ("target-tracking", "target-tracking"), ("fixed", "threshold")):
+        assert choose(costs, own).policy == chosen, own
+
+
+def test_where_each_days_choice_differs_todays_rule_stays_and_the_texts_do_not_speak_of_chance(learned):
+    saved = np.array([1.5, 0.9, 0.9, 0.9, 0.95, 0.95])  # 1.02 % on average; without the first day 0.92 %
+    chosen = quoted(table(today=np.full(6, 100.0), threshold=100 - saved), choose)
+    assert (chosen.policy, chosen.unconfirmed, chosen.choices_differ) == ("today", "threshold", True)
+    assert chosen.extra.low > 0, "the table's interval excludes zero"
+    assert "which policy is best changed with the days it was chosen on" in headline(learned, chosen)
+    assert "The table's intervals do not count that" in reason(chosen)
+    (text,) = (limit for limit in limits_of(learned, chosen) if "costs 1 % more" in limit)
+    assert "Today's rule stays: which policy is best changed" in text and "chance" not in text
+
+
+def test_where_todays_rule_drops_many_requests_the_headline_asks_for_the_set_up_and_names_no_dollars():
+    answer = answer_for(wavy(25), None, {"rule": "fixed", "instances": 2})
+    dropped = percent(answer.comparison.candidates["today"].drop_share)
+    assert answer.headline.startswith(
+        f"Check the set-up first: in the simulation today's rule drops {dropped}. If that is true, "
+    )
+    assert answer.headline.endswith(" serves them.") and "$" not in answer.headline
+
+
 def test_where_losing_a_request_is_cheaper_than_serving_it_nothing_is_recommended_and_that_comes_first():
     answer = answer_for(wavy(), {"drop_price": 0.00001})
     assert answer.recommendation.policy == "today"
     assert answer.headline.startswith("With these prices it is cheaper to lose requests: $0.00")
-    assert "Until then: keep today's rule" in answer.headline and answer.comparison.doubts[0] in answer.headline
+    assert "to drop one. Give other prices first. Until then: keep today's rule" in answer.headline
+    assert answer.comparison.doubts[0].startswith(answer.headline.partition("Give")[0]), "the same in the doubt"
+
+
+def test_traffic_that_one_instance_serves_has_nothing_to_save_and_its_units_are_doubted():
+    answer = answer_for(
+        np.full((10, 24), 4), {"min_instances": 1, "initial_instances": 1}, {"rule": "fixed", "instances": 1}
+    )
+    assert answer.headline.startswith(
+        "This traffic needs 0.04 instances at its peak: check the units. There is nothing to save above min_instances."
+    )
+
+
+def test_the_days_that_a_saving_is_measured_on_stand_beside_the_saving_on_all_days():
+    answer = answer_for(wavy(25), None, {"rule": "fixed", "instances": 40})  # 10 held out, 5 of them unseen
+    costs = answer.comparison.costs
+    on_all = (costs["today"] - costs[answer.recommendation.policy]).mean()
+    assert "measured on the 5 days that the choice has not seen; on all 10 held-out days it is " in answer.headline
+    assert f"it is ${on_all:,.2f} a day." in answer.headline
+
+
+def test_one_held_out_day_proves_nothing_and_has_no_interval():
+    answer = answer_for(wavy(2), None, {"rule": "fixed", "instances": 40})
+    plain = answer.as_dict()
+    assert plain["how_to"]["text"] == "Change nothing yet: one held-out day proves nothing."
+    assert "infinity" not in answer.text and "infinity" not in page(answer) and "no interval from 1 day" in page(answer)
 
 
 def test_below_six_days_no_yearly_saving_is_quoted():
@@ -193,7 +267,7 @@ def test_of_equal_policies_the_simplest_is_chosen_and_a_fixed_fleet_of_today_is_
         equals = ORDER[ORDER.index(name) :]
         costs = table(**{each: [10.0, 12.0, 11.0] for each in equals} | {"today": [10.0, 12.0, 11.0]})
         assert choose(costs).policy == "today", name
-        assert choose(costs, today_is_fixed=True).policy == "today", name
+        assert choose(costs, own="fixed").policy == "today", name
 
 
 def test_what_learning_is_worth_is_measured_against_the_best_policy_of_the_other_kind(best):

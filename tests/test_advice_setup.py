@@ -76,6 +76,18 @@ def test_natural_units_give_the_same_service_in_steps_of_five_minutes_as_numbers
     assert setup_of(NATURAL).service_for(days) == setup_of(OLD).service_for(days)
 
 
+def test_a_step_that_is_too_high_to_be_observed_is_shown_with_its_day_and_its_likely_causes():
+    requests = np.full((4, 288), 500)
+    requests[1, 7] = 10_000_000  # at most 2**23 can be observed exactly
+    days = Trace("shop", requests, 300, labels=[f"2026-03-0{day}" for day in range(1, 5)])
+    with pytest.raises(ValueError) as error:
+        Setup().service_for(days)
+    assert str(error.value) == (
+        "shop: the highest step holds 10,000,000 requests (2026-03-02), 20,000 times the 99th percentile: an outlier, "
+        "or bytes? At most 8,388,608 can be observed exactly. If it is right, shorten the step: --step-seconds 60."
+    )
+
+
 def test_natural_units_follow_the_length_of_a_step(setup_of):
     service = setup_of(NATURAL).service_for(Trace("traffic", np.full((5, 24), 300), 3600))
     # an hour: 0.29 x 3600 requests, a boot of 10 min rounds up, 150 s of 100 instances wait, 0.05 x 60 / 1000 dollars
@@ -135,7 +147,11 @@ BAD = {
     "no row": ("row_seconds = 0\n", "row_seconds = 0: must be an integer of at least 1"),
     "no step": ("step_seconds = 0\n", "step_seconds = 0: must be an integer of at least 1"),
     "not TOML": ("name = \n", "not TOML"),
-    "unknown field": ("capacity = 3\n", "capacity = 3: no such field"),
+    "unknown field": ("capacity = 3\n", "capacity: a set-up has no such name. Its names are name, step_seconds, "),
+    "a slip": (
+        "requests_per_second_per_instnace = 3\n",
+        "requests_per_second_per_instnace: a set-up has no such name; did you mean requests_per_second_per_instance?",
+    ),
     "bad value": ("boot_steps = 0\n", "boot_steps = 0"),
     "length of the day": ("steps_per_episode = 24\n", "steps_per_episode = 24: leave it out"),
     "unknown rule": ('[today]\nrule = "magic"\n', "today.rule = 'magic': must be one of fixed, threshold"),

@@ -61,8 +61,8 @@ CASES = {  # what policies save on each day, what else holds; the policy recomme
         {"threshold": 20, "ppo": 20 + 20 * (1 - EARLY)},
         {},
         "threshold",
-        ("PPO would cost $20.00 a day less, but on the days of the choice its saving was in doubt or below 1 %.",),
-        ("; but on the days of the choice its saving was in doubt, or below 1 %.",),
+        ("PPO would cost $20.00 a day less, but on the days of the choice that extra saving was not certain, or ",),
+        ("; but on the days of the choice that extra saving was not certain, or below your limit of 1 %.",),
     ),
     "the learner is recommended": (
         {"threshold": 20, "ppo": 30},
@@ -96,8 +96,8 @@ CASES = {  # what policies save on each day, what else holds; the policy recomme
         {"threshold": 2 + NOISE - NOISE[6:].mean()},
         {},
         "today",
-        (": no saving of a policy that may be recommended is certain and at least 1 %.",),
-        ("Threshold and today's rule cannot be told apart",),
+        (": no change is certain to save 1 % without harming requests.",),
+        ("Threshold may be $2.00 a day cheaper, but 6 days cannot show it; today's rule is simpler.",),
     ),
     "only a learner is cheaper, and too little": (
         {"threshold": -5, "ppo": 0.5},
@@ -125,7 +125,7 @@ CASES = {  # what policies save on each day, what else holds; the policy recomme
         {},
         "today",
         (": no change was worth it on the days of the choice.",),
-        ("Threshold is cheaper than today's rule by $20.00 a day", "but on the days of the choice its saving was in"),
+        ("Threshold is cheaper than today's rule by $20.00 a day", "but on the days of the choice that extra saving"),
     ),
     "the traffic is steady": (
         {"fixed": 1.2, "ppo": 9},
@@ -163,7 +163,7 @@ def recommended(saved, refused=None, steady=False, fixed=False):
     """Return the recommendation for what each policy saves a day."""
     costs = pd.DataFrame({"today": TODAY} | {name: TODAY - amount for name, amount in saved.items()})
     allowed = [name for name in costs if name not in (refused or {})]
-    chosen = quoted(costs, lambda days: choose(days, fixed, steady, allowed=allowed), allowed)
+    chosen = quoted(costs, lambda days: choose(days, "fixed" if fixed else "", steady, allowed=allowed), allowed)
     return dataclasses.replace(chosen, refused=refused or {})
 
 

@@ -170,6 +170,13 @@ class Page(BaseHTTPRequestHandler):
         pass
 
 
+def test_an_address_that_speaks_http_is_named():
+    with HTTPServer(("127.0.0.1", 0), Page) as page:
+        threading.Thread(target=page.handle_request, daemon=True).start()
+        message = refusal(Query(f"https://127.0.0.1:{page.server_port}", "up"))
+    assert message.endswith(": this address speaks http, not https")
+
+
 def test_a_page_that_is_no_prometheus_is_one_line():
     with HTTPServer(("127.0.0.1", 0), Page) as page:
         threading.Thread(target=page.handle_request, daemon=True).start()

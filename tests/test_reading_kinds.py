@@ -258,6 +258,7 @@ def test_the_name_of_a_metric_beside_its_numbers_says_what_they_are(read):
     assert "unit counter" in read(named("http_requests_total", np.cumsum(CPU))).understood[0]
     with pytest.raises(ValueError, match="--unit counter"):  # counts of durations are counts of requests
         read(named("http_request_duration_seconds_count", np.cumsum(CPU)))
+    assert len(read(named("nginx_ingress_controller_requests", CPU)).requests) == 48
     assert len(read(named("requests_in_a_minute", CPU)).requests) == 48
     cpu = {
         "Label": "CPUUtilization",
@@ -279,6 +280,23 @@ REFUSED = {
     "a share": (table("timestamp,requests", MOMENTS, np.array(COUNTS) / 2000), "looks like a share"),
     "percent": (table("timestamp,load", MOMENTS, [f"{c % 100} %" for c in COUNTS]), "load is in %"),
     "bytes": (table("timestamp,bytes_sent", MOMENTS, COUNTS), "counts no requests (bytes)"),
+    "requests in flight": (table("timestamp,inflight_requests", MOMENTS, COUNTS), "counts no requests (inflight)"),
+    "requests in progress": (table("timestamp,requests_in_progress", MOMENTS, COUNTS), "no requests (in_progress)"),
+    "a queue": (table("timestamp,queue_depth", MOMENTS, COUNTS), "counts no requests (queue)"),
+    "a count that waits": (table("timestamp,pending_count", MOMENTS, COUNTS), "counts no requests (pending)"),
+    "kilobytes": (table("timestamp,sent_kb", MOMENTS, COUNTS), "counts no requests (kb)"),
+    "egress": (table("timestamp,egress_total", MOMENTS, COUNTS), "counts no requests (egress)"),
+    "network": (table("timestamp,network_in", MOMENTS, COUNTS), "counts no requests (network)"),
+    "percent with fractions": (
+        table("timestamp,value", MOMENTS, [10.2, 100.0, 55.5, 31.3] * (len(MOMENTS) // 4)),
+        "up to 100: if it is a percentage, it counts no requests",
+    ),
+    "zeros": (table("timestamp,requests", MOMENTS, [0] * len(MOMENTS)), "no requests in the file: every count is 0"),
+    "a counter of each day": (
+        table("timestamp,requests", HOURS, [100 + 50 * (hour % 24) for hour in range(len(HOURS))]),
+        "rises and starts again 1 time: say --unit counter",
+    ),
+    "concurrent requests": (table("timestamp,concurrent_requests", MOMENTS, COUNTS), "no requests (concurrent)"),
     "a gauge": (table("timestamp,cpu_utilization", MOMENTS, COUNTS), "counts no requests"),
     "daily totals": (table("date,requests", [f"2026-03-{i + 1:02}" for i in range(28)], [9, 5, 7, 8] * 7), "1 d apart"),
     "JSON of another form": ('{"kind": "Pod", "spec": {}}', "JSON of an unknown form (kind, spec)"),

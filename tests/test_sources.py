@@ -53,6 +53,15 @@ def test_the_same_columns_in_another_order_are_the_same_columns(write):
     assert read_traffic(names).requests.tolist() == [requests_of(i) for i in range(6)]
 
 
+def test_files_of_very_different_levels_may_be_counts_and_rates(write):
+    names = write(a=rows(0, 3), b=rows(3, 3, HEADING, "{moment},9"))  # 200, 207 and 201 in the first: 22.5 times
+    assert "The mean of a.csv is 23 times that of b.csv: is one of them a count, the other a rate?" in (
+        read_traffic(names).notes
+    )
+    alike = write(a=rows(0, 3), b=rows(3, 3, HEADING, "{moment},10.5"))
+    assert not any("The mean of" in note for note in read_traffic(alike).notes)
+
+
 def test_a_gap_between_files_is_a_gap(write):
     traffic = read_traffic(write(a=rows(0, 3), b=rows(5, 3)))
     assert len(traffic.requests) == 8 and "1 gap" in traffic.notes[-1]
@@ -68,6 +77,7 @@ APART = {
     "other columns": (rows(3, 3, "timestamp,hits"), "b.csv: its columns are timestamp, hits, those of a.csv are"),
     "more columns": (rows(3, 3, f"{HEADING},x", "{moment},{requests},1"), "b.csv: its columns are timestamp, requ"),
     "other units": (f"# requests per minute\n{rows(3, 3)}", "b.csv: its numbers are per-minute, those of a.csv are"),
+    "an overlap that disagrees": (rows(2, 3).replace(",201", ",7"), "a.csv and b.csv overlap and disagree: leave out"),
     "other numbers": (rows(2, 3).replace(",201", ",7"), "row 2 of b.csv: the same time as another row, with other"),
     "a bad cell": (rows(3, 3).replace(",202", ",many"), "row 3 of b.csv: requests 'many' is not a number"),
     "empty": ("", "b.csv: the file is empty"),
@@ -80,6 +90,14 @@ def test_what_does_not_belong_together_is_refused_in_one_line_that_names_the_fil
     with pytest.raises(ValueError) as error:
         read_traffic(names)
     assert message in str(error.value) and "\n" not in str(error.value)
+    assert "overlap" not in message or "--sum" not in str(error.value), "a sum would count the overlap twice"
+
+
+def test_rows_of_a_file_that_is_named_twice_are_counted_as_repeated(write):
+    (name,) = write(a=rows(0, 6))
+    traffic = read_traffic([name, name])
+    assert traffic.requests.tolist() == [requests_of(i) for i in range(6)]
+    assert "6 repeated rows dropped" in traffic.understood[1]
 
 
 def test_a_missing_file_among_several_is_named(write):

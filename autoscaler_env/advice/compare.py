@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from autoscaler_env.advice.plausibility import doubts, plausibility, today_drops
+from autoscaler_env.advice.plausibility import doubts, plausibility, setting_doubts, today_drops
 from autoscaler_env.advice.setup import TODAY, Limits, Setup
 from autoscaler_env.evaluation.calibration import (
     RULE_GRIDS,
@@ -43,6 +43,9 @@ BUDGETS: Mapping[str, dict[Algorithm, int]] = {
     "quick": {"q-learning": 1_000, "dqn": 15_000, "ppo": 30_000},
 }
 """Training budget of each learner: days for Q-learning, timesteps for the others."""
+
+MARGIN = 0.5
+"""Share of the limits that calibration uses, so that its settings usually keep the whole limits on later days."""
 
 _BAR = "{desc:<29} {percentage:3.0f}%|{bar}| {elapsed}, about {remaining} left"
 
@@ -100,15 +103,13 @@ class Candidate:
         return mean_interval(self.costs_by_training)
 
 
-GRACE = 5.0
-"""A mean loss of service of so many times the limit is too much, even if the interval reaches the limit."""
+_ROUNDING = 1e-12
 
 
 def loses_service(candidate: Candidate, today: Candidate, limits: Limits) -> bool:
     """Return whether a policy serves the requests of the held-out days worse than today's rule and the limits allow.
 
-    The differences are paired by day. A loss counts if its 95 % interval lies beyond the limit, or if its mean is more
-    than `GRACE` times the limit. A learner loses service if any of its trainings does.
+    The shares are those of all requests of the held-out days. A learner loses service if any of its trainings does.
 
     Args:
         candidate: The policy.
@@ -117,16 +118,11 @@ def loses_service(candidate: Candidate, today: Candidate, limits: Limits) -> boo
     """
     if candidate.trainings:
         return any(loses_service(each, today, limits) for each in candidate.trainings)
-    arrivals = today.trajectory.arrivals.sum() / len(today.costs)
-    lost = (today.in_time - candidate.in_time) / max(arrivals, 1)
-    dropped = candidate.trajectory.dropped.sum(axis=1) / max(arrivals, 1)
-    most_dropped = max(limits.dropped, today.drop_share)
-    return _is_beyond(lost, limits.fewer_in_time) or _is_beyond(dropped, most_dropped)
-
-
-def _is_beyond(shares: NDArray[np.float64], limit: float) -> bool:
-    interval = mean_interval(shares)
-    return interval.low > limit or interval.mean > GRACE * limit + 1e-12
+    arrivals = max(int(today.trajectory.arrivals.sum()), 1)
+    fewer = int((today.in_time - candidate.in_time).sum()) / arrivals
+    dropped = int(candidate.trajectory.dropped.sum()) / arrivals
+    most_dropped = max(limits.dropped, int(today.trajectory.dropped.sum()) / arrivals)
+    return fewer > limits.fewer_in_time + _ROUNDING or dropped > most_dropped + _ROUNDING
 
 
 @dataclass(frozen=True)
@@ -210,7 +206,11 @@ def compare_candidates(
     described = f"{today.name}: {today.describe(setup.today_settings)}"
     rule = _evaluate(setup.policy(service), described, later, service, setup.today_settings)
     candidates, cheaper = {TODAY: rule}, {}
-    doubted = (*doubts(service, days, setup.fields), *today_drops(rule.drop_share))
+    doubted = (
+        *doubts(service, days, setup.fields),
+        *setting_doubts(setup.today_settings, dataclasses.asdict(setup.limits)),
+        *today_drops(rule.drop_share),
+    )
     plausible = plausibility(service, days, rule.cost.mean, rule.late_share, rule.drop_share)
     for line in (*doubted, plausible):
         report(line)
@@ -222,7 +222,7 @@ def compare_candidates(
                 calibration_days = days.earlier[1:] if name == "forecast" else days.earlier
                 if len(calibration_days) not in levels:
                     now = _evaluate(setup.policy(service), described, calibration_days, service)
-                    levels[len(calibration_days)] = setup.limits.level(now.in_time_share, now.drop_share)
+                    levels[len(calibration_days)] = setup.limits.level(now.in_time_share, now.drop_share, MARGIN)
                 level = levels[len(calibration_days)]
                 search = settings_that_keep(grid, calibration_days, service, level)
                 candidates[name], cheapest = _evaluate_search(grid, search, later, service)

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from autoscaler_env.advice.compare import Candidate, Comparison
+from autoscaler_env.advice.compare import Candidate, Comparison, loses_service
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.policies.kubernetes import DOWNSCALE_WINDOW, TOLERANCE
 from autoscaler_env.policies.registry import LEARNERS
 from autoscaler_env.service import NATURAL_UNITS, Service
-from autoscaler_env.text import dollars
+from autoscaler_env.text import dollars, duration
 
 HPA = ("hpa-cpu", "hpa-demand")
 """The rules that are a Horizontal Pod Autoscaler."""
@@ -163,6 +163,8 @@ def how_to(comparison: Comparison, policy: str) -> HowTo:
     settings, service = comparison.candidates[policy].settings, comparison.service
     name = kubernetes_name(comparison.setup.name)
     if policy == TODAY:
+        if len(comparison.days.later) == 1:
+            return HowTo("Change nothing yet: one held-out day proves nothing.", "")
         return HowTo("There is nothing to change.", "")
     if policy in LEARNERS:
         return HowTo(
@@ -186,11 +188,15 @@ def how_to(comparison: Comparison, policy: str) -> HowTo:
         return HowTo("Remove the autoscaler and set the size of the fleet; on Kubernetes:", command)
     if policy == "threshold":
         return HowTo(
-            "At the end of each step, compare the utilisation of the step with two thresholds:",
+            f"At the end of each step of {duration(service.step_seconds)}, compare the utilisation of the step with "
+            f"two thresholds.{_OWN_LOOP}{_own_rule(comparison, policy)}",
             f"above {settings['add_above']:g}: add one instance\n"
             f"below {settings['remove_below']:g}: remove one instance",
         )
-    text = "At the end of each step, compute how many instances are wanted, and go toward that number"
+    text = (
+        f"At the end of each step of {duration(service.step_seconds)}, compute how many instances are wanted, and go "
+        "toward that number"
+    )
     if policy == "forecast":
         text += (
             ". The forecast is the mean of the same time a day before and a week before, times the arrivals of the "
@@ -201,7 +207,29 @@ def how_to(comparison: Comparison, policy: str) -> HowTo:
     demand = "forecast" if policy == "forecast" else "arriving"
     share = f"{service.capacity_per_instance} x {settings['target']:g}"
     spare = f" + {settings['reserve']:g}" if settings["reserve"] else ""
-    return HowTo(f"{text}:", f"instances = ceil(({demand} + waiting) / ({share}){spare})")
+    unit = " Count the requests of that step, not of a second."
+    return HowTo(
+        f"{text}.{unit}{_OWN_LOOP}{_own_rule(comparison, policy)}",
+        f"instances = ceil(({demand} + waiting) / ({share}){spare})",
+    )
+
+
+_OWN_LOOP = " Kubernetes' HPA does not do this: it needs a control loop of your own."
+
+
+def _own_rule(comparison: Comparison, policy: str) -> str:
+    """Return what the present rule saves at its best setting, where another rule is recommended; else nothing."""
+    own = comparison.candidates.get(comparison.setup.today["rule"])
+    if own is None or own.name == policy or policy not in comparison.candidates:
+        return ""
+    now = comparison.candidates[TODAY]
+    saved, most = (now.cost.mean - each.cost.mean for each in (own, comparison.candidates[policy]))
+    if round(saved, 2) <= 0 or most <= 0 or loses_service(own, now, comparison.setup.limits):
+        return ""
+    return (
+        f" Your own rule, changed to {own.description}, saves {dollars(saved)} of the {dollars(most)} a day "
+        f"({100 * own.in_time_share:.2f} % in time)."
+    )
 
 
 def _cost_of_the_file(learner: Candidate) -> str:

@@ -20,6 +20,7 @@ from autoscaler_env.advice.recommend import ORDER
 from autoscaler_env.advice.report import Answer
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.advice.text import DAYS_A_YEAR, between, method
+from autoscaler_env.evaluation.statistics import Interval
 from autoscaler_env.plotting.advice import plot_cost_and_service, plot_worst_day
 from autoscaler_env.plotting.style import Theme
 from autoscaler_env.policies.oracle import OPTIMUM
@@ -122,11 +123,16 @@ def _tiles(answer: Answer) -> list[dict[str, str]]:
                     "title": title,
                     "day": dollars(cost.mean),
                     "year": f"{dollars(year.mean, 0)} a year" if yearly else "too few days for a year",
-                    "interval": between(year, 0 if yearly else 2),
+                    "interval": between(_not_negative(year), 0 if yearly else 2),
                     "in_time": _unbroken(f"{100 * answer.policies[name].in_time_share:.2f} % in time"),
                 }
             )
     return tiles
+
+
+def _not_negative(cost: Interval) -> Interval:
+    """Return the interval of a cost, which cannot be below 0."""
+    return cost._replace(low=max(cost.low, 0.0))
 
 
 def _row(answer: Answer, name: str) -> dict[str, str]:
@@ -140,7 +146,7 @@ def _row(answer: Answer, name: str) -> dict[str, str]:
         "label": label_of(name) + (" (recommended)" if chosen else ""),
         "setting": policy.description,
         "cost": dollars(policy.cost.mean),
-        "cost_interval": between(policy.cost),
+        "cost_interval": between(_not_negative(policy.cost)),
         "saved": "-" if name == TODAY else dollars(saved.mean, digits),
         "saved_interval": "" if name == TODAY else between(saved, digits),
         "above": "-" if above is None or name == OPTIMUM else f"{100 * above:.1f} %",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,9 @@ HOURS_A_MONTH = 730
 
 DEAR_HOUR = 5.0
 """Dollars an hour from which on a price for one instance looks like a price per month."""
+
+CHEAP_HOUR = 0.001
+"""Dollars an hour below which a price for one instance looks like a price per second."""
 
 HIGHEST_SHARES = {
     "threshold": {"add_above": 1.0, "remove_below": 1.0},
@@ -70,9 +74,26 @@ def losing_is_cheaper(service: Service) -> str:
         return ""
     return (
         f"With these prices it is cheaper to lose requests: {small_dollars(serving)} to serve one, "
-        f"{small_dollars(service.drop_price)} to drop one. Give other prices of an instance and of a drop, or "
-        "another capacity of an instance: a saving in dollars means nothing here."
+        f"{small_dollars(service.drop_price)} to drop one. {OTHER_PRICES}"
     )
+
+
+OTHER_PRICES = (
+    "Give other prices of an instance and of a drop, or another capacity of an instance: a saving in dollars means "
+    "nothing here."
+)
+"""What to do where losing a request is cheaper than serving it."""
+
+
+def significant(value: float) -> str:
+    """Return a number with three significant digits, written out.
+
+    Example:
+        >>> significant(1208.3), significant(37_812), significant(0.2899), significant(28.46)
+        ('1,210', '37,800', '0.29', '28.5')
+    """
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}" if rounded >= 1000 else f"{rounded:g}"
 
 
 def small_dollars(price: float) -> str:
@@ -94,15 +115,20 @@ def doubts(service: Service, days: Trace, written: Mapping[str, Any] = MappingPr
         written: What the user wrote in the set-up, by name: a doubt names the capacity as it is written there.
     """
     capacity = _capacity(service, days, written.get("requests_per_second_per_instance"))
-    return [*filter(None, [losing_is_cheaper(service)]), *_dear_hour(service), *_dear_wait(service), *capacity]
+    return [*filter(None, [losing_is_cheaper(service)]), *_odd_hour(service), *_dear_wait(service), *capacity]
 
 
-def _dear_hour(service: Service) -> Iterator[str]:
+def _odd_hour(service: Service) -> Iterator[str]:
     price = service.instance_price_per_hour
     if price >= DEAR_HOUR:
         yield (
             f"instance_price_per_hour = {price:g} is a high price. If it is a price per month, write "
             f"{price / HOURS_A_MONTH:.3g}."
+        )
+    elif 0 < price < CHEAP_HOUR:
+        yield (
+            f"instance_price_per_hour = {price:g} is a low price. If it is a price per second, write "
+            f"{3600 * price:.3g}."
         )
 
 
@@ -129,6 +155,8 @@ def _capacity(service: Service, days: Trace, per_second: float | None) -> Iterat
         if per_second is None and mean <= capacity * step * service.max_instances:
             text += f" The capacity is {unit}: if {capacity} is per second, write {capacity * step}."
         yield text
+    elif peak > capacity * service.max_instances:
+        yield (f"The peak needs {math.ceil(peak / capacity):,} instances, max_instances is {service.max_instances:,}.")
     elif peak < capacity:
         text = f"{name}: one instance serves the highest step of the traffic alone, {peak:,} requests."
         if per_second is not None:
@@ -155,11 +183,42 @@ def plausibility(service: Service, days: Trace, cost: float, late_share: float, 
     capacity, step = service.capacity_per_instance, service.step_seconds
     mean, peak = float(days.requests.mean()), int(days.requests.max())
     return (
-        f"Traffic: {mean / step:,.3g} requests per second on average, {peak / step:,.3g} at the peak. One instance "
-        f"serves {capacity / step:,.3g} per second, so the traffic needs {mean / capacity:,.3g} instances on average, "
-        f"{peak / capacity:,.3g} at the peak. Today's rule costs {dollars(cost)} a day in the simulation; "
-        f"{percent(late_share, 2)} of the requests are late, {percent(drop_share, 2)} are dropped."
+        f"Traffic: {significant(mean / step)} requests per second on average, {significant(peak / step)} at the peak. "
+        f"One instance serves {significant(capacity / step)} per second, so the traffic needs "
+        f"{significant(mean / capacity)} instances on average, {significant(peak / capacity)} at the peak. Today's "
+        f"rule costs {dollars(cost)} a day in the simulation; {percent(late_share, 2)} of the requests are late, "
+        f"{percent(drop_share, 2)} are dropped."
     )
+
+
+_HIGH_LIMITS = {"fewer_in_time": 0.02, "dropped": 0.02, "least_saving": 0.5}
+"""Shares of `[limits]` above which a percentage is likely to be meant."""
+
+
+def setting_doubts(today: Mapping[str, float], limits: Mapping[str, float]) -> Iterator[str]:
+    """Yield what is hard to believe about the settings of today's rule and about the limits, a line each.
+
+    Args:
+        today: The settings of today's rule, by name.
+        limits: The shares of the table `[limits]`, by name.
+
+    Example:
+        >>> next(setting_doubts({}, {"fewer_in_time": 0.1}))
+        'limits.fewer_in_time = 0.1 means 10 % of the requests; for 0.1 % write 0.001.'
+    """
+    target = today.get("target", 0)
+    if target > 1:
+        yield (
+            f"target = {target:g} is {percent(target)} of capacity; if you mean the CPU request, write the share of "
+            "what an instance can serve."
+        )
+    for name, highest in _HIGH_LIMITS.items():
+        value = limits.get(name, 0)
+        if value > highest:
+            whole = "today's cost" if name == "least_saving" else "the requests"
+            yield (
+                f"limits.{name} = {value:g} means {percent(value)} of {whole}; for {value:g} % write {value / 100:g}."
+            )
 
 
 def today_drops(drop_share: float) -> Iterator[str]:

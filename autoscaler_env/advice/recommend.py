@@ -1,15 +1,16 @@
 """Choose what to deploy, by a written rule, and measure what it saves on days that the choice has not seen.
 
-Who may be recommended: a policy that keeps today's service on the held-out days (`compare.loses_service`). A learner
-needs its full training budget and at least three trainings besides, each of which keeps the service. Where it costs
-more to serve a request than to lose it, nothing is.
+Who may be recommended: a policy that keeps today's service on the held-out days (`compare.loses_service`), unless a
+simpler one that keeps it too costs no more there and serves no fewer requests in time. A learner needs its full
+training budget and at least three trainings besides, each of which keeps the service. Where it costs more to serve a
+request than to lose it, nothing is.
 
 The rule: change nothing unless the change is worth it. It is if it saves beyond doubt, so that the 95 % interval of the
 differences of the daily costs lies above zero (of a learner: over days and trainings), and if it saves at least 1 % of
 today's cost (`[limits] least_saving`).
 Of the policies that are worth it, the simplest is chosen that the cheapest of them does not beat likewise: beyond doubt
-and by at least 1 %. From simple to complex: a fixed fleet, a threshold, HPA on utilisation, HPA on demand, target
-tracking, a forecast, Q-learning, DQN, PPO.
+and by at least 1 %. From simple to complex: a fixed fleet, the rule of today with another setting, a threshold, HPA on
+utilisation, HPA on demand, target tracking, a forecast, Q-learning, DQN, PPO.
 
 One exception: steady traffic gets a fixed fleet or keeps today's rule. If traffic is constant but for its noise,
 switching the last instance off and on while requests wait may save more than 1 %; that alone is no reason to run an
@@ -35,7 +36,7 @@ from autoscaler_env.advice.compare import Candidate, Comparison, loses_service
 from autoscaler_env.advice.plausibility import losing_is_cheaper
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, Interval, is_worth_it, mean_interval
-from autoscaler_env.policies.registry import LEARNERS
+from autoscaler_env.policies.registry import LEARNERS, label_of
 from autoscaler_env.service import Service
 from autoscaler_env.text import percent
 
@@ -51,7 +52,7 @@ ORDER = (
     "dqn",
     "ppo",
 )
-"""The policies from simple to complex; today's rule comes first if it is a fixed fleet."""
+"""The policies from simple to complex; see `simplicity` for the place of today's kind of rule."""
 
 HALVES = 10
 """Held-out days from which on the choice is made on the first half and measured on the second."""
@@ -101,6 +102,8 @@ class Recommendation:
     """Policies that may not be recommended, by name, and why."""
     unconfirmed: str = ""
     """The policy that was chosen, but whose saving the days that had not been seen did not confirm."""
+    choices_differ: bool = False
+    """Whether nothing is changed because the days, each left out in turn, choose different policies."""
     least: float = MINIMUM_EFFECT
     """Share of today's cost that a change must save."""
     trainings: int = 1
@@ -110,13 +113,13 @@ class Recommendation:
 def recommend(comparison: Comparison) -> Recommendation:
     """Apply the written rule to a comparison; quote what it saves on days that the choice was not made on."""
     least = comparison.setup.limits.least_saving
-    fixed = comparison.setup.today["rule"] == "fixed"
+    own = comparison.setup.today["rule"]
     steady = is_steady(comparison.days.requests, comparison.service)
     refused = refusals(comparison)
     allowed = [name for name in ORDER if name in comparison.candidates and name not in refused]
 
     def choice(days: pd.DataFrame) -> Recommendation:
-        return choose(days, fixed, steady, allowed=allowed, least=least)
+        return choose(days, own, steady, allowed=allowed, least=least)
 
     return dataclasses.replace(quoted(comparison.costs_by_training, choice, allowed), refused=refused)
 
@@ -163,6 +166,7 @@ def quoted(
         rival=_rival(unseen, names, policy),
         steady=chosen.steady and not unconfirmed,
         unconfirmed=unconfirmed,
+        choices_differ=bool(unconfirmed) and days < HALVES,
     )
 
 
@@ -180,7 +184,37 @@ def refusals(comparison: Comparison) -> dict[str, str]:
             refused[name] = "had a small training budget (--quick)"
         elif name in LEARNERS and len(candidate.trainings) < FEWEST_TRAININGS:
             refused[name] = f"was trained with fewer than {FEWEST_TRAININGS} seeds"
+    order = [name for name in simplicity(comparison.setup.today["rule"]) if name in comparison.candidates]
+    able = [name for name in order if name != TODAY and name not in refused]
+    for place, name in enumerate(able):
+        candidate = comparison.candidates[name]
+        for simpler in able[:place]:
+            other = comparison.candidates[simpler]
+            if other.cost.mean <= candidate.cost.mean and other.in_time_share >= candidate.in_time_share:
+                refused.setdefault(
+                    name,
+                    f"costs no less than {label_of(simpler)} on all held-out days, and {label_of(simpler)} is simpler "
+                    "and serves no fewer requests in time",
+                )
     return refused
+
+
+def simplicity(own: str) -> list[str]:
+    """Return the policies from simple to complex; another setting of today's rule is the simplest change of a rule.
+
+    Args:
+        own: The kind of today's rule; empty if it is of none of these kinds.
+
+    Example:
+        >>> simplicity("hpa-demand")[:4]
+        ['fixed', 'today', 'hpa-demand', 'threshold']
+        >>> simplicity("fixed")[:3]
+        ['today', 'fixed', 'threshold']
+    """
+    order = [name for name in ORDER if name != own]
+    if own:
+        order.insert(order.index(TODAY) + 1, own)
+    return order
 
 
 def _worse(candidate: Candidate, today: Candidate) -> str:
@@ -209,7 +243,7 @@ def is_steady(requests: NDArray[np.int64], service: Service) -> bool:
 
 def choose(
     costs: pd.DataFrame,
-    today_is_fixed: bool = False,
+    own: str = "",
     steady: bool = False,
     *,
     allowed: Collection[str] | None = None,
@@ -220,7 +254,7 @@ def choose(
     Args:
         costs: Dollars; a row per held-out day, in the order of time, and a column per policy, or per policy and
             training (two levels). `today` is one of them.
-        today_is_fixed: Whether today's rule is a fixed fleet.
+        own: The kind of today's rule: another setting of it is the simplest change of a rule.
         steady: Whether the traffic is steady.
         allowed: The policies that may be recommended, besides today's rule; all by default.
         least: Share of the cost that a change must save.
@@ -234,10 +268,8 @@ def choose(
     def pays(now: str, then: str) -> bool:
         return is_worth_it(_saved(costs, now, then), _mean(costs, now), least)
 
-    names = [name for name in ORDER if name in costs]
+    names = [name for name in simplicity(own) if name in costs]
     order = [name for name in names if name == TODAY or allowed is None or name in allowed]
-    if today_is_fixed:
-        order = [TODAY, *(name for name in order if name != TODAY)]
     cheapest = _cheapest(costs, order)
     steady = steady and "fixed" in order and not pays("fixed", TODAY)
     pool = [name for name in order if name in ("fixed", TODAY)] if steady else order
@@ -254,7 +286,7 @@ def choose(
         cost=_mean(costs, policy),
         passed_over=tuple(name for name in pool[: pool.index(policy)] if pays(name, policy)),
         rival=_rival(costs, names, policy),
-        steady=steady and (policy == "fixed" or today_is_fixed),
+        steady=steady and (policy == "fixed" or own == "fixed"),
         least=least,
         trainings=max(len(_by_training(costs, name)) for name in names),
     )

@@ -16,6 +16,7 @@ from autoscaler_env.advice.deploy import how_to
 from autoscaler_env.advice.recommend import Recommendation, recommend
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.advice.text import (
+    CHOICES_DIFFER,
     DAYS_A_YEAR,
     FEWEST_DAYS_A_YEAR,
     headline,
@@ -263,7 +264,7 @@ def least_in_time(comparison: Comparison) -> float:
 
 def limits_of(comparison: Comparison, recommendation: Recommendation) -> list[str]:
     """Return the limits of an answer, a sentence or two each; may be empty."""
-    limits = [*_costs_more(recommendation), *_near_the_limit(comparison, recommendation)]
+    limits = [*_costs_more(recommendation)]
     limits += _rough_intervals(comparison, recommendation)
     limits += traffic_limits(comparison.days, comparison.service)
     if recommendation.policy in LEARNERS:
@@ -293,22 +294,15 @@ def _costs_more(recommendation: Recommendation) -> Iterator[str]:
             "It is recommended all the same: the traffic is steady, it needs the same fleet in every hour, and the "
             "difference is the most that an autoscaler could save."
         )
+    elif recommendation.choices_differ:
+        text += f"Today's rule stays: {CHOICES_DIFFER}. The table's intervals do not count that choice."
+    elif extra.low > 0:
+        least = percent(recommendation.least)
+        text += f"But on the days of the choice that extra saving was not certain, or below your limit of {least}."
     else:
         text += f"It is recommended all the same: {counted(extra.n, 'day')} cannot tell that from chance, and it is "
         text += "simpler."
     yield text
-
-
-def _near_the_limit(comparison: Comparison, recommendation: Recommendation) -> Iterator[str]:
-    """Yield that the recommended policy serves fewer in time than the limit, where the days cannot be sure of it."""
-    chosen, least = comparison.candidates[recommendation.policy], least_in_time(comparison)
-    if chosen.in_time_share < least:
-        days = counted(len(comparison.days.later), "day")
-        yield (
-            f"On the held-out days the recommended policy serves {100 * chosen.in_time_share:.2f} % of the requests in "
-            f"time, and the limit is {100 * least:.2f} %: {days} cannot tell that from chance. On the days it was "
-            "calibrated on, it kept the limit."
-        )
 
 
 def _rough_intervals(comparison: Comparison, recommendation: Recommendation) -> Iterator[str]:

@@ -6,7 +6,9 @@ A wrong set-up is refused at once: this module loads neither torch, numba nor sc
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +24,7 @@ from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.kubernetes import HpaCpu, HpaDemand
 from autoscaler_env.policies.rules import FixedFleet, TargetTracking, Threshold
 from autoscaler_env.service import (
+    LARGEST_OBSERVABLE_COUNT,
     NATURAL_UNITS,
     REFERENCE_RATE,
     Service,
@@ -77,11 +80,17 @@ class Limits:
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
                 raise ValueError(f"limits.{name} = {value!r}: must be a share from 0 to 1")
 
-    def level(self, in_time: float, dropped: float) -> ServiceLevel:
-        """Return the service that a policy must keep where today's rule has these shares in time and dropped."""
+    def level(self, in_time: float, dropped: float, part: float = 1.0) -> ServiceLevel:
+        """Return the service that a policy must keep where today's rule has these shares in time and dropped.
+
+        Args:
+            in_time: Share of the requests that today's rule serves in the step of their arrival.
+            dropped: Share of the requests that it drops.
+            part: Share of the limits that may be used, from 0 to 1.
+        """
         from autoscaler_env.evaluation.calibration import ServiceLevel
 
-        return ServiceLevel(in_time - self.fewer_in_time, max(self.dropped, dropped))
+        return ServiceLevel(max(in_time - part * self.fewer_in_time, 0.0), max(part * self.dropped, dropped))
 
 
 @dataclass(frozen=True)
@@ -102,6 +111,7 @@ class Setup:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
             raise ValueError(f"name = {self.name!r}: must be a text that is not empty")
+        self._check_names()
         rows = self.row_seconds
         if rows is not None and (isinstance(rows, bool) or not isinstance(rows, int) or rows < 1):
             raise ValueError(f"row_seconds = {rows!r}: must be an integer of at least 1")
@@ -114,6 +124,16 @@ class Setup:
                 "an episode is a day"
             )
         self._check_today(service)
+
+    def _check_names(self) -> None:
+        """Refuse names that a set-up does not have."""
+        known = {each.name for each in dataclasses.fields(Service)} | set(NATURAL_UNITS)
+        for name in self.fields:
+            if name not in known:
+                names = list(dict.fromkeys(re.findall(r"^(?:# )?(\w+) = ", template().partition("[today]")[0], re.M)))
+                close = difflib.get_close_matches(name, sorted(known), n=1)
+                question = f"; did you mean {close[0]}?" if close else "."
+                raise ValueError(f"{name}: a set-up has no such name{question} Its names are {', '.join(names)}")
 
     def _check_today(self, service: Service) -> None:
         """Refuse a rule or a setting that is unknown, missing or out of range."""
@@ -282,6 +302,8 @@ class Setup:
             )
             needed = math.ceil(np.median(days.earlier[:, 0]) / capacity)
             fields["initial_instances"] = min(max(needed, least), most)
+        if 2 * int(days.earlier.max()) > LARGEST_OBSERVABLE_COUNT and "peak_arrivals" not in self.fields:
+            raise ValueError(_too_high(days))
         return Service.from_dict(fields)
 
     def policy(self, service: Service) -> Policy:
@@ -289,6 +311,20 @@ class Setup:
         from autoscaler_env.evaluation.calibration import RULE_GRIDS
 
         return RULE_GRIDS[self.today["rule"]].policy(service, self.today_settings, TODAY)
+
+
+def _too_high(days: Trace) -> str:
+    """Return why the highest step of the traffic is more than can be observed exactly, and what to do."""
+    highest, usual = int(days.earlier.max()), max(float(np.percentile(days.earlier, 99)), 1.0)
+    day = days.labels[int(days.earlier.max(axis=1).argmax())]
+    remedy = ""
+    if days.step_seconds > USUAL_STEP:
+        remedy = f" If it is right, shorten the step: --step-seconds {USUAL_STEP}."
+    return (
+        f"{days.name}: the highest step holds {highest:,} requests ({day}), {highest / usual:,.0f} times the 99th "
+        f"percentile: an outlier, or bytes? At most {LARGEST_OBSERVABLE_COUNT // 2:,} can be observed exactly."
+        f"{remedy}"
+    )
 
 
 def template() -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from autoscaler_env.advice.compare import GRACE, Candidate, Comparison, loses_service
-from autoscaler_env.advice.plausibility import losing_is_cheaper
-from autoscaler_env.advice.recommend import FEWEST_TRAININGS, HALVES, ORDER, Recommendation
+from autoscaler_env.advice.compare import MARGIN, Candidate, Comparison, loses_service
+from autoscaler_env.advice.plausibility import MANY_DROPPED, OTHER_PRICES, losing_is_cheaper, significant
+from autoscaler_env.advice.recommend import FEWEST_TRAININGS, HALVES, Recommendation, simplicity
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.evaluation import statistics
 from autoscaler_env.evaluation.statistics import Interval
@@ -21,6 +21,8 @@ def between(interval: Interval, digits: int = 2) -> str:
         >>> between(Interval(9, 2.0, 1.5, 2.5))
         '$1.50 to $2.50'
     """
+    if interval.n == 1:
+        return "no interval from 1 day"
     return f"{dollars(interval.low, digits)} to {dollars(interval.high, digits)}"
 
 
@@ -37,6 +39,11 @@ def saving_sentence(saved: Interval, policy: str, other: str, trainings: int = 1
     """
     if saved.mean < 0 and saved.high >= 0:
         saved, policy, other = saved.times(-1), other, policy
+    if saved.n == 1:
+        amount = f"{dollars(abs(saved.mean))} {'cheaper' if saved.mean >= 0 else 'dearer'}"
+        return capital(
+            f"{label_of(policy)} is {amount} than {label_of(other)} on one day; there is no interval from 1 day"
+        )
     basis = counted(saved.n, "paired day")
     if trainings > 1 and {policy, other} & set(LEARNERS):
         basis += f", {trainings} trainings"
@@ -47,6 +54,10 @@ FEWEST_DAYS_A_YEAR = 6
 """Days below which no yearly figure is given from them."""
 
 
+CHOICES_DIFFER = "which policy is best changed with the days it was chosen on, so no saving is certain"
+"""Why today's rule stays if the days, each left out in turn, choose different policies; the end of a sentence."""
+
+
 def headline(comparison: Comparison, recommendation: Recommendation) -> str:
     """Return what to do and why: what it saves, or why nothing is changed, and what learning would add.
 
@@ -55,13 +66,27 @@ def headline(comparison: Comparison, recommendation: Recommendation) -> str:
     policy, saving, rival = recommendation.policy, recommendation.saving, recommendation.rival
     action = _what_to_do(comparison, policy)
     if warning := losing_is_cheaper(comparison.service):
-        return f"{warning} Until then: {action[0].lower()}{action[1:]}."
+        first = warning.removesuffix(OTHER_PRICES)
+        return f"{first}Give other prices first. Until then: {action[0].lower()}{action[1:]}."
+    dropped = comparison.candidates[TODAY].drop_share
+    if dropped > MANY_DROPPED:
+        first = f"Check the set-up first: in the simulation today's rule drops {percent(dropped)}."
+        if policy == TODAY:
+            return f"{first} Until then: {action[0].lower()}{action[1:]}."
+        return f"{first} If that is true, {_serves(comparison.candidates[policy])}."
+    peak = int(comparison.days.requests.max()) / comparison.service.capacity_per_instance
+    if peak < 1 and policy == TODAY:
+        return (
+            f"This traffic needs {significant(peak)} instances at its peak: check the units. There is nothing to save "
+            f"above min_instances. {action}."
+        )
     if policy == TODAY:
         return f"{action}: {_why_no_change(recommendation)}. {_cheaper_learner(recommendation)}".strip()
     year = ""
     if saving.n >= FEWEST_DAYS_A_YEAR:
         year = f", {dollars(saving.times(DAYS_A_YEAR).mean, 0)} a year"
     text = f"{action}. {saving_sentence(saving, policy, TODAY, recommendation.trainings)}{year}."
+    text += _on_all(comparison, recommendation)
     if policy in LEARNERS and rival is not None:
         learned = dollars(rival.saved.mean)
         if rival.name == TODAY:
@@ -73,11 +98,33 @@ def headline(comparison: Comparison, recommendation: Recommendation) -> str:
     return f"{text} {_cheaper_learner(recommendation)}".strip()
 
 
+def _on_all(comparison: Comparison, recommendation: Recommendation) -> str:
+    """Return on which days a saving was measured, where these are not all that the table shows."""
+    costs, unseen = comparison.costs, recommendation.saving.n
+    if unseen >= len(costs):
+        return ""
+    saved = float((costs[TODAY] - costs[recommendation.policy]).mean())
+    return (
+        f" This is measured on the {counted(unseen, 'day')} that the choice has not seen; on all {len(costs)} held-out "
+        f"days it is {dollars(saved)} a day."
+    )
+
+
+def _serves(candidate: Candidate) -> str:
+    """Return what a policy does for requests that today's rule drops, and its setting."""
+    setting = f"{label_of(candidate.name)} ({candidate.description})"
+    if candidate.drop_share > MANY_DROPPED:
+        return f"{setting} drops only {percent(candidate.drop_share)}"
+    return f"{setting} serves them"
+
+
 def _why_no_change(recommendation: Recommendation) -> str:
     """Return why today's rule is kept, as the end of a sentence."""
     cheapest, extra, least = recommendation.cheapest, recommendation.extra, percent(recommendation.least)
     if recommendation.steady:
         return "the traffic is steady, so an autoscaler has nothing to do"
+    if recommendation.choices_differ:
+        return CHOICES_DIFFER
     if recommendation.unconfirmed:
         label = label_of(recommendation.unconfirmed)
         return f"the saving of {label} was not confirmed on days that the choice had not seen"
@@ -87,7 +134,7 @@ def _why_no_change(recommendation: Recommendation) -> str:
         return f"the cheapest policy that may be recommended saves less than {least}"
     if extra.low > 0:
         return "no change was worth it on the days of the choice"
-    return f"no saving of a policy that may be recommended is certain and at least {least}"
+    return f"no change is certain to save {least} without harming requests"
 
 
 def _cheaper_learner(recommendation: Recommendation) -> str:
@@ -105,7 +152,15 @@ def _cheaper_learner(recommendation: Recommendation) -> str:
         return f"{text}, but steady traffic needs no autoscaler."
     if rival.saved.mean < recommendation.least * recommendation.cost:
         return f"{text}, but that is below {percent(recommendation.least)}: too little to pay for a learned policy."
-    return f"{text}, but on the days of the choice its saving was in doubt or below {percent(recommendation.least)}."
+    return f"{text}, but {_doubted(recommendation)}."
+
+
+def _doubted(recommendation: Recommendation) -> str:
+    """Return why an extra saving did not count on the days of the choice, as the end of a sentence."""
+    return (
+        "on the days of the choice that extra saving was not certain, or below your limit of "
+        f"{percent(recommendation.least)}"
+    )
 
 
 def service_of(candidate: Candidate) -> str:
@@ -175,6 +230,11 @@ def reason(recommendation: Recommendation) -> str:
     versus = saving_sentence(extra, cheapest, policy, recommendation.trainings)
     if recommendation.steady:
         text = "The traffic is steady: it needs the same fleet all the time, so an autoscaler has nothing to do."
+    elif recommendation.choices_differ:
+        text = (
+            f"{capital(label_of(recommendation.unconfirmed))} looked cheaper. The table's intervals do not count that "
+            "the policy was chosen on the same days."
+        )
     elif recommendation.unconfirmed:
         text = capital(
             f"{label_of(recommendation.unconfirmed)} looked cheaper, but on days that this choice had not seen its "
@@ -191,9 +251,14 @@ def reason(recommendation: Recommendation) -> str:
             "policy."
         )
     elif extra.low > 0:
-        text = f"{versus}; but on the days of the choice its saving was in doubt, or below {least}."
+        text = f"{versus}; but {_doubted(recommendation)}."
+    elif cheapest in LEARNERS:  # the headline has said why it is not recommended
+        text = f"{versus}."
     else:
-        text = f"It is the simplest policy whose cost cannot be told from that of the cheapest. {versus}."
+        text = (
+            f"{capital(label_of(cheapest))} may be {dollars(extra.mean)} a day cheaper, but {counted(extra.n, 'day')} "
+            f"cannot show it; {label_of(policy)} is simpler."
+        )
     return f"{text} {_learning(recommendation)}".strip()
 
 
@@ -226,6 +291,7 @@ def _learning(recommendation: Recommendation) -> str:
 def method(comparison: Comparison) -> str:
     """Return how the answer was found."""
     days, limits = comparison.days, comparison.setup.limits
+    order = [name for name in simplicity(comparison.setup.today["rule"]) if name in comparison.candidates]
     learners = [label_of(name) for name in LEARNERS if name in comparison.candidates]
     trained = (
         f", and {listed(learners)} {'were' if learners[1:] else 'was'} trained on such days, shifted and perturbed"
@@ -239,12 +305,12 @@ def method(comparison: Comparison) -> str:
         f"days, since neighbouring days resemble each other); differences are paired by day.{_over_seeds(comparison)} "
         f"A year is {DAYS_A_YEAR} such days. A change is recommended only if it keeps today's service (at most "
         f"{percent(limits.fewer_in_time, 2)} of the requests fewer in time, at most {percent(limits.dropped, 2)} "
-        "dropped, or what is dropped today; beyond the 95 % interval of all held-out days, or by more than "
-        f"{GRACE:g} times as much on average, is too much) and if its saving is beyond doubt and at least "
+        f"dropped, or what is dropped today; on all held-out days together, and within {percent(MARGIN, 0)} of these "
+        "allowances on the days of the calibration) and if its saving is beyond doubt and at least "
         f"{percent(limits.least_saving)} of today's cost; of such policies, the simplest that cannot be told from the "
-        "cheapest, or is within that share of it, in the order "
-        f"{listed([label_of(name) for name in ORDER if name in comparison.candidates])}. A learner is recommended only "
-        f"from at least {FEWEST_TRAININGS} trainings. {_unseen(len(days.later))}"
+        f"cheapest, or is within that share of it, in the order {listed([label_of(name) for name in order])}. A "
+        "policy is left out if a simpler one costs no more and serves no fewer requests in time. A learner is "
+        f"recommended only from at least {FEWEST_TRAININGS} trainings. {_unseen(len(days.later))}"
     )
 
 

@@ -136,6 +136,8 @@ class Query:
         except (OSError, http.client.HTTPException, UnicodeError) as error:  # URLError is an OSError
             reason = error.reason if isinstance(error, urllib.error.URLError) else error
             why = f"cannot be reached: {one_line(getattr(reason, 'strerror', None) or str(reason))}"
+            if "WRONG_VERSION_NUMBER" in str(reason):
+                why = "this address speaks http, not https"
             if isinstance(reason, TimeoutError):
                 why = f"no answer within {TIMEOUT:g} s"
         raise ValueError(f"{self._name}: {why}")

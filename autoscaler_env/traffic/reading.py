@@ -24,7 +24,7 @@ from autoscaler_env.traffic.formats import RowNumber, csv_rows
 from autoscaler_env.traffic.prometheus import Query
 from autoscaler_env.traffic.sources import Content, content_of, joined_table
 from autoscaler_env.traffic.times import as_datetime, on_the_clock
-from autoscaler_env.traffic.units import RATE_SECONDS, unit_of, unwrapped
+from autoscaler_env.traffic.units import RATE_SECONDS, other_levels, unit_of, unwrapped
 
 DAY = 86_400
 """Seconds of a day."""
@@ -164,7 +164,7 @@ def _read_leniently(contents: Sequence[Content], step_seconds: int | None, how: 
     if len(series.values) < 2:
         raise ValueError(f"{name}, row {series.numbers[0]}: the only row; two whole days are needed")
     unit = unit_of(series, table, name, how.unit, contents[0].unit)
-    notes = list(table.notes)
+    notes = [*table.notes, *other_levels(series)]
     lines = _in_order(series, name, zone, how, notes)
     if unit == "counter":
         lines = _without_restarts(series, lines, notes)
@@ -183,6 +183,8 @@ def _read_leniently(contents: Sequence[Content], step_seconds: int | None, how: 
         interval, requests = given, _onto_grid(lines, 1, name)
     requests = requests * (interval / RATE_SECONDS.get(unit, interval))
     requests, filled = _fill(requests, interval, name, notes)
+    if np.nansum(requests) == 0:
+        raise ValueError(f"{name}: no requests in the file: every count is 0")
     if unit == "counter":
         requests = np.diff(requests)
     start = None
@@ -295,6 +297,9 @@ def _repeated(
                 f"{label}={values[-1]}, or add them up with --sum"
             )
     remedy = "add them up with --sum, or leave out one"
+    rows = [str(series.numbers[order[i]]).partition(" of ")[2] for i in (late - 1, late)]
+    if rows[0] != rows[1]:
+        remedy = f"{rows[0]} and {rows[1]} overlap and disagree: leave out one"
     if series.times.kind == "time without a zone":
         remedy += (
             f"; is {zone} the zone of the file? Its clocks do not show this hour"

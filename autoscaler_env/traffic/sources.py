@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import sys
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,12 +82,12 @@ def joined_table(contents: Sequence[Content], row_seconds: int | None) -> tuple[
     name = listed(names) if len(names) < 4 else f"{names[0]} and {len(names) - 1} more files"
     if len(contents) == 1 or all(is_log(content.text) for content in contents):
         return name, table_of("\n".join(content.text for content in contents), name, row_seconds)
-    return name, _joined({content.name: table_of(content.text, content.name, row_seconds) for content in contents})
+    return name, _joined([(each.name, table_of(each.text, each.name, row_seconds)) for each in contents])
 
 
-def _joined(tables: Mapping[str, Table]) -> Table:
+def _joined(tables: Sequence[tuple[str, Table]]) -> Table:
     """Return several tables one below the other; each row number names its file."""
-    (first_name, first), *others = tables.items()
+    (first_name, first), *others = tables
     rows, notes = list(first.rows), list(first.notes)
     numbers: list[RowNumber] = [f"{number} of {first_name}" for number in first.numbers]
     for name, table in others:
@@ -105,7 +105,7 @@ def _joined(tables: Mapping[str, Table]) -> Table:
         rows += [[row[i] for i in order] for row in table.rows]
         numbers += [f"{number} of {name}" for number in table.numbers]
         notes += table.notes
-    hints = " ".join(table.hints for table in tables.values())
+    hints = " ".join(table.hints for _, table in tables)
     return first._replace(rows=rows, numbers=numbers, hints=hints, notes=tuple(notes))
 
 

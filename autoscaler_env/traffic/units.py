@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autoscaler_env.text import percent
+from autoscaler_env.text import counted, percent
 from autoscaler_env.traffic.columns import Series, Unit
 from autoscaler_env.traffic.formats import Table
 from autoscaler_env.traffic.names import plain_name
@@ -26,10 +27,18 @@ _RATES: dict[Unit, str] = {
     "per-minute": r"per[_\s.-]*min(?:ute)?s?(?![a-z])|/\s*min(?:ute)?\b|\brpm\b",
 }
 _NO_REQUESTS = re.compile(
-    r"util|percent|%|cpu|memory|latency|duration|bytes?(?![a-z])|temperature|response.?time|gauge|average|avg|maximum|"
-    r"minimum|p9\d|quantile|milliseconds|connections|concurren",
+    r"util(?:i[sz]ation)?|percent|%|cpu|memory|latency|duration|bytes?(?![a-z])|temperature|response.?time|gauge|average|avg|maximum|"
+    r"minimum|p9\d|quantile|milliseconds|connections|concurren(?:t|cy)?",
     re.IGNORECASE,
 )
+_GAUGE = re.compile(
+    r"in[_\s.-]?flight|in[_\s.-]?progress|queue|depth|backlog|pending|running|size|(?<![a-z])[kmg]i?b(?![a-z])",
+    re.IGNORECASE,
+)
+"""Names of what waits, runs or is large: no requests that arrive, even where the name speaks of requests."""
+_NETWORK = re.compile(r"egress|ingress|network", re.IGNORECASE)
+"""Names of bytes, unless they say that events are counted, as Kubernetes' ingress controllers do."""
+_EVENTS = re.compile(r"request|req|hits|calls|count", re.IGNORECASE)
 _COUNTED_EVENTS = re.compile(r"_count$")  # Prometheus: how many durations or sizes were measured
 _REQUESTS = re.compile(
     r"request|req|hits|views|visits|calls|count|quer|throughput|traffic|invocation|[rq]p[sm]\b|anfragen|peticiones",
@@ -64,7 +73,10 @@ def unit_of(series: Series, table: Table, name: str, asked: Unit | None, told: U
         raise ValueError(f"{name}: {series.column} is in {series.unit}, which counts no requests")
     called = f"{series.column} {table.metric}".strip()
     units = " ".join(re.findall("Percent|Bytes|Milliseconds", table.hints))
-    unfit = _NO_REQUESTS.search(units if _COUNTED_EVENTS.search(called) else f"{called} {units}")
+    events = bool(_COUNTED_EVENTS.search(called))
+    unfit = _NO_REQUESTS.search(units if events else f"{called} {units}")
+    if unfit is None and not (events and re.search(r"_size|_bytes", called)):
+        unfit = _GAUGE.search(called) or (None if _EVENTS.search(called) else _NETWORK.search(called))
     if unfit:
         raise ValueError(
             f"{name}: {table.metric or series.column} counts no requests ({unfit[0]}); name another with --column, or "
@@ -102,16 +114,19 @@ def _told_by_numbers(series: Series, called: str, name: str) -> Unit:
             f"{name}: {series.column} lies between {values.min():.3g} and {values.max():.3g}: this looks like a share, "
             "not a count; if it is a rate, say --unit per-second or --unit per-minute"
         )
-    if _only_rises(series):
+    restarts = _restarts(series)
+    if restarts is not None:
         if plain_name(called).endswith("total"):
             return "counter"
+        rises = f"rises and starts again {counted(restarts, 'time')}" if restarts else "only rises"
         raise ValueError(
-            f"{name}: {series.column} only rises: say --unit counter if it counts since a start, or --unit count"
+            f"{name}: {series.column} {rises}: say --unit counter if it counts since a start, or --unit count"
         )
     if fractions > 0.5 and (neutral or np.median(values) < _SMALL):
+        doubt = "; up to 100: if it is a percentage, it counts no requests" if values.max() <= _PERCENT else ""
         raise ValueError(
             f"{name}: {series.column} has fractions ({percent(fractions, 0)} of the rows): say --unit per-second, "
-            "--unit per-minute, or --unit count"
+            f"--unit per-minute, or --unit count{doubt}"
         )
     if neutral and values.max() <= _PERCENT:
         raise ValueError(
@@ -121,8 +136,8 @@ def _told_by_numbers(series: Series, called: str, name: str) -> Unit:
     return "count"
 
 
-def _only_rises(series: Series) -> bool:
-    """Return whether the longest series is a counter: it rises, save for restarts."""
+def _restarts(series: Series) -> int | None:
+    """Return how often the longest series restarts, if it is a counter: it rises, save for restarts; else `None`."""
     keys = list(dict.fromkeys(series.keys))
     longest = max(keys, key=series.keys.count) if len(keys) < 100 else keys[0]
     rows = [i for i, key in enumerate(series.keys) if key == longest]
@@ -131,9 +146,26 @@ def _only_rises(series: Series) -> bool:
     steps = np.diff(values)
     falls = steps < 0
     restarts = values[1:][falls] < 0.5 * values[:-1][falls]
-    return bool(
-        len(values) >= _FEW_RISES and falls.mean() <= 0.1 and restarts.all() and (steps > 0).sum() >= 0.5 * len(steps)
-    )
+    rises = len(values) >= _FEW_RISES and falls.mean() <= 0.1 and (steps > 0).sum() >= 0.5 * len(steps)
+    return int(falls.sum()) if rises and restarts.all() else None
+
+
+_OTHER_LEVEL = 20.0
+"""Two files whose means differ by more than this factor may count in different units."""
+
+
+def other_levels(series: Series) -> Iterator[str]:
+    """Yield a warning if files that are joined have means so different that one may hold counts, the other rates."""
+    levels: dict[str, list[float]] = {}
+    for number, values in zip(series.numbers, series.values, strict=True):
+        levels.setdefault(str(number).partition(" of ")[2], []).append(float(np.nansum(values)))
+    means = {name: float(np.mean(values)) for name, values in levels.items()}
+    low, high = min(means, key=lambda name: means[name]), max(means, key=lambda name: means[name])
+    if means[high] > _OTHER_LEVEL * means[low] > 0:
+        yield (
+            f"The mean of {high} is {means[high] / means[low]:,.0f} times that of {low}: is one of them a count, the "
+            "other a rate?"
+        )
 
 
 def unwrapped(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
