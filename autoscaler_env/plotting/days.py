@@ -54,7 +54,7 @@ def plot_patterns(days: Mapping[str, NDArray[np.int64]], service: Service, title
         axes.remove()
     figure.suptitle(title, x=0.01, ha="left")
     figure.supxlabel("hour of the day", fontsize=10)
-    figure.supylabel("requests per step; dotted: P, the peak_arrivals", fontsize=10)
+    figure.supylabel("arrivals (requests per step); dotted: P = peak_arrivals", fontsize=9)
     return figure
 
 
