@@ -212,6 +212,20 @@ def test_a_file_that_is_no_notebook_costs_one_line_and_harms_no_other(find, tmp_
     assert set(bad) == {path for path, _ in found.unused}
 
 
+def test_a_fault_of_the_machine_is_not_blamed_on_a_file(find, tmp_path, monkeypatch, table):
+    source = written(tmp_path / "ann", **{f"{FIRST}.ipynb": notebook(), "q_learning_mixed.pkl": table})
+
+    def full(*_, **__):
+        raise OSError("No space left on device")
+
+    for place, name in ((submission.tempfile, "TemporaryDirectory"), (Workers, "call")):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, full)
+            with pytest.raises(OSError, match="No space left"):
+                find(source)
+    assert answers(find(source)) == ["answer_1 = 12"]
+
+
 def test_a_file_that_is_neither_folder_nor_zip_is_refused_in_one_line(find, tmp_path):
     for content in (b"", b"PK\3\4 broken", b"text"):
         (tmp_path / "ann.zip").write_bytes(content)

@@ -41,6 +41,8 @@ MAX_DEPTH = 12
 MAX_NESTED_ZIP_MB = 100
 """A larger zip within a zip or folder is not opened."""
 
+_CHUNK = 64 * 1024
+
 _END = b"PK\x05\x06"
 _END_64 = b"PK\x06\x06"
 _LONGEST_END = 2**16 + 22
@@ -95,13 +97,31 @@ def entries_of_zip(entry: Entry, skip: Skip, stack: ExitStack) -> list[Entry]:
     """
     if entry.size > MAX_NESTED_ZIP_MB * MEGABYTE:
         raise ValueError(f"is larger than {MAX_NESTED_ZIP_MB} MB")
-    with entry.open() as file:
-        content = file.read(MAX_NESTED_ZIP_MB * MEGABYTE + 1)
+    content = b"".join(chunks_of(entry, MAX_NESTED_ZIP_MB * MEGABYTE + 1))
     if len(content) > MAX_NESTED_ZIP_MB * MEGABYTE:
         raise ValueError(f"is larger than {MAX_NESTED_ZIP_MB} MB")
     try:
         return list(_in_zip(io.BytesIO(content), entry.path, skip, stack))
     except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise ValueError(f"cannot be read ({printable(one_line(error), 80)})") from None
+
+
+def chunks_of(entry: Entry, most: int) -> Iterator[bytes]:
+    """Yield the content of a file, as far as it goes; its stated size is not trusted.
+
+    Args:
+        entry: The file.
+        most: Bytes that are read; one chunk more may come.
+
+    Raises:
+        ValueError: It cannot be read. A zip may have anything: a wrong checksum, a password, an unknown compression.
+    """
+    try:
+        with entry.open() as file:
+            while most > 0 and (chunk := file.read(_CHUNK)):
+                most -= len(chunk)
+                yield chunk
+    except Exception as error:
         raise ValueError(f"cannot be read ({printable(one_line(error), 80)})") from None
 
 

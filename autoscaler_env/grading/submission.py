@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from autoscaler_env.grading.cells import MAX_SOURCE_BYTES, Cell, cells_as_data, cells_from_data
-from autoscaler_env.grading.entries import Entry, entries_of, entries_of_zip, quoted
+from autoscaler_env.grading.entries import Entry, chunks_of, entries_of, entries_of_zip, quoted
 from autoscaler_env.grading.notebooks import CourseNotebook, attempted, resemblance
 from autoscaler_env.grading.sandbox import MEGABYTE
 from autoscaler_env.policies.registry import MODEL_ENDINGS
@@ -46,7 +46,6 @@ RESEMBLES = 0.3
 
 _READ_SECONDS = 60
 _READ_MEGABYTES = 2_048
-_CHUNK = 64 * 1024
 _NETWORK = {"data", "policy.pth"}
 """Files in the zip of a network of stable-baselines3."""
 
@@ -195,10 +194,8 @@ class _Search:
                     self.read(inner)
                 else:
                     self._copy_model(entry, ending)
-            except Exception as error:  # a zip may have anything: a wrong checksum, a password, unknown compression
-                message = printable(one_line(error), 160)
-                told = isinstance(error, (ValueError, WorkerError))
-                self.tell(entry.path, message if told else f"cannot be read ({message})")
+            except (ValueError, WorkerError) as error:  # what else is raised is a fault of this machine, and no mark
+                self.tell(entry.path, printable(one_line(error), 160))
 
     def choose_notebooks(self, course: Sequence[CourseNotebook]) -> dict[str, list[Cell]]:
         """Return the cells of the notebook for each of the course's: of several, the one with most answers."""
@@ -323,8 +320,8 @@ class _Search:
     def _copy(self, entry: Entry, target: Path, limit_mb: int) -> None:
         """Copy a file within the limits. Its stated size is not trusted."""
         left = limit_mb * MEGABYTE
-        with entry.open() as source, target.open("xb") as file:
-            while chunk := source.read(_CHUNK):
+        with target.open("xb") as file:
+            for chunk in chunks_of(entry, left + 1):
                 left -= len(chunk)
                 self._bytes_left -= len(chunk)
                 if left < 0 or self._bytes_left < 0:
