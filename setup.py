@@ -5,7 +5,7 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-COURSE_FILES = ("ASSIGNMENT.md", "notebooks/[0-9][0-9]_*.ipynb", "models/*.*", "results/*.*")
+COURSE_FILES = ("ASSIGNMENT.md", "notebooks/[0-9][0-9]_*.ipynb", "models/*.*", "results/*.*", "figures/tour*")
 """What an installed package needs to run the notebooks. `autoscaler_env/paths.py` knows the folder that they go to."""
 
 

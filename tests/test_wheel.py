@@ -53,7 +53,7 @@ def names_in(folder, pattern="*"):
 
 def test_the_wheel_carries_the_course_and_neither_solutions_nor_tests(installed):
     carried = installed / CARRIED
-    assert names_in(carried) == ["ASSIGNMENT.md", "models", "notebooks", "results"]
+    assert names_in(carried) == ["ASSIGNMENT.md", "figures", "models", "notebooks", "results"]
     assert names_in(carried / "notebooks") == [path.name for path in course_notebooks()]
     for folder in ("models", "results"):
         assert names_in(carried / folder) == [path.name for path in sorted((ROOT / folder).glob("*.*"))]
