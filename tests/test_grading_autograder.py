@@ -36,7 +36,7 @@ def test_it_has_what_the_grader_needs_and_no_solution(archive, tmp_path):
         names = set(file.namelist())
         file.extractall(tmp_path)
     course = tmp_path / "course"
-    for folder, pattern in (("notebooks", "*.ipynb"), ("models", "*.*"), ("results", "*.csv")):
+    for folder, pattern in (("notebooks", "*.ipynb"), ("models", "*.*"), ("results", "*.csv"), ("figures", "tour*")):
         ours = sorted(path.name for path in (project_root() / folder).glob(pattern))
         assert sorted(path.name for path in (course / folder).glob(pattern)) == ours
     assert {"pyproject.toml", "constraints.txt", "README.md", "LICENSE"} <= {path.name for path in course.iterdir()}

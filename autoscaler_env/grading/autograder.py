@@ -95,7 +95,8 @@ def write_autograder(path: Path, rubric: Rubric) -> None:
 def _course_files() -> Iterator[tuple[Path, str]]:
     """Yield the files of the course that a grader needs, each with its name in the course."""
     root = checkout_root("autograder")
-    for pattern in ("*.toml", "*.txt", "README.md", "LICENSE", "notebooks/*.ipynb", "models/*.*", "results/*.*"):
+    texts = ("*.toml", "*.txt", "README.md", "LICENSE")
+    for pattern in (*texts, "notebooks/*.ipynb", "models/*.*", "results/*.*", "figures/tour*"):
         yield from ((file, file.relative_to(root).as_posix()) for file in sorted(root.glob(pattern)) if file.is_file())
     for file in sorted((root / "autoscaler_env").rglob("*")):
         if file.is_file() and "__pycache__" not in file.parts:

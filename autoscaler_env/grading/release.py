@@ -34,7 +34,7 @@ from autoscaler_env.text import listed
 ENTRIES = (
     *("autoscaler_env", "docs", "examples", "figures", "models", "results"),
     *("ASSIGNMENT.md", "CHANGELOG.md", "LICENSE", "Makefile", "README.md", ".gitignore"),
-    *("constraints.txt", "environment.yml", "pyproject.toml", "requirements.txt"),
+    *("constraints.txt", "environment.yml", "MANIFEST.in", "pyproject.toml", "requirements.txt", "setup.py"),
 )
 """What the students get beside the notebooks. Solutions, tests and executed notebooks have answers and are left out."""
 
