@@ -95,6 +95,14 @@ def test_course_copies_what_the_package_carries_and_says_what_to_do_next(install
     assert "solutions/" not in (copied / "ASSIGNMENT.md").read_text()
 
 
+def test_the_checkout_that_one_stands_in_comes_before_what_the_package_carries(installed, tmp_path):
+    program = "from autoscaler_env.paths import Folders, project_root; print(project_root(), Folders().root, sep='\\n')"
+    seen = [in_package(installed, "-c", program, cwd=tmp_path).stdout.split()]
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "smart-autoscaler"\n')
+    seen.append(in_package(installed, "-c", program, cwd=tmp_path).stdout.split())
+    assert seen == [[str(installed / CARRIED), str(tmp_path)], [str(tmp_path), str(tmp_path)]]
+
+
 def test_what_needs_a_checkout_says_so(installed, tmp_path):
     for arguments in (["release", "students"], ["run", "--refresh"]):
         result = in_package(installed, "-m", "autoscaler_env.cli.main", *arguments, cwd=tmp_path)

@@ -29,7 +29,7 @@ from autoscaler_env.grading.notebooks import CourseNotebook
 from autoscaler_env.paths import GIVEN_COURSE, checkout_root, project_root
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_text
-from autoscaler_env.text import listed
+from autoscaler_env.text import counted
 
 ENTRIES = (
     *("autoscaler_env", "docs", "examples", "figures", "models", "results"),
@@ -137,7 +137,8 @@ def copy_course(folder: Path) -> list[Path]:
     texts[ASSIGNMENT] = students_assignment(project_root())
     present = [name for name in texts if os.path.lexists(folder / name)]
     if present:
-        raise ValueError(f"folder = {str(folder)!r}: has {listed(present)}, and is left as it is; name another folder")
+        more = f" and {counted(len(present) - 1, 'other file')} of the course" if len(present) > 1 else ""
+        raise ValueError(f"folder = {str(folder)!r}: has {present[0]}{more}, and is left as it is; name another folder")
     for name, text in texts.items():
         write_text(folder / name, text)
     return [folder / name for name in texts if name != ASSIGNMENT]

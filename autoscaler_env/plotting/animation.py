@@ -316,7 +316,7 @@ class Shown:
         moving, still = (base64.b64encode(picture).decode() for picture in (self.moving, self.still))
         return (
             f'<picture><source media="(prefers-reduced-motion: reduce)" srcset="data:image/png;base64,{still}">'
-            f'<img src="data:image/webp;base64,{moving}" width="{WIDTH}" alt="{html.escape(self.alt)}"></picture>'
+            f'<img src="data:image/webp;base64,{moving}" width="{WIDTH}" style="max-width: 100%; height: auto" alt="{html.escape(self.alt)}"></picture>'
         )
 
 
