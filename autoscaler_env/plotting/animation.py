@@ -314,9 +314,10 @@ class Shown:
 
     def _repr_html_(self) -> str:
         moving, still = (base64.b64encode(picture).decode() for picture in (self.moving, self.still))
+        size = f'width="{WIDTH}" style="max-width: 100%; height: auto"'
         return (
             f'<picture><source media="(prefers-reduced-motion: reduce)" srcset="data:image/png;base64,{still}">'
-            f'<img src="data:image/webp;base64,{moving}" width="{WIDTH}" style="max-width: 100%; height: auto" alt="{html.escape(self.alt)}"></picture>'
+            f'<img src="data:image/webp;base64,{moving}" {size} alt="{html.escape(self.alt)}"></picture>'
         )
 
 
