@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from autoscaler_env.evaluation.metrics import evaluate_patterns
-from autoscaler_env.grading.model_score import grade_models, rule_cost, score
+from autoscaler_env.grading import model_score
+from autoscaler_env.grading.model_score import grade_models, refusal_of, rule_cost, score
 from autoscaler_env.grading.rubric import Costs, Models, Rubric
 from autoscaler_env.grading.submission import Submission, find_work
 from autoscaler_env.paths import Folders
@@ -111,6 +112,13 @@ def test_one_model_counts_once_and_only_under_the_name_of_its_algorithm(tmp_path
     works, costs, _ = grade_models(work, rubric, 0, SHIPPED, workers)
     assert [item.state for item in works[1:]] == ["handed in twice", "another algorithm"]
     assert works[0].points > 0 and sum(item.points for item in (*works[1:], *costs[1:])) == 0
+
+
+def test_the_algorithm_of_a_model_is_known_when_its_days_cannot_be_played(workers, monkeypatch):
+    monkeypatch.setattr(model_score, "SCORE_MEGABYTES", 1)
+    result = score(workers, SHIPPED / "q_learning_mixed.pkl", 0, 200)
+    assert result.cost is None and "memory" in result.error
+    assert refusal_of(result, "ppo_mixed", None) == ("another algorithm", "the file holds a model of Q-learning")
 
 
 def test_a_hostile_file_is_broken_and_runs_nothing_and_an_absent_one_is_no_error(models, graded, tmp_path):

@@ -6,6 +6,7 @@ belong to the evaluation set. The days are drawn when grading begins.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.grading.report import Item
 from autoscaler_env.grading.rubric import Rubric
-from autoscaler_env.grading.submission import Submission, algorithm_of
+from autoscaler_env.grading.submission import Submission, kind_of
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.registry import MODEL_ENDINGS
 from autoscaler_env.policies.rules import RULES
@@ -63,7 +64,7 @@ class Score:
     actions: str = ""
     """A hash of the costs of all days. It is equal for models that act alike."""
     algorithm: str = ""
-    """q_learning, dqn or ppo."""
+    """q_learning, dqn, ppo or a2c; empty if the file cannot be read."""
     alike: float = 0.0
     """The largest share of steps, from 0 to 1, in which it acts as one of the course's own models does."""
     error: str = ""
@@ -86,20 +87,31 @@ def score(workers: Workers, path: Path, seed: int, days: int, others: Sequence[P
     try:
         fields = workers.call(play, *arguments, prepare=prepare, seconds=SCORE_SECONDS, **limits)
         return Score(**fields | {"daily": tuple(fields.get("daily", ()))})
-    except WorkerError as error:
-        return Score(error=str(error))
+    except WorkerError as error:  # a limit: what the file holds is known without its days
+        return Score(error=str(error), algorithm=_algorithm(workers, path))
+
+
+def _algorithm(workers: Workers, path: Path) -> str:
+    """Return the algorithm of a model file; an empty text if it cannot be read."""
+    with contextlib.suppress(WorkerError):
+        kind: dict[str, str] = workers.call(kind_of, str(path.resolve()), seconds=SCORE_SECONDS)
+        return kind.get("algorithm", "")
+    return ""
 
 
 def play(path: str, seed: int, days: int, others: Sequence[str]) -> dict[str, Any]:
     """Return the fields of a `Score`. This runs in the process with limits."""
+    kind = kind_of(path)
+    if "problem" in kind:
+        return {"error": kind["problem"]}
+    algorithm = kind["algorithm"]
     try:
-        algorithm = algorithm_of(path)
         costs = _costs(load_policy(Path(path)), seed, days)
         same = [Path(other) for other in others if Path(other).name.startswith(algorithm)]
         pairs = [(load_policy(Path(path)), load_policy(other)) for other in same]
         alike = max((likeness(policy, other, seed, days) for policy, other in pairs), default=0.0)
     except Exception as error:  # a file may contain anything
-        return {"error": error_message(error, Path(path))}
+        return {"error": error_message(error, Path(path)), "algorithm": algorithm}
     actions = hashlib.sha256(costs.round(6).tobytes()).hexdigest()
     daily = costs.reshape(len(PATTERNS), days).mean(axis=0).tolist()
     return {"cost": float(costs.mean()), "daily": daily, "actions": actions, "algorithm": algorithm, "alike": alike}
@@ -206,7 +218,8 @@ def refusal_of(result: Score, name: str, twin: str | None) -> tuple[str, str] | 
             f"it acts like the model that the course ships in {share} of the steps of secret days",
         )
     if result.algorithm and not name.startswith(result.algorithm):
-        return "another algorithm", f"the file holds a model of {result.algorithm}"
+        held = "Q-learning" if result.algorithm == "q_learning" else result.algorithm.upper()
+        return "another algorithm", f"the file holds a model of {held}"
     if twin is not None:
         return "handed in twice", f"it acts exactly as the {twin.removeprefix('actions of ')} of this submission"
     return None
