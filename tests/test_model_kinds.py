@@ -28,7 +28,7 @@ from autoscaler_env.verification.report import verify
 from autoscaler_env.verification.workers import Workers
 
 SHIPPED = Folders.course().models
-OWN_CLASS = "a class of your own can play it (autoscaler evaluate module:Class)"
+OWN_CLASS = "a class of yours can play a file that you trust (autoscaler evaluate module:Class)"
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +138,7 @@ def write_kinds(folder):
         "network.pkl": ppo,
         "table.zip": pickle.dumps({"values": []}),
         "policy.pt": pickled_weights({"0.weight": numbers}),
+        "weights.zip": pickled_weights({"0.weight": numbers}),
         "policy.pth": members_of(ppo)["policy.pth"],
         "prelu.zip": saved(prelu),
         "normalised.zip": saved(on_normalised),
@@ -175,11 +176,12 @@ def write_kinds(folder):
         "table.zip": "a pickle whose name ends in .zip: the file of a Q-table ends in .pkl",
         "vecnormalize.pkl": "not a Q-table: statistics of VecNormalize, without which a model that was trained with "
         f"norm_obs is not played; {OWN_CLASS}",
-        "policy.pt": "a file of torch",
+        "policy.pt": "a file of torch, with weights at most and not the .zip of a whole model",
+        "weights.zip": "a file of torch, with weights at most and not the .zip of a whole model",
         "policy.pth": "a part of a network's file that was unzipped",
         "prelu.zip": f"its activation_fn is PReLU, which is not read here: {OWN_CLASS}",
-        "normalised.zip": "it was trained on observations normalised by VecNormalize",
-        "normalised_dqn.zip": "it was trained on observations changed by VecNormalize or another wrapper",
+        "normalised.zip": "it was trained on observations that VecNormalize normalised",
+        "normalised_dqn.zip": "it was trained on observations that VecNormalize or another wrapper changed",
         "recurrent.zip": f"a model of RecurrentPPO (a recurrent network), which is not read here: {OWN_CLASS}",
         "quantile.zip": f"a model of QRDQN (a quantile network), which is not read here: {OWN_CLASS}",
         "random_search.zip": f"a model of ARS (without a network of values), which is not read here: {OWN_CLASS}",

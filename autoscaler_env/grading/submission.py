@@ -48,8 +48,8 @@ RESEMBLES = 0.3
 
 _READ_SECONDS = 60
 _READ_MEGABYTES = 2_048
-_NETWORK = {"data", "policy.pth"}
-"""Files in the zip of a network of stable-baselines3."""
+_NETWORKS = ({"data", "policy.pth"}, {"data.pkl", "version"})
+"""Files that lie together in the zip of a network of stable-baselines3, and in a file of torch, which is a zip too."""
 
 
 @dataclass(frozen=True)
@@ -299,8 +299,10 @@ class _Search:
             inner = entries_of_zip(entry, lambda path, reason: skipped.append((path, reason)), self._stack)
         except ValueError:
             return None  # whatever it is, the loader of models says what is wrong with it
-        folders = {each.path.parent for each in inner}
-        if not inner or any({each.path.name for each in inner if each.path.parent == at} >= _NETWORK for at in folders):
+        together = [
+            {each.path.name for each in inner if each.path.parent == at} for at in {e.path.parent for e in inner}
+        ]
+        if not inner or any(names >= network for names in together for network in _NETWORKS):
             return None
         self._zips += 1
         if self._zips > MAX_ZIPS:

@@ -20,8 +20,8 @@ OTHER_ENDINGS = (".pt", ".pth", ".npy", ".onnx", ".h5", ".keras", ".safetensors"
 HEAD_BYTES = 512
 """What `other_file` needs to know of a file: its first bytes."""
 
-OWN_CLASS = "a class of your own can play it (autoscaler evaluate module:Class)"
-"""The way out for a model that this project does not read."""
+OWN_CLASS = "a class of yours can play a file that you trust (autoscaler evaluate module:Class)"
+"""The way out for a model that this project does not read. Its own loader runs code from it, hence the trust."""
 
 SAVE_TABLE = "write a Q-table with save_q_table(table, path)"
 """The way out for a table in another form."""
@@ -53,6 +53,8 @@ def other_file(head: bytes, name: str) -> str | None:
         return "a web page (HTML), not a model: the download saved the page; download the file itself again"
     if head.startswith(b"\x93NUMPY"):
         return f"an array of numpy, not a Q-table with its cells: {SAVE_TABLE}"
+    if name not in _PART_OF_MODEL and re.match(rb"PK\x03\x04.{26}[^/]{1,100}/data\.pkl", head, re.DOTALL):
+        return f"a file of torch, with weights at most and not the .zip of a whole model: {OWN_CLASS}"
     if head.startswith(b"PK") and ending == ".pkl":
         return f"a zip whose name ends in .pkl: the file of a network ends in .zip; {SAVE_MODEL}"
     if head.startswith(b"\x80") and ending == ".zip":

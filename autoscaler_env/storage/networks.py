@@ -235,10 +235,10 @@ def _check_observations(settings: dict[str, Any], inputs: int, algorithm: str) -
     if seen is not None and known and not np.any((seen < OBSERVATION_LOW - 1e-6) | (seen > OBSERVATION_HIGH + 1e-6)):
         return ("it was trained with VecNormalize, of rewards only as it seems",) if wrapped else ()
     if wrapped or known:
-        how = "normalised by VecNormalize" if wrapped else "changed by VecNormalize or another wrapper"
+        how = "VecNormalize normalised" if wrapped else "VecNormalize or another wrapper changed"
         raise ValueError(
-            f"it was trained on observations {how}, and its file does not say how: raw ones would mislead it. Train on "
-            f"raw ones (norm_obs=False), or keep the wrapper's file: {OWN_CLASS}"
+            f"it was trained on observations that {how}, and its file does not say how: train on raw ones "
+            f"(norm_obs=False), or load the statistics too: {OWN_CLASS}"
         )
     return ()
 
