@@ -1,11 +1,14 @@
 """Submitted models are checked and played where none of their code runs."""
 
+import io
 import pickle
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from autoscaler_env.evaluation.metrics import evaluate_patterns
 from autoscaler_env.grading import model_score
@@ -14,8 +17,11 @@ from autoscaler_env.grading.rubric import Costs, Models, Rubric
 from autoscaler_env.grading.submission import Submission, find_work
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.rules import Threshold
+from autoscaler_env.service import Service
 from autoscaler_env.storage.models import load_policy, save_q_table
 from autoscaler_env.traffic.patterns import PATTERNS
+from autoscaler_env.training.config import PRESETS
+from autoscaler_env.training.deep import build_learner
 from autoscaler_env.verification.workers import Workers
 
 SHIPPED = Folders.course().models
@@ -41,7 +47,7 @@ class Trap:
 @pytest.fixture(scope="module")
 def workers():
     """Return the processes that all tests share."""
-    with Workers(networks=False) as shared:
+    with Workers() as shared:
         yield shared
 
 
@@ -112,6 +118,27 @@ def test_one_model_counts_once_and_only_under_the_name_of_its_algorithm(tmp_path
     works, costs, _ = grade_models(work, rubric, 0, SHIPPED, workers)
     assert [item.state for item in works[1:]] == ["handed in twice", "another algorithm"]
     assert works[0].points > 0 and sum(item.points for item in (*works[1:], *costs[1:])) == 0
+
+
+def test_a_report_names_the_origin_of_a_network_and_takes_no_points_for_it(tmp_path, workers):
+    copy = load_policy(SHIPPED / "dqn_mixed.zip")
+    generator = torch.Generator().manual_seed(0)
+    with zipfile.ZipFile(SHIPPED / "dqn_mixed.zip") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    weights = copy.network.state_dict()
+    for value in weights.values():
+        value *= 1 + 0.05 * torch.randn(value.shape, generator=generator)
+    torch.save(weights, buffer := io.BytesIO())
+    with zipfile.ZipFile(tmp_path / "noise.zip", "w") as archive:
+        for name, content in (members | {"policy.pth": buffer.getvalue()}).items():
+            archive.writestr(name, content)
+    build_learner("dqn", PRESETS["dqn"], "MIXED", Service(), seed=5, device="cpu").save(tmp_path / "other.zip")
+    work = Submission("ann", tmp_path, {}, {"dqn_noise": tmp_path / "noise.zip", "dqn_other": tmp_path / "other.zip"})
+    rubric = Rubric(models=Models(tuple(work.models)), costs=Costs(days=5))
+    works, costs, _ = grade_models(work, rubric, 0, SHIPPED, workers)
+    assert "correlate with those of the course's model by 1.00" in works[0].reason
+    assert "correlate" not in works[1].reason
+    assert works[0].points > 0 and costs[0].points > 0
 
 
 def test_the_algorithm_of_a_model_is_known_when_its_days_cannot_be_played(workers, monkeypatch):
