@@ -176,8 +176,8 @@ def write_kinds(folder):
         "table.zip": "a pickle whose name ends in .zip: the file of a Q-table ends in .pkl",
         "vecnormalize.pkl": "not a Q-table: statistics of VecNormalize, without which a model that was trained with "
         f"norm_obs is not played; {OWN_CLASS}",
-        "policy.pt": "a file of torch, with weights at most and not the .zip of a whole model",
-        "weights.zip": "a file of torch, with weights at most and not the .zip of a whole model",
+        "policy.pt": "a file of torch, not the .zip of a model: write a network with model.save(path)",
+        "weights.zip": "a file of torch, not the .zip of a model: write a network with model.save(path)",
         "policy.pth": "a part of a network's file that was unzipped",
         "prelu.zip": f"its activation_fn is PReLU, which is not read here: {OWN_CLASS}",
         "normalised.zip": "it was trained on observations that VecNormalize normalised",

@@ -54,7 +54,7 @@ def other_file(head: bytes, name: str) -> str | None:
     if head.startswith(b"\x93NUMPY"):
         return f"an array of numpy, not a Q-table with its cells: {SAVE_TABLE}"
     if name not in _PART_OF_MODEL and re.match(rb"PK\x03\x04.{26}[^/]{1,100}/data\.pkl", head, re.DOTALL):
-        return f"a file of torch, with weights at most and not the .zip of a whole model: {OWN_CLASS}"
+        return f"a file of torch, not the .zip of a model: {SAVE_MODEL}; {OWN_CLASS}"
     if head.startswith(b"PK") and ending == ".pkl":
         return f"a zip whose name ends in .pkl: the file of a network ends in .zip; {SAVE_MODEL}"
     if head.startswith(b"\x80") and ending == ".zip":
@@ -62,7 +62,7 @@ def other_file(head: bytes, name: str) -> str | None:
     if name in _PART_OF_MODEL:
         return "a part of a network's file that was unzipped: the .zip itself is needed, or a zip of all its parts"
     if ending in (".pt", ".pth"):
-        return f"a file of torch, with weights at most and not the .zip of a whole model: {OWN_CLASS}"
+        return f"a file of torch, not the .zip of a model: {SAVE_MODEL}; {OWN_CLASS}"
     if ending in (".joblib", ".pickle"):
         return f"a {ending} file, not a .pkl or .zip: {SAVE_TABLE}"
     if ending in OTHER_ENDINGS:
