@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.registry import MODEL_ENDINGS
+from autoscaler_env.storage.foreign import OTHER_ENDINGS
 from autoscaler_env.text import counted, listed, printable
 from autoscaler_env.verification.check import EPISODES, Place, Verdict, check, prepare_baselines
 from autoscaler_env.verification.workers import MEGABYTES, SECONDS, WorkerError, Workers
@@ -110,7 +111,7 @@ def _one_by_one(
     prepare = functools.partial(prepare_baselines, episodes)
     with contextlib.ExitStack() as stack:
         if workers is None:
-            networks = any(candidate.path.suffix == ".zip" for candidate in candidates)
+            networks = any(candidate.path.suffix.lower() == ".zip" for candidate in candidates)
             workers = stack.enter_context(Workers(networks=networks))
             if candidates:
                 workers.start()
@@ -156,7 +157,7 @@ def find(folder: Path) -> list[Candidate]:
             if entry.name.startswith("."):
                 continue
             path = current / entry.name
-            if path.suffix in MODEL_ENDINGS:
+            if path.suffix.lower() in (*MODEL_ENDINGS, *OTHER_ENDINGS):
                 candidates.append(Candidate(path, _place(path, models)))
             elif entry.is_symlink() and path.is_dir():
                 candidates.append(Candidate(path, "other", "a link to a folder; links are not followed"))
