@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -46,6 +47,12 @@ def test_the_boot_delay_is_told_as_worked_out_by_hand(surge):
     assert "up to a fleet of 4; each boots for 10 minutes, and the first is ready at minute 15." in alt
     assert "a queue grows to 20 requests at minute 15; it is empty at minute 25." in alt
     assert alt.endswith("The wait costs $0.60."), "60 requests late by a step, a cent each"
+
+
+def test_a_day_without_a_queue_that_ends_is_refused(surge):
+    for queue in (np.zeros_like(surge.queue), np.ones_like(surge.queue)):
+        with pytest.raises(ValueError, match="its queue must grow and be empty at the end"):
+            animate_boot_delay(replace(surge, queue=queue), rise=1)
 
 
 def test_a_day_is_told_with_the_cost_of_each_policy_and_who_is_cheapest(surge):

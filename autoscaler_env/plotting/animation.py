@@ -80,8 +80,13 @@ def animate_boot_delay(trajectory: Trajectory, rise: int) -> Animation:
 
     Returns:
         The animation, a picture per step.
+
+    Raises:
+        ValueError: There is no queue, or it is not empty at the end of the day.
     """
     service, steps = trajectory.service, trajectory.arrivals.shape[1]
+    if not trajectory.queue[0].any() or trajectory.queue[0, -1]:
+        raise ValueError(f"trajectory: its queue must grow and be empty at the end, not {trajectory.queue[0].tolist()}")
     minutes = np.arange(steps + 1) * service.step_seconds / 60
     demand = trajectory.arrivals[0] / service.capacity_per_instance
     ready, fleet, queue = trajectory.ready[0], trajectory.fleet[0], trajectory.queue[0]
