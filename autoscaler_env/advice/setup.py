@@ -32,7 +32,7 @@ from autoscaler_env.service import (
     fields_per_step,
 )
 from autoscaler_env.storage.files import write_atomically
-from autoscaler_env.text import counted, duration, listed
+from autoscaler_env.text import counted, duration, listed, suggestion
 from autoscaler_env.traffic.reading import DAY, Traffic
 
 if TYPE_CHECKING:
@@ -139,7 +139,8 @@ class Setup:
         """Refuse a rule or a setting that is unknown, missing or out of range."""
         rule, settings = self.today.get("rule"), self.today_settings
         if not isinstance(rule, str) or rule not in TODAY_RULES:
-            raise ValueError(f"today.rule = {rule!r}: must be one of {', '.join(TODAY_RULES)}")
+            meant = suggestion(str(rule), TODAY_RULES)
+            raise ValueError(f"today.rule = {rule!r}: must be one of {', '.join(TODAY_RULES)}{meant}")
         make, names = TODAY_RULES[rule]
         for name, value in settings.items():
             if isinstance(value, bool) or not isinstance(value, int | float):
