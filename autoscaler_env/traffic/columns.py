@@ -226,10 +226,11 @@ def _choose(table: Table, time_columns: list[int], name: str, how: Reading) -> l
     if not options:
         way = "Call it requests" if table.heading else "Say its number, as in --column 2"
         raise ValueError(f"{name}, row 1: the columns are {columns}; which of them counts? {way}")
-    likely = next((option for option in options if _LIKELY.search(option)), options[0])
+    likely = next((option for option in options if _LIKELY.search(option)), None)
+    together = "" if likely else ", or add them up: --column all"  # columns beside a likely one are something else
     raise ValueError(
-        f"{name}, row 1: the columns are {columns}; say which one counts, as in --column {shlex.quote(likely)}, or "
-        "add them up: --column all"
+        f"{name}, row 1: the columns are {columns}; say which one counts, as in --column "
+        f"{shlex.quote(likely or options[0])}{together}"
     )
 
 
