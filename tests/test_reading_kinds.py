@@ -397,9 +397,9 @@ def test_the_lines_of_an_access_log_are_counted_by_the_minute(read, end):
 
 
 LOG_LINES = {
-    "AWS load balancer": "http {m:%Y-%m-%dT%H:%M:%S}.186641Z app/lb/50 10.0.0.1:28 10.0.0.2:80 0.0 0.1 0.0 200 200 34 366 "
+    "AWS load balancer": "http {m:%Y-%m-%dT%H:%M:%S}.186641Z app/lb/50 10.0.0.1:28 10.0.0.2:80 0.0 0.1 0.0 200 "
     '"GET http://shop.example:80/ HTTP/1.1" "curl/7.46.0" - {m:%Y-%m-%dT%H:%M:%S}.186000Z "forward"',
-    "HAProxy": "Mar  2 {m:%H:%M:%S} lb haproxy[14]: 10.0.1.2:33 [{m:%d/%b/%Y:%H:%M:%S}.655] in static/s1 10/0/30/69/109 "
+    "HAProxy": "Mar  2 {m:%H:%M:%S} lb haproxy[14]: 10.0.1.2:33 [{m:%d/%b/%Y:%H:%M:%S}.655] in static/s1 10/0/30/69/9 "
     '200 2750 - - ---- 1/1/1/1/0 0/0 "GET /index.html HTTP/1.1"',
     "Heroku": "{m:%Y-%m-%dT%H:%M:%S}.449+00:00 heroku[router]: at=info method=GET path=/ service=18ms status=200",
     "Envoy": '[{m:%Y-%m-%dT%H:%M:%S}.310Z] "POST /api HTTP/2" 200 - 0 154 226 100 "10.0.35.28" "tcp://10.0.2.1:80"',

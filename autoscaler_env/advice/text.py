@@ -58,6 +58,23 @@ CHOICES_DIFFER = "which policy is best changed with the days it was chosen on, s
 """Why today's rule stays if the days, each left out in turn, choose different policies; the end of a sentence."""
 
 
+def no_saving(comparison: Comparison) -> str:
+    """Return why no saving against today's rule is named, in a sentence; empty where one may be named.
+
+    A rule that drops many requests costs little because it does not serve them. Where losing a request is cheaper than
+    serving it, the cheapest service is none.
+    """
+    if losing_is_cheaper(comparison.service):
+        return "No saving is named: with these prices it is cheaper to lose requests than to serve them."
+    dropped = comparison.candidates[TODAY].drop_share
+    if dropped >= MANY_DROPPED:
+        return (
+            f"No saving is named: in the simulation today's rule drops {percent(dropped)} of the requests, and its "
+            "cost does not pay for serving them."
+        )
+    return ""
+
+
 def headline(comparison: Comparison, recommendation: Recommendation) -> str:
     """Return what to do and why: what it saves, or why nothing is changed, and what learning would add.
 
@@ -68,8 +85,8 @@ def headline(comparison: Comparison, recommendation: Recommendation) -> str:
     if warning := losing_is_cheaper(comparison.service):
         first = warning.removesuffix(OTHER_PRICES)
         return f"{first}Give other prices first. Until then: {action[0].lower()}{action[1:]}."
-    dropped = comparison.candidates[TODAY].drop_share
-    if dropped > MANY_DROPPED:
+    if no_saving(comparison):
+        dropped = comparison.candidates[TODAY].drop_share
         first = f"Check the set-up first: in the simulation today's rule drops {percent(dropped)}."
         if policy == TODAY:
             return f"{first} Until then: {action[0].lower()}{action[1:]}."
