@@ -215,7 +215,7 @@ def test_where_todays_rule_drops_many_requests_the_headline_asks_for_the_set_up_
         f"Check the set-up first: in the simulation today's rule drops {dropped}. If that is true, "
     )
     assert answer.headline.endswith(" serves them.") and "$" not in answer.headline
-    assert answer.no_saving.startswith(f"No saving is named: in the simulation today's rule drops {dropped} of")
+    assert answer.no_saving.startswith(f"No saving is named: in the simulation today's rule drops {dropped} of the")
     plain = answer.as_dict()
     assert plain["recommendation"]["saved_a_day"] is None and plain["recommendation"]["no_saving"] == answer.no_saving
     assert all(policy["saved_a_day"] is policy["saved_a_year"] is None for policy in plain["policies"].values())

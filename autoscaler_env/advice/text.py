@@ -61,16 +61,16 @@ CHOICES_DIFFER = "which policy is best changed with the days it was chosen on, s
 def no_saving(comparison: Comparison) -> str:
     """Return why no saving against today's rule is named, in a sentence; empty where one may be named.
 
-    A rule that drops many requests costs little because it does not serve them. Where losing a request is cheaper than
-    serving it, the cheapest service is none.
+    The cost of a rule that drops many requests depends on the price of a drop more than on the rule. Where losing a
+    request is cheaper than serving it, the cheapest service is none.
     """
     if losing_is_cheaper(comparison.service):
         return "No saving is named: with these prices it is cheaper to lose requests than to serve them."
     dropped = comparison.candidates[TODAY].drop_share
     if dropped >= MANY_DROPPED:
         return (
-            f"No saving is named: in the simulation today's rule drops {percent(dropped)} of the requests, and its "
-            "cost does not pay for serving them."
+            f"No saving is named: in the simulation today's rule drops {percent(dropped)} of the requests; a saving "
+            "against such a rule says little."
         )
     return ""
 
