@@ -102,7 +102,7 @@ class Service:
         fleet, most = self.capacity_per_instance * self.max_instances, LARGEST_OBSERVABLE_COUNT
         instances = (most - self.queue_limit) // self.capacity_per_instance
         seconds = (most - self.queue_limit) * self.step_seconds // fleet
-        step = next((step for step in range(seconds, 0, -1) if 86_400 % step == 0), 0)  # a day is whole steps
+        step = next((step for step in _STEPS if step <= seconds), 0)
         ways = [
             f"queue_limit = {most - fleet}" * (fleet < most),
             f"max_instances = {instances}" * (instances >= self.initial_instances),
@@ -300,6 +300,9 @@ def _decimal(value: float) -> float:
     """
     return float(f"{value:.12g}")
 
+
+_STEPS = (300, 60, 30, 20, 15, 12, 10, 6, 5, 4, 3, 2, 1)
+"""Lengths of a step in seconds that fit rows of a minute, of five minutes and of an hour, the longest first."""
 
 _MOST_STEPS = {"steps_per_episode": 86_400, "boot_steps": 1_000}
 

@@ -249,10 +249,10 @@ def test_steps_that_would_not_fit_into_memory_are_refused(name, most):
     ("fields", "remedies"),
     [
         ({"queue_limit": 20_000_000}, [{"queue_limit": 16_768_516}]),
-        # 300,000 in 5 minutes are 160,000 in 160 s; of 50 instances
+        # 300,000 in 5 minutes are 60,000 in a minute
         (
             {"capacity_per_instance": 300_000},
-            [{"max_instances": 55}, {"step_seconds": 160, "capacity_per_instance": 160_000}],
+            [{"max_instances": 55}, {"step_seconds": 60, "capacity_per_instance": 60_000}],
         ),
         ({"peak_arrivals": 9_000_000}, [{"peak_arrivals": 8_388_608}]),
     ],

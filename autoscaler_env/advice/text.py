@@ -199,8 +199,11 @@ def requests_sentence(comparison: Comparison, policy: str) -> str:
 def sacrifice(comparison: Comparison, recommendation: Recommendation) -> str:
     """Return what the cheapest policy that breaks the limits would save and sacrifice; empty if there is none.
 
-    A learner that the headline names is left out.
+    A learner that the headline names is left out. Where losing a request is cheaper than serving it, there is nothing
+    to tell: each dollar less is a request lost.
     """
+    if losing_is_cheaper(comparison.service):
+        return ""
     now, chosen = comparison.candidates[TODAY], comparison.candidates[recommendation.policy]
     told = recommendation.rival.name if recommendation.rival and _cheaper_learner(recommendation) else None
     worse = [
@@ -271,6 +274,8 @@ def reason(recommendation: Recommendation) -> str:
         text = f"{versus}; but {_doubted(recommendation)}."
     elif cheapest in LEARNERS:  # the headline has said why it is not recommended
         text = f"{versus}."
+    elif round(extra.mean, 2) <= 0:
+        text = f"{capital(label_of(cheapest))} costs the same; {label_of(policy)} is simpler."
     else:
         text = (
             f"{capital(label_of(cheapest))} may be {dollars(extra.mean)} a day cheaper, but {counted(extra.n, 'day')} "
