@@ -97,6 +97,13 @@ READ = {
     "year, month, day, hour": table(
         "year,month,day,hour,requests", *zip(*((m.year, m.month, m.day, m.hour) for m in MOMENTS), strict=True), COUNTS
     ),
+    "French date and hour": table(
+        "Date;Heure;Requêtes",
+        [f"{m:%d/%m/%Y}" for m in MOMENTS],
+        [f"{m:%H:%M}" for m in MOMENTS],
+        COUNTS,
+        delimiter=";",
+    ),
     "date and hour": table("date,hour,requests", [f"{m:%Y-%m-%d}" for m in MOMENTS], [m.hour for m in MOMENTS], COUNTS),
     "InfluxDB": INFLUX
     + table(
