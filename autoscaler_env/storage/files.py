@@ -113,6 +113,16 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     _sync_folder(path.parent)
 
 
+def check_new_folder(folder: Path) -> None:
+    """Refuse a folder that something is in.
+
+    Raises:
+        ValueError: It is a file, or not empty.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"folder = {str(folder)!r}: must be a new or an empty folder")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text as UTF-8 atomically; line ends are not changed."""
     write_atomically(path, lambda file: file.write(text.encode()))

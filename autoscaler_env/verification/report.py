@@ -17,7 +17,7 @@ from autoscaler_env.policies.registry import MODEL_ENDINGS
 from autoscaler_env.storage.foreign import OTHER_ENDINGS
 from autoscaler_env.text import counted, listed, printable
 from autoscaler_env.verification.check import EPISODES, Place, Verdict, check, prepare_baselines
-from autoscaler_env.verification.workers import MEGABYTES, SECONDS, WorkerError, Workers
+from autoscaler_env.verification.workers import MEGABYTES, SECONDS, WorkerError, Workers, no_such_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,10 +99,7 @@ def _candidates(
         return root, find(root)
     if root.is_symlink() or root.exists():
         return root.parent, [Candidate(root, "final")]
-    raise ValueError(
-        f"folder = {printable(repr(str(root)))}: no such folder; "
-        "train a model first, as in: autoscaler train q-learning"
-    )
+    raise ValueError(no_such_folder(root))
 
 
 def _one_by_one(
