@@ -24,7 +24,7 @@ from typing import Any, Self
 
 from tqdm.auto import tqdm
 
-import autoscaler_env
+from autoscaler_env.compiled import package_fingerprint
 from autoscaler_env.grading.notebooks import CourseNotebook
 
 REPLY_SECONDS = 120
@@ -153,9 +153,8 @@ class AnswerKey:
         """Return the folder of a complete run of this course, or a new one for the run that begins."""
         self._kept.mkdir(parents=True, exist_ok=True)
         self._kept.chmod(0o711)  # a kernel with another user id must reach the workspace, and nothing else
-        digest = hashlib.sha256(json.dumps([sys.version, autoscaler_env.__version__, self._parameters]).encode())
-        package = Path(autoscaler_env.__file__).parent
-        for path in (*sorted(package.rglob("*.py")), *(notebook.path for notebook in self._notebooks)):
+        digest = hashlib.sha256(json.dumps([sys.version, package_fingerprint(), self._parameters]).encode())
+        for path in (notebook.path for notebook in self._notebooks):
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
         prefix = digest.hexdigest()[:16]
         for folder in sorted(self._kept.glob(f"{prefix}-*")):
