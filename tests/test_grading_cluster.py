@@ -9,6 +9,8 @@ import psutil
 import pytest
 from clusters import cluster_workers, wait_for
 
+from autoscaler_env.grading import execution, remote
+from autoscaler_env.grading.answer_key import GraderError
 from autoscaler_env.grading.grade import Course, Grading
 from autoscaler_env.grading.gradebook import Gradebook, write_gradebook
 from autoscaler_env.grading.report import read_report
@@ -79,3 +81,46 @@ def test_a_submission_whose_worker_is_killed_is_graded_by_another(grading, clust
     lines = [line for line in capfd.readouterr().err.splitlines() if " of 3: " in line]
     assert [line.split(":")[0] for line in lines] == ["1 of 3", "2 of 3", "3 of 3"]
     assert all(line.endswith(" left") for line in lines)
+
+
+@pytest.mark.slow
+def test_a_worker_with_another_version_is_a_fault_of_the_grader(cluster, tmp_path, monkeypatch):
+    (tmp_path / "ann").mkdir()
+    monkeypatch.setattr(remote, "installed", lambda: "another version")
+    alone = Grading(tmp_path / "out", RUBRIC, NO_SANDBOX, course=Course((), tmp_path / "no models"))
+    with pytest.raises(GraderError, match="a worker has another version of the project than the grader"):
+        alone.run([tmp_path / "ann"], scheduler=cluster, progress=False)
+    assert not (tmp_path / "out" / "ann").exists()
+
+
+@pytest.mark.slow
+def test_two_graders_in_one_folder_grade_each_submission_once(tmp_path, monkeypatch):
+    graded, release = [], threading.Event()
+    real = execution.grade_models
+
+    def grade_models(submission, *rest):
+        graded.append(submission.name)
+        if submission.name == "ann":
+            release.wait()
+        return real(submission, *rest)
+
+    monkeypatch.setattr(execution, "grade_models", grade_models)
+    sources = [tmp_path / "ann", tmp_path / "bo"]
+    for source in sources:
+        source.mkdir()
+    course = Course((), tmp_path / "no models")
+    first, second = (Grading(tmp_path / "out", RUBRIC, NO_SANDBOX, course=course) for _ in range(2))
+    reports = {}
+    graders = [
+        threading.Thread(target=lambda: reports.update(first=first.run(sources[:1], progress=False))),
+        threading.Thread(target=lambda: reports.update(second=second.run(sources, progress=False))),
+    ]
+    graders[0].start()
+    wait_for(lambda: graded)
+    graders[1].start()  # it finds that ann is being graded, goes on with bo, and then waits
+    wait_for(lambda: read_report(tmp_path / "out" / "bo"))
+    release.set()
+    for grader in graders:
+        grader.join()
+    assert graded == ["ann", "bo"]
+    assert reports["second"] == [*reports["first"], read_report(tmp_path / "out" / "bo")]

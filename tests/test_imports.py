@@ -8,7 +8,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parent.parent / "autoscaler_env"
 
 ORDER = [
-    *("text", "compiled", "paths", "device", "service", "dynamics", "traffic", "envs", "policies", "storage"),
+    *("text", "compiled", "cluster", "paths", "device", "service", "dynamics", "traffic", "envs", "policies", "storage"),
     *("evaluation", "policies.registry", "training", "study", "verification", "plotting", "course", "documents"),
     *("advice", "demo", "grading", "cli"),
 ]

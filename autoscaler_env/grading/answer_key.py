@@ -17,7 +17,8 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,9 +27,13 @@ from tqdm.auto import tqdm
 
 from autoscaler_env.compiled import package_fingerprint
 from autoscaler_env.grading.notebooks import CourseNotebook
+from autoscaler_env.storage.files import take_lock
 
 REPLY_SECONDS = 120
 """Time limit for the reply to one check. The checker limits the check itself; this is for a checker that hangs."""
+
+_LOCK_SECONDS = 0.2
+"""Time between two looks whether another grader has run the course."""
 
 
 class GraderError(Exception):
@@ -113,6 +118,21 @@ class AnswerKey:
             raise GraderError(self._problem)
         if self._process is not None:
             return self._process
+        with self._alone():
+            return self._start()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Wait for another grader that runs the course in this folder, to use its run; keep others away."""
+        while (lock := take_lock(self._kept / "run.lock")) is None:
+            time.sleep(_LOCK_SECONDS)
+            if self._cancelled:
+                raise GraderError("it was cancelled")
+        with lock:
+            yield
+
+    def _start(self) -> subprocess.Popen[str]:
+        """Start the checker, and run the course or read what is kept of a run."""
         self._folder = self._folder or self._find_folder()
         workspace, variables = self._folder / "workspace", self._folder / "variables"
         self._process = subprocess.Popen(
