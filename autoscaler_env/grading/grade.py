@@ -34,7 +34,7 @@ from autoscaler_env.grading.sandbox import Sandbox
 from autoscaler_env.grading.submission import Submission, find_work, fingerprints
 from autoscaler_env.paths import Folders
 from autoscaler_env.storage.files import take_lock, write_text
-from autoscaler_env.text import duration, listed, one_line, printable
+from autoscaler_env.text import listed, one_line, printable
 
 if TYPE_CHECKING:
     from autoscaler_env.grading.remote import RemoteExecutor
@@ -179,7 +179,7 @@ class Grading:
         progress: bool,
     ) -> Iterator[_Done]:
         """Yield the submissions as they get reports; those that another grader works on are waited for at the end."""
-        total, start, new = len(jobs), time.monotonic(), 0
+        total, new, start = len(jobs), 0, 0.0
         with tqdm(total=total, unit="submission", disable=None if progress else True) as bar:
             while jobs:
                 for job in wait(jobs, return_when=FIRST_COMPLETED).done:
@@ -189,10 +189,11 @@ class Grading:
                         jobs[pool.submit(self._report, source, name, answer_key, executor, patient=True)] = source, name
                         continue
                     yield done
-                    new += done.is_new
                     bar.update()
+                    # The time before the first one is that of the course, and of processes that start.
+                    start, new = start or time.monotonic(), new + done.is_new
+                    left = (time.monotonic() - start) / (new - 1) * len(jobs) if new > 1 else None
                     if progress:
-                        left = (time.monotonic() - start) / new * len(jobs) if new else 0.0
                         bar.write(_progress_line(done, total - len(jobs), total, left), file=sys.stderr)
 
     def earlier(self, names: Collection[str]) -> list[Report]:
@@ -382,19 +383,20 @@ class Grading:
             yield Item(exercise.name, state, reason, of if state == "right" else 0, of, exercise.title, answer)
 
 
-def _progress_line(done: _Done, number: int, total: int, left: float) -> str:
+def _progress_line(done: _Done, number: int, total: int, left: float | None) -> str:
     """Return what to say about a submission that has a report.
 
     Args:
         done: The submission.
         number: How many have a report now.
         total: How many there are.
-        left: Seconds until all have one, roughly.
+        left: Seconds until all have one, roughly; `None` if that is not known yet.
     """
     report = done.report
     points = f"{report.points():.1f} of {report.of():.0f}" if report.key else "not graded"
     unchanged = "" if done.is_new else ", unchanged"
-    return f"{number} of {total}: {report.name}: {points}{unchanged}; about {duration(round(left))} left"
+    time_left = f"; about {tqdm.format_interval(left)} left" if left is not None and number < total else ""
+    return f"{number} of {total}: {report.name}: {points}{unchanged}{time_left}"
 
 
 def report_names(sources: Sequence[Path]) -> list[str]:
