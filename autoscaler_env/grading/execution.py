@@ -43,8 +43,8 @@ class Settings:
     """The course's notebooks, in order."""
     models: Path
     """The folder of the models that the course ships."""
-    workspace: Path
-    """The folder with what the course's notebooks have written; each kernel gets a copy."""
+    workspace: Path | None
+    """The folder with what the course's notebooks have written; each kernel gets a copy. `None` if there are none."""
     parameters: dict[str, Any]
     """Given to each notebook that has a parameter of the name."""
     rubric: Rubric

@@ -310,9 +310,8 @@ class Grading:
     def _shared(self, answer_key: AnswerKey) -> Settings:
         """Return what all submissions of this grading have in common."""
         course = self._course
-        return Settings(
-            tuple(course.read), course.models, answer_key.workspace(), self._parameters, self._rubric, self._seed
-        )
+        workspace = answer_key.workspace() if course.read else None
+        return Settings(tuple(course.read), course.models, workspace, self._parameters, self._rubric, self._seed)
 
     def _graded(
         self, submission: Submission, name: str, key: dict[str, str], answer_key: AnswerKey, execution: Execution

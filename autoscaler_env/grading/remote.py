@@ -151,8 +151,10 @@ def _same(shared: _Shared) -> _Shared:
     return shared
 
 
-def _contents(folder: Path) -> dict[str, bytes]:
+def _contents(folder: Path | None) -> dict[str, bytes]:
     """Return the files below a folder by path."""
+    if folder is None:
+        return {}
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
