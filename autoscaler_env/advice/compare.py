@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from autoscaler_env.advice.plausibility import doubts, plausibility, setting_doubts, today_drops
-from autoscaler_env.advice.rule_grids import rule_grids
 from autoscaler_env.advice.setup import TODAY, Limits, Setup
 from autoscaler_env.evaluation.calibration import (
     RuleGrid,
@@ -199,11 +198,11 @@ def compare_candidates(
     service = setup.service_for(days)
     budgets = BUDGETS["full"] if budgets is None else budgets
     later = days.later
-    grids = rule_grids(setup.today["rule"], setup.behaviour, setup.alarms)
+    grids = setup.grids(days)
     today = grids[setup.today["rule"]]
     if days.first_days > 1:  # a forecast needs a day before the first one that it is calibrated on
         grids["forecast"] = forecast_grid(days)
-    described = f"{today.name}: {today.describe(setup.today_settings)}{', with a schedule' if setup.schedule else ''}"
+    described = f"{today.name}: {today.describe(setup.today_settings)}"
     rule = _evaluate(setup.policy(service, days), described, later, service, setup.today_settings)
     candidates, cheaper = {TODAY: rule}, {}
     doubted = (

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from autoscaler_env.evaluation.calibration import RULE_GRIDS, RuleGrid, Settings
 from autoscaler_env.evaluation.rivals import RIVAL_GRIDS, VENDOR_GRIDS
 from autoscaler_env.policies.aws import Alarms
+from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.behaviour import Behaviour
+from autoscaler_env.policies.schedule import Minimum, Scheduled
+from autoscaler_env.service import Service
 
 IDEAL = "ideal-target-tracking"
 """What our target tracking is called where AWS' rule of that name stands beside it."""
@@ -45,3 +49,21 @@ def acting(grid: RuleGrid, behaviour: Behaviour) -> RuleGrid:
         return f"{grid.describe(settings)}, every {behaviour.sync_seconds} s"
 
     return dataclasses.replace(grid, make=partial(grid.make, behaviour=behaviour), describe=describe)
+
+
+def scheduled(grid: RuleGrid, schedule: Sequence[Minimum], weekdays: Mapping[bytes, int] | None) -> RuleGrid:
+    """Return the grid of a rule inside a schedule, which stays as it is.
+
+    Args:
+        grid: The kind of rule.
+        schedule: The entries.
+        weekdays: As for `Scheduled`.
+    """
+
+    def make(service: Service, **settings: float) -> Policy:
+        return Scheduled(grid.make(service, **settings), service, schedule, weekdays)
+
+    def describe(settings: Settings) -> str:
+        return f"{grid.describe(settings)}, with its schedule"
+
+    return dataclasses.replace(grid, make=make, describe=describe)

@@ -26,7 +26,7 @@ from autoscaler_env.policies.behaviour import Behaviour
 from autoscaler_env.policies.knative import Kpa
 from autoscaler_env.policies.kubernetes import HpaCpu, HpaDemand
 from autoscaler_env.policies.rules import FixedFleet, TargetTracking, Threshold
-from autoscaler_env.policies.schedule import Minimum, Scheduled, read_schedule, weekdays_of
+from autoscaler_env.policies.schedule import Minimum, read_schedule, weekdays_of
 from autoscaler_env.service import (
     LARGEST_OBSERVABLE_COUNT,
     NATURAL_UNITS,
@@ -40,7 +40,7 @@ from autoscaler_env.text import counted, duration, listed
 from autoscaler_env.traffic.reading import DAY, Traffic
 
 if TYPE_CHECKING:
-    from autoscaler_env.evaluation.calibration import ServiceLevel
+    from autoscaler_env.evaluation.calibration import RuleGrid, ServiceLevel
     from autoscaler_env.traffic.trace import Trace
 
 TODAY = "today"
@@ -356,20 +356,28 @@ class Setup:
             raise ValueError(_too_high(days))
         return Service.from_dict(fields)
 
+    def grids(self, days: Trace | None = None) -> dict[str, RuleGrid]:
+        """Return the kinds of rule to compare, by name, today's kind among them; it keeps its schedule.
+
+        Args:
+            days: The traffic, which knows weekdays; needed if the schedule does.
+        """
+        from autoscaler_env.advice.rule_grids import rule_grids, scheduled
+
+        own = self.today["rule"]
+        grids = rule_grids(own, self.behaviour, self.alarms)
+        if self.schedule:
+            grids[own] = scheduled(grids[own], self.schedule, None if days is None else weekdays_of(days))
+        return grids
+
     def policy(self, service: Service, days: Trace | None = None) -> Policy:
         """Return the rule that scales the service today, with its schedule.
 
         Args:
             service: The service to scale.
-            days: The traffic, which knows weekdays; needed if the schedule does.
+            days: As for `grids`.
         """
-        from autoscaler_env.advice.rule_grids import rule_grids
-
-        own = self.today["rule"]
-        rule = rule_grids(own, self.behaviour, self.alarms)[own].policy(service, self.today_settings, TODAY)
-        if not self.schedule:
-            return rule
-        return Scheduled(rule, service, self.schedule, weekdays_of(days) if days is not None else None)
+        return self.grids(days)[self.today["rule"]].policy(service, self.today_settings, TODAY)
 
 
 def _too_high(days: Trace) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -238,7 +239,7 @@ class Limiter:
     """
 
     behaviour: Behaviour
-    _before: list[NDArray[np.int64]] = field(default_factory=list)
+    _before: deque[NDArray[np.int64]] = field(default_factory=deque)
 
     def limit(self, pods: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return what of a wanted change the policies allow at this sync.
@@ -247,11 +248,11 @@ class Limiter:
             pods: Present pods, shape (n,).
             wanted: Wanted pods, stabilised, shape (n,).
         """
-        longest = max(
-            (policy.period_seconds for rules in (self.behaviour.up, self.behaviour.down) for policy in rules.policies),
-            default=1,
-        )
-        self._before = [*self._before, pods][-self.behaviour.syncs(longest) :]
+        if not self._before:
+            both = self.behaviour.up.policies + self.behaviour.down.policies
+            longest = max((policy.period_seconds for policy in both), default=1)
+            self._before = deque(maxlen=self.behaviour.syncs(longest))
+        self._before.append(pods)
         if np.array_equal(wanted, pods):
             return pods
         most = np.maximum(self._allowed(pods, growing=True), pods)

@@ -330,9 +330,11 @@ class _Hpa(ABC):
             proposal = self._propose(seen, ready - young, np.maximum(pods - ready, 0), young)
             self._known = lag, pods, proposal
         proposal = self._known[2]
-        found = pods if self._step == 0 else proposal  # the first recommendation of a new controller
-        highest = self._highest.add(np.where(self._windowed, np.maximum(proposal, found), proposal))
-        lowest = self._lowest.add(np.minimum(proposal, found) if self.behaviour.up.window_seconds else proposal)
+        high, low = proposal, proposal
+        if self._step == 0:  # a new controller first recommends what it finds
+            high, low = np.where(self._windowed, np.maximum(proposal, pods), proposal), np.minimum(proposal, pods)
+        highest = self._highest.add(high)
+        lowest = self._lowest.add(low) if self.behaviour.up.window_seconds else proposal
         wanted = self._limiter.limit(pods, stabilise(pods, lowest, highest))
         least, most = max(self.service.min_instances, self._least), self.service.max_instances
         return np.minimum(np.maximum(wanted, least), most)
