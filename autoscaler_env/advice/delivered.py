@@ -10,9 +10,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from autoscaler_env.evaluation.calibration import forecast_grid
 from autoscaler_env.policies.aws import Alarms, AwsStepScaling, AwsTargetTracking
+from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.behaviour import Behaviour
-from autoscaler_env.policies.forecast import LEVEL_SECONDS, Forecast
+from autoscaler_env.policies.forecast import LEVEL_SECONDS
 from autoscaler_env.policies.kubernetes import HpaCpu, HpaDemand
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.trace import Trace
@@ -238,8 +240,8 @@ def forecast_promql(
     )
 
 
-def forecast_from_promql(expression: str, service: Service, trace: Trace) -> Forecast:
-    """Return the forecast that a delivered expression describes.
+def forecast_from_promql(expression: str, service: Service, trace: Trace) -> Policy:
+    """Return the forecast that a delivered expression describes; it plays single days and days in a row.
 
     Args:
         expression: What `forecast_promql` returned.
@@ -253,4 +255,4 @@ def forecast_from_promql(expression: str, service: Service, trace: Trace) -> For
     settings = {"target": float(match[1]), "reserve": float(match[2])} if match else None
     if settings is None or expression != forecast_promql(settings, service):
         raise ValueError("expression: must be one that was delivered for this service")
-    return Forecast(service, trace, settings["target"], settings["reserve"])
+    return forecast_grid(trace).policy(service, settings)
