@@ -313,6 +313,8 @@ def test_hpa_refuses_what_makes_no_sense(options):
         HpaDemand(**options)
 
 
-def test_kpa_needs_a_window():
+def test_kpa_needs_a_window_and_a_grace_period():
+    with pytest.raises(ValueError, match="grace_seconds = -1: must be a number of seconds"):
+        Kpa(grace_seconds=-1)
     with pytest.raises(ValueError, match="stable_steps = 0: must be at least 1"):
         Kpa(stable_steps=0)
