@@ -196,6 +196,8 @@ def test_today_runs_knative_with_a_schedule():
     assert comparison.candidates["kpa"].trajectory.fleet[:, 34:80].min() >= 30, "its best setting keeps the schedule"
     assert "with its schedule" in comparison.candidates["today"].description
     assert 'target: "' in how_to(comparison, "kpa").code
+    assert how_to(comparison, "kpa").text.endswith("Keep your schedule: it was simulated with it.")
+    assert how_to(comparison, "hpa-cpu").text.endswith("Remove your schedule: it was simulated without.")
 
 
 BAD = (

@@ -203,6 +203,16 @@ def how_to(comparison: Comparison, policy: str) -> HowTo:
         comparison: Holds the policy's settings and the service.
         policy: Its name in tables.
     """
+    instructions = _how_to(comparison, policy)
+    if not comparison.setup.schedule or policy == TODAY:
+        return instructions
+    own = policy == comparison.setup.today["rule"]
+    note = "Keep your schedule: it was simulated with it." if own else "Remove your schedule: it was simulated without."
+    return instructions._replace(text=f"{instructions.text} {note}")
+
+
+def _how_to(comparison: Comparison, policy: str) -> HowTo:
+    """Return how to deploy a policy, whatever the schedule around today's rule."""
     settings, service = comparison.candidates[policy].settings, comparison.service
     name = kubernetes_name(comparison.setup.name)
     if policy == TODAY:
