@@ -242,7 +242,7 @@ class Limiter:
     _before: deque[NDArray[np.int64]] = field(default_factory=deque)
 
     def limit(self, pods: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return what of a wanted change the policies allow at this sync.
+        """Return what of a wanted change the policies allow at this sync; the very array `pods` if nothing changes.
 
         Args:
             pods: Present pods, shape (n,).
@@ -253,7 +253,7 @@ class Limiter:
             longest = max((policy.period_seconds for policy in both), default=1)
             self._before = deque(maxlen=self.behaviour.syncs(longest))
         self._before.append(pods)
-        if np.array_equal(wanted, pods):
+        if not (wanted != pods).any():
             return pods
         most = np.maximum(self._allowed(pods, growing=True), pods)
         least = np.minimum(self._allowed(pods, growing=False), pods)

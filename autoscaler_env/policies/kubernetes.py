@@ -305,7 +305,7 @@ class _Hpa(ABC):
             self.wanted = stabilise(fleet, proposal, highest)
         else:
             self._seen.append(counts)
-            self.wanted = fleet
+            self.wanted = self._within(fleet)
             self._known = None
             for before in ticks(self._step, self.service.step_seconds, self.behaviour.sync_seconds):
                 self.wanted = self._sync(counts, self.wanted, before)
@@ -324,7 +324,7 @@ class _Hpa(ABC):
         step, delay = self.service.step_seconds, self.behaviour.metric_delay_seconds
         lag = min((before + delay) // step, len(self._seen) - 1)
         seen = self._seen[-1 - lag]
-        if self._known is None or lag != self._known[0] or not np.array_equal(pods, self._known[1]):
+        if self._known is None or lag != self._known[0] or pods is not self._known[1]:
             ready = np.maximum(counts.ready - np.maximum(counts.ready + counts.booting - pods, 0), 0)
             young = np.minimum(self._young(lag), ready)
             proposal = self._propose(seen, ready - young, np.maximum(pods - ready, 0), young)
@@ -335,9 +335,13 @@ class _Hpa(ABC):
             high, low = np.where(self._windowed, np.maximum(proposal, pods), proposal), np.minimum(proposal, pods)
         highest = self._highest.add(high)
         lowest = self._lowest.add(low) if self.behaviour.up.window_seconds else proposal
-        wanted = self._limiter.limit(pods, stabilise(pods, lowest, highest))
-        least, most = max(self.service.min_instances, self._least), self.service.max_instances
-        return np.minimum(np.maximum(wanted, least), most)
+        wanted = stabilise(pods, lowest, highest)
+        allowed = self._limiter.limit(pods, wanted)
+        return pods if allowed is pods else self._within(allowed)
+
+    def _within(self, pods: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return pods within the limits of the fleet."""
+        return np.clip(pods, max(self.service.min_instances, self._least), self.service.max_instances)
 
     def _young(self, lag: int) -> NDArray[np.int64]:
         """Return how many pods became ready after a metric of so many steps ago was measured, shape (n,)."""
