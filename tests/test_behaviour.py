@@ -1,11 +1,16 @@
 """HPA with its own clocks: worked examples of Kubernetes' algorithm, by hand and by an independent script."""
 
+import math
+from fractions import Fraction
+from itertools import pairwise, product
+
 import numpy as np
 import pytest
 from cases import cases
 from test_kubernetes import observe
 
 from autoscaler_env.evaluation.simulation import simulate
+from autoscaler_env.policies.base import Counts, decode
 from autoscaler_env.policies.behaviour import Behaviour
 from autoscaler_env.policies.kubernetes import HpaCpu, HpaDemand, propose_by_pods, propose_by_total
 from autoscaler_env.service import Service
@@ -163,6 +168,137 @@ def test_settings_side_by_side_act_as_each_alone():
     for row, actions in enumerate(together):
         alone = HpaCpu(behaviour=Behaviour(), **{name: values[row] for name, values in settings.items()})
         assert np.array_equal(simulate(alone, days).actions[0], actions)
+
+
+# --- against the algorithm, pod by pod -------------------------------------------------------------------------------
+
+
+class Controller:
+    """Kubernetes' controller for one HPA, pod by pod and event by event, as its source reads."""
+
+    def __init__(self, rule, scaled, cpu):
+        self.rule, self.service, self.cpu = rule, scaled, cpu
+        self.recommendations, self.events = [], []
+
+    def replicas(self, seen, ready, unready, missing, current):
+        """Return the proposal from the metric of a step that was seen, for pods of three kinds."""
+        up, down = self.rule.behaviour.up.tolerance, self.rule.behaviour.down.tolerance
+        capacity, step = self.service.capacity_per_instance, self.service.step_seconds
+        if not self.cpu:
+            target = Fraction(round(1000 * capacity * self.rule.target / step), 1000) * step
+            ratio = float((seen.arrivals + seen.queue) / (target * current))
+            return current if 1 - down <= ratio <= 1 + up else math.ceil((seen.arrivals + seen.queue) / target)
+        target = round(100 * self.rule.target)
+        each = Fraction(round(seen.utilisation * capacity * seen.ready), seen.ready)
+
+        def ratio_of(usages):
+            return math.floor(100 * sum(usages) / (capacity * len(usages))) / target
+
+        usages = [each] * ready
+        ratio = ratio_of(usages)
+        if not missing and not (unready and ratio > 1):
+            return current if 1 - down <= ratio <= 1 + up else math.ceil(round(ratio * ready, 9))
+        if ratio != 1:
+            usages += [Fraction(capacity * max(100, target), 100) if ratio < 1 else 0] * missing
+        usages += [0] * (unready if ratio > 1 else 0)
+        again = ratio_of(usages)
+        if 1 - down <= again <= 1 + up or (ratio < 1 < again) or (ratio > 1 > again):
+            return current
+        replicas = math.ceil(round(again * len(usages), 9))
+        return current if (again < 1 and replicas > current) or (again > 1 and replicas < current) else replicas
+
+    def limit(self, now, current, rules, growing):
+        if rules.select == "Disabled":
+            return current
+        results = []
+        for policy in rules.policies:
+            start = current - sum(change for time, change in self.events if time > now - policy.period_seconds)
+            share = policy.value / 100
+            if policy.type == "Pods":
+                results.append(start + policy.value if growing else start - policy.value)
+            else:
+                results.append(math.ceil(start * (1 + share)) if growing else int(start * (1 - share)))
+        return (max if growing == (rules.select == "Max") else min)(results)
+
+    def sync(self, now, proposal, current):
+        """Return the pods after a sync at a time in seconds."""
+        behaviour = self.rule.behaviour
+        self.recommendations = self.recommendations or [(now - 1e-6, current)]
+        recent = {
+            window: [pods for time, pods in self.recommendations if time > now - window]
+            for window in (behaviour.up.window_seconds, behaviour.down.window_seconds)
+        }
+        low = min([proposal, *recent[behaviour.up.window_seconds]])
+        high = max([proposal, *recent[behaviour.down.window_seconds]])
+        self.recommendations.append((now, proposal))
+        wanted = min(max(current, low), high)
+        if wanted > current:
+            wanted = min(wanted, max(self.limit(now, current, behaviour.up, True), current))
+        elif wanted < current:
+            wanted = max(wanted, min(self.limit(now, current, behaviour.down, False), current))
+        wanted = min(max(wanted, self.service.min_instances), self.service.max_instances)
+        if wanted != current:
+            self.events.append((now, wanted - current))
+        return wanted
+
+    def step(self, number, history):
+        """Return the pods after the syncs of the step that ended last; the history has all steps so far."""
+        seconds, delay = self.service.step_seconds, self.rule.behaviour.metric_delay_seconds
+        counts, period = history[-1], self.rule.behaviour.sync_seconds
+        pods, now = counts.ready + counts.booting, number * seconds
+        times = range(now - seconds + period - (now - seconds) % period, now + 1, period) if number else [0]
+        for time in times:
+            lag = min((now - time + delay) // seconds, len(history) - 1)
+            before, after = history[-1 - lag], history[len(history) - 1 - lag :]
+            young = sum(max(b.ready - a.ready, 0) for a, b in pairwise(after))
+            ready = max(counts.ready - max(counts.ready + counts.booting - pods, 0), 0)
+            young = min(young, ready)
+            proposal = pods
+            if not self.cpu or (ready > young and before.ready):
+                proposal = self.replicas(before, ready - young, pods - ready, young, pods)
+            pods = self.sync(time, proposal, pods)
+        return pods
+
+
+SPECS = (
+    {},
+    {"scaleUp": {"stabilizationWindowSeconds": 90, "tolerance": "0"}, "metric_delay_seconds": 75},
+    {
+        "scaleUp": {"selectPolicy": "Min", "policies": [policy("Pods", 6, 45), policy("Percent", 30, 120)]},
+        "scaleDown": {"policies": [policy("Percent", 10, 60), policy("Pods", 2, 90)], "tolerance": "0.2"},
+        "sync_seconds": 20,
+    },
+)
+
+
+@cases("maker", [HpaCpu, HpaDemand])
+def test_it_decides_as_the_source_reads_pod_by_pod(maker):
+    rng, decided = np.random.default_rng(0), 0
+    for step_seconds, tables in product((60, 150), SPECS):
+        scaled = Service(step_seconds=step_seconds, steps_per_episode=300, boot_steps=2, fleet_changes=ANY)
+        levels = rng.uniform(500, 6000, (3, 30)).repeat(10, axis=1)
+        days = rng.poisson(levels * rng.uniform(0.8, 1.2, (3, 300)))
+        rule = maker(scaled, target=0.73, behaviour=Behaviour.from_tables(tables))
+        seen, wanted = [], []
+
+        class Watched:
+            name = "watched"
+            reset = rule.reset
+
+            def predict(self, observations, rule=rule, seen=seen, wanted=wanted, scaled=scaled):
+                actions = rule.predict(observations)
+                seen.append(decode(observations, scaled))
+                wanted.append(rule.wanted)
+                return actions
+
+        simulate(Watched(), days, scaled)
+        for row in range(len(days)):
+            controller, history = Controller(rule, scaled, maker is HpaCpu), []
+            for number, counts in enumerate(seen):
+                history.append(Counts(*(column[row].item() for column in counts)))
+                assert controller.step(number, history) == wanted[number][row], (tables, row, number)
+                decided += 1
+    assert decided == 5_400 and len(np.unique(wanted)) > 20
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------
