@@ -35,7 +35,7 @@ class Service:
     steps_per_episode: int = 288
     """Steps in one episode, which is one day."""
     min_instances: int = 2
-    """Fewest ready instances; no action removes more."""
+    """Fewest ready instances; no action removes more. With 0, requests may wait for the first boot."""
     max_instances: int = 100
     """Most instances, ready and booting together."""
     initial_instances: int = 25
@@ -43,7 +43,7 @@ class Service:
     capacity_per_instance: int = 87
     """Requests that one ready instance serves in a step."""
     boot_steps: int = 1
-    """Steps from ordering an instance until it is ready."""
+    """Steps from ordering an instance until it is ready; with `boot_seconds`, that time rounded up to whole steps."""
     queue_limit: int = 4_350
     """Requests that may wait; more are dropped."""
     instance_price_per_hour: float = 0.192
@@ -56,18 +56,27 @@ class Service:
     """The level P that patterns are scaled by, in requests per step."""
     fleet_changes: tuple[int, ...] = (-1, 0, 1)
     """What each action asks for, in instances; contains 0."""
+    boot_seconds: float | None = None
+    """Seconds from ordering an instance until it is ready, at least 0, instead of `boot_steps`.
+
+    An instance serves from then on, in the rest of that step too. A whole number of steps is kept as `boot_steps`, and
+    this field is then `None`.
+    """
 
     def __post_init__(self) -> None:
         for name, least in _LEAST_INTEGER.items():
             value = getattr(self, name)
+            if name == "boot_steps" and _is_integer(value) and value == 0 == self.boot_seconds:
+                continue  # a copy of a service whose instances serve at once
             if not _is_integer(value) or value < least:
                 raise ValueError(f"{name} = {value!r}: must be an integer of at least {least}")
             object.__setattr__(self, name, int(value))
+        self._set_boot()
         for name in ("instance_price_per_hour", "late_price", "drop_price"):
             value = getattr(self, name)
             if not _is_number(value) or not 0 <= value < float("inf"):
                 raise ValueError(f"{name} = {value!r}: must be a finite number of at least 0")
-            object.__setattr__(self, name, value if isinstance(value, int) else float(value))
+            object.__setattr__(self, name, _plain(value))
         if self.max_instances < self.min_instances:
             raise ValueError(
                 f"max_instances = {self.max_instances}: must be at least min_instances = {self.min_instances}"
@@ -92,6 +101,23 @@ class Service:
             if getattr(self, name) > most:
                 raise ValueError(f"{name} = {getattr(self, name)}: must be at most {most}, to fit into memory")
 
+    def _set_boot(self) -> None:
+        """Check `boot_seconds`, and keep a boot in the one form that the fields describe."""
+        seconds = self.boot_seconds
+        if seconds is None:
+            return
+        if not _is_number(seconds) or not 0 <= seconds < float("inf"):
+            raise ValueError(f"boot_seconds = {seconds!r}: must be a finite number of at least 0")
+        steps = math.ceil(seconds / self.step_seconds)
+        if self.boot_steps not in (type(self).boot_steps, steps):
+            raise ValueError(
+                f"boot_seconds = {seconds!r} and boot_steps = {self.boot_steps}: two forms of one quantity; write only "
+                f"one of them (boot_steps = {type(self).boot_steps} if it must be written)"
+            )
+        whole = steps > 0 and seconds == steps * self.step_seconds
+        object.__setattr__(self, "boot_steps", steps)
+        object.__setattr__(self, "boot_seconds", None if whole else _plain(seconds))
+
     def _check_fleet_changes(self) -> None:
         changes = self.fleet_changes
         sound = isinstance(changes, tuple | list) and all(_is_integer(change) for change in changes)
@@ -103,6 +129,11 @@ class Service:
     def instance_price(self) -> float:
         """Dollars for one instance in one step."""
         return self.instance_price_per_hour * self.step_seconds / 3600
+
+    @property
+    def boot_delay(self) -> float:
+        """Seconds from ordering an instance until it is ready, in whichever form it was given."""
+        return self.boot_steps * self.step_seconds if self.boot_seconds is None else self.boot_seconds
 
     @property
     def arrivals_scale(self) -> int:
@@ -120,8 +151,10 @@ class Service:
         return self.fleet_changes.index(0)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values, as they are written to JSON or TOML."""
-        return dataclasses.asdict(self) | {"fleet_changes": list(self.fleet_changes)}
+        """Return the fields as plain values, as they are written to JSON or TOML; a boot in one of its two forms."""
+        values = dataclasses.asdict(self) | {"fleet_changes": list(self.fleet_changes)}
+        del values["boot_seconds" if self.boot_seconds is None else "boot_steps"]
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Service:
@@ -192,7 +225,6 @@ def as_service(service: Service | None) -> Service:
 
 NATURAL_UNITS = {
     "requests_per_second_per_instance": "capacity_per_instance",
-    "boot_seconds": "boot_steps",
     "queue_seconds": "queue_limit",
     "late_price_per_1000_per_minute": "late_price",
     "drop_price_per_1000": "drop_price",
@@ -218,12 +250,12 @@ def counts_per_step(values: Mapping[str, Any]) -> tuple[str, ...]:
 def fields_per_step(values: Mapping[str, Any], step_seconds: int) -> dict[str, Any]:
     """Return values in natural units as fields of a service with steps of this length.
 
-    An instance serves a whole number of requests in a step, at least 1. Boots round up to whole steps. If no value
-    counts per step, what is left out is that of the reference service for the same time; else that for a step.
+    An instance serves a whole number of requests in a step, at least 1. If no value counts per step, what is left out
+    is that of the reference service for the same time; else that for a step.
 
     Args:
         values: Fields of `Service`, or quantities of `NATURAL_UNITS`: `requests_per_second_per_instance`,
-            `boot_seconds`, `queue_seconds` (seconds of work of `max_instances` instances),
+            `queue_seconds` (seconds of work of `max_instances` instances),
             `late_price_per_1000_per_minute` (dollars for 1,000 requests that wait a minute) and
             `drop_price_per_1000` (dollars).
         step_seconds: Length of a step.
@@ -233,9 +265,9 @@ def fields_per_step(values: Mapping[str, Any], step_seconds: int) -> dict[str, A
 
     Example:
         >>> fields_per_step({"requests_per_second_per_instance": 0.5, "boot_seconds": 90, "late_price": 0.1}, 60)
-        {'late_price': 0.1, 'capacity_per_instance': 30, 'boot_steps': 2}
+        {'boot_seconds': 90, 'late_price': 0.1, 'capacity_per_instance': 30}
     """
-    for name, field in NATURAL_UNITS.items():
+    for name, field in {**NATURAL_UNITS, "boot_seconds": "boot_steps"}.items():
         if name in values and field in values:
             raise ValueError(f"{name} and {field}: two forms of one quantity; write only one of them")
         if name in values:
@@ -252,8 +284,6 @@ def fields_per_step(values: Mapping[str, Any], step_seconds: int) -> dict[str, A
     fields = {name: value for name, value in values.items() if name not in NATURAL_UNITS}
     if (rate := values.get("requests_per_second_per_instance")) is not None:
         fields["capacity_per_instance"] = max(round(rate * step_seconds), 1)
-    if (seconds := values.get("boot_seconds")) is not None:
-        fields["boot_steps"] = max(math.ceil(seconds / step_seconds), 1)
     if (seconds := values.get("queue_seconds")) is not None:
         capacity, most = (
             fields.get(name, getattr(Service, name)) for name in ("capacity_per_instance", "max_instances")
@@ -288,9 +318,9 @@ _MOST_STEPS = {"steps_per_episode": 86_400, "boot_steps": 1_000}
 _LEAST_INTEGER = {
     "step_seconds": 1,
     "steps_per_episode": 1,
-    "min_instances": 1,
+    "min_instances": 0,
     "max_instances": 1,
-    "initial_instances": 1,
+    "initial_instances": 0,
     "capacity_per_instance": 1,
     "boot_steps": 1,
     "queue_limit": 0,
@@ -304,3 +334,8 @@ def _is_integer(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _plain(value: Any) -> int | float:
+    """Return a number as Python's own."""
+    return value if isinstance(value, int) else float(value)

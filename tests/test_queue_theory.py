@@ -73,7 +73,7 @@ def test_everything_that_arrives_is_served_or_still_waits():
 @every_service
 def test_idle_capacity_means_an_empty_queue(any_service, random_trajectory):
     for day in (queue_of(poisson(86, 20, 2000), 87), random_trajectory(any_service)):
-        idle = day.served < day.service.capacity_per_instance * day.ready
+        idle = day.served < day.capacity
         assert idle.any() and not day.queue[idle].any()
 
 
@@ -81,7 +81,7 @@ def test_idle_capacity_means_an_empty_queue(any_service, random_trajectory):
 def test_a_waiting_queue_means_full_use(any_service, random_trajectory):
     day = random_trajectory(any_service)
     waiting = day.queue > 0
-    assert np.all(day.served[waiting] == (any_service.capacity_per_instance * day.ready)[waiting])
+    assert np.all(day.served[waiting] == day.capacity[waiting])
 
 
 def test_constant_overload_grows_the_queue_linearly():

@@ -25,6 +25,7 @@ from autoscaler_env.evaluation.calibration import (
     forecast_grid,
     settings_that_keep,
 )
+from autoscaler_env.evaluation.lower_bound import lower_bounds
 from autoscaler_env.evaluation.metrics import measure, served_in_time
 from autoscaler_env.evaluation.simulation import ResetDaily, Trajectory, by_day, simulate_through
 from autoscaler_env.evaluation.statistics import Interval, mean_interval
@@ -138,6 +139,8 @@ class Comparison:
     """The clairvoyant policy; `None` if the service has too many states to find it."""
     no_optimum: str = ""
     """Why there is no optimum."""
+    lower_bound: float | None = None
+    """Where there is no optimum: dollars a day on the held-out days that nothing can cost less than."""
     seed: int = 0
     """Seed of the trainings."""
     quick: bool = False
@@ -230,12 +233,25 @@ def compare_candidates(
                     cheaper[name] = cheapest
         with _step(bar, "finding the optimum", planned):
             try:
-                optimum, reason = _evaluate(Optimum(service), "knows the traffic", later, service), ""
+                optimum, reason, bound = _evaluate(Optimum(service), "knows the traffic", later, service), "", None
             except ValueError as error:
                 optimum, reason = None, str(error)
+                bound = float(lower_bounds(later.reshape(1, -1), service)[0]) / len(later)
         quick = any(budget < BUDGETS["full"].get(algorithm, 0) for algorithm, budget in budgets.items())
         comparison = Comparison(
-            setup, service, days, candidates, optimum, reason, seed, quick, plausible, cheaper, doubted, tuple(budgets)
+            setup,
+            service,
+            days,
+            candidates,
+            optimum,
+            reason,
+            bound,
+            seed,
+            quick,
+            plausible,
+            cheaper,
+            doubted,
+            tuple(budgets),
         )
         for algorithm, budget in budgets.items():
             show(comparison)

@@ -30,7 +30,7 @@ from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, Interval, is_ve
 from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.policies.registry import LEARNERS, label_of
 from autoscaler_env.service import Service
-from autoscaler_env.text import counted, listed, percent
+from autoscaler_env.text import counted, dollars, listed, percent
 from autoscaler_env.traffic.trace import Trace
 
 FEW_DAYS = 14
@@ -171,6 +171,7 @@ class Answer:
             "cheaper_settings": {name: _setting_as_dict(rule) for name, rule in comparison.cheaper.items()},
             "limits_of_service": dataclasses.asdict(comparison.setup.limits),
             "no_optimum": comparison.no_optimum or None,
+            "lower_bound_a_day": None if comparison.lower_bound is None else round(comparison.lower_bound, 4),
             "worst_day": {"day": held_out[self.worst_day]}
             | {name: self._worst_day_as_dict(name) for name in (TODAY, self.beside)},
             "why_did_it_scale": self.why,
@@ -276,7 +277,10 @@ def limits_of(comparison: Comparison, recommendation: Recommendation) -> list[st
     if comparison.quick:
         limits.append("The learners had small budgets, for a quick answer. With full budgets they may do better.")
     if comparison.optimum is None:
-        limits.append(f"No optimum is shown. {comparison.no_optimum[0].upper()}{comparison.no_optimum[1:]}.")
+        limits.append(
+            f"No optimum is shown. {comparison.no_optimum[0].upper()}{comparison.no_optimum[1:]}. A lower bound is "
+            f"{dollars(comparison.lower_bound or 0)} a day: nothing can cost less, and the optimum may cost more."
+        )
     return limits
 
 
@@ -383,7 +387,7 @@ def _likeness(earlier: np.ndarray, later: np.ndarray) -> float:
 def _slow_boot(service: Service) -> Iterator[str]:
     if service.boot_steps > 1:
         yield (
-            f"An instance boots for {service.boot_steps * service.step_seconds / 60:g} min, longer than a step of "
+            f"An instance boots for {service.boot_delay / 60:.3g} min, longer than a step of "
             f"{service.step_seconds / 60:g} min: a rule that only reacts comes {service.boot_steps} steps late, and "
             "so every policy stays further above the optimum."
         )

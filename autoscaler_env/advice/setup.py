@@ -263,16 +263,13 @@ class Setup:
 
     def _meaning(self, name: str, fields: Mapping[str, Any]) -> str:
         """Return what a quantity in natural units means in a step, and how the user wrote it."""
-        value, step = fields[NATURAL_UNITS[name]], fields["step_seconds"]
+        value = fields[NATURAL_UNITS[name]]
         text = {
             "requests_per_second_per_instance": f"an instance serves {counted(value, 'request')}",
-            "boot_seconds": f"a boot takes {counted(value, 'step')}",
             "queue_seconds": f"at most {counted(value, 'request')} wait",
             "late_price_per_1000_per_minute": f"a request that waits costs {small_dollars(value)}",
             "drop_price_per_1000": f"a dropped request costs {small_dollars(value)}",
         }[name]
-        if name == "boot_seconds" and value * step != self.fields[name]:
-            text += f", rounded up to {duration(value * step)}"
         return f"{text} ({name} = {self.fields[name]:g})"
 
     def _per_step(self, row_seconds: int) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class Trajectory:
     actions: NDArray[np.int32]
     """Indices into `service.fleet_changes`."""
     ready: NDArray[np.int32]
-    """Instances that served."""
+    """Instances that served, for the whole step or the rest of it."""
     booting: NDArray[np.int32]
     """Instances ordered and not ready yet."""
     queue: NDArray[np.int32]
@@ -45,6 +45,8 @@ class Trajectory:
     """Whether the action changed the fleet: 0 or 1."""
     refused: NDArray[np.int32]
     """Whether the action was refused: 0 or 1."""
+    lost: NDArray[np.int32]
+    """Requests that instances could not serve because they became ready within the step."""
 
     def row(self, row: int) -> Trajectory:
         """Return one of the rows alone; every array has shape (1, steps)."""
@@ -83,9 +85,16 @@ class Trajectory:
         return self.instance_cost + self.late_cost + self.drop_cost
 
     @property
+    def capacity(self) -> NDArray[np.int64]:
+        """Requests that could have been served in the step."""
+        return self.service.capacity_per_instance * self.ready.astype(np.int64) - self.lost
+
+    @property
     def utilisation(self) -> NDArray[np.float64]:
-        """Utilisation: requests served over capacity."""
-        return self.served / (self.service.capacity_per_instance * self.ready)
+        """Utilisation: requests served over capacity. Without capacity 1 if requests came in or wait, else 0."""
+        without = (self.arrivals + self.queue > 0).astype(np.float64)
+        capacity = self.capacity
+        return np.divide(self.served, capacity, out=without, where=capacity > 0)
 
 
 def simulate(policy: Policy, days: NDArray[np.int64], service: Service | None = None) -> Trajectory:
@@ -121,6 +130,7 @@ def simulate(policy: Policy, days: NDArray[np.int64], service: Service | None = 
         dynamics.DROPPED,
         dynamics.SCALED,
         dynamics.REFUSED,
+        dynamics.LOST,
     ]
     history = np.empty((len(rows), steps, n), dtype=np.int32)  # counts fit; half the memory
     policy.reset(days)
