@@ -336,13 +336,14 @@ def in_time_of_each(day, seconds):
     return found
 
 
-@cases(("name", "peak"), [("reference", 1500), ("from zero, boots within a step", 250), ("no queue", 900)])
+@cases(("name", "peak"), [("reference", 600), ("from zero, boots within a step", 110), ("no queue", 600)])
 def test_a_fluid_serves_as_many_in_time_as_single_requests(name, peak, random_trajectory):
     # a request more or less at each edge of an interval
-    service = dataclasses.replace(SERVICES[name], capacity_per_instance=40, queue_limit=20 * SERVICES[name].queue_limit)
+    service = dataclasses.replace(SERVICES[name], capacity_per_instance=40)
     day = random_trajectory(dataclasses.replace(service, peak_arrivals=peak, steps_per_episode=30), days=1, seed=4)
     for seconds in (10, 100, 450):
         wanted = in_time_of_each(day, seconds)
         found = served_within(day, seconds)[0]
-        assert 0 < found.sum() < day.arrivals.sum() and np.abs(found - wanted).max() <= 6
-        assert found.sum() == pytest.approx(wanted.sum(), rel=0.01)
+        assert found.sum() < day.arrivals.sum() and np.abs(found - wanted).max() <= 6
+        assert abs(found.sum() - wanted.sum()) < 0.01 * day.arrivals.sum()
+    assert 0.02 < found.sum() / day.arrivals.sum() < 0.98
