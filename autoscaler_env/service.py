@@ -177,8 +177,9 @@ class Service:
 
         The file that `autoscaler advise --init` writes is accepted: quantities in natural units are converted to those
         of a step. Its `name`, its `row_seconds` and its tables `[today]` and `[limits]`, which describe the traffic,
-        the present rule and what advice may change, are ignored. Where such a file leaves `initial_instances` out, the
-        reference value is moved into the limits of the fleet.
+        the present rule and what advice may change, are ignored. With a table `[objective]`, lateness costs nothing:
+        see `evaluation.objective`. Where such a file leaves `initial_instances` out, the reference value is moved into
+        the limits of the fleet.
 
         Raises:
             ValueError: The file cannot be read, is not TOML, or holds a bad value; the message names the file.
@@ -190,10 +191,15 @@ class Service:
             for table in ("today", "limits"):
                 if isinstance(values.get(table), dict):
                     del values[table]
+            without_price = {}
+            if isinstance(values.get("objective"), dict):
+                del values["objective"]
+                refuse_late_price(values)
+                without_price = {"late_price": 0.0}
             least, most = (values.get(name, getattr(cls, name)) for name in ("min_instances", "max_instances"))
             if "initial_instances" not in values and _is_integer(least) and _is_integer(most) and least <= most:
                 values["initial_instances"] = min(max(cls.initial_instances, least), most)
-            return cls.from_dict(fields_per_step(values, values.get("step_seconds", cls.step_seconds)))
+            return cls.from_dict(fields_per_step(values, values.get("step_seconds", cls.step_seconds)) | without_price)
         except OSError as error:
             raise ValueError(f"{path}: {error.strerror or error}") from None
         except UnicodeDecodeError:
@@ -295,6 +301,19 @@ def fields_per_step(values: Mapping[str, Any], step_seconds: int) -> dict[str, A
     if (price := values.get("drop_price_per_1000")) is not None:
         fields["drop_price"] = _decimal(price / 1000)
     return fields
+
+
+def refuse_late_price(values: Mapping[str, Any]) -> None:
+    """Refuse a late price beside an objective.
+
+    Raises:
+        ValueError: The values of a set-up with an objective hold a late price.
+    """
+    for name in ("late_price", "late_price_per_1000_per_minute"):
+        if name in values:
+            raise ValueError(
+                f"objective and {name}: two ways to say what a late request may cost; write only one of them"
+            )
 
 
 def _check_natural(name: str, value: Any) -> None:

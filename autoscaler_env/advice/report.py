@@ -21,6 +21,8 @@ from autoscaler_env.advice.text import (
     FEWEST_DAYS_A_YEAR,
     headline,
     method,
+    objective_sentence,
+    per_1000_and_minute,
     reason,
     requests_sentence,
     sacrifice,
@@ -125,8 +127,8 @@ class Answer:
 
     def keeps_service(self, policy: str) -> bool:
         """Return whether a policy keeps today's service on the held-out days; see `loses_service`."""
-        candidates, limits = self.comparison.candidates, self.comparison.setup.limits
-        return not loses_service(candidates[policy], candidates[TODAY], limits)
+        candidates, setup = self.comparison.candidates, self.comparison.setup
+        return not loses_service(candidates[policy], candidates[TODAY], setup.limits, setup.objective)
 
     def above_optimum(self, policy: str) -> float | None:
         """Return how much a policy costs above the optimum, as a share; `None` if there is no optimum."""
@@ -170,6 +172,7 @@ class Answer:
             "policies": {name: self._policy_as_dict(name) for name in self.policies},
             "cheaper_settings": {name: _setting_as_dict(rule) for name, rule in comparison.cheaper.items()},
             "limits_of_service": dataclasses.asdict(comparison.setup.limits),
+            "objective": self._objective_as_dict(),
             "no_optimum": comparison.no_optimum or None,
             "lower_bound_a_day": None if comparison.lower_bound is None else round(comparison.lower_bound, 4),
             "worst_day": {"day": held_out[self.worst_day]}
@@ -183,6 +186,22 @@ class Answer:
             "days_a_year": DAYS_A_YEAR,
             "seed": comparison.seed,
         }
+
+    def _objective_as_dict(self) -> dict[str, Any] | None:
+        """Return the objective, and for each policy its share in time, whether it kept the objective, and its price."""
+        objective = self.comparison.setup.objective
+        if objective is None:
+            return None
+        policies = {}
+        for name, policy in self.comparison.candidates.items():
+            share = policy.in_time_interval
+            price = policy.late_price * per_1000_and_minute(self.comparison.service)
+            policies[name] = {
+                "share": _plain(share),
+                "verdict": objective.verdict(share),
+                "late_price_per_1000_per_minute": round(price, 6) if np.isfinite(price) else None,
+            }
+        return dataclasses.asdict(objective) | {"policies": policies}
 
     def _policy_as_dict(self, name: str) -> dict[str, Any]:
         policy, saved, above = self.policies[name], self.saved[name], self.above_optimum(name)
@@ -245,7 +264,15 @@ def answer_of(comparison: Comparison) -> Answer:
         {name: mean_interval(today - policy.costs_by_training) for name, policy in policies.items()},
         headline(comparison, recommendation),
         reason(recommendation),
-        requests_sentence(comparison, recommendation.policy),
+        " ".join(
+            filter(
+                None,
+                (
+                    requests_sentence(comparison, recommendation.policy),
+                    objective_sentence(comparison, recommendation.policy),
+                ),
+            )
+        ),
         sacrifice(comparison, recommendation),
         limits_of(comparison, recommendation),
         decisions(
@@ -259,7 +286,9 @@ def answer_of(comparison: Comparison) -> Answer:
 
 def least_in_time(comparison: Comparison) -> float:
     """Return the share of the requests in time that a policy should keep: today's, less what the limits allow."""
-    today = comparison.candidates[TODAY]
+    today, objective = comparison.candidates[TODAY], comparison.setup.objective
+    if objective is not None:
+        return objective.served_in_time
     return comparison.setup.limits.level(today.in_time_share, today.drop_share).in_time
 
 
@@ -277,10 +306,13 @@ def limits_of(comparison: Comparison, recommendation: Recommendation) -> list[st
     if comparison.quick:
         limits.append("The learners had small budgets, for a quick answer. With full budgets they may do better.")
     if comparison.optimum is None:
-        limits.append(
-            f"No optimum is shown. {comparison.no_optimum[0].upper()}{comparison.no_optimum[1:]}. A lower bound is "
-            f"{dollars(comparison.lower_bound or 0)} a day: nothing can cost less, and the optimum may cost more."
-        )
+        text = f"No optimum is shown. {comparison.no_optimum[0].upper()}{comparison.no_optimum[1:]}."
+        if comparison.lower_bound is not None:
+            text += (
+                f" A lower bound is {dollars(comparison.lower_bound)} a day: nothing can cost less, and the optimum "
+            )
+            text += "may cost more."
+        limits.append(text)
     return limits
 
 
