@@ -34,7 +34,7 @@ from autoscaler_env.service import (
     refuse_late_price,
 )
 from autoscaler_env.storage.files import write_atomically
-from autoscaler_env.text import counted, duration, listed
+from autoscaler_env.text import counted, duration, listed, suggestion
 from autoscaler_env.traffic.reading import DAY, Traffic
 
 if TYPE_CHECKING:
@@ -145,7 +145,8 @@ class Setup:
         """Refuse a rule or a setting that is unknown, missing or out of range."""
         rule, settings = self.today.get("rule"), self.today_settings
         if not isinstance(rule, str) or rule not in TODAY_RULES:
-            raise ValueError(f"today.rule = {rule!r}: must be one of {', '.join(TODAY_RULES)}")
+            meant = suggestion(str(rule), TODAY_RULES)
+            raise ValueError(f"today.rule = {rule!r}: must be one of {', '.join(TODAY_RULES)}{meant}")
         make, names = TODAY_RULES[rule]
         for name, value in settings.items():
             if isinstance(value, bool) or not isinstance(value, int | float):
@@ -159,8 +160,12 @@ class Setup:
             raise ValueError(f"today: {error}") from None
 
     @classmethod
-    def from_toml(cls, path: str | Path) -> Setup:
+    def from_toml(cls, path: str | Path, step_seconds: int | None = None) -> Setup:
         """Read a set-up; `template()` returns one with comments.
+
+        Args:
+            path: The file.
+            step_seconds: Length of a step, where the file names none and counts nothing per step.
 
         Raises:
             ValueError: The file cannot be read, is not TOML, or holds a bad value; the message names the file.
@@ -177,6 +182,8 @@ class Setup:
                 raise ValueError(f"limits = {limits!r}: must be a table of {', '.join(known)}")
             if objective is not None and (both := sorted(set(limits) & {"fewer_in_time", "dropped"})):
                 raise ValueError(f"objective and limits.{both[0]}: an objective stands instead of it; write only one")
+            if step_seconds is not None and not counts_per_step(values):
+                values.setdefault("step_seconds", step_seconds)
             return cls(name, values, today, Limits(**limits), objective, row_seconds)
         except OSError as error:
             raise ValueError(f"{path}: {error.strerror or error}") from None

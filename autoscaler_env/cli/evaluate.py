@@ -22,9 +22,8 @@ from autoscaler_env.cli.options import (
     workload_of,
 )
 from autoscaler_env.paths import Folders
-from autoscaler_env.policies.registry import PER_PATTERN_ENDING, find_policies, learner_of, rivals_on
 from autoscaler_env.service import Service
-from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload
+from autoscaler_env.traffic.workload import MIXED, PATTERNS, Workload
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,6 +67,8 @@ class Evaluate:
             raise ValueError(f"csv = {str(self.csv)!r}: there is no such folder")
         folders = Folders(self.output)
         if objective is None:
+            from autoscaler_env.policies.registry import find_policies
+
             policies = find_policies(self.policies, service, folders, workload)
         else:
             policies = policies_that_keep(objective, self.policies, service, folders, workload)
@@ -102,6 +103,7 @@ def policies_that_keep(
     """
     from autoscaler_env.evaluation.calibration import rule_that_keeps
     from autoscaler_env.evaluation.rivals import RIVAL_GRIDS
+    from autoscaler_env.policies.registry import find_policies
     from autoscaler_env.traffic.patterns import as_workload
 
     endings = {name.lower(): name for name in (*PATTERNS, MIXED)} | {"calibrated": workload}
@@ -135,6 +137,7 @@ def place_among_others(episodes: pd.DataFrame, workload: str | Workload, service
     from autoscaler_env.evaluation.regret import OPTIMUM_DAYS, read_optima
     from autoscaler_env.evaluation.report import standing, standing_report
     from autoscaler_env.policies.oracle import OPTIMUM
+    from autoscaler_env.policies.registry import PER_PATTERN_ENDING, learner_of, rivals_on
 
     policy, days, course = episodes["policy"].iloc[0], episodes["episode"].nunique(), Folders.course()
     rivals = rivals_on(workload, service, course)

@@ -24,13 +24,12 @@ from autoscaler_env.cli.options import (
 from autoscaler_env.paths import Folders
 from autoscaler_env.service import Service
 from autoscaler_env.text import shown
-from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload
-from autoscaler_env.training.checkpoint import RunFolder, Trained
+from autoscaler_env.traffic.workload import MIXED, PATTERNS, Workload
 from autoscaler_env.training.config import PRESETS, QLearningPreset, TrainingConfig, command_options
-from autoscaler_env.training.train import train
 
 if TYPE_CHECKING:
     from autoscaler_env.evaluation.objective import Objective
+    from autoscaler_env.training.checkpoint import RunFolder, Trained
 
 
 @dataclass(frozen=True)
@@ -88,6 +87,9 @@ class Train:
         config = self.training_config()
         if (objective := objective_of(self.service)) is not None:
             config = keeping(config, objective)
+        from autoscaler_env.training.checkpoint import RunFolder
+        from autoscaler_env.training.train import train
+
         run = RunFolder(config, Folders(self.output))
         if self.resume and not self._can_resume(run):
             print(f"{shown(run.model)} is finished: there is nothing to resume.")
