@@ -11,7 +11,6 @@ from .evaluation.calibration import (
     calibrate,
     calibrated_rule,
     calibration_grid,
-    rule_that_keeps,
     save_calibrations,
 )
 from .evaluation.lower_bound import lower_bounds
@@ -51,7 +50,7 @@ from .training.checkpoint import Trained
 from .training.config import PRESETS, QLearningPreset, TrainingConfig
 from .training.deep import build_learner
 from .training.lab import try_values
-from .training.objective import late_price_for
+from .training.objective import late_price_for, rule_that_keeps
 from .training.train import obtain, train, train_own
 
 __version__: str

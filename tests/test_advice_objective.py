@@ -27,7 +27,7 @@ def days():
 @pytest.fixture(scope="module")
 def short(days):
     """Return the answer where today's fixed fleet misses the objective."""
-    return answer_for(days, today={"rule": "fixed", "instances": 13}, objective=MINUTE)
+    return answer_for(days, {"queue_limit": 50_000}, {"rule": "fixed", "instances": 16}, objective=MINUTE)
 
 
 def test_what_is_recommended_keeps_the_objective_though_it_costs_more_than_today(short):
@@ -49,15 +49,16 @@ def test_the_page_says_whether_it_was_kept_what_it_costs_and_the_price_it_implie
     share, now = chosen.in_time_interval, today.in_time_interval
     text = short.requests
     verdict = "keeps it" if share.low >= 0.99 else "keeps it, but not beyond doubt"
+    worse = "misses it" if now.high < 0.99 else "misses it, but not beyond doubt"
     assert f"{verdict}: {100 * share.mean:.2f} % (95 % interval {100 * share.low:.2f} %" in text and share.mean >= 0.99
-    assert f"Today's rule misses it: {100 * now.mean:.2f} %" in text
+    assert f"Today's rule {worse}: {100 * now.mean:.2f} %" in text
     extra = chosen.cost.mean - today.cost.mean
     assert f"That costs ${abs(extra):.2f} a day {'more' if extra > 0 else 'less'} than today's rule" in text
     assert "It implies a late price of $" in text and "requests that wait a minute" in text
     assert "The objective is 99" in page(short).replace("\u00a0", " ")
     plain = json.loads(json.dumps(short.as_dict(), allow_nan=False))["objective"]
     assert (plain["served_in_time"], plain["within_seconds"]) == (0.99, 60)
-    assert plain["policies"]["today"]["verdict"] == "missed"
+    assert plain["policies"]["today"]["verdict"] == MINUTE.verdict(now) != "kept"
     assert plain["policies"][chosen.name]["late_price_per_1000_per_minute"] == pytest.approx(
         chosen.late_price * 200, abs=1e-6
     )
@@ -75,7 +76,7 @@ def test_the_shares_are_those_of_a_simulation_of_the_held_out_days(short):
 def test_a_rule_that_keeps_more_than_the_objective_asks_for_gets_a_cheaper_setting(days):
     answer = answer_for(days, today={"rule": "target-tracking", "target": 0.7, "reserve": 1}, objective=MINUTE)
     assert answer.recommendation.saving.low > 0 and answer.keeps_service(answer.recommendation.policy)
-    strict = answer_for(days, today={"rule": "fixed", "instances": 13}, objective=Objective(0.999, 30))
+    strict = answer_for(days, today={"rule": "fixed", "instances": 16}, objective=Objective(0.999, 30))
     costs = [each.comparison.candidates["target-tracking"].cost.mean for each in (answer, strict)]
     assert costs[0] < costs[1], "a stricter objective costs more"
 
@@ -89,7 +90,7 @@ def test_an_objective_that_nothing_keeps_is_said_in_the_headline(days):
 
 
 def test_a_learner_is_trained_with_the_late_price_that_keeps_the_objective(days):
-    today = {"rule": "fixed", "instances": 13}
+    today = {"rule": "fixed", "instances": 16}
     answer = answer_for(days, today=today, objective=MINUTE, budgets={"q-learning": 400}, trainings=1)
     learner = answer.comparison.candidates["q-learning"]
     assert " with a late price of $" in learner.description and learner.late_price > 0

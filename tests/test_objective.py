@@ -15,7 +15,6 @@ from autoscaler_env.evaluation.calibration import (
     TARGETS,
     ServiceLevel,
     _Tried,
-    rule_that_keeps,
     settings_that_keep,
 )
 from autoscaler_env.evaluation.metrics import evaluate
@@ -28,7 +27,7 @@ from autoscaler_env.policies.rules import Static, TargetTracking
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import Pattern, day_seeds
 from autoscaler_env.training.config import TrainingConfig
-from autoscaler_env.training.objective import late_price_for, search_price, with_price
+from autoscaler_env.training.objective import late_price_for, rule_that_keeps, search_price, with_price
 from autoscaler_env.training.train import train
 
 MINUTE = Objective(0.99, 60)

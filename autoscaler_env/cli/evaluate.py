@@ -101,10 +101,10 @@ def policies_that_keep(
     Raises:
         ValueError: As `find_policies`.
     """
-    from autoscaler_env.evaluation.calibration import rule_that_keeps
     from autoscaler_env.evaluation.rivals import RIVAL_GRIDS
     from autoscaler_env.policies.registry import find_policies
     from autoscaler_env.traffic.patterns import as_workload
+    from autoscaler_env.training.objective import rule_that_keeps
 
     endings = {name.lower(): name for name in (*PATTERNS, MIXED)} | {"calibrated": workload}
     calibrated = {f"{rule}-{ending}": (rule, on) for rule in RIVAL_GRIDS for ending, on in endings.items()}

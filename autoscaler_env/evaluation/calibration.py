@@ -279,8 +279,7 @@ class _Tried(NamedTuple):
     def implied_price(self, in_time: float) -> float:
         """Return the late price from which on the cheapest setting has a sure share in time; nan if none does.
 
-        It is that of the tried settings, in dollars for a request that waits at the end of a step: the more a late
-        request costs, the less the cheapest setting lets wait.
+        In dollars for a request that waits at the end of a step: as it rises, the cheapest setting lets fewer wait.
         """
         price, cheapest = 0.0, int(np.lexsort((self.waiting, self.cost))[0])
         while self.sure[cheapest] < in_time:
@@ -343,30 +342,6 @@ def settings_that_keep(
     )
 
 
-def rule_that_keeps(
-    grid: RuleGrid,
-    workloads: Sequence[Workload],
-    service: Service,
-    objective: Objective,
-    name: str | None = None,
-    days: int = 60,
-) -> Policy:
-    """Return a rule with the cheapest setting that keeps an objective, with the margin of `Objective.surely`.
-
-    Args:
-        grid: The kind of rule.
-        workloads: One or more; their calibration days count alike.
-        service: The service to scale; its late price should be 0.
-        objective: What the rule must keep.
-        name: What tables call it; the name of the rule by default.
-        days: Calibration days of each workload, at least 1.
-    """
-    seeds = day_seeds("calibration", days)
-    drawn = np.concatenate([workload.draw(seeds) for workload in workloads])
-    level = ServiceLevel(objective.served_in_time, 1.0, objective)
-    return grid.policy(service, settings_that_keep(grid, drawn, service, level, in_a_row=False).keeping, name)
-
-
 def _searched(
     grid: RuleGrid,
     days: NDArray[np.int64],
@@ -405,7 +380,6 @@ def _tried(
     columns = []
     for part in _simulated(grid, settings, days.reshape(1, -1) if in_a_row else days, service):
         in_time = served_in_time(part) if objective is None else objective.in_time(part)
-        # Side by side: a row for each setting, with all of its days.
         cost, served, dropped, queue = (
             each.reshape(-1, days.size).sum(axis=1) for each in (part.cost, in_time, part.dropped, part.queue)
         )

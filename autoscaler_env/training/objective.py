@@ -1,4 +1,4 @@
-"""Find the late price with which a learner keeps an objective: learners know prices only.
+"""Find what keeps an objective: the setting of a rule, or the late price of a learner, since learners know prices only.
 
 A higher late price makes a learner keep a larger fleet, so that fewer requests are late. The search trains a few times
 with a part of the budget: it begins at the price that makes calibrated target tracking keep the objective, goes up by
@@ -12,15 +12,18 @@ from __future__ import annotations
 import dataclasses
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from autoscaler_env.evaluation.calibration import RULE_GRIDS, ServiceLevel, settings_that_keep
+import numpy as np
+
+from autoscaler_env.evaluation.calibration import RULE_GRIDS, RuleGrid, ServiceLevel, settings_that_keep
 from autoscaler_env.evaluation.objective import Objective
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.paths import Folders
+from autoscaler_env.policies.base import Policy
 from autoscaler_env.service import Service
-from autoscaler_env.traffic.patterns import as_workload, day_seeds
+from autoscaler_env.traffic.patterns import Workload, as_workload, day_seeds
 from autoscaler_env.training.config import LENGTH, QLearningPreset, TrainingConfig
 from autoscaler_env.training.train import train
 
@@ -38,6 +41,30 @@ FACTOR = 4.0
 
 DAYS = 60
 """Calibration days on which a training must keep the objective, and target tracking is calibrated."""
+
+
+def rule_that_keeps(
+    grid: RuleGrid,
+    workloads: Sequence[Workload],
+    service: Service,
+    objective: Objective,
+    name: str | None = None,
+    days: int = DAYS,
+) -> Policy:
+    """Return a rule with the cheapest setting that keeps an objective, with the margin of `Objective.surely`.
+
+    Args:
+        grid: The kind of rule.
+        workloads: One or more; their calibration days count alike.
+        service: The service to scale; its late price should be 0.
+        objective: What the rule must keep.
+        name: What tables call it; the name of the rule by default.
+        days: Calibration days of each workload, at least 1.
+    """
+    seeds = day_seeds("calibration", days)
+    drawn = np.concatenate([workload.draw(seeds) for workload in workloads])
+    level = ServiceLevel(objective.served_in_time, 1.0, objective)
+    return grid.policy(service, settings_that_keep(grid, drawn, service, level, in_a_row=False).keeping, name)
 
 
 class Found(NamedTuple):
