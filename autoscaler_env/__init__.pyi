@@ -7,7 +7,14 @@ from .device import available_devices, choose_device
 from .envs.sb3 import AutoscalerVecEnv
 from .envs.single import AutoscalerEnv
 from .envs.vector import AutoscalerVectorEnv
-from .evaluation.calibration import Calibration, calibrate, calibrated_rule, calibration_grid, save_calibrations
+from .evaluation.calibration import (
+    Calibration,
+    calibrate,
+    calibrated_rule,
+    calibration_grid,
+    save_calibrations,
+)
+from .evaluation.lower_bound import lower_bounds
 from .evaluation.metrics import (
     MEAN,
     compare_policies,
@@ -20,6 +27,7 @@ from .evaluation.metrics import (
     summarise,
     verdict,
 )
+from .evaluation.objective import Objective
 from .evaluation.regret import regret
 from .evaluation.report import standing
 from .evaluation.rivals import (
@@ -30,7 +38,7 @@ from .evaluation.rivals import (
     save_calibrated_rules,
     tuned_rule,
 )
-from .evaluation.simulation import Trajectory, simulate
+from .evaluation.simulation import Trajectory, served_within, simulate
 from .evaluation.statistics import Interval, mean_interval
 from .paths import Folders
 from .policies.aws import Alarms, AwsStepScaling, AwsTargetTracking
@@ -53,6 +61,7 @@ from .training.checkpoint import Trained
 from .training.config import PRESETS, QLearningPreset, TrainingConfig
 from .training.deep import build_learner
 from .training.lab import try_values
+from .training.objective import late_price_for, rule_that_keeps
 from .training.train import obtain, train, train_own
 
 __version__: str
@@ -81,6 +90,7 @@ __all__ = [
     "HpaDemand",
     "Interval",
     "Kpa",
+    "Objective",
     "Optimum",
     "Pattern",
     "Policy",
@@ -115,7 +125,9 @@ __all__ = [
     "find_policy",
     "forecast_from_promql",
     "hpa_from_manifest",
+    "late_price_for",
     "load_policy",
+    "lower_bounds",
     "mean_interval",
     "mean_over_patterns",
     "measure",
@@ -125,11 +137,13 @@ __all__ = [
     "read_schedule",
     "regret",
     "rivals_on",
+    "rule_that_keeps",
     "save_calibrated_rules",
     "save_calibrations",
     "save_evaluation",
     "save_q_table",
     "savings",
+    "served_within",
     "simulate",
     "standing",
     "summarise",

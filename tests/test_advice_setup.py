@@ -112,11 +112,11 @@ def test_a_step_is_a_minute_or_a_row_and_grows_until_an_instance_serves_twenty_r
 
 
 def test_notes_say_what_a_step_hides_and_what_natural_units_mean_in_it(setup_of):
-    setup = setup_of("requests_per_second_per_instance = 0.29\nboot_seconds = 90\n")
+    setup = setup_of("requests_per_second_per_instance = 0.29\nqueue_seconds = 60\n")
     assert setup.notes(60) == [
         "Steps of 2 min hide bursts that are shorter; in shorter ones an instance would serve fewer than 20 requests.",
-        "In a step, an instance serves 35 requests (requests_per_second_per_instance = 0.29); a boot takes 1 step, "
-        "rounded up to 2 min (boot_seconds = 90).",
+        "In a step, an instance serves 35 requests (requests_per_second_per_instance = 0.29); at most 1,750 "
+        "requests wait (queue_seconds = 60).",
     ]
     (text,) = setup_of(OLD).notes(900)
     assert text.startswith("Steps of 15 min hide bursts that are shorter; a step is a row, since the set-up counts per")
@@ -140,7 +140,7 @@ def test_another_step_is_refused_where_the_set_up_counts_per_step(setup_of):
 BAD = {
     **{
         f"{field} twice": (f"{name} = 1\n{field} = 1\n", f"{name} and {field}: two forms of one quantity")
-        for name, field in NATURAL_UNITS.items()
+        for name, field in {**NATURAL_UNITS, "boot_seconds": "boot_steps"}.items()
     },
     "no rate": (
         "requests_per_second_per_instance = 0\n",

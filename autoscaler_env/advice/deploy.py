@@ -135,7 +135,7 @@ def hpa_manifest(name: str, metric: str, target: float, service: Service, behavi
     values = {
         "step": service.step_seconds,
         "changes": _CHANGES.format(most=most, fewest=-fewest, instead=instead) if limited else "",
-        "boot": service.boot_steps * service.step_seconds,
+        "boot": f"{service.boot_delay:g}",
         "tolerance": f"{TOLERANCE:.0%}",
         "name": kubernetes_name(name),
         "least": service.min_instances,
@@ -360,9 +360,9 @@ def service_toml(service: Service, written: Mapping[str, Any] = MappingProxyType
         written: What the user wrote in the set-up, by name.
 
     Example:
-        >>> service = service_toml(Service(), {"boot_seconds": 90})
-        >>> [line for line in service.splitlines() if line[:4] in ("step", "boot")]
-        ['step_seconds = 300', 'steps_per_episode = 288', 'boot_steps = 1  # boot_seconds = 90']
+        >>> service = service_toml(Service(boot_seconds=90), {"drop_price_per_1000": 2.5})
+        >>> [line for line in service.splitlines() if line[:4] in ("boot", "drop")]
+        ['boot_seconds = 90', 'drop_price = 0.0025  # drop_price_per_1000 = 2.5']
     """
     natural = {field: name for name, field in NATURAL_UNITS.items() if name in written}
     notes = {field: f"  # {name} = {written[name]!r}" for field, name in natural.items()}

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autoscaler_env.advice.plausibility import check_shares, small_dollars
+from autoscaler_env.evaluation.objective import Objective
 from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT
 from autoscaler_env.policies.aws import Alarms, AwsStepScaling, AwsTargetTracking
 from autoscaler_env.policies.base import Policy
@@ -34,6 +35,7 @@ from autoscaler_env.service import (
     Service,
     counts_per_step,
     fields_per_step,
+    refuse_late_price,
 )
 from autoscaler_env.storage.files import write_atomically
 from autoscaler_env.text import counted, duration, listed, suggestion
@@ -121,6 +123,8 @@ class Setup:
     """Today's rule and its settings."""
     limits: Limits = field(default_factory=Limits)
     """What a change may do to the requests, and what it must save."""
+    objective: Objective | None = None
+    """What every recommended policy must keep, instead of a late price and of today's service."""
     row_seconds: int | None = None
     """Seconds of a row of the traffic, where its file states no times."""
 
@@ -128,6 +132,8 @@ class Setup:
         if not isinstance(self.name, str) or not self.name.strip():
             raise ValueError(f"name = {self.name!r}: must be a text that is not empty")
         self._check_names()
+        if self.objective is not None:
+            refuse_late_price(self.fields)
         rows = self.row_seconds
         if rows is not None and (isinstance(rows, bool) or not isinstance(rows, int) or rows < 1):
             raise ValueError(f"row_seconds = {rows!r}: must be an integer of at least 1")
@@ -193,12 +199,15 @@ class Setup:
             if not isinstance(today, dict):
                 raise ValueError(f'today = {today!r}: must be a table, as in [today] and rule = "fixed" below it')
             limits, row_seconds = values.pop("limits", {}), values.pop("row_seconds", None)
+            objective = Objective.from_dict(values.pop("objective")) if "objective" in values else None
             known = [each.name for each in dataclasses.fields(Limits)]
             if not isinstance(limits, dict) or set(limits) - set(known):
                 raise ValueError(f"limits = {limits!r}: must be a table of {', '.join(known)}")
+            if objective is not None and (both := sorted(set(limits) & {"fewer_in_time", "dropped"})):
+                raise ValueError(f"objective and limits.{both[0]}: an objective stands instead of it; write only one")
             if step_seconds is not None and not counts_per_step(values):
                 values.setdefault("step_seconds", step_seconds)
-            return cls(name, values, today, Limits(**limits), row_seconds)
+            return cls(name, values, today, Limits(**limits), objective, row_seconds)
         except OSError as error:
             raise ValueError(f"{path}: {error.strerror or error}") from None
         except UnicodeDecodeError:
@@ -320,16 +329,13 @@ class Setup:
 
     def _meaning(self, name: str, fields: Mapping[str, Any]) -> str:
         """Return what a quantity in natural units means in a step, and how the user wrote it."""
-        value, step = fields[NATURAL_UNITS[name]], fields["step_seconds"]
+        value = fields[NATURAL_UNITS[name]]
         text = {
             "requests_per_second_per_instance": f"an instance serves {counted(value, 'request')}",
-            "boot_seconds": f"a boot takes {counted(value, 'step')}",
             "queue_seconds": f"at most {counted(value, 'request')} wait",
             "late_price_per_1000_per_minute": f"a request that waits costs {small_dollars(value)}",
             "drop_price_per_1000": f"a dropped request costs {small_dollars(value)}",
         }[name]
-        if name == "boot_seconds" and value * step != self.fields[name]:
-            text += f", rounded up to {duration(value * step)}"
         return f"{text} ({name} = {self.fields[name]:g})"
 
     def _per_step(self, row_seconds: int) -> dict[str, Any]:
@@ -338,7 +344,12 @@ class Setup:
             if name in self.fields:
                 fields_per_step({name: self.fields[name]}, 1)
         step = self.step_for(row_seconds)
-        return fields_per_step(self.fields, step) | {"step_seconds": step}
+        return fields_per_step(self.fields, step) | {"step_seconds": step} | self._without_price
+
+    @property
+    def _without_price(self) -> dict[str, float]:
+        """The late price of a set-up that has an objective instead."""
+        return {} if self.objective is None else {"late_price": 0.0}
 
     def service_for(self, days: Trace) -> Service:
         """Return the service that fits the traffic.
@@ -352,6 +363,7 @@ class Setup:
         """
         fields = {"peak_arrivals": max(int(days.earlier.max()), 1)} | fields_per_step(self.fields, days.step_seconds)
         fields |= {"step_seconds": days.step_seconds, "steps_per_episode": DAY // days.step_seconds}
+        fields |= self._without_price
         if "initial_instances" not in fields:
             capacity, least, most = (
                 fields.get(name, getattr(Service, name))

@@ -417,10 +417,10 @@ def _load(path: Path, service: Service) -> Policy:
     from autoscaler_env.storage.models import load_policy, read_description  # here: torch, which no rule needs
 
     policy = load_policy(path, service)
-    trained_for = (read_description(path) or {}).get("service", service.as_dict())
-    other = [
-        f"{name} {trained_for.get(name)}" for name, value in service.as_dict().items() if value != trained_for.get(name)
-    ]
+    wanted = service.as_dict()
+    trained_for = (read_description(path) or {}).get("service", wanted)
+    names = dict.fromkeys([*wanted, *trained_for])
+    other = [f"{name} {trained_for.get(name)}" for name in names if wanted.get(name) != trained_for.get(name)]
     if other:
         print(
             f"{policy.name} was trained for another service: {', '.join(other)}. Train one for this service.",
