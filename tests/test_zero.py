@@ -1,9 +1,12 @@
 """Rules that go to zero and come back."""
 
+import kubernetes_validate
 import numpy as np
-import pytest
+import yaml
 from cases import cases
 
+from autoscaler_env.advice.delivered import hpa_from_manifest
+from autoscaler_env.advice.deploy import hpa_manifest
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.policies.aws import AwsStepScaling, AwsTargetTracking
 from autoscaler_env.policies.behaviour import Behaviour
@@ -56,4 +59,13 @@ def test_without_traffic_nothing_wakes():
     asleep = Service(**NIGHT.as_dict() | {"initial_instances": 0, "fleet_changes": NIGHT.fleet_changes})
     for rule in (HpaDemand(asleep, behaviour=Behaviour()), HpaDemand(asleep), Kpa(asleep)):
         assert simulate(rule, 0 * DAY, asleep).fleet.max() == 0
-    assert pytest.approx(0) == simulate(Kpa(asleep), 0 * DAY, asleep).cost.sum()
+    assert simulate(Kpa(asleep), 0 * DAY, asleep).cost.sum() == 0
+
+
+@cases(("maker", "least"), [(HpaCpu, 1), (HpaDemand, 0)])
+def test_a_manifest_goes_to_zero_only_on_demand(maker, least):
+    manifest = yaml.safe_load(hpa_manifest("shop", maker.name, 0.7, NIGHT, Behaviour()))
+    assert kubernetes_validate.validate(manifest, "1.37", strict=True) == "1.37"
+    assert manifest["spec"]["minReplicas"] == least
+    simulated, read = maker(NIGHT, 0.7, behaviour=Behaviour()), hpa_from_manifest(manifest, NIGHT)
+    assert np.array_equal(fleet(simulated), fleet(read))
