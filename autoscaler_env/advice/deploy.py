@@ -233,7 +233,10 @@ def _how_to(comparison: Comparison, policy: str) -> HowTo:
     if policy in HPA:
         return HowTo(
             "Apply this manifest, hpa.yaml beside this page, with: kubectl apply -f hpa.yaml. Its comments name the "
-            "limits that differ from the simulation: a cluster can react faster, and so cost and service can differ.",
+            "limits that differ from the simulation: a cluster can react faster, and so cost and service can differ."
+            + (
+                " A table [today.hpa] in the set-up simulates its clocks." if comparison.setup.behaviour is None else ""
+            ),
             _file_of(comparison, policy).decode(),
         )
     if policy in AWS:
