@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from autoscaler_env.advice.setup import Setup, template
+from autoscaler_env.policies.behaviour import Behaviour
 from autoscaler_env.service import NATURAL_UNITS, Service
 from autoscaler_env.traffic.reading import Traffic
 from autoscaler_env.traffic.trace import Trace
@@ -26,7 +27,9 @@ def setup_of(tmp_path):
 
 def test_the_template_is_a_set_up_and_comments_every_field(setup_of):
     setup = setup_of(template())
-    assert setup.today == {"rule": "threshold", "add_above": 0.7, "remove_below": 0.4}
+    rule = {"rule": "threshold", "add_above": 0.7, "remove_below": 0.4}
+    assert setup.today == rule | {"hpa": {"sync_seconds": 15, "metric_delay_seconds": 30}}
+    assert setup.behaviour == Behaviour(), "Kubernetes' defaults"
     left_out = {"steps_per_episode", "peak_arrivals"}  # they follow from the traffic
     assert not [name for name in Service().as_dict() if name not in template() and name not in left_out]
     assert all("#" in line for line in template().splitlines() if "=" in line)
@@ -34,7 +37,7 @@ def test_the_template_is_a_set_up_and_comments_every_field(setup_of):
 
 def test_the_other_rules_of_the_template_work_when_uncommented(setup_of):
     head, _, rules = template().partition("[today]\n")
-    for rule in ("hpa-cpu", "target-tracking", "fixed"):
+    for rule in ("hpa-cpu", "kpa", "aws-target-tracking", "aws-step-scaling", "target-tracking", "fixed"):
         block = rules[rules.index(f'# rule = "{rule}"') :].split("\n\n")[0]
         setup = setup_of(f"{head}[today]\n" + "\n".join(line.removeprefix("# ") for line in block.splitlines()))
         assert setup.policy(Service()).name == "today" and setup.today["rule"] == rule

@@ -18,7 +18,6 @@ from tqdm.auto import tqdm
 from autoscaler_env.advice.plausibility import doubts, plausibility, setting_doubts, small_dollars, today_drops
 from autoscaler_env.advice.setup import TODAY, Limits, Setup
 from autoscaler_env.evaluation.calibration import (
-    RULE_GRIDS,
     RuleGrid,
     Search,
     ServiceLevel,
@@ -218,13 +217,13 @@ def compare_candidates(
     service = setup.service_for(days)
     budgets = BUDGETS["full"] if budgets is None else budgets
     later = days.later
-    grids = dict(RULE_GRIDS)
+    grids = setup.grids(days)
+    today = grids[setup.today["rule"]]
     if days.first_days > 1:  # a forecast needs a day before the first one that it is calibrated on
         grids["forecast"] = forecast_grid(days)
-    today = RULE_GRIDS[setup.today["rule"]]
     described = f"{today.name}: {today.describe(setup.today_settings)}"
     objective = setup.objective
-    rule = _evaluate(setup.policy(service), described, later, service, setup.today_settings, objective=objective)
+    rule = _evaluate(setup.policy(service, days), described, later, service, setup.today_settings, objective=objective)
     candidates, cheaper = {TODAY: rule}, {}
     doubted = (
         *doubts(service, days, setup.fields),
@@ -243,7 +242,7 @@ def compare_candidates(
                 if objective is not None:
                     levels[len(calibration_days)] = ServiceLevel(objective.served_in_time, 1.0, objective)
                 if len(calibration_days) not in levels:
-                    now = _evaluate(setup.policy(service), described, calibration_days, service)
+                    now = _evaluate(setup.policy(service, days), described, calibration_days, service)
                     levels[len(calibration_days)] = setup.limits.level(now.in_time_share, now.drop_share, MARGIN)
                 level = levels[len(calibration_days)]
                 search = settings_that_keep(grid, calibration_days, service, level)

@@ -21,9 +21,13 @@ import numpy as np
 from autoscaler_env.advice.plausibility import check_shares, small_dollars
 from autoscaler_env.evaluation.objective import Objective
 from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT
+from autoscaler_env.policies.aws import Alarms, AwsStepScaling, AwsTargetTracking
 from autoscaler_env.policies.base import Policy
+from autoscaler_env.policies.behaviour import Behaviour
+from autoscaler_env.policies.knative import Kpa
 from autoscaler_env.policies.kubernetes import HpaCpu, HpaDemand
 from autoscaler_env.policies.rules import FixedFleet, TargetTracking, Threshold
+from autoscaler_env.policies.schedule import Minimum, read_schedule, weekdays_of
 from autoscaler_env.service import (
     LARGEST_OBSERVABLE_COUNT,
     NATURAL_UNITS,
@@ -38,7 +42,7 @@ from autoscaler_env.text import counted, duration, listed, suggestion
 from autoscaler_env.traffic.reading import DAY, Traffic
 
 if TYPE_CHECKING:
-    from autoscaler_env.evaluation.calibration import ServiceLevel
+    from autoscaler_env.evaluation.calibration import RuleGrid, ServiceLevel
     from autoscaler_env.traffic.trace import Trace
 
 TODAY = "today"
@@ -58,9 +62,21 @@ TODAY_RULES: Mapping[str, tuple[type[Policy], tuple[str, ...]]] = {
     "threshold": (Threshold, ("add_above", "remove_below")),
     "hpa-cpu": (HpaCpu, ("target",)),
     "hpa-demand": (HpaDemand, ("target",)),
+    "kpa": (Kpa, ("target", "stable_steps")),
+    "aws-target-tracking": (AwsTargetTracking, ("target", "scale_out_cooldown", "scale_in_cooldown")),
+    "aws-step-scaling": (
+        AwsStepScaling,
+        (
+            *("add_above", "add_percent", "jump_above", "jump_percent"),
+            *("remove_below", "remove_percent", "drop_below", "drop_percent"),
+        ),
+    ),
     "target-tracking": (TargetTracking, ("target", "reserve")),
 }
-"""What today's rule can be, and its settings: those of `evaluation.calibration.RULE_GRIDS`."""
+"""What today's rule can be, and its settings: those of its grid in `advice.rule_grids`."""
+
+TODAY_TABLES = ("hpa", "cloudwatch", "schedule")
+"""What `[today]` may have besides: how HPA acts, the alarms of a rule of AWS, and a schedule around the rule."""
 
 DEFAULT_RULE = {"rule": "threshold", "add_above": 0.7, "remove_below": 0.4}
 """Today's rule if the set-up has none: the one of most tutorials."""
@@ -153,9 +169,16 @@ class Setup:
                 raise ValueError(f"today.{name} = {value!r}: must be a number")
         if set(settings) != set(names):
             raise ValueError(f"today: {rule} is set by {' and '.join(names)}, not by {', '.join(settings) or '-'}")
+        if "cloudwatch" in self.today and not rule.startswith("aws-"):
+            raise ValueError(f"today.cloudwatch: {rule} has no alarms; aws-target-tracking and aws-step-scaling have")
         try:
             check_shares(rule, settings)
             make(service, **settings)  # type: ignore[call-arg]
+            _ = self.behaviour, self.alarms  # read them: they may be wrong
+            for entry in self.schedule:
+                if entry.instances > service.max_instances:
+                    most = service.max_instances
+                    raise ValueError(f"schedule: minimum = {entry.instances}: must be at most max_instances = {most}")
         except ValueError as error:
             raise ValueError(f"today: {error}") from None
 
@@ -202,7 +225,34 @@ class Setup:
     @property
     def today_settings(self) -> dict[str, float]:
         """The settings of today's rule, without its name."""
-        return {name: value for name, value in self.today.items() if name != "rule"}
+        return {name: value for name, value in self.today.items() if name not in ("rule", *TODAY_TABLES)}
+
+    @property
+    def behaviour(self) -> Behaviour | None:
+        """How HPA acts in time, from `[today.hpa]`; `None` for once a step.
+
+        Raises:
+            ValueError: A name or a value is not allowed.
+        """
+        return Behaviour.from_tables(self.today["hpa"]) if "hpa" in self.today else None
+
+    @property
+    def alarms(self) -> Alarms:
+        """The alarms of a rule of AWS, from `[today.cloudwatch]`.
+
+        Raises:
+            ValueError: A name or a value is not allowed.
+        """
+        return Alarms.from_table(self.today.get("cloudwatch", {}))
+
+    @property
+    def schedule(self) -> tuple[Minimum, ...]:
+        """The schedule around today's rule; empty if there is none.
+
+        Raises:
+            ValueError: A name or a value is not allowed.
+        """
+        return read_schedule(self.today["schedule"]) if "schedule" in self.today else ()
 
     def with_step(self, step_seconds: int | None) -> Setup:
         """Return the set-up with steps of another length; with `None` it stays as it is.
@@ -325,11 +375,28 @@ class Setup:
             raise ValueError(_too_high(days))
         return Service.from_dict(fields)
 
-    def policy(self, service: Service) -> Policy:
-        """Return the rule that scales the service today."""
-        from autoscaler_env.evaluation.calibration import RULE_GRIDS
+    def grids(self, days: Trace | None = None) -> dict[str, RuleGrid]:
+        """Return the kinds of rule to compare, by name, today's kind among them; it keeps its schedule.
 
-        return RULE_GRIDS[self.today["rule"]].policy(service, self.today_settings, TODAY)
+        Args:
+            days: The traffic, which knows weekdays; needed if the schedule does.
+        """
+        from autoscaler_env.advice.rule_grids import rule_grids, scheduled
+
+        own = self.today["rule"]
+        grids = rule_grids(own, self.behaviour, self.alarms)
+        if self.schedule:
+            grids[own] = scheduled(grids[own], self.schedule, None if days is None else weekdays_of(days))
+        return grids
+
+    def policy(self, service: Service, days: Trace | None = None) -> Policy:
+        """Return the rule that scales the service today, with its schedule.
+
+        Args:
+            service: The service to scale.
+            days: As for `grids`.
+        """
+        return self.grids(days)[self.today["rule"]].policy(service, self.today_settings, TODAY)
 
 
 def _too_high(days: Trace) -> str:

@@ -292,6 +292,7 @@ def _what_to_do(comparison: Comparison, policy: str) -> str:
         "hpa-cpu": "Kubernetes' HPA on CPU utilisation",
         "hpa-demand": "Kubernetes' HPA on demand (requests per pod)",
         "target-tracking": "target tracking",
+        "ideal-target-tracking": "the ideal target tracking, which needs a control loop of your own",
         "forecast": "a forecast",
     }[policy]
     return f"Use {name} ({candidate.description})"

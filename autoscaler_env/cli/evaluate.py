@@ -41,8 +41,9 @@ class Evaluate:
     """
 
     policies: Annotated[Positional[tuple[str, ...]], arg(metavar="POLICY ...", help_behavior_hint="(one or more)")]
-    """random, static, threshold, target-tracking, hpa-cpu, hpa-demand, kpa, any of these but the first two as
-    RULE-PATTERN (calibrated on it) or RULE-calibrated (on the pattern, or the earlier days of the trace), and
+    """random, static, threshold, target-tracking, hpa-cpu, hpa-demand, kpa, the rules as vendors run them
+    (kubernetes-hpa-cpu, kubernetes-hpa-demand, aws-target-tracking, aws-step-scaling), any of these but the first two
+    as RULE-PATTERN (calibrated on it) or RULE-calibrated (on the pattern, or the earlier days of the trace), and
     forecast (with --trace), recognise (guesses the pattern and plays the rule calibrated for it),
     optimum (knows the day), a model's name or file, or module:Class. Of several, the last is the baseline of the
     comparisons."""
