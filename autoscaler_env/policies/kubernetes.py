@@ -302,7 +302,7 @@ class _Hpa(ABC):
         if self.behaviour is None:
             proposal = self._propose(counts, counts.ready, counts.booting)
             highest = self._highest.add(np.maximum(proposal, fleet) if self._step == 0 else proposal)
-            self.wanted = stabilise(fleet, proposal, highest)
+            self.wanted = np.maximum(stabilise(fleet, proposal, highest), self._least)
         else:
             self._seen.append(counts)
             self.wanted = self._within(fleet)
