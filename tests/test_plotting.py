@@ -15,6 +15,7 @@ from autoscaler_env.evaluation.calibration import RESERVES, TARGETS
 from autoscaler_env.evaluation.metrics import evaluate, savings, summarise
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.paths import Folders
+from autoscaler_env.plotting.alt import describe
 from autoscaler_env.plotting.comparison import (
     plot_calibration,
     plot_cost_items,
@@ -140,7 +141,8 @@ def test_every_figure_names_its_units_and_can_be_displayed(figures):
     for kind, figure in figures.items():
         assert UNITS[kind] in texts(figure), kind
         assert png_of(figure, dpi=40).startswith(b"\x89PNG"), kind
-    assert figures["costs"]._repr_png_() == png_of(figures["costs"])
+        assert any(character.isdigit() for character in describe(figure)), kind
+    assert figures["costs"]._repr_png_() == (png_of(figures["costs"]), {"alt": describe(figures["costs"])})
 
 
 def test_figures_change_neither_pyplot_nor_the_settings(figures, episodes):

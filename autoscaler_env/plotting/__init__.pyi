@@ -2,6 +2,7 @@
 
 from . import study
 from .advice import plot_cost_and_service, plot_worst_day
+from .alt import describe
 from .comparison import (
     plot_calibration,
     plot_cost_items,
@@ -10,6 +11,7 @@ from .comparison import (
     plot_operating_regions,
     plot_savings,
     plot_scaling_actions,
+    plot_variants,
 )
 from .days import plot_day, plot_patterns, plot_side_by_side
 from .learning import (
@@ -29,6 +31,7 @@ from .style import colour_of, png_of, save_figure
 __all__ = [
     "BY_HAND",
     "colour_of",
+    "describe",
     "frontier",
     "plot_calibration",
     "plot_clipped_objective",
@@ -58,6 +61,7 @@ __all__ = [
     "plot_traces",
     "plot_tried_values",
     "plot_update_times",
+    "plot_variants",
     "plot_worst_day",
     "png_of",
     "save_figure",

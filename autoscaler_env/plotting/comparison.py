@@ -103,6 +103,35 @@ def plot_savings(savings: pd.DataFrame, against: str, title: str = "Daily saving
 
 
 @themed
+def plot_variants(savings: pd.DataFrame, policy: str, title: str = "What it saves, by pattern") -> Figure:
+    """Draw what the variants of one policy save a day, a panel for each below the other, with their own scales.
+
+    Args:
+        savings: Indexed by variant (text for the panel's title) and pattern; columns saving, low and high, in $ a day.
+        policy: The policy, which decides the colour.
+        title: The title of the figure.
+
+    Returns:
+        The figure, narrow enough for a phone; to the right of zero is cheaper than the policy compared with.
+    """
+    variants, patterns = names_in(savings, "variant"), names_in(savings, "pattern")
+    figure = new_figure(6.0, 0.9 + len(variants) * (0.6 + 0.22 * len(patterns)))
+    for axes, variant in zip(figure.subplots(len(variants), squeeze=False).flat, variants, strict=True):
+        rows = savings.xs(variant, level="variant").reindex(patterns)
+        ends = [rows["saving"] - rows["low"], rows["high"] - rows["saving"]]
+        places = range(len(patterns))
+        axes.errorbar(rows["saving"], places, xerr=ends, fmt="o", markersize=5, capsize=3, color=colour_of(policy))
+        axes.axvline(0, color=axes.xaxis.label.get_color(), linewidth=1)
+        axes.grid(axis="y", visible=False)
+        axes.set_yticks(places, patterns)
+        axes.set_ylim(len(patterns) - 0.5, -0.5)
+        axes.set_title(variant, fontsize=10)
+    figure.supxlabel("saved ($ a day), with its 95 % interval", fontsize=10)
+    figure.suptitle(title, x=0.01, ha="left")
+    return figure
+
+
+@themed
 def plot_cost_spread(episodes: pd.DataFrame, title: str = "Spread of the daily cost") -> Figure:
     """Draw the spread of the daily cost of each policy as box plots, a panel per pattern.
 

@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from autoscaler_env.paths import Folders
+from autoscaler_env.plotting.alt import describe
 from autoscaler_env.policies.registry import CALIBRATED, learner_of, without_note
 from autoscaler_env.storage.files import write_atomically
 
@@ -120,10 +121,10 @@ class Picture(Figure):
     """A figure that notebooks display without pyplot, with any backend."""
 
     alt: str = ""
-    """What the figure shows, in words, for readers who cannot see it; notebooks store it with the picture."""
+    """What the figure shows, in words, where the numbers that are drawn do not say it; see `alt.describe`."""
 
-    def _repr_png_(self) -> bytes | tuple[bytes, dict[str, str]]:
-        return (png_of(self), {"alt": self.alt}) if self.alt else png_of(self)
+    def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
+        return png_of(self), {"alt": describe(self)}
 
 
 def new_figure(width: float = 9.0, height: float = 4.0) -> Picture:
@@ -182,9 +183,9 @@ def colour_of(policy: str) -> str:
 
 
 def png_of(figure: Figure, dpi: int = 110) -> bytes:
-    """Return a figure as the bytes of a PNG; `dpi` in pixels per inch."""
+    """Return a figure as the bytes of a PNG that says in words what it shows; `dpi` in pixels per inch."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None, "Description": describe(figure)})
     return buffer.getvalue()
 
 
