@@ -41,7 +41,6 @@ autodoc_preserve_defaults = True
 napoleon_google_docstring = True
 napoleon_use_rtype = False
 python_use_unqualified_type_names = True
-python_maximum_signature_line_length = 88
 add_module_names = False
 default_role = "py:obj"
 
@@ -134,6 +133,17 @@ def _without_heading(line):
     return [f".. rubric:: {line[3:]}", ""] if line.startswith("## ") else [line]
 
 
+_ARRAY = re.compile(
+    r"~?(?:numpy\.)?ndarray\[~?(?:\w+\.)?tuple\[~?(?:typing\.)?Any, \.\.\.\], ~?(?:numpy\.)?dtype\[([^\]]+)\]\]"
+)
+
+
+def short_arrays(app, what, name, obj, options, signature, returned):
+    """Write arrays in signatures as the code does: `NDArray[float64]`."""
+    short = [text and _ARRAY.sub(r"NDArray[\1]", text) for text in (signature, returned)]
+    return tuple(short)
+
+
 def link_unqualified(app, env, node, contnode):
     """Find what a docstring names without its module, such as `Service`, if only one public name ends like that."""
     if node.get("refdomain") != "py":
@@ -152,6 +162,7 @@ def setup(app):
     app.add_html_math_renderer("mathml", (math_inline, None), (math_block, None))
     app.connect("autodoc-process-docstring", equation_as_math, priority=100)
     app.connect("autodoc-process-docstring", markdown_as_rst, priority=100)
+    app.connect("autodoc-process-signature", short_arrays)
     app.connect("missing-reference", link_unqualified)
 
 
