@@ -56,7 +56,7 @@ def test_notebooks_and_files_carry_the_text():
     figure = new_figure()
     figure.subplots().plot([1.0, 2.0, 4.0], label="PPO")
     _, metadata = figure._repr_png_()
-    assert metadata == {"alt": "PPO: 1, 2, 4."}
+    assert metadata == {"alt": "PPO: 1, 2, 4.", "width": 900}
     assert Image.open(io.BytesIO(png_of(figure))).text["Description"] == "PPO: 1, 2, 4."
     figure.alt = "Two boxes."
     assert describe(figure) == "Two boxes."

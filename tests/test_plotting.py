@@ -26,7 +26,15 @@ from autoscaler_env.plotting.comparison import (
     plot_scaling_actions,
 )
 from autoscaler_env.plotting.days import plot_day, plot_patterns, plot_side_by_side
-from autoscaler_env.plotting.style import POLICY_COLOURS, UNKNOWN_COLOUR, colour_of, new_figure, png_of, save_figure
+from autoscaler_env.plotting.style import (
+    POLICY_COLOURS,
+    UNKNOWN_COLOUR,
+    colour_of,
+    new_figure,
+    png_metadata,
+    png_of,
+    save_figure,
+)
 from autoscaler_env.policies.registry import POLICY_LABELS, label_of
 from autoscaler_env.policies.rules import Random, Static, TargetTracking, Threshold
 from autoscaler_env.service import Service
@@ -142,7 +150,7 @@ def test_every_figure_names_its_units_and_can_be_displayed(figures):
         assert UNITS[kind] in texts(figure), kind
         assert png_of(figure, dpi=40).startswith(b"\x89PNG"), kind
         assert any(character.isdigit() for character in describe(figure)), kind
-    assert figures["costs"]._repr_png_() == (png_of(figures["costs"]), {"alt": describe(figures["costs"])})
+    assert figures["costs"]._repr_png_() == (png_of(figures["costs"]), png_metadata(figures["costs"]))
 
 
 def test_figures_change_neither_pyplot_nor_the_settings(figures, episodes):

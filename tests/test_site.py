@@ -108,6 +108,9 @@ def test_links_lead_to_pages_to_the_repository_or_are_refused(pages):
     assert pages.rewrite(text, "README.md") == (
         f"[a](/results.md#top) [b]({address}/tree/main/examples) [c](https://example.org) [d](#here) `[e](nothing.md)`"
     )
+    assert pages.rewrite("[docs/threat_model.md](docs/threat_model.md#top)", "README.md") == (
+        "[threat model](/threat_model.md#top)"
+    )
     assert pages.rewrite("[x](../CONTRIBUTING.md)", "docs/engineers.md") == "[x](/contributing.md)"
     for wrong in ("[x](nothing.md)", "[x](../outside.md)"):
         with pytest.raises(ValueError, match=r"^README\.md: the link"):

@@ -214,10 +214,11 @@ class HpaCpu(_Hpa):
     Utilisation ends at 100 %, however long the queue is. So HPA asks for at most 1 / target times the ready instances;
     from a target of 0.91 on, full use is within the tolerance and the fleet never grows.
 
+    Within the tolerance the proposal is the present fleet; when it shrinks, the largest proposal of the window counts.
+
     Equation:
         \text{proposal}_t = \left\lceil \text{ready}_t \cdot
         \frac{\text{utilisation}_t}{\text{target}} \right\rceil
-        \quad \text{where the ratio is outside } 1 \pm \text{tolerance}
 
         \text{wanted}_t = \min\left( \max(\text{fleet}_t, \text{proposal}_t),
         \max_{\text{window}} \text{proposal} \right)
@@ -237,10 +238,11 @@ class HpaDemand(_Hpa):
 
     Kubernetes has no default target for such a metric; here it is that of `HpaCpu`, 80 % of an instance's capacity.
 
+    Within the tolerance the proposal is the present fleet; when it shrinks, the largest proposal of the window counts.
+
     Equation:
         \text{proposal}_t = \left\lceil \frac{\text{arrivals}_t + \text{queue}_t}
         {\text{capacity per instance} \cdot \text{target}} \right\rceil
-        \quad \text{where the ratio is outside } 1 \pm \text{tolerance}
 
         \text{wanted}_t = \min\left( \max(\text{fleet}_t, \text{proposal}_t),
         \max_{\text{window}} \text{proposal} \right)

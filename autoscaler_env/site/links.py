@@ -14,6 +14,8 @@ _CODE = re.compile(r"(```.*?```|`[^`\n]+`)", re.DOTALL)
 _MARKDOWN_LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
 _HTML_LINK = re.compile(r"""(?<=\b(?:src)=")([^"]+)(?=")""")
 
+_PATH_AS_TEXT = re.compile(r"\[([\w/]+\.md)\]\(\1")
+
 LOADED = {"script": "src", "img": "src", "source": "srcset", "iframe": "src", "link": "href", "video": "src"}
 """Elements that a browser loads something for without being asked, and the attribute that says what."""
 
@@ -73,8 +75,8 @@ class Pages:
     def rewrite(self, markdown: str, document: str) -> str:
         """Return a document with the links that it has on the site.
 
-        A link to a file that the site has leads to its page, another one to the file in the repository. Code and links
-        to other hosts stay as they are.
+        A link to a file that the site has leads to its page, another one to the file in the repository. A link that
+        shows the path of a document shows its name. Code and links to other hosts stay as they are.
 
         Args:
             markdown: The text.
@@ -87,7 +89,7 @@ class Pages:
         def on_site(match: re.Match[str]) -> str:
             return self.target(match[1], document)
 
-        parts = _CODE.split(markdown)
+        parts = _CODE.split(_PATH_AS_TEXT.sub(lambda match: f"[{_words(match[1])}]({match[1]}", markdown))
         parts[::2] = [_HTML_LINK.sub(on_site, _MARKDOWN_LINK.sub(on_site, part)) for part in parts[::2]]
         return "".join(parts)
 
@@ -103,6 +105,11 @@ class Pages:
             raise ValueError(f"{document}: the link {link!r} leads nowhere")
         kind = "tree" if (self._root / place).is_dir() else "blob"
         return f"{self._address}/{kind}/main/{place}{mark}{fragment}"
+
+
+def _words(path: str) -> str:
+    """Return the name of a document as a page calls it."""
+    return PurePosixPath(path).stem.lower().replace("_", " ")
 
 
 class _Page(HTMLParser):

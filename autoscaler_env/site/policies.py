@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from autoscaler_env.evaluation.rivals import read_calibrated_rules
-from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, Interval, estimate, is_worth_it, per_training, relation
+from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, Interval, estimate, is_worth_it, per_training
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies import deep
 from autoscaler_env.policies.forecast import Forecast
@@ -193,14 +193,6 @@ def verdict_of(saved: Saved) -> str:
     return f"{capital(saved.label)}, it {' and '.join(words)}{where}."
 
 
-def extremes_of(saved: Saved) -> str:
-    """Say where a variant saves most and least, with intervals."""
-    ordered = sorted(saved.by_pattern, key=lambda pattern: saved.by_pattern[pattern].mean)
-    rule = label_of(saved.against)
-    best, worst = (f"{at}: {relation(saved.by_pattern[at], rule)}" for at in (ordered[-1], ordered[0]))
-    return f"Its best pattern is {best}. Its worst is {worst}. Over {saved.basis}."
-
-
 # --- the page --------------------------------------------------------------------------------------------------------
 
 
@@ -257,7 +249,7 @@ def _facts(subject: Subject) -> str:
 def _results(subject: Subject, folders: Folders) -> list[str]:
     saved = savings_of(subject.name, folders)
     if saved:
-        sentences = "\n".join(f"- {verdict_of(each)} {extremes_of(each)}" for each in saved)
+        sentences = "\n".join(f"- {verdict_of(each)}" for each in saved)
         rule = ""
         if subject.name == "target-tracking":
             rule = "Target tracking with one setting for all patterns is the baseline of these comparisons.\n\n"
@@ -266,7 +258,10 @@ def _results(subject: Subject, folders: Folders) -> list[str]:
             {"pattern": list(PATTERNS)}
             | {f"saved {each.label}": [_saving(each.by_pattern[pattern]) for pattern in PATTERNS] for each in saved}
         )
-        note = f"Dollars a day against {listed(against)}, with 95 % intervals; above zero is cheaper."
+        bases = "; ".join(dict.fromkeys(f"{each.label}: {each.basis}" for each in saved))
+        if len({each.basis for each in saved}) == 1:
+            bases = saved[0].basis
+        note = f"Dollars a day against {listed(against)}; above zero is cheaper. The 95 % intervals are over {bases}."
         return [without_math(rule + sentences), note, _markdown(table)]
     costs = _costs(subject.name, folders)
     if costs is not None:

@@ -29,7 +29,6 @@ nb_execution_mode = "off"
 nb_execution_cache_path = str(HERE.parent.parent / "build" / "site" / "cache")
 nb_ipywidgets_js = {}
 nb_merge_streams = True
-nb_render_image_options = {"class": "asr-figure"}
 myst_enable_extensions = ["attrs_inline", "colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 suppress_warnings = ["myst.header"]  # a changelog repeats its headings
@@ -62,8 +61,8 @@ html_theme_options = {
     "show_prev_next": True,
     "show_toc_level": 2,
     "navigation_with_keys": False,
-    "pygments_light_style": "a11y-high-contrast-light",
-    "pygments_dark_style": "a11y-high-contrast-dark",
+    "pygments_light_style": "github-light",
+    "pygments_dark_style": "github-dark",
     "footer_start": ["copyright"],
     "footer_end": ["theme-version"],
     "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
