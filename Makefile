@@ -19,7 +19,7 @@ TOO_OLD = $(FIRST_PYTHON) is $(shell command -v $(FIRST_PYTHON) >/dev/null 2>&1 
 	(elsewhere? make PYTHON=/path/to/python3.12 ...)
 
 .DEFAULT_GOAL := help
-.PHONY: help run quick refresh lab demo site setup test test-all test-corpus lint format bench clean
+.PHONY: help run quick refresh lab demo animations site setup test test-all test-corpus lint format bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,9 @@ demo: .venv/.course ## serve the control room as a web page on this machine
 
 site: .venv/.site ## build the project's site into site/, ready for any static host (ARGS=FOLDER for another place)
 	@$(VENV)/python -m autoscaler_env.site.build $(ARGS)
+
+animations: .venv/.course ## for maintainers: make the animations of the tour anew, figures/tour_*
+	@$(VENV)/python benchmarks/film_tour.py $(ARGS)
 
 setup: .venv/.all ## install the course and the developers' tools into .venv; the other targets install what they need
 

@@ -7,12 +7,13 @@ import pandas as pd
 import pytest
 import yaml
 
+from autoscaler_env.address import colab_address, repository_address
 from autoscaler_env.course import course_notebooks
 from autoscaler_env.documents import read_block
 from autoscaler_env.paths import Folders, project_root
 from autoscaler_env.policies.registry import BASELINES, POLICY_LABELS
 from autoscaler_env.site.docstrings import knobs_of_class
-from autoscaler_env.site.links import Pages, colab_address, faults_of, repository_address
+from autoscaler_env.site.links import Pages, faults_of
 from autoscaler_env.site.pages import API_SUBJECTS, api_pages, front_page, notebook_page, place_of_pages
 from autoscaler_env.site.policies import NOTEBOOKS, page_of, savings_of, subjects, verdict_of
 
@@ -85,16 +86,16 @@ def test_a_verdict_counts_patterns_by_interval_and_least_effect():
 
 def test_the_front_page_is_made_of_the_readme():
     readme = (ROOT / "README.md").read_text()
-    text = front_page(ROOT, readme)
+    text = front_page(ROOT, readme, "THE TOUR")
     assert read_block(readme, "results") in text
-    assert "make run" in text and "make test" in text and "figures/demo.gif" in text
+    assert "THE TOUR" in text and "make run" in text and "make test" in text and "figures/demo.gif" in text
     assert "Does reinforcement learning beat the autoscaler that you already run, in dollars?" in " ".join(text.split())
 
 
 def test_notebook_pages_open_in_colab_and_describe_their_figures(pages):
     for path in course_notebooks():
         page = notebook_page(FOLDERS.executed / path.name, ROOT, pages)
-        assert colab_address(ROOT, path.stem) in page.cells[0].source
+        assert colab_address(repository_address(ROOT), path.stem) in page.cells[0].source
         assert f"../notebooks/{path.name}" in page.cells[0].source
         for cell in page.cells:
             if any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):

@@ -3,6 +3,7 @@
 from . import study
 from .advice import plot_cost_and_service, plot_worst_day
 from .alt import describe
+from .animation import show_animation
 from .comparison import (
     plot_calibration,
     plot_cost_items,
@@ -65,5 +66,6 @@ __all__ = [
     "plot_worst_day",
     "png_of",
     "save_figure",
+    "show_animation",
     "study",
 ]

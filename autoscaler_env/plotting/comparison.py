@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -115,8 +116,11 @@ def plot_variants(savings: pd.DataFrame, policy: str, title: str = "What it save
         The figure, narrow enough for a phone; to the right of zero is cheaper than the policy compared with.
     """
     variants, patterns = names_in(savings, "variant"), names_in(savings, "pattern")
-    figure = new_figure(6.0, 0.9 + len(variants) * (0.6 + 0.22 * len(patterns)))
-    for axes, variant in zip(figure.subplots(len(variants), squeeze=False).flat, variants, strict=True):
+    titles = [textwrap.fill(variant, 62) for variant in variants]
+    lines = sum(title.count("\n") for title in titles)
+    figure = new_figure(6.0, 0.9 + 0.2 * lines + len(variants) * (0.6 + 0.22 * len(patterns)))
+    panels = figure.subplots(len(variants), squeeze=False).flat
+    for axes, variant, line in zip(panels, variants, titles, strict=True):
         rows = savings.xs(variant, level="variant").reindex(patterns)
         ends = [rows["saving"] - rows["low"], rows["high"] - rows["saving"]]
         places = range(len(patterns))
@@ -125,7 +129,7 @@ def plot_variants(savings: pd.DataFrame, policy: str, title: str = "What it save
         axes.grid(axis="y", visible=False)
         axes.set_yticks(places, patterns)
         axes.set_ylim(len(patterns) - 0.5, -0.5)
-        axes.set_title(variant, fontsize=10)
+        axes.set_title(line, fontsize=10)
     figure.supxlabel("saved ($ a day), with its 95 % interval", fontsize=10)
     figure.suptitle(title, x=0.01, ha="left")
     return figure

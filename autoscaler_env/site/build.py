@@ -18,7 +18,7 @@ import nbformat
 
 from autoscaler_env.course import course_notebooks
 from autoscaler_env.paths import Folders, project_root
-from autoscaler_env.site.figures import add_still, draw_figures
+from autoscaler_env.site.figures import copy_film, draw_figures, tour_of
 from autoscaler_env.site.links import Pages, faults_of, without_math
 from autoscaler_env.site.pages import (
     api_pages,
@@ -53,10 +53,10 @@ def write_sources(root: Path, source: Path, extra: Path) -> None:
     (source / "figures").mkdir(parents=True)
     (extra / "notebooks").mkdir(parents=True)
     shutil.copytree(root / "docs" / "site" / "static", source / "static")
-    pages = Pages(root, place_of_pages() | _pictures(root, source))
+    pages = Pages(root, place_of_pages() | _pictures(root, source, extra))
     readme = pages.rewrite(without_math((root / "README.md").read_text(encoding="utf-8")), "README.md")
     texts = {
-        "index.md": front_page(root, readme),
+        "index.md": front_page(root, readme, tour_of(root, source, extra)),
         "course/index.md": course_page(readme),
         "guides.md": guides_page(),
         **document_pages(root, pages),
@@ -76,20 +76,16 @@ def write_sources(root: Path, source: Path, extra: Path) -> None:
         shutil.copy(notebook, extra / "notebooks")
 
 
-def _pictures(root: Path, source: Path) -> dict[str, str]:
+def _pictures(root: Path, source: Path, extra: Path) -> dict[str, str]:
     """Copy the pictures that README shows, with a still of each film; return their places on the site."""
-    places = {}
     readme = (root / "README.md").read_text(encoding="utf-8")
-    for picture in sorted((root / "figures").iterdir()):
-        if f"figures/{picture.name}" in readme:
-            copy = source / "figures" / picture.name
-            shutil.copy(picture, copy)
-            places[f"figures/{picture.name}"] = f"figures/{picture.name}"
-            if picture.suffix in FILMS:
-                still = add_still(copy)
-                (source.parent / "extra" / "_images").mkdir(exist_ok=True)
-                shutil.move(still, source.parent / "extra" / "_images" / still.name)
-    return places
+    shown = [path for path in sorted((root / "figures").iterdir()) if f"figures/{path.name}" in readme]
+    for picture in shown:
+        if picture.suffix in FILMS:
+            copy_film(picture, picture.stem, source, extra)
+        else:
+            shutil.copy(picture, source / "figures")
+    return {f"figures/{path.name}": f"figures/{path.name}" for path in shown}
 
 
 def build(root: Path, site: Path) -> list[str]:

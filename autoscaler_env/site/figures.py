@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +15,10 @@ from PIL import Image
 from autoscaler_env.paths import Folders
 from autoscaler_env.plotting import plot_learning_curves, plot_variants
 from autoscaler_env.plotting.alt import describe
+from autoscaler_env.plotting.animation import ALTS
 from autoscaler_env.plotting.style import Theme, theme
 from autoscaler_env.policies.registry import LEARNERS, label_of
+from autoscaler_env.site.links import without_math
 from autoscaler_env.site.policies import Saved, savings_of
 from autoscaler_env.study.analysis import read_curves
 from autoscaler_env.text import capital
@@ -77,13 +81,41 @@ def _both_themes(name: str, source: Path, draw: Callable[[], Figure]) -> str:
     return "\n\n".join(parts)
 
 
-def add_still(film: Path) -> Path:
-    """Write the first picture of a film beside it, for readers who want no motion; return its path.
+def copy_film(film: Path, name: str, source: Path, extra: Path) -> None:
+    """Copy a film to the sources, and a still beside the place that it gets, for readers who want no motion.
 
     Args:
-        film: A GIF or WebP.
+        film: A GIF or WebP. A PNG of its name beside it is the still, else its first picture.
+        name: What it is called on the site, without ending.
+        source: The folder of the site's sources.
+        extra: The folder of files that the site carries as they are.
     """
-    still = film.with_suffix(".still.png")
-    with Image.open(film) as pictures:
-        pictures.convert("RGB").save(still)
-    return still
+    shutil.copy(film, source / "figures" / f"{name}{film.suffix}")
+    still, target = film.with_suffix(".png"), extra / "_images" / f"{name}.png"
+    target.parent.mkdir(exist_ok=True)
+    if still.is_file():
+        shutil.copy(still, target)
+    else:
+        with Image.open(film) as pictures:
+            pictures.convert("RGB").save(target)
+
+
+def tour_of(root: Path, source: Path, extra: Path) -> str:
+    """Copy the course's animations to the sources; return Markdown that shows each for the theme of the page.
+
+    Args:
+        root: The checkout.
+        source: The folder of the site's sources.
+        extra: The folder of files that the site carries as they are.
+    """
+    folder = root / "figures"
+    parts = []
+    for name, alt in json.loads((folder / ALTS).read_text(encoding="utf-8")).items():
+        for paper, place in (("light", folder), ("dark", folder / "dark")):
+            copy_film(place / f"tour_{name}.webp", f"tour_{name}-{paper}", source, extra)
+            parts.append(
+                f"```{{image}} /figures/tour_{name}-{paper}.webp\n:alt: {alt}\n:class: asr-film only-{paper}\n"
+                ":loading: lazy\n```"
+            )
+        parts.append(without_math(alt.removeprefix("Animation. ")))
+    return "\n\n".join(parts)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from html.parser import HTMLParser
 from pathlib import Path, PurePosixPath
 from posixpath import normpath
 from urllib.parse import unquote, urlsplit
+
+from autoscaler_env.address import repository_address
 
 _CODE = re.compile(r"(```.*?```|`[^`\n]+`)", re.DOTALL)
 _MARKDOWN_LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
@@ -18,33 +19,6 @@ _PATH_AS_TEXT = re.compile(r"\[([\w/]+\.md)\]\(\1")
 
 LOADED = {"script": "src", "img": "src", "source": "srcset", "iframe": "src", "link": "href", "video": "src"}
 """Elements that a browser loads something for without being asked, and the attribute that says what."""
-
-
-def repository_address(root: Path) -> str:
-    """Return the address of the repository, as `pyproject.toml` has it.
-
-    Args:
-        root: The checkout.
-
-    Raises:
-        ValueError: There is none.
-    """
-    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    address = project.get("urls", {}).get("Repository", "")
-    if not address:
-        raise ValueError("pyproject.toml: needs [project.urls] Repository, the address of the repository")
-    return str(address).rstrip("/")
-
-
-def colab_address(root: Path, notebook: str) -> str:
-    """Return the address at which Colab opens a notebook of the course.
-
-    Args:
-        root: The checkout.
-        notebook: The name of the notebook without ending.
-    """
-    place = urlsplit(repository_address(root)).path
-    return f"https://colab.research.google.com/github{place}/blob/main/notebooks/{notebook}.ipynb"
 
 
 def without_math(markdown: str) -> str:

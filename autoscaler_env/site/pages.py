@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 import nbformat
 
+from autoscaler_env.address import INSTALL_TAG, colab_address, repository_address
 from autoscaler_env.course import course_notebooks
 from autoscaler_env.documents import read_block
-from autoscaler_env.site.links import Pages, colab_address, without_math
+from autoscaler_env.site.links import Pages, without_math
 
 DOCUMENTS = {
     "docs/results.md": "results.md",
@@ -97,12 +98,13 @@ def commands_of(readme: str) -> str:
     return match[1].strip()
 
 
-def front_page(root: Path, readme: str) -> str:
+def front_page(root: Path, readme: str, tour: str) -> str:
     """Return the front page: the question, the game, the commands and the one table, as README has them.
 
     Args:
         root: The checkout.
         readme: README.md, with the links that it has on the site.
+        tour: Markdown of the animations.
     """
     question, _, rest = question_of(readme).partition("? ")
     first = course_notebooks()[0].stem
@@ -124,7 +126,7 @@ myst:
 {rest}
 
 [Read the first notebook](/course/{first}.ipynb){{.asr-button .asr-primary}}
-[Run it in Colab]({colab_address(root, first)}){{.asr-button}}
+[Run it in Colab]({colab_address(repository_address(root), first)}){{.asr-button}}
 [Use it on your own traffic](engineers.md){{.asr-button}}
 ::::
 ::::{{container}} asr-show
@@ -146,6 +148,12 @@ Python 3.11 or newer and GNU make are all you need. [Hardware and installation](
 
 All numbers, by pattern and on recorded traffic, are in [the results](results.md). Each of
 [the policies](policies/index.md) has a page.
+
+## A tour in pictures
+
+:::{{container}} asr-tour
+{tour}
+:::
 
 ## The course
 
@@ -212,12 +220,12 @@ def notebook_page(executed: Path, root: Path, pages: Pages) -> nbformat.Notebook
                 raise ValueError(f"{executed.name}: cell {number} never ran; make it anew with: make refresh")
             _describe_figures(cell, f"{executed.name}, cell {number}")
             _mend_tables(cell)
-            if "colab" in cell.metadata.get("tags", []):
+            if INSTALL_TAG in cell.metadata.get("tags", []):
                 cell.metadata.tags.append("remove-cell")
     first = notebook.cells[0]
     title, _, rest = first.source.partition("\n")
     links = (
-        f"[Open in Colab]({colab_address(root, name)}){{.asr-button .asr-primary}}\n"
+        f"[Open in Colab]({colab_address(repository_address(root), name)}){{.asr-button .asr-primary}}\n"
         f'<a class="asr-button" href="../notebooks/{name}.ipynb" download>Download</a>'
     )
     first.source = f"{title}\n\n{links}\n{rest}"

@@ -23,10 +23,9 @@ from numpy.typing import NDArray
 from tyro.conf import Positional, Suppress, arg
 from tyro.constructors import PrimitiveConstructorSpec
 
-from autoscaler_env.compiled import code_fingerprint
 from autoscaler_env.service import Service
-from autoscaler_env.text import listed
-from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload, as_workload, day_seeds
+from autoscaler_env.text import listed, suggestion
+from autoscaler_env.traffic.workload import MIXED, PATTERNS, Workload, check_workload
 
 Algorithm = Literal["q-learning", "dqn", "ppo"]
 
@@ -319,8 +318,11 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         if self.algorithm not in get_args(Algorithm):
-            raise ValueError(f"algorithm = {self.algorithm!r}: must be one of {', '.join(get_args(Algorithm))}")
-        as_workload(self.pattern, self.service)
+            known = get_args(Algorithm)
+            raise ValueError(
+                f"algorithm = {self.algorithm!r}: must be one of {', '.join(known)}{suggestion(self.algorithm, known)}"
+            )
+        check_workload(self.pattern)
         for name, value in self._given().items():
             learners, allowed, is_allowed = _LIMITS[name]
             if self.algorithm not in learners:
@@ -383,6 +385,8 @@ class TrainingConfig:
 
     def fingerprint(self) -> str:
         """Return twelve characters that stand for this training: its identity, and the code that decides its result."""
+        from autoscaler_env.compiled import code_fingerprint  # here, as below: options need no compiler
+
         content = json.dumps([self.identity(), code_fingerprint()], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
@@ -459,6 +463,8 @@ _FINGERPRINT_DAYS = 64
 
 @functools.lru_cache(maxsize=8)
 def _identity(config: TrainingConfig) -> dict[str, Any]:
+    from autoscaler_env.traffic.patterns import as_workload, day_seeds
+
     days = as_workload(config.pattern, config.service).draw(day_seeds("training", _FINGERPRINT_DAYS))
     identity = {
         "algorithm": config.algorithm,

@@ -11,7 +11,7 @@ from sphinx.util import logging
 from sphinx.util.nodes import make_refnode
 
 import autoscaler_env
-from autoscaler_env.site.links import repository_address
+from autoscaler_env.address import repository_address
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = repository_address(HERE.parent.parent)

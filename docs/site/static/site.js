@@ -4,20 +4,28 @@
 const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
 
 function addPause(film) {
+    const source = film.closest("picture")?.querySelector("source"); // a notebook's film has its still end here
     const moving = film.src;
-    const still = moving.replace(/\.(gif|webp)$/, ".still.png");
+    const still = source?.srcset ?? moving.replace(/\.(gif|webp)$/, ".png");
+    source?.remove();
     const button = document.createElement("button");
     button.type = "button";
-    button.className = "asr-pause";
-    const show = (plays) => {
+    button.className = ["asr-pause", ...["only-light", "only-dark"].filter((kind) => film.classList.contains(kind))].join(" ");
+    let plays = !calm.matches;
+    const show = () => {
         film.src = plays ? moving : still;
         button.textContent = plays ? "Pause the film" : "Play the film";
     };
-    let plays = !calm.matches;
-    show(plays);
-    button.addEventListener("click", () => show((plays = !plays)));
-    calm.addEventListener("change", () => show((plays = !calm.matches)));
-    film.after(button);
+    show();
+    button.addEventListener("click", () => {
+        plays = !plays;
+        show();
+    });
+    calm.addEventListener("change", () => {
+        plays = !calm.matches;
+        show();
+    });
+    (film.closest("picture") ?? film).after(button);
 }
 
 function linkToFullSize(figure) {
@@ -33,5 +41,5 @@ function linkToFullSize(figure) {
 document.querySelectorAll("button.search-button-field").forEach((button) => {
     button.setAttribute("aria-label", button.innerText.replace(/\s+/g, " ").trim() || "Search");
 });
-document.querySelectorAll("img.asr-film").forEach(addPause);
-document.querySelectorAll(".cell_output img").forEach(linkToFullSize);
+document.querySelectorAll("img.asr-film, .cell_output picture img").forEach(addPause);
+document.querySelectorAll(".cell_output img[src*=_images]").forEach(linkToFullSize);
