@@ -94,6 +94,6 @@ $(VENV)/python:
 	@$(PIP_INSTALL) -e ".[dev]"
 	@touch $@
 
-# What the browser tests check pages with: for people who cannot see, hear or use a mouse.
+# axe-core: with it the browser tests check that people who cannot see well or use a mouse can use the pages.
 $(AXE):
 	@npm install --silent --no-audit --no-fund --no-save --prefix build/axe axe-core@$(AXE_VERSION)

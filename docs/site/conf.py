@@ -3,9 +3,11 @@
 import ast
 import re
 from pathlib import Path
+from typing import Any
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx.application import Sphinx
 from sphinx.pycode.ast import _UnparseVisitor
 from sphinx.util import logging
 from sphinx.util.nodes import make_refnode
@@ -76,13 +78,13 @@ _LOG = logging.getLogger(__name__)
 _UnparseVisitor.visit_JoinedStr = lambda self, node: ast.unparse(node)
 
 
-def math_inline(writer, node):
+def math_inline(writer: Any, node: nodes.math) -> None:
     """Write a formula of a line as MathML, which browsers draw and screen readers speak without any script."""
     writer.body.append(_mathml(node, as_block=False))
     raise nodes.SkipNode
 
 
-def math_block(writer, node):
+def math_block(writer: Any, node: nodes.math_block) -> None:
     """Write a formula of its own as MathML."""
     writer.body.append(
         f'<div class="asr-formula" tabindex="0" role="group" aria-label="formula">{_mathml(node, True)}</div>'
@@ -94,7 +96,7 @@ def math_block(writer, node):
 _OTHER_TEX = ((re.compile(r"\\[bB]igg?[lr]?(?![a-zA-Z])"), ""), (re.compile(r"\\dots(?![a-zA-Z])"), r"\\ldots"))
 
 
-def _mathml(node, as_block):
+def _mathml(node: nodes.Element, as_block: bool) -> str:
     text = node.astext()
     for pattern, replacement in _OTHER_TEX:
         text = pattern.sub(replacement, text)
@@ -105,7 +107,7 @@ def _mathml(node, as_block):
         return ""
 
 
-def equation_as_math(app, what, name, obj, options, lines):
+def equation_as_math(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
     """Turn the section `Equation` of a docstring into formulas, before the other sections are read."""
     if "Equation:" not in lines:
         return
@@ -114,7 +116,7 @@ def equation_as_math(app, what, name, obj, options, lines):
     lines[start:end] = [".. math::", "", *lines[start + 1 : end], ""]
 
 
-def markdown_as_rst(app, what, name, obj, options, lines):
+def markdown_as_rst(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
     """Turn Markdown headings and tables of a docstring, as gymnasium has them, into those of reStructuredText."""
     lines[:] = [part for line in lines if line != "## Arguments" for part in _without_heading(line)]
     start = 0
@@ -128,7 +130,8 @@ def markdown_as_rst(app, what, name, obj, options, lines):
         start += len(table) + 1
 
 
-def _without_heading(line):
+def _without_heading(line: str) -> list[str]:
+    """Return a line, or the lines of its heading."""
     return [f".. rubric:: {line[3:]}", ""] if line.startswith("## ") else [line]
 
 
@@ -137,13 +140,15 @@ _ARRAY = re.compile(
 )
 
 
-def short_arrays(app, what, name, obj, options, signature, returned):
+def short_arrays(
+    app: Sphinx, what: str, name: str, obj: object, options: object, signature: str | None, returned: str | None
+) -> tuple[str | None, ...]:
     """Write arrays in signatures as the code does: `NDArray[float64]`."""
     short = [text and _ARRAY.sub(r"NDArray[\1]", text) for text in (signature, returned)]
     return tuple(short)
 
 
-def link_unqualified(app, env, node, contnode):
+def link_unqualified(app: Sphinx, env: Any, node: nodes.Element, contnode: nodes.Element) -> nodes.Element | None:
     """Find what a docstring names without its module, such as `Service`, if only one public name ends like that."""
     if node.get("refdomain") != "py":
         return None
@@ -156,7 +161,7 @@ def link_unqualified(app, env, node, contnode):
     return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, contnode)
 
 
-def setup(app):
+def setup(app: Sphinx) -> None:
     """Register what this file adds."""
     app.add_html_math_renderer("mathml", (math_inline, None), (math_block, None))
     app.connect("autodoc-process-docstring", equation_as_math, priority=100)
