@@ -84,6 +84,7 @@ def test_what_is_wrong_is_refused_before_slow_imports(tmp_path):
         (["demo", "--policy", "nope"], slow),
         (["run", "--only", "nope"], slow | {"numba"}),
         (["verify", "nowhere"], slow | {"numba"}),
+        (["grade", "nowhere"], slow | {"numba", "nbformat"}),
     ):
         assert not modules_after(*arguments) & left_out, arguments
 

@@ -6,7 +6,7 @@ import functools
 import importlib
 import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,12 +15,14 @@ import pandas as pd
 from autoscaler_env.evaluation.rivals import read_calibrated_rules
 from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, Interval, estimate, is_worth_it, per_training
 from autoscaler_env.paths import Folders
-from autoscaler_env.policies import deep
+from autoscaler_env.policies import behaviour, deep
+from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.forecast import Forecast
 from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.policies.q_learning import QTable
 from autoscaler_env.policies.recognise import RECOGNISE, Recognise
 from autoscaler_env.policies.registry import BASELINES, LEARNERS, PER_PATTERN_ENDING, label_of
+from autoscaler_env.service import Service
 from autoscaler_env.site.docstrings import Docstring, Knob, attribute_texts, knobs_of_class, knobs_of_preset, parse
 from autoscaler_env.site.links import without_math
 from autoscaler_env.study.analysis import on_own_pattern, read_baselines, read_curves, read_mixed, read_study
@@ -37,6 +39,10 @@ NOTEBOOKS = {
     "hpa-cpu": ("02_set_baselines", "06_compare_policies"),
     "hpa-demand": ("02_set_baselines", "06_compare_policies"),
     "kpa": ("02_set_baselines", "06_compare_policies"),
+    "kubernetes-hpa-cpu": (),
+    "kubernetes-hpa-demand": (),
+    "aws-target-tracking": (),
+    "aws-step-scaling": (),
     "forecast": ("09_study_generalisation",),
     "recognise": ("05_train_ppo",),
     "q-learning": ("03_train_q_learning", "06_compare_policies"),
@@ -44,7 +50,7 @@ NOTEBOOKS = {
     "ppo": ("05_train_ppo", "06_compare_policies", "09_study_generalisation"),
     "optimum": ("06_compare_policies",),
 }
-"""The notebooks that teach a policy, by its name."""
+"""The notebooks that teach a policy, by its name; none for one that is there for `advise`."""
 
 KINDS = {"rule": "Rules", "learner": "Learners", "bound": "Bound"}
 """What a policy may be, and the heading of each kind in the list of policies."""
@@ -87,13 +93,23 @@ def subjects() -> list[Subject]:
     return [*rules[:-1], *map(_learner, LEARNERS), rules[-1]]
 
 
-def _rule(name: str, policy: type) -> Subject:
+def _rule(name: str, made: Callable[[Service], Policy]) -> Subject:
+    """Return a rule, from its class; one that is made with a behaviour has the notes on behaviours too."""
+    policy = made if isinstance(made, type) else type(made(Service()))
     docstring = parse(policy.__doc__)
     module = parse(importlib.import_module(policy.__module__).__doc__)
+    notes = [module.body] if policy is made else [parse(behaviour.__doc__).body, module.body]
     sections = {"Source": module.sections.get("Source", "")} | docstring.sections
     kind = "bound" if name == OPTIMUM else "rule"
     reference = f"{policy.__module__}.{policy.__qualname__}"
-    return Subject(name, kind, docstring._replace(sections=sections), module.body, reference, knobs_of_class(policy))
+    return Subject(
+        name,
+        kind,
+        docstring._replace(sections=sections),
+        "\n\n".join(filter(None, notes)),
+        reference,
+        knobs_of_class(policy),
+    )
 
 
 def _learner(name: str) -> Subject:
@@ -266,7 +282,7 @@ def _results(subject: Subject, folders: Folders) -> list[str]:
     costs = _costs(subject.name, folders)
     if costs is not None:
         return ["What it costs in dollars a day, and what target tracking costs on the same days.", _markdown(costs)]
-    return ["The committed tables have no results of this policy; the notebooks measure it."]
+    return ["The committed tables have no results of this policy; the command below measures it."]
 
 
 def _costs(name: str, folders: Folders) -> pd.DataFrame | None:
