@@ -264,10 +264,12 @@ def test_a_student_gets_the_executed_notebook_without_our_cells_and_paths():
     run = ran(made)
     trace = [f"\x1b[0;31mFile {sys.prefix}/lib/x.py:3\x1b[0m", "NameError: no x"]
     made.notebook.cells[3].outputs = [
-        nbformat.v4.new_output("error", ename="NameError", evalue="no x", traceback=trace)
+        nbformat.v4.new_output("error", ename="NameError", evalue="no x", traceback=trace),
+        nbformat.v4.new_output("stream", text="\udcff"),  # no file can hold it
     ]
     given = nbformat.writes(for_the_student(run.notebook, made))
     assert made.password not in given and "_answers.collect" not in given and sys.prefix not in given
+    given.encode()
     assert failures(run.notebook) == [(made.notebook.cells[3].source, "File <python>/lib/x.py:3\nNameError: no x")]
 
 

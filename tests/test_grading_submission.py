@@ -11,6 +11,7 @@ import pytest
 from test_grading_notebooks import COURSE, submitted
 
 from autoscaler_env.grading import entries, submission
+from autoscaler_env.grading.notebooks import prepare
 from autoscaler_env.grading.submission import find_work
 from autoscaler_env.paths import Folders
 from autoscaler_env.storage.models import load_policy, save_q_table
@@ -243,3 +244,13 @@ def test_the_fingerprint_depends_on_code_and_models_and_not_on_outputs(find, tmp
             files = ((f"{FIRST}.ipynb", content), ("q_learning_mixed.pkl", model))
             prints.append(find(packed(tmp_path / f"{number}.zip", *files)).fingerprint)
     assert prints[0] == prints[1] and len(set(prints)) == 4
+
+
+def test_characters_that_no_file_can_hold_are_read_as_escapes_and_a_note_says_so(find, tmp_path):
+    content = json.loads(notebook('answer_1 = "HERE"').replace(b"HERE", rb"\udcff"))
+    content["cells"][0] |= {"id": "\ud800", "metadata": {"tags": ["\udcff"]}}
+    found = find(written(tmp_path / "ann", **{"\udcff.ipynb": json.dumps(content).encode()}))
+    assert answers(found) == [r'answer_1 = "\udcff"']
+    assert any("invalid characters" in note for note in found.notes)
+    nbformat.writes(prepare(found.notebooks[FIRST], COURSE[0], set()).notebook).encode()
+    "".join((*found.notes, *(cell.id + "".join(cell.tags) for cell in found.notebooks[FIRST]))).encode()

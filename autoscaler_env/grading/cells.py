@@ -10,7 +10,7 @@ import ast
 import hashlib
 import json
 import warnings
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ class Cell:
     """A hash of each statement of its code, without comments and layout."""
     assigned: tuple[str, ...] = ()
     """The names that its statements assign or define, at the top level."""
+    repaired: bool = False
+    """Whether it had characters that no file can hold (lone surrogates): they are written as escapes now."""
 
 
 def read_cells(content: bytes) -> list[Cell]:
@@ -55,10 +57,12 @@ def read_cells(content: bytes) -> list[Cell]:
         cells = notebook["cells"]
         if len(cells) > MAX_CELLS:
             raise ValueError(f"it has {len(cells):,} cells; at most {MAX_CELLS:,} are allowed")
-        texts = [_text(cell["source"]) for cell in cells]
+        sources = [_text(cell["source"]) for cell in cells]
+        texts = [_writable(source) for source in sources]
         if sum(map(len, texts)) > MAX_SOURCE_BYTES:
             raise ValueError(f"its cells have more than {MAX_SOURCE_BYTES // 2**20} MB of code and text")
-        return [_read_cell(cell, text) for cell, text in zip(cells, texts, strict=True)]
+        read = [_read_cell(cell, text) for cell, text in zip(cells, texts, strict=True)]
+        return [replace(cell, repaired=cell.source != source) for cell, source in zip(read, sources, strict=True)]
     except json.JSONDecodeError as error:
         raise ValueError(f"it is not JSON: {error.msg} in line {error.lineno}") from None
     except (TypeError, KeyError, AttributeError, RecursionError, UnicodeDecodeError) as error:
@@ -77,8 +81,8 @@ def cells_as_data(path: str) -> list[list[Any]]:
 def cells_from_data(rows: list[list[Any]]) -> list[Cell]:
     """Return the cells that `cells_as_data` returned."""
     return [
-        Cell(kind, source, tuple(tags), name, tuple(hashes), tuple(assigned))
-        for kind, source, tags, name, hashes, assigned in rows
+        Cell(kind, source, tuple(tags), name, tuple(hashes), tuple(assigned), repaired)
+        for kind, source, tags, name, hashes, assigned, repaired in rows
     ]
 
 
@@ -86,12 +90,17 @@ def _text(source: Any) -> str:
     return source if isinstance(source, str) else "".join(source)
 
 
+def _writable(text: str) -> str:
+    r"""Return a text with lone surrogates as escapes, which mean the same in a text of Python: "\udcff"."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def _read_cell(cell: dict[str, Any], text: str) -> Cell:
     kind = cell["cell_type"]
     if kind not in ("code", "markdown", "raw"):
         raise ValueError(f"it has a cell of type {kind!r}")
-    tags = tuple(str(tag) for tag in cell.get("metadata", {}).get("tags", []))
-    name = str(cell.get("id", ""))
+    tags = tuple(_writable(str(tag)) for tag in cell.get("metadata", {}).get("tags", []))
+    name = _writable(str(cell.get("id", "")))
     if kind != "code":
         return Cell(kind, text, tags, name)
     statements = _parse(text)
@@ -130,7 +139,7 @@ def _hash(statement: ast.stmt, source: str) -> str:
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:_DIGEST_CHARACTERS]
+    return hashlib.sha256(_writable(text).encode()).hexdigest()[:_DIGEST_CHARACTERS]
 
 
 def _names(statement: ast.stmt) -> list[str]:

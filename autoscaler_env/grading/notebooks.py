@@ -198,7 +198,7 @@ def for_the_student(notebook: nbformat.NotebookNode, prepared: Prepared) -> nbfo
     added = {"injected-parameters", "papermill-error-cell-tag"}
     cells = [cell for cell in notebook.cells if cell.id not in ours and not added & set(cell.metadata.get("tags", []))]
     copy = nbformat.from_dict(notebook | {"cells": cells, "metadata": {"language_info": {"name": "python"}}})
-    text = nbformat.writes(copy).encode(errors="backslashreplace").decode()  # a lone surrogate cannot be written
+    text = nbformat.writes(copy).encode(errors="replace").decode()  # a lone surrogate cannot be written, nor escaped
     return nbformat.reads(without_paths(text), as_version=4)
 
 

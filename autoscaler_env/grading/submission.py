@@ -322,7 +322,10 @@ class _Search:
                 megabytes=_READ_MEGABYTES,
                 answer_bytes=16 * MAX_SOURCE_BYTES,
             )
-        self._notebooks.append(_Notebook(entry, cells_from_data(rows)))
+        cells = cells_from_data(rows)
+        if any(cell.repaired for cell in cells):
+            self.notes.append(f"{quoted(entry.path)} has invalid characters (lone surrogates): read as escapes")
+        self._notebooks.append(_Notebook(entry, cells))
 
     def _copy_model(self, entry: Entry, ending: str) -> None:
         path = self._folder / f".{self._candidates}{ending}"
