@@ -14,7 +14,7 @@ from autoscaler_env.cli.main import main
 from autoscaler_env.grading import execution
 from autoscaler_env.grading import grade as module
 from autoscaler_env.grading.answer_key import AnswerKey, GraderError
-from autoscaler_env.grading.grade import Course, Grading, secret_seed
+from autoscaler_env.grading.grade import Course, Grading, report_names, secret_seed
 from autoscaler_env.grading.rubric import Costs, Models, Rubric
 from autoscaler_env.grading.sandbox import NO_SANDBOX
 
@@ -184,3 +184,9 @@ def test_a_bad_option_costs_one_line(capsys):
         assert main(["grade", *options]) == 2
         error = capsys.readouterr().err
         assert message in error and len(error.splitlines()) == 1
+
+
+def test_no_submission_gets_the_name_of_a_file_of_the_grader():
+    sources = [Path(name) for name in ("secret_days.json.zip", "Gradebook.CSV", "REFERENCE", "locks.zip", "roster.csv")]
+    names = report_names(sources)
+    assert names == ["secret_days.json-2", "Gradebook.CSV-2", "REFERENCE-2", "locks-2", "roster.csv-2"]

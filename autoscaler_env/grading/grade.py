@@ -41,6 +41,14 @@ if TYPE_CHECKING:
 
 AnyExecutor: TypeAlias = "Executor | RemoteExecutor"
 
+RESERVED = frozenset(
+    {
+        *("reference", "locks", "secret_days.json", "gradebook.csv", "roster.csv", "adjust.csv"),
+        *("canvas.csv", "moodle.csv", "leaderboard.csv", "names.csv", "report.json", "report.html", "results.json"),
+    }
+)
+"""Files and folders that commands keep beside the reports: no report has such a name, in capital letters either."""
+
 _LOCK_SECONDS = 0.2
 """Time between two looks whether another grader is done with a submission."""
 
@@ -401,18 +409,22 @@ def _progress_line(done: _Done, number: int, total: int, left: float | None) -> 
 def report_names(sources: Sequence[Path]) -> list[str]:
     """Return a different name for the report of each source: its file name, with what a folder's name may contain.
 
+    No name is one of the grader's own files (`RESERVED`), and none differs from another in case alone.
+
     Example:
-        >>> report_names([Path("a/ann.zip"), Path("b/ann"), Path("=cmd")])
-        ['ann', 'ann-2', '_cmd']
+        >>> report_names([Path("a/ann.zip"), Path("b/Ann"), Path("=cmd"), Path("Reference.zip")])
+        ['ann', 'Ann-2', '_cmd', 'Reference-2']
     """
     names: list[str] = []
+    taken = set(RESERVED)
     for source in sources:
         plain = source.name if source.name not in ("", "..") else source.resolve().name
         base = re.sub(r"[^\w.-]", "_", re.sub(r"\.zip$", "", plain, flags=re.IGNORECASE)).strip(".")[:80] or "_"
         base = f"_{base[1:]}" if base.startswith("-") else base
         number = 1
-        while (name := base if number == 1 else f"{base}-{number}") in names:
+        while (name := base if number == 1 else f"{base}-{number}").casefold() in taken:
             number += 1
+        taken.add(name.casefold())
         names.append(name)
     return names
 
