@@ -92,5 +92,5 @@ def test_a_class_is_ranked_and_copies_and_broken_files_have_no_rank(tmp_path, ca
     assert {row["policy"] for row in rows if not row["rank"]} == {"threshold", "target-tracking"}
     refused = [line for line in printed.splitlines() if line.startswith("no rank: ")]
     assert [line.split()[2].strip(":") for line in refused] == [codes[name] for name in ("bob", "bob", "cy", "dan")]
-    assert "acts like the model that the course ships" in refused[2]
+    assert "acts like the q_learning_mixed that the course ships" in refused[2]
     assert not [name for name in ("ann", "bob", "cy", "dan") if f" {name}" in printed]

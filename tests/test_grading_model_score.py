@@ -12,7 +12,7 @@ import torch
 
 from autoscaler_env.evaluation.metrics import evaluate_patterns
 from autoscaler_env.grading import model_score
-from autoscaler_env.grading.model_score import grade_models, refusal_of, rule_cost, score
+from autoscaler_env.grading.model_score import grade_models, model_files, refusal_of, rule_cost, score
 from autoscaler_env.grading.rubric import Costs, Models, Rubric
 from autoscaler_env.grading.submission import Submission, find_work
 from autoscaler_env.paths import Folders
@@ -71,6 +71,19 @@ def models(tmp_path):
     return folder
 
 
+def rewritten(source, target, change):
+    """Write a copy of a network's file with weights that were changed."""
+    with zipfile.ZipFile(source) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    weights = torch.load(io.BytesIO(members["policy.pth"]), weights_only=True)
+    change(weights)
+    torch.save(weights, buffer := io.BytesIO())
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, content in (members | {"policy.pth": buffer.getvalue()}).items():
+            archive.writestr(name, content)
+    return target
+
+
 def evaluate_own(path):
     return evaluate_patterns(lambda pattern: [load_policy(path)], PATTERNS, 5)["cost"].mean()
 
@@ -121,17 +134,13 @@ def test_one_model_counts_once_and_only_under_the_name_of_its_algorithm(tmp_path
 
 
 def test_a_report_names_the_origin_of_a_network_and_takes_no_points_for_it(tmp_path, workers):
-    copy = load_policy(SHIPPED / "dqn_mixed.zip")
     generator = torch.Generator().manual_seed(0)
-    with zipfile.ZipFile(SHIPPED / "dqn_mixed.zip") as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    weights = copy.network.state_dict()
-    for value in weights.values():
-        value *= 1 + 0.05 * torch.randn(value.shape, generator=generator)
-    torch.save(weights, buffer := io.BytesIO())
-    with zipfile.ZipFile(tmp_path / "noise.zip", "w") as archive:
-        for name, content in (members | {"policy.pth": buffer.getvalue()}).items():
-            archive.writestr(name, content)
+
+    def add_noise(weights):
+        for value in weights.values():
+            value *= 1 + 0.05 * torch.randn(value.shape, generator=generator)
+
+    rewritten(SHIPPED / "dqn_mixed.zip", tmp_path / "noise.zip", add_noise)
     build_learner("dqn", PRESETS["dqn"], "MIXED", Service(), seed=5, device="cpu").save(tmp_path / "other.zip")
     work = Submission("ann", tmp_path, {}, {"dqn_noise": tmp_path / "noise.zip", "dqn_other": tmp_path / "other.zip"})
     rubric = Rubric(models=Models(tuple(work.models)), costs=Costs(days=5))
@@ -141,11 +150,45 @@ def test_a_report_names_the_origin_of_a_network_and_takes_no_points_for_it(tmp_p
     assert works[0].points > 0 and costs[0].points > 0
 
 
+def test_a_model_of_the_course_is_known_in_a_file_of_another_algorithm(tmp_path, workers):
+    actor = load_policy(SHIPPED / "ppo_mixed.zip").network.state_dict()
+
+    def swap(weights):
+        for kind in ("weight", "bias"):
+            for layer in (0, 2):
+                weights[f"q_net.q_net.{layer}.{kind}"] = actor[f"mlp_extractor.policy_net.{layer}.{kind}"]
+            weights[f"q_net.q_net.4.{kind}"] = actor[f"action_net.{kind}"]
+
+    learner = build_learner("dqn", PRESETS["dqn"], "MIXED", Service(), seed=5, device="cpu")
+    learner.policy_kwargs["activation_fn"] = torch.nn.Tanh
+    learner.save(tmp_path / "new.zip")
+    path = rewritten(tmp_path / "new.zip", tmp_path / "dqn_mixed.zip", swap)
+    result = score(workers, path, 0, 2, model_files(SHIPPED))
+    assert result.kin == pytest.approx(1) and result.alike == 1
+    state, reason = refusal_of(result, "dqn_mixed")
+    assert state == "the course's own" and "the ppo_mixed that the course ships" in reason
+
+
+def test_a_model_with_a_nudge_counts_once_in_a_submission(tmp_path, workers):
+    def nudge(weights):
+        weights["q_net.q_net.4.bias"][0] += 0.001
+
+    own = tmp_path / "dqn_mixed.zip"
+    build_learner("dqn", PRESETS["dqn"], "MIXED", Service(), seed=5, device="cpu").save(own)
+    second = rewritten(own, tmp_path / "dqn_spike.zip", nudge)
+    work = Submission("ann", tmp_path, {}, {"dqn_mixed": own, "dqn_spike": second})
+    works, costs, _ = grade_models(
+        work, Rubric(models=Models(tuple(work.models)), costs=Costs(days=2)), 0, SHIPPED, workers
+    )
+    assert works[0].state in ("ok", "poor") and works[1].state == costs[1].state == "handed in twice"
+    assert "the dqn_mixed of this submission" in works[1].reason and works[1].points == costs[1].points == 0
+
+
 def test_the_algorithm_of_a_model_is_known_when_its_days_cannot_be_played(workers, monkeypatch):
     monkeypatch.setattr(model_score, "SCORE_MEGABYTES", 1)
     result = score(workers, SHIPPED / "q_learning_mixed.pkl", 0, 200)
     assert result.cost is None and "memory" in result.error
-    assert refusal_of(result, "ppo_mixed", None) == ("another algorithm", "the file holds a model of Q-learning")
+    assert refusal_of(result, "ppo_mixed") == ("another algorithm", "the file holds a model of Q-learning")
 
 
 def test_a_hostile_file_is_broken_and_runs_nothing_and_an_absent_one_is_no_error(models, graded, tmp_path):

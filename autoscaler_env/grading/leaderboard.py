@@ -88,17 +88,16 @@ def measure(
             except UnreadableError as error:
                 refused.append((name, "", str(error).rpartition(": ")[2]))  # without the path, which has the name
                 continue
-            played: dict[str, str] = {}
+            played: list[Path] = []
             for model, path in work.models.items():
                 own = [] if rubric.models.course_models else model_files(course_models)
-                result = score(workers, path, seed, rubric.costs.days, own)
-                twin = next((other for other, actions in played.items() if actions == result.actions), None)
+                result = score(workers, path, seed, rubric.costs.days, own, played)
                 if result.cost is None:
                     refused.append((name, model, printable(result.error)))
-                elif refusal := refusal_of(result, model, twin):
+                elif refusal := refusal_of(result, model):
                     refused.append((name, model, refusal[1]))
                 else:
-                    played[model] = result.actions
+                    played.append(path)
                     entries.append(Entry(name, model, np.array(result.daily)))
     return entries, refused
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,9 @@ SCORE_MEGABYTES = 4_096
 ALIKE = 0.95
 """A model that acts like one of the course's own in this share of the steps is taken for a copy of it.
 
+It is compared with each of them, because the weights of a network fit into a file of another algorithm. Two models of
+one submission that act alike so often count as one.
+
 Nine trainings with the course's budgets (three seeds of each learner) agreed with each other in 54 to 89 % of the steps
 of 20 days of each pattern. Copies with 0.1 % of noise on every number agreed in 97 % (Q-table, DQN) and 99.97 % (PPO).
 More noise cannot be told from a training: at 1 % a DQN agrees in 80 %, at 40 % a PPO in 87 %.
@@ -54,6 +57,9 @@ half the learning rate, it was 0.76 to 0.98, although they acted alike in 41 to 
 trainings, so no points depend on this. A copy with noise of a share s of each weight has 1 / sqrt(1 + s * s): 0.93 at
 40 %, 0.5 at 170 %. It tells nothing about Q-tables, because all good ones hold nearly the same values.
 """
+
+_LEAST_COMPARED = 500
+"""Numbers of a matrix that is compared: two of few numbers correlate by chance."""
 
 _DAY_BYTES = 25
 """Bytes of an answer that the cost of one day takes."""
@@ -81,13 +87,21 @@ class Score:
     """q_learning, dqn, ppo or a2c; empty if the file cannot be read."""
     alike: float = 0.0
     """The largest share of steps, from 0 to 1, in which it acts as one of the course's own models does."""
+    original: str = ""
+    """The name of that model of the course."""
+    twin: str = ""
+    """The first model of the same submission that acts alike in at least `ALIKE` of the steps; empty if none does."""
+    twin_alike: float = 0.0
+    """The share of steps in which that one does, from 0 to 1."""
     kin: float = 0.0
-    """The largest correlation of its weights with those of one of the course's own networks of the same layers."""
+    """The largest correlation of its weights with those of one of the course's own networks (`kinship`)."""
     error: str = ""
     """Why it could not be played, in one line."""
 
 
-def score(workers: Workers, path: Path, seed: int, days: int, others: Sequence[Path] = ()) -> Score:
+def score(
+    workers: Workers, path: Path, seed: int, days: int, others: Sequence[Path] = (), earlier: Sequence[Path] = ()
+) -> Score:
     """Return the score of a model, which a process with limits reads and plays.
 
     Args:
@@ -95,9 +109,11 @@ def score(workers: Workers, path: Path, seed: int, days: int, others: Sequence[P
         path: The file.
         seed: Which days, from 0 to 2**61 - 1.
         days: How many days of each pattern.
-        others: The course's own models; it is compared with those that are named for its algorithm.
+        others: The course's own models.
+        earlier: The models of the same submission that count already.
     """
-    arguments = (str(path.resolve()), seed, days, [str(other.resolve()) for other in others])
+    compared = ([str(other.resolve()) for other in paths] for paths in (others, earlier))
+    arguments = (str(path.resolve()), seed, days, *compared)
     prepare = functools.partial(_secret_days, seed, days)  # the children share the days
     limits = {"megabytes": SCORE_MEGABYTES, "answer_bytes": MAX_ANSWER_BYTES + _DAY_BYTES * days}
     try:
@@ -115,7 +131,7 @@ def _algorithm(workers: Workers, path: Path) -> str:
     return ""
 
 
-def play(path: str, seed: int, days: int, others: Sequence[str]) -> dict[str, Any]:
+def play(path: str, seed: int, days: int, others: Sequence[str], earlier: Sequence[str]) -> dict[str, Any]:
     """Return the fields of a `Score`. This runs in the process with limits."""
     kind = kind_of(path)
     if "problem" in kind:
@@ -123,16 +139,22 @@ def play(path: str, seed: int, days: int, others: Sequence[str]) -> dict[str, An
     algorithm = kind["algorithm"]
     try:
         costs = _costs(load_policy(Path(path)), seed, days)
-        same = [Path(other) for other in others if Path(other).name.startswith(algorithm)]
-        pairs = [(load_policy(Path(path)), load_policy(other)) for other in same]
-        alike = max((likeness(policy, other, seed, days) for policy, other in pairs), default=0.0)
-        kin = max((kinship(policy, other) for policy, other in pairs), default=0.0)
+        alike, original = max(_shares(path, others, seed, days), default=(0.0, ""))
+        twins = (pair for pair in _shares(path, earlier, seed, days) if pair[0] >= ALIKE)
+        twin_alike, twin = next(twins, (0.0, ""))
+        kin = max((kinship(load_policy(Path(path)), load_policy(Path(other))) for other in others), default=0.0)
     except Exception as error:  # a file may contain anything
         return {"error": error_message(error, Path(path)), "algorithm": algorithm}
     actions = hashlib.sha256(costs.round(6).tobytes()).hexdigest()
     daily = costs.reshape(len(PATTERNS), days).mean(axis=0).tolist()
     fields = {"cost": float(costs.mean()), "daily": daily, "actions": actions, "algorithm": algorithm}
-    return fields | {"alike": alike, "kin": kin}
+    return fields | {"alike": alike, "original": original, "twin": twin, "twin_alike": twin_alike, "kin": kin}
+
+
+def _shares(path: str, others: Sequence[str], seed: int, days: int) -> Iterator[tuple[float, str]]:
+    """Yield for each other model the share of steps in which a model acts alike, and the other's name."""
+    for other in map(Path, others):
+        yield likeness(load_policy(Path(path)), load_policy(other), seed, days), other.stem
 
 
 def likeness(policy: Policy, other: Policy, seed: int, days: int) -> float:
@@ -146,20 +168,22 @@ def likeness(policy: Policy, other: Policy, seed: int, days: int) -> float:
 
 
 def kinship(policy: Policy, other: Policy) -> float:
-    """Return the correlation of the weights of two networks, from -1 to 1; 0 for Q-tables and for other layers."""
-    first, second = _weights(policy), _weights(other)
-    if first is None or second is None or first.shape != second.shape:
-        return 0.0
-    return float(np.nan_to_num(np.corrcoef(first, second)[0, 1]))
+    """Return the largest correlation of a matrix of weights of one network with one of the other, from 0 to 1.
+
+    Matrices of equal shape are compared, whatever algorithm and whatever part of its network they belong to. It is 0
+    for Q-tables, and for networks without such a pair.
+    """
+    pairs = [(one, two) for one in _matrices(policy) for two in _matrices(other) if one.shape == two.shape]
+    correlations = [float(np.nan_to_num(np.corrcoef(one.ravel(), two.ravel())[0, 1])) for one, two in pairs]
+    return max(correlations, default=0.0)
 
 
-def _weights(policy: Policy) -> NDArray[np.float64] | None:
-    """Return the weights of a network in one row, without its copy that DQN learns from; `None` for a Q-table."""
+def _matrices(policy: Policy) -> list[NDArray[np.float64]]:
+    """Return the matrices of weights of a network, without its copy that DQN learns from; none for a Q-table."""
     network: Any = getattr(policy, "network", None)
-    if network is None:
-        return None
-    weights = [value for name, value in network.state_dict().items() if not name.startswith("q_net_target.")]
-    return np.concatenate([value.double().numpy().ravel() for value in weights])
+    named = network.state_dict().items() if network is not None else ()
+    values = [value.double().numpy() for name, value in named if not name.startswith("q_net_target.")]
+    return [value for value in values if value.ndim == 2 and value.size >= _LEAST_COMPARED]
 
 
 class _Pair:
@@ -225,16 +249,17 @@ def grade_models(
     model_points, cost_points = (rubric.worth(part, rubric.models.expected) for part in ("models", "costs"))
     models, costs = [], []
     fingerprints: dict[str, str] = {}
+    counting: list[Path] = []
     for name in rubric.models.expected:
         works, cost = ("not submitted", submission.reason_without(name)), ("not submitted", "")
         works_share = cost_share = 0.0
         if path := submission.models.get(name):
             own = [] if rubric.models.course_models else model_files(course_models)
-            result = score(workers, path, seed, rubric.costs.days, own)
-            twin = next((other for other, actions in fingerprints.items() if actions == result.actions), None)
-            if refusal := refusal_of(result, name, twin):
+            result = score(workers, path, seed, rubric.costs.days, own, counting)
+            if refusal := refusal_of(result, name):
                 works, cost = refusal, (refusal[0], "")
             else:
+                counting += [path] if result.actions else []
                 fingerprints |= {f"actions of {name}": result.actions} if result.actions else {}
                 works, works_share = _check(path, rubric, workers)
                 if result.kin >= KIN:
@@ -246,19 +271,19 @@ def grade_models(
     return tuple(models), tuple(costs), fingerprints
 
 
-def refusal_of(result: Score, name: str, twin: str | None) -> tuple[str, str] | None:
+def refusal_of(result: Score, name: str) -> tuple[str, str] | None:
     """Return why a model earns no points whatever it costs, as a state and a reason; `None` if it may earn some."""
     if result.alike >= ALIKE:
         share = percent(result.alike, 2)
-        return (
-            "the course's own",
-            f"it acts like the model that the course ships in {share} of the steps of secret days",
-        )
+        reason = f"it acts like the {result.original} that the course ships in {share} of the steps of secret days"
+        return "the course's own", reason
     if result.algorithm and not name.startswith(result.algorithm):
         held = "Q-learning" if result.algorithm == "q_learning" else result.algorithm.upper()
         return "another algorithm", f"the file holds a model of {held}"
-    if twin is not None:
-        return "handed in twice", f"it acts exactly as the {twin.removeprefix('actions of ')} of this submission"
+    if result.twin:
+        share = percent(result.twin_alike, 2)
+        reason = f"it acts like the {result.twin} of this submission in {share} of the steps of secret days"
+        return "handed in twice", f"{reason}; that one counts"
     return None
 
 
