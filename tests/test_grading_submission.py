@@ -115,7 +115,7 @@ def test_a_checkout_with_its_tools_counts_only_what_may_be_taken(find, tmp_path,
         assert answers(found) == ["answer_1 = 12"]
         unused = dict(found.unused)
         assert {".venv", ".git", "notebooks/.ipynb_checkpoints"} <= set(unused)
-        assert unused["figures/7.png"] == "neither notebook nor model" and found.notes == ()
+        assert unused["figures/: 50 files"] == "neither notebook nor model" and found.notes == ()
 
 
 def test_of_two_copies_the_one_with_more_answers_counts_and_the_other_is_named(find, tmp_path):
@@ -203,6 +203,16 @@ def test_a_zip_with_a_huge_list_of_entries_is_refused_before_it_is_read(find, tm
     monkeypatch.setattr(entries, "MAX_DIRECTORY_MB", 1)
     with pytest.raises(ValueError, match=r"many\.zip.*the list of its entries is larger than 1 MB"):
         find(source)
+
+
+def test_all_zips_of_a_submission_share_one_limit_of_entries_and_the_report_has_few_rows(find, tmp_path, monkeypatch):
+    inner = packed(tmp_path / "inner.zip", *((f"{number}/x", b"") for number in range(2_000))).read_bytes()
+    source = packed(tmp_path / "many.zip", *((f"{number}.zip", inner) for number in range(5)))
+    monkeypatch.setattr(entries, "MAX_ZIP_ENTRIES", 6_500)
+    found = find(source)
+    assert [note[:7] for note in found.notes if "6,500 entries together" in note] == ["'3.zip'", "'4.zip'"]
+    rows = dict(found.unused)
+    assert len(rows) == submission.MAX_UNUSED + 3 and rows["and 5,500 other files"] == "not listed"
 
 
 def test_a_file_that_is_no_notebook_costs_one_line_and_harms_no_other(find, tmp_path):

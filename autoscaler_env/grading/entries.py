@@ -7,9 +7,9 @@ out is reported with the reason.
 from __future__ import annotations
 
 import functools
-import io
 import os
 import stat
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -19,6 +19,7 @@ from typing import BinaryIO, cast
 
 from autoscaler_env.grading.sandbox import MEGABYTE
 from autoscaler_env.text import one_line, printable
+from autoscaler_env.verification.workers import WorkerError, Workers
 
 TOOLS = frozenset(
     {
@@ -30,7 +31,10 @@ TOOLS = frozenset(
 """Folders that programs fill: nothing in them is a student's work."""
 
 MAX_ENTRIES = 200_000
-"""Entries of a folder or zip that are looked at, those in folders of tools too."""
+"""Entries of a folder that are looked at, those in folders of tools too."""
+
+MAX_ZIP_ENTRIES = 100_000
+"""Entries that all zips of a submission may have together, those in folders of tools too."""
 
 MAX_DIRECTORY_MB = 16
 """The list of the entries of a zip may have this size; it is read whole."""
@@ -42,6 +46,9 @@ MAX_NESTED_ZIP_MB = 100
 """A larger zip within a zip or folder is not opened."""
 
 _CHUNK = 64 * 1024
+
+_COUNT_SECONDS = 60
+_COUNT_MEGABYTES = 1_024
 
 _END = b"PK\x05\x06"
 _END_64 = b"PK\x06\x06"
@@ -62,17 +69,61 @@ class UnreadableError(ValueError):
     """A submission is neither a folder nor a zip that can be read; the message is one line that names it."""
 
 
+class LimitError(ValueError):
+    """A zip goes beyond the limits of its submission; the message is one line."""
+
+
 Skip = Callable[[object, str], None]
 """What is told each path that is left out, and the reason."""
 
 
-def entries_of(source: Path, skip: Skip, stack: ExitStack) -> list[Entry]:
+class Zips:
+    """Opens the zips of one submission, within limits for all of them together.
+
+    Args:
+        workers: The process that reads files with limits: a list of entries can take much memory.
+    """
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+        self._left = MAX_ZIP_ENTRIES
+
+    def open(self, path: Path, stack: ExitStack) -> zipfile.ZipFile:
+        """Open a zip, which the stack closes.
+
+        Raises:
+            LimitError: It has more entries than are left for it, or a list of them that is too large.
+            ValueError: It cannot be read.
+        """
+        with path.open("rb") as file:
+            size = _directory_bytes(file)
+        if size is not None and size > MAX_DIRECTORY_MB * MEGABYTE:
+            raise LimitError(f"the list of its entries is larger than {MAX_DIRECTORY_MB} MB")
+        name = str(path.resolve())
+        try:
+            count = self._workers.call(count_entries, name, seconds=_COUNT_SECONDS, megabytes=_COUNT_MEGABYTES)
+        except WorkerError as error:
+            raise ValueError(str(error)) from None
+        if count > self._left:
+            raise LimitError(f"the zips of one submission may have {MAX_ZIP_ENTRIES:,} entries together")
+        self._left -= count
+        return stack.enter_context(zipfile.ZipFile(path))
+
+
+def count_entries(path: str) -> int:
+    """Return how many entries a zip has. It runs in a process with limits."""
+    with zipfile.ZipFile(path) as archive:
+        return len(archive.infolist())
+
+
+def entries_of(source: Path, skip: Skip, stack: ExitStack, zips: Zips) -> list[Entry]:
     """Return the plain files of a folder or zip, those nearest to its top first.
 
     Args:
         source: A folder or a zip.
         skip: Is told what is left out.
         stack: Keeps a zip open.
+        zips: Opens it.
 
     Raises:
         UnreadableError: It is neither, or cannot be read.
@@ -81,7 +132,7 @@ def entries_of(source: Path, skip: Skip, stack: ExitStack) -> list[Entry]:
         if source.is_dir():
             found = list(_in_folder(source, skip))
         elif source.is_file() and zipfile.is_zipfile(source):
-            found = list(_in_zip(stack.enter_context(source.open("rb")), PurePosixPath(), skip, stack))
+            found = list(_in_zip(zips.open(source, stack), PurePosixPath(), skip))
         else:
             raise ValueError("must be a folder or a zip")
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
@@ -89,19 +140,30 @@ def entries_of(source: Path, skip: Skip, stack: ExitStack) -> list[Entry]:
     return sorted(found, key=lambda entry: (len(entry.path.parts), str(entry.path)))
 
 
-def entries_of_zip(entry: Entry, skip: Skip, stack: ExitStack) -> list[Entry]:
-    """Return the plain files of a zip that lies within a folder or zip.
+def entries_of_zip(entry: Entry, skip: Skip, stack: ExitStack, zips: Zips) -> list[Entry]:
+    """Return the plain files of a zip that lies within a folder or zip; a copy on the disk is read.
+
+    Args:
+        entry: The zip.
+        skip: Is told what is left out.
+        stack: Keeps the copy, and keeps it open.
+        zips: Opens it.
 
     Raises:
+        LimitError: It has more entries than are left for it.
         ValueError: It cannot be read.
     """
     if entry.size > MAX_NESTED_ZIP_MB * MEGABYTE:
         raise ValueError(f"is larger than {MAX_NESTED_ZIP_MB} MB")
-    content = b"".join(chunks_of(entry, MAX_NESTED_ZIP_MB * MEGABYTE + 1))
-    if len(content) > MAX_NESTED_ZIP_MB * MEGABYTE:
+    copy = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zip-")), "inner.zip")
+    with copy.open("xb") as file:
+        for chunk in chunks_of(entry, MAX_NESTED_ZIP_MB * MEGABYTE + 1):
+            file.write(chunk)
+    if copy.stat().st_size > MAX_NESTED_ZIP_MB * MEGABYTE:
         raise ValueError(f"is larger than {MAX_NESTED_ZIP_MB} MB")
+    archive = zips.open(copy, stack)
     try:
-        return list(_in_zip(io.BytesIO(content), entry.path, skip, stack))
+        return list(_in_zip(archive, entry.path, skip))
     except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
         raise ValueError(f"cannot be read ({printable(one_line(error), 80)})") from None
 
@@ -163,13 +225,9 @@ def _open(path: Path) -> BinaryIO:
     return file
 
 
-def _in_zip(file: BinaryIO, place: PurePosixPath, skip: Skip, stack: ExitStack) -> Iterator[Entry]:
-    size = _directory_bytes(file)
-    if size is not None and size > MAX_DIRECTORY_MB * MEGABYTE:
-        raise ValueError(f"the list of its entries is larger than {MAX_DIRECTORY_MB} MB")
+def _in_zip(archive: zipfile.ZipFile, place: PurePosixPath, skip: Skip) -> Iterator[Entry]:
     tools: set[PurePosixPath] = set()
-    archive = stack.enter_context(zipfile.ZipFile(file))
-    for entry in archive.infolist()[:MAX_ENTRIES]:
+    for entry in archive.infolist():
         path = PurePosixPath(entry.filename.replace("\\", "/"))
         kind = stat.S_IFMT(entry.external_attr >> 16)
         inner = next((at for at, part in enumerate(path.parts[:-1]) if part in TOOLS), None)
@@ -183,8 +241,6 @@ def _in_zip(file: BinaryIO, place: PurePosixPath, skip: Skip, stack: ExitStack) 
             skip(place / path, "too deep")
         elif not entry.is_dir():
             yield Entry(place / path, entry.file_size, functools.partial(_open_in, archive, entry))
-    if len(archive.infolist()) > MAX_ENTRIES:
-        skip("the rest", f"there are more than {MAX_ENTRIES:,} files")
     for folder in sorted(tools):
         skip(folder, "a folder of tools")
 

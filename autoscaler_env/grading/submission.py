@@ -11,20 +11,21 @@ import hashlib
 import json
 import re
 import tempfile
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from autoscaler_env.grading.cells import MAX_SOURCE_BYTES, Cell, cells_as_data, cells_from_data
-from autoscaler_env.grading.entries import Entry, chunks_of, entries_of, entries_of_zip, quoted
+from autoscaler_env.grading.entries import Entry, LimitError, Zips, chunks_of, entries_of, entries_of_zip, quoted
 from autoscaler_env.grading.notebooks import CourseNotebook, attempted, resemblance
 from autoscaler_env.grading.sandbox import MEGABYTE
 from autoscaler_env.policies.registry import MODEL_ENDINGS
 from autoscaler_env.storage.foreign import HEAD_BYTES, OTHER_ENDINGS, other_file
 from autoscaler_env.storage.models import read_model
-from autoscaler_env.text import listed, one_line, printable
+from autoscaler_env.text import counted, listed, one_line, printable
 from autoscaler_env.verification.check import error_message
 from autoscaler_env.verification.workers import WorkerError, Workers
 
@@ -39,6 +40,14 @@ MAX_MODEL_MB = 50
 
 MAX_SUBMISSION_MB = 200
 """Models and notebooks of one submission that are read, together."""
+
+MAX_UNUSED = 500
+"""Rows for files that are no work, in a report; a row with their count stands for the others."""
+
+_MOST_OF_FOLDER = 3
+"""Files of one folder that are no work and have a row each; of more, one row has the count."""
+
+_NO_WORK = "neither notebook nor model"
 
 MAX_ZIPS = 20
 """Zips within a submission that are opened."""
@@ -67,7 +76,7 @@ class Submission:
     notes: tuple[str, ...] = ()
     """What a person should know about how they were found, one line each."""
     unused: tuple[tuple[str, str], ...] = ()
-    """The paths that were not used, each with the reason."""
+    """The paths that were not used, each with the reason: `MAX_UNUSED` and those of work, and a row for the rest."""
 
     @property
     def fingerprint(self) -> str:
@@ -121,14 +130,15 @@ def find_work(
     Raises:
         UnreadableError: The source is neither folder nor zip, or cannot be read.
     """
+    workers.start()  # what fails then is a fault of this machine, not of the submission
     with ExitStack() as stack:
         search = _Search(folder, workers, stack)
-        search.read(entries_of(source, search.skip, stack))
+        search.read(entries_of(source, search.skip, stack, search.zips))
     notebooks = search.choose_notebooks(course)
     models = search.choose_models(expected, {_sha256(path) for path in course_models.glob("*.*")})
     name = source.resolve().name
     name = name[:-4] if name.lower().endswith(".zip") else name
-    return Submission(name, source, notebooks, models, tuple(search.notes), tuple(search.unused))
+    return Submission(name, source, notebooks, models, tuple(search.notes), tuple(search.rows()))
 
 
 def fingerprints(submission: Submission, course: Sequence[CourseNotebook], course_models: Path) -> dict[str, str]:
@@ -158,7 +168,11 @@ class _Search:
 
     def __init__(self, folder: Path, workers: Workers, stack: ExitStack) -> None:
         self.notes: list[str] = []
-        self.unused: list[tuple[str, str]] = []
+        self.zips = Zips(workers)
+        self._unused: list[tuple[str, str]] = []
+        self._no_work: dict[str, list[str]] = {}
+        self._counts: Counter[str] = Counter()
+        self._rest = 0
         self._folder = folder
         self._workers = workers
         self._stack = stack
@@ -170,13 +184,36 @@ class _Search:
         self._bytes_left = MAX_SUBMISSION_MB * MEGABYTE
 
     def skip(self, path: object, reason: str) -> None:
-        """Note a path that is not used."""
-        self.unused.append((printable(one_line(path), 200), reason))
+        """Note a path that is not used, and that is no work."""
+        text, folder = printable(one_line(path), 200), printable(one_line(PurePosixPath(str(path)).parent), 200)
+        is_full = len(self._unused) + len(self._no_work) >= MAX_UNUSED
+        if is_full and (reason != _NO_WORK or folder not in self._no_work):
+            self._rest += 1
+        elif reason != _NO_WORK:
+            self._unused.append((text, reason))
+        else:
+            self._counts[folder] += 1
+            if self._counts[folder] <= _MOST_OF_FOLDER:
+                self._no_work.setdefault(folder, []).append(text)
+
+    def leave(self, path: object, reason: str) -> None:
+        """Note a notebook or model that is not used; there are at most `MAX_CANDIDATES`."""
+        self._unused.append((printable(one_line(path), 200), reason))
 
     def tell(self, path: object, reason: str) -> None:
         """Note a file that could have been work and is not used; the notes of the report name it too."""
-        self.skip(path, reason)
+        self.leave(path, reason)
         self.notes.append(f"{quoted(path)} was not used: {reason}")
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """Yield the paths that were not used, each with the reason, and what stands for more of them."""
+        yield from self._unused
+        for folder, paths in self._no_work.items():
+            count = self._counts[folder]
+            rows = paths if count <= _MOST_OF_FOLDER else [f"{folder}/: {counted(count, 'file')}"]
+            yield from ((row, _NO_WORK) for row in rows)
+        if self._rest:
+            yield f"and {counted(self._rest, 'other file')}", "not listed"
 
     def read(self, entries: Sequence[Entry]) -> None:
         """Read the files that may be notebooks, models or zips of them."""
@@ -186,11 +223,12 @@ class _Search:
                 self.skip(entry.path, self._what_it_is(entry))
                 continue
             if entry.path.name.startswith("._") or ending not in (".ipynb", ".json", *MODEL_ENDINGS):
-                self.skip(entry.path, "neither notebook nor model")
+                self.skip(entry.path, _NO_WORK)
                 continue
             self._candidates += 1
             if self._candidates > MAX_CANDIDATES:
-                self.tell(entry.path, f"there are more than {MAX_CANDIDATES} notebooks and models")
+                say = self.tell if self._candidates == MAX_CANDIDATES + 1 else self.skip
+                say(entry.path, f"there are more than {MAX_CANDIDATES} notebooks and models")
                 continue
             try:
                 if ending == ".ipynb":
@@ -205,7 +243,7 @@ class _Search:
     def _what_it_is(self, entry: Entry) -> str:
         """Return what a file of another program is, in the words of the loader of models."""
         try:
-            return other_file(b"".join(chunks_of(entry, HEAD_BYTES)), entry.path.name) or "neither notebook nor model"
+            return other_file(b"".join(chunks_of(entry, HEAD_BYTES)), entry.path.name) or _NO_WORK
         except ValueError as error:
             return printable(one_line(error), 160)
 
@@ -239,7 +277,7 @@ class _Search:
                         self.notes.append(f"{quoted(used.path)} was taken for {own.name}")
                     continue
                 answers = attempted(notebook.cells, own)
-                say = self.tell if answers else self.skip
+                say = self.tell if answers else self.leave
                 say(notebook.entry.path, f"{quoted(used.path)} was taken for {own.name}, with as many answers or more")
         return chosen
 
@@ -274,10 +312,10 @@ class _Search:
                 chosen[name] = same[0]
         for model in own:
             kind = kinds.get(id(model)) or (self._kind(model) if model.path.suffix == ".pkl" else {})
-            self.skip(model.entry.path, kind.get("problem", "no such model is asked for"))
+            self.leave(model.entry.path, kind.get("problem", "no such model is asked for"))
         for model in self._models:
             if model.sha256 in course_models and model not in chosen.values():
-                self.skip(model.entry.path, "a model of the course")
+                self.leave(model.entry.path, "a model of the course")
         return self._keep(chosen)
 
     def _keep(self, chosen: dict[str, _Model]) -> dict[str, Path]:
@@ -295,18 +333,22 @@ class _Search:
         if entry.size > MAX_MODEL_MB * MEGABYTE and self._zips >= MAX_ZIPS:
             return None
         skipped: list[tuple[object, str]] = []
-        try:
-            inner = entries_of_zip(entry, lambda path, reason: skipped.append((path, reason)), self._stack)
-        except ValueError:
-            return None  # whatever it is, the loader of models says what is wrong with it
-        together = [
-            {each.path.name for each in inner if each.path.parent == at} for at in {e.path.parent for e in inner}
-        ]
-        if not inner or any(names >= network for names in together for network in _NETWORKS):
-            return None
-        self._zips += 1
-        if self._zips > MAX_ZIPS:
-            raise ValueError(f"there are more than {MAX_ZIPS} zips")
+        with ExitStack() as stack:
+            try:
+                inner = entries_of_zip(entry, lambda path, reason: skipped.append((path, reason)), stack, self.zips)
+            except LimitError:
+                raise
+            except ValueError:
+                return None  # whatever it is, the loader of models says what is wrong with it
+            together: dict[PurePosixPath, set[str]] = defaultdict(set)
+            for each in inner:
+                together[each.path.parent].add(each.path.name)
+            if not inner or any(names >= network for names in together.values() for network in _NETWORKS):
+                return None
+            self._zips += 1
+            if self._zips > MAX_ZIPS:
+                raise LimitError(f"there are more than {MAX_ZIPS} zips")
+            self._stack.enter_context(stack.pop_all())
         for path, reason in skipped:
             self.skip(path, reason)
         return inner
