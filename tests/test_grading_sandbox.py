@@ -294,7 +294,7 @@ class TestEndlessNotebooks:
 
 
 NAMESPACES = """
-import ctypes, errno, os, subprocess, threading
+import ctypes, errno, os, socket, subprocess, threading
 from autoscaler_env.grading.kernel import forbid_namespaces
 forbid_namespaces()
 system = ctypes.CDLL(None, use_errno=True)
@@ -302,6 +302,12 @@ for flag in (0x10000000, 0x00020000, 0x40000000):  # user, mount, network
     assert system.unshare(flag) == -1 and ctypes.get_errno() == errno.EPERM
 assert subprocess.run(["unshare", "-Ur", "true"], capture_output=True).returncode == 1
 assert system.mount(b"none", b"/tmp", b"tmpfs", 0, None) == -1 and ctypes.get_errno() == errno.EPERM
+assert system.memfd_create(b"x", 0) == -1 and ctypes.get_errno() == errno.EPERM
+for family in (40, 17, 38):  # vsock, packet, alg
+    assert system.socket(family, 1, 0) == -1 and ctypes.get_errno() == errno.EAFNOSUPPORT, family
+for family in (socket.AF_UNIX, socket.AF_INET):
+    socket.socket(family).close()
+socket.socket(socket.AF_NETLINK, socket.SOCK_RAW).close()
 thread = threading.Thread(target=print, args=("a thread",), kwargs={"flush": True})
 thread.start()
 thread.join()

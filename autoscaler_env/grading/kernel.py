@@ -49,6 +49,12 @@ _MACHINES = {"x86_64": 0xC000_003E, "aarch64": 0xC000_00B7}
 _CLONE, _CLONE3 = (56, 220), (435, 435)
 """The numbers of the calls that make processes, for each of the machines."""
 
+_SOCKET = (41, 198)
+"""The numbers of the call that makes a socket, for each of the machines."""
+
+_FAMILIES = {"AF_UNIX": 1, "AF_INET": 2, "AF_INET6": 10, "AF_NETLINK": 16}
+"""The families of sockets that may be made. Others, such as vsock, can reach out of a network namespace."""
+
 _REFUSED = {
     "unshare": (272, 97),
     "setns": (308, 268),
@@ -73,12 +79,15 @@ _REFUSED = {
     "process_vm_readv": (310, 270),
     "process_vm_writev": (311, 271),
     "kexec_load": (246, 104),
+    "memfd_create": (319, 279),  # its memory belongs to no process, so no limit would count it
 }
 """The numbers of the calls that are refused, for each of the machines."""
 
 
 def forbid_namespaces() -> None:
     """Forbid this process and its children to make namespaces, to mount, and to use rare parts of the system.
+
+    Sockets are of the usual families only, and no memory lies outside the processes that use it.
 
     In a new user namespace a process has all rights within it, and so reaches code of the system that ordinary users
     cannot reach. A filter of the system (seccomp) refuses these calls; no process can take it off.
@@ -91,6 +100,7 @@ def forbid_namespaces() -> None:
     at = list(_MACHINES).index(platform.machine())
     load, equal, above, any_bit, give = 0x20, 0x15, 0x35, 0x45, 0x06  # instructions of the filter
     allow, refuse, unknown = 0x7FFF_0000, 0x0005_0001, 0x0005_0026  # results: allowed, EPERM, ENOSYS
+    no_family = 0x0005_0061  # result: EAFNOSUPPORT
     filters = [
         (load, 0, 0, 4),  # the machine: a program of 32 bits would have other numbers
         (equal, 1, 0, _MACHINES[platform.machine()]),
@@ -103,7 +113,13 @@ def forbid_namespaces() -> None:
     ]
     for numbers in _REFUSED.values():
         filters += [(equal, 0, 1, numbers[at]), (give, 0, 0, refuse)]
+    filters += [(equal, 0, len(_FAMILIES) + 3, _SOCKET[at]), (load, 0, 0, 16)]
     filters += [
+        (equal, left, 0, family) for left, family in zip(range(len(_FAMILIES), 0, -1), _FAMILIES.values(), strict=True)
+    ]
+    filters += [
+        (give, 0, 0, no_family),
+        (give, 0, 0, allow),
         (equal, 0, 3, _CLONE[at]),
         (load, 0, 0, 16),  # its flags
         (any_bit, 0, 1, _NEW_NAMESPACES),
