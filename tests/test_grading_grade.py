@@ -1,5 +1,6 @@
 """The grader keeps its secret, grades again only what has changed, and refuses bad options in one line."""
 
+import hashlib
 import json
 import os
 import stat
@@ -190,3 +191,14 @@ def test_no_submission_gets_the_name_of_a_file_of_the_grader():
     sources = [Path(name) for name in ("secret_days.json.zip", "Gradebook.CSV", "REFERENCE", "locks.zip", "roster.csv")]
     names = report_names(sources)
     assert names == ["secret_days.json-2", "Gradebook.CSV-2", "REFERENCE-2", "locks-2", "roster.csv-2"]
+
+
+def test_a_report_tells_a_student_neither_the_days_nor_a_folder_of_the_grader(grade, tmp_path):
+    submit(tmp_path / "s0.zip")
+    (tmp_path / "s1.zip").write_bytes(b"no zip")
+    _, reports = grade(["s0", "s1"])
+    for report in reports:
+        written = "".join((tmp_path / "out" / report.name / f"report.{kind}").read_text() for kind in ("json", "html"))
+        assert str(tmp_path) not in written and report.source == f"{report.name}.zip"
+        assert RUBRIC.fingerprint not in written
+        assert hashlib.sha256(str(RUBRIC.costs.seed).encode()).hexdigest()[:16] not in written

@@ -136,7 +136,7 @@ def entries_of(source: Path, skip: Skip, stack: ExitStack, zips: Zips) -> list[E
         else:
             raise ValueError("must be a folder or a zip")
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise UnreadableError(f"submission = {quoted(source)}: {printable(one_line(error))}") from None
+        raise UnreadableError(f"submission = {quoted(name_of(source))}: {printable(one_line(error))}") from None
     return sorted(found, key=lambda entry: (len(entry.path.parts), str(entry.path)))
 
 
@@ -185,6 +185,11 @@ def chunks_of(entry: Entry, most: int) -> Iterator[bytes]:
                 yield chunk
     except Exception as error:
         raise ValueError(f"cannot be read ({printable(one_line(error), 80)})") from None
+
+
+def name_of(source: Path) -> str:
+    """Return the name of the file or folder of a submission, without the folders above it, which are the grader's."""
+    return source.name if source.name not in ("", "..") else source.resolve().name
 
 
 def quoted(path: object) -> str:

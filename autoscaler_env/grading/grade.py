@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import hmac
 import json
 import os
 import re
@@ -25,7 +26,7 @@ import autoscaler_env
 from autoscaler_env.course import FULL, QUICK, Profile, course_notebooks
 from autoscaler_env.grading.answer_key import AnswerKey, GraderError
 from autoscaler_env.grading.answers import collect, shown_answer
-from autoscaler_env.grading.entries import UnreadableError
+from autoscaler_env.grading.entries import UnreadableError, name_of
 from autoscaler_env.grading.execution import Execution, Executor, Settings
 from autoscaler_env.grading.notebooks import CourseNotebook
 from autoscaler_env.grading.report import Item, Report, read_report, write_report
@@ -268,7 +269,7 @@ class Grading:
                 report = self._graded(submission, name, key, answer_key, execution)
         except UnreadableError as error:
             note = f"not graded: {printable(one_line(error))}"
-            report = Report(name, str(source), {}, self._sandbox.description, self._profile, notes=(note,))
+            report = Report(name, name_of(source), {}, self._sandbox.description, self._profile, notes=(note,))
         if not self._cancelled.is_set():
             write_report(report, folder)
         return _Done(report, is_new=True)
@@ -306,14 +307,25 @@ class Grading:
         return {exercise.name: 0.0 for notebook in self._course.read for exercise in notebook.exercises}
 
     def _settings(self) -> dict[str, str]:
-        """Return what all reports of a run depend on."""
+        """Return what all reports of a run depend on.
+
+        Students get it with their reports. So what depends on the days is hashed with a key that stays here.
+        """
         return {
-            "rubric": self._rubric.fingerprint,
+            "rubric": self._keyed(self._rubric.fingerprint),
             "course": self._course.fingerprint,
             "profile": self._profile,
             "sandbox": self._sandbox.kind,
-            "days": hashlib.sha256(str(self._seed).encode()).hexdigest()[:16],
+            "days": self._keyed(str(self._seed)),
         }
+
+    def _keyed(self, text: str) -> str:
+        """Return a hash of a text that nobody can find by trying texts without the secret of the output folder."""
+        return hmac.new(self._secret, text.encode(), "sha256").hexdigest()[:16]
+
+    @cached_property
+    def _secret(self) -> bytes:
+        return str(secret_seed(self.output)).encode()
 
     def _shared(self, answer_key: AnswerKey) -> Settings:
         """Return what all submissions of this grading have in common."""
@@ -330,7 +342,7 @@ class Grading:
         course = self._course
         return Report(
             name,
-            str(submission.source),
+            name_of(submission.source),
             key,
             self._sandbox.description,
             self._profile,
@@ -418,8 +430,9 @@ def report_names(sources: Sequence[Path]) -> list[str]:
     names: list[str] = []
     taken = set(RESERVED)
     for source in sources:
-        plain = source.name if source.name not in ("", "..") else source.resolve().name
-        base = re.sub(r"[^\w.-]", "_", re.sub(r"\.zip$", "", plain, flags=re.IGNORECASE)).strip(".")[:80] or "_"
+        base = (
+            re.sub(r"[^\w.-]", "_", re.sub(r"\.zip$", "", name_of(source), flags=re.IGNORECASE)).strip(".")[:80] or "_"
+        )
         base = f"_{base[1:]}" if base.startswith("-") else base
         number = 1
         while (name := base if number == 1 else f"{base}-{number}").casefold() in taken:

@@ -55,7 +55,7 @@ class Report:
 
     name: str
     source: str
-    """The path of the submission."""
+    """The name of its file or folder."""
     key: dict[str, str]
     """What the results depend on: a submission with the same key is not graded again. Empty if grading failed."""
     sandbox: str
