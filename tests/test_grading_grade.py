@@ -16,6 +16,7 @@ from autoscaler_env.grading import execution
 from autoscaler_env.grading import grade as module
 from autoscaler_env.grading.answer_key import AnswerKey, GraderError
 from autoscaler_env.grading.grade import Course, Grading, report_names, secret_seed
+from autoscaler_env.grading.report import Report
 from autoscaler_env.grading.rubric import Costs, Models, Rubric
 from autoscaler_env.grading.sandbox import NO_SANDBOX
 
@@ -141,8 +142,10 @@ def test_a_kept_run_that_others_can_reach_is_not_used(tmp_path):
         with AnswerKey([], {}, tmp_path / "kept") as key:
             return key.workspace().parent
 
+    half_made = tmp_path / "kept" / f"{'0' * 16}-{'1' * 16}"
+    (half_made / "variables").mkdir(parents=True)
     first = folder()
-    assert folder() == first
+    assert folder() == first and not half_made.exists()
     (first / "variables").chmod(0o755)
     assert folder() != first
 
@@ -202,3 +205,9 @@ def test_a_report_tells_a_student_neither_the_days_nor_a_folder_of_the_grader(gr
         assert str(tmp_path) not in written and report.source == f"{report.name}.zip"
         assert RUBRIC.fingerprint not in written
         assert hashlib.sha256(str(RUBRIC.costs.seed).encode()).hexdigest()[:16] not in written
+
+
+def test_the_time_left_has_its_unit():
+    done = module._Done(Report("ann", "ann.zip", {"a": "b"}, "", "quick"), is_new=True)
+    lines = [module._progress_line(done, 1, 3, left) for left in (55.4, 333.0, None)]
+    assert [line.partition("; ")[2] for line in lines] == ["about 55 s left", "about 6 min left", ""]

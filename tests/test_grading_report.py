@@ -6,6 +6,7 @@ import nbformat
 from test_grading_notebooks import COURSE, submitted
 
 from autoscaler_env.grading.cells import read_cells
+from autoscaler_env.grading.notebooks import answer_source
 from autoscaler_env.grading.report import Item, Report, find_similarities, read_report, write_report
 from autoscaler_env.grading.submission import Submission, fingerprints
 
@@ -29,6 +30,16 @@ def test_html_holds_every_item_and_no_markup_of_the_submission(tmp_path):
     assert "<script" not in html and html.count("&lt;script&gt;") == 3
     assert all(text in html for text in ("01_a", "02_b", "2.5 of 5.0", "a sandbox"))
     assert "http" not in html
+
+
+def test_html_shows_the_code_of_an_answer_that_is_a_function(tmp_path):
+    source = "def answer_1(x):\n    return 2 < x"
+    cells = read_cells(nbformat.writes(submitted(COURSE[0], **{COURSE[0].exercises[0].answer.id: source})).encode())
+    code = answer_source(cells, COURSE[0].exercises[0])
+    item = Item("01.1", "right", "", 1, 1, answer="a function or an object", code=code)
+    write_report(Report("ann", "ann.zip", {"a": "b"}, "", "quick", {"exercises": (item,)}), tmp_path)
+    assert "<pre>def answer_1(x):\n    return 2 &lt; x</pre>" in (tmp_path / "report.html").read_text()
+    assert read_report(tmp_path).parts["exercises"] == (item,)
 
 
 def test_a_damaged_report_is_no_report(tmp_path):

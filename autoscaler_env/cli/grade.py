@@ -127,7 +127,7 @@ class Grade:
         of = max((report.of() for report in [*reports, *earlier] if report.key), default=rubric.points.total)
         exported = export(rows, self.format, output, of, self.assignment)
         _print_results(reports, earlier, [*grading.remarks, *book.problems(rows), *exported])
-        also = f", with {len(earlier)} graded before" if earlier else ""
+        also = f", with {len(earlier)} graded before," if earlier else ""
         print(f"Reports and gradebook.csv{also} are in {shown(output)}.")
         return 0 if all(report.key for report in reports) else 1
 

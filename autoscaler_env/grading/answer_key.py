@@ -177,10 +177,14 @@ class AnswerKey:
         for path in (notebook.path for notebook in self._notebooks):
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
         prefix = digest.hexdigest()[:16]
+        for folder in self._kept.glob(f"{'[0-9a-f]' * 16}-{'[0-9a-f]' * 16}"):
+            with contextlib.suppress(PermissionError):  # it is another user's
+                if not (folder / "variables" / "complete").exists():  # its grader was killed: the lock is ours now
+                    shutil.rmtree(folder, ignore_errors=True)
         for folder in sorted(self._kept.glob(f"{prefix}-*")):
             if (folder / "variables" / "complete").exists() and _is_private(folder / "variables"):
                 return folder
-        folder = self._kept / f"{prefix}-{secrets.token_hex(8)}"  # another grader may run the course at this moment
+        folder = self._kept / f"{prefix}-{secrets.token_hex(8)}"
         for path, mode in ((folder, 0o711), (folder / "workspace", 0o755), (folder / "variables", 0o700)):
             path.mkdir()
             path.chmod(mode)

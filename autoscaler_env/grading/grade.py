@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -28,14 +28,14 @@ from autoscaler_env.grading.answer_key import AnswerKey, GraderError
 from autoscaler_env.grading.answers import collect, shown_answer
 from autoscaler_env.grading.entries import UnreadableError, name_of
 from autoscaler_env.grading.execution import Execution, Executor, Settings
-from autoscaler_env.grading.notebooks import CourseNotebook
+from autoscaler_env.grading.notebooks import CourseNotebook, answer_source
 from autoscaler_env.grading.report import Item, Report, read_report, write_report
 from autoscaler_env.grading.rubric import Rubric
 from autoscaler_env.grading.sandbox import Sandbox
 from autoscaler_env.grading.submission import Submission, find_work, fingerprints
 from autoscaler_env.paths import Folders
 from autoscaler_env.storage.files import take_lock, write_text
-from autoscaler_env.text import listed, one_line, printable
+from autoscaler_env.text import duration, listed, one_line, printable
 
 if TYPE_CHECKING:
     from autoscaler_env.grading.remote import RemoteExecutor
@@ -377,7 +377,15 @@ class Grading:
                 write_text(self.output / name / f"{notebook.name}.ipynb", ran.executed)
             state, earned = ("failed", 0.0) if ran.problem else ("passed", points)
             notebooks.append(Item(notebook.name, state, ran.problem or f"in {ran.seconds:.0f} s", earned, points))
-            exercises += self._grade_exercises(notebook, ran.answers, exercise_points, answer_key, ran.problem or "")
+            cells = submission.notebooks[notebook.name]
+            for item, exercise in zip(
+                self._grade_exercises(notebook, ran.answers, exercise_points, answer_key, ran.problem or ""),
+                notebook.exercises,
+                strict=True,
+            ):
+                sent = ran.answers[exercise.name].values() if item.answer else ()
+                is_code = any(isinstance(content, dict) and "returned" in content for content in sent)
+                exercises.append(replace(item, code=answer_source(cells, exercise)) if is_code else item)
         return tuple(notebooks), tuple(exercises)
 
     def _grade_exercises(
@@ -414,7 +422,9 @@ def _progress_line(done: _Done, number: int, total: int, left: float | None) -> 
     report = done.report
     points = f"{report.points():.1f} of {report.of():.0f}" if report.key else "not graded"
     unchanged = "" if done.is_new else ", unchanged"
-    time_left = f"; about {tqdm.format_interval(left)} left" if left is not None and number < total else ""
+    time_left = ""
+    if left is not None and number < total:
+        time_left = f"; about {duration(round(left) if left < 120 else 60 * round(left / 60))} left"
     return f"{number} of {total}: {report.name}: {points}{unchanged}{time_left}"
 
 

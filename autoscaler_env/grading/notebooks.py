@@ -240,6 +240,12 @@ def attempted(submitted: Sequence[Cell], course: CourseNotebook) -> int:
     )
 
 
+def answer_source(submitted: Sequence[Cell], exercise: Exercise) -> str:
+    """Return the code of the last cell that assigns the variables of an exercise; an empty text if none does."""
+    sources = [cell.source for cell in submitted if set(exercise.variables) & set(cell.assigned)]
+    return sources[-1][:_LONGEST_SHOWN] if sources else ""
+
+
 def resemblance(submitted: Sequence[Cell], course: CourseNotebook) -> float:
     """Return which share of the statements of the course's own cells a notebook contains, from 0 to 1."""
     own = {hashed for cell in course.fixed for hashed in cell.statements}

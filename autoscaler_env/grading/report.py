@@ -38,6 +38,8 @@ class Item:
     """What an exercise asks for, in a sentence."""
     answer: str = ""
     """What a student answered; one line, with words from the submission."""
+    code: str = ""
+    """The student's code, if the answer is a function or an object; it comes from the submission."""
 
 
 @dataclass(frozen=True)
