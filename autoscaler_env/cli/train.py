@@ -17,7 +17,7 @@ from autoscaler_env.service import Service
 from autoscaler_env.text import shown
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload
 from autoscaler_env.training.checkpoint import RunFolder, Trained
-from autoscaler_env.training.config import PRESETS, QLearningPreset, TrainingConfig, command_options
+from autoscaler_env.training.config import PRESETS, IterationPreset, QLearningPreset, TrainingConfig, command_options
 from autoscaler_env.training.train import train
 
 
@@ -170,6 +170,9 @@ def training_plan(run: RunFolder) -> str:
     if isinstance(preset, QLearningPreset):
         length = f"{preset.episodes:,} days ({preset.episodes * steps:,} timesteps)"
         device = "cpu (a table)"
+    elif isinstance(preset, IterationPreset):
+        length = f"{preset.iterations} iterations of {preset.days:,} days ({config.total_timesteps:,} timesteps)"
+        device = "cpu (compiled code plays the days)"
     else:
         from autoscaler_env.device import choose_device
         from autoscaler_env.training.deep import weights_of_preset

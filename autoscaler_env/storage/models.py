@@ -187,6 +187,9 @@ def read_model(path: Path, service: Service | None = None) -> ModelFile:
         raise ValueError(f"{printable(path)}: not a model file: it is nested too deeply") from None
 
 
+_KINDS = {"dqn": "DQN", "ppo": "PPO", "policy-iteration": "policy iteration"}
+
+
 def _parse(content: bytes, path: Path, service: Service) -> ModelFile:
     name, sha256 = printable(path.stem), hashlib.sha256(content).hexdigest()
     if path.suffix == ".pkl":
@@ -194,5 +197,5 @@ def _parse(content: bytes, path: Path, service: Service) -> ModelFile:
         cells, actions = table.values.shape
         return ModelFile(table, f"Q-table of {cells} cells x {actions} actions", timesteps, sha256)
     network = networks.parse_network(content, service, name)
-    kind = f"{network.algorithm.upper()} {'-'.join(map(str, network.sizes))}"
+    kind = f"{_KINDS[network.algorithm]} {'-'.join(map(str, network.sizes))}"
     return ModelFile(network.policy, kind, network.timesteps, sha256, network.notes)

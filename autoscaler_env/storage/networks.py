@@ -5,6 +5,10 @@ build. It checks everything else in the file against what stable-baselines3 writ
 never be complete.
 
 The writer leaves dates and memory addresses out, so that equal trainings give equal bytes.
+
+A network over the inputs that a decision needs comes with a recogniser of patterns, which some of these inputs come
+from. It is one more member of the zip, `recogniser.pt`, named arrays in torch's format; stable-baselines3's own `load`
+reads the network and ignores it.
 """
 
 from __future__ import annotations
@@ -19,12 +23,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from autoscaler_env.dynamics import OBSERVATION_NAMES
 from autoscaler_env.policies.base import Policy
+from autoscaler_env.policies.decision_inputs import ARRIVALS_INPUTS, DECISION_INPUTS
 from autoscaler_env.policies.inputs import INPUTS, INPUTS_WITH_LEVELS
+from autoscaler_env.policies.recognise import Recogniser
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_atomically
 from autoscaler_env.storage.pickles import IN_DATA, check_names
 from autoscaler_env.storage.tensors import Array, check_tensors, read_archive, read_tensors
 from autoscaler_env.text import one_line, printable
+from autoscaler_env.traffic.patterns import PATTERNS
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
@@ -33,9 +40,11 @@ MOST_BYTES = 64 * 2**20
 """Largest size of a network's file, in bytes. The course's files have 0.2 MB."""
 
 _MOST_DATA = 2 * 2**20
+_RECOGNISER = "recogniser.pt"
 _UNUSED_TENSORS = ("policy.optimizer.pth", "pytorch_variables.pth")
 _MEMBERS = re.compile(
     r"data|policy\.pth|policy\.optimizer\.pth|pytorch_variables\.pth|_stable_baselines3_version|system_info\.txt"
+    r"|recogniser\.pt"
 )
 _ACTIVATIONS = {"dqn": "ReLU", "ppo": "Tanh"}
 """Defaults of stable-baselines3. Weights that were trained with another activation would load, and act wrongly."""
@@ -49,7 +58,7 @@ class Network(NamedTuple):
 
     policy: Policy
     algorithm: str
-    """dqn or ppo."""
+    """dqn, ppo, or policy-iteration."""
     sizes: tuple[int, ...]
     """Inputs, units of the hidden layers, actions."""
     timesteps: int | None
@@ -72,6 +81,7 @@ def parse_network(content: bytes, service: Service, name: str) -> Network:
         settings, noted = _settings(members["data"])
         _check_unused(members)
         weights = _in("policy.pth", read_tensors, members["policy.pth"])
+        recogniser = _in(_RECOGNISER, _parse_recogniser, members[_RECOGNISER]) if _RECOGNISER in members else None
     except ValueError as error:
         raise ValueError(f"not a model of stable-baselines3: {error}") from None
     timesteps = settings.get("num_timesteps")
@@ -79,7 +89,11 @@ def parse_network(content: bytes, service: Service, name: str) -> Network:
     _check_policy_kwargs(settings.get("policy_kwargs"), algorithm)
     sizes, widths = _sizes(algorithm, weights)
     _check_ends(sizes[0], sizes[-1], service)
-    policy = _build(algorithm, weights, sizes, widths, service, name)
+    if (recogniser is not None) != (sizes[0] == DECISION_INPUTS):
+        needs = "needs" if recogniser is None else "has no use for"
+        raise ValueError(f"a network of {sizes[0]} inputs {needs} a member {_RECOGNISER}")
+    policy = _build(algorithm, weights, sizes, widths, service, name, recogniser)
+    algorithm = algorithm if recogniser is None else "policy-iteration"
     names = ", ".join(sorted(noted)[:3]) + (" and more" if len(noted) > 3 else "")
     notes = (f"its data names {names}, which other loaders would import",) if noted else ()
     return Network(policy, algorithm, sizes, timesteps if type(timesteps) is int and timesteps >= 0 else None, notes)
@@ -148,7 +162,13 @@ def _matrices(weights: dict[str, Array], pattern: str) -> list[Array]:
 
 
 def _build(
-    algorithm: str, weights: dict[str, Array], sizes: tuple[int, ...], widths: Any, service: Service, name: str
+    algorithm: str,
+    weights: dict[str, Array],
+    sizes: tuple[int, ...],
+    widths: Any,
+    service: Service,
+    name: str,
+    recogniser: Recogniser | None,
 ) -> Policy:
     import torch  # imported here: loading a table should not wait for it
 
@@ -161,7 +181,30 @@ def _build(
         message = printable(one_line(error))
         raise ValueError(f"not a DQN or PPO network of plain layers: {message}") from None
     network.set_training_mode(False)
-    return DeepPolicy(network, service, name)
+    return DeepPolicy(network, service, name, recogniser)
+
+
+def _parse_recogniser(content: bytes) -> Recogniser:
+    """Return the recogniser in its member.
+
+    Raises:
+        ValueError: The layers do not lead from the inputs that depend on arrivals to the patterns.
+    """
+    arrays, layers = read_tensors(content), 0
+    while f"weights.{layers}" in arrays:
+        layers += 1
+    names = [f"{kind}.{layer}" for kind in ("weights", "biases") for layer in range(layers)]
+    if not layers or set(names) != set(arrays):
+        raise ValueError("it must hold weights and biases of layers, numbered from 0")
+    weights, biases = (tuple(arrays[f"{kind}.{layer}"] for layer in range(layers)) for kind in ("weights", "biases"))
+    size = ARRIVALS_INPUTS
+    for matrix, bias in zip(weights, biases, strict=True):
+        if matrix.ndim != 2 or len(matrix) != size or bias.shape != matrix.shape[1:]:
+            raise ValueError(f"a layer of shape {matrix.shape} with biases {bias.shape} does not follow {size} numbers")
+        size = matrix.shape[1]
+    if size != len(PATTERNS):
+        raise ValueError(f"it has {size} outputs, not {len(PATTERNS)}")
+    return Recogniser(weights, biases)
 
 
 def _check_policy_kwargs(given: Any, algorithm: str) -> None:
@@ -176,9 +219,10 @@ def _check_policy_kwargs(given: Any, algorithm: str) -> None:
 
 
 def _check_ends(inputs: int, actions: int, service: Service) -> None:
-    if inputs not in (INPUTS, INPUTS_WITH_LEVELS, len(OBSERVATION_NAMES)):
+    if inputs not in (INPUTS, INPUTS_WITH_LEVELS, DECISION_INPUTS, len(OBSERVATION_NAMES)):
         raise ValueError(
-            f"it has {inputs} inputs; learners of this version have {INPUTS} or {INPUTS_WITH_LEVELS}, observations 7"
+            f"it has {inputs} inputs; learners of this version have {INPUTS}, {INPUTS_WITH_LEVELS} or "
+            f"{DECISION_INPUTS}, observations 7"
         )
     if actions != len(service.fleet_changes):
         raise ValueError(f"it chooses among {actions} actions; this service has {len(service.fleet_changes)}")
@@ -198,23 +242,38 @@ _TEMPORARY = (
 """Attributes that belong to a moment of the training and not to the model. stable-baselines3 loads a model without."""
 
 
-def save_learner(model: BaseAlgorithm, path: Path) -> None:
-    """Write a model of stable-baselines3 atomically; its own `load` can read the file."""
+def save_learner(model: BaseAlgorithm, path: Path, recogniser: Recogniser | None = None) -> None:
+    """Write a model of stable-baselines3 atomically; its own `load` can read the file.
+
+    Args:
+        model: The model.
+        path: The file.
+        recogniser: The recogniser that some of its inputs come from.
+    """
     buffer = io.BytesIO()  # in memory first: the message of torch about a full disk is not clear
     model.save(buffer, exclude=_TEMPORARY)
-    content = _reproducible(buffer)
+    content = _reproducible(buffer, {} if recogniser is None else {_RECOGNISER: _written(recogniser)})
     write_atomically(path, lambda file: file.write(content))
 
 
-def _reproducible(saved: io.BytesIO) -> bytes:
-    """Return a saved model without the dates and the memory addresses that stable-baselines3 writes into it."""
+def _written(recogniser: Recogniser) -> bytes:
+    """Return a recogniser as named arrays in the format of torch."""
+    import torch
+
+    tensors = {f"weights.{layer}": torch.from_numpy(array) for layer, array in enumerate(recogniser.weights)}
+    tensors |= {f"biases.{layer}": torch.from_numpy(array) for layer, array in enumerate(recogniser.biases)}
+    buffer = io.BytesIO()
+    torch.save(tensors, buffer)
+    return buffer.getvalue()
+
+
+def _reproducible(saved: io.BytesIO, more: dict[str, bytes]) -> bytes:
+    """Return a saved model with more members, without the dates and the memory addresses of stable-baselines3."""
     clean = io.BytesIO()
     with zipfile.ZipFile(saved) as before, zipfile.ZipFile(clean, "w") as after:
-        for name in before.namelist():
-            content = before.read(name)
-            if name == "data":
-                content = _ADDRESS.sub(b"", content)
+        for name, content in ({name: before.read(name) for name in before.namelist()} | more).items():
+            plain = _ADDRESS.sub(b"", content) if name == "data" else content
             member = zipfile.ZipInfo(name)  # dated 1980
             member.external_attr = 0o644 << 16
-            after.writestr(member, content)
+            after.writestr(member, plain)
     return clean.getvalue()

@@ -43,7 +43,7 @@ RETRIES = 2
 MEASURING_SECONDS = 10
 """Processor seconds that measuring a model takes, roughly."""
 
-TIMESTEPS_A_SECOND = {"q-learning": 1_440_000, "dqn": 10_000, "ppo": 10_000}
+TIMESTEPS_A_SECOND = {"q-learning": 1_440_000, "dqn": 10_000, "ppo": 10_000, "policy-iteration": 120_000}
 """Timesteps of training in a processor second, roughly."""
 
 _ONE_AT_A_TIME = threading.Lock()

@@ -28,9 +28,14 @@ from autoscaler_env.service import Service
 from autoscaler_env.text import listed
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload, as_workload, day_seeds
 
-Algorithm = Literal["q-learning", "dqn", "ppo"]
+Algorithm = Literal["q-learning", "dqn", "ppo", "policy-iteration"]
 
-LENGTH: dict[str, str] = {"q-learning": "episodes", "dqn": "timesteps", "ppo": "timesteps"}
+LENGTH: dict[str, str] = {
+    "q-learning": "episodes",
+    "dqn": "timesteps",
+    "ppo": "timesteps",
+    "policy-iteration": "iterations",
+}
 """The field that holds the length of a training, by algorithm."""
 
 
@@ -55,6 +60,40 @@ class QLearningPreset:
         """Return the share of random actions on each of `episodes` days, shape (episodes,)."""
         progress = np.arange(episodes) / max(episodes, 1)
         return np.interp(progress, [0, self.epsilon_days], [self.first_epsilon, self.last_epsilon])
+
+
+@dataclass(frozen=True)
+class IterationPreset:
+    """Settings of policy iteration; see `training/policy_iteration.py`."""
+
+    iterations: int = 24
+    """Iterations: play days, compute advantages, improve the policy."""
+    days: int = 1_152
+    """Days that are played in an iteration; on `MIXED` equally many of each pattern, rounded down."""
+    labels: int = 28
+    """Steps of each of these days at which every action is tried: a tenth of the reference service's day."""
+    rule_iterations: int = 8
+    """Iterations whose branches go on with the calibrated rule instead of the network, which knows nothing yet."""
+    reused: int = 3
+    """Iterations whose advantages the network learns from: the present one and those before it."""
+    epochs: int = 4
+    """How often the network goes through them in an iteration."""
+    batch_size: int = 512
+    """Advantages in one update."""
+    learning_rate: float = 1e-3
+    """Step size in the first iteration; falls linearly to 0."""
+    kl_weight: float = 0.02
+    """Dollars that a unit of KL divergence from the policy before counts as much as."""
+    explored: float = 0.05
+    """Share of random actions while days are played. They lead to states that the policy alone does not reach."""
+    widths: tuple[int, ...] = (64, 64)
+    """Units of the two hidden layers."""
+    recogniser_days: int = 1_500
+    """Days that the recogniser of patterns is trained on, before the first iteration."""
+
+    def timesteps(self, steps_per_episode: int) -> int:
+        """Return the steps of the days that are played in all iterations, without those of the branches."""
+        return self.iterations * self.days * steps_per_episode
 
 
 @dataclass(frozen=True)
@@ -208,12 +247,12 @@ def _number(metavar: str, default: str = "(the preset's)") -> Any:
 def _parse_algorithm(words: list[str]) -> str:
     """Return the algorithm that a user types: in any case, and Q-learning in older spellings too."""
     name = words[0].lower()
-    return "q-learning" if name in ("qlearning", "q_learning") else name
+    return "q-learning" if name in ("qlearning", "q_learning") else name.replace("_", "-")
 
 
 _AlgorithmOption = PrimitiveConstructorSpec(
     nargs=1,
-    metavar="{q-learning,dqn,ppo}",
+    metavar="{q-learning,dqn,ppo,policy-iteration}",
     instance_from_str=_parse_algorithm,
     is_instance=lambda value: isinstance(value, str),
     str_from_instance=lambda value: [value],
@@ -256,6 +295,10 @@ class TrainingConfig:
         "an integer of at least 1", _is_count(1), "dqn", "ppo"
     )
     """Length of a training of dqn or ppo, in timesteps; rounded up to whole rollouts."""
+    iterations: Annotated[int | None, _number("N", "(default: 24)")] = _setting(
+        "an integer of at least 1", _is_count(1), "policy-iteration"
+    )
+    """Length of a training of policy-iteration, in iterations."""
     name: Annotated[str | None, _number("NAME", "(default: ALGORITHM_PATTERN)")] = None
     """Name of the model."""
     seed: Annotated[int, arg(metavar="N")] = 0
@@ -264,11 +307,13 @@ class TrainingConfig:
     device: Annotated[str, arg(metavar="{auto,cpu,cuda,mps}")] = "auto"
     """Where dqn and ppo train."""
     learning_rate: Annotated[float | None, _number("X")] = _setting(
-        "above 0 and below 1", lambda rate: _is_number(rate) and 0 < rate < 1, "dqn", "ppo"
+        "above 0 and below 1", lambda rate: _is_number(rate) and 0 < rate < 1, "dqn", "ppo", "policy-iteration"
     )
-    """Step size of the first update, for dqn and ppo; falls linearly to 0."""
-    batch_size: Annotated[int | None, _number("N")] = _setting("at least 2", lambda size: size >= 2, "dqn", "ppo")
-    """Transitions in one update, for dqn and ppo."""
+    """Step size of the first update, for dqn, ppo and policy-iteration; falls linearly to 0."""
+    batch_size: Annotated[int | None, _number("N")] = _setting(
+        "at least 2", lambda size: size >= 2, "dqn", "ppo", "policy-iteration"
+    )
+    """Transitions in one update of dqn and ppo; steps in one of policy-iteration."""
     discount: Annotated[float | None, _number("X")] = _setting(
         "at least 0 and below 1",
         lambda discount: _is_number(discount) and 0 <= discount < 1,
@@ -282,9 +327,13 @@ class TrainingConfig:
     )
     """Days that calibrated rules play in each environment; ppo imitates them before it learns from rewards."""
     widths: Annotated[tuple[int, ...] | None, _number("N ...")] = _setting(
-        "one or more layers of at least 1 unit", lambda widths: bool(widths) and min(widths) >= 1, "dqn", "ppo"
+        "one or more layers of at least 1 unit",
+        lambda widths: bool(widths) and min(widths) >= 1,
+        "dqn",
+        "ppo",
+        "policy-iteration",
     )
-    """Units of each hidden layer, for dqn and ppo."""
+    """Units of each hidden layer; policy-iteration has two layers."""
     clip_range: Annotated[float | None, _number("X", "(default: 0.2)")] = _setting(
         "a number above 0", lambda limit: _is_number(limit) and limit > 0, "ppo"
     )
@@ -311,8 +360,24 @@ class TrainingConfig:
     """Share of random actions of q-learning on the first day."""
     last_epsilon: Annotated[float | None, _number("X")] = _setting("a number from 0 to 1", _is_share, "q-learning")
     """Share of random actions of q-learning on the last day."""
+    days: Annotated[int | None, _number("N")] = _setting("an integer of at least 6", _is_count(6), "policy-iteration")
+    """Days that policy-iteration plays in an iteration."""
+    labels: Annotated[int | None, _number("N")] = _setting("an integer of at least 1", _is_count(1), "policy-iteration")
+    """Steps of each of these days at which policy-iteration tries every action."""
+    rule_iterations: Annotated[int | None, _number("N")] = _setting(
+        "an integer of at least 0", _is_count(0), "policy-iteration"
+    )
+    """Iterations of policy-iteration in which the calibrated rule goes on after a tried action, not the network."""
+    kl_weight: Annotated[float | None, _number("X")] = _setting(
+        "a number above 0", lambda weight: _is_number(weight) and weight > 0, "policy-iteration"
+    )
+    """What keeps policy-iteration near its last policy: dollars for a unit of KL divergence."""
     rate_exponent: Annotated[float | None, _number("X")] = _setting("a number from 0 to 1", _is_share, "q-learning")
     """The n-th update of an entry of q-learning's table has a step size of n to the minus this."""
+    recogniser_days: Annotated[int | None, _number("N")] = _setting(
+        "an integer of at least 6", _is_count(6), "policy-iteration"
+    )
+    """Days that the recogniser of policy-iteration learns from."""
     service: Suppress[Service] = field(default_factory=Service)
     """The service to scale."""
 
@@ -331,15 +396,26 @@ class TrainingConfig:
             raise ValueError(f"seed = {self.seed!r}: must be an integer of at least 0")
         if self.device not in ("auto", "cpu", "cuda", "mps"):
             raise ValueError(f"device = {self.device!r}: must be auto, cpu, cuda or mps")
-        if self.algorithm == "q-learning" and self.device not in ("auto", "cpu"):
-            raise ValueError(f"device = {self.device!r}: must be auto or cpu; a table is trained on the CPU")
+        if self.algorithm in ("q-learning", "policy-iteration") and self.device not in ("auto", "cpu"):
+            what = "a table" if self.algorithm == "q-learning" else self.algorithm
+            raise ValueError(f"device = {self.device!r}: must be auto or cpu; {what} is trained on the CPU")
         if self.name is not None and (not self.name or Path(self.name).name != self.name or self.name.startswith(".")):
             raise ValueError(f"name = {self.name!r}: must be a plain file name without an ending")
         preset = self.preset
+        if isinstance(preset, IterationPreset):
+            self._check_iterations(preset)
         if self.algorithm == "ppo" and isinstance(preset, DeepPreset) and preset.rollout % preset.batch_size:
             raise ValueError(
                 f"batch_size = {preset.batch_size}: must divide the transitions of a rollout of ppo, n_steps x "
                 f"{preset.environments} = {preset.rollout}"
+            )
+
+    def _check_iterations(self, preset: IterationPreset) -> None:
+        if len(preset.widths) != 2:
+            raise ValueError(f"widths = {preset.widths}: policy-iteration has two hidden layers")
+        if preset.labels > self.service.steps_per_episode:
+            raise ValueError(
+                f"labels = {preset.labels}: must be at most the steps of a day, {self.service.steps_per_episode}"
             )
 
     def _given(self) -> dict[str, Any]:
@@ -362,10 +438,12 @@ class TrainingConfig:
         return ".pkl" if self.algorithm == "q-learning" else ".zip"
 
     @property
-    def preset(self) -> QLearningPreset | DeepPreset:
+    def preset(self) -> QLearningPreset | DeepPreset | IterationPreset:
         """All settings of the learner: those of the preset, with the settings given here in their place."""
         if self.algorithm == "q-learning":
             return dataclasses.replace(QLearningPreset(), **self._given())
+        if self.algorithm == "policy-iteration":
+            return dataclasses.replace(IterationPreset(), **self._given())
         return _with_settings(deep_preset(self.algorithm, self.timesteps), self._given())
 
     @property
@@ -374,6 +452,8 @@ class TrainingConfig:
         preset = self.preset
         if isinstance(preset, QLearningPreset):
             return preset.episodes * self.service.steps_per_episode
+        if isinstance(preset, IterationPreset):
+            return preset.timesteps(self.service.steps_per_episode)
         return preset.timesteps
 
     def identity(self) -> dict[str, Any]:
