@@ -38,7 +38,10 @@ def device_report() -> str:
     from autoscaler_env.device import available_devices, choose_device
     from autoscaler_env.training.deep import weights_of_preset
 
-    choices = {"q-learning": "cpu: a table needs no other device"}
+    choices = {
+        "q-learning": "cpu: a table needs no other device",
+        "policy-iteration": "cpu: compiled code plays the days",
+    }
     for algorithm, preset in PRESETS.items():
         device = choose_device("auto", weights=weights_of_preset(preset, Service()), batch_size=preset.batch_size)
         choices[algorithm] = f"{device.name}: {device.reason}"

@@ -58,6 +58,17 @@ ARRIVALS_INPUTS = _PAST + _OUTLOOK
 DECISION_INPUTS = FLEET_INPUTS + ARRIVALS_INPUTS + len(PATTERNS)
 """Number of inputs for each service."""
 
+GROUPS: dict[str, tuple[int, ...]] = {
+    "fleet and queue": tuple(range(5)),
+    "fleet against expectations": tuple(range(5, _FLEET)),
+    "arrivals": tuple(range(_FLEET, _FLEET + _PAST)),
+    "clock": (_FLEET + _PAST, _FLEET + _PAST + 1),
+    "cycles": tuple(range(_FLEET + _PAST + 2, _FLEET + _PAST + 7)),
+    "calm": tuple(range(_FLEET + _PAST + 7, _FLEET + _PAST + 11)),
+    "chances": tuple(range(_FLEET + _PAST + _OUTLOOK, DECISION_INPUTS)),
+}
+"""The places of the inputs of each group, in the order of the table above."""
+
 CYCLES = 6
 """The fastest cycle is a sixth of a day."""
 
