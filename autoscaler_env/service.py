@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from autoscaler_env.text import listed
+
 LARGEST_OBSERVABLE_COUNT = 2**24
 """The largest count that a float32 observation in [-1, 1] carries exactly (24-bit significand)."""
 
@@ -78,19 +80,35 @@ class Service:
                 f"and max_instances = {self.max_instances}"
             )
         self._check_fleet_changes()
-        for name, value in {
-            "capacity_per_instance x max_instances + queue_limit": self.spare_capacity_scale,
-            "2 x peak_arrivals": self.arrivals_scale,
-        }.items():
+        for name, value, remedy in (
+            ("capacity_per_instance x max_instances + queue_limit", self.spare_capacity_scale, self._smaller),
+            (
+                "2 x peak_arrivals",
+                self.arrivals_scale,
+                lambda: f"peak_arrivals = {LARGEST_OBSERVABLE_COUNT // 2}",
+            ),
+        ):
             if value > LARGEST_OBSERVABLE_COUNT:
                 raise ValueError(
                     f"{name} = {value}: must be at most {LARGEST_OBSERVABLE_COUNT}, so that observations stay exact; "
-                    "count requests in larger units (thousands, say)"
+                    f"give {remedy()}"
                 )
-
         for name, most in _MOST_STEPS.items():
             if getattr(self, name) > most:
                 raise ValueError(f"{name} = {getattr(self, name)}: must be at most {most}, to fit into memory")
+
+    def _smaller(self) -> str:
+        """Return the changes each of which makes capacity and queue small enough together."""
+        fleet, most = self.capacity_per_instance * self.max_instances, LARGEST_OBSERVABLE_COUNT
+        instances = (most - self.queue_limit) // self.capacity_per_instance
+        seconds = (most - self.queue_limit) * self.step_seconds // fleet
+        step = next((step for step in _STEPS if step <= seconds), 0)
+        ways = [
+            f"queue_limit = {most - fleet}" * (fleet < most),
+            f"max_instances = {instances}" * (instances >= self.initial_instances),
+            f"step_seconds = {step} (with the capacity of such a step)" * (step > 0),
+        ]
+        return listed([way for way in ways if way] or ["a lower queue_limit and lower step_seconds"], "or")
 
     def _check_fleet_changes(self) -> None:
         changes = self.fleet_changes
@@ -282,6 +300,9 @@ def _decimal(value: float) -> float:
     """
     return float(f"{value:.12g}")
 
+
+_STEPS = (300, 60, 30, 20, 15, 12, 10, 6, 5, 4, 3, 2, 1)
+"""Lengths of a step in seconds that fit rows of a minute, of five minutes and of an hour, the longest first."""
 
 _MOST_STEPS = {"steps_per_episode": 86_400, "boot_steps": 1_000}
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 LONGEST_TEXT = 300
@@ -117,3 +118,17 @@ def listed(names: Sequence[str], last: str = "and") -> str:
     """
     *others, final = names or [""]
     return f"{', '.join(others)} {last} {final}" if others else final
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return the rest of a message about an unknown word: the known word that is most like it, if one is.
+
+    Capital letters do not matter.
+
+    Example:
+        >>> suggestion("tarin", ["train", "evaluate"]), suggestion("nothing", ["train"])
+        (', did you mean train?', '')
+    """
+    plain = {name.lower(): name for name in known}
+    similar = difflib.get_close_matches(word.lower(), plain, n=1)
+    return f", did you mean {plain[similar[0]]}?" if similar else ""

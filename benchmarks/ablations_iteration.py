@@ -35,10 +35,10 @@ from autoscaler_env.policies.deep import DeepPolicy, one_thread
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_text
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Pattern, day_seeds
-from autoscaler_env.training.config import PPO_LONG_PRESET, IterationPreset
 from autoscaler_env.training.deep import falling
 from autoscaler_env.training.learner_env import LearnerVecEnv
 from autoscaler_env.training.policy_iteration import PolicyIteration
+from autoscaler_env.training.presets import PPO_LONG_PRESET, IterationPreset
 
 SERVICE = Service()
 _CYCLES = (*GROUPS["cycles"], *range(5, FLEET_INPUTS - 2))  # the fleet against what the cycles expect, too

@@ -2,9 +2,9 @@
 
     nice python benchmarks/policy_iteration.py
 
-Needs the tables of `autoscaler study iteration iteration_patterns` and of the limits. Rules and "recognise, then act" are
-costed on the same evaluation days, which takes about a minute. One row for each workload that was trained on, and for
-`MIXED` one for each pattern too, is saved as `results/policy_iteration.csv`:
+Needs the tables of `autoscaler study iteration iteration_patterns` and of the limits. Rules and "recognise, then act"
+are costed on the same evaluation days, which takes about a minute. One row for each workload that was trained on, and
+for `MIXED` one for each pattern too, is saved as `results/policy_iteration.csv`:
 
 | column | content |
 |---|---|

@@ -117,6 +117,15 @@ def hostile_zips(donors, folder_of):
     for place, wrap in wrappings.items():
         name = f"code_in_{place}.zip"
         yield name, wrap(CODE["exec"](folder_of(name)))
+    for place in ("data", "policy.pth", "policy.optimizer.pth"):
+        name = f"code_in_{place}_zipped_anew.zip"
+        code = CODE["exec"](folder_of(name))
+        spoiled = donor.with_pickle(code) if place == "data" else donor.with_member_of(place, data__pkl=code)
+        yield name, zipped([(f"ppo/{n}", c) for n, c in _members(spoiled)], zipfile.ZIP_DEFLATED)
+    name = "code_in_a_model_of_another_learner.zip"
+    code = base64.b64encode(CODE["exec"](folder_of(name))).decode()
+    policy = {"__module__": "sb3_contrib.ars.policies", ":serialized:": code}
+    yield name, donor.with_settings(policy_class=policy)
     name = "code_in_a_made_function.zip"
     yield name, donor.with_pickle(CODE["function_by_value"](folder_of(name)))
     name = "code_in_extra_weights.zip"
@@ -159,7 +168,7 @@ def broken_zips(donors):
     yield "of_another_learner", donor.zip(actor__optimizer__pth=policy)
     yield "of_torch_alone", policy
     yield "a_q_table", table()
-    yield "deflated", donor.zip(zipfile.ZIP_DEFLATED)
+    yield "deflated_tensors", donor.zip(policy__pth=zipped(_members(policy), zipfile.ZIP_DEFLATED))
     yield "bzip2", donor.zip(zipfile.ZIP_BZIP2)
     yield "lzma", donor.zip(zipfile.ZIP_LZMA)
     yield "bomb", zipped([*members, ("bomb", bytes(100 * 2**20))], zipfile.ZIP_DEFLATED)

@@ -1,6 +1,7 @@
 """The written rule: the simplest policy whose cost cannot be told from the cheapest, and a minimum effect."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pandas as pd
@@ -214,11 +215,21 @@ def test_where_todays_rule_drops_many_requests_the_headline_asks_for_the_set_up_
         f"Check the set-up first: in the simulation today's rule drops {dropped}. If that is true, "
     )
     assert answer.headline.endswith(" serves them.") and "$" not in answer.headline
+    assert answer.no_saving.startswith(f"No saving is named: in the simulation today's rule drops {dropped} of the")
+    plain = answer.as_dict()
+    assert plain["recommendation"]["saved_a_day"] is None and plain["recommendation"]["no_saving"] == answer.no_saving
+    assert all(policy["saved_a_day"] is policy["saved_a_year"] is None for policy in plain["policies"].values())
+    html = page(answer).replace("\N{NO-BREAK SPACE}", " ")
+    tiles = re.findall(r'<div class="tile">.*?<b>(.*?)</b>', html)
+    served = [f"{100 * answer.policies[name].in_time_share:.2f} %" for name in ("today", "fixed")]
+    assert tiles[:2] == [f"{share} <small>in time</small>" for share in served], "no dollars come first"
+    assert "a year</span>" not in html and "saves $" not in html and answer.no_saving.replace("'", "&#39;") in html
 
 
 def test_where_losing_a_request_is_cheaper_than_serving_it_nothing_is_recommended_and_that_comes_first():
     answer = answer_for(wavy(), {"drop_price": 0.00001})
-    assert answer.recommendation.policy == "today"
+    assert answer.recommendation.policy == "today" and not answer.reason + answer.sacrifice
+    assert answer.no_saving.startswith("No saving is named: with these prices") and answer.no_saving in answer.text
     assert answer.headline.startswith("With these prices it is cheaper to lose requests: $0.00")
     assert "to drop one. Give other prices first. Until then: keep today's rule" in answer.headline
     assert answer.comparison.doubts[0].startswith(answer.headline.partition("Give")[0]), "the same in the doubt"

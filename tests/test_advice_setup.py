@@ -192,3 +192,11 @@ def test_a_syntax_error_names_its_line(setup_of):
 
 def test_what_the_template_sets_is_plain_toml():
     assert tomllib.loads(template())["fleet_changes"] == [-10, -5, -2, -1, 0, 1, 2, 5, 10]
+
+
+def test_a_set_up_too_large_for_the_usual_step_is_read_with_the_shorter_one_that_the_message_names(tmp_path):
+    path = tmp_path / "service.toml"
+    path.write_text("requests_per_second_per_instance = 2000\nboot_seconds = 60\nmax_instances = 200\n")
+    with pytest.raises(ValueError, match=r"give max_instances = 139 or step_seconds = 30 "):  # 400,000 a second
+        Setup.from_toml(path)
+    assert Setup.from_toml(path, 30).step_for(300) == 30

@@ -17,7 +17,8 @@ from autoscaler_env.cli.train import training_plan
 from autoscaler_env.course import Executed
 from autoscaler_env.paths import Folders
 from autoscaler_env.training.checkpoint import RunFolder
-from autoscaler_env.training.config import PRESETS, TrainingConfig
+from autoscaler_env.training.config import TrainingConfig
+from autoscaler_env.training.presets import PRESETS
 
 
 @pytest.fixture(autouse=True)
@@ -75,11 +76,15 @@ def test_what_is_wrong_is_refused_before_slow_imports(tmp_path):
         ([*advise[:3], "bad.toml"], slow | {"numba"}),
         ([*advise[:3], "nowhere.toml"], slow | {"numba"}),
         (["evaluate", "treshold"], slow),
-        (["evaluate", "threshold", "--trace", "nowhere.csv"], slow),
-        (["train", "ppo", "--seed", "-1"], slow),
+        (["evaluate", "threshold", "--trace", "nowhere.csv"], slow | {"numba"}),
+        (["evaluate", "threshold", "--patern", "SPIKE"], slow | {"numba"}),
+        (["train", "ppo", "--seed", "-1"], slow | {"numba"}),
+        (["study", "budget"], slow | {"numba"}),
+        (["release", "."], slow | {"numba"}),
+        (["leaderboard", "nowhere"], slow | {"numba"}),
         (["demo", "--policy", "nope"], slow),
         (["run", "--only", "nope"], slow | {"numba"}),
-        (["verify", "nowhere"], slow),
+        (["verify", "nowhere"], slow | {"numba"}),
     ):
         assert not modules_after(*arguments) & left_out, arguments
 
@@ -92,7 +97,7 @@ def test_every_command_has_help(capsys):
     with pytest.raises(SystemExit) as end:
         main(["--help"])
     text = capsys.readouterr().out
-    assert end.value.code == 0 and all(f" {command} " in text for command in COMMANDS)
+    assert end.value.code == 0 and all(f" {command} " in text for command in COMMANDS) and "--version" in text
 
 
 def test_help_shows_units_and_defaults(capsys):
@@ -129,7 +134,12 @@ BAD = (
     ("train ppo --timesteps", "--timesteps"),
     ("train ppo --timesteps 0", "timesteps = 0: must be an integer of at least 1"),
     ("train ppo --episodes 5", "episodes = 5: is for q-learning, not for ppo; give timesteps"),
-    ("train q-learning --batch-size 5", "batch_size = 5: is for dqn and ppo"),
+    ("train q-learning --batch-size 5", "batch_size = 5: is for dqn, ppo and policy-iteration"),
+    ("train pppo", "ppo, did you mean ppo?"),
+    ("train ppo --pattern spik", "MIXED, did you mean SPIKE?"),
+    ("study budget", "or all, did you mean budgets?"),
+    ("release --outptu x", "'--outptu' is not an option"),  # and not: a folder is missing
+    ("run quick", "'quick' is a word too many"),
     ("train q-learning --pattern NOPE", "pattern = 'NOPE': must be one of STEADY"),
     ("train q-learning --seed -1", "seed = -1"),
     ("train q-learning --name a/b", "name = 'a/b'"),
@@ -323,7 +333,7 @@ def test_an_interruption_is_one_line(monkeypatch, capsys):
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("autoscaler_env.cli.train.train", interrupted)
+    monkeypatch.setattr("autoscaler_env.training.train.train", interrupted)
     assert main(["train", "q-learning", "--name", "never"]) == 130
     assert capsys.readouterr().err == "autoscaler: interrupted\n"
 

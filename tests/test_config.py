@@ -11,8 +11,9 @@ from autoscaler_env.cli.main import parse
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.trace import Trace
 from autoscaler_env.training import config
-from autoscaler_env.training.config import PRESETS, TrainingConfig, command_options
+from autoscaler_env.training.config import TrainingConfig, command_options
 from autoscaler_env.training.deep import build_learner
+from autoscaler_env.training.presets import PRESETS
 
 BAD = {
     "algorithm": ("sarsa", "one of q-learning, dqn, ppo"),

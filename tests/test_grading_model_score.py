@@ -1,20 +1,27 @@
 """Submitted models are checked and played where none of their code runs."""
 
+import io
 import pickle
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from autoscaler_env.evaluation.metrics import evaluate_patterns
-from autoscaler_env.grading.model_score import grade_models, rule_cost, score
+from autoscaler_env.grading import model_score
+from autoscaler_env.grading.model_score import grade_models, refusal_of, rule_cost, score
 from autoscaler_env.grading.rubric import Costs, Models, Rubric
 from autoscaler_env.grading.submission import Submission, find_work
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.rules import Threshold
+from autoscaler_env.service import Service
 from autoscaler_env.storage.models import load_policy, save_q_table
 from autoscaler_env.traffic.patterns import PATTERNS
+from autoscaler_env.training.deep import build_learner
+from autoscaler_env.training.presets import PRESETS
 from autoscaler_env.verification.workers import Workers
 
 SHIPPED = Folders.course().models
@@ -40,7 +47,7 @@ class Trap:
 @pytest.fixture(scope="module")
 def workers():
     """Return the processes that all tests share."""
-    with Workers(networks=False) as shared:
+    with Workers() as shared:
         yield shared
 
 
@@ -111,6 +118,34 @@ def test_one_model_counts_once_and_only_under_the_name_of_its_algorithm(tmp_path
     works, costs, _ = grade_models(work, rubric, 0, SHIPPED, workers)
     assert [item.state for item in works[1:]] == ["handed in twice", "another algorithm"]
     assert works[0].points > 0 and sum(item.points for item in (*works[1:], *costs[1:])) == 0
+
+
+def test_a_report_names_the_origin_of_a_network_and_takes_no_points_for_it(tmp_path, workers):
+    copy = load_policy(SHIPPED / "dqn_mixed.zip")
+    generator = torch.Generator().manual_seed(0)
+    with zipfile.ZipFile(SHIPPED / "dqn_mixed.zip") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    weights = copy.network.state_dict()
+    for value in weights.values():
+        value *= 1 + 0.05 * torch.randn(value.shape, generator=generator)
+    torch.save(weights, buffer := io.BytesIO())
+    with zipfile.ZipFile(tmp_path / "noise.zip", "w") as archive:
+        for name, content in (members | {"policy.pth": buffer.getvalue()}).items():
+            archive.writestr(name, content)
+    build_learner("dqn", PRESETS["dqn"], "MIXED", Service(), seed=5, device="cpu").save(tmp_path / "other.zip")
+    work = Submission("ann", tmp_path, {}, {"dqn_noise": tmp_path / "noise.zip", "dqn_other": tmp_path / "other.zip"})
+    rubric = Rubric(models=Models(tuple(work.models)), costs=Costs(days=5))
+    works, costs, _ = grade_models(work, rubric, 0, SHIPPED, workers)
+    assert "correlate with those of the course's model by 1.00" in works[0].reason
+    assert "correlate" not in works[1].reason
+    assert works[0].points > 0 and costs[0].points > 0
+
+
+def test_the_algorithm_of_a_model_is_known_when_its_days_cannot_be_played(workers, monkeypatch):
+    monkeypatch.setattr(model_score, "SCORE_MEGABYTES", 1)
+    result = score(workers, SHIPPED / "q_learning_mixed.pkl", 0, 200)
+    assert result.cost is None and "memory" in result.error
+    assert refusal_of(result, "ppo_mixed", None) == ("another algorithm", "the file holds a model of Q-learning")
 
 
 def test_a_hostile_file_is_broken_and_runs_nothing_and_an_absent_one_is_no_error(models, graded, tmp_path):

@@ -24,8 +24,9 @@ from autoscaler_env.storage.models import load_policy, read_model
 from autoscaler_env.traffic.patterns import PATTERNS, Pattern, day_seeds
 from autoscaler_env.training.branches import advantages, branch, preferences, visit
 from autoscaler_env.training.checkpoint import RunFolder
-from autoscaler_env.training.config import IterationPreset, TrainingConfig
+from autoscaler_env.training.config import TrainingConfig
 from autoscaler_env.training.policy_iteration import PolicyIteration
+from autoscaler_env.training.presets import IterationPreset
 from autoscaler_env.training.train import train
 
 SHORT = Service(steps_per_episode=24)

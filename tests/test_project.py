@@ -40,8 +40,9 @@ def need(program):
 
 
 def requirements():
-    """Return every requirement of the project and its extras, but for `video`, which the tested set leaves out."""
-    extras = [texts for name, texts in PROJECT["optional-dependencies"].items() if name != "video"]
+    """Return every requirement of the project and its extras, but for those that the tested set leaves out."""
+    left_out = ("video", "parquet")
+    extras = [texts for name, texts in PROJECT["optional-dependencies"].items() if name not in left_out]
     named = [Requirement(text) for texts in (PROJECT["dependencies"], *extras) for text in texts]
     return [requirement for requirement in named if requirement.name != PROJECT["name"]]
 

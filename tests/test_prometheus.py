@@ -184,7 +184,40 @@ def test_a_page_that_is_no_prometheus_is_one_line():
     assert message.endswith("it is no answer of query_range; is this the address of a Prometheus?")
 
 
+class Guarded(Page):
+    """A server that answers only to one token, and sends others, with it, to another address."""
+
+    elsewhere = ""
+    seen: list[str | None] = []  # noqa: RUF012
+
+    def do_GET(self):
+        self.seen.append(self.headers["Authorization"])
+        self.send_response(302 if self.elsewhere else 200 if self.seen[-1] == "Bearer 42" else 401)
+        if self.elsewhere:
+            self.send_header("Location", self.elsewhere)
+        self.end_headers()
+
+
+def test_a_token_comes_from_the_environment_and_is_sent_to_no_other_server(monkeypatch):
+    with HTTPServer(("127.0.0.1", 0), Guarded) as page:
+        threading.Thread(target=page.serve_forever, daemon=True).start()
+        query = Query(f"http://127.0.0.1:{page.server_port}", "up")
+        assert "it answers 401: Unauthorized; PROMETHEUS_AUTHORIZATION in the env" in refusal(query)
+        monkeypatch.setenv("PROMETHEUS_AUTHORIZATION", "Bearer 42\n")
+        assert "it is no answer of query_range" in refusal(query)
+        monkeypatch.setattr(Guarded, "elsewhere", f"http://localhost:{page.server_port}/other")
+        monkeypatch.setattr(Guarded, "seen", [])
+        refusal(query)
+        assert Guarded.seen[:2] == ["Bearer 42", None]
+        for secret in ("se\ncret x", "s\u20accret x", "secret"):
+            monkeypatch.setenv("PROMETHEUS_AUTHORIZATION", secret)
+            message = refusal(query)
+            assert message.startswith("PROMETHEUS_AUTHORIZATION: must be one line") and secret not in message
+        page.shutdown()
+
+
 BAD = {
+    "a password": (("http://me:pw@localhost:9090", "up"), "prometheus: leave user and password out of the address"),
     "a file": (
         ("file:///etc/hostname", "up"),
         "prometheus = 'file:///etc/hostname': must be an address such as http://",

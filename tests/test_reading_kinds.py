@@ -97,6 +97,13 @@ READ = {
     "year, month, day, hour": table(
         "year,month,day,hour,requests", *zip(*((m.year, m.month, m.day, m.hour) for m in MOMENTS), strict=True), COUNTS
     ),
+    "French date and hour": table(
+        "Date;Heure;Requêtes",
+        [f"{m:%d/%m/%Y}" for m in MOMENTS],
+        [f"{m:%H:%M}" for m in MOMENTS],
+        COUNTS,
+        delimiter=";",
+    ),
     "date and hour": table("date,hour,requests", [f"{m:%Y-%m-%d}" for m in MOMENTS], [m.hour for m in MOMENTS], COUNTS),
     "InfluxDB": INFLUX
     + table(
@@ -142,6 +149,40 @@ READ = {
                 "by_hour": {"buckets": [{"key": 1000 * e, "doc_count": c} for e, c in zip(EPOCHS, COUNTS, strict=True)]}
             }
         }
+    ),
+    "Cloudflare": json.dumps(
+        {
+            "data": {
+                "groups": [
+                    {"dimensions": {"datetime": f"{m.isoformat()}Z"}, "sum": {"bytes": 7 * c, "requests": c}}
+                    for m, c in zip(MOMENTS, COUNTS, strict=True)
+                ]
+            }
+        }
+    ),
+    "New Relic, JSON": json.dumps(
+        {
+            "timeSeries": [
+                {"beginTimeSeconds": e, "inspectedCount": 9 * c, "results": [{"count": c}]}
+                for e, c in zip(EPOCHS, COUNTS, strict=True)
+            ]
+        }
+    ),
+    "Splunk, JSON": "\n".join(
+        json.dumps({"offset": i, "result": {"_time": f"{m.isoformat()}.000+0000", "count": str(c), "_span": "10800"}})
+        for i, (m, c) in enumerate(zip(MOMENTS, COUNTS, strict=True))
+    ),
+    "VictoriaMetrics": json.dumps(
+        {"metric": {"__name__": "http_requests_per_second"}, "values": RATES, "timestamps": [1000 * e for e in EPOCHS]}
+    ),
+    "psql": " bucket | requests \n--------+----------\n"
+    + table("", [f" {m}+00 " for m in MOMENTS], [f" {c:8} " for c in COUNTS], delimiter="|")
+    + "(16 rows)\n",
+    "Kibana": table(
+        '"at per 3 hours","Count of records"',
+        [f"Mar {m.day}, 2026 @ {m:%H:%M:%S}.000" for m in MOMENTS],
+        COUNTS,
+        form='"{}"',
     ),
     "JSON by time": json.dumps({f"{m.isoformat()}": c for m, c in zip(MOMENTS, COUNTS, strict=True)}),
     "JSON lines": "\n".join(json.dumps({"ts": m.isoformat(), "hits": c}) for m, c in zip(MOMENTS, COUNTS, strict=True)),
@@ -360,6 +401,36 @@ def test_the_lines_of_an_access_log_are_counted_by_the_minute(read, end):
     assert traffic.requests.tolist() == [3, 1, 0, 1] and traffic.start == datetime(2026, 3, 2, 10)
     assert "access log, 5 lines" in traffic.understood[0]
     assert read("\n".join(lines), row_seconds=120).requests.tolist() == [4, 1]
+
+
+LOG_LINES = {
+    "AWS load balancer": "http {m:%Y-%m-%dT%H:%M:%S}.186641Z app/lb/50 10.0.0.1:28 10.0.0.2:80 0.0 0.1 0.0 200 "
+    '"GET http://shop.example:80/ HTTP/1.1" "curl/7.46.0" - {m:%Y-%m-%dT%H:%M:%S}.186000Z "forward"',
+    "HAProxy": "Mar  2 {m:%H:%M:%S} lb haproxy[14]: 10.0.1.2:33 [{m:%d/%b/%Y:%H:%M:%S}.655] in static/s1 10/0/30/69/9 "
+    '200 2750 - - ---- 1/1/1/1/0 0/0 "GET /index.html HTTP/1.1"',
+    "Heroku": "{m:%Y-%m-%dT%H:%M:%S}.449+00:00 heroku[router]: at=info method=GET path=/ service=18ms status=200",
+    "Envoy": '[{m:%Y-%m-%dT%H:%M:%S}.310Z] "POST /api HTTP/2" 200 - 0 154 226 100 "10.0.35.28" "tcp://10.0.2.1:80"',
+    "nginx, ISO": "{m:%Y-%m-%dT%H:%M:%S}+00:00 10.0.0.1 GET /api HTTP/1.1 200 512 0.003",
+    "nginx, JSON": '{{"time_local":"{m:%d/%b/%Y:%H:%M:%S} +0000","request":"GET / HTTP/1.1","status":"200"}}',
+    "Caddy": '{{"level":"info","ts":{m:%s}.25,"msg":"handled request","request":{{"method":"GET"}},"status":200}}',
+    "IIS": "{m:%Y-%m-%d %H:%M:%S} 10.0.0.4 GET /default.aspx - 443 203.0.113.5 200 15",
+    "CloudFront": "{m:%Y-%m-%d}\t{m:%H:%M:%S}\tLAX1\t23\t192.0.2.2\tGET\td1.cloudfront.net\t/index.html\t200",
+}
+
+
+def test_the_lines_of_logs_of_many_servers_are_counted(read):
+    for name, form in LOG_LINES.items():
+        moments = [datetime(2026, 3, 2, 10, s // 60, s % 60, tzinfo=UTC) for s in (0, 10, 59, 61, 190)]
+        lines = [form.replace("{m:%s}", f"{m.timestamp():.0f}").format(m=m) for m in moments]
+        fields = ["#Version: 1.0", "#Fields: date time cs-method"] if name in ("IIS", "CloudFront") else []
+        traffic = read("\n".join([*fields, *lines]))
+        assert traffic.requests.tolist() == [3, 1, 0, 1] and traffic.start == datetime(2026, 3, 2, 10), name
+    with pytest.raises(ValueError, match="row 2: not a line of an access log"):
+        read("\n".join([lines[0].replace("LAX1", '"GET / HTTP/1.1"'), "hello", "hello"]))
+    rows = [
+        json.dumps({"time": m.isoformat(), "method": "GET", "count": c}) for m, c in zip(MOMENTS, COUNTS, strict=True)
+    ]
+    assert read("\n".join(rows)).requests.tolist() == COUNTS, "counts of a method are no log"
 
 
 def test_two_lines_say_how_a_file_was_understood(read):

@@ -243,3 +243,23 @@ def test_steps_that_would_not_fit_into_memory_are_refused(name, most):
     assert getattr(Service(**{name: most}), name) == most
     with pytest.raises(ValueError, match=f"{name} = {most + 1}: must be at most {most}"):
         Service(**{name: most + 1})
+
+
+@pytest.mark.parametrize(
+    ("fields", "remedies"),
+    [
+        ({"queue_limit": 20_000_000}, [{"queue_limit": 16_768_516}]),
+        # 300,000 in 5 minutes are 60,000 in a minute
+        (
+            {"capacity_per_instance": 300_000},
+            [{"max_instances": 55}, {"step_seconds": 60, "capacity_per_instance": 60_000}],
+        ),
+        ({"peak_arrivals": 9_000_000}, [{"peak_arrivals": 8_388_608}]),
+    ],
+)
+def test_numbers_too_large_to_be_observed_come_with_a_remedy_that_works(fields, remedies):
+    message = refusal(Service, **fields)
+    for remedy in remedies:
+        for name, value in list(remedy.items())[:1]:
+            assert f"{name} = {value}" in message.partition("; give ")[2]
+        Service(**(fields | remedy))

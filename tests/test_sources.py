@@ -1,8 +1,11 @@
 """Several files are read as one, compressed or not; what does not belong together is refused in one line."""
 
 import gzip
+import importlib.util
+import io
 from datetime import datetime, timedelta
 
+import pandas
 import pytest
 from cases import cases
 
@@ -116,12 +119,29 @@ def test_a_compressed_file_is_read_as_what_it_holds(write):
     assert read_traffic(packed).requests.tolist() == read_traffic(plain).requests.tolist()
 
 
+def test_parquet_is_read_where_a_reader_is_installed_and_else_the_extra_is_named(tmp_path):
+    path = tmp_path / "a.parquet"
+    if importlib.util.find_spec("pyarrow") is None and importlib.util.find_spec("fastparquet") is None:
+        path.write_bytes(b"PAR1\x15\x04")
+        with pytest.raises(ValueError, match=r"this is Parquet; .* pip install 'smart-autoscaler\[parquet\]'$"):
+            read_traffic(path)
+        return
+    frame = pandas.read_csv(io.StringIO(rows(0, 3)), parse_dates=["timestamp"])
+    for name, table in (("a column", frame), ("an index", frame.set_index("timestamp"))):
+        table.to_parquet(path)
+        plain = tmp_path / "a.csv"
+        plain.write_text(rows(0, 3))
+        assert read_traffic(path).requests.tolist() == read_traffic(plain).requests.tolist(), name
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(ValueError, match="not a whole Parquet file"):
+        read_traffic(path)
+
+
 @cases(
     ("content", "message"),
     [
         (gzip.compress(b"timestamp,requests\n" * 50)[:-9], "a.csv: not a whole gzip file"),
         (b"\x1f\x8bnothing", "a.csv: not a whole gzip file"),
-        (b"PAR1\x15\x04", "a.csv: this is Parquet; make a CSV of it first"),
     ],
 )
 def test_a_damaged_or_binary_file_is_refused_in_one_line(write, content, message):

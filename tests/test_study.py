@@ -22,8 +22,8 @@ from autoscaler_env.service import Service
 from autoscaler_env.study import cluster
 from autoscaler_env.study.benchmark import Benchmark, measure_baselines, measure_on_traces, trace_benchmark, tuned_rules
 from autoscaler_env.study.cluster import ResultStore, perform
-from autoscaler_env.study.plan import STUDIES, WIDE, trainings
-from autoscaler_env.study.run import NAMES, curves_table, define_study, study_table
+from autoscaler_env.study.plan import NAMES, STUDIES, WIDE, trainings
+from autoscaler_env.study.run import curves_table, define_study, study_table
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS
 from autoscaler_env.training.config import TrainingConfig
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from autoscaler_env.advice.compare import Candidate, Comparison, loses_service
 from autoscaler_env.advice.setup import TODAY
+from autoscaler_env.advice.text import no_saving
 from autoscaler_env.policies.kubernetes import DOWNSCALE_WINDOW, TOLERANCE
 from autoscaler_env.policies.registry import LEARNERS
 from autoscaler_env.service import NATURAL_UNITS, Service
@@ -220,7 +221,7 @@ _OWN_LOOP = " Kubernetes' HPA does not do this: it needs a control loop of your 
 def _own_rule(comparison: Comparison, policy: str) -> str:
     """Return what the present rule saves at its best setting, where another rule is recommended; else nothing."""
     own = comparison.candidates.get(comparison.setup.today["rule"])
-    if own is None or own.name == policy or policy not in comparison.candidates:
+    if own is None or own.name == policy or policy not in comparison.candidates or no_saving(comparison):
         return ""
     now = comparison.candidates[TODAY]
     saved, most = (now.cost.mean - each.cost.mean for each in (own, comparison.candidates[policy]))

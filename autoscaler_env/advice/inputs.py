@@ -47,7 +47,7 @@ def read_inputs(
     for folder in (output, *output.parents):
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"output = {str(output)!r}: {folder} is a file; name a folder")
-    setup = Setup.from_toml(service).with_step(step_seconds)
+    setup = Setup.from_toml(service, step_seconds).with_step(step_seconds)
     how = dataclasses.replace(how, row_seconds=how.row_seconds or setup.row_seconds)
     days = setup.cut(read_traffic(traffic, setup.step_seconds, how=how), smooth=smooth, rescale=rescale)
     if last_days is not None:

@@ -71,6 +71,7 @@ def _content(answer: Answer) -> dict[str, Any]:
         "reason": _unbroken(answer.reason),
         "requests": _unbroken(answer.requests),
         "sacrifice": _unbroken(answer.sacrifice),
+        "no_saving": _unbroken(answer.no_saving),
         "tiles": _tiles(answer),
         "saved_per": "year" if answer.is_yearly else "day",
         "frontier_figures": _frontier_figures(answer, frontier_caption),
@@ -106,8 +107,11 @@ def _unbroken(text: str) -> str:
     return text.replace(" %", "\u00a0%")
 
 
-def _tiles(answer: Answer) -> list[dict[str, str]]:
-    """Return the main numbers: today's rule, its best setting, the recommended policy, the optimum."""
+def _tiles(answer: Answer) -> list[dict[str, Any]]:
+    """Return the main numbers: today's rule, its best setting, the recommended policy, the optimum.
+
+    A tile shows first what a policy costs, or, where no saving may be named, what it serves.
+    """
     chosen, best = answer.recommendation.policy, str(answer.comparison.setup.today["rule"])
     titles = {TODAY: "Today's rule", best: "Its best setting"}
     titles[chosen] = titles.get(chosen, "Recommended")
@@ -115,18 +119,17 @@ def _tiles(answer: Answer) -> list[dict[str, str]]:
     tiles = []
     for name, title in titles.items():
         if name in answer.policies:
-            cost = answer.policies[name].cost
-            yearly = answer.is_yearly
-            year = cost.times(DAYS_A_YEAR if yearly else 1)
-            tiles.append(
-                {
-                    "title": title,
-                    "day": dollars(cost.mean),
-                    "year": f"{dollars(year.mean, 0)} a year" if yearly else "too few days for a year",
-                    "interval": between(_not_negative(year), 0 if yearly else 2),
-                    "in_time": _unbroken(f"{100 * answer.policies[name].in_time_share:.2f} % in time"),
-                }
-            )
+            policy, yearly = answer.policies[name], answer.is_yearly
+            year = policy.cost.times(DAYS_A_YEAR if yearly else 1)
+            day, in_time = dollars(policy.cost.mean), f"{100 * policy.in_time_share:.2f} %"
+            interval = f"95 %: {between(_not_negative(year), 0 if yearly else 2)}"
+            lines = [f"{dollars(year.mean, 0)} a year" if yearly else "too few days for a year", interval]
+            tile = {"main": day, "unit": "a day", "lines": [*lines, f"{in_time} in time"]}
+            if answer.no_saving:
+                shares = [f"{100 * policy.late_share:.2f} % late", f"{100 * policy.drop_share:.2f} % dropped"]
+                tile = {"main": in_time, "unit": "in time", "lines": [*shares, f"{day} a day"]}
+            tile["lines"] = [_unbroken(line) for line in tile["lines"]]
+            tiles.append({"title": title, **tile, "main": _unbroken(str(tile["main"]))})
     return tiles
 
 
@@ -141,14 +144,15 @@ def _row(answer: Answer, name: str) -> dict[str, str]:
     yearly = answer.is_yearly
     saved, digits = answer.saved[name].times(DAYS_A_YEAR if yearly else 1), 0 if yearly else 2
     chosen = name == answer.recommendation.policy
+    unsaved = name == TODAY or bool(answer.no_saving)
     cells = {
         "kind": "chosen" if chosen else "bound" if name == OPTIMUM else "",
         "label": label_of(name) + (" (recommended)" if chosen else ""),
         "setting": policy.description,
         "cost": dollars(policy.cost.mean),
         "cost_interval": between(_not_negative(policy.cost)),
-        "saved": "-" if name == TODAY else dollars(saved.mean, digits),
-        "saved_interval": "" if name == TODAY else between(saved, digits),
+        "saved": "-" if unsaved else dollars(saved.mean, digits),
+        "saved_interval": "" if unsaved else between(saved, digits),
         "above": "-" if above is None or name == OPTIMUM else f"{100 * above:.1f} %",
         "in_time": f"{100 * policy.in_time_share:.2f} %",
         "late": f"{100 * policy.late_share:.2f} %",

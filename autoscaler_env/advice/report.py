@@ -21,6 +21,7 @@ from autoscaler_env.advice.text import (
     FEWEST_DAYS_A_YEAR,
     headline,
     method,
+    no_saving,
     reason,
     requests_sentence,
     sacrifice,
@@ -63,6 +64,8 @@ class Answer:
     """What the recommended policy and today's rule do to the requests, in words."""
     sacrifice: str
     """What a cheaper policy would do to the requests, in words; empty if there is none."""
+    no_saving: str
+    """Why no saving against today's rule is named; empty where one may be named."""
     limits: list[str]
     """What limits the answer, a sentence or two each; may be empty."""
     why: list[str]
@@ -77,7 +80,7 @@ class Answer:
     @property
     def text(self) -> str:
         """The answer as a few lines of text."""
-        return "\n".join(filter(None, (self.headline, self.requests, self.reason, self.sacrifice)))
+        return "\n".join(filter(None, (self.headline, self.requests, self.reason, self.no_saving, self.sacrifice)))
 
     @property
     def pending(self) -> str:
@@ -155,7 +158,8 @@ class Answer:
                 "reason": self.reason,
                 "requests": self.requests,
                 "sacrifice": self.sacrifice or None,
-                "saved_a_day": _plain(chosen.saving),
+                "saved_a_day": None if self.no_saving else _plain(chosen.saving),
+                "no_saving": self.no_saving or None,
                 "experiment": chosen.policy in LEARNERS,
                 "cheapest": chosen.cheapest,
                 "refused": dict(chosen.refused),
@@ -191,8 +195,8 @@ class Answer:
             "settings": dict(policy.settings),
             "dollars_a_day": _plain(policy.cost),
             "dollars_a_year": _plain(policy.cost.times(DAYS_A_YEAR)) if self.is_yearly else None,
-            "saved_a_day": _plain(saved),
-            "saved_a_year": _plain(saved.times(DAYS_A_YEAR)) if self.is_yearly else None,
+            "saved_a_day": None if self.no_saving else _plain(saved),
+            "saved_a_year": _plain(saved.times(DAYS_A_YEAR)) if self.is_yearly and not self.no_saving else None,
             "trainings": len(policy.trainings) or None,
             "above_optimum": None if above is None else round(above, 6),
             "in_time_share": round(policy.in_time_share, 6),
@@ -236,6 +240,7 @@ def worst_day(comparison: Comparison) -> int:
 def answer_of(comparison: Comparison) -> Answer:
     """Draw the conclusion from a comparison."""
     recommendation = recommend(comparison)
+    nothing_saved = no_saving(comparison)
     today = comparison.candidates[TODAY].costs_by_training
     policies = comparison.candidates | ({OPTIMUM: comparison.optimum} if comparison.optimum else {})
     return Answer(
@@ -243,9 +248,10 @@ def answer_of(comparison: Comparison) -> Answer:
         recommendation,
         {name: mean_interval(today - policy.costs_by_training) for name, policy in policies.items()},
         headline(comparison, recommendation),
-        reason(recommendation),
+        "" if nothing_saved and recommendation.policy == TODAY else reason(recommendation),
         requests_sentence(comparison, recommendation.policy),
         sacrifice(comparison, recommendation),
+        nothing_saved,
         limits_of(comparison, recommendation),
         decisions(
             comparison.candidates[recommendation.policy],
@@ -264,7 +270,8 @@ def least_in_time(comparison: Comparison) -> float:
 
 def limits_of(comparison: Comparison, recommendation: Recommendation) -> list[str]:
     """Return the limits of an answer, a sentence or two each; may be empty."""
-    limits = [*_costs_more(recommendation)]
+    unsaved = no_saving(comparison) and recommendation.policy == TODAY
+    limits = [] if unsaved else [*_costs_more(recommendation)]
     limits += _rough_intervals(comparison, recommendation)
     limits += traffic_limits(comparison.days, comparison.service)
     if recommendation.policy in LEARNERS:

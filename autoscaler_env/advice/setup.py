@@ -32,7 +32,7 @@ from autoscaler_env.service import (
     fields_per_step,
 )
 from autoscaler_env.storage.files import write_atomically
-from autoscaler_env.text import counted, duration, listed
+from autoscaler_env.text import counted, duration, listed, suggestion
 from autoscaler_env.traffic.reading import DAY, Traffic
 
 if TYPE_CHECKING:
@@ -139,7 +139,8 @@ class Setup:
         """Refuse a rule or a setting that is unknown, missing or out of range."""
         rule, settings = self.today.get("rule"), self.today_settings
         if not isinstance(rule, str) or rule not in TODAY_RULES:
-            raise ValueError(f"today.rule = {rule!r}: must be one of {', '.join(TODAY_RULES)}")
+            meant = suggestion(str(rule), TODAY_RULES)
+            raise ValueError(f"today.rule = {rule!r}: must be one of {', '.join(TODAY_RULES)}{meant}")
         make, names = TODAY_RULES[rule]
         for name, value in settings.items():
             if isinstance(value, bool) or not isinstance(value, int | float):
@@ -153,8 +154,12 @@ class Setup:
             raise ValueError(f"today: {error}") from None
 
     @classmethod
-    def from_toml(cls, path: str | Path) -> Setup:
+    def from_toml(cls, path: str | Path, step_seconds: int | None = None) -> Setup:
         """Read a set-up; `template()` returns one with comments.
+
+        Args:
+            path: The file.
+            step_seconds: Length of a step, where the file names none and counts nothing per step.
 
         Raises:
             ValueError: The file cannot be read, is not TOML, or holds a bad value; the message names the file.
@@ -168,6 +173,8 @@ class Setup:
             known = [each.name for each in dataclasses.fields(Limits)]
             if not isinstance(limits, dict) or set(limits) - set(known):
                 raise ValueError(f"limits = {limits!r}: must be a table of {', '.join(known)}")
+            if step_seconds is not None and not counts_per_step(values):
+                values.setdefault("step_seconds", step_seconds)
             return cls(name, values, today, Limits(**limits), row_seconds)
         except OSError as error:
             raise ValueError(f"{path}: {error.strerror or error}") from None

@@ -58,6 +58,23 @@ CHOICES_DIFFER = "which policy is best changed with the days it was chosen on, s
 """Why today's rule stays if the days, each left out in turn, choose different policies; the end of a sentence."""
 
 
+def no_saving(comparison: Comparison) -> str:
+    """Return why no saving against today's rule is named, in a sentence; empty where one may be named.
+
+    The cost of a rule that drops many requests depends on the price of a drop more than on the rule. Where losing a
+    request is cheaper than serving it, the cheapest service is none.
+    """
+    if losing_is_cheaper(comparison.service):
+        return "No saving is named: with these prices it is cheaper to lose requests than to serve them."
+    dropped = comparison.candidates[TODAY].drop_share
+    if dropped >= MANY_DROPPED:
+        return (
+            f"No saving is named: in the simulation today's rule drops {percent(dropped)} of the requests; a saving "
+            "against such a rule says little."
+        )
+    return ""
+
+
 def headline(comparison: Comparison, recommendation: Recommendation) -> str:
     """Return what to do and why: what it saves, or why nothing is changed, and what learning would add.
 
@@ -68,8 +85,8 @@ def headline(comparison: Comparison, recommendation: Recommendation) -> str:
     if warning := losing_is_cheaper(comparison.service):
         first = warning.removesuffix(OTHER_PRICES)
         return f"{first}Give other prices first. Until then: {action[0].lower()}{action[1:]}."
-    dropped = comparison.candidates[TODAY].drop_share
-    if dropped > MANY_DROPPED:
+    if no_saving(comparison):
+        dropped = comparison.candidates[TODAY].drop_share
         first = f"Check the set-up first: in the simulation today's rule drops {percent(dropped)}."
         if policy == TODAY:
             return f"{first} Until then: {action[0].lower()}{action[1:]}."
@@ -182,8 +199,11 @@ def requests_sentence(comparison: Comparison, policy: str) -> str:
 def sacrifice(comparison: Comparison, recommendation: Recommendation) -> str:
     """Return what the cheapest policy that breaks the limits would save and sacrifice; empty if there is none.
 
-    A learner that the headline names is left out.
+    A learner that the headline names is left out. Where losing a request is cheaper than serving it, there is nothing
+    to tell: each dollar less is a request lost.
     """
+    if losing_is_cheaper(comparison.service):
+        return ""
     now, chosen = comparison.candidates[TODAY], comparison.candidates[recommendation.policy]
     told = recommendation.rival.name if recommendation.rival and _cheaper_learner(recommendation) else None
     worse = [
@@ -254,6 +274,8 @@ def reason(recommendation: Recommendation) -> str:
         text = f"{versus}; but {_doubted(recommendation)}."
     elif cheapest in LEARNERS:  # the headline has said why it is not recommended
         text = f"{versus}."
+    elif round(extra.mean, 2) <= 0:
+        text = f"{capital(label_of(cheapest))} costs the same; {label_of(policy)} is simpler."
     else:
         text = (
             f"{capital(label_of(cheapest))} may be {dollars(extra.mean)} a day cheaper, but {counted(extra.n, 'day')} "

@@ -10,9 +10,8 @@ from tyro.conf import arg
 
 from autoscaler_env.cli.options import PATTERN_HELP, Output, ServiceFile, service_of
 from autoscaler_env.paths import Folders
-from autoscaler_env.policies.registry import showcase
 from autoscaler_env.service import Service
-from autoscaler_env.traffic.patterns import as_workload
+from autoscaler_env.traffic.workload import check_workload
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Demo:
             raise ValueError(f"seed = {self.seed}: must be at least 0")
         service = service_of(self.service)
         pattern = self.load_pattern.upper()
-        as_workload(pattern, service)
+        check_workload(pattern)
         if self.save is not None:
             from autoscaler_env.demo.figures import check_gif
 
@@ -58,6 +57,8 @@ class Demo:
             return self._serve(pattern, service)
         count = -(-self.steps // service.steps_per_episode)
         seed = self.seed or 0
+        from autoscaler_env.policies.registry import showcase
+
         policies = showcase(self.policy, service, Folders(self.output))
         from autoscaler_env.demo import terminal  # after all that may be refused: to draw days is slow
         from autoscaler_env.demo.session import Session, day_title, demo_days

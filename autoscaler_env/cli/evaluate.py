@@ -20,9 +20,8 @@ from autoscaler_env.cli.options import (
     workload_of,
 )
 from autoscaler_env.paths import Folders
-from autoscaler_env.policies.registry import PER_PATTERN_ENDING, find_policies, learner_of, rivals_on
 from autoscaler_env.service import Service
-from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload
+from autoscaler_env.traffic.workload import MIXED, PATTERNS, Workload
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,6 +60,8 @@ class Evaluate:
             raise ValueError(f"episodes = {self.episodes}: must be at least 1")
         if self.csv is not None and not self.csv.absolute().parent.is_dir():
             raise ValueError(f"csv = {str(self.csv)!r}: there is no such folder")
+        from autoscaler_env.policies.registry import find_policies
+
         policies = find_policies(self.policies, service, Folders(self.output), workload)
         # After all that may be refused: these are slow to import.
         from autoscaler_env.evaluation.metrics import evaluate_patterns, verdict
@@ -98,6 +99,7 @@ def place_among_others(episodes: pd.DataFrame, workload: str | Workload, service
     from autoscaler_env.evaluation.regret import OPTIMUM_DAYS, read_optima
     from autoscaler_env.evaluation.report import standing, standing_report
     from autoscaler_env.policies.oracle import OPTIMUM
+    from autoscaler_env.policies.registry import PER_PATTERN_ENDING, learner_of, rivals_on
 
     policy, days, course = episodes["policy"].iloc[0], episodes["episode"].nunique(), Folders.course()
     rivals = rivals_on(workload, service, course)

@@ -38,13 +38,15 @@ class Leaderboard:
 
     def run(self) -> int:
         """Measure, print and write; return 1 if no model could be played."""
+        from autoscaler_env.grading.entries import submissions_in
+
+        sources = submissions_in(self.folder)
         from autoscaler_env.grading.grade import report_names, secret_seed
-        from autoscaler_env.grading.leaderboard import anonymous, code, measure, rank, rules, submissions_in
+        from autoscaler_env.grading.leaderboard import anonymous, code, measure, rank, rules
         from autoscaler_env.grading.rubric import DEFAULT, Rubric
         from autoscaler_env.storage.files import write_text
 
         rubric = Rubric.read(self.rubric or DEFAULT)
-        sources = submissions_in(self.folder)
         names = report_names(sources)
         output = (self.output or output_root() / "build" / "leaderboard").absolute()
         seed = secret_seed(output)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib
 import io
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Union
 
 import tyro
 
 from autoscaler_env import __version__
-from autoscaler_env.text import one_line
+from autoscaler_env.text import one_line, suggestion
 
 COMMANDS = {
     "train": "train.Train",
@@ -78,7 +77,7 @@ def parse(arguments: list[str]) -> Any:
     if name in ("-h", "--help"):
         _print_help()
     if name not in COMMANDS:
-        wrong = f"{name!r} is not a command{_suggestion(name, COMMANDS)}" if name else "a command is needed"
+        wrong = f"{name!r} is not a command{suggestion(name, COMMANDS)}" if name else "a command is needed"
         raise ValueError(f"{wrong}; commands are {', '.join(COMMANDS)} (see: autoscaler --help)")
     return _parse_command(name, options)
 
@@ -95,11 +94,22 @@ def _parse_command(name: str, options: list[str]) -> Any:
     except SystemExit as end:
         if not end.code:
             raise
-        raise ValueError(f"{_first_sentence(box.getvalue())} (see: {prog} --help)") from None
+        known, given = _options(kind), [word.partition("=")[0] for word in options if word.startswith("--")]
+        wrong = next((word for word in given if word.replace("_", "-") not in known), None)
+        problem = _not_an_option(wrong, known) if wrong else _first_sentence(box.getvalue())
+        raise ValueError(f"{problem} (see: {prog} --help)") from None
     if unknown:
         wrong = next((word for word in unknown if word.startswith("-")), unknown[0])
-        raise ValueError(f"{wrong!r} is not an option{_suggestion(wrong, _options(kind))} (see: {prog} --help)")
+        raise ValueError(f"{_not_an_option(wrong, _options(kind))} (see: {prog} --help)")
     return command
+
+
+def _not_an_option(word: str, known: Sequence[str]) -> str:
+    """Return a message about an unknown option, or a word too many."""
+    if not word.startswith("-"):
+        return f"{word!r} is a word too many"
+    name = word.partition("=")[0]
+    return f"{name!r} is not an option{suggestion(name, known)}"
 
 
 def _command(name: str) -> Any:
@@ -119,19 +129,11 @@ def _options(kind: Any) -> list[str]:
 def _print_help() -> None:
     """Print the list of commands, and exit."""
     choices: Any = Union[tuple(Annotated[_command(name), tyro.conf.subcommand(name)] for name in COMMANDS)]  # noqa: UP007
-    description = "Does reinforcement learning beat the autoscaler you already run, in dollars?"
+    description = (
+        "Does reinforcement learning beat the autoscaler you already run, in dollars? `autoscaler --version` prints "
+        "the version."
+    )
     tyro.cli(choices, prog="autoscaler", description=description, args=["--help"])
-
-
-def _suggestion(word: str, known: Iterable[str]) -> str:
-    """Return the rest of a message about an unknown word: the known word that is most like it, if one is.
-
-    Example:
-        >>> _suggestion("tarin", COMMANDS)
-        ', did you mean train?'
-    """
-    similar = difflib.get_close_matches(word.split("=")[0], list(known), n=1)
-    return f", did you mean {similar[0]}?" if similar else ""
 
 
 def _first_sentence(box: str) -> str:

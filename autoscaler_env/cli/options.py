@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from autoscaler_env.service import Service
-from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload
+from autoscaler_env.text import suggestion
+from autoscaler_env.traffic.workload import MIXED, PATTERNS, Workload
 
 FOLDER_HELP = "Folder for models, logs and results; by default the checkout you stand in, or else the current folder."
 PATTERN_HELP = f"{', '.join(PATTERNS)}, or {MIXED}: one of the six for each day."
@@ -74,16 +75,20 @@ def workload_of(
 
             return own_workload(pattern, service)
         name = (pattern or MIXED).upper()
-        if name not in (*PATTERNS, MIXED):
+        known = (*PATTERNS, MIXED)
+        if name not in known:
             raise ValueError(
-                f"pattern = {pattern!r}: must be one of {', '.join((*PATTERNS, MIXED))}, or module:Class of a workload"
+                f"pattern = {pattern!r}: must be one of {', '.join(known)}, or module:Class of a workload"
+                f"{suggestion(name, known)}"
             )
         return name
     if pattern is not None:
         raise ValueError("--pattern and --trace: only one of them")
     if rescale is not None and rescale != "peak" and rescale < 1:
         raise ValueError(f"rescale = {rescale}: must be peak, or a number of requests a step, at least 1")
-    from autoscaler_env.traffic.trace import Trace
+    if not trace.exists():
+        raise ValueError(f"{trace}: No such file or directory")
+    from autoscaler_env.traffic.trace import Trace  # slow to import: after all that may be refused
 
     scale = True if rescale == "peak" else False if rescale is None else rescale
     recorded = Trace.from_csv(trace, service, smooth=smooth, rescale=scale)

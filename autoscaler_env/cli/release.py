@@ -8,6 +8,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from autoscaler_env.storage.files import check_new_folder
 from autoscaler_env.text import counted, listed, shown
 
 
@@ -24,7 +25,8 @@ class Release:
 
     def run(self) -> int:
         """Write the folder, and say what became of the checks."""
-        from autoscaler_env.grading.release import release
+        check_new_folder(self.folder)
+        from autoscaler_env.grading.release import release  # slow to import
 
         released = release(self.folder)
         for exercises, what in (

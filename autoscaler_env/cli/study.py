@@ -53,9 +53,7 @@ class Study:
 
     def run(self) -> int:
         """Run the studies and print what their trainings save; return 1 if a run failed."""
-        from autoscaler_env.study.cluster import RunsFailed
-        from autoscaler_env.study.run import NAMES, TRACES, run_studies
-        from autoscaler_env.study.summary import savings_report
+        from autoscaler_env.study.plan import NAMES, TRACES, check_study
 
         names = list(dict.fromkeys(self.names))
         if not names and not self.figures:
@@ -64,6 +62,13 @@ class Study:
             names = [name for name in NAMES if name != TRACES or self.traces is not None]
             if self.traces is None:
                 print("No --traces FOLDER given: the study of traces is left out.", file=sys.stderr)
+        for name in names:
+            check_study(name)
+        # After all that may be refused: these are slow to import.
+        from autoscaler_env.study.cluster import RunsFailed
+        from autoscaler_env.study.run import run_studies
+        from autoscaler_env.study.summary import savings_report
+
         folders = Folders(self.output or (output_root() / "build" / "quick" if self.profile == "quick" else None))
         try:
             written = run_studies(

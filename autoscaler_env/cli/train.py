@@ -7,7 +7,7 @@ import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
@@ -15,10 +15,12 @@ from autoscaler_env.cli.options import Output, Rescale, ServiceFile, Smooth, Tra
 from autoscaler_env.paths import Folders
 from autoscaler_env.service import Service
 from autoscaler_env.text import shown
-from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload
-from autoscaler_env.training.checkpoint import RunFolder, Trained
-from autoscaler_env.training.config import PRESETS, IterationPreset, QLearningPreset, TrainingConfig, command_options
-from autoscaler_env.training.train import train
+from autoscaler_env.traffic.workload import MIXED, PATTERNS, Workload
+from autoscaler_env.training.config import TrainingConfig, command_options
+from autoscaler_env.training.presets import PRESETS, IterationPreset, QLearningPreset
+
+if TYPE_CHECKING:
+    from autoscaler_env.training.checkpoint import RunFolder, Trained
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,9 @@ class Train:
     def run(self) -> int:
         """Train, and print what was written."""
         config = self.training_config()
+        from autoscaler_env.training.checkpoint import RunFolder
+        from autoscaler_env.training.train import train
+
         run = RunFolder(config, Folders(self.output))
         if self.resume and not self._can_resume(run):
             print(f"{shown(run.model)} is finished: there is nothing to resume.")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from autoscaler_env.verification.workers import MEGABYTES, SECONDS, missing_safeguards
+from autoscaler_env.verification.workers import MEGABYTES, SECONDS, missing_safeguards, no_such_folder
 
 if TYPE_CHECKING:
     from autoscaler_env.verification.check import Verdict
@@ -40,6 +40,8 @@ class Verify:
 
     def run(self) -> int:
         """Print each verdict as soon as it is ready, then a table of the final models and one line for all files."""
+        if self.folder is not None and not (self.folder.is_symlink() or self.folder.exists()):
+            raise ValueError(no_such_folder(self.folder))
         from autoscaler_env.verification.report import overall, summary
 
         if isinstance(sys.stdout, io.TextIOWrapper):

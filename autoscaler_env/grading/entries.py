@@ -207,3 +207,15 @@ def _directory_bytes(file: BinaryIO) -> int | None:
     size = int.from_bytes(tail[at + 12 : at + 16], "little")
     large = tail.rfind(_END_64, 0, at)
     return int.from_bytes(tail[large + 40 : large + 48], "little") if size == 0xFFFFFFFF and large >= 0 else size
+
+
+def submissions_in(folder: Path) -> list[Path]:
+    """Return the submissions in a folder: its folders and zips, in the order of their names.
+
+    Raises:
+        ValueError: There are none.
+    """
+    found = sorted(path for path in folder.glob("[!.]*") if path.is_dir() or path.suffix.lower() == ".zip")
+    if not found:
+        raise ValueError(f"folder = {str(folder)!r}: must be a folder with submissions, each a folder or a zip")
+    return found

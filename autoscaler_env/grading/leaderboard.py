@@ -63,18 +63,6 @@ class Row:
         return self.behind.low <= 0
 
 
-def submissions_in(folder: Path) -> list[Path]:
-    """Return the submissions in a folder: its folders and zips, in the order of their names.
-
-    Raises:
-        ValueError: There are none.
-    """
-    found = sorted(path for path in folder.glob("[!.]*") if path.is_dir() or path.suffix.lower() == ".zip")
-    if not found:
-        raise ValueError(f"folder = {str(folder)!r}: must be a folder with submissions, each a folder or a zip")
-    return found
-
-
 def measure(
     sources: Sequence[Path], names: Sequence[str], rubric: Rubric, seed: int, course_models: Path, workers: Workers
 ) -> tuple[list[Entry], list[tuple[str, str, str]]]:

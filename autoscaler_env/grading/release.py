@@ -24,7 +24,7 @@ from autoscaler_env.grading import sealed
 from autoscaler_env.grading.notebooks import CourseNotebook
 from autoscaler_env.paths import GIVEN_COURSE, project_root
 from autoscaler_env.service import Service
-from autoscaler_env.storage.files import write_text
+from autoscaler_env.storage.files import check_new_folder, write_text
 
 ENTRIES = (
     *("autoscaler_env", "docs", "examples", "figures", "models", "results"),
@@ -60,8 +60,7 @@ def release(folder: Path, root: Path | None = None) -> Released:
         ValueError: The folder is not empty, or an exercise of the course is answered.
     """
     folder, root = folder.absolute(), root or project_root()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"folder = {str(folder)!r}: must be a new or an empty folder")
+    check_new_folder(folder)
     temporary = folder.parent / f".{folder.name}-{secrets.token_hex(8)}.autoscaler.tmp"
     try:
         temporary.mkdir(parents=True)

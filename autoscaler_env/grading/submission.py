@@ -22,8 +22,10 @@ from autoscaler_env.grading.entries import Entry, chunks_of, entries_of, entries
 from autoscaler_env.grading.notebooks import CourseNotebook, attempted, resemblance
 from autoscaler_env.grading.sandbox import MEGABYTE
 from autoscaler_env.policies.registry import MODEL_ENDINGS
+from autoscaler_env.storage.foreign import HEAD_BYTES, OTHER_ENDINGS, other_file
 from autoscaler_env.storage.models import read_model
 from autoscaler_env.text import listed, one_line, printable
+from autoscaler_env.verification.check import error_message
 from autoscaler_env.verification.workers import WorkerError, Workers
 
 MAX_CANDIDATES = 300
@@ -46,8 +48,8 @@ RESEMBLES = 0.3
 
 _READ_SECONDS = 60
 _READ_MEGABYTES = 2_048
-_NETWORK = {"data", "policy.pth"}
-"""Files in the zip of a network of stable-baselines3."""
+_NETWORKS = ({"data", "policy.pth"}, {"data.pkl", "version"})
+"""Files that lie together in the zip of a network of stable-baselines3, and in a file of torch, which is a zip too."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,9 @@ class _Search:
         """Read the files that may be notebooks, models or zips of them."""
         for entry in entries:
             ending = entry.path.suffix.lower()
+            if ending in OTHER_ENDINGS and not entry.path.name.startswith("._"):
+                self.skip(entry.path, self._what_it_is(entry))
+                continue
             if entry.path.name.startswith("._") or ending not in (".ipynb", ".json", *MODEL_ENDINGS):
                 self.skip(entry.path, "neither notebook nor model")
                 continue
@@ -196,6 +201,13 @@ class _Search:
                     self._copy_model(entry, ending)
             except (ValueError, WorkerError) as error:  # what else is raised is a fault of this machine, and no mark
                 self.tell(entry.path, printable(one_line(error), 160))
+
+    def _what_it_is(self, entry: Entry) -> str:
+        """Return what a file of another program is, in the words of the loader of models."""
+        try:
+            return other_file(b"".join(chunks_of(entry, HEAD_BYTES)), entry.path.name) or "neither notebook nor model"
+        except ValueError as error:
+            return printable(one_line(error), 160)
 
     def choose_notebooks(self, course: Sequence[CourseNotebook]) -> dict[str, list[Cell]]:
         """Return the cells of the notebook for each of the course's: of several, the one with most answers."""
@@ -246,9 +258,9 @@ class _Search:
                 else:
                     self.tell(model.entry.path, f"{quoted(chosen[name].entry.path)} was taken for {name}")
             own = [model for model in own if model not in named]
-        algorithms = {id(model): self._algorithm(model) for model in own} if len(chosen) < len(expected) else {}
+        kinds = {id(model): self._kind(model) for model in own} if len(chosen) < len(expected) else {}
         for name in (name for name in expected if name not in chosen):
-            fitting = [model for model in own if name.startswith(algorithms[id(model)] or "?")]
+            fitting = [model for model in own if name.startswith(kinds[id(model)].get("algorithm", "?"))]
             shipped = [model for model in self._models if model.sha256 in course_models]
             same = [model for model in shipped if is_named(model.entry.path.stem, name)]
             if len(fitting) == 1:
@@ -261,7 +273,8 @@ class _Search:
             elif same:
                 chosen[name] = same[0]
         for model in own:
-            self.skip(model.entry.path, "no such model is asked for")
+            kind = kinds.get(id(model)) or (self._kind(model) if model.path.suffix == ".pkl" else {})
+            self.skip(model.entry.path, kind.get("problem", "no such model is asked for"))
         for model in self._models:
             if model.sha256 in course_models and model not in chosen.values():
                 self.skip(model.entry.path, "a model of the course")
@@ -286,8 +299,10 @@ class _Search:
             inner = entries_of_zip(entry, lambda path, reason: skipped.append((path, reason)), self._stack)
         except ValueError:
             return None  # whatever it is, the loader of models says what is wrong with it
-        folders = {each.path.parent for each in inner}
-        if not inner or any({each.path.name for each in inner if each.path.parent == at} >= _NETWORK for at in folders):
+        together = [
+            {each.path.name for each in inner if each.path.parent == at} for at in {e.path.parent for e in inner}
+        ]
+        if not inner or any(names >= network for names in together for network in _NETWORKS):
             return None
         self._zips += 1
         if self._zips > MAX_ZIPS:
@@ -331,21 +346,24 @@ class _Search:
                     raise ValueError(f"it is larger than {limit_mb} MB" if left < 0 else both)
                 file.write(chunk)
 
-    def _algorithm(self, model: _Model) -> str | None:
+    def _kind(self, model: _Model) -> dict[str, str]:
         try:
-            return str(self._workers.call(algorithm_of, str(model.path), seconds=_READ_SECONDS))
-        except WorkerError:
-            return None
+            kind: dict[str, str] = self._workers.call(kind_of, str(model.path), seconds=_READ_SECONDS)
+            return kind
+        except WorkerError as error:
+            return {"problem": str(error)}
 
 
-def algorithm_of(path: str) -> str:
-    """Return the name of the algorithm of a model file: q_learning, dqn or ppo. It runs in a process with limits.
+def kind_of(path: str) -> dict[str, str]:
+    """Return the `algorithm` of a model file: q_learning, dqn, ppo or a2c; or the `problem` if it is none.
 
-    Raises:
-        ValueError: It is no model.
+    It runs in a process with limits.
     """
-    kind = read_model(Path(path)).kind
-    return "q_learning" if kind.startswith("Q-table") else kind.split()[0].lower()
+    try:
+        kind = read_model(Path(path)).kind
+    except ValueError as error:
+        return {"problem": error_message(error, Path(path))}
+    return {"algorithm": "q_learning" if kind.startswith("Q-table") else kind.split()[0].lower()}
 
 
 def _distance(model: _Model, name: str) -> tuple[bool, bool, int]:

@@ -1,4 +1,4 @@
-"""DQN and PPO as policies: stable-baselines3 networks with the memory that their inputs need."""
+"""DQN, PPO and their like as policies: stable-baselines3 networks with the memory that their inputs need."""
 
 from __future__ import annotations
 
@@ -105,22 +105,28 @@ class NetworkPolicy:
         return outputs.argmax(dim=1).numpy()
 
 
-def build_network(algorithm: str, inputs: int, actions: int, widths: list[int]) -> BasePolicy:
+def build_network(
+    algorithm: str, inputs: int, actions: int, widths: list[int], activation: str | None = None
+) -> BasePolicy:
     """Return an untrained policy network of stable-baselines3, on the CPU, into which weights can be loaded.
 
     Args:
-        algorithm: `dqn` or `ppo`.
+        algorithm: `dqn`, or another learner with a network of actions and one of values, such as `ppo` and `a2c`.
         inputs: `INPUTS`, `INPUTS_WITH_LEVELS`, `DECISION_INPUTS`, or 7 for a network over the plain observation.
         actions: How many actions.
         widths: Units of the hidden layers.
+        activation: A class of `torch.nn` that needs no arguments; by default ReLU for DQN, Tanh for the others.
     """
     if inputs == len(OBSERVATION_LOW):
         observation_space = gymnasium.spaces.Box(OBSERVATION_LOW, OBSERVATION_HIGH)
     else:
         observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (inputs,), np.float32)
     action_space = gymnasium.spaces.Discrete(actions)
-    network_class = {"dqn": DQNPolicy, "ppo": ActorCriticPolicy}[algorithm]
-    return network_class(observation_space, action_space, lambda progress: 0.0, net_arch=widths)
+    network_class = DQNPolicy if algorithm == "dqn" else ActorCriticPolicy
+    activation_fn = getattr(torch.nn, activation or ("ReLU" if algorithm == "dqn" else "Tanh"))
+    return network_class(
+        observation_space, action_space, lambda progress: 0.0, net_arch=widths, activation_fn=activation_fn
+    )
 
 
 def count_weights(widths: tuple[int, ...], actions: int, inputs: int = INPUTS) -> int:

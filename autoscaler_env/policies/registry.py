@@ -18,6 +18,7 @@ from autoscaler_env.policies.own import own_policy
 from autoscaler_env.policies.recognise import RECOGNISE, Recognise, train_recogniser
 from autoscaler_env.policies.rules import RULES
 from autoscaler_env.service import Service
+from autoscaler_env.storage.foreign import OTHER_ENDINGS
 from autoscaler_env.text import listed, shown
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload
 from autoscaler_env.traffic.trace import Trace
@@ -198,7 +199,7 @@ def find_policy(
     """
     service = service or Service()
     folders = folders or Folders()
-    if spec.endswith(MODEL_ENDINGS):
+    if spec.lower().endswith((*MODEL_ENDINGS, *OTHER_ENDINGS)):
         return _load(_file_of(spec, folders), service)
     name = _spelled(spec, folders)
     if name in BASELINES:

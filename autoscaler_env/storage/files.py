@@ -38,13 +38,14 @@ _KINDS = {
 }
 
 
-def read_file(path: Path, most: int) -> bytes:
+def read_file(path: Path, most: int, *, head: bool = False) -> bytes:
     """Return the content of a regular file.
 
     Args:
         path: The file. A link is refused, because it could lead to any file outside the folder. Everything else that is
             no regular file is refused before it is opened, because opening a pipe may wait for ever.
         most: Largest allowed size, in bytes.
+        head: Whether only so many bytes of a larger file are wanted.
 
     Raises:
         ValueError: The file is missing, no regular file, too large or unreadable.
@@ -58,6 +59,8 @@ def read_file(path: Path, most: int) -> bytes:
         with os.fdopen(os.open(path, flags), "rb") as file:
             state = os.fstat(file.fileno())
             _check_kind(state)  # of the opened file: the name may belong to another file by now
+            if head:
+                return file.read(most)
             if state.st_size > most:
                 raise ValueError(f"{state.st_size:,} bytes large; at most {most:,} are read")
             content = file.read(most + 1)
@@ -108,6 +111,16 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def check_new_folder(folder: Path) -> None:
+    """Refuse a folder that something is in.
+
+    Raises:
+        ValueError: It is a file, or not empty.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"folder = {str(folder)!r}: must be a new or an empty folder")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import pickle
@@ -19,7 +20,8 @@ from autoscaler_env.policies.q_learning import Discretisation, QTable
 from autoscaler_env.service import Service
 from autoscaler_env.storage import networks
 from autoscaler_env.storage.files import read_file, write_atomically, write_json
-from autoscaler_env.storage.pickles import read_values
+from autoscaler_env.storage.foreign import HEAD_BYTES, OTHER_ENDINGS, SAVE_TABLE, other_file, other_pickle
+from autoscaler_env.storage.pickles import IN_DATA, names_in, read_values
 from autoscaler_env.text import printable
 
 FIELDS = (
@@ -111,15 +113,22 @@ def parse_q_table(content: bytes, service: Service, name: str) -> tuple[QTable, 
     try:
         values = read_values(content)
         if not isinstance(values, dict) or not {"values", *_EDGES} <= set(values) <= {"values", "timesteps", *_EDGES}:
-            raise ValueError("it must hold values, spare_capacities, changes and levels")
+            raise ValueError(f"it must hold values, spare_capacities, changes and levels: {SAVE_TABLE}")
         array = _array(values["values"])
         discretisation = Discretisation(*(_edges(name, values[name]) for name in _EDGES))
         timesteps = values.get("timesteps")
         if timesteps is not None and (type(timesteps) is not int or timesteps < 1):
             raise ValueError("timesteps must be an integer of at least 1")
     except ValueError as error:
-        raise ValueError(f"not a Q-table: {error}") from None
+        raise ValueError(f"not a Q-table: {_other_pickle(content) or error}") from None
     return QTable(array, service, discretisation, name), timesteps
+
+
+def _other_pickle(content: bytes) -> str | None:
+    """Return what a pickle that is no Q-table holds; `None` if that is not known."""
+    with contextlib.suppress(ValueError):
+        return other_pickle(names_in(content), IN_DATA)
+    return None
 
 
 def _array(rows: Any) -> NDArray[np.float64]:
@@ -174,12 +183,16 @@ def read_model(path: Path, service: Service | None = None) -> ModelFile:
     """Load a model file as `load_policy` does; return its kind and its number of training timesteps too."""
     service = service or Service()
     try:
-        if path.suffix not in (".pkl", ".zip"):
+        ending = path.suffix.lower()
+        if ending not in (".pkl", ".zip", *OTHER_ENDINGS):
             raise ValueError("not a model file; a Q-table is a .pkl, a DQN or PPO network a .zip")
-        most = LARGEST_TABLE if path.suffix == ".pkl" else networks.MOST_BYTES
-        content = read_file(path, most)
+        most = networks.MOST_BYTES if ending == ".zip" else LARGEST_TABLE
+        other = ending in OTHER_ENDINGS
+        content = read_file(path, HEAD_BYTES if other else most, head=other)
         if not content:
             raise ValueError("not a model file: it is empty")
+        if line := other_file(content, path.name):
+            raise ValueError(line)
         return _parse(content, path, service)
     except ValueError as error:
         raise ValueError(f"{printable(path)}: {printable(error)}") from None
@@ -187,15 +200,13 @@ def read_model(path: Path, service: Service | None = None) -> ModelFile:
         raise ValueError(f"{printable(path)}: not a model file: it is nested too deeply") from None
 
 
-_KINDS = {"dqn": "DQN", "ppo": "PPO", "policy-iteration": "policy iteration"}
-
-
 def _parse(content: bytes, path: Path, service: Service) -> ModelFile:
     name, sha256 = printable(path.stem), hashlib.sha256(content).hexdigest()
-    if path.suffix == ".pkl":
+    if path.suffix.lower() == ".pkl":
         table, timesteps = parse_q_table(content, service, name)
         cells, actions = table.values.shape
         return ModelFile(table, f"Q-table of {cells} cells x {actions} actions", timesteps, sha256)
     network = networks.parse_network(content, service, name)
-    kind = f"{_KINDS[network.algorithm]} {'-'.join(map(str, network.sizes))}"
+    learner = "policy iteration" if network.algorithm == "policy-iteration" else network.algorithm.upper()
+    kind = f"{learner} {'-'.join(map(str, network.sizes))}"
     return ModelFile(network.policy, kind, network.timesteps, sha256, network.notes)

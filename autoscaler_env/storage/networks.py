@@ -1,8 +1,8 @@
-"""Files of DQN and PPO networks, as stable-baselines3 saves them: write them, and read untrusted ones.
+"""Files of DQN, PPO and A2C networks, as stable-baselines3 saves them: write them, and read untrusted ones.
 
 The reader uses the weights only. It reads `data` in the zip as JSON, and the weights as arrays for a network that we
-build. It checks everything else in the file against what stable-baselines3 writes. A list of dangerous content would
-never be complete.
+build with the activation that the file names. It checks everything else in the file against what stable-baselines3
+writes. A list of dangerous content would never be complete.
 
 The writer leaves dates and memory addresses out, so that equal trainings give equal bytes.
 
@@ -14,6 +14,7 @@ reads the network and ignores it.
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import json
 import re
@@ -21,17 +22,20 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from autoscaler_env.dynamics import OBSERVATION_NAMES
+import numpy as np
+
+from autoscaler_env.dynamics import OBSERVATION_HIGH, OBSERVATION_LOW, OBSERVATION_NAMES
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.decision_inputs import ARRIVALS_INPUTS, DECISION_INPUTS
 from autoscaler_env.policies.inputs import INPUTS, INPUTS_WITH_LEVELS
 from autoscaler_env.policies.recognise import Recogniser
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_atomically
-from autoscaler_env.storage.pickles import IN_DATA, check_names
+from autoscaler_env.storage.foreign import OWN_CLASS, other_learner
+from autoscaler_env.storage.pickles import ACTIVATIONS, IN_DATA, IN_OTHER_DATA, check_names, tokens
 from autoscaler_env.storage.tensors import Array, check_tensors, read_archive, read_tensors
 from autoscaler_env.text import one_line, printable
-from autoscaler_env.traffic.patterns import PATTERNS
+from autoscaler_env.traffic.workload import PATTERNS
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
@@ -46,10 +50,10 @@ _MEMBERS = re.compile(
     r"data|policy\.pth|policy\.optimizer\.pth|pytorch_variables\.pth|_stable_baselines3_version|system_info\.txt"
     r"|recogniser\.pt"
 )
-_ACTIVATIONS = {"dqn": "ReLU", "ppo": "Tanh"}
-"""Defaults of stable-baselines3. Weights that were trained with another activation would load, and act wrongly."""
-
-_HARMLESS = {"net_arch", "activation_fn", "ortho_init", "log_std_init", "optimizer_class", "optimizer_kwargs"}
+_HARMLESS = {
+    *("net_arch", "activation_fn", "ortho_init", "log_std_init", "optimizer_class", "optimizer_kwargs"),
+    *("normalize_images", "share_features_extractor"),
+}
 """Settings of a network that are checked, that follow from its weights, or that matter for training only."""
 
 
@@ -58,7 +62,7 @@ class Network(NamedTuple):
 
     policy: Policy
     algorithm: str
-    """dqn, ppo, or policy-iteration."""
+    """dqn, ppo, a2c, trpo or policy-iteration."""
     sizes: tuple[int, ...]
     """Inputs, units of the hidden layers, actions."""
     timesteps: int | None
@@ -74,7 +78,7 @@ def parse_network(content: bytes, service: Service, name: str) -> Network:
         ValueError: The content is no network, or the network does not fit the service.
     """
     try:
-        members = read_archive(content, _MEMBERS)
+        members = read_archive(content, _MEMBERS, MOST_BYTES)
         for needed in ("data", "policy.pth"):
             if needed not in members:
                 raise ValueError(f"it has no member {needed}")
@@ -84,18 +88,21 @@ def parse_network(content: bytes, service: Service, name: str) -> Network:
         recogniser = _in(_RECOGNISER, _parse_recogniser, members[_RECOGNISER]) if _RECOGNISER in members else None
     except ValueError as error:
         raise ValueError(f"not a model of stable-baselines3: {error}") from None
+    if line := other_learner(settings, weights):
+        raise ValueError(line)
     timesteps = settings.get("num_timesteps")
-    algorithm = "dqn" if any(key.startswith("q_net.") for key in weights) else "ppo"
-    _check_policy_kwargs(settings.get("policy_kwargs"), algorithm)
+    algorithm = _algorithm(settings, weights)
+    activation = _activation(settings.get("policy_kwargs"))
     sizes, widths = _sizes(algorithm, weights)
     _check_ends(sizes[0], sizes[-1], service)
     if (recogniser is not None) != (sizes[0] == DECISION_INPUTS):
         needs = "needs" if recogniser is None else "has no use for"
         raise ValueError(f"a network of {sizes[0]} inputs {needs} a member {_RECOGNISER}")
-    policy = _build(algorithm, weights, sizes, widths, service, name, recogniser)
+    notes = _check_observations(settings, sizes[0], algorithm)
+    policy = _build(algorithm, weights, sizes, widths, activation, service, name, recogniser)
     algorithm = algorithm if recogniser is None else "policy-iteration"
     names = ", ".join(sorted(noted)[:3]) + (" and more" if len(noted) > 3 else "")
-    notes = (f"its data names {names}, which other loaders would import",) if noted else ()
+    notes += (f"its data names {names}, which other loaders would import",) if noted else ()
     return Network(policy, algorithm, sizes, timesteps if type(timesteps) is int and timesteps >= 0 else None, notes)
 
 
@@ -114,17 +121,32 @@ def _settings(data: bytes) -> tuple[dict[str, Any], set[str]]:
     settings = _in("data", lambda content: json.loads(content.decode()), data)
     if not isinstance(settings, dict):
         raise ValueError("data: no object with names")
+    allowed = IN_OTHER_DATA if other_learner(settings) else IN_DATA
     noted: set[str] = set()
     for key, value in settings.items():
         if isinstance(value, dict) and ":serialized:" in value:
-            noted |= _in(f"data: {printable(key)}", _check_serialized, value[":serialized:"])
+            read = functools.partial(_check_serialized, allowed)
+            noted |= _in(f"data: {printable(key)}", read, value[":serialized:"])
     return settings, noted
 
 
-def _check_serialized(text: Any) -> set[str]:
+def _check_serialized(allowed: frozenset[str], text: Any) -> set[str]:
+    return check_names(_pickle(text), allowed)
+
+
+def _pickle(text: Any) -> bytes:
     if not isinstance(text, str):
         raise ValueError("not a pickle in base64")
-    return check_names(base64.b64decode(text, validate=True), IN_DATA)
+    return base64.b64decode(text, validate=True)
+
+
+def _algorithm(settings: dict[str, Any], weights: dict[str, Array]) -> str:
+    """Return which learner made a model: its settings tell apart those whose networks are alike."""
+    if any(key.startswith("q_net.") for key in weights):
+        return "dqn"
+    if "cg_max_steps" in settings:
+        return "trpo"
+    return "a2c" if "gae_lambda" in settings and "clip_range" not in settings else "ppo"
 
 
 def _check_unused(members: dict[str, bytes]) -> None:
@@ -149,7 +171,7 @@ def _sizes(algorithm: str, weights: dict[str, Array]) -> tuple[tuple[int, ...], 
         layers = actor + _matrices(weights, r"action_net\.(weight)")
         hidden = {"pi": [len(layer) for layer in actor], "vf": [len(layer) for layer in critic]}
     if not layers:
-        raise ValueError("not a DQN or PPO network of plain layers: it has none")
+        raise ValueError(f"not a DQN or PPO network of plain layers: it has none; {OWN_CLASS}")
     return (layers[0].shape[1], *(len(layer) for layer in layers)), hidden
 
 
@@ -166,6 +188,7 @@ def _build(
     weights: dict[str, Array],
     sizes: tuple[int, ...],
     widths: Any,
+    activation: str | None,
     service: Service,
     name: str,
     recogniser: Recogniser | None,
@@ -174,12 +197,12 @@ def _build(
 
     from autoscaler_env.policies.deep import DeepPolicy, build_network
 
-    network = build_network(algorithm, sizes[0], sizes[-1], cast("list[int]", widths))
+    network = build_network(algorithm, sizes[0], sizes[-1], cast("list[int]", widths), activation)
     try:
         network.load_state_dict({key: torch.tensor(array) for key, array in weights.items()}, strict=True)
     except RuntimeError as error:
         message = printable(one_line(error))
-        raise ValueError(f"not a DQN or PPO network of plain layers: {message}") from None
+        raise ValueError(f"not a DQN or PPO network of plain layers: {message}; {OWN_CLASS}") from None
     network.set_training_mode(False)
     return DeepPolicy(network, service, name, recogniser)
 
@@ -207,25 +230,66 @@ def _parse_recogniser(content: bytes) -> Recogniser:
     return Recogniser(weights, biases)
 
 
-def _check_policy_kwargs(given: Any, algorithm: str) -> None:
+def _activation(given: Any) -> str | None:
+    """Return the activation that the settings of a network name; `None`: the usual one. Check the other settings."""
     if not isinstance(given, dict | None):
         raise ValueError("its policy_kwargs are no object with names")
-    usual = _ACTIVATIONS[algorithm]
+    activation = None
     for key, value in (given or {}).items():
         if key not in _HARMLESS | {":type:", ":serialized:"}:
-            raise ValueError(f"its policy_kwargs set {printable(key)}; only plain layers are supported")
-        if key == "activation_fn" and not (isinstance(value, str) and value.endswith(f".{usual}'>")):
-            raise ValueError(f"its activation_fn is not {algorithm.upper()}'s usual {usual}; no other is supported")
+            raise ValueError(f"its policy_kwargs set {printable(key)}; only plain layers are read: {OWN_CLASS}")
+        if key == "activation_fn":
+            match = re.fullmatch(r"<class 'torch\.nn\.modules\.activation\.(\w+)'>", str(value))
+            if match is None or match[1] not in ACTIVATIONS:
+                kind = match[1] if match else printable(value, 80)
+                raise ValueError(f"its activation_fn is {kind}, which is not read here: {OWN_CLASS}")
+            activation = match[1]
+    return activation
 
 
 def _check_ends(inputs: int, actions: int, service: Service) -> None:
     if inputs not in (INPUTS, INPUTS_WITH_LEVELS, DECISION_INPUTS, len(OBSERVATION_NAMES)):
         raise ValueError(
             f"it has {inputs} inputs; learners of this version have {INPUTS}, {INPUTS_WITH_LEVELS} or "
-            f"{DECISION_INPUTS}, observations 7"
+            f"{DECISION_INPUTS}, observations 7; {OWN_CLASS}"
         )
     if actions != len(service.fleet_changes):
         raise ValueError(f"it chooses among {actions} actions; this service has {len(service.fleet_changes)}")
+
+
+def _check_observations(settings: dict[str, Any], inputs: int, algorithm: str) -> tuple[str, ...]:
+    """Refuse a network that was trained on other observations than those of the environment.
+
+    stable-baselines3 writes the last observation of the training into `data`. Normalised observations leave the range
+    of ours: a day begins without booting instances and queue, which is below their mean. PPO and A2C keep the
+    observation before it was normalised only if the environment was wrapped in VecNormalize.
+
+    Returns:
+        A remark about a model whose rewards alone were normalised.
+    """
+    wrapped = algorithm != "dqn" and settings.get("_last_original_obs") is not None
+    seen = _numbers(settings.get("_last_obs"), inputs)
+    known = inputs == len(OBSERVATION_NAMES) and seen is not None
+    if seen is not None and known and not np.any((seen < OBSERVATION_LOW - 1e-6) | (seen > OBSERVATION_HIGH + 1e-6)):
+        return ("it was trained with VecNormalize, of rewards only as it seems",) if wrapped else ()
+    if wrapped or known:
+        how = "VecNormalize normalised" if wrapped else "VecNormalize or another wrapper changed"
+        raise ValueError(
+            f"it was trained on observations that {how}, and its file does not say how: train on raw ones "
+            f"(norm_obs=False), or load the statistics too: {OWN_CLASS}"
+        )
+    return ()
+
+
+def _numbers(value: Any, inputs: int) -> Array | None:
+    """Return the observations in a serialised array of `data`, shape (n, inputs); `None` if there is none."""
+    if not isinstance(value, dict) or ":serialized:" not in value:
+        return None
+    arguments = [argument for _, argument, _ in tokens(_pickle(value[":serialized:"]))]
+    rows = max((part for part in arguments if isinstance(part, bytes | bytearray)), key=len, default=b"")
+    if "f4" not in arguments or not rows or len(rows) % (4 * inputs):
+        return None
+    return np.frombuffer(rows, "<f4").reshape(-1, inputs)
 
 
 _ADDRESS = re.compile(rb" at 0x[0-9a-f]+")

@@ -199,6 +199,14 @@ def refusal(token: str, argument: Any, position: int | None = None) -> str:
 _TYPE = "cloudpickle.cloudpickle _builtin_type"
 _NUMPY = ("multiarray scalar", "multiarray _reconstruct", "numeric _frombuffer")
 
+ACTIVATIONS = (
+    *("ReLU", "Tanh", "GELU", "ELU", "SELU", "CELU", "SiLU", "Mish", "LeakyReLU", "ReLU6", "Sigmoid", "Softplus"),
+    *("Softsign", "Hardswish", "Hardtanh", "Hardsigmoid", "LogSigmoid", "Tanhshrink", "Softshrink", "Hardshrink"),
+)
+"""Activations of torch that have no weights, no chance and no settings that must be given."""
+
+_OTHER_ACTIVATIONS = ("PReLU", "RReLU", "GLU", "Softmax", "Softmin", "Threshold")
+
 IN_DATA = frozenset(
     {f"numpy.{core}.{name}" for core in ("core", "_core") for name in _NUMPY}
     | {
@@ -222,8 +230,7 @@ IN_DATA = frozenset(
         "stable_baselines3.common.utils ConstantSchedule",
         "stable_baselines3.common.utils FloatSchedule",
         "stable_baselines3.common.utils LinearSchedule",
-        "torch.nn.modules.activation ReLU",
-        "torch.nn.modules.activation Tanh",
+        *(f"torch.nn.modules.activation {name}" for name in (*ACTIVATIONS, *_OTHER_ACTIVATIONS)),
         "torch.optim.adam Adam",
         "torch.optim.adamw AdamW",
         "torch.optim.rmsprop RMSprop",
@@ -240,6 +247,9 @@ IN_DATA = frozenset(
     }
 )
 """Names that stable-baselines3 writes into `data`, as `module name`, for all supported versions of numpy."""
+
+IN_OTHER_DATA = IN_DATA | {"torch._utils _rebuild_tensor_v2", "torch.storage _load_from_bytes"}
+"""Names in `data` of learners that keep tensors there. Their files are refused anyway, by the name of the learner."""
 
 _NOTED = frozenset(
     f"cloudpickle.cloudpickle {name}" for name in ("subimport", "_make_skeleton_class", "_class_setstate")
@@ -272,13 +282,16 @@ def check_names(content: bytes, allowed: frozenset[str], *, references: bool = F
         ValueError: It has a further name of Python, numpy or torch, calls a value that it made, or has a token that no
             sound file has; or it is no pickle.
     """
-    follower = _Follower(allowed, references)
-    try:
-        for token, argument, position in tokens(content):
-            follower.step(token, argument, position)
-    except (IndexError, KeyError, TypeError, OverflowError):
-        raise ValueError(DAMAGED) from None
-    return follower.noted
+    return _Follower(allowed, references).follow(content)
+
+
+def names_in(content: bytes) -> set[str]:
+    """Return the names in a pickle, as `module name`, whatever they are; it is not unpickled.
+
+    Raises:
+        ValueError: It is no pickle, or has a token that no sound file has.
+    """
+    return _Collector(frozenset(), references=False).follow(content)
 
 
 class _Follower:
@@ -290,6 +303,15 @@ class _Follower:
         self._stack: list[Any] = []
         self._memory: dict[int, Any] = {}
         self.noted: set[str] = set()
+
+    def follow(self, content: bytes) -> set[str]:
+        """Follow a pickle; return the names that were noted."""
+        try:
+            for token, argument, position in tokens(content):
+                self.step(token, argument, position)
+        except (IndexError, KeyError, TypeError, OverflowError):
+            raise ValueError(DAMAGED) from None
+        return self.noted
 
     def step(self, token: Any, argument: Any, position: int) -> None:
         """Follow one token."""
@@ -344,3 +366,10 @@ class _Follower:
             raise ValueError(refusal("GLOBAL", named))
         if root != "autoscaler_env":
             self.noted.add(printable(named.replace(" ", ".")))
+
+
+class _Collector(_Follower):
+    """A follower that allows all names and notes them as they are."""
+
+    def _check_name(self, named: str) -> None:
+        self.noted.add(named)

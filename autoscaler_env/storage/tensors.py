@@ -2,7 +2,8 @@
 
 A file of torch is a zip of raw numbers with a pickle that lists the arrays. The reader makes an array only from bytes
 that are in the file, after it has checked type and shape; `torch.load` would first make any array that the file asks
-for. Of a zip, it reads only known members, which must be stored without compression.
+for. Of a zip, it reads only known members, which must be stored without compression. Only the outer zip of a model may
+have been unzipped and zipped again, as people and browsers do: deflated, in a folder, with the files that systems add.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _ENTRY, _END = b"PK\x01\x02", b"PK\x05\x06"
 _END_BYTES = 22
 
 
-def read_archive(content: bytes, known: re.Pattern[str]) -> dict[str, bytes]:
+def read_archive(content: bytes, known: re.Pattern[str], most: int | None = None) -> dict[str, bytes]:
     """Return the members of a zip by their names.
 
     stable-baselines3 and torch store members without compression, so no member can be larger than the file.
@@ -35,10 +36,13 @@ def read_archive(content: bytes, known: re.Pattern[str]) -> dict[str, bytes]:
     Args:
         content: The zip.
         known: Allowed names of members, matched completely.
+        most: Bytes that all members may have together if the zip was made anew, by hand: its members may be deflated
+            and lie in one folder, and folders and what systems add (`__MACOSX`, `.DS_Store`) are left out. `None`: it
+            must be as stable-baselines3 or torch wrote it.
 
     Raises:
-        ValueError: The content is no zip or a damaged one; a member is unknown, there twice, compressed, encrypted or
-            larger than the file; or there are bytes before or after the zip.
+        ValueError: The content is no zip or a damaged one; a member is unknown, there twice, encrypted, compressed in
+            another way or larger than allowed; or there are bytes before or after the zip.
     """
     if content.count(_ENTRY) > MOST_MEMBERS:  # checked before they are parsed
         raise ValueError(f"more than {MOST_MEMBERS:,} members")
@@ -48,28 +52,62 @@ def read_archive(content: bytes, known: re.Pattern[str]) -> dict[str, bytes]:
         raise ValueError("a zip that is cut off, or followed by something else")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            entries = archive.infolist()
-            _check(entries, known, len(content))
-            return {entry.filename: archive.read(entry) for entry in entries}
+            entries: dict[str, zipfile.ZipInfo] = {}
+            for entry in archive.infolist():
+                if entries.setdefault(entry.orig_filename, entry) is not entry:
+                    raise ValueError(f"its member {printable(entry.orig_filename)} is there twice")
+            if most is not None:
+                entries = _without_folder(entries)
+            _check(entries, known, len(content), most)
+            return {name: _read(archive, entry) for name, entry in entries.items()}
     except (ValueError, MemoryError):
         raise
     except Exception as error:  # a damaged zip raises anything
         raise ValueError(f"a damaged zip: {printable(error)}") from None
 
 
-def _check(entries: list[zipfile.ZipInfo], known: re.Pattern[str], size: int) -> None:
-    seen: set[str] = set()
-    for entry in entries:
-        name = entry.orig_filename
+def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """Return the content of a member: as many bytes as it states, whatever is in it; more are never inflated."""
+    with archive.open(entry) as file:
+        return file.read(entry.file_size)
+
+
+_ADDED = re.compile(r"(.*/)?(\._[^/]*|\.DS_Store|Thumbs\.db|desktop\.ini)")
+"""What macOS and Windows add to zips and folders."""
+
+_FOLDER = re.compile(r"([^/\\:\x00-\x1f]+/){1,3}")
+
+
+def _without_folder(entries: dict[str, zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+    """Return the files of a zip, without the folder in their names if all lie in the same one."""
+    files = {
+        name: entry
+        for name, entry in entries.items()
+        if not (name.endswith("/") and entry.file_size == 0) and not _ADDED.fullmatch(name)
+    }
+    folders = {name[: name.rfind("/") + 1] for name in files}
+    folder = folders.pop() if len(folders) == 1 else ""
+    if not _FOLDER.fullmatch(folder) or {".", ".."} & set(folder.split("/")):
+        return files
+    return {name.removeprefix(folder): entry for name, entry in files.items()}
+
+
+def _check(entries: dict[str, zipfile.ZipInfo], known: re.Pattern[str], size: int, most: int | None) -> None:
+    for name, entry in entries.items():
         if not known.fullmatch(name):
             raise ValueError(f"it has a member {printable(repr(name))}, which no DQN or PPO model has")
-        if name in seen:
-            raise ValueError(f"its member {name} is there twice")
-        seen.add(name)
-        if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size or entry.flag_bits & 1:
-            raise ValueError(f"its member {name} is compressed or encrypted; models are stored as they are")
-    if sum(entry.file_size for entry in entries) > size:
-        raise ValueError("its members claim to be larger than the file")
+        stored = entry.compress_type == zipfile.ZIP_STORED and entry.file_size == entry.compress_size
+        deflated = entry.compress_type == zipfile.ZIP_DEFLATED and most is not None
+        if entry.flag_bits & 1 or not (stored or deflated):
+            how = "stored as they are" if most is None else "stored or deflated"
+            raise ValueError(f"its member {name} is compressed or encrypted; models are {how}")
+    total = sum(entry.file_size for entry in entries.values())
+    if total > (size if most is None else most):
+        raise ValueError(
+            "its members claim to be larger than the file"
+            if most is None
+            else f"its members have {total:,} bytes; at most {most:,} are read"
+        )
 
 
 MOST_WEIGHTS = 4_000_000

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from autoscaler_env.service import Service
-from autoscaler_env.traffic.patterns import MIXED, PATTERNS
+from autoscaler_env.text import suggestion
+from autoscaler_env.traffic.workload import MIXED, PATTERNS
 from autoscaler_env.training.config import LENGTH, Algorithm, TrainingConfig
 
 LEARNERS: tuple[Algorithm, ...] = ("q-learning", "dqn", "ppo")
@@ -20,6 +21,18 @@ STUDIES = {
     "iteration_patterns": "policy iteration on each single pattern",
 }
 """The studies that train, and what they train."""
+
+BASELINES = "baselines"
+"""The study of the rules and of the optimum; nothing is trained for it."""
+
+WIDE_BASELINES = "wide_baselines"
+"""The same with larger fleet changes."""
+
+TRACES = "traces"
+"""The study on recorded traffic, of what was trained and calibrated on synthetic days."""
+
+NAMES = (*STUDIES, BASELINES, WIDE_BASELINES, TRACES)
+"""All studies, by the names that users type."""
 
 SEEDS = {"budgets": 10, "long": 10, "patterns": 5, "wide": 5, "iteration": 10, "iteration_patterns": 5}
 """Trainings of each learner on each pattern, by study: seeds 0, 1, 2, ..."""
@@ -48,6 +61,23 @@ QUICK = {"q-learning": 40, "dqn": 2_048, "ppo": 2_048}
 
 They only show that everything runs.
 """
+
+
+def check_study(name: str) -> None:
+    """Refuse the name of a study that there is not.
+
+    Raises:
+        ValueError: There is no such study.
+
+    Example:
+        >>> check_study("budget")
+        Traceback (most recent call last):
+        ValueError: study = 'budget': must be one of budgets, ..., traces, or all, did you mean budgets?
+    """
+    if name not in NAMES:
+        raise ValueError(
+            f"study = {name!r}: must be one of {', '.join(NAMES)}, or all{suggestion(name, (*NAMES, 'all'))}"
+        )
 
 
 def trainings(study: str, seeds: int | None = None, *, quick: bool = False) -> list[TrainingConfig]:

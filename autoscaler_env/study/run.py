@@ -24,20 +24,8 @@ from autoscaler_env.study.benchmark import (
     tuned_rules,
 )
 from autoscaler_env.study.cluster import ResultStore, complete
-from autoscaler_env.study.plan import STUDIES, WIDE, trainings
+from autoscaler_env.study.plan import BASELINES, TRACES, WIDE, WIDE_BASELINES, check_study, trainings
 from autoscaler_env.training.config import TrainingConfig
-
-BASELINES = "baselines"
-"""The study of the rules and of the optimum; nothing is trained for it."""
-
-WIDE_BASELINES = "wide_baselines"
-"""The same with larger fleet changes."""
-
-TRACES = "traces"
-"""The study on recorded traffic, of what was trained and calibrated on synthetic days."""
-
-NAMES = (*STUDIES, BASELINES, WIDE_BASELINES, TRACES)
-"""All studies, by the names that users type."""
 
 QUICK_EPISODES = 40
 """Evaluation days of each workload in the quick profile."""
@@ -75,7 +63,7 @@ def run_studies(
     """Perform every run of some studies that is not done yet, on Dask, and write their tables.
 
     Args:
-        names: Some of `NAMES`.
+        names: Some of `plan.NAMES`.
         folders: Where the tables are written; results and models of single runs go to `build/study` below its root.
         seeds: Trainings of each learner on each pattern; each study has its own number by default.
         quick: Whether to train on tiny budgets, and to measure on few days.
@@ -122,8 +110,7 @@ def run_studies(
 
 def define_study(name: str, seeds: int | None = None, *, quick: bool = False, traces: Path | None = None) -> Study:
     """Return what a study consists of; see `run_studies`."""
-    if name not in NAMES:
-        raise ValueError(f"study = {name!r}: must be one of {', '.join(NAMES)}, or all")
+    check_study(name)
     episodes = QUICK_EPISODES if quick else EPISODES
     if name == BASELINES:
         return Study([], Benchmark(episodes=episodes))

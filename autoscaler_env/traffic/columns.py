@@ -175,8 +175,10 @@ def _times_of(table: Table) -> tuple[list[str], list[int]]:
     if {"year", "month", "day"} <= set(plain):
         return [_from_parts([row[i] for i in parts]) for row in table.rows], parts
     first = table.rows[0]
-    date = next((plain.index(part) for part in ("date", "datum", "day") if part in plain), None)
-    clock = next((plain.index(part) for part in ("time", "hour", "zeit", "uhrzeit") if part in plain), None)
+    date = next((plain.index(part) for part in ("date", "datum", "fecha", "day") if part in plain), None)
+    clock = next(
+        (plain.index(part) for part in ("time", "hour", "zeit", "uhrzeit", "heure", "hora") if part in plain), None
+    )
     if date is not None and clock is not None and is_time(first[date]) and re.fullmatch(r"\d{1,2}(:.*)?", first[clock]):
         whole = [row[clock] if ":" in row[clock] else f"{row[clock]}:00" for row in table.rows]
         return [f"{row[date]} {time:0>5}" for row, time in zip(table.rows, whole, strict=True)], [date, clock]
@@ -225,11 +227,13 @@ def _choose(table: Table, time_columns: list[int], name: str, how: Reading) -> l
     options = [table.heading[i] for i in numeric] if table.heading else []
     if not options:
         way = "Call it requests" if table.heading else "Say its number, as in --column 2"
+        way += "; if each row is a request, count them by the minute first"
         raise ValueError(f"{name}, row 1: the columns are {columns}; which of them counts? {way}")
-    likely = next((option for option in options if _LIKELY.search(option)), options[0])
+    likely = next((option for option in options if _LIKELY.search(option)), None)
+    together = "" if likely else ", or add them up: --column all"  # columns beside a likely one are something else
     raise ValueError(
-        f"{name}, row 1: the columns are {columns}; say which one counts, as in --column {shlex.quote(likely)}, or "
-        "add them up: --column all"
+        f"{name}, row 1: the columns are {columns}; say which one counts, as in --column "
+        f"{shlex.quote(likely or options[0])}{together}"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
 import re
@@ -21,8 +22,28 @@ RowNumber = int | str
 LOG_SECONDS = 60
 """Seconds that the lines of an access log are counted over."""
 
-_LOG_LINE = re.compile(r'\S+ \S+ .*?\[(\d{1,2}/[A-Za-z]{3}/\d{4}:\d{2}:\d{2}:\d{2} [+-]\d{4})\] "')
+_METHOD = "(?:GET|POST|PUT|HEAD|DELETE|PATCH|OPTIONS|CONNECT|TRACE)"
+_REQUEST = re.compile(
+    rf'[ "]{_METHOD} \S+ HTTP/\d|\] ".*" \d{{3}} |method={_METHOD}\b|"[^"]*method"\s*:\s*"{_METHOD}"', re.IGNORECASE
+)
+"""What shows that a line is a request."""
+_COUNTS = re.compile(r'"(?:count|requests|request_count|value|hits|doc_count|total|sum)"\s*:', re.IGNORECASE)
+"""What shows that a line of JSON counts requests."""
+_W3C = re.compile(r"#Fields:.*\bcs-method\b")
+"""The comment that names the fields of a log in the form of the W3C, as IIS and CloudFront write it."""
+_LOG_TIMES = tuple(
+    map(
+        re.compile,
+        (
+            r"\d{1,2}/[A-Za-z]{3}/\d{4}:\d{2}:\d{2}:\d{2}(?: [+-]\d{4})?",
+            r"\d{4}-\d{2}-\d{2}[T\s]\d{2}:\d{2}:\d{2}(?:[.,]\d+)?(?:Z\b|[+-]\d{2}:?\d{2}\b)?",
+            r'(?<="ts":)\s*\d{10}\b|(?<="time":)\s*\d{10}\b|(?<="timestamp":)\s*\d{10}\b',
+        ),
+    )
+)
+"""How logs write the time of a request; the first of these forms that a line has is taken."""
 _LONGEST_LOG = 10_000_000  # intervals
+_LOG_HEAD = 20_000  # characters that tell whether a text is a log
 _SAMPLE = 200  # lines that the delimiter is told by
 
 
@@ -56,17 +77,43 @@ def table_of(text: str, name: str, row_seconds: int | None = None) -> Table:
     Raises:
         ValueError: The text is of no known form, or a row has more or fewer fields than the others.
     """
+    if is_log(text):
+        return _of_log(text, name, row_seconds or LOG_SECONDS)
     start = text.lstrip()
     if start[0] in "[{" and (parsed := _json(start)) is not None:
         return _of_json(parsed, name)
-    if is_log(text):
-        return _of_log(text, name, row_seconds or LOG_SECONDS)
     return _of_csv(text, name)
 
 
 def is_log(text: str) -> bool:
-    """Return whether a text begins as an access log does."""
-    return _LOG_LINE.match(text.lstrip()) is not None
+    """Return whether a text begins as an access log does: with a line that is a request and has a time."""
+    lines = re.finditer(r"[^\r\n]+", text[:_LOG_HEAD])
+    first = next((line[0] for line in lines if not line[0].startswith("#")), "")
+    if _time_in(first) is None or (first.startswith("{") and _COUNTS.search(first)):
+        return False
+    return bool(_REQUEST.search(first) or _W3C.search(text[:_LOG_HEAD]))
+
+
+def _time_in(line: str) -> str | None:
+    """Return the time that stands in a line of a log; `None` if there is none."""
+    return next((found[0].strip() for form in _LOG_TIMES if (found := form.search(line))), None)
+
+
+@functools.cache
+def _log_time(text: str) -> tuple[int, str]:
+    """Return the time of a line of a log, in seconds since 1970 by UTC, and the zone as it stands there.
+
+    Raises:
+        ValueError: It is no time.
+    """
+    if text.isdigit():
+        return int(text), "+0000"
+    if "/" in text:
+        moment = datetime.strptime(text if " " in text else f"{text} +0000", "%d/%b/%Y:%H:%M:%S %z")
+        return int(moment.timestamp()), text[-5:] if " " in text else ""
+    moment = datetime.fromisoformat(text.replace(",", "."))
+    zone = "" if moment.tzinfo is None else f"{moment:%z}"[:5]
+    return int((moment if zone else moment.replace(tzinfo=UTC)).timestamp()), zone
 
 
 # --- CSV -------------------------------------------------------------------------------------------------------------
@@ -83,7 +130,7 @@ def csv_rows(text: str, name: str, delimiter: str) -> list[tuple[int, list[str]]
 def _of_csv(text: str, name: str) -> Table:
     lines = re.split(r"\r\n|\r|\n", text)
     comments = [line.lstrip("# ") for line in lines if line.startswith("#")]
-    skipped = re.compile(r"#|sep=.$")
+    skipped = re.compile(r"#|sep=.$|\(\d+ rows?\)\s*$")
     content = "\n".join("" if skipped.match(line) else line for line in lines)
     if not content.strip():
         raise ValueError(f"{name}: it has comments and no rows")
@@ -231,7 +278,7 @@ def _azure(parsed: Any) -> Iterator[dict[str, Any]]:
 def _any_list(parsed: Any, labels: Mapping[str, Any] = MappingProxyType({})) -> Iterator[dict[str, Any]]:
     """Yield the points of any lists: of objects, of pairs of time and value, or of values by their times."""
     if isinstance(parsed, list) and parsed and all(isinstance(point, dict) for point in parsed):
-        points = [_scalars(point) for point in parsed]
+        points = [_flat(point) for point in parsed]
         if len(points) > 1 and all(any(is_time(str(value)) for value in point.values()) for point in points):
             yield from (dict(labels) | point for point in points)
             return
@@ -246,10 +293,35 @@ def _any_list(parsed: Any, labels: Mapping[str, Any] = MappingProxyType({})) -> 
         for moment, value in parsed.items():
             if isinstance(value, int | float):
                 yield {"timestamp": moment, "value": value, **labels}
+    elif isinstance(parsed, dict) and _is_pair(parsed.get("timestamps"), parsed.get("values")):
+        named = parsed["metric"] if isinstance(parsed.get("metric"), dict) else {}
+        for moment, value in zip(parsed["timestamps"], parsed["values"], strict=True):
+            yield {"timestamp": moment, "value": value, **labels, **named}
     elif isinstance(parsed, dict):
         for part in parsed.values():
             texts = {key: value for key, value in _scalars(parsed).items() if isinstance(value, str)}
             yield from _any_list(part, dict(labels) | texts)
+
+
+def _is_pair(first: Any, second: Any) -> bool:
+    """Return whether two values are lists of the same length."""
+    return isinstance(first, list) and isinstance(second, list) and len(first) == len(second)
+
+
+def _flat(point: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the scalars of a point, and those of the objects in it; of a list with one object, those of that object.
+
+    Example:
+        >>> _flat({"sum": {"requests": 5}, "time": 1, "results": [{"count": 7}]})
+        {'time': 1, 'requests': 5, 'count': 7}
+    """
+    flat = _scalars(point)
+    for part in point.values():
+        if isinstance(part, list) and len(part) == 1:
+            (part,) = part
+        if isinstance(part, dict):
+            flat |= {key: value for key, value in _scalars(part).items() if key not in flat}
+    return flat
 
 
 def _scalars(point: Mapping[str, Any]) -> dict[str, Any]:
@@ -260,35 +332,35 @@ def _scalars(point: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_log(text: str, name: str, seconds: int) -> Table:
-    """Count the lines of an access log in the common or combined format; an interval without lines counts 0."""
+    """Count the lines of an access log, each of which is a request; an interval without lines counts 0."""
     counts: Counter[int] = Counter()
     zones: dict[int, str] = {}
     odd = []
-    known: dict[str, tuple[int, str]] = {}
+    w3c = bool(_W3C.search(text[:_LOG_HEAD]))
     for i, line in enumerate(text.splitlines(), 1):
-        match = _LOG_LINE.match(line)
-        if match is None:
-            odd += [i] if line.strip() else []
+        moment = _time_in(line)
+        if line.startswith("#") or not line.strip():
             continue
-        if match[1] not in known:
-            try:
-                moment = datetime.strptime(match[1], "%d/%b/%Y:%H:%M:%S %z")
-            except ValueError:
-                odd.append(i)
-                continue
-            known[match[1]] = (int(moment.timestamp()) // seconds, match[1][-5:])
-        place, zone = known[match[1]]
-        counts[place] += 1
-        zones.setdefault(place, zone)
+        if moment is None or not (w3c or _REQUEST.search(line)):
+            odd.append(i)
+            continue
+        try:
+            second, zone = _log_time(moment)
+        except ValueError:
+            odd.append(i)
+            continue
+        counts[second // seconds] += 1
+        zones.setdefault(second // seconds, "+0000" if w3c else zone)  # the W3C's logs are in UTC
     if len(odd) > 0.1 * (len(odd) + counts.total()):
-        raise ValueError(f"{name}, row {odd[0]}: not a line of an access log in the common or combined format")
+        raise ValueError(f"{name}, row {odd[0]}: not a line of an access log: it has no time or no request")
     first, last = min(counts), max(counts)
     if last - first >= _LONGEST_LOG:
         raise ValueError(f"{name}: an access log of {last - first:,} intervals of {seconds} s is too long")
     rows, zone = [], zones[first]
     for place in range(first, last + 1):
         zone = zones.get(place, zone)
-        offset = (1 if zone[0] == "+" else -1) * timedelta(hours=int(zone[1:3]), minutes=int(zone[3:]))
+        sign = 1 if zone[:1] == "+" else -1
+        offset = sign * timedelta(hours=int(zone[1:3]), minutes=int(zone[3:])) if zone else timedelta()
         local = datetime.fromtimestamp(place * seconds, UTC) + offset
         rows.append([f"{local:%Y-%m-%dT%H:%M:%S}{zone}", str(counts[place])])
     notes = (f"{len(odd)} lines of another form left out, the first in row {odd[0]}.",) if odd else ()

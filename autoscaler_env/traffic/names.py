@@ -30,6 +30,7 @@ COUNT_NAMES = (
 LABEL_NAMES = (
     *("status", "statuscode", "code", "port", "pid", "table", "result", "instance", "index", "id", "year", "month"),
     *("day", "hour", "minute", "weekday", "dayofweek", "start", "stop", "series", "metric", "unit", "unnamed0"),
+    *("span", "spandays", "preview", "offset", "lastrow"),
 )
 """Headings of columns that hold numbers and count nothing."""
 

@@ -8,28 +8,18 @@ selection of models, or evaluation.
 from __future__ import annotations
 
 import math
-from typing import Literal, Protocol, get_args, runtime_checkable
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoscaler_env.compiled import compiled
 from autoscaler_env.service import Service
-
-PATTERNS = ("STEADY", "SINE_CURVE", "SINUSOIDAL", "SPIKE", "POISSON", "RANDOM")
-"""The six synthetic patterns, by the names that users type."""
-
-MIXED = "MIXED"
-"""One of the six patterns, drawn for each day."""
-
-PATTERN_MEANING = {
-    "STEADY": "baseline performance",
-    "SINE_CURVE": "a predictable daily cycle",
-    "SINUSOIDAL": "several overlapping cycles",
-    "SPIKE": "flash crowds, viral content",
-    "POISSON": "realistic arrivals",
-    "RANDOM": "unpredictable traffic",
-}
+from autoscaler_env.traffic.workload import MIXED as MIXED
+from autoscaler_env.traffic.workload import PATTERN_MEANING as PATTERN_MEANING
+from autoscaler_env.traffic.workload import PATTERNS as PATTERNS
+from autoscaler_env.traffic.workload import Workload as Workload
+from autoscaler_env.traffic.workload import check_workload
 
 _STEADY, _SINE_CURVE, _SINUSOIDAL, _SPIKE, _POISSON, _RANDOM, _MIXED = range(7)
 
@@ -51,21 +41,6 @@ LOWEST = 0.05
 Purpose = Literal["training", "calibration", "selection", "evaluation"]
 
 
-@runtime_checkable
-class Workload(Protocol):
-    """A source of days: a synthetic pattern or a recorded trace."""
-
-    name: str
-
-    def draw(self, seeds: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Return the days of these day seeds: arrivals in requests, shape (n, steps)."""
-        ...
-
-    def evaluation_days(self, episodes: int) -> NDArray[np.int64]:
-        """Return the days that policies are compared on, at most `episodes` of them: shape (n, steps)."""
-        ...
-
-
 class Pattern:
     """One of the six synthetic patterns, or `MIXED`.
 
@@ -83,8 +58,7 @@ class Pattern:
     """
 
     def __init__(self, name: str, service: Service) -> None:
-        if name not in (*PATTERNS, MIXED):
-            raise ValueError(f"pattern = {name!r}: must be one of {', '.join((*PATTERNS, MIXED))}")
+        check_workload(name)
         self.name = name
         self._code = (*PATTERNS, MIXED).index(name)
         self._steps = service.steps_per_episode
@@ -125,15 +99,8 @@ def as_workload(pattern: str | Workload, service: Service) -> Workload:
     Raises:
         ValueError: There is no such pattern, or the argument is no workload.
     """
-    if isinstance(pattern, str):
-        return Pattern(pattern, service)
-    if not isinstance(pattern, Workload):
-        missing = [part for part in ("name", "draw", "evaluation_days") if not hasattr(pattern, part)]
-        raise ValueError(
-            f"pattern = {type(pattern).__name__}: must be the name of a pattern, or a workload with name, draw(seeds) "
-            f"and evaluation_days(episodes); it lacks {', '.join(missing)}"
-        )
-    return pattern
+    check_workload(pattern)
+    return Pattern(pattern, service) if isinstance(pattern, str) else pattern
 
 
 def day_seeds(purpose: Purpose, count: int, first: int = 0) -> NDArray[np.uint64]:

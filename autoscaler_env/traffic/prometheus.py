@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 import urllib.parse
@@ -25,6 +26,9 @@ MOST_SERIES = 100
 
 TIMEOUT = 60.0
 """Seconds that an answer may take."""
+
+AUTHORIZATION = "PROMETHEUS_AUTHORIZATION"
+"""The variable of the environment that holds the header Authorization: never an option, which others could see."""
 
 _DAY = 86_400
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": _DAY}
@@ -55,6 +59,8 @@ class Query:
         parts = urllib.parse.urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise ValueError(f"prometheus = {self.url!r}: must be an address such as http://localhost:9090")
+        if parts.username or parts.password:
+            raise ValueError(f"prometheus: leave user and password out of the address; {AUTHORIZATION} holds them")
         if not self.query.strip():
             raise ValueError("query = '': must be a query such as sum(rate(http_requests_total[5m]))")
         if self.days < 2:
@@ -128,11 +134,16 @@ class Query:
         import urllib.request
 
         try:
-            with urllib.request.urlopen(address, timeout=TIMEOUT) as answer:
+            request = urllib.request.Request(address)
+            if secret := _authorization():
+                request.add_unredirected_header("Authorization", secret)  # and so to no other server
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
                 return bytes(answer.read())
         except urllib.error.HTTPError as error:
             with error:
                 why = f"it answers {error.code}: {one_line(_reason(error.read()) or error.reason)}"
+            if error.code in (401, 403):
+                why += f"; {AUTHORIZATION} in the environment names you, such as 'Bearer TOKEN'"
         except (OSError, http.client.HTTPException, UnicodeError) as error:  # URLError is an OSError
             reason = error.reason if isinstance(error, urllib.error.URLError) else error
             why = f"cannot be reached: {one_line(getattr(reason, 'strerror', None) or str(reason))}"
@@ -141,6 +152,20 @@ class Query:
             if isinstance(reason, TimeoutError):
                 why = f"no answer within {TIMEOUT:g} s"
         raise ValueError(f"{self._name}: {why}")
+
+
+def _authorization() -> str:
+    """Return what the user is known by, from the environment; an empty text for nobody.
+
+    Raises:
+        ValueError: It cannot be sent; the message does not hold it.
+    """
+    secret = os.environ.get(AUTHORIZATION, "").strip()
+    if secret and not (secret.isascii() and secret.isprintable() and " " in secret):
+        raise ValueError(
+            f"{AUTHORIZATION}: must be one line such as 'Bearer TOKEN', or 'Basic ' and base64 of USER:PASSWORD"
+        )
+    return secret
 
 
 def _reason(raw: bytes) -> str:

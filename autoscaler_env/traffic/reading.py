@@ -439,7 +439,7 @@ def _onto_grid(lines: _Lines, interval: int, name: str) -> NDArray[np.float64]:
     if len(twice):
         raise ValueError(
             f"{name}, row {lines.rows[twice[0] + 1]}: {times[twice[0] + 1] - times[twice[0]]:g} s after the row "
-            f"before, while most rows are {interval} s apart"
+            f"before, while most rows are {interval} s apart; if each row is a request, count them by the minute first"
         )
     counts = np.full(places[-1] + 1, np.nan)
     counts[places] = lines.counts

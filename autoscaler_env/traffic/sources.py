@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import io
 import sys
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from autoscaler_env.text import listed
+from autoscaler_env.text import listed, one_line
 from autoscaler_env.traffic.columns import Unit
 from autoscaler_env.traffic.formats import RowNumber, Table, is_log, table_of
 from autoscaler_env.traffic.units import unit_in
@@ -29,7 +30,7 @@ def content_of(source: str | Path, *, stdin: bool = True) -> Content:
     """Return the text of a file, or of standard input.
 
     Args:
-        source: The file, UTF-8 or UTF-16, plain or compressed by gzip; `-` is standard input.
+        source: The file, UTF-8 or UTF-16, plain or compressed by gzip, or Parquet; `-` is standard input.
         stdin: Whether `-` is standard input; else it is a file, and must be UTF-8.
 
     Raises:
@@ -50,10 +51,7 @@ def content_of(source: str | Path, *, stdin: bool = True) -> Content:
         except (OSError, EOFError, zlib.error) as error:
             raise ValueError(f"{name}: not a whole gzip file: {error}") from None
     if raw[:4] == b"PAR1":
-        raise ValueError(
-            f"{name}: this is Parquet; make a CSV of it first, with pandas and pyarrow: "
-            f"pandas.read_parquet({name!r}).reset_index().to_csv('traffic.csv', index=False)"
-        )
+        return Content(name, _csv_of_parquet(raw, name))
     wide = stdin and raw[:2] in (b"\xff\xfe", b"\xfe\xff")
     try:
         text = raw.decode("utf-16" if wide else "utf-8-sig")
@@ -66,6 +64,27 @@ def content_of(source: str | Path, *, stdin: bool = True) -> Content:
     if not text.strip():
         raise ValueError(f"{name}: the file is empty")
     return Content(name, text)
+
+
+def _csv_of_parquet(raw: bytes, name: str) -> str:
+    """Return a Parquet file as CSV; an index of times becomes a column.
+
+    Raises:
+        ValueError: Neither pyarrow nor fastparquet is installed, or the file is damaged.
+    """
+    import pandas  # slow to import, and few files are Parquet
+
+    try:
+        frame = pandas.read_parquet(io.BytesIO(raw))
+    except ImportError:
+        raise ValueError(
+            f"{name}: this is Parquet; to read it, install the extra: pip install 'smart-autoscaler[parquet]'"
+        ) from None
+    except Exception as error:  # each reader has errors of its own
+        raise ValueError(f"{name}: not a whole Parquet file: {one_line(error)}") from None
+    if not isinstance(frame.index, pandas.RangeIndex):
+        frame = frame.reset_index()
+    return str(frame.to_csv(index=False))
 
 
 def joined_table(contents: Sequence[Content], row_seconds: int | None) -> tuple[str, Table]:

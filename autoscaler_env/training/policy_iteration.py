@@ -47,8 +47,8 @@ from autoscaler_env.storage.networks import save_learner
 from autoscaler_env.traffic.patterns import Workload, random_training_seeds
 from autoscaler_env.training.branches import ORDERS, Actor, Days, advantages, branch, visit
 from autoscaler_env.training.checkpoint import EVALUATIONS, Interruption, RunFolder, SelectionEvaluator, Trained
-from autoscaler_env.training.config import IterationPreset
 from autoscaler_env.training.imitation import calibrated_rules
+from autoscaler_env.training.presets import IterationPreset
 
 Labelled = tuple[torch.Tensor, torch.Tensor]
 """Inputs, shape (m, inputs), and advantages in dollars, shape (m, actions), of the steps of an iteration."""

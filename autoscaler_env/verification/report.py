@@ -14,9 +14,10 @@ from tqdm.auto import tqdm
 
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.registry import MODEL_ENDINGS
+from autoscaler_env.storage.foreign import OTHER_ENDINGS
 from autoscaler_env.text import counted, listed, printable
 from autoscaler_env.verification.check import EPISODES, Place, Verdict, check, prepare_baselines
-from autoscaler_env.verification.workers import MEGABYTES, SECONDS, WorkerError, Workers
+from autoscaler_env.verification.workers import MEGABYTES, SECONDS, WorkerError, Workers, no_such_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,10 +99,7 @@ def _candidates(
         return root, find(root)
     if root.is_symlink() or root.exists():
         return root.parent, [Candidate(root, "final")]
-    raise ValueError(
-        f"folder = {printable(repr(str(root)))}: no such folder; "
-        "train a model first, as in: autoscaler train q-learning"
-    )
+    raise ValueError(no_such_folder(root))
 
 
 def _one_by_one(
@@ -110,7 +108,7 @@ def _one_by_one(
     prepare = functools.partial(prepare_baselines, episodes)
     with contextlib.ExitStack() as stack:
         if workers is None:
-            networks = any(candidate.path.suffix == ".zip" for candidate in candidates)
+            networks = any(candidate.path.suffix.lower() == ".zip" for candidate in candidates)
             workers = stack.enter_context(Workers(networks=networks))
             if candidates:
                 workers.start()
@@ -156,7 +154,7 @@ def find(folder: Path) -> list[Candidate]:
             if entry.name.startswith("."):
                 continue
             path = current / entry.name
-            if path.suffix in MODEL_ENDINGS:
+            if path.suffix.lower() in (*MODEL_ENDINGS, *OTHER_ENDINGS):
                 candidates.append(Candidate(path, _place(path, models)))
             elif entry.is_symlink() and path.is_dir():
                 candidates.append(Candidate(path, "other", "a link to a folder; links are not followed"))

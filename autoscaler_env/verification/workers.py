@@ -62,6 +62,14 @@ class WorkerError(RuntimeError):
     """A call did not return a value; the message is one printable line that says why."""
 
 
+def no_such_folder(folder: Path) -> str:
+    """Return the message about a folder of models that does not exist."""
+    return (
+        f"folder = {printable(repr(str(folder)))}: no such folder; "
+        "train a model first, as in: autoscaler train q-learning"
+    )
+
+
 def missing_safeguards() -> list[str]:
     """Return the limits that this system cannot set, one sentence each."""
     if not can_fork():
