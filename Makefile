@@ -17,7 +17,7 @@ TOO_OLD = $(FIRST_PYTHON) is $(shell command -v $(FIRST_PYTHON) >/dev/null 2>&1 
 	(elsewhere? make PYTHON=/path/to/python3.12 ...)
 
 .DEFAULT_GOAL := help
-.PHONY: help run quick refresh lab demo setup test test-all test-corpus lint format bench clean
+.PHONY: help run quick refresh lab demo animations setup test test-all test-corpus lint format bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +36,9 @@ lab: .venv/.course ## open JupyterLab on the course
 
 demo: .venv/.course ## serve the control room as a web page on this machine
 	@$(VENV)/autoscaler demo --web $(ARGS)
+
+animations: .venv/.course ## for maintainers: make the animations of the tour anew, figures/tour_*
+	@$(VENV)/python benchmarks/film_tour.py $(ARGS)
 
 setup: .venv/.all ## install the course and the developers' tools into .venv; the other targets install what they need
 

@@ -1,12 +1,20 @@
 """The public names, and the module that each comes from."""
 
 from .advice.advise import advise
+from .advice.delivered import aws_from_policy, forecast_from_promql, hpa_from_manifest
 from .advice.runtime import Autoscaler
 from .device import available_devices, choose_device
 from .envs.sb3 import AutoscalerVecEnv
 from .envs.single import AutoscalerEnv
 from .envs.vector import AutoscalerVectorEnv
-from .evaluation.calibration import Calibration, calibrate, calibrated_rule, calibration_grid, save_calibrations
+from .evaluation.calibration import (
+    Calibration,
+    calibrate,
+    calibrated_rule,
+    calibration_grid,
+    save_calibrations,
+)
+from .evaluation.lower_bound import lower_bounds
 from .evaluation.metrics import (
     MEAN,
     compare_policies,
@@ -19,13 +27,23 @@ from .evaluation.metrics import (
     summarise,
     verdict,
 )
+from .evaluation.objective import Objective
 from .evaluation.regret import regret
 from .evaluation.report import standing
-from .evaluation.rivals import RIVAL_GRIDS, CalibratedRule, calibrate_rule, save_calibrated_rules, tuned_rule
-from .evaluation.simulation import Trajectory, simulate
+from .evaluation.rivals import (
+    RIVAL_GRIDS,
+    VENDOR_GRIDS,
+    CalibratedRule,
+    calibrate_rule,
+    save_calibrated_rules,
+    tuned_rule,
+)
+from .evaluation.simulation import Trajectory, served_within, simulate
 from .evaluation.statistics import Interval, mean_interval
 from .paths import Folders
+from .policies.aws import Alarms, AwsStepScaling, AwsTargetTracking
 from .policies.base import ForeignPolicy, Policy
+from .policies.behaviour import Behaviour
 from .policies.forecast import Forecast
 from .policies.knative import Kpa
 from .policies.kubernetes import HpaCpu, HpaDemand
@@ -33,6 +51,7 @@ from .policies.oracle import Optimum
 from .policies.q_learning import QTable
 from .policies.registry import find_policies, find_policy, rivals_on
 from .policies.rules import RULES, Random, Static, TargetTracking, Threshold
+from .policies.schedule import Scheduled, read_schedule
 from .service import Service
 from .storage.models import load_policy, read_description, save_q_table
 from .study.analysis import read_curves
@@ -42,6 +61,7 @@ from .training.checkpoint import Trained
 from .training.config import TrainingConfig
 from .training.deep import build_learner
 from .training.lab import try_values
+from .training.objective import late_price_for, rule_that_keeps
 from .training.presets import PRESETS, QLearningPreset
 from .training.train import obtain, train, train_own
 
@@ -53,10 +73,15 @@ __all__ = [
     "PRESETS",
     "RIVAL_GRIDS",
     "RULES",
+    "VENDOR_GRIDS",
+    "Alarms",
     "Autoscaler",
     "AutoscalerEnv",
     "AutoscalerVecEnv",
     "AutoscalerVectorEnv",
+    "AwsStepScaling",
+    "AwsTargetTracking",
+    "Behaviour",
     "CalibratedRule",
     "Calibration",
     "Folders",
@@ -66,12 +91,14 @@ __all__ = [
     "HpaDemand",
     "Interval",
     "Kpa",
+    "Objective",
     "Optimum",
     "Pattern",
     "Policy",
     "QLearningPreset",
     "QTable",
     "Random",
+    "Scheduled",
     "Service",
     "Static",
     "TargetTracking",
@@ -84,6 +111,7 @@ __all__ = [
     "__version__",
     "advise",
     "available_devices",
+    "aws_from_policy",
     "build_learner",
     "calibrate",
     "calibrate_rule",
@@ -96,20 +124,27 @@ __all__ = [
     "evaluate_patterns",
     "find_policies",
     "find_policy",
+    "forecast_from_promql",
+    "hpa_from_manifest",
+    "late_price_for",
     "load_policy",
+    "lower_bounds",
     "mean_interval",
     "mean_over_patterns",
     "measure",
     "obtain",
     "read_curves",
     "read_description",
+    "read_schedule",
     "regret",
     "rivals_on",
+    "rule_that_keeps",
     "save_calibrated_rules",
     "save_calibrations",
     "save_evaluation",
     "save_q_table",
     "savings",
+    "served_within",
     "simulate",
     "standing",
     "summarise",

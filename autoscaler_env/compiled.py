@@ -70,3 +70,13 @@ def code_fingerprint() -> str:
         for path in sorted((package / place).rglob("*.py")) or [package / place]:
             digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
+
+
+@functools.cache
+def package_fingerprint() -> str:
+    """Return sixteen characters that identify all code of the package."""
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,4 +1,7 @@
-"""The generated parts of README and docs: tables and sentences made from the committed results."""
+"""The generated parts of README and docs: tables and sentences made from the committed results.
+
+`python -m autoscaler_env.documents` makes them anew without running the course.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,11 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from autoscaler_env.address import refresh_address
 from autoscaler_env.course import Executed, processors
 from autoscaler_env.evaluation.rivals import read_calibrated_rules
 from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, Interval, is_worth_it
-from autoscaler_env.paths import Folders
+from autoscaler_env.paths import Folders, checkout_root
 from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.policies.registry import USUAL, label_of
 from autoscaler_env.storage.files import write_text
@@ -61,12 +65,13 @@ def cost_table(folders: Folders) -> str:
 
 
 def refresh_documents(folders: Folders, executed: Sequence[Executed] = ()) -> None:
-    """Make every generated part of README and docs anew.
+    """Make every generated part of README, docs and notebooks anew.
 
     Args:
         folders: The checkout, whose results the parts are made from.
         executed: How the notebooks of a whole run ended; without them the time of the run stays as it is.
     """
+    refresh_address(folders.root)
     for name in {block.document for block in BLOCKS.values()}:
         path = folders.root / name
         text = path.read_text(encoding="utf-8")
@@ -374,3 +379,7 @@ def _pattern(mark: str) -> str:
 def document_of(mark: str, folders: Folders) -> Path:
     """Return the document that holds a generated part."""
     return folders.root / BLOCKS[mark].document
+
+
+if __name__ == "__main__":
+    refresh_documents(Folders(checkout_root("documents")))

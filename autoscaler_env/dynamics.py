@@ -1,12 +1,17 @@
 """Transition function of the environment: advances a service by one step. Written once, compiled, used everywhere.
 
 `advance` is the transition function, a pure function of numbers. The rest of the module applies it to many services
-side by side, step by step. Their state is one int32 array of shape `(STATE_ROWS + boot_steps, n)`: a row per quantity,
+side by side, step by step. Their state is one int32 array of shape `(STATE_ROWS + order_rows, n)`: a row per quantity,
 a column per service. The scalar environment is the case n = 1.
+
+A boot takes `boot_steps` whole steps and `boot_rest` seconds. If there is no rest, instances become ready at the start
+of a step, before the action. Otherwise they become ready within a step, after its action, and serve for the rest of the
+step: together they add the whole number of requests that they can serve in that time, rounded down. A boot below one
+step has no whole steps: what a step orders becomes ready within it. A boot of no time at all serves for the whole step.
 
 | row | quantity | unit |
 |---|---|---|
-| READY | instances that serve | instances |
+| READY | instances that serve, at the end of the step | instances |
 | BOOTING | instances ordered and not ready yet | instances |
 | QUEUE | requests waiting at the end of the step | requests |
 | ARRIVALS | arrivals of the step | requests |
@@ -15,7 +20,10 @@ a column per service. The scalar environment is the case n = 1.
 | SCALED | whether the step's action changed the fleet | 0 or 1 |
 | REFUSED | whether the step's action was refused | 0 or 1 |
 | CHANGE | arrivals minus those of the step before | requests |
-| STATE_ROWS ... | orders, a ring: those in row `STATE_ROWS + step % boot_steps` are due in that step | instances |
+| LOST | capacity of ready instances that the step did not have, as they became ready within it | requests |
+| STATE_ROWS ... | orders, a ring: those in row `STATE_ROWS + step % order_rows` are due in that step | instances |
+
+There are `order_rows` rows of orders: the whole steps of a boot, at least 1.
 """
 
 from __future__ import annotations
@@ -28,8 +36,8 @@ from numpy.typing import NDArray
 from autoscaler_env.compiled import compiled
 from autoscaler_env.service import Service
 
-READY, BOOTING, QUEUE, ARRIVALS, SERVED, DROPPED, SCALED, REFUSED, CHANGE = range(9)
-STATE_ROWS = 9
+READY, BOOTING, QUEUE, ARRIVALS, SERVED, DROPPED, SCALED, REFUSED, CHANGE, LOST = range(10)
+STATE_ROWS = 10
 
 LARGEST_COUNT = 2**30
 """Most arrivals of a step that can be simulated; with a queue on top they still fit an int32."""
@@ -47,12 +55,16 @@ class Parameters(NamedTuple):
     initial_instances: int
     capacity: int
     boot_steps: int
+    """Whole steps of a boot."""
     queue_limit: int
     instance_price: float
     late_price: float
     drop_price: float
     arrivals_scale: float
     spare_capacity_scale: float
+    boot_rest: float
+    """Seconds of a boot beyond its whole steps."""
+    step_seconds: float
 
 
 def constants_of(service: Service) -> NDArray[np.float64]:
@@ -61,19 +73,22 @@ def constants_of(service: Service) -> NDArray[np.float64]:
     Compiled code takes one array several times faster than a tuple, and float64 holds every integer of a valid service
     exactly.
     """
+    boot_steps, boot_rest = divmod(service.boot_delay, service.step_seconds)
     return np.array(
         [
             service.min_instances,
             service.max_instances,
             service.initial_instances,
             service.capacity_per_instance,
-            service.boot_steps,
+            boot_steps,
             service.queue_limit,
             service.instance_price,
             service.late_price,
             service.drop_price,
             service.arrivals_scale,
             service.spare_capacity_scale,
+            boot_rest,
+            service.step_seconds,
         ],
         dtype=np.float64,
     )
@@ -94,30 +109,55 @@ def parameters_of(constants):
         constants[8],
         constants[9],
         constants[10],
+        constants[11],
+        constants[12],
     )
+
+
+@compiled
+def boots_whole_steps(parameters):
+    """Return whether instances become ready at the start of a step, rather than within one."""
+    return (parameters.boot_rest == 0.0) & (parameters.boot_steps > 0)
+
+
+@compiled
+def order_rows(parameters):
+    """Return how many steps of orders must be remembered, at least 1."""
+    return max(parameters.boot_steps, 1)
+
+
+@compiled
+def capacity_lost(instances, parameters):
+    """Return the requests that instances cannot serve in the step within which they become ready, rounded up."""
+    seconds = parameters.step_seconds - parameters.boot_rest
+    full = instances * parameters.capacity
+    return full - int(full * seconds / parameters.step_seconds)
 
 
 @compiled
 def advance(ready, booting, queue, due, fleet_change, arrivals, parameters):
     """Move one service by one step.
 
-    In this order: instances whose boot has ended become ready; the fleet changes, or the change is refused; requests
-    come in, and each is served, waits, or is dropped.
+    In this order: instances whose boot has ended become ready; the fleet changes, or the change is refused; instances
+    whose boot ends within the step become ready; requests come in, and each is served, waits, or is dropped.
 
     Args:
         ready: Instances that serve.
         booting: Instances ordered and not ready yet.
         queue: Requests waiting.
-        due: Booting instances whose boot ends now.
+        due: Booting instances whose boot ends at the start of this step or within it.
         fleet_change: Instances to order (positive) or to retire (negative).
         arrivals: Requests that come in during this step.
         parameters: The service's numbers.
 
     Returns:
-        ready, booting, queue, ordered (instances), served (requests), dropped (requests), refused (bool).
+        ready, booting, queue, ordered (instances that still boot), served (requests), dropped (requests), refused
+        (bool), lost (requests that instances could not serve because they became ready within the step).
     """
-    ready += due
-    booting -= due
+    whole = boots_whole_steps(parameters)
+    if whole:
+        ready += due
+        booting -= due
     added = max(fleet_change, 0)
     removed = max(-fleet_change, 0)
     over = (added > 0) & (ready + booting + added > parameters.max_instances)
@@ -127,11 +167,18 @@ def advance(ready, booting, queue, due, fleet_change, arrivals, parameters):
     removed = 0 if refused else removed
     ready -= removed
     booting += added
+    lost = 0
+    if not whole:
+        if parameters.boot_steps == 0:
+            due, added = added, 0
+        ready += due
+        booting -= due
+        lost = capacity_lost(due, parameters)
     demand = queue + arrivals
-    served = min(demand, parameters.capacity * ready)
+    served = min(demand, parameters.capacity * ready - lost)
     waiting = demand - served
     queue = min(waiting, parameters.queue_limit)
-    return ready, booting, queue, added, served, waiting - queue, refused
+    return ready, booting, queue, added, served, waiting - queue, refused, lost
 
 
 @compiled
@@ -148,7 +195,7 @@ def new_state(service: Service, services: int) -> NDArray[np.int32]:
     int32: half the memory of int64 to move in every step. All counts fit: see `LARGEST_OBSERVABLE_COUNT` in
     `service.py`, and `LARGEST_COUNT`.
     """
-    return np.zeros((STATE_ROWS + service.boot_steps, services), dtype=np.int32)
+    return np.zeros((STATE_ROWS + order_rows(parameters_of(constants_of(service))), services), dtype=np.int32)
 
 
 def allowed_actions(state: NDArray[np.int32], step: int, service: Service) -> NDArray[np.bool_]:
@@ -159,8 +206,8 @@ def allowed_actions(state: NDArray[np.int32], step: int, service: Service) -> ND
         step: Steps that have passed since the start of the day.
         service: Gives the limits of the fleet and the changes that actions ask for.
     """
-    changes = np.array(service.fleet_changes)
-    due = state[STATE_ROWS + step % service.boot_steps]
+    changes, parameters = np.array(service.fleet_changes), parameters_of(constants_of(service))
+    due = state[STATE_ROWS + step % order_rows(parameters)] * boots_whole_steps(parameters)
     ready, fleet = (state[READY] + due)[:, np.newaxis], (state[READY] + state[BOOTING])[:, np.newaxis]
     return np.where(changes > 0, fleet + changes <= service.max_instances, ready + changes >= service.min_instances) | (
         changes == 0
@@ -183,6 +230,22 @@ def observe_all(state, parameters, observations):
         observations[4, i] = min(arrivals / parameters.arrivals_scale, 1.0)
         observations[5, i] = min(max(state[CHANGE, i] / parameters.arrivals_scale, -1.0), 1.0)
         observations[6, i] = max(spare_capacity / parameters.spare_capacity_scale, -1.0)
+    if parameters.min_instances == 0 or not boots_whole_steps(parameters):
+        _observe_utilisation(state, parameters, observations)
+
+
+@compiled
+def _observe_utilisation(state, parameters, observations):
+    """Write the utilisation where capacity may be lost or zero: without any, 1 if requests came in or wait, else 0.
+
+    So a rule that follows the utilisation starts an instance where one is needed, and none where nothing comes in.
+    """
+    for i in range(state.shape[1]):
+        capacity = parameters.capacity * state[READY, i] - state[LOST, i]
+        if capacity > 0:
+            observations[2, i] = state[SERVED, i] / capacity
+        else:
+            observations[2, i] = 1.0 if state[QUEUE, i] + state[ARRIVALS, i] > 0 else 0.0
 
 
 @compiled
@@ -208,8 +271,8 @@ def start_all(state, first_arrivals, constants, observations):
 def advance_one(state, step, fleet_change, arrivals, constants, observation):
     """Move a single service by one step; write its observation, shape (7,); return the step's cost in dollars."""
     parameters = parameters_of(constants)
-    due_row = STATE_ROWS + step % parameters.boot_steps
-    ready, booting, queue, ordered, served, dropped, refused = advance(
+    due_row = STATE_ROWS + step % order_rows(parameters)
+    ready, booting, queue, ordered, served, dropped, refused, lost = advance(
         state[READY, 0], state[BOOTING, 0], state[QUEUE, 0], state[due_row, 0], fleet_change, arrivals, parameters
     )
     state[READY, 0] = ready
@@ -222,6 +285,7 @@ def advance_one(state, step, fleet_change, arrivals, constants, observation):
     state[REFUSED, 0] = refused
     state[CHANGE, 0] = arrivals - state[ARRIVALS, 0]
     state[ARRIVALS, 0] = arrivals
+    state[LOST, 0] = lost
     observe_all(state, parameters, observation.reshape((7, 1)))
     return cost_of(ready, booting, queue, dropped, parameters)
 
@@ -241,7 +305,16 @@ def _look_up(actions, fleet_changes, changes):
 def _move(readies, bootings, queues, due, changes, arrivals, served, dropped, refused, parameters):
     """Advance all services; write the rows of the state that follow from `advance`."""
     for i in range(readies.shape[0]):
-        readies[i], bootings[i], queues[i], due[i], served[i], dropped[i], refused[i] = advance(
+        readies[i], bootings[i], queues[i], due[i], served[i], dropped[i], refused[i], _ = advance(
+            readies[i], bootings[i], queues[i], due[i], changes[i], arrivals[i], parameters
+        )
+
+
+@compiled
+def _move_and_lose(readies, bootings, queues, due, changes, arrivals, served, dropped, refused, lost, parameters):
+    """Do what `_move` does where boots end within a step; write the lost capacity too, which is otherwise always 0."""
+    for i in range(readies.shape[0]):
+        readies[i], bootings[i], queues[i], due[i], served[i], dropped[i], refused[i], lost[i] = advance(
             readies[i], bootings[i], queues[i], due[i], changes[i], arrivals[i], parameters
         )
 
@@ -290,10 +363,15 @@ def advance_all(state, step, actions, fleet_changes, arrivals, constants, observ
         state[DROPPED],
         state[REFUSED],
     )
-    due = state[STATE_ROWS + step % parameters.boot_steps]
+    due = state[STATE_ROWS + step % order_rows(parameters)]
     changes = np.empty(state.shape[1], dtype=fleet_changes.dtype)
     _look_up(actions, fleet_changes, changes)
-    _move(readies, bootings, queues, due, changes, arrivals, state[SERVED], dropped, refused, parameters)
+    served = state[SERVED]
+    if boots_whole_steps(parameters):
+        _move(readies, bootings, queues, due, changes, arrivals, served, dropped, refused, parameters)
+    else:
+        lost = state[LOST]
+        _move_and_lose(readies, bootings, queues, due, changes, arrivals, served, dropped, refused, lost, parameters)
     _report(changes, arrivals, refused, state[SCALED], state[CHANGE], state[ARRIVALS])
     _reward(readies, bootings, queues, dropped, parameters, rewards)
     observe_all(state, parameters, observations)

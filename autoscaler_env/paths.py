@@ -15,6 +15,9 @@ _PROJECT = "smart-autoscaler"
 GIVEN_COURSE = ".autoscaler/course"
 """The folder of the notebooks and models as students got them, in a checkout that `autoscaler release` made."""
 
+_CARRIED = "course_files"
+"""The folder of an installed package with the course's files, laid out as in a checkout; setup.py puts them there."""
+
 
 def output_root() -> Path:
     """Return the folder that outputs go to unless the user names one.
@@ -29,10 +32,29 @@ def output_root() -> Path:
 def project_root() -> Path:
     """Return the folder of the course's own files: its notebooks, reference models and committed results.
 
-    It is the checkout that contains this package, or `output_root()` if the package is installed without a checkout.
+    It is the checkout that contains this package, else the one that contains the working directory, else the files that
+    the installed package carries: read them, and write elsewhere.
     """
-    checkout = Path(__file__).resolve().parent.parent
-    return checkout if _is_checkout(checkout) else output_root()
+    package = Path(__file__).resolve().parent
+    if _is_checkout(package.parent):
+        return package.parent
+    root, carried = output_root(), package / _CARRIED
+    return carried if carried.is_dir() and not _is_checkout(root) else root
+
+
+def checkout_root(purpose: str) -> Path:
+    """Return the checkout with the course's own files, for what an installed package cannot do.
+
+    Args:
+        purpose: What needs it, such as the name of a command; the message begins with it.
+
+    Raises:
+        ValueError: There is no checkout.
+    """
+    root = project_root()
+    if not _is_checkout(root):
+        raise ValueError(f"{purpose}: needs a checkout of the course, and {root} is none")
+    return root
 
 
 def _is_checkout(folder: Path) -> bool:
@@ -118,7 +140,7 @@ def notebook_sources() -> Path:
     """Return the folder of the course's notebooks, as they are committed.
 
     Raises:
-        FileNotFoundError: The package is installed without the course.
+        FileNotFoundError: The package came without the course.
     """
     folder = project_root() / "notebooks"
     if not folder.is_dir():

@@ -37,7 +37,7 @@ class Service:
     steps_per_episode: int = 288
     """Steps in one episode, which is one day."""
     min_instances: int = 2
-    """Fewest ready instances; no action removes more."""
+    """Fewest ready instances; no action removes more. With 0, requests may wait for the first boot."""
     max_instances: int = 100
     """Most instances, ready and booting together."""
     initial_instances: int = 25
@@ -45,7 +45,7 @@ class Service:
     capacity_per_instance: int = 87
     """Requests that one ready instance serves in a step."""
     boot_steps: int = 1
-    """Steps from ordering an instance until it is ready."""
+    """Steps from ordering an instance until it is ready; with `boot_seconds`, that time rounded up to whole steps."""
     queue_limit: int = 4_350
     """Requests that may wait; more are dropped."""
     instance_price_per_hour: float = 0.192
@@ -58,18 +58,27 @@ class Service:
     """The level P that patterns are scaled by, in requests per step."""
     fleet_changes: tuple[int, ...] = (-1, 0, 1)
     """What each action asks for, in instances; contains 0."""
+    boot_seconds: float | None = None
+    """Seconds from ordering an instance until it is ready, at least 0, instead of `boot_steps`.
+
+    An instance serves from then on, in the rest of that step too. A whole number of steps is kept as `boot_steps`, and
+    this field is then `None`.
+    """
 
     def __post_init__(self) -> None:
         for name, least in _LEAST_INTEGER.items():
             value = getattr(self, name)
+            if name == "boot_steps" and _is_integer(value) and value == 0 == self.boot_seconds:
+                continue  # a copy of a service whose instances serve at once
             if not _is_integer(value) or value < least:
                 raise ValueError(f"{name} = {value!r}: must be an integer of at least {least}")
             object.__setattr__(self, name, int(value))
+        self._set_boot()
         for name in ("instance_price_per_hour", "late_price", "drop_price"):
             value = getattr(self, name)
             if not _is_number(value) or not 0 <= value < float("inf"):
                 raise ValueError(f"{name} = {value!r}: must be a finite number of at least 0")
-            object.__setattr__(self, name, value if isinstance(value, int) else float(value))
+            object.__setattr__(self, name, _plain(value))
         if self.max_instances < self.min_instances:
             raise ValueError(
                 f"max_instances = {self.max_instances}: must be at least min_instances = {self.min_instances}"
@@ -97,6 +106,23 @@ class Service:
             if getattr(self, name) > most:
                 raise ValueError(f"{name} = {getattr(self, name)}: must be at most {most}, to fit into memory")
 
+    def _set_boot(self) -> None:
+        """Check `boot_seconds`, and keep a boot in the one form that the fields describe."""
+        seconds = self.boot_seconds
+        if seconds is None:
+            return
+        if not _is_number(seconds) or not 0 <= seconds < float("inf"):
+            raise ValueError(f"boot_seconds = {seconds!r}: must be a finite number of at least 0")
+        steps = math.ceil(seconds / self.step_seconds)
+        if self.boot_steps not in (type(self).boot_steps, steps):
+            raise ValueError(
+                f"boot_seconds = {seconds!r} and boot_steps = {self.boot_steps}: two forms of one quantity; write only "
+                f"one of them (boot_steps = {type(self).boot_steps} if it must be written)"
+            )
+        whole = steps > 0 and seconds == steps * self.step_seconds
+        object.__setattr__(self, "boot_steps", steps)
+        object.__setattr__(self, "boot_seconds", None if whole else _plain(seconds))
+
     def _smaller(self) -> str:
         """Return the changes each of which makes capacity and queue small enough together."""
         fleet, most = self.capacity_per_instance * self.max_instances, LARGEST_OBSERVABLE_COUNT
@@ -123,6 +149,11 @@ class Service:
         return self.instance_price_per_hour * self.step_seconds / 3600
 
     @property
+    def boot_delay(self) -> float:
+        """Seconds from ordering an instance until it is ready, in whichever form it was given."""
+        return self.boot_steps * self.step_seconds if self.boot_seconds is None else self.boot_seconds
+
+    @property
     def arrivals_scale(self) -> int:
         """Arrivals that an observed 1 stands for, in requests per step: twice the peak."""
         return 2 * self.peak_arrivals
@@ -138,8 +169,10 @@ class Service:
         return self.fleet_changes.index(0)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values, as they are written to JSON or TOML."""
-        return dataclasses.asdict(self) | {"fleet_changes": list(self.fleet_changes)}
+        """Return the fields as plain values, as they are written to JSON or TOML; a boot in one of its two forms."""
+        values = dataclasses.asdict(self) | {"fleet_changes": list(self.fleet_changes)}
+        del values["boot_seconds" if self.boot_seconds is None else "boot_steps"]
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Service:
@@ -162,8 +195,9 @@ class Service:
 
         The file that `autoscaler advise --init` writes is accepted: quantities in natural units are converted to those
         of a step. Its `name`, its `row_seconds` and its tables `[today]` and `[limits]`, which describe the traffic,
-        the present rule and what advice may change, are ignored. Where such a file leaves `initial_instances` out, the
-        reference value is moved into the limits of the fleet.
+        the present rule and what advice may change, are ignored. With a table `[objective]`, lateness costs nothing:
+        see `evaluation.objective`. Where such a file leaves `initial_instances` out, the reference value is moved into
+        the limits of the fleet.
 
         Raises:
             ValueError: The file cannot be read, is not TOML, or holds a bad value; the message names the file.
@@ -175,10 +209,15 @@ class Service:
             for table in ("today", "limits"):
                 if isinstance(values.get(table), dict):
                     del values[table]
+            without_price = {}
+            if isinstance(values.get("objective"), dict):
+                del values["objective"]
+                refuse_late_price(values)
+                without_price = {"late_price": 0.0}
             least, most = (values.get(name, getattr(cls, name)) for name in ("min_instances", "max_instances"))
             if "initial_instances" not in values and _is_integer(least) and _is_integer(most) and least <= most:
                 values["initial_instances"] = min(max(cls.initial_instances, least), most)
-            return cls.from_dict(fields_per_step(values, values.get("step_seconds", cls.step_seconds)))
+            return cls.from_dict(fields_per_step(values, values.get("step_seconds", cls.step_seconds)) | without_price)
         except OSError as error:
             raise ValueError(f"{path}: {error.strerror or error}") from None
         except UnicodeDecodeError:
@@ -210,7 +249,6 @@ def as_service(service: Service | None) -> Service:
 
 NATURAL_UNITS = {
     "requests_per_second_per_instance": "capacity_per_instance",
-    "boot_seconds": "boot_steps",
     "queue_seconds": "queue_limit",
     "late_price_per_1000_per_minute": "late_price",
     "drop_price_per_1000": "drop_price",
@@ -236,12 +274,12 @@ def counts_per_step(values: Mapping[str, Any]) -> tuple[str, ...]:
 def fields_per_step(values: Mapping[str, Any], step_seconds: int) -> dict[str, Any]:
     """Return values in natural units as fields of a service with steps of this length.
 
-    An instance serves a whole number of requests in a step, at least 1. Boots round up to whole steps. If no value
-    counts per step, what is left out is that of the reference service for the same time; else that for a step.
+    An instance serves a whole number of requests in a step, at least 1. If no value counts per step, what is left out
+    is that of the reference service for the same time; else that for a step.
 
     Args:
         values: Fields of `Service`, or quantities of `NATURAL_UNITS`: `requests_per_second_per_instance`,
-            `boot_seconds`, `queue_seconds` (seconds of work of `max_instances` instances),
+            `queue_seconds` (seconds of work of `max_instances` instances),
             `late_price_per_1000_per_minute` (dollars for 1,000 requests that wait a minute) and
             `drop_price_per_1000` (dollars).
         step_seconds: Length of a step.
@@ -251,9 +289,9 @@ def fields_per_step(values: Mapping[str, Any], step_seconds: int) -> dict[str, A
 
     Example:
         >>> fields_per_step({"requests_per_second_per_instance": 0.5, "boot_seconds": 90, "late_price": 0.1}, 60)
-        {'late_price': 0.1, 'capacity_per_instance': 30, 'boot_steps': 2}
+        {'boot_seconds': 90, 'late_price': 0.1, 'capacity_per_instance': 30}
     """
-    for name, field in NATURAL_UNITS.items():
+    for name, field in {**NATURAL_UNITS, "boot_seconds": "boot_steps"}.items():
         if name in values and field in values:
             raise ValueError(f"{name} and {field}: two forms of one quantity; write only one of them")
         if name in values:
@@ -270,8 +308,6 @@ def fields_per_step(values: Mapping[str, Any], step_seconds: int) -> dict[str, A
     fields = {name: value for name, value in values.items() if name not in NATURAL_UNITS}
     if (rate := values.get("requests_per_second_per_instance")) is not None:
         fields["capacity_per_instance"] = max(round(rate * step_seconds), 1)
-    if (seconds := values.get("boot_seconds")) is not None:
-        fields["boot_steps"] = max(math.ceil(seconds / step_seconds), 1)
     if (seconds := values.get("queue_seconds")) is not None:
         capacity, most = (
             fields.get(name, getattr(Service, name)) for name in ("capacity_per_instance", "max_instances")
@@ -283,6 +319,19 @@ def fields_per_step(values: Mapping[str, Any], step_seconds: int) -> dict[str, A
     if (price := values.get("drop_price_per_1000")) is not None:
         fields["drop_price"] = _decimal(price / 1000)
     return fields
+
+
+def refuse_late_price(values: Mapping[str, Any]) -> None:
+    """Refuse a late price beside an objective.
+
+    Raises:
+        ValueError: The values of a set-up with an objective hold a late price.
+    """
+    for name in ("late_price", "late_price_per_1000_per_minute"):
+        if name in values:
+            raise ValueError(
+                f"objective and {name}: two ways to say what a late request may cost; write only one of them"
+            )
 
 
 def _check_natural(name: str, value: Any) -> None:
@@ -309,9 +358,9 @@ _MOST_STEPS = {"steps_per_episode": 86_400, "boot_steps": 1_000}
 _LEAST_INTEGER = {
     "step_seconds": 1,
     "steps_per_episode": 1,
-    "min_instances": 1,
+    "min_instances": 0,
     "max_instances": 1,
-    "initial_instances": 1,
+    "initial_instances": 0,
     "capacity_per_instance": 1,
     "boot_steps": 1,
     "queue_limit": 0,
@@ -325,3 +374,8 @@ def _is_integer(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _plain(value: Any) -> int | float:
+    """Return a number as Python's own."""
+    return value if isinstance(value, int) else float(value)

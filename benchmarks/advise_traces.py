@@ -4,8 +4,8 @@
 
 TRACES is a folder of request counts (CSV, a row per five minutes). The service is the one that `autoscaler advise
 --init` writes; each trace is scaled so that one step in a hundred has more than 2,000 requests. Rules are calibrated
-and learners trained as in `advise`, with full budgets (`--quick`: with small ones), once for each seed. The table, a
-row per trace, seed and policy, is saved as `results/advice_traces.csv`.
+and learners trained as in `advise`, with full budgets (`--quick`: with small ones), once for each seed; HPA acts once a
+step. The table, a row per trace, seed and policy, is saved as `results/advice_traces.csv`.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def costs_of(path: Path, seed: int, quick: bool) -> list[dict[str, Any]]:
         setup = Setup.from_toml(template)
     days = days_of(path)
     budgets = BUDGETS["quick" if quick else "full"]
-    setup = dataclasses.replace(
-        setup, limits=Limits(fewer_in_time=1, dropped=1)
-    )  # a rule is calibrated by its cost alone
+    today = {name: value for name, value in setup.today.items() if name != "hpa"}  # HPA acts once a step
+    # A rule is calibrated by its cost alone.
+    setup = dataclasses.replace(setup, today=today, limits=Limits(fewer_in_time=1, dropped=1))
     answer = answer_of(compare_candidates(setup, days, budgets=budgets, seed=seed))
     row = {"trace": path.stem, "days": len(days.later), "seed": seed}
     return [

@@ -17,10 +17,11 @@ from statistics import median
 import pandas as pd
 from dask.system import CPU_COUNT
 
+from autoscaler_env.cluster import connect
 from autoscaler_env.paths import Folders
 from autoscaler_env.study.analysis import write_table
 from autoscaler_env.study.benchmark import Benchmark
-from autoscaler_env.study.cluster import ResultStore, complete, connect
+from autoscaler_env.study.cluster import ResultStore, complete
 from autoscaler_env.traffic.patterns import MIXED
 from autoscaler_env.training.config import TrainingConfig
 

@@ -27,10 +27,10 @@ def wavy(days=10, steps=24, seed=0):
     return np.rint(levels[:, None] * (1 + 0.6 * np.sin(2 * np.pi * (hours - 9) / 24))).astype(np.int64)
 
 
-def answer_for(requests, fields=None, today=None, limits=None, **options):
+def answer_for(requests, fields=None, today=None, limits=None, objective=None, **options):
     """Return the answer for days of the wide service, without learners by default."""
     today = today or {"rule": "threshold", "add_above": 0.7, "remove_below": 0.4}
-    setup = Setup("shop", WIDE | (fields or {}), today, limits or Limits())
+    setup = Setup("shop", WIDE | (fields or {}), today, limits or Limits(), objective)
     days = Trace("traffic", requests, 86_400 // requests.shape[1])
     return answer_of(compare_candidates(setup, days, **{"budgets": {}} | options))
 

@@ -6,6 +6,7 @@ import gymnasium
 import numpy as np
 import pytest
 from cases import SERVICES
+from clusters import running_cluster
 
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.service import Service
@@ -15,6 +16,13 @@ def pytest_configure():
     """Restore the handler of Ctrl-C, which a shell ignores for jobs in the background: some tests send it."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory):
+    """Return the address of a scheduler with two workers."""
+    with running_cluster(tmp_path_factory.mktemp("cluster")) as address:
+        yield address
 
 
 @pytest.fixture(params=SERVICES)

@@ -41,7 +41,7 @@ class Recorder:
 @pytest.fixture
 def scaler(tmp_path, monkeypatch):
     """Return an autoscaler of the small service, with a recorder for its policy."""
-    (tmp_path / "service.toml").write_text(service_toml(SERVICE, {"boot_seconds": 90}))
+    (tmp_path / "service.toml").write_text(service_toml(SERVICE, {"drop_price_per_1000": 2.5}))
     monkeypatch.setattr("autoscaler_env.advice.runtime.load_policy", lambda path, service: Recorder())
     return Autoscaler("any.pkl", tmp_path / "service.toml")
 

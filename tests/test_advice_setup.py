@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from autoscaler_env.advice.setup import Setup, template
+from autoscaler_env.policies.behaviour import Behaviour
 from autoscaler_env.service import NATURAL_UNITS, Service
 from autoscaler_env.traffic.reading import Traffic
 from autoscaler_env.traffic.trace import Trace
@@ -26,7 +27,9 @@ def setup_of(tmp_path):
 
 def test_the_template_is_a_set_up_and_comments_every_field(setup_of):
     setup = setup_of(template())
-    assert setup.today == {"rule": "threshold", "add_above": 0.7, "remove_below": 0.4}
+    rule = {"rule": "threshold", "add_above": 0.7, "remove_below": 0.4}
+    assert setup.today == rule | {"hpa": {"sync_seconds": 15, "metric_delay_seconds": 30}}
+    assert setup.behaviour == Behaviour(), "Kubernetes' defaults"
     left_out = {"steps_per_episode", "peak_arrivals"}  # they follow from the traffic
     assert not [name for name in Service().as_dict() if name not in template() and name not in left_out]
     assert all("#" in line for line in template().splitlines() if "=" in line)
@@ -34,7 +37,7 @@ def test_the_template_is_a_set_up_and_comments_every_field(setup_of):
 
 def test_the_other_rules_of_the_template_work_when_uncommented(setup_of):
     head, _, rules = template().partition("[today]\n")
-    for rule in ("hpa-cpu", "target-tracking", "fixed"):
+    for rule in ("hpa-cpu", "kpa", "aws-target-tracking", "aws-step-scaling", "target-tracking", "fixed"):
         block = rules[rules.index(f'# rule = "{rule}"') :].split("\n\n")[0]
         setup = setup_of(f"{head}[today]\n" + "\n".join(line.removeprefix("# ") for line in block.splitlines()))
         assert setup.policy(Service()).name == "today" and setup.today["rule"] == rule
@@ -109,11 +112,11 @@ def test_a_step_is_a_minute_or_a_row_and_grows_until_an_instance_serves_twenty_r
 
 
 def test_notes_say_what_a_step_hides_and_what_natural_units_mean_in_it(setup_of):
-    setup = setup_of("requests_per_second_per_instance = 0.29\nboot_seconds = 90\n")
+    setup = setup_of("requests_per_second_per_instance = 0.29\nqueue_seconds = 60\n")
     assert setup.notes(60) == [
         "Steps of 2 min hide bursts that are shorter; in shorter ones an instance would serve fewer than 20 requests.",
-        "In a step, an instance serves 35 requests (requests_per_second_per_instance = 0.29); a boot takes 1 step, "
-        "rounded up to 2 min (boot_seconds = 90).",
+        "In a step, an instance serves 35 requests (requests_per_second_per_instance = 0.29); at most 1,750 "
+        "requests wait (queue_seconds = 60).",
     ]
     (text,) = setup_of(OLD).notes(900)
     assert text.startswith("Steps of 15 min hide bursts that are shorter; a step is a row, since the set-up counts per")
@@ -137,7 +140,7 @@ def test_another_step_is_refused_where_the_set_up_counts_per_step(setup_of):
 BAD = {
     **{
         f"{field} twice": (f"{name} = 1\n{field} = 1\n", f"{name} and {field}: two forms of one quantity")
-        for name, field in NATURAL_UNITS.items()
+        for name, field in {**NATURAL_UNITS, "boot_seconds": "boot_steps"}.items()
     },
     "no rate": (
         "requests_per_second_per_instance = 0\n",

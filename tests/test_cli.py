@@ -85,6 +85,7 @@ def test_what_is_wrong_is_refused_before_slow_imports(tmp_path):
         (["demo", "--policy", "nope"], slow),
         (["run", "--only", "nope"], slow | {"numba"}),
         (["verify", "nowhere"], slow | {"numba"}),
+        (["grade", "nowhere"], slow | {"numba", "nbformat"}),
     ):
         assert not modules_after(*arguments) & left_out, arguments
 
@@ -135,7 +136,7 @@ BAD = (
     ("train ppo --timesteps 0", "timesteps = 0: must be an integer of at least 1"),
     ("train ppo --episodes 5", "episodes = 5: is for q-learning, not for ppo; give timesteps"),
     ("train q-learning --batch-size 5", "batch_size = 5: is for dqn, ppo and policy-iteration"),
-    ("train pppo", "ppo, did you mean ppo?"),
+    ("train pppo", "policy-iteration, did you mean ppo?"),
     ("train ppo --pattern spik", "MIXED, did you mean SPIKE?"),
     ("study budget", "or all, did you mean budgets?"),
     ("release --outptu x", "'--outptu' is not an option"),  # and not: a folder is missing

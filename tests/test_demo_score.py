@@ -5,6 +5,7 @@ import pytest
 
 from autoscaler_env.demo.score import WHERE, score_card, with_optimum
 from autoscaler_env.demo.session import Session, demo_days
+from autoscaler_env.evaluation.lower_bound import lower_bounds
 from autoscaler_env.policies.registry import find_policy
 from autoscaler_env.service import Service
 
@@ -69,3 +70,5 @@ def test_without_an_optimum_the_card_gives_the_reason():
     (session,) = finished("static", service=Service(steps_per_episode=24, boot_steps=12))
     card = with_optimum(score_card([session], ["static"]), session)
     assert card["optimum"] is None and not card["pending"] and "boot_steps = 12" in card["reason"]
+    (bound,) = lower_bounds(session.days[:1], session.service)
+    assert f"A lower bound is ${bound:.2f}: no plan costs less." in card["reason"]

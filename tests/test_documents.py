@@ -48,7 +48,8 @@ def test_refreshing_changes_only_what_stands_between_the_marks(tmp_path):
     for name in {block.document for block in BLOCKS.values()}:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes((COMMITTED.root / name).read_bytes())
-    (tmp_path / "results").symlink_to(COMMITTED.results)
+    for name in ("results", "pyproject.toml"):
+        (tmp_path / name).symlink_to(COMMITTED.root / name)
     readme, times = tmp_path / "README.md", tmp_path / TIMES
     readme.write_text(replace_block(readme.read_text(), "results", "STALE"))
     runs = [Executed("01_first", 30.0, None, 30.0), Executed("02_second", 90.0, None, 100.0)]

@@ -7,8 +7,18 @@ import numpy as np
 import pytest
 from cases import every_service
 
+from autoscaler_env.envs.single import AutoscalerEnv
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.service import Service
+
+ZERO = {
+    "capacity_per_instance": 10,
+    "min_instances": 0,
+    "max_instances": 5,
+    "initial_instances": 0,
+    "queue_limit": 20,
+    "steps_per_episode": 5,
+}
 
 # --- hand arithmetic -------------------------------------------------------------------------------------------------
 
@@ -53,6 +63,49 @@ def test_booting_instances_count_towards_the_maximum(play):
 
 def test_the_last_instance_below_the_maximum_may_be_ordered(play):
     assert play([0], [1], initial_instances=4)["refused"] == [0]
+
+
+def test_an_instance_serves_for_the_rest_of_the_step_in_which_its_boot_ends(play):
+    # 90 s of 300 s are lost: an instance serves 7 of 10, and three together 21; 10 s longer, 6 and 20
+    for boot_seconds, one, three in ((90, 7, 21), (100, 6, 20), (0, 10, 30), (299, 0, 0)):
+        sizes = {"boot_seconds": boot_seconds, "initial_instances": 2, "fleet_changes": (0, 1, 3)}
+        day = play([50, 0], [1, 0], **sizes)
+        assert (day["ready"], day["booting"], day["served"][0]) == ([3, 3], [0, 0], 20 + one)
+        assert play([90], [3], **sizes)["served"] == [20 + three]
+
+
+def test_a_boot_may_end_within_a_later_step(play):
+    day = play([60, 60, 60, 60], [1, 0, 0, 0], boot_seconds=390)
+    assert (day["ready"], day["booting"]) == ([3, 4, 4, 4], [1, 0, 0, 0])
+    assert day["served"] == [30, 37, 40, 40]
+
+
+def test_an_instance_that_boots_within_the_step_cannot_be_removed_in_it(play):
+    # what is removed must be ready when the action is taken
+    day = play([0, 0, 0], [1, -1, -1], boot_seconds=390, initial_instances=2)
+    assert (day["refused"], day["ready"]) == ([0, 1, 0], [2, 3, 2])
+
+
+def test_without_instances_requests_wait_for_the_first_boot(play):
+    sizes = {"min_instances": 0, "initial_instances": 0}
+    day = play([15, 0, 0], [1, 0, 0], **sizes)
+    assert (day["served"], day["queue"], day["ready"]) == ([0, 10, 5], [15, 5, 0], [0, 1, 1])
+    assert day["cost"][0] == pytest.approx(0.016 + 15 * 0.00025), "the instance costs from its order on"
+    day = play([15, 0, 5], [1, 0, -1], **sizes, boot_seconds=90)
+    assert (day["served"], day["queue"], day["ready"]) == ([7, 8, 0], [8, 0, 5], [1, 1, 0])
+
+
+def test_utilisation_without_capacity_is_full_use_where_requests_come_in_or_wait_and_else_none(script):
+    service = Service(**ZERO, boot_seconds=90, fleet_changes=(0, 1, -1))
+    day = simulate(script([[0, 0, 1, 0, 2]]), np.array([[0, 4, 0, 9, 0]]), service)
+    assert day.capacity[0].tolist() == [0, 0, 7, 10, 0]
+    assert day.utilisation[0].tolist() == [0, 1, 4 / 7, 0.9, 0]
+    env = AutoscalerEnv("STEADY", service)
+    env.reset(options={"day": day.arrivals[0]})
+    seen = [env.step(action)[0] for action in day.actions[0]]
+    assert [observation[2] for observation in seen] == pytest.approx(day.utilisation[0])
+    # spare capacity is what will be ready, minus arrivals and queue
+    assert np.array(seen)[:, 6] * service.spare_capacity_scale == pytest.approx([0, -8, 10, 1, 0], abs=1e-6)
 
 
 def test_removing_is_refused_at_the_minimum(play):
@@ -181,7 +234,8 @@ def test_drops_happen_only_at_a_full_queue(any_service, random_trajectory):
 @every_service
 def test_served_never_exceeds_the_capacity_of_ready_instances(any_service, random_trajectory):
     day = random_trajectory(any_service)
-    assert np.all(day.served <= any_service.capacity_per_instance * day.ready)
+    assert np.all(day.served <= day.capacity)
+    assert np.all(day.capacity <= any_service.capacity_per_instance * day.ready)
 
 
 @every_service
@@ -225,26 +279,29 @@ def test_more_arrivals_never_means_a_smaller_cost(any_service, random_trajectory
 
 
 def slow_day(service, arrivals, changes):
-    """Yield (ready, booting, queue, served, dropped, refused, cost) of each step: one object per instance ordered."""
-    ready, queue, clocks = service.initial_instances, 0, []
-    for arriving, change in zip(arrivals, changes, strict=True):
-        clocks = [clock - 1 for clock in clocks]
-        ready += clocks.count(0)
-        clocks = [clock for clock in clocks if clock > 0]
-        refused = ready + len(clocks) + change > service.max_instances if change > 0 else False
+    """Yield (ready, booting, queue, served, dropped, refused, cost) of each step: one clock per instance ordered."""
+    ready, queue, ends = service.initial_instances, 0, []
+    for step, (arriving, change) in enumerate(zip(arrivals, changes, strict=True)):
+        begin, following = step * service.step_seconds, (step + 1) * service.step_seconds
+        ready += sum(end <= begin for end in ends)
+        ends = [end for end in ends if end > begin]
+        refused = ready + len(ends) + change > service.max_instances if change > 0 else False
         refused = ready + change < service.min_instances if change < 0 else refused
         if change > 0 and not refused:
-            clocks += [service.boot_steps] * change
+            ends += [begin + service.boot_delay] * change
         if change < 0 and not refused:
             ready += change
-        capacity, demand = service.capacity_per_instance * ready, queue + arriving
+        seconds = ready * service.step_seconds + sum(following - end for end in ends if end < following)
+        ready += sum(end < following for end in ends)
+        ends = [end for end in ends if end >= following]
+        capacity, demand = service.capacity_per_instance * seconds // service.step_seconds, queue + arriving
         served = capacity if demand > capacity else demand
         queue = demand - served
         dropped = queue - service.queue_limit if queue > service.queue_limit else 0
         queue -= dropped
-        dollars = service.instance_price_per_hour * service.step_seconds / 3600 * (ready + len(clocks))
+        dollars = service.instance_price_per_hour * service.step_seconds / 3600 * (ready + len(ends))
         dollars += service.late_price * queue + service.drop_price * dropped
-        yield ready, len(clocks), queue, served, dropped, int(refused), dollars
+        yield ready, len(ends), queue, served, dropped, int(refused), dollars
 
 
 @every_service

@@ -6,8 +6,8 @@ import zipfile
 
 import pytest
 
+from autoscaler_env import paths
 from autoscaler_env.cli.main import main
-from autoscaler_env.grading import autograder as module
 from autoscaler_env.grading.autograder import rubric_toml, write_autograder
 from autoscaler_env.grading.rubric import Costs, Late, Rubric
 from autoscaler_env.paths import project_root
@@ -36,7 +36,7 @@ def test_it_has_what_the_grader_needs_and_no_solution(archive, tmp_path):
         names = set(file.namelist())
         file.extractall(tmp_path)
     course = tmp_path / "course"
-    for folder, pattern in (("notebooks", "*.ipynb"), ("models", "*.*"), ("results", "*.csv")):
+    for folder, pattern in (("notebooks", "*.ipynb"), ("models", "*.*"), ("results", "*.csv"), ("figures", "tour*")):
         ours = sorted(path.name for path in (project_root() / folder).glob(pattern))
         assert sorted(path.name for path in (course / folder).glob(pattern)) == ours
     assert {"pyproject.toml", "constraints.txt", "README.md", "LICENSE"} <= {path.name for path in course.iterdir()}
@@ -89,6 +89,6 @@ def test_the_command_says_what_protects(tmp_path, capsys):
 
 
 def test_without_a_checkout_there_is_no_zip(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "project_root", lambda: tmp_path)
+    monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
     with pytest.raises(ValueError, match="autograder: needs a checkout of the course"):
         write_autograder(tmp_path / "auto.zip", Rubric())

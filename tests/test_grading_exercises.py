@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from grader import graded
 
-from autoscaler_env.grading.answers import collect, restore
 from autoscaler_env.grading.exercises import dqn, ppo
 from autoscaler_env.grading.judging import (
     as_array,
@@ -170,14 +170,6 @@ CHECKS = [
         [lambda r, v, w, g: r + g * w.max(axis=1), lambda r, v, w, g: r + g * v.max(axis=1)],
     ),
 ]
-
-
-def graded(check, answer):
-    """Return what the grader says: the answer runs in one place, and the check judges its record in another."""
-    subject = check.__module__.rpartition(".")[2]
-    code = f"from autoscaler_env.grading.exercises import {subject}\nprint({subject}.{check.__name__}(answer))"
-    sent = collect({"answer": answer}, ["answer"], code)
-    return check(restore(sent["answer"]))
 
 
 @pytest.mark.parametrize(("check", "right", "wrong"), CHECKS, ids=lambda item: getattr(item, "__name__", None))

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from grader import graded
 
 from autoscaler_env.evaluation.calibration import calibrate
 from autoscaler_env.evaluation.rivals import read_calibrated_rules
-from autoscaler_env.grading.answers import collect, restore
 from autoscaler_env.grading.exercises import baselines
 from autoscaler_env.paths import Folders, project_root
 from autoscaler_env.policies.oracle import Optimum
@@ -97,13 +97,6 @@ CHECKS = [
         "a class, please: its name, without brackets",
     ),
 ]
-
-
-def graded(check, answer):
-    """Return what the grader says: the answer runs in one place, and the check judges its record in another."""
-    code = f"from autoscaler_env.grading.exercises import baselines\nprint(baselines.{check.__name__}(answer))"
-    sent = collect({"answer": answer}, ["answer"], code)
-    return check(restore(sent["answer"]))
 
 
 @pytest.mark.parametrize(("check", "right", "wrong", "kind"), CHECKS, ids=lambda item: getattr(item, "__name__", None))

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from grader import graded
 
 from autoscaler_env.envs.single import AutoscalerEnv
 from autoscaler_env.evaluation.simulation import simulate
-from autoscaler_env.grading.answers import collect, restore
 from autoscaler_env.grading.exercises import environment
 from autoscaler_env.policies.rules import Static
 from autoscaler_env.service import Service
@@ -80,13 +80,6 @@ CHECKS = [
         ],
     ),
 ]
-
-
-def graded(check, answer):
-    """Return what the grader says: the answer runs in one place, and the check judges its record in another."""
-    code = f"from autoscaler_env.grading.exercises import environment\nprint(environment.{check.__name__}(answer))"
-    sent = collect({"answer": answer}, ["answer"], code)
-    return check(restore(sent["answer"]))
 
 
 @pytest.mark.parametrize(("check", "right", "wrong"), CHECKS, ids=lambda item: getattr(item, "__name__", None))

@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from grader import graded
 
 from autoscaler_env.evaluation.metrics import evaluate
 from autoscaler_env.evaluation.simulation import simulate
-from autoscaler_env.grading.answers import collect, restore
 from autoscaler_env.grading.exercises import own
 from autoscaler_env.grading.judging import forget_misses
 from autoscaler_env.policies.base import decode, step_toward
@@ -85,12 +85,6 @@ WRONG_POLICIES = [
     lambda service: SimpleNamespace(reset=print, predict=lambda observations: "hold"),
     lambda service: 1 / 0,
 ]
-
-
-def graded(check, answer):
-    """Return what the grader says: the answer runs in one place, and the check judges its record in another."""
-    code = f"from autoscaler_env.grading.exercises import own\nprint(own.{check.__name__}(answer))"
-    return check(restore(collect({"answer": answer}, ["answer"], code)["answer"]))
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from grader import graded
 
-from autoscaler_env.grading.answers import collect, restore
 from autoscaler_env.grading.exercises import q_learning
 from autoscaler_env.grading.judging import forget_misses
 
@@ -68,12 +68,6 @@ CHECKS = [
         ],
     ),
 ]
-
-
-def graded(check, answer):
-    """Return what the grader says: the answer runs in one place, and the check judges its record in another."""
-    code = f"from autoscaler_env.grading.exercises import q_learning\nprint(q_learning.{check.__name__}(answer))"
-    return check(restore(collect({"answer": answer}, ["answer"], code)["answer"]))
 
 
 @pytest.mark.parametrize(("check", "right", "wrong"), CHECKS, ids=lambda item: getattr(item, "__name__", None))

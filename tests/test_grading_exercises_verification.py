@@ -1,10 +1,11 @@
 """Which damage the code exercise of notebook 8 accepts."""
 
+import functools
 import pickletools
 
 import pytest
+from grader import graded
 
-from autoscaler_env.grading.answers import collect, restore
 from autoscaler_env.grading.exercises import verification
 from autoscaler_env.grading.judging import forget_misses
 from autoscaler_env.policies.q_learning import QTable
@@ -31,17 +32,8 @@ def with_other_last_bit(content):
     return content[: number + 8] + bytes([content[number + 8] ^ 1]) + content[number + 9 :]
 
 
-def graded(answer, content, workers):
-    """Return what the grader says: the answer runs in one place, and the check judges its record in another."""
-    code = (
-        "from autoscaler_env.grading.exercises import verification\nverification.check_damage(answer, content, workers)"
-    )
-    sent = collect({"answer": answer, "content": content, "workers": workers}, ["answer"], code)
-    return verification.check_damage(restore(sent["answer"]), content, workers)
-
-
 def test_a_changed_bit_that_nobody_notices_is_accepted_and_a_file_that_does_not_load_is_not(content, workers):
-    for judge in (verification.check_damage, graded):
+    for judge in (verification.check_damage, functools.partial(graded, verification.check_damage)):
         assert judge(with_other_last_bit, content, workers).startswith("right: verify says poor: not cheaper than")
         for wrong in (lambda old: old[: len(old) // 2], lambda old: b"", lambda old: b"a model, honestly"):
             told = judge(wrong, content, workers)
@@ -49,7 +41,7 @@ def test_a_changed_bit_that_nobody_notices_is_accepted_and_a_file_that_does_not_
 
 
 def test_what_damages_nothing_is_told_so(content, workers):
-    for judge in (verification.check_damage, graded):
+    for judge in (verification.check_damage, functools.partial(graded, verification.check_damage)):
         for answer in (5, "xor"):
             assert judge(answer, content, workers) == "a function, please: its name, without brackets or quotes"
         assert judge(bytes, content, workers).startswith("not yet: the bytes are those of the sound table")

@@ -11,6 +11,7 @@ import nbformat
 import pytest
 
 from autoscaler_env.cli.main import main
+from autoscaler_env.grading import execution
 from autoscaler_env.grading import grade as module
 from autoscaler_env.grading.answer_key import AnswerKey, GraderError
 from autoscaler_env.grading.grade import Course, Grading, secret_seed
@@ -147,7 +148,7 @@ def test_a_kept_run_that_others_can_reach_is_not_used(tmp_path):
 
 def test_a_fault_of_the_grader_is_no_mark(grade, tmp_path, monkeypatch):
     submit(tmp_path / "ann.zip")
-    monkeypatch.setattr(module, "grade_models", failing("No space left on device"))
+    monkeypatch.setattr(execution, "grade_models", failing("No space left on device"))
     with pytest.raises(GraderError, match="ann: OSError: No space left on device"):
         grade(["ann"])
     assert not (tmp_path / "out" / "ann").exists()
@@ -176,6 +177,7 @@ def test_a_bad_option_costs_one_line(capsys):
     cases = {
         "workers = 0": ["x", "--workers", "0"],
         "none.toml": ["x", "--rubric", "none.toml"],
+        "submission = 'x': there is no such file or folder": ["x"],
         "submissions": [],
     }
     for message, options in cases.items():

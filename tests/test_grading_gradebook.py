@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from autoscaler_env.cli.main import main
+from autoscaler_env.grading import execution
 from autoscaler_env.grading import grade as module
 from autoscaler_env.grading.answer_key import GraderError
 from autoscaler_env.grading.gradebook import Gradebook, only_rows, write_gradebook
@@ -167,18 +168,18 @@ def test_the_gradebook_is_complete_after_each_submission(grade, tmp_path, monkey
     for name in ("ann_lee", "bo_ek"):
         submit(tmp_path / f"{name}.zip")
     (tmp_path / "r.csv").write_text("id,name\n1,Ann Lee\n2,Bo Ek\n3,Cy Kim\n")
-    grade_models, states = module.grade_models, []
+    grade_models, states = execution.grade_models, []
 
     def fails_second(submission, *rest):
         if submission.name == "bo_ek":
             raise GraderError("the disk is full")
         return grade_models(submission, *rest)
 
-    monkeypatch.setattr(module, "grade_models", fails_second)
+    monkeypatch.setattr(execution, "grade_models", fails_second)
     command = ("ann_lee.zip", "bo_ek.zip", "--roster", "r.csv", "--workers", "1")
     assert grade(*command) == 3
     states.append({name: row["state"] for name, row in read(tmp_path / "out" / "gradebook.csv").items()})
-    monkeypatch.setattr(module, "grade_models", grade_models)
+    monkeypatch.setattr(execution, "grade_models", grade_models)
     assert grade(*command) == 0
     states.append({name: row["state"] for name, row in read(tmp_path / "out" / "gradebook.csv").items()})
     assert states == [

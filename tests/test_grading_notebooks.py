@@ -58,6 +58,11 @@ def test_a_cell_of_the_course_that_was_emptied_keeps_the_notebook_from_passing()
         assert "changed, moved or removed" in prepared(COURSE[0], submitted(COURSE[0], play=source)).problem, source
 
 
+def test_the_cell_that_installs_the_course_may_be_changed_or_left_out():
+    for source in (None, "!pip install something"):
+        assert prepared(COURSE[0], submitted(COURSE[0], colab=source)).problem is None
+
+
 def test_missing_parameters_are_named():
     notebook = submitted(COURSE[0], parameters="seed = 0")
     assert prepared(COURSE[0], notebook, {"seed", "output"}).problem == "its parameters lack output"

@@ -35,6 +35,10 @@ def test_a_damaged_report_is_no_report(tmp_path):
     for content in ("", "[]", "{}", '{"points": 1, "of": 2, "parts": 3}'):
         (tmp_path / "report.json").write_text(content)
         assert read_report(tmp_path) is None, content
+    write_report(report(), tmp_path)
+    written = (tmp_path / "report.json").read_text()
+    (tmp_path / "report.json").write_text(written.replace('"points": 2.5', '"points": 4.5', 1))
+    assert read_report(tmp_path) is None, "edited"
 
 
 def test_identical_files_are_named_on_both_sides_and_no_others():

@@ -1,6 +1,6 @@
 """Kubernetes' autoscalers: worked examples of their documented semantics, which an independent script confirmed.
 
-Left out are the examples of HPA's rate limits, per sync of 15 s: they never bind within a step and are not built.
+HPA decides once a step here; `test_behaviour.py` has the examples of its own clocks.
 """
 
 import numpy as np
@@ -118,8 +118,8 @@ def follow(proposals, start, up, down):
     """Return the pods after each sync, the windows given in syncs before this one."""
     pods, current = [], start
     for i in range(len(proposals)):
-        lately = [np.array([[p] for p in proposals[max(i - window, 0) : i + 1]]) for window in (up, down)]
-        current = stabilise(np.array([current]), *lately)[0]
+        lately = [np.array(proposals[max(i - window, 0) : i + 1]) for window in (up, down)]
+        current = stabilise(np.array([current]), lately[0].min(keepdims=True), lately[1].max(keepdims=True))[0]
         pods.append(current)
     return pods
 
@@ -136,7 +136,7 @@ def test_growing_follows_the_smallest_proposal_of_the_window():
 
 
 def test_between_the_windows_pods_hold():
-    assert stabilise(np.array([15]), np.array([[10]]), np.array([[10], [20]])).tolist() == [15]
+    assert stabilise(np.array([15]), np.array([10]), np.array([20])).tolist() == [15]
 
 
 def demand(pods, ready):
@@ -313,6 +313,8 @@ def test_hpa_refuses_what_makes_no_sense(options):
         HpaDemand(**options)
 
 
-def test_kpa_needs_a_window():
+def test_kpa_needs_a_window_and_a_grace_period():
+    with pytest.raises(ValueError, match="grace_seconds = -1: must be a number of seconds"):
+        Kpa(grace_seconds=-1)
     with pytest.raises(ValueError, match="stable_steps = 0: must be at least 1"):
         Kpa(stable_steps=0)

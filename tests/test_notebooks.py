@@ -10,13 +10,15 @@ import nbformat
 import pandas as pd
 import pytest
 
+from autoscaler_env.address import INSTALL_TAG, install_cell, repository_address
 from autoscaler_env.course import MEASURED, NOT_KEPT, QUICK, run_course, without_measurements
 from autoscaler_env.documents import cost_table
-from autoscaler_env.paths import Folders, notebook_sources
+from autoscaler_env.paths import Folders, notebook_sources, project_root
 from autoscaler_env.traffic.patterns import PATTERNS
 
 SOURCES = sorted(notebook_sources().glob("*.ipynb"))
 EXECUTED = sorted(Folders.course().executed.glob("[0-9]*.ipynb"))
+INSTALL_CELL = install_cell(repository_address(project_root()))
 TUNED = ["threshold", "hpa-cpu", "hpa-demand", "kpa"]
 POLICIES = [
     *("random", "static", *TUNED),
@@ -29,14 +31,14 @@ POLICIES = [
 FORBIDDEN_WORDS = r"\bslots?\b|\bbills?\b|\bbilled\b|\bheadroom\b|\byardsticks?\b|\bwhoever\b|\bcontest\b|\bexam\b"
 """Words that the project replaced by those of the field; `docs/glossary.md` has the words to use."""
 
-FORBIDDEN_CODE = r"pip install|^!|sys\.path|os\.chdir|filterwarnings|simplefilter|import requests|urllib"
+FORBIDDEN_CODE = r"pip.{0,5}install|^!|sys\.path|os\.chdir|filterwarnings|simplefilter|import requests|urllib"
 
 MOST_CELLS, MOST_LINES, MOST_IMPORTS, MOST_DEFINITIONS, MOST_EXERCISES = 45, 20, 10, 3, 8
 
 LONG = ("03", "04", "05", "06")
 """The notebooks that write out a learner, or compare all policies, may have more cells and definitions."""
 
-MOST_CELLS_OF_LONG, MOST_DEFINITIONS_OF_LONG = 60, 12
+MOST_CELLS_OF_LONG, MOST_DEFINITIONS_OF_LONG = 61, 12
 
 SHORT = ("08",)
 """A notebook beside the main line of the course may have fewer cells."""
@@ -56,13 +58,18 @@ def tagged(notebook, tag):
     return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
 
 
+def lesson_code_of(notebook):
+    """Return the code cells but the one that installs the course."""
+    return [cell for cell in code_of(notebook) if INSTALL_TAG not in cell.metadata.get("tags", [])]
+
+
 def parsed(cell):
     return ast.parse(re.sub(r"^%.*$", "", cell.source, flags=re.MULTILINE))
 
 
 def statements(notebook, kind):
-    """Return the statements of a kind in all code cells, at any depth."""
-    return [node for cell in code_of(notebook) for node in ast.walk(parsed(cell)) if isinstance(node, kind)]
+    """Return the statements of a kind in all code cells of the lesson, at any depth."""
+    return [node for cell in lesson_code_of(notebook) for node in ast.walk(parsed(cell)) if isinstance(node, kind)]
 
 
 def parameters_of(path):
@@ -76,19 +83,22 @@ def is_flat_literal(statement):
 
 
 def lesson_cells(notebook):
-    """Return the cells that are not part of an exercise: neither its task nor its answer nor its check."""
+    """Return the cells that are not part of an exercise (its task, its answer, its check) and do not install."""
     cells = notebook.cells
     tags = [set(cell.metadata.get("tags", [])) for cell in cells]
     return [
         cell
         for cell, own, following in zip(cells, tags, [*tags[1:], set()], strict=True)
-        if not own & {"exercise", "exercise-check"} and not (cell.cell_type == "markdown" and "exercise" in following)
+        if not own & {"exercise", "exercise-check", INSTALL_TAG}
+        and not (cell.cell_type == "markdown" and "exercise" in following)
     ]
 
 
 def form_faults(notebook, most_cells=MOST_CELLS, least_cells=LEAST_CELLS):
     """Return what a notebook lacks of the form that all notebooks of the course share."""
-    code, first, lesson = code_of(notebook), notebook.cells[0], len(lesson_cells(notebook))
+    code, first, lesson = lesson_code_of(notebook), notebook.cells[0], len(lesson_cells(notebook))
+    outputs = [cell for cell in code_of(notebook) if cell.outputs or cell.execution_count]
+    install = [(cell.source, cell.metadata.get("tags")) for cell in notebook.cells[1:2]]
     lines = [len(cell.source.splitlines()) for cell in code]
     prose = [line for cell in notebook.cells if cell.cell_type == "markdown" for line in cell.source.splitlines()]
     parameters = tagged(notebook, "parameters")
@@ -103,10 +113,12 @@ def form_faults(notebook, most_cells=MOST_CELLS, least_cells=LEAST_CELLS):
             "the first cell lacks a question, the time, what is read or what is written": not all(
                 re.search(word, first.source, re.IGNORECASE) for word in opening
             ),
-            "the first code cell is not the one parameters cell": parameters != code[:1],
+            "the cell after the title is not the one that installs the course": len(tagged(notebook, INSTALL_TAG)) != 1
+            or install != [(INSTALL_CELL, [INSTALL_TAG])],
+            "the first code cell of the lesson is not the one parameters cell": parameters != code[:1],
             "a parameter is no flat literal": not all(is_flat_literal(statement) for statement, _ in rows),
             "a parameter has no comment": not all(re.search(r"  # \w", line) for _, line in rows),
-            "a code cell has outputs or a count": any(cell.outputs or cell.execution_count for cell in code),
+            "a code cell has outputs or a count": bool(outputs),
             "the kernel is not python3": notebook.metadata.get("kernelspec")
             != {"display_name": "Python 3", "language": "python", "name": "python3"},
             "the metadata hold something of one machine": not set(notebook.metadata) <= {"kernelspec", "language_info"}
@@ -144,7 +156,7 @@ def code_faults(notebook, most_definitions=MOST_DEFINITIONS):
         faults.append("it has fewer than two assertions, or one without a message")
     faults += [
         f"cell {cell.id} installs, silences or fetches something"
-        for cell in code_of(notebook)
+        for cell in lesson_code_of(notebook)
         if re.search(FORBIDDEN_CODE, cell.source, re.MULTILINE)
     ]
     return faults
@@ -218,32 +230,34 @@ def test_no_paragraph_has_two_dollar_signs_that_would_be_read_as_a_formula():
 
 DAMAGES = {
     "the first cell is no title": lambda book: book.cells.pop(0),
-    "there is more than one title": lambda book: book.cells[3].update(source="# Another"),
+    "there is more than one title": lambda book: book.cells[4].update(source="# Another"),
     "the first cell lacks a question": lambda book: book.cells[0].update(
         source="# A\n- Time: a minute. Reads. Writes."
     ),
-    "the first code cell is not the one parameters cell": lambda book: book.cells[1].metadata.clear(),
-    "a parameter is no flat literal": lambda book: book.cells[1].update(source="seeds = [1, 2]  # seeds"),
-    "a parameter has no comment": lambda book: book.cells[1].update(source="seed = 0"),
-    "a code cell has outputs": lambda book: book.cells[2].update(execution_count=1),
-    "the metadata hold": lambda book: book.cells[2].metadata.update(tags=[], collapsed=True),
+    "the cell after the title": lambda book: book.cells[1].update(source=INSTALL_CELL.replace("git+", "")),
+    "is not the one that installs": lambda book: book.cells[4].metadata.update(tags=[INSTALL_TAG]),
+    "the first code cell of the lesson": lambda book: book.cells[2].metadata.clear(),
+    "a parameter is no flat literal": lambda book: book.cells[2].update(source="seeds = [1, 2]  # seeds"),
+    "a parameter has no comment": lambda book: book.cells[2].update(source="seed = 0"),
+    "a code cell has outputs": lambda book: book.cells[3].update(execution_count=1),
+    "the metadata hold": lambda book: book.cells[3].metadata.update(tags=[], collapsed=True),
     "the kernel is not python3": lambda book: book.metadata.kernelspec.update(name="mine"),
     "the metadata hold something": lambda book: book.metadata.update(toc={}),
-    "two cells have one id": lambda book: book.cells[2].update(id=book.cells[1].id),
-    "there are not 25": lambda book: book.cells.__delitem__(slice(2, 30)),
-    "a code cell has more than 20 lines": lambda book: book.cells[4].update(source="x = 1\n" * 21),
+    "two cells have one id": lambda book: book.cells[3].update(id=book.cells[2].id),
+    "there are not 25": lambda book: book.cells.__delitem__(slice(3, 31)),
+    "a code cell has more than 20 lines": lambda book: book.cells[5].update(source="x = 1\n" * 21),
     "the last code cell": lambda book: book.cells[-1].update(source="print(1)\nprint(2)"),
-    "a measurement is saved": lambda book: book.cells[4].update(source="save_figure()", metadata={"tags": [MEASURED]}),
-    "it imports _dynamics": lambda book: book.cells[2].update(source="from autoscaler_env import _dynamics"),
-    "more than 10": lambda book: book.cells[4].update(source="import math\n" * 8),
-    "it has 4 definitions": lambda book: book.cells[4].update(source="def f(): pass"),
-    "without a message": lambda book: book.cells[4].update(source="assert True"),
-    "installs": lambda book: book.cells[4].update(source="import urllib"),
+    "a measurement is saved": lambda book: book.cells[5].update(source="save_figure()", metadata={"tags": [MEASURED]}),
+    "it imports _dynamics": lambda book: book.cells[3].update(source="from autoscaler_env import _dynamics"),
+    "more than 10": lambda book: book.cells[5].update(source="import math\n" * 8),
+    "it has 4 definitions": lambda book: book.cells[5].update(source="def f(): pass"),
+    "without a message": lambda book: book.cells[5].update(source="assert True"),
+    "installs": lambda book: book.cells[5].update(source="import urllib"),
     "is answered": lambda book: tagged(book, "exercise")[0].update(source="answer_1 = 1"),
     "has no check": lambda book: tagged(book, "exercise-check")[0].update(source="print(1)"),
     "exercises, not 2 to 8": lambda book: [cell.metadata.clear() for cell in tagged(book, "exercise")],
-    "it says 'Whoever'": lambda book: book.cells[3].update(source="Whoever reads this"),
-    "it says 'influx' 2 times": lambda book: book.cells[3].update(source="The influx is high."),
+    "it says 'Whoever'": lambda book: book.cells[4].update(source="Whoever reads this"),
+    "it says 'influx' 2 times": lambda book: book.cells[4].update(source="The influx is high."),
 }
 
 

@@ -22,7 +22,7 @@ from autoscaler_env.policies.rules import TargetTracking
 from autoscaler_env.service import Service
 from autoscaler_env.storage.models import load_policy, read_model
 from autoscaler_env.traffic.patterns import PATTERNS, Pattern, day_seeds
-from autoscaler_env.training.branches import advantages, branch, preferences, visit
+from autoscaler_env.training.branches import advantages, branch, entries_of_state, preferences, visit
 from autoscaler_env.training.checkpoint import RunFolder
 from autoscaler_env.training.config import TrainingConfig
 from autoscaler_env.training.policy_iteration import PolicyIteration
@@ -82,12 +82,12 @@ def cost_to_the_end(env, policy, action, observation):
 
 @pytest.mark.parametrize("by_rule", [False, True])
 def test_labels_are_what_environments_cost_that_play_every_branch_to_the_end_of_the_day(by_rule):
-    for service in (SHORT, SERVICES["wide"], SERVICES["odd"]):
+    for service in (SHORT, SERVICES["wide"], SERVICES["odd"], SERVICES["from zero, boots into a third step"]):
         learner = a_learner(service)
         n_actions, days = len(service.fleet_changes), some_days(service, 1)
         actor, played = prepared(learner, days)
         chosen = np.array([[0, 7, 19], [3, 12, service.steps_per_episode - 1]])
-        states = np.empty((2, 3, 3 + service.boot_steps), dtype=np.int64)
+        states = np.empty((2, 3, entries_of_state(service)), dtype=np.int64)
         counts = np.empty((2, 3, n_actions, 3), dtype=np.int64)
         nothing = np.full(days.shape, -1)
         visit(played, actor, *constants(service), by_rule, nothing, chosen, states)
@@ -127,7 +127,7 @@ def test_compiled_networks_prefer_what_torch_prefers_and_play_the_same_days():
         learner, days = a_learner(service), some_days(service, 8)
         actor, played = prepared(learner, days)
         chosen = np.tile(np.arange(days.shape[1]), (len(days), 1))
-        states = np.empty((*days.shape, 3 + service.boot_steps), dtype=np.int64)
+        states = np.empty((*days.shape, entries_of_state(service)), dtype=np.int64)
         cost = visit(played, actor, *constants(service), False, np.full(days.shape, -1), chosen, states)
         policy = DeepPolicy(learner.model.policy, service, "it", learner.recogniser)
         trajectory = simulate(policy, days, service)

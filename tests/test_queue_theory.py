@@ -9,7 +9,7 @@ import pytest
 from cases import cases, every_service
 from scipy import stats
 
-from autoscaler_env.evaluation.simulation import simulate
+from autoscaler_env.evaluation.simulation import served_within, simulate
 from autoscaler_env.policies.rules import Static
 from autoscaler_env.service import Service
 
@@ -73,7 +73,7 @@ def test_everything_that_arrives_is_served_or_still_waits():
 @every_service
 def test_idle_capacity_means_an_empty_queue(any_service, random_trajectory):
     for day in (queue_of(poisson(86, 20, 2000), 87), random_trajectory(any_service)):
-        idle = day.served < day.service.capacity_per_instance * day.ready
+        idle = day.served < day.capacity
         assert idle.any() and not day.queue[idle].any()
 
 
@@ -81,7 +81,7 @@ def test_idle_capacity_means_an_empty_queue(any_service, random_trajectory):
 def test_a_waiting_queue_means_full_use(any_service, random_trajectory):
     day = random_trajectory(any_service)
     waiting = day.queue > 0
-    assert np.all(day.served[waiting] == (any_service.capacity_per_instance * day.ready)[waiting])
+    assert np.all(day.served[waiting] == day.capacity[waiting])
 
 
 def test_constant_overload_grows_the_queue_linearly():
@@ -158,3 +158,23 @@ def test_an_independent_simulator_serves_as_many_in_every_step(mean, capacity, i
     arrivals = poisson(mean, 1, steps, seed=7)
     ours = queue_of(arrivals, capacity, instances).served[0]
     assert np.array_equal(ours, served_by_ciw(arrivals[0], capacity * instances))
+
+
+def test_an_independent_simulator_serves_as_many_in_time():
+    # one server of 3 s a request, an hour of 115 % of its capacity and an hour of 75 % by turns: single random
+    # requests against our counts in steps of 300 s, which do not know how requests gather within a step
+    steps, rng = 288, np.random.default_rng(3)
+    rate = np.where(np.arange(steps) // 12 % 2, 1.15, 0.75) * 100
+    came = np.sort(np.concatenate([(t + rng.random(rng.poisson(mean))) * 300 for t, mean in enumerate(rate)]))
+    network = ciw.create_network(
+        arrival_distributions=[ciw.dists.Sequential([*np.diff(came, prepend=0.0), 1e9])],
+        service_distributions=[ciw.dists.Deterministic(3.0)],
+        number_of_servers=[1],
+    )
+    simulation = ciw.Simulation(network)
+    simulation.simulate_until_max_time(steps * 300.0)
+    waited = np.array([record.waiting_time for record in simulation.get_all_records()])
+    day = queue_of(np.bincount((came // 300).astype(int), minlength=steps)[np.newaxis], 100)
+    for seconds in (30, 60, 120, 300, 450):
+        share = served_within(day, seconds).sum() / len(came)
+        assert share == pytest.approx(np.sum(waited <= seconds) / len(came), abs=0.03)

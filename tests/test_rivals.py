@@ -11,6 +11,7 @@ from autoscaler_env.evaluation.calibration import calibrate, read_calibrations, 
 from autoscaler_env.evaluation.rivals import (
     RIVAL_GRIDS,
     TUNED,
+    VENDOR_GRIDS,
     CalibratedRule,
     calibrate_rule,
     read_calibrated_rules,
@@ -21,7 +22,14 @@ from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.knative import Kpa
 from autoscaler_env.policies.kubernetes import HpaCpu, HpaDemand
-from autoscaler_env.policies.registry import CALIBRATED, POLICY_LABELS, find_policy
+from autoscaler_env.policies.registry import (
+    BASELINES,
+    CALIBRATED,
+    POLICY_LABELS,
+    VENDOR_RULES,
+    find_policies,
+    find_policy,
+)
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Pattern, day_seeds, purpose_of
 from autoscaler_env.traffic.trace import Trace
@@ -40,9 +48,10 @@ def test_the_rules_that_the_issue_names_are_calibrated():
 
 
 def test_every_rule_gets_the_same_effort():
-    sizes = {name: len(set(grid.grid(Service()))) for name, grid in RIVAL_GRIDS.items()}
+    grids = RIVAL_GRIDS | VENDOR_GRIDS
+    sizes = {name: len(set(grid.grid(Service()))) for name, grid in grids.items()}
     assert min(sizes.values()) >= 150 and max(sizes.values()) <= 156
-    for name, grid in RIVAL_GRIDS.items():
+    for name, grid in grids.items():
         assert sum(step > 0 for step in grid.fine) == 2, name
         assert len(grid.grid(Service())) == sizes[name], "a setting is tried twice"
 
@@ -118,6 +127,27 @@ def test_wrong_arguments_are_refused_in_one_line(wrong):
     with pytest.raises(ValueError, match=message) as caught:
         calibrate_rule(*arguments)
     assert "\n" not in str(caught.value)
+
+
+def test_rules_as_vendors_run_them_are_calibrated_when_a_user_names_them(capsys):
+    days = days_of("STEADY")
+    policies = find_policies(
+        ["target-tracking-spike", *(f"{name}-calibrated" for name in VENDOR_GRIDS)],
+        SMALL,
+        None,
+        Trace("shop", np.tile(days[:1], (6, 1))),
+    )
+    assert [policy.name for policy in policies] == [
+        "ideal-target-tracking-spike",
+        *(f"{name}-calibrated" for name in VENDOR_GRIDS),
+    ], "beside AWS' rule ours is an ideal"
+    assert set(VENDOR_RULES) == set(VENDOR_GRIDS) < set(BASELINES) & set(POLICY_LABELS)
+    printed = capsys.readouterr().err
+    assert all(f"Calibrating {name}-calibrated on the earlier days of shop." in printed for name in VENDOR_GRIDS)
+    costs = [
+        simulate(policy, days[:1], SMALL).cost.sum() for policy in (policies[1], find_policy(VENDOR_RULES[0], SMALL))
+    ]
+    assert costs[0] < costs[1]
 
 
 # --- the table and the names -----------------------------------------------------------------------------------------

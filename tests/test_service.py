@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pickle
 
 import gymnasium
 import numpy as np
@@ -14,9 +15,9 @@ from autoscaler_env.service import Service, as_service
 LEAST = {
     "step_seconds": 1,
     "steps_per_episode": 1,
-    "min_instances": 1,
+    "min_instances": 0,
     "max_instances": 1,
-    "initial_instances": 1,
+    "initial_instances": 0,
     "capacity_per_instance": 1,
     "boot_steps": 1,
     "queue_limit": 0,
@@ -52,6 +53,7 @@ def test_reference_values_are_those_of_the_design():
         "drop_price": 0.0025,
         "peak_arrivals": 4350,
         "fleet_changes": (-1, 0, 1),
+        "boot_seconds": None,
     }
     assert dataclasses.asdict(Service()) == expected
 
@@ -173,6 +175,31 @@ def test_toml_round_trip(any_service, tmp_path):
     assert Service.from_toml(path) == any_service
 
 
+def test_a_boot_of_whole_steps_is_kept_as_steps():
+    assert Service(boot_seconds=300) == Service() and Service(boot_seconds=600.0) == Service(boot_steps=2)
+    assert [Service(boot_seconds=seconds).boot_steps for seconds in (0, 90, 300, 390)] == [0, 1, 1, 2], "rounded up"
+    assert [Service(boot_seconds=seconds).boot_delay for seconds in (0, 90, 300, 390)] == [0, 90, 300, 390]
+    assert "boot_seconds" not in Service().as_dict() and "boot_steps" not in Service(boot_seconds=90).as_dict()
+
+
+@cases("seconds", [0, 90, 390])
+def test_a_service_of_any_boot_can_be_copied_with_a_change(seconds):
+    service = Service(boot_seconds=seconds)
+    assert dataclasses.replace(service, max_instances=30) == Service(boot_seconds=seconds, max_instances=30)
+    assert pickle.loads(pickle.dumps(service)) == service
+
+
+@cases("seconds", [-1, float("nan"), float("inf"), "90", True])
+def test_a_bad_boot_in_seconds_is_refused(seconds):
+    message = refusal(Service, boot_seconds=seconds)
+    assert message == f"boot_seconds = {seconds!r}: must be a finite number of at least 0"
+
+
+def test_a_boot_in_both_forms_is_refused():
+    assert "two forms of one quantity" in refusal(Service, boot_steps=3, boot_seconds=90)
+    assert "two forms of one quantity" in refusal(dataclasses.replace, Service(boot_steps=3), boot_seconds=90)
+
+
 def test_missing_fields_of_a_toml_file_keep_the_reference_value(tmp_path):
     path = tmp_path / "service.toml"
     path.write_text("boot_steps = 3\nfleet_changes = [-2, 0, 2]\n", encoding="utf-8")
@@ -224,8 +251,8 @@ def test_the_file_that_advise_writes_is_a_service(tmp_path):
 def test_natural_units_are_converted_to_the_step_of_the_file(tmp_path):
     path = tmp_path / "service.toml"
     path.write_text("step_seconds = 600\nsteps_per_episode = 144\nrow_seconds = 60\nboot_seconds = 601\n")
-    # 0.29 requests per second of the reference service, a boot of two steps, $0.05 for 1,000 requests and minute
-    wanted = Service(600, 144, capacity_per_instance=174, boot_steps=2, late_price=0.0005)
+    # 0.29 requests per second of the reference service, $0.05 for 1,000 requests and minute
+    wanted = Service(600, 144, capacity_per_instance=174, boot_seconds=601, late_price=0.0005)
     assert Service.from_toml(path) == wanted
     path.write_text("boot_seconds = 601\nboot_steps = 2\n")
     assert "boot_seconds and boot_steps: two forms of one quantity" in refusal(Service.from_toml, path)

@@ -1,5 +1,6 @@
 """Simulation: the dynamics of the environment, policies that misbehave, days in a row, and waits."""
 
+import dataclasses
 from collections import deque
 
 import numpy as np
@@ -8,7 +9,14 @@ from cases import SERVICES, cases, every_service
 
 from autoscaler_env.dynamics import LARGEST_COUNT
 from autoscaler_env.envs.single import AutoscalerEnv
-from autoscaler_env.evaluation.simulation import ResetDaily, by_day, simulate, simulate_through, wait_percentiles
+from autoscaler_env.evaluation.simulation import (
+    ResetDaily,
+    by_day,
+    served_within,
+    simulate,
+    simulate_through,
+    wait_percentiles,
+)
 from autoscaler_env.policies.base import decode
 from autoscaler_env.policies.rules import Random, Static, TargetTracking
 from autoscaler_env.service import Service
@@ -267,3 +275,75 @@ def test_days_do_not_touch_each_other():
     arrivals = np.array([[9, 0], [0, 9], [9, 9]])
     served = np.array([[0, 9], [0, 9], [9, 9]])
     assert wait_percentiles(arrivals, served, np.zeros_like(arrivals), 60).tolist() == [[60, 60], [0, 0], [0, 0]]
+
+
+def within(arrivals, capacity, seconds, **sizes):
+    """Return the requests of each step that one instance serves within some seconds; steps of 60 s."""
+    one = {"step_seconds": 60, "min_instances": 1, "initial_instances": 1, "fleet_changes": (0,), "queue_limit": 1000}
+    service = Service(**one | {"steps_per_episode": len(arrivals), "capacity_per_instance": capacity} | sizes)
+    # a millionth of a request may be in time or not
+    return served_within(simulate(Static(service), np.array([arrivals]), service), seconds)[0].round(4)
+
+
+def test_waits_shorter_than_a_step_by_hand():
+    # 20 come in evenly over 60 s, 10 a minute are served: number n comes at 3 n s, is served at 6 n s, waits 3 n s
+    assert within([20, 0, 0], 10, 15).tolist() == [5, 0, 0] and within([20, 0, 0], 10, 45).tolist() == [15, 0, 0]
+    assert within([20, 0, 0], 10, 0).tolist() == [0, 0, 0] and within([20, 0, 0], 10, 60).tolist() == [20, 0, 0]
+    # 100 wait; 1,000 a minute are served and 500 come in: who comes at x of the step waits 0.1 - 0.5 x of it
+    found = {seconds: within([1100, 500], 1000, seconds)[1] for seconds in (0, 3, 6)}
+    assert found == {0: 400, 3: 450, 6: 500}
+
+
+def test_what_is_not_served_is_not_in_time():
+    # 10 of 30 are served and 5 may wait: the newest 15 are dropped, in the second half of the step
+    assert within([30, 0], 10, 6000, queue_limit=5).tolist() == [15, 0]
+    assert within([30], 10, 6000).tolist() == [10], "the other 20 still wait at the end"
+    assert within([0, 0], 10, 60).tolist() == [0, 0]
+
+
+def test_requests_that_waited_before_the_first_step_are_served_first():
+    service = Service(steps_per_episode=4, step_seconds=60, min_instances=1, initial_instances=1, fleet_changes=(0,))
+    service = dataclasses.replace(service, capacity_per_instance=10, queue_limit=1000)
+    through = simulate_through(Static(service), np.array([[10, 10, 10, 30], [5, 5, 0, 0]]), service)
+    whole, days = served_within(through, 75)[0], served_within(by_day(through, service), 75)
+    assert days[1] == pytest.approx(whole[4:]), "the second day knows of its queue"
+    # of the 30, number n comes at 2 n s and is served at 6 n s
+    assert whole[3] == pytest.approx(18.75) and days[0, 3] == pytest.approx(10), (
+        "the first day does not know the second"
+    )
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf")])
+def test_a_wait_that_is_none_is_refused(seconds):
+    with pytest.raises(ValueError, match=r"^seconds = .*: must be a finite number of at least 0$"):
+        within([1], 1, seconds)
+
+
+def in_time_of_each(day, seconds):
+    """Serve single requests in turn, each by the capacity of one; return how many of each step are in time."""
+    step_seconds, found, free = day.service.step_seconds, np.zeros(day.arrivals.shape[1]), 0.0
+    ends = np.concatenate([[0.0], np.cumsum(day.capacity[0])])  # capacity so far, at the end of each step
+
+    def capacity_at(time):
+        return np.interp(time / step_seconds, np.arange(len(ends)), ends)
+
+    for step, (arrivals, dropped) in enumerate(zip(day.arrivals[0], day.dropped[0], strict=True)):
+        for number in range(arrivals - dropped):
+            came = (step + (number + 0.5) / arrivals) * step_seconds
+            free = max(free, capacity_at(came)) + 1  # what is not used when nobody waits is lost
+            # half of its own work counts: a fluid has no last drop
+            found[step] += free - 0.5 <= capacity_at(came + seconds) + 0.5
+    return found
+
+
+@cases(("name", "peak"), [("reference", 600), ("from zero, boots within a step", 110), ("no queue", 600)])
+def test_a_fluid_serves_as_many_in_time_as_single_requests(name, peak, random_trajectory):
+    # a request more or less at each edge of an interval
+    service = dataclasses.replace(SERVICES[name], capacity_per_instance=40)
+    day = random_trajectory(dataclasses.replace(service, peak_arrivals=peak, steps_per_episode=30), days=1, seed=4)
+    for seconds in (10, 100, 450):
+        wanted = in_time_of_each(day, seconds)
+        found = served_within(day, seconds)[0]
+        assert found.sum() < day.arrivals.sum() and np.abs(found - wanted).max() <= 6
+        assert abs(found.sum() - wanted.sum()) < 0.01 * day.arrivals.sum()
+    assert 0.02 < found.sum() / day.arrivals.sum() < 0.98

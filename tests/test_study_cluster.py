@@ -3,71 +3,31 @@
 All tests share one cluster, whose scheduler and workers are processes of their own.
 """
 
-import json
-import os
 import signal
 import subprocess
 import sys
 import threading
-import time
 
 import dask.distributed
 import pandas as pd
-import psutil
 import pytest
+from clusters import PATIENCE, SAME_PATH, cluster_workers, end, wait_for
 
 from autoscaler_env.cli.main import main
+from autoscaler_env.cluster import connect
 from autoscaler_env.paths import Folders
 from autoscaler_env.study.benchmark import Benchmark
-from autoscaler_env.study.cluster import ResultStore, RunsFailed, complete, connect, effort, perform
+from autoscaler_env.study.cluster import ResultStore, RunsFailed, complete, effort, perform
 from autoscaler_env.study.plan import trainings
 from autoscaler_env.traffic.patterns import PATTERNS
 from autoscaler_env.training.config import TrainingConfig
 
-SAME_PATH = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-PATIENCE = 240  # seconds, for a machine that is busy
 BENCHMARK = Benchmark(("STEADY", "SPIKE"), 5)
 RUNS = [TrainingConfig("q-learning", "STEADY", episodes=8_000, seed=seed) for seed in range(4)]  # a second or so each
 
 
-def wait_for(condition):
-    deadline = time.monotonic() + PATIENCE
-    while not (result := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
-    return result
-
-
 def results_below(root):
     return sorted((root / "build" / "study" / "results").glob("q_learning_*.json"))
-
-
-def end(process):
-    """Kill a process that a test started, with all that it started itself."""
-    if process.poll() is None:
-        for child in psutil.Process(process.pid).children(recursive=True):
-            child.kill()
-        process.kill()
-    process.communicate()
-
-
-@pytest.fixture(scope="session")
-def cluster(tmp_path_factory):
-    """Return the address of a scheduler with two workers; they share no folder with the tests."""
-    folder = tmp_path_factory.mktemp("cluster")
-    contact = folder / "scheduler.json"
-    common = ["--scheduler-file", str(contact), "--no-dashboard"]
-    processes = []
-    try:
-        for program, *options in (["dask_scheduler", "--port", "0"], *(["dask_worker", "--nthreads", "1"],) * 2):
-            command = [sys.executable, "-m", f"distributed.cli.{program}", *options, *common]
-            processes.append(subprocess.Popen(command, cwd=folder, env=SAME_PATH, **QUIET))
-        wait_for(contact.exists)
-        yield json.loads(contact.read_text())["address"]
-    finally:
-        for process in reversed(processes):
-            end(process)
 
 
 @pytest.fixture
@@ -83,8 +43,7 @@ def test_run_of_a_killed_worker_is_repeated_and_no_run_is_done_twice(tmp_path, c
 
     def kill_a_worker():
         wait_for(lambda: results_below(tmp_path))
-        workers = [child for child in psutil.Process().children(recursive=True) if "spawn_main" in str(child.cmdline())]
-        workers[0].send_signal(signal.SIGKILL)
+        cluster_workers()[0].send_signal(signal.SIGKILL)
         killed.append(len(results_below(tmp_path)))
 
     killer = threading.Thread(target=kill_a_worker)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from autoscaler_env.advice.compare import BUDGETS, Comparison, compare_candidates
-from autoscaler_env.advice.deploy import deployment_files, model_file
+from autoscaler_env.advice.deploy import AWS, deployment_files, model_file
 from autoscaler_env.advice.inputs import read_inputs
 from autoscaler_env.advice.page import page
 from autoscaler_env.advice.recommend import FEWEST_TRAININGS
@@ -137,7 +137,7 @@ def advise_on_days(
 
 
 FILES = (
-    *("advice.html", "advice.json", "hpa.yaml", "service.toml"),
+    *("advice.html", "advice.json", "hpa.yaml", "forecast.promql", *AWS.values(), "service.toml"),
     *(model_file(name) for name in LEARNERS),
 )
 """All files that an answer may be written to."""
@@ -153,8 +153,8 @@ def write_answer(answer: Answer, folder: Path) -> list[Path]:
         folder: Created if it is missing.
 
     Returns:
-        The files written, the page first: `advice.html`, `advice.json`; for HPA `hpa.yaml`, for a learner its model and
-        `service.toml`, and the manifest of the best rule if that is HPA.
+        The files written, the page first: `advice.html`, `advice.json`; for HPA `hpa.yaml`, for a rule of AWS its JSON,
+        for a forecast `forecast.promql`, for a learner its model and `service.toml`, and the file of the best rule.
 
     Raises:
         ValueError: A file of one of these names was not written by an earlier answer.

@@ -15,17 +15,18 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from autoscaler_env.advice.plausibility import doubts, plausibility, setting_doubts, today_drops
+from autoscaler_env.advice.plausibility import doubts, plausibility, setting_doubts, small_dollars, today_drops
 from autoscaler_env.advice.setup import TODAY, Limits, Setup
 from autoscaler_env.evaluation.calibration import (
-    RULE_GRIDS,
     RuleGrid,
     Search,
     ServiceLevel,
     forecast_grid,
     settings_that_keep,
 )
+from autoscaler_env.evaluation.lower_bound import lower_bounds
 from autoscaler_env.evaluation.metrics import measure, served_in_time
+from autoscaler_env.evaluation.objective import Objective, share_interval
 from autoscaler_env.evaluation.simulation import ResetDaily, Trajectory, by_day, simulate_through
 from autoscaler_env.evaluation.statistics import Interval, mean_interval
 from autoscaler_env.paths import Folders
@@ -36,6 +37,7 @@ from autoscaler_env.storage.models import load_policy
 from autoscaler_env.traffic.trace import ResampledDays, Trace
 from autoscaler_env.training.checkpoint import RunFolder
 from autoscaler_env.training.config import LENGTH, Algorithm, TrainingConfig
+from autoscaler_env.training.objective import first_price, price_that_keeps, with_price
 from autoscaler_env.training.presets import DeepPreset
 from autoscaler_env.training.train import train
 
@@ -64,15 +66,16 @@ class Candidate:
     trajectory: Trajectory
     """What it did: a row for each held-out day. Fleet and queue carry over from each day to the next."""
     late_share: float
-    """Share of the requests that were served later than in the step in which they arrived."""
+    """Share of the requests that were not served in time and not dropped."""
     drop_share: float
     """Share of the requests that were dropped."""
     wait_p95: float
     """95th percentile of the wait of the admitted requests, in seconds."""
     actions: float
     """Changes of the fleet, a day."""
-    in_time: NDArray[np.int64]
-    """Requests of each held-out day that were served in the step of their arrival, shape (n,)."""
+    in_time: NDArray[np.float64]
+    """Requests of each held-out day that were served in time, shape (n,): within the seconds of the objective, or in
+    the step of their arrival if there is none."""
     settings: Mapping[str, float] = field(default_factory=dict)
     """Its setting, by name; empty for learners and the optimum."""
     model: bytes | None = None
@@ -81,6 +84,8 @@ class Candidate:
     """Each training of a learner, with its own results. Costs and shares of a learner are means over them."""
     sweep: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
     """What other settings of a rule would do on the held-out days: dollars a day, share in time; shape (k, 2)."""
+    late_price: float = np.nan
+    """With an objective: the late price that makes the policy keep it on the first part, in dollars; nan if none."""
 
     @property
     def costs_by_training(self) -> NDArray[np.float64]:
@@ -95,8 +100,14 @@ class Candidate:
 
     @property
     def in_time_share(self) -> float:
-        """Share of the requests that were served in the step of their arrival."""
+        """Share of the requests that were served in time."""
         return 1 - self.late_share - self.drop_share
+
+    @cached_property
+    def in_time_interval(self) -> Interval:
+        """Share of the requests served in time, with its interval over days and, where there are several, trainings."""
+        several = np.array([each.in_time for each in self.trainings] or [self.in_time])
+        return share_interval(several if len(several) > 1 else several[0], self.trajectory.arrivals.sum(axis=1))
 
     @cached_property
     def cost(self) -> Interval:
@@ -107,8 +118,10 @@ class Candidate:
 _ROUNDING = 1e-12
 
 
-def loses_service(candidate: Candidate, today: Candidate, limits: Limits) -> bool:
+def loses_service(candidate: Candidate, today: Candidate, limits: Limits, objective: Objective | None = None) -> bool:
     """Return whether a policy serves the requests of the held-out days worse than today's rule and the limits allow.
+
+    With an objective, that alone decides: whether fewer requests are served in time than it asks for.
 
     The shares are those of all requests of the held-out days. A learner loses service if any of its trainings does.
 
@@ -116,11 +129,14 @@ def loses_service(candidate: Candidate, today: Candidate, limits: Limits) -> boo
         candidate: The policy.
         today: Today's rule on the same days.
         limits: The shares of the requests that a policy may serve late or drop.
+        objective: What every policy must keep instead; `None` for today's service.
     """
     if candidate.trainings:
-        return any(loses_service(each, today, limits) for each in candidate.trainings)
+        return any(loses_service(each, today, limits, objective) for each in candidate.trainings)
+    if objective is not None:
+        return candidate.in_time_share < objective.served_in_time - _ROUNDING
     arrivals = max(int(today.trajectory.arrivals.sum()), 1)
-    fewer = int((today.in_time - candidate.in_time).sum()) / arrivals
+    fewer = float((today.in_time - candidate.in_time).sum()) / arrivals
     dropped = int(candidate.trajectory.dropped.sum()) / arrivals
     most_dropped = max(limits.dropped, int(today.trajectory.dropped.sum()) / arrivals)
     return fewer > limits.fewer_in_time + _ROUNDING or dropped > most_dropped + _ROUNDING
@@ -139,6 +155,8 @@ class Comparison:
     """The clairvoyant policy; `None` if the service has too many states to find it."""
     no_optimum: str = ""
     """Why there is no optimum."""
+    lower_bound: float | None = None
+    """Where there is no optimum: dollars a day on the held-out days that nothing can cost less than."""
     seed: int = 0
     """Seed of the trainings."""
     quick: bool = False
@@ -200,12 +218,13 @@ def compare_candidates(
     service = setup.service_for(days)
     budgets = BUDGETS["full"] if budgets is None else budgets
     later = days.later
-    grids = dict(RULE_GRIDS)
+    grids = setup.grids(days)
+    today = grids[setup.today["rule"]]
     if days.first_days > 1:  # a forecast needs a day before the first one that it is calibrated on
         grids["forecast"] = forecast_grid(days)
-    today = RULE_GRIDS[setup.today["rule"]]
     described = f"{today.name}: {today.describe(setup.today_settings)}"
-    rule = _evaluate(setup.policy(service), described, later, service, setup.today_settings)
+    objective = setup.objective
+    rule = _evaluate(setup.policy(service, days), described, later, service, setup.today_settings, objective=objective)
     candidates, cheaper = {TODAY: rule}, {}
     doubted = (
         *doubts(service, days, setup.fields),
@@ -221,33 +240,57 @@ def compare_candidates(
         for name, grid in grids.items():
             with _step(bar, f"calibrating {name}", planned):
                 calibration_days = days.earlier[1:] if name == "forecast" else days.earlier
+                if objective is not None:
+                    levels[len(calibration_days)] = ServiceLevel(objective.served_in_time, 1.0, objective)
                 if len(calibration_days) not in levels:
-                    now = _evaluate(setup.policy(service), described, calibration_days, service)
+                    now = _evaluate(setup.policy(service, days), described, calibration_days, service)
                     levels[len(calibration_days)] = setup.limits.level(now.in_time_share, now.drop_share, MARGIN)
                 level = levels[len(calibration_days)]
                 search = settings_that_keep(grid, calibration_days, service, level)
-                candidates[name], cheapest = _evaluate_search(grid, search, later, service)
+                candidates[name], cheapest = _evaluate_search(grid, search, later, service, objective)
                 if cheapest is not None:
                     cheaper[name] = cheapest
         with _step(bar, "finding the optimum", planned):
-            try:
-                optimum, reason = _evaluate(Optimum(service), "knows the traffic", later, service), ""
-            except ValueError as error:
-                optimum, reason = None, str(error)
+            if objective is not None:
+                optimum, bound = None, None
+                reason = "an objective holds for all days together, and the optimum of a day knows prices alone"
+            else:
+                optimum, reason, bound = _optimum(later, service)
         quick = any(budget < BUDGETS["full"].get(algorithm, 0) for algorithm, budget in budgets.items())
         comparison = Comparison(
-            setup, service, days, candidates, optimum, reason, seed, quick, plausible, cheaper, doubted, tuple(budgets)
+            setup,
+            service,
+            days,
+            candidates,
+            optimum,
+            reason,
+            bound,
+            seed,
+            quick,
+            plausible,
+            cheaper,
+            doubted,
+            tuple(budgets),
         )
         for algorithm, budget in budgets.items():
             show(comparison)
             with _step(bar, f"training {algorithm}", planned):
-                learner = _learner(algorithm, budget, days, service, range(seed, seed + trainings), not bar.disable)
+                seeds, shown = range(seed, seed + trainings), not bar.disable
+                learner = _learner(algorithm, budget, days, service, seeds, shown, objective, candidates)
             comparison = dataclasses.replace(
                 comparison,
                 candidates=comparison.candidates | {algorithm: learner},
                 pending=comparison.pending[1:],
             )
     return comparison
+
+
+def _optimum(days: NDArray[np.int64], service: Service) -> tuple[Candidate | None, str, float | None]:
+    """Return the optimum of days in a row; or `None`, why there is none, and a lower bound in dollars a day."""
+    try:
+        return _evaluate(Optimum(service), "knows the traffic", days, service), "", None
+    except ValueError as error:
+        return None, str(error), float(lower_bounds(days.reshape(1, -1), service)[0]) / len(days)
 
 
 @contextmanager
@@ -265,9 +308,10 @@ def _evaluate(
     service: Service,
     settings: Mapping[str, float] | None = None,
     model: bytes | None = None,
+    objective: Objective | None = None,
 ) -> Candidate:
     """Simulate a policy on the held-out days, one day running into the next, and measure it."""
-    (candidate,) = _measured(simulate_through(policy, days, service), [(policy, description)], service)
+    (candidate,) = _measured(simulate_through(policy, days, service), [(policy, description)], service, objective)
     return dataclasses.replace(candidate, settings=dict(settings or {}), model=model)
 
 
@@ -276,7 +320,7 @@ SWEPT = 24
 
 
 def _evaluate_search(
-    grid: RuleGrid, search: Search, days: NDArray[np.int64], service: Service
+    grid: RuleGrid, search: Search, days: NDArray[np.int64], service: Service, objective: Objective | None
 ) -> tuple[Candidate, Candidate | None]:
     """Simulate what a search has found, side by side; return the setting that keeps the service, and the cheapest.
 
@@ -289,15 +333,19 @@ def _evaluate_search(
     through = simulate_through(grid.policy(service, columns), days, service, len(settings))
     keeping, cheapest, *others = (
         dataclasses.replace(candidate, settings=each)
-        for candidate, each in zip(_measured(through, rules, service), settings, strict=True)
+        for candidate, each in zip(_measured(through, rules, service, objective), settings, strict=True)
     )
     sweep = np.array([(other.cost.mean, other.in_time_share) for other in others])
-    return dataclasses.replace(keeping, sweep=sweep), cheapest if search.cheapest != search.keeping else None
+    keeping = dataclasses.replace(keeping, sweep=sweep, late_price=search.late_price)
+    return keeping, cheapest if search.cheapest != search.keeping else None
 
 
-def _measured(through: Trajectory, policies: Sequence[tuple[Policy, str]], service: Service) -> list[Candidate]:
+def _measured(
+    through: Trajectory, policies: Sequence[tuple[Policy, str]], service: Service, objective: Objective | None
+) -> list[Candidate]:
     """Return what each policy did, given with its description, from a trajectory with a row for each of them."""
-    table, in_time = measure(through), served_in_time(through)
+    table = measure(through)
+    in_time = served_in_time(through) if objective is None else objective.in_time(through)
     candidates = []
     for row, (policy, description) in enumerate(policies):
         sums, days = table.iloc[row], by_day(through.row(row), service)
@@ -307,7 +355,7 @@ def _measured(through: Trajectory, policies: Sequence[tuple[Policy, str]], servi
                 description,
                 policy,
                 days,
-                late_share=float(sums["late"] / max(sums["arrivals"], 1)),
+                late_share=float((sums["arrivals"] - sums["dropped"] - in_time[row].sum()) / max(sums["arrivals"], 1)),
                 drop_share=float(sums["dropped"] / max(sums["arrivals"], 1)),
                 wait_p95=float(sums["wait_p95"]),
                 actions=float(sums["scaling_actions"]) / len(days.arrivals),
@@ -318,16 +366,49 @@ def _measured(through: Trajectory, policies: Sequence[tuple[Policy, str]], servi
 
 
 def _learner(
-    algorithm: Algorithm, budget: int, days: Trace, service: Service, seeds: Sequence[int], progress: bool
+    algorithm: Algorithm,
+    budget: int,
+    days: Trace,
+    service: Service,
+    seeds: Sequence[int],
+    progress: bool,
+    objective: Objective | None,
+    rules: Mapping[str, Candidate],
 ) -> Candidate:
-    """Train a learner once for each seed; return the one that did best on the first part, with means over all."""
+    """Train a learner once for each seed; return the one that did best on the first part, with means over all.
+
+    With an objective, the late price that it is trained with is searched with the first seed: the price is to keep the
+    objective on the first part of the days. The rules say where the search begins.
+    """
     tried: list[tuple[float, Candidate]] = []
+    price = np.nan
+    if objective is not None:
+        price = _late_price(_training_config(algorithm, budget, days, service, seeds[0]), days, objective, rules)
     for seed in seeds:
         config = _training_config(algorithm, budget, days, service, seed)
+        words = _training_in_words(config)
+        if objective is not None:
+            config = with_price(config, price)
+            words += f" with a late price of {small_dollars(price)}"
         policy, model, selected = _train(config, progress)
-        tried.append((selected, _evaluate(policy, _training_in_words(config), days.later, service, model=model)))
+        candidate = _evaluate(policy, words, days.later, service, model=model, objective=objective)
+        tried.append((selected, dataclasses.replace(candidate, late_price=price)))
     _, best = max(tried, key=lambda each: each[0])
     return over_trainings(best, [candidate for _, candidate in tried])
+
+
+def _late_price(config: TrainingConfig, days: Trace, objective: Objective, rules: Mapping[str, Candidate]) -> float:
+    """Return the late price with which a learner keeps an objective on the first part of the days."""
+    service, arrivals = config.service, days.earlier.sum(axis=1)
+
+    def share_of(training: TrainingConfig) -> float:
+        policy, _, _ = _train(training, progress=False)
+        in_time = objective.in_time(simulate_through(policy, days.earlier, service))
+        share = share_interval(in_time.reshape(days.earlier.shape).sum(axis=1), arrivals)
+        return objective.surely(share)
+
+    first = first_price(rules["target-tracking"].late_price, service)
+    return price_that_keeps(share_of, config, objective, first).price
 
 
 def over_trainings(best: Candidate, trainings: Sequence[Candidate]) -> Candidate:

@@ -1,19 +1,23 @@
 """How to deploy what is recommended: instructions, and files to copy.
 
-For Kubernetes' Horizontal Pod Autoscaler an `autoscaling/v2` manifest, for a learner its model and three lines of
-Python.
+For Kubernetes' Horizontal Pod Autoscaler an `autoscaling/v2` manifest, for a rule of AWS the JSON of its policy, for a
+forecast its expression in PromQL, for a learner its model and three lines of Python. `advice.delivered` reads the files
+back into the rule that was simulated.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from autoscaler_env.advice.compare import Candidate, Comparison, loses_service
+from autoscaler_env.advice.delivered import aws_step_scaling, aws_target_tracking, forecast_promql
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.advice.text import no_saving
+from autoscaler_env.policies.behaviour import Behaviour, ScalingRules
 from autoscaler_env.policies.kubernetes import DOWNSCALE_WINDOW, TOLERANCE
 from autoscaler_env.policies.registry import LEARNERS
 from autoscaler_env.service import NATURAL_UNITS, Service
@@ -22,7 +26,10 @@ from autoscaler_env.text import dollars, duration
 HPA = ("hpa-cpu", "hpa-demand")
 """The rules that are a Horizontal Pod Autoscaler."""
 
-_HEAD = """\
+AWS = {"aws-target-tracking": "target_tracking.json", "aws-step-scaling": "step_scaling.json"}
+"""The rules of AWS, and the file that deploys each."""
+
+_STEPWISE = """\
 # Tolerance {tolerance} and a downscale
 # window of {window} s, as simulated.
 # Other limits than in the simulation:
@@ -31,6 +38,20 @@ _HEAD = """\
 #   every 15 s.
 {changes}# - There a new pod serves after
 #   {boot} s, here after its own start.
+"""
+
+_CLOCKED = """\
+# As simulated: a sync every {sync} s,
+# a metric that is {delay} s old (flags of
+# the cluster), and what is below.
+# Other than in the simulation:
+# - There the fleet changes once in a
+#   step of {step} s.
+{changes}# - There a new pod serves after
+#   {boot} s, here after its own start.
+"""
+
+_HEAD = """\
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
 metadata:
@@ -48,8 +69,7 @@ spec:
 _CHANGES = """\
 # - There at most {most} pods are added
 #   and {fewest} removed at a time; here
-#   at most the fleet is doubled, or 4
-#   added, every 15 s.
+#   {instead}.
 """
 
 _CPU = """\
@@ -85,7 +105,7 @@ _BEHAVIOUR = """\
 """
 
 
-def hpa_manifest(name: str, metric: str, target: float, service: Service) -> str:
+def hpa_manifest(name: str, metric: str, target: float, service: Service, behaviour: Behaviour | None = None) -> str:
     """Return the manifest of an HPA.
 
     Args:
@@ -93,9 +113,11 @@ def hpa_manifest(name: str, metric: str, target: float, service: Service) -> str
         metric: The rule, `hpa-cpu` or `hpa-demand`.
         target: Target utilisation: a share of an instance's capacity, above 0.
         service: Gives the limits of the fleet and the capacity of an instance.
+        behaviour: How it was simulated in time; `None` for once a step.
 
     Returns:
-        YAML. Tolerance (10 %) and the downscale window (300 s) are Kubernetes' defaults, as in the simulation.
+        YAML. With a behaviour it carries the windows, tolerances and policies that the simulation obeyed. Without one,
+        tolerance (10 %) and the downscale window (300 s) are Kubernetes' defaults, as in the simulation.
 
     Raises:
         ValueError: The metric is neither of the two.
@@ -109,10 +131,11 @@ def hpa_manifest(name: str, metric: str, target: float, service: Service) -> str
     per_second = service.capacity_per_instance / service.step_seconds
     most, fewest = max(service.fleet_changes), min(service.fleet_changes)
     limited = max(most, -fewest) < service.max_instances - service.min_instances
+    instead = "at most the fleet is doubled, or 4\n#   added, every 15 s" if behaviour is None else "as below"
     values = {
         "step": service.step_seconds,
-        "changes": _CHANGES.format(most=most, fewest=-fewest) if limited else "",
-        "boot": service.boot_steps * service.step_seconds,
+        "changes": _CHANGES.format(most=most, fewest=-fewest, instead=instead) if limited else "",
+        "boot": f"{service.boot_delay:g}",
         "tolerance": f"{TOLERANCE:.0%}",
         "name": kubernetes_name(name),
         "least": service.min_instances,
@@ -122,7 +145,26 @@ def hpa_manifest(name: str, metric: str, target: float, service: Service) -> str
         "each": _quantity(per_second * target),
         "window": DOWNSCALE_WINDOW,
     }
-    return "".join(part.format(**values) for part in (_HEAD, _CPU if metric == "hpa-cpu" else _DEMAND, _BEHAVIOUR))
+    parts = [_STEPWISE, _HEAD, _CPU if metric == "hpa-cpu" else _DEMAND, _BEHAVIOUR]
+    if behaviour is not None:
+        values |= {"sync": behaviour.sync_seconds, "delay": behaviour.metric_delay_seconds}
+        rules = (("scaleUp", behaviour.up), ("scaleDown", behaviour.down))
+        parts = [_CLOCKED, *parts[1:3], "  behavior:\n", *(_rules_yaml(*each) for each in rules)]
+    return "".join(part.format(**values) for part in parts)
+
+
+def _rules_yaml(direction: str, rules: ScalingRules) -> str:
+    """Return the rules of a direction as lines of a manifest."""
+    table = rules.table()
+    lines = [f"{direction}:"]
+    lines += [f"  {name}: {json.dumps(table[name])}" for name in ("stabilizationWindowSeconds", "tolerance")]
+    lines += [f"  selectPolicy: {table['selectPolicy']}"]
+    if table["policies"]:
+        lines.append("  policies:")
+    for policy in table["policies"]:
+        first, *others = (f"{name}: {value}" for name, value in policy.items())
+        lines += [f"    - {first}", *(f"      {other}" for other in others)]
+    return "".join(f"    {line}\n" for line in lines)
 
 
 def kubernetes_name(name: str) -> str:
@@ -161,6 +203,16 @@ def how_to(comparison: Comparison, policy: str) -> HowTo:
         comparison: Holds the policy's settings and the service.
         policy: Its name in tables.
     """
+    instructions = _how_to(comparison, policy)
+    if not comparison.setup.schedule or policy == TODAY:
+        return instructions
+    own = policy == comparison.setup.today["rule"]
+    note = "Keep your schedule: it was simulated with it." if own else "Remove your schedule: it was simulated without."
+    return instructions._replace(text=f"{instructions.text} {note}")
+
+
+def _how_to(comparison: Comparison, policy: str) -> HowTo:
+    """Return how to deploy a policy, whatever the schedule around today's rule."""
     settings, service = comparison.candidates[policy].settings, comparison.service
     name = kubernetes_name(comparison.setup.name)
     if policy == TODAY:
@@ -178,11 +230,26 @@ def how_to(comparison: Comparison, policy: str) -> HowTo:
             f"# every {service.step_seconds} s: instances to add or remove",
         )
     if policy in HPA:
-        manifest = hpa_manifest(comparison.setup.name, policy, settings["target"], service)
         return HowTo(
             "Apply this manifest, hpa.yaml beside this page, with: kubectl apply -f hpa.yaml. Its comments name the "
             "limits that differ from the simulation: a cluster can react faster, and so cost and service can differ.",
-            manifest,
+            _file_of(comparison, policy).decode(),
+        )
+    if policy in AWS:
+        return HowTo(
+            f"Replace the policy of your ECS service by {AWS[policy]} beside this page: each object is the input of "
+            "the call that stands above it. AWS publishes no algorithm: the simulation acts on what it documents, and "
+            "on assumptions that autoscaler_env/policies/aws.py lists.",
+            _file_of(comparison, policy).decode(),
+        )
+    if policy == "kpa":
+        seconds = max(6, min(round(settings["stable_steps"] * service.step_seconds), 3600))
+        rate = service.capacity_per_instance / service.step_seconds
+        return HowTo(
+            "Annotate the template of your Knative service. The target is in requests per second of a pod.",
+            f'autoscaling.knative.dev/metric: "rps"\nautoscaling.knative.dev/target: "{rate:.4g}"\n'
+            f'autoscaling.knative.dev/target-utilization-percentage: "{100 * settings["target"]:g}"\n'
+            f'autoscaling.knative.dev/window: "{seconds}s"',
         )
     if policy == "fixed":
         command = f"kubectl scale deployment {name} --replicas={settings['instances']:.0f}"
@@ -209,6 +276,8 @@ def how_to(comparison: Comparison, policy: str) -> HowTo:
     share = f"{service.capacity_per_instance} x {settings['target']:g}"
     spare = f" + {settings['reserve']:g}" if settings["reserve"] else ""
     unit = " Count the requests of that step, not of a second."
+    if policy == "forecast":
+        unit += " The file forecast.promql beside this page has the same as an expression for Prometheus."
     return HowTo(
         f"{text}.{unit}{_OWN_LOOP}{_own_rule(comparison, policy)}",
         f"instances = ceil(({demand} + waiting) / ({share}){spare})",
@@ -249,14 +318,28 @@ def deployment_files(comparison: Comparison, policy: str) -> dict[str, bytes]:
         policy: Its name in tables.
     """
     candidate, service = comparison.candidates[policy], comparison.service
-    if policy in HPA:
-        return {"hpa.yaml": hpa_manifest(comparison.setup.name, policy, candidate.settings["target"], service).encode()}
+    name = "hpa.yaml" if policy in HPA else "forecast.promql" if policy == "forecast" else AWS.get(policy)
+    if name is not None:
+        return {name: _file_of(comparison, policy)}
     if candidate.model is not None:
         return {
             model_file(policy): candidate.model,
             "service.toml": service_toml(service, comparison.setup.fields).encode(),
         }
     return {}
+
+
+def _file_of(comparison: Comparison, policy: str) -> bytes:
+    """Return the file that deploys a rule of Kubernetes or AWS, or a forecast."""
+    setup, settings, service = comparison.setup, comparison.candidates[policy].settings, comparison.service
+    name = kubernetes_name(setup.name)
+    if policy in HPA:
+        return hpa_manifest(setup.name, policy, settings["target"], service, setup.behaviour).encode()
+    if policy == "forecast":
+        return forecast_promql(settings, service).encode()
+    tracking = policy == "aws-target-tracking"
+    content = aws_target_tracking(name, settings) if tracking else aws_step_scaling(name, settings, setup.alarms)
+    return f"{json.dumps({'PutScalingPolicy': [content]} if tracking else content, indent=1)}\n".encode()
 
 
 def model_file(policy: str) -> str:
@@ -277,9 +360,9 @@ def service_toml(service: Service, written: Mapping[str, Any] = MappingProxyType
         written: What the user wrote in the set-up, by name.
 
     Example:
-        >>> service = service_toml(Service(), {"boot_seconds": 90})
-        >>> [line for line in service.splitlines() if line[:4] in ("step", "boot")]
-        ['step_seconds = 300', 'steps_per_episode = 288', 'boot_steps = 1  # boot_seconds = 90']
+        >>> service = service_toml(Service(boot_seconds=90), {"drop_price_per_1000": 2.5})
+        >>> [line for line in service.splitlines() if line[:4] in ("boot", "drop")]
+        ['boot_seconds = 90', 'drop_price = 0.0025  # drop_price_per_1000 = 2.5']
     """
     natural = {field: name for name, field in NATURAL_UNITS.items() if name in written}
     notes = {field: f"  # {name} = {written[name]!r}" for field, name in natural.items()}

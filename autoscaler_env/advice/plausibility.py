@@ -25,7 +25,10 @@ HIGHEST_SHARES = {
     "threshold": {"add_above": 1.0, "remove_below": 1.0},
     "hpa-cpu": {"target": 2.0},
     "hpa-demand": {"target": 2.0},
+    "kpa": {"target": 2.0},
     "target-tracking": {"target": 5.0},
+    "aws-target-tracking": {"target": 1.0},
+    "aws-step-scaling": dict.fromkeys(("add_above", "jump_above", "remove_below", "drop_below"), 1.0),
 }
 """The highest share that each setting of a rule can mean; a number above it is taken for a percentage."""
 

@@ -10,11 +10,16 @@ differences of the daily costs lies above zero (of a learner: over days and trai
 today's cost (`[limits] least_saving`).
 Of the policies that are worth it, the simplest is chosen that the cheapest of them does not beat likewise: beyond doubt
 and by at least 1 %. From simple to complex: a fixed fleet, the rule of today with another setting, a threshold, HPA on
-utilisation, HPA on demand, target tracking, a forecast, Q-learning, DQN, PPO.
+utilisation, HPA on demand, Knative's KPA, AWS' step scaling and target tracking, our target tracking, a forecast,
+Q-learning, DQN, PPO.
 
 One exception: steady traffic gets a fixed fleet or keeps today's rule. If traffic is constant but for its noise,
 switching the last instance off and on while requests wait may save more than 1 %; that alone is no reason to run an
 autoscaler. If today's rule already saves enough against a fixed fleet, the plain rule applies.
+
+With an objective (`[objective]`), a policy must keep it on the held-out days instead of today's service. If today's
+rule misses it, the rule may not stay: then the simplest policy is chosen that the cheapest does not beat, whatever it
+costs.
 
 The saving that is quoted comes from days that the choice was not made on. From ten held-out days on, the choice is made
 on the first half, and its saving is measured on the second. Below ten, each day is left out in turn: the saving on it
@@ -35,6 +40,7 @@ from numpy.typing import NDArray
 from autoscaler_env.advice.compare import Candidate, Comparison, loses_service
 from autoscaler_env.advice.plausibility import losing_is_cheaper
 from autoscaler_env.advice.setup import TODAY
+from autoscaler_env.evaluation.objective import Objective
 from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, Interval, is_worth_it, mean_interval
 from autoscaler_env.policies.registry import LEARNERS, label_of
 from autoscaler_env.service import Service
@@ -46,7 +52,11 @@ ORDER = (
     "threshold",
     "hpa-cpu",
     "hpa-demand",
+    "kpa",
+    "aws-step-scaling",
+    "aws-target-tracking",
     "target-tracking",
+    "ideal-target-tracking",
     "forecast",
     "q-learning",
     "dqn",
@@ -117,15 +127,26 @@ def recommend(comparison: Comparison) -> Recommendation:
     steady = is_steady(comparison.days.requests, comparison.service)
     refused = refusals(comparison)
     allowed = [name for name in ORDER if name in comparison.candidates and name not in refused]
+    must = must_change(comparison) and allowed != [TODAY]
 
     def choice(days: pd.DataFrame) -> Recommendation:
-        return choose(days, own, steady, allowed=allowed, least=least)
+        return choose(days, own, steady and not must, allowed=allowed, least=least, must=must)
 
-    return dataclasses.replace(quoted(comparison.costs_by_training, choice, allowed), refused=refused)
+    return dataclasses.replace(quoted(comparison.costs_by_training, choice, allowed, must=must), refused=refused)
+
+
+def must_change(comparison: Comparison) -> bool:
+    """Return whether today's rule misses the objective on the held-out days, so that it may not stay."""
+    today, setup = comparison.candidates[TODAY], comparison.setup
+    return setup.objective is not None and loses_service(today, today, setup.limits, setup.objective)
 
 
 def quoted(
-    costs: pd.DataFrame, choice: Callable[[pd.DataFrame], Recommendation], allowed: Collection[str] | None = None
+    costs: pd.DataFrame,
+    choice: Callable[[pd.DataFrame], Recommendation],
+    allowed: Collection[str] | None = None,
+    *,
+    must: bool = False,
 ) -> Recommendation:
     """Return a choice, with what it saves on days that it was not made on.
 
@@ -133,6 +154,7 @@ def quoted(
         costs: As for `choose`.
         choice: Returns the recommendation that a table of costs leads to.
         allowed: As for `choose`.
+        must: As for `choose`.
 
     Returns:
         The choice, with the numbers and the cheapest policy of the days that it was not made on; `today`, if its saving
@@ -149,10 +171,11 @@ def quoted(
         saved = [(_by_training(costs, TODAY) - _by_training(costs, other))[:, i] for i, other in enumerate(others)]
         saving = mean_interval(np.array(np.broadcast_arrays(*saved)).T)
     policy, unconfirmed = chosen.policy, ""
-    if policy != TODAY and not is_worth_it(saving, _mean(unseen, TODAY), chosen.least):
+    if policy != TODAY and not must and not is_worth_it(saving, _mean(unseen, TODAY), chosen.least):
         policy, unconfirmed = TODAY, policy
     names = [name for name in ORDER if name in costs]
-    cheapest = _cheapest(unseen, [name for name in names if name == TODAY or allowed is None or name in allowed])
+    able = [name for name in names if name == TODAY or allowed is None or name in allowed]
+    cheapest = _cheapest(unseen, [name for name in able if name != TODAY or not must])
     extra = _saved(unseen, policy, cheapest)
     return dataclasses.replace(
         chosen,
@@ -178,8 +201,8 @@ def refusals(comparison: Comparison) -> dict[str, str]:
             continue
         if losing_is_cheaper(comparison.service):
             refused[name] = "with these prices it is cheaper to lose requests"
-        elif loses_service(candidate, today, comparison.setup.limits):
-            refused[name] = _worse(candidate, today)
+        elif loses_service(candidate, today, comparison.setup.limits, comparison.setup.objective):
+            refused[name] = _worse(candidate, today, comparison.setup.objective)
         elif name in LEARNERS and comparison.quick:
             refused[name] = "had a small training budget (--quick)"
         elif name in LEARNERS and len(candidate.trainings) < FEWEST_TRAININGS:
@@ -217,8 +240,10 @@ def simplicity(own: str) -> list[str]:
     return order
 
 
-def _worse(candidate: Candidate, today: Candidate) -> str:
-    """Return how a policy serves fewer requests than today's rule, as the end of a sentence about the policy."""
+def _worse(candidate: Candidate, today: Candidate, objective: Objective | None) -> str:
+    """Return how a policy serves fewer requests than it must, as the end of a sentence about the policy."""
+    if objective is not None:
+        return f"misses the objective: {100 * candidate.in_time_share:.2f} % in time"
     if candidate.drop_share > today.drop_share and candidate.in_time_share >= today.in_time_share:
         return (
             f"drops {percent(candidate.drop_share, 2)} of the requests (today's rule: {percent(today.drop_share, 2)})"
@@ -248,6 +273,7 @@ def choose(
     *,
     allowed: Collection[str] | None = None,
     least: float = MINIMUM_EFFECT,
+    must: bool = False,
 ) -> Recommendation:
     """Apply the written rule to a table of costs; the saving is that on the same days.
 
@@ -258,6 +284,7 @@ def choose(
         steady: Whether the traffic is steady.
         allowed: The policies that may be recommended, besides today's rule; all by default.
         least: Share of the cost that a change must save.
+        must: Whether today's rule may not stay; then a change need not save anything.
 
     Example:
         >>> days = {"fixed": [9.0, 9.1, 9.2], "today": [7.0, 7.3, 7.1], "ppo": [6.98, 7.29, 7.06]}
@@ -270,10 +297,12 @@ def choose(
 
     names = [name for name in simplicity(own) if name in costs]
     order = [name for name in names if name == TODAY or allowed is None or name in allowed]
+    if must:
+        order.remove(TODAY)
     cheapest = _cheapest(costs, order)
     steady = steady and "fixed" in order and not pays("fixed", TODAY)
     pool = [name for name in order if name in ("fixed", TODAY)] if steady else order
-    worth_it = [name for name in pool if name != TODAY and pays(TODAY, name)]
+    worth_it = [name for name in pool if name != TODAY and (must or pays(TODAY, name))]
     best = _cheapest(costs, worth_it or [TODAY])
     policy = next(name for name in worth_it or [TODAY] if not pays(name, best))
     extra = _saved(costs, policy, cheapest)

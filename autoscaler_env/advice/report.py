@@ -22,6 +22,8 @@ from autoscaler_env.advice.text import (
     headline,
     method,
     no_saving,
+    objective_sentence,
+    per_1000_and_minute,
     reason,
     requests_sentence,
     sacrifice,
@@ -31,7 +33,7 @@ from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, Interval, is_ve
 from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.policies.registry import LEARNERS, label_of
 from autoscaler_env.service import Service
-from autoscaler_env.text import counted, listed, percent
+from autoscaler_env.text import counted, dollars, listed, percent
 from autoscaler_env.traffic.trace import Trace
 
 FEW_DAYS = 14
@@ -128,8 +130,8 @@ class Answer:
 
     def keeps_service(self, policy: str) -> bool:
         """Return whether a policy keeps today's service on the held-out days; see `loses_service`."""
-        candidates, limits = self.comparison.candidates, self.comparison.setup.limits
-        return not loses_service(candidates[policy], candidates[TODAY], limits)
+        candidates, setup = self.comparison.candidates, self.comparison.setup
+        return not loses_service(candidates[policy], candidates[TODAY], setup.limits, setup.objective)
 
     def above_optimum(self, policy: str) -> float | None:
         """Return how much a policy costs above the optimum, as a share; `None` if there is no optimum."""
@@ -174,7 +176,9 @@ class Answer:
             "policies": {name: self._policy_as_dict(name) for name in self.policies},
             "cheaper_settings": {name: _setting_as_dict(rule) for name, rule in comparison.cheaper.items()},
             "limits_of_service": dataclasses.asdict(comparison.setup.limits),
+            "objective": self._objective_as_dict(),
             "no_optimum": comparison.no_optimum or None,
+            "lower_bound_a_day": None if comparison.lower_bound is None else round(comparison.lower_bound, 4),
             "worst_day": {"day": held_out[self.worst_day]}
             | {name: self._worst_day_as_dict(name) for name in (TODAY, self.beside)},
             "why_did_it_scale": self.why,
@@ -186,6 +190,22 @@ class Answer:
             "days_a_year": DAYS_A_YEAR,
             "seed": comparison.seed,
         }
+
+    def _objective_as_dict(self) -> dict[str, Any] | None:
+        """Return the objective, and for each policy its share in time, whether it kept the objective, and its price."""
+        objective = self.comparison.setup.objective
+        if objective is None:
+            return None
+        policies = {}
+        for name, policy in self.comparison.candidates.items():
+            share = policy.in_time_interval
+            price = policy.late_price * per_1000_and_minute(self.comparison.service)
+            policies[name] = {
+                "share": _plain(share),
+                "verdict": objective.verdict(share),
+                "late_price_per_1000_per_minute": round(price, 6) if np.isfinite(price) else None,
+            }
+        return dataclasses.asdict(objective) | {"policies": policies}
 
     def _policy_as_dict(self, name: str) -> dict[str, Any]:
         policy, saved, above = self.policies[name], self.saved[name], self.above_optimum(name)
@@ -249,7 +269,15 @@ def answer_of(comparison: Comparison) -> Answer:
         {name: mean_interval(today - policy.costs_by_training) for name, policy in policies.items()},
         headline(comparison, recommendation),
         "" if nothing_saved and recommendation.policy == TODAY else reason(recommendation),
-        requests_sentence(comparison, recommendation.policy),
+        " ".join(
+            filter(
+                None,
+                (
+                    requests_sentence(comparison, recommendation.policy),
+                    objective_sentence(comparison, recommendation.policy),
+                ),
+            )
+        ),
         sacrifice(comparison, recommendation),
         nothing_saved,
         limits_of(comparison, recommendation),
@@ -264,7 +292,9 @@ def answer_of(comparison: Comparison) -> Answer:
 
 def least_in_time(comparison: Comparison) -> float:
     """Return the share of the requests in time that a policy should keep: today's, less what the limits allow."""
-    today = comparison.candidates[TODAY]
+    today, objective = comparison.candidates[TODAY], comparison.setup.objective
+    if objective is not None:
+        return objective.served_in_time
     return comparison.setup.limits.level(today.in_time_share, today.drop_share).in_time
 
 
@@ -283,7 +313,13 @@ def limits_of(comparison: Comparison, recommendation: Recommendation) -> list[st
     if comparison.quick:
         limits.append("The learners had small budgets, for a quick answer. With full budgets they may do better.")
     if comparison.optimum is None:
-        limits.append(f"No optimum is shown. {comparison.no_optimum[0].upper()}{comparison.no_optimum[1:]}.")
+        text = f"No optimum is shown. {comparison.no_optimum[0].upper()}{comparison.no_optimum[1:]}."
+        if comparison.lower_bound is not None:
+            text += (
+                f" A lower bound is {dollars(comparison.lower_bound)} a day: nothing can cost less, and the optimum "
+            )
+            text += "may cost more."
+        limits.append(text)
     return limits
 
 
@@ -390,7 +426,7 @@ def _likeness(earlier: np.ndarray, later: np.ndarray) -> float:
 def _slow_boot(service: Service) -> Iterator[str]:
     if service.boot_steps > 1:
         yield (
-            f"An instance boots for {service.boot_steps * service.step_seconds / 60:g} min, longer than a step of "
+            f"An instance boots for {service.boot_delay / 60:.3g} min, longer than a step of "
             f"{service.step_seconds / 60:g} min: a rule that only reacts comes {service.boot_steps} steps late, and "
             "so every policy stays further above the optimum."
         )

@@ -38,14 +38,14 @@ class Autoscaler:
         """Return how many instances to add (positive) or to remove (negative) now.
 
         Args:
-            ready: Instances that serve, at least 1.
+            ready: Instances that serve, at least 1, or 0 where the service may have none.
             booting: Instances ordered and not ready yet.
             queue: Requests waiting at the end of the step that just ended.
             arrivals: Requests that arrived during that step.
             now: The time on the clock of the traffic that the policy was trained on; this machine's clock by default.
 
         Raises:
-            ValueError: A count is negative, or no instance is ready.
+            ValueError: A count is negative, or no instance is ready though the service always has some.
         """
         observation = self.observe(ready=ready, booting=booting, queue=queue, arrivals=arrivals)
         half_a_step = timedelta(seconds=self.service.step_seconds / 2)  # a call just before midnight is for the new day
@@ -62,7 +62,7 @@ class Autoscaler:
         `queue_limit`.
 
         Args:
-            ready: Instances that serve, at least 1.
+            ready: Instances that serve, at least 1, or 0 where the service may have none.
             booting: Instances ordered and not ready yet.
             queue: Requests waiting at the end of the step.
             arrivals: Requests that arrived during the step.
@@ -71,10 +71,10 @@ class Autoscaler:
             The observation of `AutoscalerEnv`, float32 of shape (1, 7). In the first call the change of arrivals is 0.
 
         Raises:
-            ValueError: A count is negative, or no instance is ready.
+            ValueError: A count is negative, or no instance is ready though the service always has some.
         """
         for name, value, least in (
-            ("ready", ready, 1),
+            ("ready", ready, min(self.service.min_instances, 1)),
             ("booting", booting, 0),
             ("queue", queue, 0),
             ("arrivals", arrivals, 0),

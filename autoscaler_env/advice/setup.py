@@ -19,10 +19,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autoscaler_env.advice.plausibility import check_shares, small_dollars
+from autoscaler_env.evaluation.objective import Objective
 from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT
+from autoscaler_env.policies.aws import Alarms, AwsStepScaling, AwsTargetTracking
 from autoscaler_env.policies.base import Policy
+from autoscaler_env.policies.behaviour import Behaviour
+from autoscaler_env.policies.knative import Kpa
 from autoscaler_env.policies.kubernetes import HpaCpu, HpaDemand
 from autoscaler_env.policies.rules import FixedFleet, TargetTracking, Threshold
+from autoscaler_env.policies.schedule import Minimum, read_schedule, weekdays_of
 from autoscaler_env.service import (
     LARGEST_OBSERVABLE_COUNT,
     NATURAL_UNITS,
@@ -30,13 +35,14 @@ from autoscaler_env.service import (
     Service,
     counts_per_step,
     fields_per_step,
+    refuse_late_price,
 )
 from autoscaler_env.storage.files import write_atomically
 from autoscaler_env.text import counted, duration, listed, suggestion
 from autoscaler_env.traffic.reading import DAY, Traffic
 
 if TYPE_CHECKING:
-    from autoscaler_env.evaluation.calibration import ServiceLevel
+    from autoscaler_env.evaluation.calibration import RuleGrid, ServiceLevel
     from autoscaler_env.traffic.trace import Trace
 
 TODAY = "today"
@@ -56,9 +62,21 @@ TODAY_RULES: Mapping[str, tuple[type[Policy], tuple[str, ...]]] = {
     "threshold": (Threshold, ("add_above", "remove_below")),
     "hpa-cpu": (HpaCpu, ("target",)),
     "hpa-demand": (HpaDemand, ("target",)),
+    "kpa": (Kpa, ("target", "stable_steps")),
+    "aws-target-tracking": (AwsTargetTracking, ("target", "scale_out_cooldown", "scale_in_cooldown")),
+    "aws-step-scaling": (
+        AwsStepScaling,
+        (
+            *("add_above", "add_percent", "jump_above", "jump_percent"),
+            *("remove_below", "remove_percent", "drop_below", "drop_percent"),
+        ),
+    ),
     "target-tracking": (TargetTracking, ("target", "reserve")),
 }
-"""What today's rule can be, and its settings: those of `evaluation.calibration.RULE_GRIDS`."""
+"""What today's rule can be, and its settings: those of its grid in `advice.rule_grids`."""
+
+TODAY_TABLES = ("hpa", "cloudwatch", "schedule")
+"""What `[today]` may have besides: how HPA acts, the alarms of a rule of AWS, and a schedule around the rule."""
 
 DEFAULT_RULE = {"rule": "threshold", "add_above": 0.7, "remove_below": 0.4}
 """Today's rule if the set-up has none: the one of most tutorials."""
@@ -105,6 +123,8 @@ class Setup:
     """Today's rule and its settings."""
     limits: Limits = field(default_factory=Limits)
     """What a change may do to the requests, and what it must save."""
+    objective: Objective | None = None
+    """What every recommended policy must keep, instead of a late price and of today's service."""
     row_seconds: int | None = None
     """Seconds of a row of the traffic, where its file states no times."""
 
@@ -112,6 +132,8 @@ class Setup:
         if not isinstance(self.name, str) or not self.name.strip():
             raise ValueError(f"name = {self.name!r}: must be a text that is not empty")
         self._check_names()
+        if self.objective is not None:
+            refuse_late_price(self.fields)
         rows = self.row_seconds
         if rows is not None and (isinstance(rows, bool) or not isinstance(rows, int) or rows < 1):
             raise ValueError(f"row_seconds = {rows!r}: must be an integer of at least 1")
@@ -147,9 +169,16 @@ class Setup:
                 raise ValueError(f"today.{name} = {value!r}: must be a number")
         if set(settings) != set(names):
             raise ValueError(f"today: {rule} is set by {' and '.join(names)}, not by {', '.join(settings) or '-'}")
+        if "cloudwatch" in self.today and not rule.startswith("aws-"):
+            raise ValueError(f"today.cloudwatch: {rule} has no alarms; aws-target-tracking and aws-step-scaling have")
         try:
             check_shares(rule, settings)
             make(service, **settings)  # type: ignore[call-arg]
+            _ = self.behaviour, self.alarms  # read them: they may be wrong
+            for entry in self.schedule:
+                if entry.instances > service.max_instances:
+                    most = service.max_instances
+                    raise ValueError(f"schedule: minimum = {entry.instances}: must be at most max_instances = {most}")
         except ValueError as error:
             raise ValueError(f"today: {error}") from None
 
@@ -170,12 +199,15 @@ class Setup:
             if not isinstance(today, dict):
                 raise ValueError(f'today = {today!r}: must be a table, as in [today] and rule = "fixed" below it')
             limits, row_seconds = values.pop("limits", {}), values.pop("row_seconds", None)
+            objective = Objective.from_dict(values.pop("objective")) if "objective" in values else None
             known = [each.name for each in dataclasses.fields(Limits)]
             if not isinstance(limits, dict) or set(limits) - set(known):
                 raise ValueError(f"limits = {limits!r}: must be a table of {', '.join(known)}")
+            if objective is not None and (both := sorted(set(limits) & {"fewer_in_time", "dropped"})):
+                raise ValueError(f"objective and limits.{both[0]}: an objective stands instead of it; write only one")
             if step_seconds is not None and not counts_per_step(values):
                 values.setdefault("step_seconds", step_seconds)
-            return cls(name, values, today, Limits(**limits), row_seconds)
+            return cls(name, values, today, Limits(**limits), objective, row_seconds)
         except OSError as error:
             raise ValueError(f"{path}: {error.strerror or error}") from None
         except UnicodeDecodeError:
@@ -193,7 +225,34 @@ class Setup:
     @property
     def today_settings(self) -> dict[str, float]:
         """The settings of today's rule, without its name."""
-        return {name: value for name, value in self.today.items() if name != "rule"}
+        return {name: value for name, value in self.today.items() if name not in ("rule", *TODAY_TABLES)}
+
+    @property
+    def behaviour(self) -> Behaviour | None:
+        """How HPA acts in time, from `[today.hpa]`; `None` for once a step.
+
+        Raises:
+            ValueError: A name or a value is not allowed.
+        """
+        return Behaviour.from_tables(self.today["hpa"]) if "hpa" in self.today else None
+
+    @property
+    def alarms(self) -> Alarms:
+        """The alarms of a rule of AWS, from `[today.cloudwatch]`.
+
+        Raises:
+            ValueError: A name or a value is not allowed.
+        """
+        return Alarms.from_table(self.today.get("cloudwatch", {}))
+
+    @property
+    def schedule(self) -> tuple[Minimum, ...]:
+        """The schedule around today's rule; empty if there is none.
+
+        Raises:
+            ValueError: A name or a value is not allowed.
+        """
+        return read_schedule(self.today["schedule"]) if "schedule" in self.today else ()
 
     def with_step(self, step_seconds: int | None) -> Setup:
         """Return the set-up with steps of another length; with `None` it stays as it is.
@@ -270,16 +329,13 @@ class Setup:
 
     def _meaning(self, name: str, fields: Mapping[str, Any]) -> str:
         """Return what a quantity in natural units means in a step, and how the user wrote it."""
-        value, step = fields[NATURAL_UNITS[name]], fields["step_seconds"]
+        value = fields[NATURAL_UNITS[name]]
         text = {
             "requests_per_second_per_instance": f"an instance serves {counted(value, 'request')}",
-            "boot_seconds": f"a boot takes {counted(value, 'step')}",
             "queue_seconds": f"at most {counted(value, 'request')} wait",
             "late_price_per_1000_per_minute": f"a request that waits costs {small_dollars(value)}",
             "drop_price_per_1000": f"a dropped request costs {small_dollars(value)}",
         }[name]
-        if name == "boot_seconds" and value * step != self.fields[name]:
-            text += f", rounded up to {duration(value * step)}"
         return f"{text} ({name} = {self.fields[name]:g})"
 
     def _per_step(self, row_seconds: int) -> dict[str, Any]:
@@ -288,7 +344,12 @@ class Setup:
             if name in self.fields:
                 fields_per_step({name: self.fields[name]}, 1)
         step = self.step_for(row_seconds)
-        return fields_per_step(self.fields, step) | {"step_seconds": step}
+        return fields_per_step(self.fields, step) | {"step_seconds": step} | self._without_price
+
+    @property
+    def _without_price(self) -> dict[str, float]:
+        """The late price of a set-up that has an objective instead."""
+        return {} if self.objective is None else {"late_price": 0.0}
 
     def service_for(self, days: Trace) -> Service:
         """Return the service that fits the traffic.
@@ -302,6 +363,7 @@ class Setup:
         """
         fields = {"peak_arrivals": max(int(days.earlier.max()), 1)} | fields_per_step(self.fields, days.step_seconds)
         fields |= {"step_seconds": days.step_seconds, "steps_per_episode": DAY // days.step_seconds}
+        fields |= self._without_price
         if "initial_instances" not in fields:
             capacity, least, most = (
                 fields.get(name, getattr(Service, name))
@@ -313,11 +375,28 @@ class Setup:
             raise ValueError(_too_high(days))
         return Service.from_dict(fields)
 
-    def policy(self, service: Service) -> Policy:
-        """Return the rule that scales the service today."""
-        from autoscaler_env.evaluation.calibration import RULE_GRIDS
+    def grids(self, days: Trace | None = None) -> dict[str, RuleGrid]:
+        """Return the kinds of rule to compare, by name, today's kind among them; it keeps its schedule.
 
-        return RULE_GRIDS[self.today["rule"]].policy(service, self.today_settings, TODAY)
+        Args:
+            days: The traffic, which knows weekdays; needed if the schedule does.
+        """
+        from autoscaler_env.advice.rule_grids import rule_grids, scheduled
+
+        own = self.today["rule"]
+        grids = rule_grids(own, self.behaviour, self.alarms)
+        if self.schedule:
+            grids[own] = scheduled(grids[own], self.schedule, None if days is None else weekdays_of(days))
+        return grids
+
+    def policy(self, service: Service, days: Trace | None = None) -> Policy:
+        """Return the rule that scales the service today, with its schedule.
+
+        Args:
+            service: The service to scale.
+            days: As for `grids`.
+        """
+        return self.grids(days)[self.today["rule"]].policy(service, self.today_settings, TODAY)
 
 
 def _too_high(days: Trace) -> str:

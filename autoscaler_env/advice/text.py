@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import math
+
 from autoscaler_env.advice.compare import MARGIN, Candidate, Comparison, loses_service
-from autoscaler_env.advice.plausibility import MANY_DROPPED, OTHER_PRICES, losing_is_cheaper, significant
-from autoscaler_env.advice.recommend import FEWEST_TRAININGS, HALVES, Recommendation, simplicity
+from autoscaler_env.advice.plausibility import (
+    MANY_DROPPED,
+    OTHER_PRICES,
+    losing_is_cheaper,
+    significant,
+    small_dollars,
+)
+from autoscaler_env.advice.recommend import FEWEST_TRAININGS, HALVES, Recommendation, must_change, simplicity
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.evaluation import statistics
-from autoscaler_env.evaluation.statistics import Interval
+from autoscaler_env.evaluation.statistics import Interval, mean_interval
 from autoscaler_env.policies.registry import LEARNERS, label_of
+from autoscaler_env.service import Service
 from autoscaler_env.text import capital, counted, dollars, listed, percent
 
 DAYS_A_YEAR = 365
@@ -82,14 +91,20 @@ def headline(comparison: Comparison, recommendation: Recommendation) -> str:
     """
     policy, saving, rival = recommendation.policy, recommendation.saving, recommendation.rival
     action = _what_to_do(comparison, policy)
+    later = f"{action[0].lower()}{action[1:]}"
+    if must_change(comparison):
+        objective = comparison.setup.objective
+        if policy == TODAY:
+            return f"No policy that was tried keeps the objective ({objective}). Until then: {later}."
+        return f"{action}. On the held-out days it keeps the objective ({objective}), and today's rule does not."
     if warning := losing_is_cheaper(comparison.service):
         first = warning.removesuffix(OTHER_PRICES)
-        return f"{first}Give other prices first. Until then: {action[0].lower()}{action[1:]}."
+        return f"{first}Give other prices first. Until then: {later}."
     if no_saving(comparison):
         dropped = comparison.candidates[TODAY].drop_share
         first = f"Check the set-up first: in the simulation today's rule drops {percent(dropped)}."
         if policy == TODAY:
-            return f"{first} Until then: {action[0].lower()}{action[1:]}."
+            return f"{first} Until then: {later}."
         return f"{first} If that is true, {_serves(comparison.candidates[policy])}."
     peak = int(comparison.days.requests.max()) / comparison.service.capacity_per_instance
     if peak < 1 and policy == TODAY:
@@ -196,6 +211,43 @@ def requests_sentence(comparison: Comparison, policy: str) -> str:
     return f"{capital(label_of(policy))}: {service_of(comparison.candidates[policy])}. Today's rule: {now}."
 
 
+def per_1000_and_minute(service: Service) -> float:
+    """Return by what a late price of a step is multiplied to give dollars for 1,000 requests that wait a minute."""
+    return 60_000 / service.step_seconds
+
+
+def objective_sentence(comparison: Comparison, policy: str) -> str:
+    """Return whether the objective was kept on the held-out days, what that costs, and the late price it implies.
+
+    Empty where the set-up has no objective.
+    """
+    objective = comparison.setup.objective
+    if objective is None:
+        return ""
+    text = f"The objective is {objective}."
+    for name in dict.fromkeys((policy, TODAY)):
+        share = comparison.candidates[name].in_time_interval
+        ends = f"95 % interval {100 * share.low:.2f} % to {100 * share.high:.2f} %"
+        verdict = {"kept": "keeps it", "missed": "misses it"}.get(objective.verdict(share))
+        if verdict is None:
+            verdict = f"{'keeps' if share.mean >= objective.served_in_time else 'misses'} it, but not beyond doubt"
+        text += f" {capital(label_of(name))} {verdict}: {100 * share.mean:.2f} %"
+        text += f" ({ends})." if share.n > 1 else " (no interval from 1 day)."
+    candidate = comparison.candidates[policy]
+    if policy != TODAY and not no_saving(comparison):
+        extra = mean_interval(candidate.costs_by_training - comparison.candidates[TODAY].costs_by_training)
+        sign, word = (1, "more") if extra.mean >= 0 else (-1, "less")
+        extra = extra.times(sign)
+        text += f" That costs {dollars(extra.mean)} a day {word} than today's rule ({between(extra)})."
+    price = candidate.late_price * per_1000_and_minute(comparison.service)
+    if math.isfinite(price):
+        text += (
+            f" It implies a late price of {small_dollars(price)} for 1,000 requests that wait a minute, the lowest "
+            "that was tried with which the cheapest such policy keeps the objective on the first part of the days."
+        )
+    return text
+
+
 def sacrifice(comparison: Comparison, recommendation: Recommendation) -> str:
     """Return what the cheapest policy that breaks the limits would save and sacrifice; empty if there is none.
 
@@ -209,7 +261,9 @@ def sacrifice(comparison: Comparison, recommendation: Recommendation) -> str:
     worse = [
         each
         for each in (*comparison.cheaper.values(), *comparison.candidates.values())
-        if each.name != told and each.cost.mean < chosen.cost.mean and loses_service(each, now, comparison.setup.limits)
+        if each.name != told
+        and each.cost.mean < chosen.cost.mean
+        and loses_service(each, now, comparison.setup.limits, comparison.setup.objective)
     ]
     if not worse:
         return ""
@@ -238,6 +292,7 @@ def _what_to_do(comparison: Comparison, policy: str) -> str:
         "hpa-cpu": "Kubernetes' HPA on CPU utilisation",
         "hpa-demand": "Kubernetes' HPA on demand (requests per pod)",
         "target-tracking": "target tracking",
+        "ideal-target-tracking": "the ideal target tracking, which needs a control loop of your own",
         "forecast": "a forecast",
     }[policy]
     return f"Use {name} ({candidate.description})"
@@ -312,7 +367,20 @@ def _learning(recommendation: Recommendation) -> str:
 
 def method(comparison: Comparison) -> str:
     """Return how the answer was found."""
-    days, limits = comparison.days, comparison.setup.limits
+    days, limits, objective = comparison.days, comparison.setup.limits, comparison.setup.objective
+    keeps = (
+        f"today's service (at most {percent(limits.fewer_in_time, 2)} of the requests fewer in time, at most "
+        f"{percent(limits.dropped, 2)} dropped, or what is dropped today; on all held-out days together, and within "
+        f"{percent(MARGIN, 0)} of these allowances on the days of the calibration)"
+    )
+    knows = "The optimum knows that traffic in advance: nothing can cost less. "
+    if objective is not None:
+        knows = "Lateness costs nothing by itself. "
+        keeps = (
+            f"the objective ({objective}; requests come in evenly over a step and are served in turn, and one that is "
+            "dropped is not in time) on all held-out days together; on the days of the calibration with a margin, the "
+            "lower end of the interval over days or half of the requests that may miss it"
+        )
     order = [name for name in simplicity(comparison.setup.today["rule"]) if name in comparison.candidates]
     learners = [label_of(name) for name in LEARNERS if name in comparison.candidates]
     trained = (
@@ -322,15 +390,13 @@ def method(comparison: Comparison) -> str:
         f"The days were split by time. On the first {counted(days.first_days, 'day')}, every setting of a fixed fleet, "
         f"a threshold, HPA, target tracking and a forecast was tried{trained if learners else ''}. Then each policy "
         f"ran through the {counted(len(days.later), 'held-out day')} on the same simulated service; fleet and queue "
-        "carry over from each day to the next. The optimum knows that traffic in advance: nothing can cost less. "
+        f"carry over from each day to the next. {knows}"
         "Intervals are 95 % intervals of the mean over the held-out days (Student's t, with an effective number of "
         f"days, since neighbouring days resemble each other); differences are paired by day.{_over_seeds(comparison)} "
-        f"A year is {DAYS_A_YEAR} such days. A change is recommended only if it keeps today's service (at most "
-        f"{percent(limits.fewer_in_time, 2)} of the requests fewer in time, at most {percent(limits.dropped, 2)} "
-        f"dropped, or what is dropped today; on all held-out days together, and within {percent(MARGIN, 0)} of these "
-        "allowances on the days of the calibration) and if its saving is beyond doubt and at least "
-        f"{percent(limits.least_saving)} of today's cost; of such policies, the simplest that cannot be told from the "
-        f"cheapest, or is within that share of it, in the order {listed([label_of(name) for name in order])}. A "
+        f"A year is {DAYS_A_YEAR} such days. A change is recommended only if it keeps {keeps} and if its "
+        f"saving is beyond doubt and at least {percent(limits.least_saving)} of today's cost; of such policies, the "
+        "simplest that cannot be told from the cheapest, or is within that share of it, in the order "
+        f"{listed([label_of(name) for name in order])}. A "
         "policy is left out if a simpler one costs no more and serves no fewer requests in time. A learner is "
         f"recommended only from at least {FEWEST_TRAININGS} trainings. {_unseen(len(days.later))}"
     )

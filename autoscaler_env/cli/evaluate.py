@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from autoscaler_env.cli.options import (
     ServiceFile,
     Smooth,
     TraceFile,
+    objective_of,
     service_of,
     workload_of,
 )
@@ -25,6 +27,9 @@ from autoscaler_env.traffic.workload import MIXED, PATTERNS, Workload
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from autoscaler_env.evaluation.objective import Objective
+    from autoscaler_env.policies.base import Policy
 
 
 @dataclass(frozen=True)
@@ -36,8 +41,9 @@ class Evaluate:
     """
 
     policies: Annotated[Positional[tuple[str, ...]], arg(metavar="POLICY ...", help_behavior_hint="(one or more)")]
-    """random, static, threshold, target-tracking, hpa-cpu, hpa-demand, kpa, any of these but the first two as
-    RULE-PATTERN (calibrated on it) or RULE-calibrated (on the pattern, or the earlier days of the trace), and
+    """random, static, threshold, target-tracking, hpa-cpu, hpa-demand, kpa, the rules as vendors run them
+    (kubernetes-hpa-cpu, kubernetes-hpa-demand, aws-target-tracking, aws-step-scaling), any of these but the first two
+    as RULE-PATTERN (calibrated on it) or RULE-calibrated (on the pattern, or the earlier days of the trace), and
     forecast (with --trace), recognise (guesses the pattern and plays the rule calibrated for it),
     optimum (knows the day), a model's name or file, or module:Class. Of several, the last is the baseline of the
     comparisons."""
@@ -54,30 +60,63 @@ class Evaluate:
 
     def run(self) -> int:
         """Evaluate and print the table."""
-        service = service_of(self.service)
+        service, objective = service_of(self.service), objective_of(self.service)
         workload = workload_of(self.pattern, self.trace, self.smooth, service, self.rescale)
         if self.episodes < 1:
             raise ValueError(f"episodes = {self.episodes}: must be at least 1")
         if self.csv is not None and not self.csv.absolute().parent.is_dir():
             raise ValueError(f"csv = {str(self.csv)!r}: there is no such folder")
-        from autoscaler_env.policies.registry import find_policies
+        folders = Folders(self.output)
+        if objective is None:
+            from autoscaler_env.policies.registry import find_policies
 
-        policies = find_policies(self.policies, service, Folders(self.output), workload)
+            policies = find_policies(self.policies, service, folders, workload)
+        else:
+            policies = policies_that_keep(objective, self.policies, service, folders, workload)
         # After all that may be refused: these are slow to import.
         from autoscaler_env.evaluation.metrics import evaluate_patterns, verdict
-        from autoscaler_env.evaluation.report import cost_report
+        from autoscaler_env.evaluation.report import cost_report, objective_report
 
-        episodes = evaluate_patterns(lambda _: policies, members_of(workload), self.episodes, service, progress=True)
+        episodes = evaluate_patterns(
+            lambda _: policies, members_of(workload), self.episodes, service, progress=True, objective=objective
+        )
         print(cost_report(episodes))
+        if objective is not None:
+            print(f"\nLateness costs nothing by itself. {objective_report(episodes, objective)}")
         *others, last = episodes["policy"].unique()
         for policy in others:
             print(verdict(episodes, policy, last))
-        if not others:
+        if not others and objective is None:
             print(f"\n{place_among_others(episodes, workload, service)}")
         if self.csv is not None:
             episodes.to_csv(self.csv, index=False)
             print(f"Wrote {len(episodes):,} rows to {self.csv}.")
         return 0
+
+
+def policies_that_keep(
+    objective: Objective, specs: Sequence[str], service: Service, folders: Folders, workload: str | Workload
+) -> list[Policy]:
+    """Return the policies that a user names; RULE-PATTERN and RULE-calibrated have settings that keep an objective.
+
+    Raises:
+        ValueError: As `find_policies`.
+    """
+    from autoscaler_env.evaluation.rivals import RIVAL_GRIDS
+    from autoscaler_env.policies.registry import find_policies
+    from autoscaler_env.traffic.patterns import as_workload
+    from autoscaler_env.training.objective import rule_that_keeps
+
+    endings = {name.lower(): name for name in (*PATTERNS, MIXED)} | {"calibrated": workload}
+    calibrated = {f"{rule}-{ending}": (rule, on) for rule in RIVAL_GRIDS for ending, on in endings.items()}
+    others = [spec for spec in specs if spec not in calibrated]
+    found = dict(zip(others, find_policies(others, service, folders, workload), strict=True)) if others else {}
+    for spec in (spec for spec in specs if spec in calibrated):
+        rule, on = calibrated[spec]
+        print(f"Calibrating {spec} to keep {objective}.", file=sys.stderr)
+        members = [as_workload(member, service) for member in members_of(on)]
+        found[spec] = rule_that_keeps(RIVAL_GRIDS[rule], members, service, objective, spec)
+    return [found[spec] for spec in specs]
 
 
 def members_of(workload: str | Workload) -> Sequence[str | Workload]:

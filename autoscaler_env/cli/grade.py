@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# Here rather than in the docstring of the option, whose lines the help would not join.
+_SCHEDULER_HELP = (
+    "Address of a running Dask scheduler, such as tcp://192.168.0.5:8786, on whose workers submissions are executed "
+    "instead. Its workers need a checkout of the same version and one thread each, and no shared disk."
+)
+
 
 @dataclass(frozen=True)
 class Grade:
@@ -31,7 +37,8 @@ class Grade:
     workers: Annotated[int, arg(metavar="N", help_behavior_hint="(default: half of the cores)")] = max(
         1, (os.cpu_count() or 1) // 2
     )
-    """Submissions that are graded at the same time."""
+    """Submissions that are graded at the same time on this machine."""
+    scheduler: Annotated[str | None, arg(metavar="ADDRESS", help=_SCHEDULER_HELP, help_behavior_hint="(none)")] = None
     profile: Literal["quick", "full"] = "quick"
     """Budgets that the notebooks run with, as in `autoscaler run`."""
     rubric: Annotated[Path | None, arg(metavar="FILE.toml", help_behavior_hint="(the course's)")] = None
@@ -69,6 +76,10 @@ class Grade:
             raise ValueError("submissions: at least one is needed, a folder or a zip")
         if self.workers < 1:
             raise ValueError(f"workers = {self.workers}: must be at least 1")
+        files = {"rubric": self.rubric, "roster": self.roster, "adjust": self.adjust}
+        for name, path in [*files.items(), *(("submission", each) for each in self.submissions)]:
+            if path is not None and not path.exists():
+                raise ValueError(f"{name} = {str(path)!r}: there is no such file or folder")
         from autoscaler_env.grading.answer_key import GraderError
         from autoscaler_env.grading.exports import check_assignment, export
         from autoscaler_env.grading.grade import Grading, report_names
@@ -99,7 +110,9 @@ class Grade:
             write_gradebook(book.rows([*reports, *earlier], waiting), output / "gradebook.csv")
 
         try:
-            reports = grading.run(self.submissions, self.workers, again=self.again, when_graded=write_rows)
+            reports = grading.run(
+                self.submissions, self.workers, scheduler=self.scheduler, again=self.again, when_graded=write_rows
+            )
         except GraderError as fault:
             print(f"autoscaler: the grader failed, not a submission: {fault}", file=sys.stderr)
             print("No mark was given for this. When it is mended, the same command continues.", file=sys.stderr)

@@ -26,6 +26,7 @@ COMMANDS = {
     "advise": "advise.Advise",
     "check": "check.Check",
     "grade": "grade.Grade",
+    "course": "course.Course",
     "release": "release.Release",
     "leaderboard": "leaderboard.Leaderboard",
     "study": "study.Study",

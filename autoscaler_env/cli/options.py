@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 
 from autoscaler_env.service import Service
 from autoscaler_env.text import suggestion
 from autoscaler_env.traffic.workload import MIXED, PATTERNS, Workload
+
+if TYPE_CHECKING:
+    from autoscaler_env.evaluation.objective import Objective
 
 FOLDER_HELP = "Folder for models, logs and results; by default the checkout you stand in, or else the current folder."
 PATTERN_HELP = f"{', '.join(PATTERNS)}, or {MIXED}: one of the six for each day."
@@ -50,6 +53,15 @@ Output = Annotated[Path | None, arg(metavar="FOLDER", help=FOLDER_HELP, help_beh
 def service_of(path: Path | None) -> Service:
     """Return the service that the option --service names."""
     return Service() if path is None else Service.from_toml(path)
+
+
+def objective_of(path: Path | None) -> Objective | None:
+    """Return the objective in the file that the option --service names; `None` if there is none."""
+    if path is None:
+        return None
+    from autoscaler_env.evaluation.objective import Objective
+
+    return Objective.from_toml(path)
 
 
 def workload_of(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 
-from autoscaler_env.paths import Folders, project_root
+from autoscaler_env.paths import Folders, checkout_root
 from autoscaler_env.text import shown
 
 if TYPE_CHECKING:
@@ -41,7 +41,11 @@ class Run:
             raise ValueError(f"workers = {self.workers}: must be at least 1")
         if self.refresh and (self.profile == "quick" or self.output is not None):
             raise ValueError("--refresh: makes the committed files anew; leave out --profile quick and --output")
-        folders = Folders(project_root() if self.refresh else self.output or default_output(self.profile))
+        folders = Folders(checkout_root("--refresh") if self.refresh else self.output or default_output(self.profile))
+        if self.refresh:
+            from autoscaler_env.address import refresh_address
+
+            refresh_address(folders.root)  # before the notebooks run: their executed copies have the same cells
         print(f"Running the course ({self.profile}); outputs go to {folders.root}.", flush=True)
         executed = run_course(self.profile, self.only, folders.root, self.workers)
         failed = any(notebook.error for notebook in executed)

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from autoscaler_env.cli.options import Output, Rescale, ServiceFile, Smooth, TraceFile, service_of, workload_of
+from autoscaler_env.cli.options import (
+    Output,
+    Rescale,
+    ServiceFile,
+    Smooth,
+    TraceFile,
+    objective_of,
+    service_of,
+    workload_of,
+)
 from autoscaler_env.paths import Folders
 from autoscaler_env.service import Service
 from autoscaler_env.text import shown
@@ -20,6 +29,7 @@ from autoscaler_env.training.config import TrainingConfig, command_options
 from autoscaler_env.training.presets import PRESETS, IterationPreset, QLearningPreset
 
 if TYPE_CHECKING:
+    from autoscaler_env.evaluation.objective import Objective
     from autoscaler_env.training.checkpoint import RunFolder, Trained
 
 
@@ -79,6 +89,8 @@ class Train:
     def run(self) -> int:
         """Train, and print what was written."""
         config = self.training_config()
+        if (objective := objective_of(self.service)) is not None:
+            config = keeping(config, objective)
         from autoscaler_env.training.checkpoint import RunFolder
         from autoscaler_env.training.train import train
 
@@ -144,6 +156,23 @@ class Train:
             name = run.config.model_name
             raise ValueError(f"--resume: there is no unfinished training of {name}; leave it out to start one")
         return False
+
+
+def keeping(config: TrainingConfig, objective: Objective) -> TrainingConfig:
+    """Return the training with a late price that makes the learner keep an objective; print what is tried."""
+    from autoscaler_env.training.objective import PART, TRAININGS, late_price_for, with_price
+
+    print(
+        f"The objective is {objective}. A late price that keeps it is searched: up to {TRAININGS} trainings with "
+        f"1/{PART} of the budget, then some with all of it.",
+        flush=True,
+    )
+    price, keeps = late_price_for(config, objective, print)
+    doubt = "" if keeps else "No price that was tried keeps it. "
+    print(
+        f"{doubt}Training with a late price of ${price:.3g} for a request that waits at the end of a step.", flush=True
+    )
+    return with_price(config, price)
 
 
 def refuse_to_replace(run: RunFolder) -> None:

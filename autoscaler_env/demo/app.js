@@ -219,7 +219,7 @@ class View {
     const after = `It is ${time}. The policy ${this.model.get("why")[person]?.who} has run the service so far, for ${paid}. Can you do it for less?`;
     const boot = Number(scene.values.boot_steps);
     const aim = scene.lanes.length > 1 ? "Lower cost wins." : "Keep the cost low.";
-    const rules = `${aim} A new instance is ready ${boot === 1 ? "one step" : `${boot} steps`} later.`;
+    const rules = `${aim} A new instance is ready ${scene.boot ?? (boot === 1 ? "one step" : `${boot} steps`)} later.`;
     const sentence = `${step ? after : before} ${rules} Or press an action or its arrow: one step at a time.`;
     if (callText.textContent !== sentence) callText.textContent = sentence;
     start.lastChild.textContent = start.title = `${step ? "Take over" : "Start"} (starts the clock)`;

@@ -281,7 +281,7 @@ class Controls {
     const help = player.querySelector("p");
     const boot = Number(scene.values.boot_steps);
     const aim = scene.lanes.length > 1 ? "pay less than the other policy" : "keep the cost low";
-    const delay = boot === 1 ? "1 step" : `${boot} steps`;
+    const delay = scene.boot ?? (boot === 1 ? "1 step" : `${boot} steps`);
     const text = scene.finished
       ? "The day is over. Your score card is below the chart."
       : `You are the autoscaler: ${aim}. A new instance is ready after ${delay}. While the day is paused, each press plays one step. While it plays, a press sets the action of the next step. Space plays and pauses.`;

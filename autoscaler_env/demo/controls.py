@@ -106,7 +106,10 @@ def read_service(service: Service, field: str, value: Any) -> Service:
     """
     slider = SLIDERS[read_choice("slider", field, list(SLIDERS))]
     number = read_number(field, value, slider.low, slider.high, whole=slider.whole, unit=slider.unit)
-    return Service.from_dict(service.as_dict() | {field: number})
+    values = service.as_dict()
+    if field == "boot_steps":
+        values.pop("boot_seconds", None)  # the other form of the same quantity
+    return Service.from_dict(values | {field: number})
 
 
 def service_as_code(service: Service) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoscaler_env.demo.session import Session
+from autoscaler_env.evaluation.lower_bound import lower_bounds
 from autoscaler_env.evaluation.simulation import ITEMS
 from autoscaler_env.policies.oracle import Optimum
 from autoscaler_env.service import Service
@@ -65,7 +66,8 @@ def with_optimum(card: dict[str, Any], played: Session) -> dict[str, Any]:
     try:
         plan = Session(Optimum(played.service), played.days[:1], played.service)
     except ValueError as error:
-        return card | {"reason": str(error), "pending": False}
+        (bound,) = lower_bounds(played.days[:1], played.service)
+        return card | {"reason": f"{error}. A lower bound is {dollars(bound)}: no plan costs less.", "pending": False}
     plan.run(plan.service.steps_per_episode)
     best = _account(plan, "optimum")
     best["fleet"] = [int(fleet) for fleet in _column(plan, "ready") + _column(plan, "booting")]

@@ -14,6 +14,7 @@ from autoscaler_env.demo.session import PERSON, Person
 from autoscaler_env.plotting.style import ITEM_COLOURS, QUEUE_COLOUR, colour_of
 from autoscaler_env.policies.registry import label_of
 from autoscaler_env.service import Service
+from autoscaler_env.text import duration
 from autoscaler_env.traffic.patterns import MIXED, PATTERN_MEANING
 
 HEAD = ("counter", "run", "elapsed_steps", "lanes")
@@ -88,6 +89,7 @@ def scene_of(room: RoomState) -> dict[str, Any]:
         "capacity": service.capacity_per_instance,
         "peak": service.peak_arrivals,
         "initial": service.initial_instances,
+        "boot": None if service.boot_seconds is None else duration(service.boot_seconds),
         "first_arrivals": room.lanes.first_arrivals,
         "played_steps": room.lanes.played_steps,
         "service": service_as_code(service),

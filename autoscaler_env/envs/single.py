@@ -25,8 +25,8 @@ class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     ## Description
     Requests arrive in steps of five minutes. Ready instances serve them, the rest wait in a queue, and requests that
     find the queue full are dropped. Instances cost money from the moment they are ordered, but serve only after they
-    have booted. The agent changes the fleet by one instance per step and pays for instances, lateness and drops, in
-    dollars.
+    have booted: from the next step on, or within a step, for its rest (`boot_seconds`). The agent changes the fleet by
+    one instance per step and pays for instances, lateness and drops, in dollars.
 
     ## Actions
     `Discrete(len(service.fleet_changes))`. For the reference service: 0 removes an instance, 1 holds, 2 adds one. An
@@ -41,11 +41,15 @@ class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     |---|---|---|---|---|---|
     | 0 | ready | ready instances | 0 | 1 | max_instances |
     | 1 | booting | booting instances | 0 | 1 | max_instances |
-    | 2 | utilisation | requests served / capacity | 0 | 1 | full use |
+    | 2 | utilisation | requests served / capacity of the step | 0 | 1 | full use |
     | 3 | queue | requests waiting | 0 | 1 | queue_limit |
     | 4 | arrivals | arrivals of the step | 0 | 1 | 2 x peak_arrivals |
     | 5 | change | arrivals minus that of the step before | -1 | 1 | 2 x peak_arrivals |
     | 6 | spare_capacity | capacity of the fleet minus arrivals and queue | -1 | 1 | all capacity + queue_limit |
+
+    With `min_instances` = 0 a service may have no ready instance. Without capacity the utilisation is 1 if requests
+    came in or wait, else 0, so that a rule on utilisation starts an instance where one is needed. The spare capacity is
+    then the capacity of what boots, minus the arrivals and the queue.
 
     Each entry but the utilisation is a count divided by its scale, so `policies.base.decode` recovers the counts
     exactly. Where the arrivals exceed their scale, the observation is clipped; the arrivals themselves never are.

@@ -19,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from autoscaler_env.evaluation.metrics import served_in_time
+from autoscaler_env.evaluation.objective import Objective, share_interval
 from autoscaler_env.evaluation.simulation import Trajectory, simulate
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
@@ -238,9 +239,11 @@ class ServiceLevel(NamedTuple):
     """What a policy must do for the requests."""
 
     in_time: float
-    """Smallest share of the requests that are served in the step of their arrival."""
+    """Smallest share of the requests that are served in time."""
     dropped: float
     """Largest share of the requests that are dropped."""
+    objective: Objective | None = None
+    """What in time means, and that the share must be sure (`Objective.surely`); by default in the step of arrival."""
 
 
 class _Tried(NamedTuple):
@@ -250,21 +253,43 @@ class _Tried(NamedTuple):
     cost: NDArray[np.float64]
     """Dollars a day."""
     in_time: NDArray[np.float64]
-    """Share of the requests that were served in the step of their arrival."""
+    """Share of the requests that were served in time."""
     dropped: NDArray[np.float64]
     """Share of the requests that were dropped."""
+    sure: NDArray[np.float64]
+    """The share in time that a level is compared with: with an objective the one that is likely to hold."""
+    waiting: NDArray[np.float64]
+    """Requests that waited at the end of a step, summed over the steps of a day."""
 
     def best(self, level: ServiceLevel | None) -> tuple[int, float, float]:
         """Return the index of the cheapest setting that keeps a level, by how much it breaks it, and its cost.
 
-        If none keeps it, that is the setting that breaks it least. Of equals it is the first.
+        If none keeps it, that is the setting that breaks it least; with an objective, the cheapest of those that break
+        it by about as little (`Objective.slack`). Of equals it is the first.
         """
         broken = np.zeros(len(self.cost))
         if level is not None:
-            broken = np.maximum(level.in_time - self.in_time, 0) + np.maximum(self.dropped - level.dropped, 0)
+            broken = np.maximum(level.in_time - self.sure, 0) + np.maximum(self.dropped - level.dropped, 0)
         broken = np.round(broken, 9)
+        if level is not None and level.objective is not None and (least := broken.min()) > 0:
+            broken[broken <= least + level.objective.slack] = least
         index = int(np.lexsort((self.cost, broken))[0])
         return index, float(broken[index]), float(self.cost[index])
+
+    def implied_price(self, in_time: float) -> float:
+        """Return the late price from which on the cheapest setting has a sure share in time; nan if none does.
+
+        In dollars for a request that waits at the end of a step: as it rises, the cheapest setting lets fewer wait.
+        """
+        price, cheapest = 0.0, int(np.lexsort((self.waiting, self.cost))[0])
+        while self.sure[cheapest] < in_time:
+            shorter = np.flatnonzero(self.waiting < self.waiting[cheapest])
+            if not len(shorter):
+                return np.nan
+            prices = (self.cost[shorter] - self.cost[cheapest]) / (self.waiting[cheapest] - self.waiting[shorter])
+            price = float(prices.min())  # the next setting that a rising price makes the cheapest
+            cheapest = int(shorter[np.lexsort((self.waiting[shorter], prices))[0]])
+        return price
 
 
 def cheapest_setting(grid: RuleGrid, days: NDArray[np.int64], service: Service) -> tuple[dict[str, float], float]:
@@ -291,33 +316,46 @@ class Search(NamedTuple):
     """The cheapest setting of all."""
     frontier: list[dict[str, float]]
     """Settings of which no other that was tried is both cheaper and serves more requests in time; cheapest first."""
+    late_price: float = np.nan
+    """With an objective: the late price from which on the cheapest setting keeps it; nan if none does."""
 
 
-def settings_that_keep(grid: RuleGrid, days: NDArray[np.int64], service: Service, level: ServiceLevel) -> Search:
+def settings_that_keep(
+    grid: RuleGrid, days: NDArray[np.int64], service: Service, level: ServiceLevel, *, in_a_row: bool = True
+) -> Search:
     """Find the cheapest setting of a rule that keeps a service level, and the cheapest of all.
 
     Args:
         grid: The kind of rule.
-        days: Arrivals, shape (n, steps); fleet and queue pass midnight unchanged.
+        days: Arrivals, shape (n, steps).
         service: Its episode is a day.
         level: What the rule must do for the requests on these days.
+        in_a_row: Whether the days follow each other, so that fleet and queue pass midnight unchanged; else each begins
+            anew.
     """
-    ((keeping, _), (cheapest, _)), tried = _searched(grid, days, service, (level, None))
+    ((keeping, _), (cheapest, _)), tried = _searched(grid, days, service, (level, None), in_a_row)
     order = np.lexsort((-tried.in_time, tried.cost))
     rises = np.diff(np.maximum.accumulate(tried.in_time[order]), prepend=-1.0) > 0
     frontier = [dict(zip(grid.settings, tried.settings[index], strict=True)) for index in order[rises]]
-    return Search(keeping, cheapest, frontier)
+    return Search(
+        keeping, cheapest, frontier, np.nan if level.objective is None else tried.implied_price(level.in_time)
+    )
 
 
 def _searched(
-    grid: RuleGrid, days: NDArray[np.int64], service: Service, levels: Sequence[ServiceLevel | None]
+    grid: RuleGrid,
+    days: NDArray[np.int64],
+    service: Service,
+    levels: Sequence[ServiceLevel | None],
+    in_a_row: bool = True,
 ) -> tuple[list[tuple[dict[str, float], float]], _Tried]:
     """Return the best setting for each level, with its cost, and all that was tried: a grid, then fine steps around."""
-    coarse = _tried(grid, grid.grid(service), days, service)
+    objective = next((level.objective for level in levels if level is not None), None)
+    coarse = _tried(grid, grid.grid(service), days, service, objective, in_a_row)
     starts = [coarse.best(level) for level in levels]
     named = [dict(zip(grid.settings, coarse.settings[index], strict=True)) for index, _, _ in starts]
     near = dict.fromkeys(point for settings in named for point in grid.near(service, settings))
-    fine = _tried(grid, list(near), days, service)
+    fine = _tried(grid, list(near), days, service, objective, in_a_row)
     found = []
     for level, settings, (_, broken, cost) in zip(levels, named, starts, strict=True):
         index, less_broken, lower = fine.best(level)
@@ -329,15 +367,28 @@ def _searched(
     return found, _Tried(coarse.settings + fine.settings, *columns)
 
 
-def _tried(grid: RuleGrid, settings: list[tuple[float, ...]], days: NDArray[np.int64], service: Service) -> _Tried:
-    """Return what each of some settings does on days in a row."""
-    costs, shares = [], []
-    for part in _simulated(grid, settings, days.reshape(1, -1), service):
-        costs.append(part.cost.sum(axis=1) / len(days))
-        in_time, dropped = served_in_time(part).sum(axis=1), part.dropped.sum(axis=1)
-        shares.append(np.array([in_time, dropped]) / max(int(days.sum()), 1))
-    in_time, dropped = np.concatenate(shares, axis=1)
-    return _Tried(settings, np.concatenate(costs), in_time, dropped)
+def _tried(
+    grid: RuleGrid,
+    settings: list[tuple[float, ...]],
+    days: NDArray[np.int64],
+    service: Service,
+    objective: Objective | None,
+    in_a_row: bool,
+) -> _Tried:
+    """Return what each of some settings does on the same days; an objective says what in time means."""
+    total, arrivals = max(int(days.sum()), 1), days.sum(axis=1)
+    columns = []
+    for part in _simulated(grid, settings, days.reshape(1, -1) if in_a_row else days, service):
+        in_time = served_in_time(part) if objective is None else objective.in_time(part)
+        cost, served, dropped, queue = (
+            each.reshape(-1, days.size).sum(axis=1) for each in (part.cost, in_time, part.dropped, part.queue)
+        )
+        share = sure = served / total
+        if objective is not None:
+            daily = in_time.reshape(-1, *days.shape).sum(axis=2)
+            sure = np.array([objective.surely(share_interval(row, arrivals)) for row in daily])
+        columns.append([cost / len(days), share, dropped / total, sure, queue / len(days)])
+    return _Tried(settings, *np.concatenate(columns, axis=1))
 
 
 # --- target tracking on patterns -------------------------------------------------------------------------------------

@@ -60,10 +60,12 @@ def lattice_of(service: Service, units: int, low: int, high: int) -> Lattice:
     """Return a service in units of `capacity_per_instance / units` requests, for fleets from `low` to `high`.
 
     Raises:
-        ValueError: Instances boot for longer than a step: the state would need the orders too.
+        ValueError: A boot is not one step: the state would need the orders too, or the capacity parts of an instance.
     """
-    if service.boot_steps != 1:
-        raise ValueError(f"boot_steps = {service.boot_steps}: must be 1 for a limit without foresight")
+    if service.boot_delay != service.step_seconds:
+        name = "boot_steps" if service.boot_seconds is None else "boot_seconds"
+        must = "1" if service.boot_seconds is None else f"{service.step_seconds}, one step,"
+        raise ValueError(f"{name} = {getattr(service, name)}: must be {must} for a limit without foresight")
     unit = service.capacity_per_instance / units
     small = dataclasses.replace(
         service,
@@ -87,7 +89,7 @@ def _moves(low, high, changes, constants):
     moves = np.full((high - low + 1, len(changes), 2), -1, dtype=np.int64)
     for i in range(len(moves)):
         for k in range(len(changes)):
-            ready, booting, _, _, _, _, refused = advance(low + i, 0, 0, 0, changes[k], 0, parameters)
+            ready, booting, _, _, _, _, refused, _ = advance(low + i, 0, 0, 0, changes[k], 0, parameters)
             if not refused and low <= ready + booting <= high:
                 moves[i, k, 0] = ready + booting - low
                 moves[i, k, 1] = booting
@@ -191,7 +193,7 @@ def after_arrivals(first, low, values, constants, out):
     parameters = parameters_of(constants)
     for i in range(out.shape[0]):
         for z in range(out.shape[1]):
-            _, _, queue, _, _, dropped, _ = advance(low + i, 0, 0, 0, 0, first + z, parameters)
+            _, _, queue, _, _, dropped, _, _ = advance(low + i, 0, 0, 0, 0, first + z, parameters)
             out[i, z] = values[i, queue] + cost_of(0, 0, queue, dropped, parameters)
 
 
@@ -316,7 +318,7 @@ def first_action(values, low, moves, arrivals, changes, constants, unit):
     for k in range(len(changes)):
         after = moves[parameters.initial_instances - low, k, 0]
         if after >= 0:
-            ready, booting, queue, _, _, dropped, _ = advance(
+            ready, booting, queue, _, _, dropped, _, _ = advance(
                 parameters.initial_instances, 0, 0, 0, changes[k], arrivals, parameters
             )
             cost = cost_of(ready, booting, queue, dropped, parameters) + between(values[after], queue / unit)

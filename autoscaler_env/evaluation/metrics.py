@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from autoscaler_env.evaluation.objective import Objective
 from autoscaler_env.evaluation.simulation import Trajectory, simulate, wait_percentiles
 from autoscaler_env.evaluation.statistics import Interval, comparison, mean_interval
 from autoscaler_env.paths import Folders
@@ -35,8 +36,12 @@ def served_in_time(trajectory: Trajectory) -> NDArray[np.int64]:
     return np.maximum(trajectory.served - queue_before, 0)
 
 
-def measure(trajectory: Trajectory) -> pd.DataFrame:
+def measure(trajectory: Trajectory, objective: Objective | None = None) -> pd.DataFrame:
     """Summarise a trajectory, one row per episode.
+
+    Args:
+        trajectory: What happened.
+        objective: Adds the column `served_within`: requests that were served within its seconds.
 
     Returns:
         Columns: cost, instance_cost, late_cost, drop_cost ($); arrivals, served, late, dropped (requests; late requests
@@ -50,7 +55,7 @@ def measure(trajectory: Trajectory) -> pd.DataFrame:
     waits = wait_percentiles(
         trajectory.arrivals, trajectory.served, trajectory.dropped, trajectory.service.step_seconds
     )
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "cost": trajectory.cost.sum(axis=1),
             "instance_cost": trajectory.instance_cost.sum(axis=1),
@@ -70,6 +75,9 @@ def measure(trajectory: Trajectory) -> pd.DataFrame:
             "scaling_actions": trajectory.scaled.sum(axis=1),
         }
     )
+    if objective is not None:
+        table["served_within"] = objective.in_time(trajectory).sum(axis=1)
+    return table
 
 
 def evaluate(
@@ -77,6 +85,7 @@ def evaluate(
     pattern: str | Workload,
     episodes: int = EPISODES,
     service: Service | None = None,
+    objective: Objective | None = None,
 ) -> pd.DataFrame:
     """Let each policy scale the same evaluation days.
 
@@ -85,6 +94,7 @@ def evaluate(
         pattern: A pattern's name or a workload; the number of evaluation days of a trace is limited.
         episodes: Days, at most.
         service: The reference service by default.
+        objective: As for `measure`.
 
     Returns:
         One row per policy and episode: policy, pattern, episode, and the columns of `measure`.
@@ -102,7 +112,7 @@ def evaluate(
     days = workload.evaluation_days(episodes)
     frames = []
     for policy in policies:
-        frame = measure(simulate(policy, days, service))
+        frame = measure(simulate(policy, days, service), objective)
         frame.insert(0, "policy", policy.name)
         frame.insert(1, "pattern", workload.name)
         frame.insert(2, "episode", np.arange(len(days)))
@@ -117,6 +127,7 @@ def evaluate_patterns(
     service: Service | None = None,
     *,
     progress: bool = False,
+    objective: Objective | None = None,
 ) -> pd.DataFrame:
     """Evaluate on several patterns.
 
@@ -126,6 +137,7 @@ def evaluate_patterns(
         episodes: Evaluation days of each pattern.
         service: The reference service by default.
         progress: Whether to show a progress bar, where it takes more than a second in a terminal.
+        objective: As for `measure`.
 
     Returns:
         The rows of `evaluate` for each pattern.
@@ -133,7 +145,7 @@ def evaluate_patterns(
     bar = tqdm(list(patterns), unit="pattern", delay=1, leave=False, disable=None if progress else True)
     names = ((pattern if isinstance(pattern, str) else pattern.name, pattern) for pattern in bar)
     return pd.concat(
-        [evaluate(policies(name), pattern, episodes, service) for name, pattern in names], ignore_index=True
+        [evaluate(policies(name), pattern, episodes, service, objective) for name, pattern in names], ignore_index=True
     )
 
 

@@ -55,7 +55,7 @@ def _fleets(smallest: float, largest: float, service: Service) -> tuple[int, int
 @compiled
 def _step_cost(ready, queue, change, arrivals, parameters):
     """Move the true service by one step; return instances in the next step, queue and cost."""
-    ready, booting, queue, _, _, dropped, _ = advance(ready, 0, queue, 0, change, arrivals, parameters)
+    ready, booting, queue, _, _, dropped, _, _ = advance(ready, 0, queue, 0, change, arrivals, parameters)
     return ready + booting, queue, cost_of(ready, booting, queue, dropped, parameters)
 
 

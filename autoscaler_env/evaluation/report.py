@@ -8,8 +8,10 @@ from typing import Any
 import pandas as pd
 
 from autoscaler_env.evaluation.metrics import MEAN, mean_over_patterns, savings, summarise
+from autoscaler_env.evaluation.objective import Objective, share_interval
 from autoscaler_env.evaluation.statistics import Interval, relation
 from autoscaler_env.text import dollars
+from autoscaler_env.traffic.patterns import MIXED, PATTERNS
 
 _COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "cost": ("cost ($)", "{:.2f}".format),
@@ -62,6 +64,26 @@ def cost_report(episodes: pd.DataFrame) -> str:
         table = table[list(headings)].rename(columns=headings)
         table = table.rename_axis(index=None, columns="pattern" if title not in titles.values() else "policy")
         lines += ["", title, table.to_string(formatters=formatters)]
+    return "\n".join(lines)
+
+
+def objective_report(episodes: pd.DataFrame, objective: Objective) -> str:
+    """Return whether each policy kept an objective on the evaluation days, a line each.
+
+    Args:
+        episodes: What `metrics.evaluate` returns with the objective; days of several patterns count together.
+        objective: The objective.
+    """
+    independent = set(episodes["pattern"]) <= {*PATTERNS, MIXED}
+    lines = [f"Objective: {objective}."]
+    for policy, rows in episodes.groupby("policy", sort=False):
+        days = rows.groupby("episode")[["served_within", "arrivals"]].sum()
+        share = share_interval(days["served_within"].to_numpy(), days["arrivals"].to_numpy(), independent=independent)
+        ends = f"95 % interval {100 * share.low:.2f} % to {100 * share.high:.2f} %"
+        lines.append(
+            f"{policy}: {objective.verdict(share)}, {100 * share.mean:.2f} % "
+            f"({ends if share.n > 1 else 'no interval from 1 day'})."
+        )
     return "\n".join(lines)
 
 

@@ -1,5 +1,7 @@
 """Calibrate every rival of the learners with the same effort: once for all patterns, and once for each.
 
+`VENDOR_GRIDS` has the rules as vendors run them, with their own clocks: they are calibrated when a user names them.
+
 Each rule is tried on a grid of its settings and then in fine steps around the best of them, on calibration days, which
 evaluation never uses. `python -m autoscaler_env.evaluation.rivals` does it for the reference service and writes
 `results/calibrated_rules.csv`. The same effort means: a grid of 150 to 156 settings, then `REFINED` fine steps on
@@ -14,7 +16,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Sequence
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -32,7 +36,9 @@ from autoscaler_env.evaluation.calibration import (
     setting_costs,
 )
 from autoscaler_env.paths import Folders
+from autoscaler_env.policies.aws import AwsStepScaling, AwsTargetTracking
 from autoscaler_env.policies.base import Policy
+from autoscaler_env.policies.behaviour import Behaviour
 from autoscaler_env.policies.knative import Kpa
 from autoscaler_env.policies.kubernetes import HpaCpu, HpaDemand
 from autoscaler_env.service import Service
@@ -107,6 +113,87 @@ RIVAL_GRIDS: dict[str, RuleGrid] = {
 }
 """The rules that are calibrated, by name, with what is tried."""
 
+VENDOR_WINDOWS = (0.0, 60.0, 300.0, 900.0)
+"""Downscale windows that are tried of HPA with its own clocks, in seconds."""
+
+
+def _clocked(grid: RuleGrid, name: str) -> RuleGrid:
+    """Return the grid of HPA with Kubernetes' clocks and rate limits, on the targets and tolerances of another."""
+
+    def settings(service: Service) -> list[tuple[float, ...]]:
+        pairs = list(dict.fromkeys(values[:2] for values in grid.grid(service)))
+        return [(*pair, window) for pair in pairs for window in VENDOR_WINDOWS]
+
+    make = partial(grid.make, behaviour=Behaviour())
+    return dataclasses.replace(grid, name=name, grid=settings, make=make)
+
+
+def _cooldowns(service: Service) -> list[tuple[float, ...]]:
+    targets = np.round(np.arange(0.35, 0.96, 0.05), 2).tolist()
+    return list(product(targets, (60.0, 300.0, 600.0), (0.0, 120.0, 300.0, 900.0)))
+
+
+_STEPS = (("add", "above"), ("jump", "above"), ("remove", "below"), ("drop", "below"))
+"""The steps of step scaling: the names of their settings, and where the utilisation is."""
+
+
+def _adjustments(service: Service) -> list[tuple[float, ...]]:
+    """Return step scaling with thresholds in even distances, and three sizes of steps."""
+    thresholds = product(np.round(np.arange(0.5, 0.981, 0.04), 2).tolist(), (0.4, 0.6, 0.8, 0.9))
+    return [
+        (
+            add,
+            percent,
+            round((1 + add) / 2, 3),
+            3.0 * percent,
+            round(add * share, 3),
+            percent,
+            round(add * share / 2, 3),
+            50.0,
+        )
+        for (add, share), percent in product(thresholds, (5.0, 10.0, 25.0))
+    ]
+
+
+def _describe_aws(settings: Settings) -> str:
+    return (
+        f"target {percent(settings['target'])}, cooldown {settings['scale_out_cooldown']:.0f} s out and "
+        f"{settings['scale_in_cooldown']:.0f} s in"
+    )
+
+
+def _describe_steps(settings: Settings) -> str:
+    return ", ".join(
+        f"{sign}{settings[f'{name}_percent']:g} % {side} {percent(settings[f'{name}_{side}'])}"
+        for (name, side), sign in zip(_STEPS, "++--", strict=True)
+    )
+
+
+VENDOR_GRIDS: dict[str, RuleGrid] = {
+    "kubernetes-hpa-cpu": _clocked(RIVAL_GRIDS["hpa-cpu"], "kubernetes-hpa-cpu"),
+    "kubernetes-hpa-demand": _clocked(RIVAL_GRIDS["hpa-demand"], "kubernetes-hpa-demand"),
+    AwsTargetTracking.name: RuleGrid(
+        AwsTargetTracking.name,
+        ("target", "scale_out_cooldown", "scale_in_cooldown"),
+        _cooldowns,
+        (0.01, 0.0, 15.0),
+        AwsTargetTracking,
+        _describe_aws,
+    ),
+    AwsStepScaling.name: RuleGrid(
+        AwsStepScaling.name,
+        tuple(f"{name}_{what}" for name, side in _STEPS for what in (side, "percent")),
+        _adjustments,
+        (0.01, 0.0, 0.0, 0.0, 0.01, 0.0, 0.0, 0.0),
+        AwsStepScaling,
+        _describe_steps,
+    ),
+}
+"""The rules as vendors run them, by name, with what is tried: as many settings as of the others."""
+
+GRIDS: Mapping[str, RuleGrid] = ChainMap(RIVAL_GRIDS, VENDOR_GRIDS)
+"""All rules that can be calibrated on patterns, by name."""
+
 TUNED = tuple(name for name in RIVAL_GRIDS if name != "target-tracking")
 """The rules whose calibrated settings are in `results/calibrated_rules.csv` alone."""
 
@@ -115,7 +202,7 @@ class CalibratedRule(NamedTuple):
     """The cheapest setting of a rule that was found."""
 
     rule: str
-    """The name of the rule: one of `RIVAL_GRIDS`."""
+    """The name of the rule: one of `GRIDS`."""
     settings: dict[str, float]
     """Its settings by name."""
     cost: float
@@ -125,11 +212,11 @@ class CalibratedRule(NamedTuple):
 
     def policy(self, service: Service | None = None, name: str | None = None) -> Policy:
         """Return the rule with this setting."""
-        return RIVAL_GRIDS[self.rule].policy(service or Service(), self.settings, name)
+        return GRIDS[self.rule].policy(service or Service(), self.settings, name)
 
     def describe(self) -> str:
         """Return the setting in words."""
-        return RIVAL_GRIDS[self.rule].describe(self.settings)
+        return GRIDS[self.rule].describe(self.settings)
 
 
 def calibrate_rule(
@@ -141,7 +228,7 @@ def calibrate_rule(
     """Find the cheapest setting of a rule for each of some patterns: on its grid, then in fine steps around the best.
 
     Args:
-        rule: One of `RIVAL_GRIDS`.
+        rule: One of `GRIDS`.
         patterns: Names of patterns, or workloads. `MIXED` is one setting for the six patterns, which count alike.
         service: The reference service by default.
         days: Calibration days of each pattern, at least 1.
@@ -152,11 +239,11 @@ def calibrate_rule(
     Raises:
         ValueError: There is no such rule, no pattern, or no day to calibrate on.
     """
-    if rule not in RIVAL_GRIDS:
-        raise ValueError(f"rule = {rule!r}: must be one of {', '.join(RIVAL_GRIDS)}")
+    if rule not in GRIDS:
+        raise ValueError(f"rule = {rule!r}: must be one of {', '.join((*RIVAL_GRIDS, *VENDOR_GRIDS))}")
     if not patterns or days < 1:
         raise ValueError(f"patterns = {list(patterns)}, days = {days}: must be at least one pattern and one day")
-    service, grid = service or Service(), RIVAL_GRIDS[rule]
+    service, grid = service or Service(), GRIDS[rule]
     members = [
         [as_workload(name, service) for name in (PATTERNS if pattern == MIXED else (pattern,))] for pattern in patterns
     ]

@@ -32,7 +32,7 @@ class Trajectory:
     actions: NDArray[np.int32]
     """Indices into `service.fleet_changes`."""
     ready: NDArray[np.int32]
-    """Instances that served."""
+    """Instances that served, for the whole step or the rest of it."""
     booting: NDArray[np.int32]
     """Instances ordered and not ready yet."""
     queue: NDArray[np.int32]
@@ -45,6 +45,8 @@ class Trajectory:
     """Whether the action changed the fleet: 0 or 1."""
     refused: NDArray[np.int32]
     """Whether the action was refused: 0 or 1."""
+    lost: NDArray[np.int32]
+    """Requests that instances could not serve because they became ready within the step."""
 
     def row(self, row: int) -> Trajectory:
         """Return one of the rows alone; every array has shape (1, steps)."""
@@ -83,9 +85,16 @@ class Trajectory:
         return self.instance_cost + self.late_cost + self.drop_cost
 
     @property
+    def capacity(self) -> NDArray[np.int64]:
+        """Requests that could have been served in the step."""
+        return self.service.capacity_per_instance * self.ready.astype(np.int64) - self.lost
+
+    @property
     def utilisation(self) -> NDArray[np.float64]:
-        """Utilisation: requests served over capacity."""
-        return self.served / (self.service.capacity_per_instance * self.ready)
+        """Utilisation: requests served over capacity. Without capacity 1 if requests came in or wait, else 0."""
+        without = (self.arrivals + self.queue > 0).astype(np.float64)
+        capacity = self.capacity
+        return np.divide(self.served, capacity, out=without, where=capacity > 0)
 
 
 def simulate(policy: Policy, days: NDArray[np.int64], service: Service | None = None) -> Trajectory:
@@ -121,6 +130,7 @@ def simulate(policy: Policy, days: NDArray[np.int64], service: Service | None = 
         dynamics.DROPPED,
         dynamics.SCALED,
         dynamics.REFUSED,
+        dynamics.LOST,
     ]
     history = np.empty((len(rows), steps, n), dtype=np.int32)  # counts fit; half the memory
     policy.reset(days)
@@ -264,3 +274,92 @@ def _count_waits(admitted, served, histogram):
                     oldest += 1
         for step in range(steps):
             histogram[day, steps - step] += remaining[step]
+
+
+_MILLIONTH = 1e-6  # of a request: what rounding may decide
+
+
+def served_within(trajectory: Trajectory, seconds: float) -> NDArray[np.float64]:
+    """Return how many of the requests that arrived in each step were served within some seconds, shape (n, steps).
+
+    Requests are taken for a fluid within a step: they come in evenly over the step, the capacity of the step serves
+    them at a constant rate, in the order of their arrival, and the newest of the step are those that are dropped. So
+    waits shorter than a step are known as well, but for the bursts within a step, which make real waits somewhat longer
+    where few requests come in a step. Requests that are dropped or still wait at the end of the last step are
+    not served. What waits before the first step is served first, and counts in no step.
+
+    Args:
+        trajectory: What happened; its rows are days, or days in a row.
+        seconds: The longest wait that counts, at least 0.
+
+    Raises:
+        ValueError: The seconds are negative or not finite.
+
+    Example:
+        >>> one = Service(step_seconds=60, steps_per_episode=3, min_instances=1, initial_instances=1,
+        ...     capacity_per_instance=10, fleet_changes=(0,))
+        >>> from autoscaler_env.policies.rules import Static
+        >>> day = simulate(Static(one), np.array([[20, 0, 0]]), one)  # the last is served 60 s after it came
+        >>> served_within(day, 60).tolist(), served_within(day, 30).tolist()
+        ([[20.0, 0.0, 0.0]], [[10.0, 0.0, 0.0]])
+    """
+    if not 0 <= seconds < float("inf"):
+        raise ValueError(f"seconds = {seconds!r}: must be a finite number of at least 0")
+    in_time = np.empty(trajectory.arrivals.shape)
+    _count_within(
+        seconds / trajectory.service.step_seconds,
+        trajectory.arrivals,
+        trajectory.queue.astype(np.int64),
+        trajectory.served.astype(np.int64),
+        trajectory.dropped.astype(np.int64),
+        trajectory.capacity,
+        in_time,
+    )
+    return in_time
+
+
+@compiled
+def _where(value, slope, low, high):
+    """Return the part of an interval on which `value + slope x` is not negative, or an empty one."""
+    value += _MILLIONTH
+    if slope == 0.0:
+        return (low, high) if value >= 0.0 else (low, low)
+    zero = -value / slope
+    return (max(low, zero), high) if slope > 0.0 else (low, min(high, zero))
+
+
+@compiled
+def _count_within(wait, arrivals, queue, served, dropped, capacity, in_time):
+    """Write the requests of each step that are served within `wait` steps; all arrays have the shape (n, steps)."""
+    steps = arrivals.shape[1]
+    whole = int(min(wait, float(steps)))
+    part = min(wait, float(steps)) - whole
+    served_before = np.zeros(steps + 1, dtype=np.int64)
+    for day in range(len(arrivals)):
+        for step in range(steps):
+            served_before[step + 1] = served_before[step] + served[day, step]
+        for step in range(steps):
+            coming, lost = arrivals[day, step], dropped[day, step]
+            in_time[day, step] = 0.0
+            if coming == lost:
+                continue
+            last = (coming - lost) / coming  # the moment, as a share of the step, after which requests are dropped
+            # The request that comes in at the moment x is number `ahead + coming * x` in the order of service.
+            ahead = served_before[step] + queue[day, step] + served[day, step] + lost - coming
+            for following in range(2):  # its time is over in one of two steps
+                then = step + whole + following
+                low, high = (0.0, 1.0 - part) if following == 0 else (1.0 - part, 1.0)
+                high = min(high, last)
+                if then >= steps:  # nothing is known beyond the end: served until then, or not at all
+                    low, high = _where(float(served_before[steps] - ahead), -float(coming), low, high)
+                else:
+                    # By the moment y of that step so many are served: the least of what the capacity allows and what
+                    # has come in. So the moments x whose request is among them are an interval.
+                    shift = part - following
+                    done = served_before[then] - ahead
+                    rate, more, less = capacity[day, then], arrivals[day, then], dropped[day, then]
+                    waiting = queue[day, then] + served[day, then] + less - more
+                    low, high = _where(done + rate * shift, float(rate - coming), low, high)
+                    low, high = _where(done + waiting + more * shift, float(more - coming), low, high)
+                    low, high = _where(float(done + waiting + more - less), -float(coming), low, high)
+                in_time[day, step] += coming * max(high - low, 0.0)

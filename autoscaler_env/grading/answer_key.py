@@ -17,18 +17,23 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from tqdm.auto import tqdm
 
-import autoscaler_env
+from autoscaler_env.compiled import package_fingerprint
 from autoscaler_env.grading.notebooks import CourseNotebook
+from autoscaler_env.storage.files import take_lock
 
 REPLY_SECONDS = 120
 """Time limit for the reply to one check. The checker limits the check itself; this is for a checker that hangs."""
+
+_LOCK_SECONDS = 0.2
+"""Time between two looks whether another grader has run the course."""
 
 
 class GraderError(Exception):
@@ -113,6 +118,21 @@ class AnswerKey:
             raise GraderError(self._problem)
         if self._process is not None:
             return self._process
+        with self._alone():
+            return self._start()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Wait for another grader that runs the course in this folder, to use its run; keep others away."""
+        while (lock := take_lock(self._kept / "run.lock")) is None:
+            time.sleep(_LOCK_SECONDS)
+            if self._cancelled:
+                raise GraderError("it was cancelled")
+        with lock:
+            yield
+
+    def _start(self) -> subprocess.Popen[str]:
+        """Start the checker, and run the course or read what is kept of a run."""
         self._folder = self._folder or self._find_folder()
         workspace, variables = self._folder / "workspace", self._folder / "variables"
         self._process = subprocess.Popen(
@@ -153,9 +173,8 @@ class AnswerKey:
         """Return the folder of a complete run of this course, or a new one for the run that begins."""
         self._kept.mkdir(parents=True, exist_ok=True)
         self._kept.chmod(0o711)  # a kernel with another user id must reach the workspace, and nothing else
-        digest = hashlib.sha256(json.dumps([sys.version, autoscaler_env.__version__, self._parameters]).encode())
-        package = Path(autoscaler_env.__file__).parent
-        for path in (*sorted(package.rglob("*.py")), *(notebook.path for notebook in self._notebooks)):
+        digest = hashlib.sha256(json.dumps([sys.version, package_fingerprint(), self._parameters]).encode())
+        for path in (notebook.path for notebook in self._notebooks):
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
         prefix = digest.hexdigest()[:16]
         for folder in sorted(self._kept.glob(f"{prefix}-*")):

@@ -17,7 +17,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from autoscaler_env.grading.rubric import Rubric
-from autoscaler_env.paths import project_root
+from autoscaler_env.paths import checkout_root
 from autoscaler_env.storage.files import write_atomically
 
 _PLACES = """\
@@ -94,10 +94,9 @@ def write_autograder(path: Path, rubric: Rubric) -> None:
 
 def _course_files() -> Iterator[tuple[Path, str]]:
     """Yield the files of the course that a grader needs, each with its name in the course."""
-    root = project_root()
-    if not (root / "pyproject.toml").is_file():
-        raise ValueError(f"autograder: needs a checkout of the course, and {root} is none")
-    for pattern in ("*.toml", "*.txt", "README.md", "LICENSE", "notebooks/*.ipynb", "models/*.*", "results/*.*"):
+    root = checkout_root("autograder")
+    texts = ("*.toml", "*.txt", "README.md", "LICENSE")
+    for pattern in (*texts, "notebooks/*.ipynb", "models/*.*", "results/*.*", "figures/tour*"):
         yield from ((file, file.relative_to(root).as_posix()) for file in sorted(root.glob(pattern)) if file.is_file())
     for file in sorted((root / "autoscaler_env").rglob("*")):
         if file.is_file() and "__pycache__" not in file.parts:

@@ -6,46 +6,43 @@ import contextlib
 import hashlib
 import json
 import os
-import queue
 import re
 import secrets
+import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-import nbformat
 from tqdm.auto import tqdm
 
 import autoscaler_env
 from autoscaler_env.course import FULL, QUICK, Profile, course_notebooks
 from autoscaler_env.grading.answer_key import AnswerKey, GraderError
-from autoscaler_env.grading.answers import shown_answer
-from autoscaler_env.grading.cells import Cell
+from autoscaler_env.grading.answers import collect, shown_answer
 from autoscaler_env.grading.entries import UnreadableError
-from autoscaler_env.grading.model_score import grade_models
-from autoscaler_env.grading.notebooks import (
-    CourseNotebook,
-    Prepared,
-    failures,
-    for_the_student,
-    judge,
-    prepare,
-    sent_answers,
-)
-from autoscaler_env.grading.report import Failure, Item, Report, read_report, write_report
+from autoscaler_env.grading.execution import Execution, Executor, Settings
+from autoscaler_env.grading.notebooks import CourseNotebook
+from autoscaler_env.grading.report import Item, Report, read_report, write_report
 from autoscaler_env.grading.rubric import Rubric
 from autoscaler_env.grading.sandbox import Sandbox
 from autoscaler_env.grading.submission import Submission, find_work, fingerprints
-from autoscaler_env.grading.supervisor import NotebookRun, Supervisor
 from autoscaler_env.paths import Folders
-from autoscaler_env.storage.files import write_text
+from autoscaler_env.storage.files import take_lock, write_text
 from autoscaler_env.text import listed, one_line, printable
-from autoscaler_env.verification.workers import Workers
+
+if TYPE_CHECKING:
+    from autoscaler_env.grading.remote import RemoteExecutor
+
+AnyExecutor: TypeAlias = "Executor | RemoteExecutor"
+
+_LOCK_SECONDS = 0.2
+"""Time between two looks whether another grader is done with a submission."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +68,12 @@ class Course:
         return digest.hexdigest()[:16]
 
 
-class _Processes(NamedTuple):
-    """The processes that grade one submission at a time."""
+class _Done(NamedTuple):
+    """A submission that has a report."""
 
-    supervisor: Supervisor
-    workers: Workers
+    report: Report
+    is_new: bool
+    """Whether it was graded now; `False` if its report was there before."""
 
 
 class Grading:
@@ -111,6 +109,7 @@ class Grading:
         sources: Sequence[Path],
         workers: int = 1,
         *,
+        scheduler: str | None = None,
         again: Collection[str] = (),
         progress: bool = True,
         when_graded: Callable[[Sequence[Report]], None] = lambda _: None,
@@ -118,20 +117,22 @@ class Grading:
         """Grade submissions, and write the report of each one as soon as it is graded.
 
         A submission that was graded before with the same content, rubric, course and sandbox is not graded again.
-        Before the first one is graded, a notebook of the course itself goes the whole way.
+        Before the first one is graded, a notebook of the course itself goes the whole way. Several graders may work in
+        one output folder: each submission is graded by one of them.
 
         Args:
             sources: Folders or zips.
-            workers: How many submissions are graded at the same time.
+            workers: How many submissions are graded at the same time on this machine.
+            scheduler: Address of a running Dask scheduler, on whose workers submissions are executed instead.
             again: Names of reports that are made anew in any case.
-            progress: Whether to show a progress bar.
+            progress: Whether to show a progress bar, and a line for each submission.
             when_graded: Called after each submission, with the reports so far.
 
         Returns:
             One report per submission, in the order of the sources.
 
         Raises:
-            ValueError: `again` names none of the submissions.
+            ValueError: `again` names none of the submissions; or the cluster has no suitable worker.
             GraderError: The grader or its machine has a fault. Submissions without a report were not graded.
         """
         names = report_names(sources)
@@ -142,35 +143,58 @@ class Grading:
         reports: dict[str, Report] = {}
         with contextlib.ExitStack() as stack:
             answer_key = stack.enter_context(AnswerKey(self._course.read, self._parameters, self.output / "reference"))
-            free: queue.SimpleQueue[_Processes] = queue.SimpleQueue()
-            processes = [
-                _Processes(
-                    stack.enter_context(Supervisor(self._sandbox, self._rubric.limits, self._cancelled)),
-                    stack.enter_context(Workers()),
-                )
-                for _ in range(workers)
-            ]
-            for each in processes:
-                free.put(each)
-            pool = stack.enter_context(ThreadPoolExecutor(workers))
-            jobs = [
-                pool.submit(self._report, source, name, answer_key, free)
+            executor = self._executor(workers, scheduler)
+            stack.enter_context(executor)
+            pool = stack.enter_context(ThreadPoolExecutor(executor.count))
+            jobs = {
+                pool.submit(self._report, source, name, answer_key, executor): (source, name)
                 for source, name in zip(sources, names, strict=True)
-            ]
+            }
             try:
-                bar = tqdm(as_completed(jobs), total=len(jobs), unit="submission", disable=None if progress else True)
-                for job in bar:
-                    reports[job.result().name] = job.result()
+                for done in self._finished(jobs, pool, answer_key, executor, progress):
+                    reports[done.report.name] = done.report
                     when_graded([reports[name] for name in names if name in reports])
             except BaseException:
                 self._cancelled.set()
                 for job in jobs:
                     job.cancel()
                 answer_key.cancel()  # jobs may wait for these processes, and the pool waits for its jobs
-                for each in processes:
-                    each.workers.cancel()
+                executor.cancel()
                 raise
         return [reports[name] for name in names]
+
+    def _executor(self, workers: int, scheduler: str | None) -> AnyExecutor:
+        if scheduler is None:
+            return Executor(workers, self._sandbox, self._rubric.limits)
+        from autoscaler_env.grading.remote import RemoteExecutor
+
+        return RemoteExecutor(scheduler, self._sandbox, workers)
+
+    def _finished(
+        self,
+        jobs: dict[Future[_Done | None], tuple[Path, str]],
+        pool: ThreadPoolExecutor,
+        answer_key: AnswerKey,
+        executor: AnyExecutor,
+        progress: bool,
+    ) -> Iterator[_Done]:
+        """Yield the submissions as they get reports; those that another grader works on are waited for at the end."""
+        total, new, start = len(jobs), 0, 0.0
+        with tqdm(total=total, unit="submission", disable=None if progress else True) as bar:
+            while jobs:
+                for job in wait(jobs, return_when=FIRST_COMPLETED).done:
+                    source, name = jobs.pop(job)
+                    done = job.result()
+                    if done is None:
+                        jobs[pool.submit(self._report, source, name, answer_key, executor, patient=True)] = source, name
+                        continue
+                    yield done
+                    bar.update()
+                    # The time before the first one is that of the course, and of processes that start.
+                    start, new = start or time.monotonic(), new + done.is_new
+                    left = (time.monotonic() - start) / (new - 1) * len(jobs) if new > 1 else None
+                    if progress:
+                        bar.write(_progress_line(done, total - len(jobs), total, left), file=sys.stderr)
 
     def earlier(self, names: Collection[str]) -> list[Report]:
         """Return other reports in the output folder: those with the same settings, and those of failed gradings.
@@ -189,35 +213,57 @@ class Grading:
             self.remarks += [remark] if remark not in self.remarks else []
         return kept
 
-    def _report(self, source: Path, name: str, answer_key: AnswerKey, free: queue.SimpleQueue[_Processes]) -> Report:
-        """Grade one submission, whatever it does, and write its report."""
-        folder = self.output / name
-        processes = free.get()
+    def _report(
+        self, source: Path, name: str, answer_key: AnswerKey, executor: AnyExecutor, *, patient: bool = False
+    ) -> _Done | None:
+        """Grade one submission, whatever it does, and write its report.
+
+        Args:
+            source: A folder or a zip.
+            name: The name of its report.
+            answer_key: Checks its answers.
+            executor: Executes it.
+            patient: Whether to wait for another grader that works on it; if not, return `None` then.
+        """
         try:
-            with tempfile.TemporaryDirectory(prefix="submission-") as copy:
-                expected, models = self._rubric.models.expected, self._course.models
-                submission = find_work(source, Path(copy), self._course.read, expected, models, processes.workers)
-                key = {"submission": submission.fingerprint} | self._settings()
-                previous = read_report(folder)
-                if previous is not None and previous.key == key and name not in self._again:
-                    return previous
-                self._remark(name, key, previous, (folder / "report.json").exists())
-                self._try_course(answer_key, processes)
-                report = self._graded(submission, name, key, answer_key, processes)
-            if not self._cancelled.is_set():
-                write_report(report, folder)
-            return report
-        except UnreadableError as error:
-            note = f"not graded: {printable(one_line(error))}"
-            report = Report(name, str(source), {}, self._sandbox.description, self._profile, notes=(note,))
-            write_report(report, folder)
-            return report
+            with self._turn(name, patient) as is_ours:
+                return self._done(source, name, answer_key, executor) if is_ours else None
         except GraderError:
             raise
         except Exception as error:  # not the student's: it must not become a mark
             raise GraderError(printable(one_line(f"{name}: {type(error).__name__}: {error}"))) from error
-        finally:
-            free.put(processes)
+
+    @contextlib.contextmanager
+    def _turn(self, name: str, patient: bool) -> Iterator[bool]:
+        """Keep other graders from a submission; yield `False` if one of them works on it now."""
+        path = self.output / "locks" / f"{name}.lock"
+        while (lock := take_lock(path)) is None and patient:
+            if self._cancelled.wait(_LOCK_SECONDS):
+                raise GraderError("it was cancelled")
+        with lock or contextlib.nullcontext():
+            yield lock is not None
+
+    def _done(self, source: Path, name: str, answer_key: AnswerKey, executor: AnyExecutor) -> _Done:
+        folder = self.output / name
+        try:
+            with tempfile.TemporaryDirectory(prefix="submission-") as copy:
+                expected, models = self._rubric.models.expected, self._course.models
+                with executor.reader() as reader:
+                    submission = find_work(source, Path(copy), self._course.read, expected, models, reader)
+                key = {"submission": submission.fingerprint} | self._settings()
+                previous = read_report(folder)
+                if previous is not None and previous.key == key and name not in self._again:
+                    return _Done(previous, is_new=False)
+                self._remark(name, key, previous, (folder / "report.json").exists())
+                self._try_answer_key(answer_key)
+                execution = executor.execute(submission, self._shared(answer_key))
+                report = self._graded(submission, name, key, answer_key, execution)
+        except UnreadableError as error:
+            note = f"not graded: {printable(one_line(error))}"
+            report = Report(name, str(source), {}, self._sandbox.description, self._profile, notes=(note,))
+        if not self._cancelled.is_set():
+            write_report(report, folder)
+        return _Done(report, is_new=True)
 
     def _remark(self, name: str, key: dict[str, str], previous: Report | None, exists: bool) -> None:
         """Say why a submission that has a report is graded again."""
@@ -227,23 +273,23 @@ class Grading:
         elif exists and previous is None:
             self.remarks.append(f"{name}: graded again: its report was damaged")
 
-    def _try_course(self, answer_key: AnswerKey, processes: _Processes) -> None:
-        """Send the first notebook of the course the whole way, once: what fails then is not a student's fault.
+    def _try_answer_key(self, answer_key: AnswerKey) -> None:
+        """Check the open answers of the course's first notebook, once: what fails then is not a student's fault.
 
         Raises:
-            GraderError: It does not pass, or its answers do not arrive.
+            GraderError: An open answer does not count as not attempted.
         """
         with self._tried:
             if self._works or not self._course.read:
                 return
             notebook = self._course.read[0]
-            run, prepared = self._run_notebook(notebook.cells, notebook, answer_key, processes.supervisor)
-            problem, answers = judge(run, prepared), sent_answers(run, prepared)
-            if self._cancelled.is_set():
-                raise GraderError("it was cancelled")
+            answers = {
+                exercise.name: collect(dict.fromkeys(exercise.variables), list(exercise.variables), "")
+                for exercise in notebook.exercises
+            }
             states = {item.state for item in self._grade_exercises(notebook, answers, self._no_points, answer_key)}
-            if problem or states - {"not attempted"}:
-                reason = problem or f"its open exercises are said to be {listed(sorted(states))}"
+            if states - {"not attempted"}:
+                reason = f"its open exercises are said to be {listed(sorted(states))}"
                 raise GraderError(f"the course's own notebook {notebook.name} cannot be graded here: {reason}")
             self._works = True
 
@@ -261,44 +307,45 @@ class Grading:
             "days": hashlib.sha256(str(self._seed).encode()).hexdigest()[:16],
         }
 
+    def _shared(self, answer_key: AnswerKey) -> Settings:
+        """Return what all submissions of this grading have in common."""
+        course = self._course
+        workspace = answer_key.workspace() if course.read else None
+        return Settings(tuple(course.read), course.models, workspace, self._parameters, self._rubric, self._seed)
+
     def _graded(
-        self, submission: Submission, name: str, key: dict[str, str], answer_key: AnswerKey, processes: _Processes
+        self, submission: Submission, name: str, key: dict[str, str], answer_key: AnswerKey, execution: Execution
     ) -> Report:
-        notebooks, exercises, failed = self._grade_notebooks(submission, name, answer_key, processes.supervisor)
+        notebooks, exercises = self._grade_notebooks(submission, name, answer_key, execution)
         if self._cancelled.is_set():
             raise GraderError("it was cancelled")
-        models, costs, model_fingerprints = grade_models(
-            submission, self._rubric, self._seed, self._course.models, processes.workers
-        )
+        course = self._course
         return Report(
             name,
             str(submission.source),
             key,
             self._sandbox.description,
             self._profile,
-            {"notebooks": notebooks, "exercises": exercises, "models": models, "costs": costs},
+            {"notebooks": notebooks, "exercises": exercises, "models": execution.models, "costs": execution.costs},
             submission.notes,
-            fingerprints(submission, self._course.read, self._course.models) | model_fingerprints,
+            fingerprints(submission, course.read, course.models) | execution.fingerprints,
             submission.unused,
-            failed,
+            tuple(failure for ran in execution.notebooks.values() for failure in ran.failures),
         )
 
     def _grade_notebooks(
-        self, submission: Submission, name: str, answer_key: AnswerKey, supervisor: Supervisor
-    ) -> tuple[tuple[Item, ...], tuple[Item, ...], tuple[Failure, ...]]:
-        """Run the notebooks in order; return one item per notebook and one per exercise, and the cells that failed.
-
-        The executed notebooks are written beside the report.
-        """
+        self, submission: Submission, name: str, answer_key: AnswerKey, execution: Execution
+    ) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
+        """Return one item per notebook and one per exercise; write the executed notebooks beside the report."""
         course = self._course.read
         notebook_points = self._rubric.worth("notebooks", [notebook.name for notebook in course])
         names = [exercise.name for notebook in course for exercise in notebook.exercises]
         exercise_points = self._rubric.worth("exercises", names)
-        notebooks, exercises, failed = [], [], []
+        notebooks, exercises = [], []
         for notebook in course:
             points = notebook_points[notebook.name]
-            cells = submission.notebooks.get(notebook.name)
-            if cells is None:
+            ran = execution.notebooks.get(notebook.name)
+            if ran is None:
                 reason = submission.reason_without(notebook.name)
                 notebooks.append(Item(notebook.name, "not submitted", reason, 0, points))
                 exercises += [
@@ -306,24 +353,12 @@ class Grading:
                     for exercise in notebook.exercises
                 ]
                 continue
-            run, prepared = self._run_notebook(cells, notebook, answer_key, supervisor)
-            problem, answers = judge(run, prepared), sent_answers(run, prepared)
-            if run.notebook is not None:
-                failed += [Failure(notebook.name, *texts) for texts in failures(run.notebook)]
-                executed = nbformat.writes(for_the_student(run.notebook, prepared))
-                write_text(self.output / name / f"{notebook.name}.ipynb", executed)
-            state, earned = ("failed", 0.0) if problem else ("passed", points)
-            notebooks.append(Item(notebook.name, state, problem or f"in {run.seconds:.0f} s", earned, points))
-            exercises += self._grade_exercises(notebook, answers, exercise_points, answer_key, problem or "")
-        return tuple(notebooks), tuple(exercises), tuple(failed)
-
-    def _run_notebook(
-        self, cells: Sequence[Cell], notebook: CourseNotebook, answer_key: AnswerKey, supervisor: Supervisor
-    ) -> tuple[NotebookRun, Prepared]:
-        """Execute a submitted notebook."""
-        parameters = {name: value for name, value in self._parameters.items() if name in notebook.parameters}
-        prepared = prepare(cells, notebook, set(parameters))
-        return supervisor.run(prepared.notebook, parameters, answer_key.workspace()), prepared
+            if ran.executed is not None:
+                write_text(self.output / name / f"{notebook.name}.ipynb", ran.executed)
+            state, earned = ("failed", 0.0) if ran.problem else ("passed", points)
+            notebooks.append(Item(notebook.name, state, ran.problem or f"in {ran.seconds:.0f} s", earned, points))
+            exercises += self._grade_exercises(notebook, ran.answers, exercise_points, answer_key, ran.problem or "")
+        return tuple(notebooks), tuple(exercises)
 
     def _grade_exercises(
         self,
@@ -345,6 +380,22 @@ class Grading:
             reason = result.removeprefix(state).removeprefix(":").strip()
             answer = "" if state == "not attempted" else shown_answer(answers[exercise.name])
             yield Item(exercise.name, state, reason, of if state == "right" else 0, of, exercise.title, answer)
+
+
+def _progress_line(done: _Done, number: int, total: int, left: float | None) -> str:
+    """Return what to say about a submission that has a report.
+
+    Args:
+        done: The submission.
+        number: How many have a report now.
+        total: How many there are.
+        left: Seconds until all have one, roughly; `None` if that is not known yet.
+    """
+    report = done.report
+    points = f"{report.points():.1f} of {report.of():.0f}" if report.key else "not graded"
+    unchanged = "" if done.is_new else ", unchanged"
+    time_left = f"; about {tqdm.format_interval(left)} left" if left is not None and number < total else ""
+    return f"{number} of {total}: {report.name}: {points}{unchanged}{time_left}"
 
 
 def report_names(sources: Sequence[Path]) -> list[str]:

@@ -21,6 +21,7 @@ from typing import Any
 
 import nbformat
 
+from autoscaler_env.address import INSTALL_TAG
 from autoscaler_env.course import unexecuted
 from autoscaler_env.grading import answers
 from autoscaler_env.grading.cells import Cell, read_cells
@@ -92,7 +93,7 @@ class CourseNotebook:
     @cached_property
     def fixed(self) -> list[Cell]:
         """The code cells that a student must not change."""
-        changeable = {"parameters", "exercise", "exercise-check"}
+        changeable = {"parameters", "exercise", "exercise-check", INSTALL_TAG}
         return [cell for cell in self.cells if cell.kind == "code" and not changeable & set(cell.tags)]
 
 

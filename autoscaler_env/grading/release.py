@@ -1,4 +1,6 @@
-"""Make the students' version of the course: without solutions and outputs, and with checks that do not show answers.
+"""Copy the course for students: as it is, or in a version whose checks do not show answers, without outputs.
+
+Neither has solutions. `copy_course` copies the notebooks as they are, also out of an installed package.
 
 A check that calls the course's package on hidden inputs stays as it is. A check that names its right answer gets seals
 in place of it (`sealed`). A check that computes the right answer from the notebook's own results would show how: it
@@ -9,6 +11,7 @@ versions.
 from __future__ import annotations
 
 import ast
+import os
 import re
 import secrets
 import shutil
@@ -20,18 +23,23 @@ from typing import Any
 
 import nbformat
 
+from autoscaler_env.course import course_notebooks
 from autoscaler_env.grading import sealed
 from autoscaler_env.grading.notebooks import CourseNotebook
-from autoscaler_env.paths import GIVEN_COURSE, project_root
+from autoscaler_env.paths import GIVEN_COURSE, checkout_root, project_root
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import check_new_folder, write_text
+from autoscaler_env.text import counted
 
 ENTRIES = (
     *("autoscaler_env", "docs", "examples", "figures", "models", "results"),
     *("ASSIGNMENT.md", "CHANGELOG.md", "LICENSE", "Makefile", "README.md", ".gitignore"),
-    *("constraints.txt", "environment.yml", "pyproject.toml", "requirements.txt"),
+    *("constraints.txt", "environment.yml", "MANIFEST.in", "pyproject.toml", "requirements.txt", "setup.py"),
 )
 """What the students get beside the notebooks. Solutions, tests and executed notebooks have answers and are left out."""
+
+ASSIGNMENT = "ASSIGNMENT.md"
+"""The file that says what students submit."""
 
 _INSTRUCTORS = "# For instructors"
 """The heading in ASSIGNMENT.md with which the part for instructors begins."""
@@ -59,7 +67,7 @@ def release(folder: Path, root: Path | None = None) -> Released:
     Raises:
         ValueError: The folder is not empty, or an exercise of the course is answered.
     """
-    folder, root = folder.absolute(), root or project_root()
+    folder, root = folder.absolute(), root or checkout_root("release")
     check_new_folder(folder)
     temporary = folder.parent / f".{folder.name}-{secrets.token_hex(8)}.autoscaler.tmp"
     try:
@@ -97,10 +105,42 @@ def _adapt_texts(folder: Path) -> None:
     for path in (folder / "README.md", *sorted((folder / "docs").glob("*.md"))):
         if path.exists():
             write_text(path, path.read_text(encoding="utf-8").replace("notebooks/executed/", "notebooks/"))
-    assignment = folder / "ASSIGNMENT.md"
-    if assignment.exists():
-        students, *_ = re.split(rf"^{_INSTRUCTORS}$", assignment.read_text(encoding="utf-8"), flags=re.MULTILINE)
-        write_text(assignment, students.rstrip() + "\n")
+    if (folder / ASSIGNMENT).exists():
+        write_text(folder / ASSIGNMENT, students_assignment(folder))
+
+
+def students_assignment(root: Path) -> str:
+    """Return the assignment without its part for instructors.
+
+    Args:
+        root: The folder of ASSIGNMENT.md.
+    """
+    text = (root / ASSIGNMENT).read_text(encoding="utf-8")
+    return re.split(rf"^{_INSTRUCTORS}$", text, flags=re.MULTILINE)[0].rstrip() + "\n"
+
+
+def copy_course(folder: Path) -> list[Path]:
+    """Copy the notebooks and the assignment into a folder; no file that exists is changed.
+
+    Args:
+        folder: Gets `notebooks/` and `ASSIGNMENT.md`; it is made if it does not exist.
+
+    Returns:
+        The notebooks, in the order of the course.
+
+    Raises:
+        ValueError: A file or a link has the place of one of them; nothing is written.
+        FileNotFoundError: The package came without the course.
+    """
+    texts = {f"notebooks/{path.name}": path.read_text(encoding="utf-8") for path in course_notebooks()}
+    texts[ASSIGNMENT] = students_assignment(project_root())
+    present = [name for name in texts if os.path.lexists(folder / name)]
+    if present:
+        more = f" and {counted(len(present) - 1, 'other file')} of the course" if len(present) > 1 else ""
+        raise ValueError(f"folder = {str(folder)!r}: has {present[0]}{more}, and is left as it is; name another folder")
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    return [folder / name for name in texts if name != ASSIGNMENT]
 
 
 def released_notebook(path: Path, released: Released) -> nbformat.NotebookNode:

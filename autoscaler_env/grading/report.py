@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
@@ -89,8 +91,13 @@ def write_report(report: Report, folder: Path) -> None:
     )
     html = template.render(report=report, lines=lines)
     write_atomically(folder / "report.html", lambda file: file.write(html.encode(errors="backslashreplace")))
-    totals = {"points": report.points(), "of": report.of()}
-    write_json(folder / "report.json", totals | asdict(report))  # last: if it exists, the report is complete
+    content = {"points": report.points(), "of": report.of()} | asdict(report)
+    write_json(folder / "report.json", content | {"sha256": _digest(content)})  # last: then the report is complete
+
+
+def _digest(content: dict[str, Any]) -> str:
+    """Return a hash of a report, which shows that it was damaged or edited."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _lines(items: Sequence[Item]) -> Iterator[Item]:
@@ -105,9 +112,11 @@ def _lines(items: Sequence[Item]) -> Iterator[Item]:
 
 
 def read_report(folder: Path) -> Report | None:
-    """Return the report in a folder; `None` if there is none, or none that can be read."""
+    """Return the report in a folder; `None` if there is none, or it is not as it was written."""
     try:
         content = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        if content.pop("sha256") != _digest(content):
+            return None
         for total in ("points", "of"):
             del content[total]
         content["parts"] = {part: tuple(Item(**item) for item in items) for part, items in content["parts"].items()}

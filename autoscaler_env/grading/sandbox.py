@@ -203,7 +203,8 @@ class Sandbox:
         for variable, value in (_variables(Path("/scratch")) | {"PYTHONPATH": "/course"}).items():
             if variable != "PATH":
                 options += ["--env", f"{variable}={value}"]
-        options += ["--volume", f"{_package()}:/course/autoscaler_env:ro"]
+        for path in _project():
+            options += ["--volume", f"{path}:/course/{path.name}:ro"] if path.exists() else []
         options += ["--volume", f"{shared.sockets}:{shared.sockets}"]
         options += ["--volume", f"{shared.workspace}:{_WORKSPACE}:ro"] if shared.workspace else []
         return [*options, "--workdir", "/scratch"]
@@ -379,15 +380,18 @@ def _bind(path: Path, mode: str = "--ro-bind") -> list[str]:
 
 def _python_and_package() -> list[Path]:
     """Return the folders of this Python, and the files of the project that notebooks need."""
-    root = project_root()
-    project = [_package()]
-    if (root / "pyproject.toml").exists():
-        project += [root / "pyproject.toml", root / "results", root / "models"]
     visible: list[Path] = []
-    for path in (*map(Path, dict.fromkeys((sys.base_prefix, sys.prefix))), *project):
+    for path in (*map(Path, dict.fromkeys((sys.base_prefix, sys.prefix))), *_project()):
         if not any(path == folder or folder in path.parents for folder in (Path("/usr"), *visible)):
             visible.append(path)
     return visible
+
+
+def _project() -> list[Path]:
+    """Return the files of the project that notebooks need: the package, and those of a checkout beside it."""
+    root = project_root()
+    beside = ("pyproject.toml", "results", "models", "figures") if (root / "pyproject.toml").exists() else ()
+    return [_package(), *(root / name for name in beside)]
 
 
 def _package() -> Path:

@@ -2,6 +2,7 @@
 
 from . import study
 from .advice import plot_cost_and_service, plot_worst_day
+from .animation import show_animation
 from .comparison import (
     plot_calibration,
     plot_cost_items,
@@ -61,5 +62,6 @@ __all__ = [
     "plot_worst_day",
     "png_of",
     "save_figure",
+    "show_animation",
     "study",
 ]

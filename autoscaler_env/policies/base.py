@@ -101,6 +101,27 @@ def _smallest_first(fleet_changes: tuple[int, ...]) -> tuple[NDArray[np.int64], 
     return order, changes[order]
 
 
+def ticks(step: int, step_seconds: int, period: int) -> list[int]:
+    """Return when a controller acts between two observations, in seconds before the later one: from old to new.
+
+    It acts at the start of a day and every `period` seconds from then on, whatever the length of a step.
+
+    Args:
+        step: How many observations of the day there were before the later one; at 0 a new controller acts once.
+        step_seconds: Length of a step.
+        period: Seconds from one action to the next, at least 1.
+
+    Example:
+        >>> ticks(1, 60, 15), ticks(2, 20, 15), ticks(1, 10, 15)
+        ([45, 30, 15, 0], [10], [])
+    """
+    if step == 0:
+        return [0]
+    now = step * step_seconds
+    first = (now - step_seconds) // period + 1
+    return [now - tick * period for tick in range(first, now // period + 1)]
+
+
 class ForeignPolicy:
     """A model with stable-baselines3's `predict(observation, deterministic)` as one of our policies.
 

@@ -136,7 +136,8 @@ class Outlook:
         """The factors of `inputs.input_scales`, and the capacity of an instance."""
         self._weights = 1.0 / np.array(AVERAGES)
         self._waves, self._gains = _cycles_of(service.steps_per_episode)
-        self._pace = np.array([service.boot_steps, max(service.fleet_changes), -min(service.fleet_changes)], np.float64)
+        boot = math.ceil(service.boot_delay / service.step_seconds)
+        self._pace = np.array([boot, max(service.fleet_changes), -min(service.fleet_changes)], dtype=np.float64)
         self.start()
 
     def start(self) -> None:

@@ -51,7 +51,8 @@ def fleets_kept(policy: Policy, arrivals: int, queue: int, service: Service) -> 
     capacity = service.capacity_per_instance * ready
     observations = np.zeros((len(ready), 7))
     observations[:, 0] = ready / service.max_instances
-    observations[:, 2] = np.minimum(arrivals + queue, capacity) / capacity
+    without = np.full(len(ready), float(arrivals + queue > 0))
+    observations[:, 2] = np.divide(np.minimum(arrivals + queue, capacity), capacity, out=without, where=capacity > 0)
     observations[:, 3] = queue / max(service.queue_limit, 1)
     observations[:, 4] = min(arrivals / service.arrivals_scale, 1.0)
     observations[:, 6] = np.maximum((capacity - arrivals - queue) / service.spare_capacity_scale, -1.0)

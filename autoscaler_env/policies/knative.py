@@ -11,6 +11,9 @@ Decisions, where a step of 300 s is longer than the controller's clocks:
   window is the last step.
 - The rate limits (1000 times up, 2 times down) apply once a step.
 - A day begins with a new controller: with more than one pod it begins in panic, so it does not shrink at once.
+- With `min_instances = 0` it goes to zero as Knative does by default: when the stable window has no traffic, and not
+  before it has wanted zero for the grace period of 30 s. From zero, waiting requests count as demand, as those that
+  Knative's activator holds.
 
 The defaults are those of the Knative project. Target and stable window are parameters, which `evaluation.rivals`
 calibrates.
@@ -97,6 +100,8 @@ class Kpa:
         target: Wanted utilisation, above 0; 1 is full use.
         stable_steps: The stable window, in whole steps, at least 1; the panic window is the last step.
         name: What tables call it.
+        grace_seconds: Seconds for which it wants zero before the last pod goes (`scale-to-zero-grace-period`), at least
+            0.
 
     Raises:
         ValueError: An argument is not allowed.
@@ -110,9 +115,12 @@ class Kpa:
         target: float | NDArray[np.float64] = 0.7,
         stable_steps: int | NDArray[np.float64] = 3,
         name: str | None = None,
+        grace_seconds: float = 30,
     ) -> None:
         self.service = service or Service()
         check_target(target)
+        if not 0 <= grace_seconds < np.inf:
+            raise ValueError(f"grace_seconds = {grace_seconds}: must be a number of seconds, at least 0")
         if not np.all(np.asarray(stable_steps) >= 1):
             raise ValueError(f"stable_steps = {stable_steps}: must be at least 1")
         self.name = name or Kpa.name
@@ -120,11 +128,14 @@ class Kpa:
         self._window = np.asarray(stable_steps).astype(np.int64)
         self._lately: deque[NDArray[np.int64]] = deque(maxlen=int(self._window.max()))
         self._mode: PanicMode | None = None
+        self._grace = grace_seconds
+        self._idle: NDArray[np.int64] | int = 0
 
     def reset(self, days: NDArray[np.int64]) -> None:
         """Begin with a new controller."""
         self._lately.clear()
         self._mode = None
+        self._idle = 0
 
     def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return actions, shape (n,)."""
@@ -137,4 +148,7 @@ class Kpa:
         mean = total / np.minimum(len(self._lately), self._window)
         each = self.service.capacity_per_instance * self.target
         wanted = self._mode.decide(*propose_by_windows(mean, demand, counts.ready, each))
-        return toward(wanted, counts.ready + counts.booting, self.service)
+        fleet = counts.ready + counts.booting
+        keeps_one = (wanted == 0) & (fleet > 0) & (self._idle * self.service.step_seconds < self._grace)
+        self._idle = np.where(wanted == 0, self._idle + 1, 0)
+        return toward(np.where(keeps_one, 1, wanted), fleet, self.service)

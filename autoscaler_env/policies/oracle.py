@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from autoscaler_env.compiled import compiled
-from autoscaler_env.dynamics import advance, constants_of, cost_of, parameters_of
+from autoscaler_env.dynamics import advance, boots_whole_steps, constants_of, cost_of, parameters_of
 from autoscaler_env.service import Service
 
 OPTIMUM = "optimum"
@@ -89,7 +89,7 @@ def _order_sizes(service: Service) -> NDArray[np.int64]:
 def _check_size(service: Service) -> int:
     """Return the number of sets of instances; raise `ValueError` if it is too large."""
     sizes = len(_order_sizes(service))
-    count = (service.max_instances - service.min_instances + 1) * sizes ** (service.boot_steps - 1)
+    count = (service.max_instances - service.min_instances + 1) * sizes ** max(service.boot_steps - 1, 0)
     if count > LARGEST_CONFIGURATIONS:
         raise ValueError(
             f"optimum: boot_steps = {service.boot_steps} with {sizes - 1} sizes of order among fleet_changes make "
@@ -127,43 +127,53 @@ class Optimum:
 
 # --- the search, compiled --------------------------------------------------------------------------------------------
 # A configuration is the instances just before an action, when those whose boot has ended are ready, as one number:
-#     (ready - min_instances) x sizes^(boot_steps - 1) + orders.
-# `orders` has base `sizes` and a digit for each coming step in which instances may be due, the next step's digit the
-# lowest; a digit is the index of an order's size. The reference service has no such digit: an instance that is ordered
-# now is ready at the next action.
+#     (ready - min_instances) x sizes^pending + orders.
+# `orders` has base `sizes` and a digit for each of the `pending` earlier steps whose orders still boot, the first to be
+# due the lowest; a digit is the index of an order's size. The reference service has no such digit: an instance that is
+# ordered now is ready at the next action. A boot that ends within a step has a digit for each of its whole steps, since
+# what is due in a step becomes ready only after the action.
+
+
+@compiled
+def _pending(parameters):
+    """Return how many earlier steps have orders that still boot when a step's action is chosen."""
+    return parameters.boot_steps - 1 if boots_whole_steps(parameters) else parameters.boot_steps
 
 
 @compiled
 def _unpack(configuration, sizes, parameters):
-    """Return instances ready, instances booting, and the number of the orders."""
-    places = len(sizes) ** (parameters.boot_steps - 1)
+    """Return instances ready, instances booting, the number of the orders, and instances due within the step."""
+    pending = _pending(parameters)
+    places = len(sizes) ** pending
     ready, orders = parameters.min_instances + configuration // places, configuration % places
     booting, rest = 0, orders
-    for _ in range(parameters.boot_steps - 1):
+    for _ in range(pending):
         booting += sizes[rest % len(sizes)]
         rest //= len(sizes)
-    return ready, booting, orders
+    due = 0 if boots_whole_steps(parameters) else sizes[orders % len(sizes)]
+    return ready, booting, orders, due
 
 
 @compiled
 def _transitions(count, changes, sizes, constants):
     """Return the next configuration for each configuration and action; -1 where the action is refused."""
     parameters = parameters_of(constants)
-    places = len(sizes) ** (parameters.boot_steps - 1)
+    whole, places = boots_whole_steps(parameters), len(sizes) ** _pending(parameters)
     after = np.full((count, len(changes)), -1, dtype=np.int64)
     for i in range(count):
-        ready, booting, orders = _unpack(i, sizes, parameters)
+        ready, booting, orders, due = _unpack(i, sizes, parameters)
         if ready + booting > parameters.max_instances:
             continue
         for k in range(len(changes)):
-            ready_now, _, _, ordered, _, _, refused = advance(ready, booting, 0, 0, changes[k], 0, parameters)
+            ready_now, _, _, ordered, _, _, refused, _ = advance(ready, booting, 0, due, changes[k], 0, parameters)
             if not refused:
                 digit = 0
                 while sizes[digit] < ordered:
                     digit += 1
                 on_their_way = orders + digit * places
-                due = sizes[on_their_way % len(sizes)]
-                after[i, k] = (ready_now + due - parameters.min_instances) * places + on_their_way // len(sizes)
+                if whole:  # what is due next is ready before the next action
+                    ready_now += sizes[on_their_way % len(sizes)]
+                after[i, k] = (ready_now - parameters.min_instances) * places + on_their_way // len(sizes)
     return after
 
 
@@ -197,13 +207,13 @@ def _extend(first, queues, costs, after, changes, arrivals, parameters, sizes):
     for i in range(count):
         if first[i] == first[i + 1]:
             continue
-        ready, booting, _ = _unpack(i, sizes, parameters)
+        ready, booting, _, due = _unpack(i, sizes, parameters)
         for k in range(len(changes)):
             if after[i, k] < 0:
                 continue
             for label in range(first[i], first[i + 1]):
-                ready_now, booting_now, queue, _, _, dropped, _ = advance(
-                    ready, booting, queues[label], 0, changes[k], arrivals, parameters
+                ready_now, booting_now, queue, _, _, dropped, _, _ = advance(
+                    ready, booting, queues[label], due, changes[k], arrivals, parameters
                 )
                 place = filled[after[i, k]]
                 filled[after[i, k]] += 1
@@ -263,7 +273,7 @@ def _solve(day, after, changes, sizes, constants, most, actions):
     """
     parameters = parameters_of(constants)
     first = np.zeros(len(after) + 1, dtype=np.int64)
-    start = (parameters.initial_instances - parameters.min_instances) * len(sizes) ** (parameters.boot_steps - 1)
+    start = (parameters.initial_instances - parameters.min_instances) * len(sizes) ** _pending(parameters)
     first[start + 1 :] = 1
     queues, costs = np.zeros(1, dtype=np.int64), np.zeros(1)
     begins = np.zeros(len(day) + 1, dtype=np.int64)

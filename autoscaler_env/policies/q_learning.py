@@ -191,7 +191,7 @@ def learn_days(
     """Play each day and learn from it: the compiled part of `learn`."""
     parameters = dynamics.parameters_of(constants)
     actions = values.shape[1]
-    orders = np.zeros(parameters.boot_steps, dtype=np.int64)
+    orders = np.zeros(dynamics.order_rows(parameters), dtype=np.int64)
     for day in range(days.shape[0]):
         ready, booting, queue, last_arrivals = parameters.initial_instances, 0, 0, days[day, 0]
         orders[:] = 0
@@ -203,8 +203,8 @@ def learn_days(
             else:
                 action = np.argmax(values[cell])
             arrivals = days[day, step]
-            due = step % parameters.boot_steps
-            ready, booting, queue, ordered, _, dropped, _ = dynamics.advance(
+            due = step % len(orders)
+            ready, booting, queue, ordered, _, dropped, _, _ = dynamics.advance(
                 ready, booting, queue, orders[due], fleet_changes[action], arrivals, parameters
             )
             orders[due] = ordered

@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from autoscaler_env.paths import Folders
+from autoscaler_env.policies.aws import AwsStepScaling, AwsTargetTracking
 from autoscaler_env.policies.base import Policy
+from autoscaler_env.policies.behaviour import Behaviour
 from autoscaler_env.policies.forecast import Forecast
 from autoscaler_env.policies.knative import Kpa
 from autoscaler_env.policies.kubernetes import HpaCpu, HpaDemand
@@ -25,6 +27,9 @@ from autoscaler_env.traffic.trace import Trace
 
 CALIBRATED = ("target-tracking", "threshold", "hpa-cpu", "hpa-demand", "kpa")
 """The rules that are calibrated. To their name a pattern's name is added, in small letters, or `calibrated`."""
+
+VENDOR_RULES = ("kubernetes-hpa-cpu", "kubernetes-hpa-demand", AwsTargetTracking.name, AwsStepScaling.name)
+"""The rules as vendors run them, with their own clocks: calibrated when a user names them, as `CALIBRATED`."""
 
 USUAL = tuple(rule for rule in CALIBRATED if rule != "target-tracking")
 """The rules that people run, with the settings that most of them keep."""
@@ -43,7 +48,9 @@ MODEL_ENDINGS = (".pkl", ".zip")
 
 BASELINES: dict[str, Callable[[Service], Policy]] = {
     **RULES,
-    **{policy.name: policy for policy in (HpaCpu, HpaDemand, Kpa, Optimum)},
+    **{policy.name: policy for policy in (HpaCpu, HpaDemand, Kpa, AwsTargetTracking, AwsStepScaling, Optimum)},
+    "kubernetes-hpa-cpu": lambda service: HpaCpu(service, name="kubernetes-hpa-cpu", behaviour=Behaviour()),
+    "kubernetes-hpa-demand": lambda service: HpaDemand(service, name="kubernetes-hpa-demand", behaviour=Behaviour()),
 }
 """Policies that need no file and no calibration, by the names that users type."""
 
@@ -56,6 +63,11 @@ POLICY_LABELS = {
     "hpa-cpu": "HPA on CPU",
     "hpa-demand": "HPA on demand",
     "kpa": "Knative KPA",
+    "kubernetes-hpa-cpu": "Kubernetes HPA on CPU",
+    "kubernetes-hpa-demand": "Kubernetes HPA on demand",
+    "aws-target-tracking": "AWS target tracking",
+    "aws-step-scaling": "AWS step scaling",
+    "ideal-target-tracking": "ideal target tracking",
     "target-tracking": "target tracking",
     "forecast": "forecast",
     "recognise": "recognise, then act",
@@ -67,7 +79,7 @@ POLICY_LABELS = {
 }
 """What figures and pages call a policy, or a learner that was trained on `MIXED`."""
 
-POLICY_LABELS |= {f"{rule}-mixed": f"{POLICY_LABELS[rule]}, one setting" for rule in CALIBRATED}
+POLICY_LABELS |= {f"{rule}-mixed": f"{POLICY_LABELS[rule]}, one setting" for rule in (*CALIBRATED, *VENDOR_RULES)}
 POLICY_LABELS |= {rule + PER_PATTERN_ENDING: f"{POLICY_LABELS[rule]}, per pattern" for rule in CALIBRATED}
 
 _LEARNED = re.compile(rf"({'|'.join(LEARNERS).replace('-', '[-_]?')})(?:[-_](.+))?", re.IGNORECASE)
@@ -146,7 +158,8 @@ def _plain(name: str) -> str:
 
 def _known_names(folders: Folders) -> dict[str, str]:
     """Return the names of all rules and models, by their plain spelling."""
-    calibrated = [f"{rule}-{name.lower()}" for rule in CALIBRATED for name in (*PATTERNS, MIXED, "calibrated")]
+    rules = (*CALIBRATED, *VENDOR_RULES)
+    calibrated = [f"{rule}-{name.lower()}" for rule in rules for name in (*PATTERNS, MIXED, "calibrated")]
     return {_plain(name): name for name in (*model_names(folders), *calibrated, Forecast.name, RECOGNISE, *BASELINES)}
 
 
@@ -212,7 +225,7 @@ def find_policy(
         return Forecast(service, workload)
     if name == RECOGNISE:
         return _recognise(service, folders)
-    for rule in CALIBRATED:
+    for rule in (*CALIBRATED, *VENDOR_RULES):
         if name.lower().startswith(f"{rule}-"):
             return _calibrated(rule, name[len(rule) + 1 :], service, folders, workload)
     candidates = [[folder / f"{name}{ending}" for ending in MODEL_ENDINGS] for folder in folders.model_folders]
@@ -234,7 +247,8 @@ def find_policies(
 ) -> list[Policy]:
     """Return the policies that a user names, each with its own name for tables.
 
-    Policies with the same name, such as the `best_model.zip` of two trainings, take the name that the user typed.
+    Policies with the same name, such as the `best_model.zip` of two trainings, take the name that the user typed. Our
+    target tracking is called `ideal-target-tracking` beside that of AWS.
 
     Args:
         specs: Policies as `find_policy` takes them, at least one, each once.
@@ -254,6 +268,10 @@ def find_policies(
     for spec, policy in zip(specs, policies, strict=True):
         if names.count(policy.name) > 1:
             policy.name = spec
+    if any(policy.name.startswith(AwsTargetTracking.name) for policy in policies):
+        for policy in policies:
+            if policy.name.startswith("target-tracking"):
+                policy.name = f"ideal-{policy.name}"
     return policies
 
 
@@ -322,7 +340,7 @@ def _what_there_is(name: str, folders: Folders) -> str:
     rules = ", ".join((*BASELINES, Forecast.name, RECOGNISE))
     return (
         f"no such policy{question} there are rules ({rules}), calibrated rules (RULE-PATTERN or RULE-calibrated, "
-        f"RULE from {', '.join(CALIBRATED)}), models in {searched} "
+        f"RULE from {', '.join((*CALIBRATED, *VENDOR_RULES))}), models in {searched} "
         f"({', '.join(models) or 'none yet'}), model files (.pkl, .zip) and module:Class"
     )
 
@@ -331,7 +349,7 @@ def _calibrated(rule: str, where: str, service: Service, folders: Folders, workl
     """Return a rule as it was calibrated, or calibrate it now where no setting is saved for the service.
 
     Args:
-        rule: One of `CALIBRATED`.
+        rule: One of `CALIBRATED` or `VENDOR_RULES`.
         where: What it was calibrated on: a pattern, `MIXED`, or `calibrated`, which means the workload.
         service: The service to scale.
         folders: Where the settings are saved.
@@ -401,10 +419,10 @@ def _load(path: Path, service: Service) -> Policy:
     from autoscaler_env.storage.models import load_policy, read_description  # here: torch, which no rule needs
 
     policy = load_policy(path, service)
-    trained_for = (read_description(path) or {}).get("service", service.as_dict())
-    other = [
-        f"{name} {trained_for.get(name)}" for name, value in service.as_dict().items() if value != trained_for.get(name)
-    ]
+    wanted = service.as_dict()
+    trained_for = (read_description(path) or {}).get("service", wanted)
+    names = dict.fromkeys([*wanted, *trained_for])
+    other = [f"{name} {trained_for.get(name)}" for name in names if wanted.get(name) != trained_for.get(name)]
     if other:
         print(
             f"{policy.name} was trained for another service: {', '.join(other)}. Train one for this service.",

@@ -27,6 +27,7 @@ try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
+    import msvcrt
 
 _KINDS = {
     stat.S_IFLNK: "a link; links are not followed, put the file itself there",
@@ -80,6 +81,9 @@ def _check_kind(state: os.stat_result) -> None:
 
 _ENDING = ".autoscaler.tmp"
 """Ending of the names of temporary files; the names begin with a dot."""
+
+_UNSYNCED = "files survive a kill, but after a power cut an older version may return"
+"""What it means that a folder cannot be synced."""
 
 _UNSYNCABLE = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM)
 """Errors of systems that cannot sync this folder at all."""
@@ -175,6 +179,35 @@ def _lock(descriptor: int, *, wait: bool = True) -> bool:
     return True
 
 
+def take_lock(path: Path) -> BinaryIO | None:
+    """Lock a file without waiting; return `None` if somebody else has the lock.
+
+    The lock holds among threads, processes and machines that share the folder. It ends when the returned file is closed
+    or its process ends, so a killed process leaves no lock behind. Where the file system has no locks, everybody gets
+    the lock, and a line on standard error says so.
+
+    Args:
+        path: The file; it is made if it is missing, and it stays.
+
+    Raises:
+        OSError: The file cannot be made.
+    """
+    _make_folder(path.parent)
+    file = path.open("ab")
+    try:
+        if sys.platform == "win32":
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        file.close()
+        return None
+    except OSError as error:
+        reason = f"{printable(path.parent)} has no locks ({error.strerror})"
+        _warn_once(f"{reason}: let only one process work in it")
+    return file
+
+
 def _remove_if_abandoned(path: Path) -> bool:
     if not fcntl:  # on Windows an open file cannot be removed
         try:
@@ -211,19 +244,16 @@ def _sync_folder(folder: Path) -> None:
         finally:
             os.close(descriptor)
     except AttributeError:  # Windows opens no folders
-        _warn_once("this system does not sync folders")
+        _warn_once(f"this system does not sync folders: {_UNSYNCED}")
     except OSError as error:
         if error.errno not in _UNSYNCABLE:
             raise
-        _warn_once(f"{printable(folder)} cannot be synced ({error.strerror})")
+        _warn_once(f"{printable(folder)} cannot be synced ({error.strerror}): {_UNSYNCED}")
 
 
 @functools.cache
-def _warn_once(reason: str) -> None:
-    print(
-        f"autoscaler: {reason}: files survive a kill, but after a power cut an older version may return",
-        file=sys.stderr,
-    )
+def _warn_once(warning: str) -> None:
+    print(f"autoscaler: {warning}", file=sys.stderr)
 
 
 def write_tree(path: Path, tree: dict[str, Any]) -> None:

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tqdm.auto import tqdm
 
+from autoscaler_env.cluster import RETRIES, connect, worker_folder
 from autoscaler_env.compiled import code_fingerprint
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.oracle import Optimum
@@ -30,15 +29,6 @@ from autoscaler_env.study.benchmark import Benchmark
 from autoscaler_env.training.checkpoint import RunFolder
 from autoscaler_env.training.config import TrainingConfig
 from autoscaler_env.training.train import train
-
-if TYPE_CHECKING:
-    from dask.distributed import Client
-
-WORKER_SECONDS = 60
-"""Seconds to wait for the first worker of a cluster."""
-
-RETRIES = 2
-"""How often a failed run is tried again. Dask itself repeats a run whose worker died."""
 
 MEASURING_SECONDS = 10
 """Processor seconds that measuring a model takes, roughly."""
@@ -92,7 +82,7 @@ def perform(
     if code not in (None, code_fingerprint()):
         raise ValueError("the worker has another version of autoscaler_env than the client; install the same on both")
     tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed worker would leave behind
-    with _ONE_AT_A_TIME, tempfile.TemporaryDirectory(dir=_scratch()) as scratch:
+    with _ONE_AT_A_TIME, tempfile.TemporaryDirectory(dir=worker_folder()) as scratch:
         folders = Folders(scratch)
         path = RunFolder(run, folders).model
         if model is None:
@@ -103,16 +93,6 @@ def perform(
             path.write_bytes(model.content)
         policy = load_policy(path, run.service)
         return RunResult(model, [benchmark.measure(policy, run.service) for benchmark in benchmarks])
-
-
-def _scratch() -> Path | None:
-    """Return the folder of this Dask worker, which Dask removes even after a kill; `None` outside of workers."""
-    from dask.distributed import get_worker
-
-    try:
-        return Path(get_worker().local_directory)
-    except ValueError:
-        return None
 
 
 class ResultStore:
@@ -241,44 +221,6 @@ def effort(run: TrainingConfig, *, trained: bool = False) -> int:
     """Return roughly how many processor seconds a run takes; the progress bar computes the time left from it."""
     training = 0 if trained else run.total_timesteps // TIMESTEPS_A_SECOND[run.algorithm]
     return MEASURING_SECONDS + training
-
-
-@contextmanager
-def connect(workers: int | None = None, scheduler: str | None = None) -> Iterator[Client]:
-    """Return a client of the cluster at an address, or of a local one that is started here and stopped afterwards.
-
-    Args:
-        workers: Processes of the local cluster; one per processor by default.
-        scheduler: Address of a running Dask scheduler, instead of a local cluster.
-
-    Raises:
-        ValueError: Dask is not installed, or the cluster has no worker, or one with several threads.
-    """
-    if workers is not None and workers < 1:
-        raise ValueError(f"workers = {workers}: must be at least 1")
-    try:
-        from dask.distributed import Client, LocalCluster
-        from dask.system import CPU_COUNT
-    except ImportError:
-        raise ValueError("the study needs Dask; install it with: pip install -e .[study]") from None
-    with ExitStack() as stack:
-        if scheduler is None:
-            quiet: dict[str, Any] = {"dashboard_address": ":0", "silence_logs": logging.CRITICAL}
-            cluster = stack.enter_context(LocalCluster(n_workers=workers or CPU_COUNT, threads_per_worker=1, **quiet))
-            yield stack.enter_context(Client(cluster))
-            return
-        client = stack.enter_context(Client(scheduler))
-        try:
-            client.wait_for_workers(1, timeout=WORKER_SECONDS)
-        except TimeoutError:
-            raise ValueError(f"scheduler = {scheduler}: it has had no worker for {WORKER_SECONDS} s") from None
-        for worker, threads in client.nthreads().items():
-            if threads > 1:
-                raise ValueError(
-                    f"scheduler = {scheduler}: worker {worker} has {threads} threads, but each run needs a process; "
-                    "start workers with --nthreads 1, and --nworkers as many as there are processors"
-                )
-        yield client
 
 
 def _progress_bar(runs: int, total: int) -> Any:

@@ -21,7 +21,12 @@ from autoscaler_env.policies.decision_inputs import FLEET_INPUTS, look_at_fleet
 from autoscaler_env.service import Service
 
 READY, BOOTING, QUEUE, ORDERS = range(4)
-"""Entries of a state; from `ORDERS` on come the orders, a ring of `boot_steps` entries, as in `dynamics`."""
+"""Entries of a state; from `ORDERS` on come the orders, a ring of `order_rows` entries, as in `dynamics`."""
+
+
+def entries_of_state(service: Service) -> int:
+    """Return the number of entries of a service's state."""
+    return ORDERS + dynamics.new_state(service, 1).shape[0] - dynamics.STATE_ROWS
 
 
 class Actor(NamedTuple):
@@ -117,8 +122,8 @@ def _track(state, arrivals, target, reserve, fleet_changes, parameters):
 @compiled
 def _move(state, step, fleet_change, arrivals, parameters):
     """Advance a state by one step; return the requests dropped."""
-    due = ORDERS + step % parameters.boot_steps
-    ready, booting, queue, ordered, _, dropped, _ = dynamics.advance(
+    due = ORDERS + step % dynamics.order_rows(parameters)
+    ready, booting, queue, ordered, _, dropped, _, _ = dynamics.advance(
         state[READY], state[BOOTING], state[QUEUE], state[due], fleet_change, arrivals, parameters
     )
     state[READY] = ready
@@ -141,7 +146,7 @@ def visit(days, actor, scales, fleet_changes, constants, by_rule, explored, chos
         by_rule: Whether the days' target tracking acts instead of the network.
         explored: The action that is taken whatever the policy prefers, int64 of shape (n, steps); -1 for none.
         chosen: The steps wanted of each day, in rising order, shape (n, m).
-        states: Written: the state before each of these steps, int64 of shape (n, m, 3 + boot_steps).
+        states: Written: the state before each of these steps, int64 of shape (n, m, entries).
 
     Returns:
         The cost of all days, in dollars.
@@ -151,7 +156,7 @@ def visit(days, actor, scales, fleet_changes, constants, by_rule, explored, chos
     units, actions = actor.last.shape
     inputs, out = np.empty(FLEET_INPUTS, np.float32), np.empty(actions, np.float32)
     one, two = np.empty(units, np.float32), np.empty(units, np.float32)
-    state = np.empty(ORDERS + parameters.boot_steps, np.int64)
+    state = np.empty(ORDERS + dynamics.order_rows(parameters), np.int64)
     cost = 0.0
     for day in range(n):
         state[:] = 0
@@ -187,7 +192,7 @@ def branch(days, actor, scales, fleet_changes, constants, by_rule, chosen, state
         constants: What `dynamics.constants_of` returns.
         by_rule: Whether the days' target tracking goes on instead of the network.
         chosen: Steps of each day, shape (n, m).
-        states: The state before each of these steps, shape (n, m, 3 + boot_steps).
+        states: The state before each of these steps, shape (n, m, entries).
         counts: Written: what each action leads to until the branches meet, int64 of shape (n, m, actions, 3):
             instances, waiting requests and dropped requests, each summed over the steps.
 
@@ -200,7 +205,7 @@ def branch(days, actor, scales, fleet_changes, constants, by_rule, chosen, state
     inputs, out = np.empty(FLEET_INPUTS, np.float32), np.empty(actions, np.float32)
     one, two = np.empty(units, np.float32), np.empty(units, np.float32)
     played = 0
-    now = np.empty((actions, ORDERS + parameters.boot_steps), np.int64)
+    now = np.empty((actions, ORDERS + dynamics.order_rows(parameters)), np.int64)
     doing = np.empty(actions, np.int64)
     for day in range(n):
         for place in range(chosen.shape[1]):

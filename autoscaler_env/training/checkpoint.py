@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autoscaler_env.evaluation.simulation import simulate
-from autoscaler_env.paths import Folders, project_root
+from autoscaler_env.paths import Folders, checkout_root
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.storage.files import read_tree, write_text, write_tree
 from autoscaler_env.storage.models import is_described, load_policy, read_description, save_description
@@ -380,9 +380,9 @@ def library_versions() -> dict[str, str]:
 def _commit() -> str | None:
     """Return the commit of the checkout; `None` outside a checkout."""
     try:
-        command = ["git", "rev-parse", "--short", "HEAD"]
-        return subprocess.run(command, cwd=project_root(), capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
+        command, root = ["git", "rev-parse", "--short", "HEAD"], checkout_root("the commit")
+        return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, ValueError, subprocess.CalledProcessError):
         return None
 
 

@@ -291,7 +291,7 @@ class TrainingConfig:
         if isinstance(preset, QLearningPreset):
             return preset.episodes * self.service.steps_per_episode
         if isinstance(preset, IterationPreset):
-            return preset.timesteps(self.service.steps_per_episode)
+            return preset.visited_timesteps(self.service.steps_per_episode)
         return preset.timesteps
 
     def identity(self) -> dict[str, Any]:

@@ -45,7 +45,7 @@ from autoscaler_env.policies.recognise import Recogniser
 from autoscaler_env.service import Service
 from autoscaler_env.storage.networks import save_learner
 from autoscaler_env.traffic.patterns import Workload, random_training_seeds
-from autoscaler_env.training.branches import ORDERS, Actor, Days, advantages, branch, visit
+from autoscaler_env.training.branches import Actor, Days, advantages, branch, entries_of_state, visit
 from autoscaler_env.training.checkpoint import EVALUATIONS, Interruption, RunFolder, SelectionEvaluator, Trained
 from autoscaler_env.training.imitation import calibrated_rules
 from autoscaler_env.training.presets import IterationPreset
@@ -108,7 +108,7 @@ class PolicyIteration:
         explored = np.where(self._rng.random((n, steps)) < preset.explored, random_actions, -1)
         all_steps = np.tile(np.arange(steps), (n, 1))
         chosen = np.sort(self._rng.permuted(all_steps, axis=1)[:, : preset.labels], axis=1)
-        states = np.empty((n, preset.labels, ORDERS + self.service.boot_steps), dtype=np.int64)
+        states = np.empty((n, preset.labels, entries_of_state(self.service)), dtype=np.int64)
         counts = np.empty((n, preset.labels, len(self._fleet_changes), 3), dtype=np.int64)
         visit(days, actor, *self._fixed, self.done == 0 < preset.rule_iterations, explored, chosen, states)
         by_rule = self.done < preset.rule_iterations

@@ -68,7 +68,7 @@ class IterationPreset:
     recogniser_days: int = 1_500
     """Days that the recogniser of patterns is trained on, before the first iteration."""
 
-    def timesteps(self, steps_per_episode: int) -> int:
+    def visited_timesteps(self, steps_per_episode: int) -> int:
         """Return the steps of the days that are played in all iterations, without those of the branches."""
         return self.iterations * self.days * steps_per_episode
 

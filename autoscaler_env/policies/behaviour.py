@@ -1,0 +1,273 @@
+"""How fast Kubernetes' HPA may act: its clocks, its windows, its tolerances and its behaviour policies.
+
+The names in manifests are those of `autoscaling/v2`: `Behaviour.from_tables` reads them, `Behaviour.tables` writes
+them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SELECTIONS = ("Max", "Min", "Disabled")
+"""What `selectPolicy` can be."""
+
+LONGEST_WINDOW = 3600
+"""Seconds that a stabilisation window may last, as Kubernetes checks it."""
+
+LONGEST_PERIOD = 1800
+"""Seconds that the period of a policy may last, as Kubernetes checks it."""
+
+
+@dataclass(frozen=True)
+class ScalingPolicy:
+    """At most so many pods, or so many percent of them, within a period.
+
+    Raises:
+        ValueError: The type is unknown, or a number is not allowed.
+    """
+
+    type: str
+    """`Pods` or `Percent`."""
+    value: int
+    """Pods, or percent of the pods at the start of the period; at least 1."""
+    period_seconds: int
+    """From 1 to 1800."""
+
+    def __post_init__(self) -> None:
+        if self.type not in ("Pods", "Percent"):
+            raise ValueError(f"type = {self.type!r}: must be Pods or Percent")
+        for name, value, most in (("value", self.value, None), ("periodSeconds", self.period_seconds, LONGEST_PERIOD)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1 or (most and value > most):
+                limit = f"from 1 to {most}" if most else "of at least 1"
+                raise ValueError(f"{name} = {value!r}: must be an integer {limit}")
+
+    def grown(self, start: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the pods to which so many at the start of the period may grow; percentages are rounded up."""
+        if self.type == "Pods":
+            return start + self.value
+        return np.ceil(start * (1 + self.value / 100)).astype(np.int64)
+
+    def shrunk(self, start: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the pods to which so many at the start of the period may shrink; percentages are truncated."""
+        if self.type == "Pods":
+            return start - self.value
+        return (start * (1 - self.value / 100)).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class ScalingRules:
+    """What HPA obeys in one direction.
+
+    Raises:
+        ValueError: A value is not allowed.
+    """
+
+    policies: tuple[ScalingPolicy, ...]
+    """At least one, unless nothing may change."""
+    select: str = "Max"
+    """`Max` takes the policy that allows the largest change, `Min` the smallest; `Disabled` forbids any."""
+    window_seconds: int = 0
+    """The stabilisation window, from 0 to 3600."""
+    tolerance: float = 0.1
+    """Distance of the ratio of metric to target from 1 within which nothing changes, from 0 to below 1."""
+
+    def __post_init__(self) -> None:
+        if self.select not in SELECTIONS:
+            raise ValueError(f"selectPolicy = {self.select!r}: must be one of {', '.join(SELECTIONS)}")
+        if not self.policies and self.select != "Disabled":
+            raise ValueError("policies: at least one is needed, or selectPolicy = Disabled")
+        window = self.window_seconds
+        if isinstance(window, bool) or not isinstance(window, int) or not 0 <= window <= LONGEST_WINDOW:
+            raise ValueError(f"stabilizationWindowSeconds = {window!r}: must be an integer from 0 to {LONGEST_WINDOW}")
+        tolerance = self.tolerance
+        if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance < 1:
+            raise ValueError(f"tolerance = {tolerance!r}: must be from 0 to below 1")
+
+    def table(self) -> dict[str, Any]:
+        """Return the rules by the names of `autoscaling/v2`."""
+        return {
+            "stabilizationWindowSeconds": self.window_seconds,
+            "tolerance": f"{self.tolerance:g}",
+            "selectPolicy": self.select,
+            "policies": [
+                {"type": each.type, "value": each.value, "periodSeconds": each.period_seconds} for each in self.policies
+            ],
+        }
+
+
+UP = ScalingRules((ScalingPolicy("Pods", 4, 15), ScalingPolicy("Percent", 100, 15)))
+"""Kubernetes' defaults on the way up: no window; the pods may double in 15 s, or 4 may be added."""
+
+DOWN = ScalingRules((ScalingPolicy("Percent", 100, 15),), window_seconds=300)
+"""Kubernetes' defaults on the way down: a window of 300 s; all pods may go in 15 s."""
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """How HPA acts in time; the defaults are Kubernetes'.
+
+    Raises:
+        ValueError: A value is not allowed, or a window is shorter than the sync period.
+
+    Example:
+        >>> Behaviour.from_tables({"scaleDown": {"stabilizationWindowSeconds": 10}})
+        Traceback (most recent call last):
+        ValueError: scaleDown: stabilizationWindowSeconds = 10: must be 0 or at least the sync period of 15 s
+    """
+
+    up: ScalingRules = UP
+    """How it grows."""
+    down: ScalingRules = DOWN
+    """How it shrinks."""
+    sync_seconds: int = 15
+    """How often the controller acts; a flag of the cluster, not of a manifest. At least 1."""
+    metric_delay_seconds: int = 30
+    """Age of the newest metric when the controller reads it: what the kubelet and the metrics server take, 15 s each.
+    At least 0."""
+
+    def __post_init__(self) -> None:
+        for name, value, least in (
+            ("sync_seconds", self.sync_seconds, 1),
+            ("metric_delay_seconds", self.metric_delay_seconds, 0),
+        ):
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} = {value!r}: must be an integer of at least {least}")
+        for direction, rules in (("scaleUp", self.up), ("scaleDown", self.down)):
+            if 0 < rules.window_seconds < self.sync_seconds:
+                raise ValueError(
+                    f"{direction}: stabilizationWindowSeconds = {rules.window_seconds}: must be 0 or at least the sync "
+                    f"period of {self.sync_seconds} s"
+                )
+
+    @classmethod
+    def from_tables(cls, tables: Mapping[str, Any]) -> Behaviour:
+        """Read a behaviour: `scaleUp` and `scaleDown` as in a manifest, `sync_seconds` and `metric_delay_seconds`.
+
+        What is left out has Kubernetes' default.
+
+        Raises:
+            ValueError: A name is unknown, or a value is not allowed.
+        """
+        if not isinstance(tables, Mapping):
+            raise ValueError(f"behaviour = {tables!r}: must be a table")
+        known = ("scaleUp", "scaleDown", "sync_seconds", "metric_delay_seconds")
+        for name in tables:
+            if name not in known:
+                raise ValueError(f"{name}: HPA has no such setting; its settings are {', '.join(known)}")
+        clocks = {name: tables[name] for name in known[2:] if name in tables}
+        return cls(_rules("scaleUp", tables, UP), _rules("scaleDown", tables, DOWN), **clocks)
+
+    def tables(self) -> dict[str, Any]:
+        """Return what a manifest says of it."""
+        return {"scaleUp": self.up.table(), "scaleDown": self.down.table()}
+
+    def replaced(self, tolerance: float | None = None, downscale_window: float | None = None) -> Behaviour:
+        """Return a behaviour with another tolerance, in both directions, or another downscale window, in seconds."""
+        up, down = self.up, self.down
+        if tolerance is not None:
+            up, down = (dataclasses.replace(each, tolerance=float(tolerance)) for each in (up, down))
+        if downscale_window is not None:
+            down = dataclasses.replace(down, window_seconds=int(downscale_window))
+        return dataclasses.replace(self, up=up, down=down)
+
+    def syncs(self, seconds: int) -> int:
+        """Return how many syncs, the present one included, are younger than so many seconds: at least 1."""
+        return max(math.ceil(seconds / self.sync_seconds), 1)
+
+
+def _rules(direction: str, tables: Mapping[str, Any], default: ScalingRules) -> ScalingRules:
+    """Return the rules of a direction; the message of an error begins with its name."""
+    table = tables.get(direction, {})
+    if not isinstance(table, Mapping):
+        raise ValueError(f"{direction} = {table!r}: must be a table")
+    known = ("stabilizationWindowSeconds", "tolerance", "selectPolicy", "policies")
+    for name in table:
+        if name not in known:
+            raise ValueError(f"{direction}: {name}: no such setting; its settings are {', '.join(known)}")
+    try:
+        policies = default.policies
+        if "policies" in table:
+            policies = tuple(_policy(each) for each in table["policies"])
+        return ScalingRules(
+            policies,
+            table.get("selectPolicy", default.select),
+            table.get("stabilizationWindowSeconds", default.window_seconds),
+            _tolerance(table.get("tolerance", default.tolerance)),
+        )
+    except ValueError as error:
+        raise ValueError(f"{direction}: {error}") from None
+
+
+def _tolerance(value: Any) -> float:
+    """Return a tolerance that a manifest gives as a quantity, such as "0.05" or "50m"."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(value[:-1]) / 1000 if value.endswith("m") else float(value)
+    except ValueError:
+        raise ValueError(f"tolerance = {value!r}: must be from 0 to below 1") from None
+
+
+def _policy(table: Any) -> ScalingPolicy:
+    names = ("type", "value", "periodSeconds")
+    if not isinstance(table, Mapping) or set(table) != set(names):
+        raise ValueError(f"policies: {table!r}: must have {', '.join(names)}")
+    return ScalingPolicy(*(table[name] for name in names))
+
+
+@dataclass
+class Limiter:
+    """The rate limits of a behaviour, with their memory: the pods before each sync.
+
+    Example:
+        >>> limiter, pods = Limiter(Behaviour()), np.array([10])
+        >>> for _ in range(4):
+        ...     pods = limiter.limit(pods, np.array([100]))
+        ...     print(int(pods[0]))
+        20
+        40
+        80
+        100
+    """
+
+    behaviour: Behaviour
+    _before: deque[NDArray[np.int64]] = field(default_factory=deque)
+
+    def limit(self, pods: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return what of a wanted change the policies allow at this sync; the very array `pods` if nothing changes.
+
+        Args:
+            pods: Present pods, shape (n,).
+            wanted: Wanted pods, stabilised, shape (n,).
+        """
+        if not self._before:
+            both = self.behaviour.up.policies + self.behaviour.down.policies
+            longest = max((policy.period_seconds for policy in both), default=1)
+            self._before = deque(maxlen=self.behaviour.syncs(longest))
+        self._before.append(pods)
+        if not (wanted != pods).any():
+            return pods
+        most = np.maximum(self._allowed(pods, growing=True), pods)
+        least = np.minimum(self._allowed(pods, growing=False), pods)
+        return np.clip(wanted, least, most)
+
+    def _allowed(self, pods: NDArray[np.int64], *, growing: bool) -> NDArray[np.int64]:
+        """Return the furthest that the policies of a direction allow."""
+        rules = self.behaviour.up if growing else self.behaviour.down
+        if rules.select == "Disabled":
+            return pods
+        starts = [(policy, self._start(policy.period_seconds)) for policy in rules.policies]
+        reached = [policy.grown(start) if growing else policy.shrunk(start) for policy, start in starts]
+        return np.max(reached, axis=0) if growing == (rules.select == "Max") else np.min(reached, axis=0)
+
+    def _start(self, period_seconds: int) -> NDArray[np.int64]:
+        """Return the pods at the start of a period, without the changes that are younger than it."""
+        return self._before[-min(self.behaviour.syncs(period_seconds), len(self._before))]
