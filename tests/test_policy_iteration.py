@@ -7,6 +7,7 @@ import zipfile
 
 import gymnasium
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from cases import SERVICES
@@ -269,3 +270,49 @@ def test_all_six_patterns_are_trained_on_equally_often():
     arrivals, rules = learner._draw()
     assert arrivals.shape == (12, 24) and len(np.unique(rules, axis=0)) <= len(PATTERNS)
     assert np.ptp(arrivals[:2], axis=1).tolist() == [0, 0] and (np.ptp(arrivals[2:], axis=1) > 0).all()
+
+
+# --- the committed tables --------------------------------------------------------------------------------------------
+
+
+def committed(name):
+    return pd.read_csv(Folders().find(f"results/{name}.csv"))
+
+
+def on_own_days():
+    """Return the rows of workloads that were trained on and tested on, by name."""
+    table = committed("policy_iteration")
+    return table[table["trained_on"] == table["tested_on"]].set_index("trained_on")
+
+
+def test_on_mixed_it_beats_the_rules_that_are_told_the_pattern_and_recognise_then_act():
+    row = on_own_days().loc["MIXED"]
+    assert row["trainings"] == 10 and row["cpu_seconds"] < 120
+    assert row["cost"] <= 140.9 and row["high"] < min(row["told"], row["recognise"])
+    assert row["limit_low"] <= row["low"]
+
+
+def test_on_one_pattern_it_is_near_the_limit():
+    table = on_own_days()
+    assert (table["limit_low"] <= table["low"] + 1e-3).all()
+    assert table.loc["SINUSOIDAL", "cost"] <= 130.8 and table.loc["SPIKE", "cost"] <= 166.9
+    assert table.loc["RANDOM", "saved_told_low"] >= -0.05
+    simple = table.loc[["STEADY", "SINE_CURVE", "POISSON"]]
+    assert (simple["cost"] <= simple["limit_high"] + 0.4).all()
+
+
+def test_the_table_of_targets_comes_from_the_studies():
+    table, studies = on_own_days(), [committed("study_iteration"), committed("study_iteration_patterns")]
+    mixed = studies[0].groupby("seed")["cost"].mean()
+    assert table.loc["MIXED", "cost"] == pytest.approx(mixed.mean(), abs=1e-3)
+    own = studies[1].query("trained_on == tested_on").groupby("trained_on")["cost"].mean()
+    assert table.loc[own.index, "cost"].tolist() == pytest.approx(own.tolist(), abs=1e-3)
+
+
+def test_every_group_of_inputs_was_taken_away_once():
+    table = committed("ablations_iteration")
+    assert {"all inputs", "without chances", "without cycles", "without clock"} <= set(table["variant"])
+    mean = table.groupby("variant")["cost"].mean()
+    assert (
+        mean["all inputs"] < mean["without any of these"] - 0.5 and mean["all inputs"] < mean.filter(like="PPO").min()
+    )
