@@ -112,7 +112,8 @@ def hpa_manifest(name: str, metric: str, target: float, service: Service, behavi
         name: Name of the service; characters that Kubernetes does not allow are replaced by hyphens.
         metric: The rule, `hpa-cpu` or `hpa-demand`.
         target: Target utilisation: a share of an instance's capacity, above 0.
-        service: Gives the limits of the fleet and the capacity of an instance.
+        service: Gives the limits of the fleet and the capacity of an instance. On CPU the fewest pods are 1 at least:
+            Kubernetes goes to zero only on a metric from outside of the pods.
         behaviour: How it was simulated in time; `None` for once a step.
 
     Returns:
@@ -138,7 +139,7 @@ def hpa_manifest(name: str, metric: str, target: float, service: Service, behavi
         "boot": f"{service.boot_delay:g}",
         "tolerance": f"{TOLERANCE:.0%}",
         "name": kubernetes_name(name),
-        "least": service.min_instances,
+        "least": max(service.min_instances, 1) if metric == "hpa-cpu" else service.min_instances,
         "most": service.max_instances,
         "percent": round(100 * target),
         "capacity": f"{per_second:.3g} requests/s",
@@ -232,7 +233,10 @@ def _how_to(comparison: Comparison, policy: str) -> HowTo:
     if policy in HPA:
         return HowTo(
             "Apply this manifest, hpa.yaml beside this page, with: kubectl apply -f hpa.yaml. Its comments name the "
-            "limits that differ from the simulation: a cluster can react faster, and so cost and service can differ.",
+            "limits that differ from the simulation: a cluster can react faster, and so cost and service can differ."
+            + (
+                " A table [today.hpa] in the set-up simulates its clocks." if comparison.setup.behaviour is None else ""
+            ),
             _file_of(comparison, policy).decode(),
         )
     if policy in AWS:
