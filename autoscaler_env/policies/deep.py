@@ -52,6 +52,26 @@ Source:
 """
 
 
+POLICY_ITERATION = "policy-iteration"
+r"""Policy iteration with exact advantages: try every action on the day's own future.
+
+Arrivals do not react to actions, and training days are recorded. So in some steps of a day every action is tried, and
+the rest of the same day is played with the present policy until nothing differs any more. The difference in cost is the
+exact advantage of an action on this day. No critic estimates it. The network sees only what it always sees.
+
+Equation:
+    A_t(a) = C_t(a) - \frac{1}{|\mathcal{A}|} \sum_{a'} C_t(a')
+
+    L(\theta) = E\left[ \sum_a \pi_\theta(a \mid s_t)\, A_t(a) \right]
+    + \beta\, E\left[ \text{KL}(\pi_\theta \,\|\, \pi_{\text{old}}) \right]
+
+Source:
+    Sinclair et al., "Hindsight learning for MDPs with exogenous inputs", ICML 2023; Temizöz et al., "Deep controlled
+    learning for inventory control" (arXiv:2011.15122); Bertsekas, "Rollout, policy iteration, and distributed
+    reinforcement learning", 2020.
+"""
+
+
 class DeepPolicy:
     """A trained network as a policy: the network, and the memory that its inputs need.
 
