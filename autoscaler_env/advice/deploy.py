@@ -366,7 +366,7 @@ def service_toml(service: Service, written: Mapping[str, Any] = MappingProxyType
     Example:
         >>> service = service_toml(Service(boot_seconds=90), {"drop_price_per_1000": 2.5})
         >>> [line for line in service.splitlines() if line[:4] in ("boot", "drop")]
-        ['boot_seconds = 90', 'drop_price = 0.0025  # drop_price_per_1000 = 2.5']
+        ['drop_price = 0.0025  # drop_price_per_1000 = 2.5', 'boot_seconds = 90']
     """
     natural = {field: name for name, field in NATURAL_UNITS.items() if name in written}
     notes = {field: f"  # {name} = {written[name]!r}" for field, name in natural.items()}

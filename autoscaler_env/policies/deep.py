@@ -18,6 +18,39 @@ from autoscaler_env.policies.inputs import INPUTS, INPUTS_WITH_LEVELS, Inputs
 from autoscaler_env.policies.recognise import Recogniser
 from autoscaler_env.service import Service
 
+DQN = "dqn"
+r"""Deep Q-learning: a network in place of the table of Q-learning.
+
+The network learns from random samples of past transitions. The target of an update comes from an older copy of the
+network, so that it does not run after itself. Its rewards are measured against target tracking on the same days.
+
+Equation:
+    L(\theta) = E\left[ \left( r + \gamma \max_{a'} Q_{\text{target}}(s', a') - Q_\theta(s, a) \right)^2 \right]
+
+    a_t = \arg\max_a Q_\theta(s_t, a)
+
+Source:
+    Mnih et al., "Human-level control through deep reinforcement learning", Nature 518, 2015. The implementation is that
+    of stable-baselines3, which replaces the square by Huber's loss.
+"""
+
+PPO = "ppo"
+r"""Proximal policy optimisation: learn the policy itself, in steps that are clipped.
+
+A network gives the probability of each action. Actions that earned more than expected become more probable, but no step
+gains from a probability that changes by more than the clip range. It learns from whole rollouts of many services side
+by side, and its rewards are measured against target tracking on the same days.
+
+Equation:
+    L(\theta) = E\left[ \min\left( \rho_t A_t,\ \text{clip}(\rho_t, 1 - \epsilon, 1 + \epsilon) A_t \right) \right],
+    \qquad \rho_t = \frac{\pi_\theta(a_t \mid s_t)}{\pi_{\text{old}}(a_t \mid s_t)}
+
+Source:
+    Schulman et al., "Proximal policy optimization algorithms", 2017 (arXiv:1707.06347), with the advantages of Schulman
+    et al., "High-dimensional continuous control using generalized advantage estimation", ICLR 2016. The implementation
+    is that of stable-baselines3.
+"""
+
 
 class DeepPolicy:
     """A trained network as a policy: the network, and the memory that its inputs need.
@@ -122,8 +155,8 @@ def build_network(
     else:
         observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (inputs,), np.float32)
     action_space = gymnasium.spaces.Discrete(actions)
-    network_class = DQNPolicy if algorithm == "dqn" else ActorCriticPolicy
-    activation_fn = getattr(torch.nn, activation or ("ReLU" if algorithm == "dqn" else "Tanh"))
+    network_class = DQNPolicy if algorithm == DQN else ActorCriticPolicy
+    activation_fn = getattr(torch.nn, activation or ("ReLU" if algorithm == DQN else "Tanh"))
     return network_class(
         observation_space, action_space, lambda progress: 0.0, net_arch=widths, activation_fn=activation_fn
     )

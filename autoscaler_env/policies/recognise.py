@@ -61,12 +61,21 @@ class Recogniser(NamedTuple):
 
 
 class Recognise:
-    """Play, in every step, the rule of the likeliest pattern.
+    r"""Play, in every step, the rule of the likeliest pattern.
+
+    A classifier reads the arrivals since midnight and says how likely each pattern is. The rule that was calibrated for
+    the likeliest one chooses the action.
 
     Args:
         service: The service to scale.
         recogniser: What `train_recogniser` returns.
         rules: A rule for each of `PATTERNS`. All of them watch the whole day, so that one with a memory has it.
+
+    Equation:
+        a_t = \pi_{\hat p}(o_t), \qquad \hat p = \arg\max_p P(p \mid o_1, \dots, o_t)
+
+    Source:
+        Ours: a classifier and calibrated rules, as a bar for learners that do not know the pattern.
     """
 
     name = RECOGNISE

@@ -167,6 +167,7 @@ DQN_PRESET = DeepPreset(
 """Two updates of 256 transitions for each step of 64 environments."""
 
 PRESETS = {"dqn": DQN_PRESET, "ppo": PPO_PRESET}
+"""The settings of the deep learners for their published budget, by algorithm."""
 
 
 def deep_preset(algorithm: str, timesteps: int | None = None) -> DeepPreset:
