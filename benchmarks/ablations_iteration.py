@@ -106,8 +106,8 @@ def main() -> None:
     """Train and cost all variants."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each variant")
-    parser.add_argument("--iterations", type=int, default=12, help="iterations of each training")
-    parser.add_argument("--timesteps", type=int, default=500_000, help="timesteps of PPO")
+    parser.add_argument("--iterations", type=int, default=10, help="iterations of each training")
+    parser.add_argument("--timesteps", type=int, default=400_000, help="timesteps of PPO")
     parser.add_argument("--days", type=int, default=500, help="evaluation days of each pattern")
     parser.add_argument("--output", help="folder to write under")
     options = parser.parse_args()
