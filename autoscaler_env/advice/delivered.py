@@ -201,7 +201,7 @@ ceil(
     # today's level: the last hour over the same hour of the day and the week before
     sum(increase({counter}[{level}s]))
     / ((sum(increase({counter}[{level}s] offset 1d)) + sum(increase({counter}[{level}s] offset 1w))) / 2)
-    # their highest step until an order is ready
+    # their highest of the next {steps} steps, the one that begins now included
     * max_over_time(
       ((sum(increase({counter}[{step}s] offset 1d)) + sum(increase({counter}[{step}s] offset 1w))) / 2)
       [{ahead}s:{step}s] offset -{ahead}s
@@ -231,6 +231,7 @@ def forecast_promql(
     return _PROMQL.format(
         step=service.step_seconds,
         level=max(LEVEL_SECONDS, service.step_seconds),
+        steps=service.boot_steps + 1,
         ahead=(service.boot_steps + 1) * service.step_seconds,
         counter=counter,
         waiting=waiting,
