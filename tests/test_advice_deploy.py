@@ -149,6 +149,9 @@ def test_a_second_hpa_is_warned_of_and_the_metric_counts_what_came_in_and_what_w
     assert (
         "Delete any other HPA of this Deployment first (kubectl get hpa)" in how_to(answer.comparison, "hpa-cpu").text
     )
+    to_zero = hpa_manifest("shop", "hpa-demand", 0.9, Service(min_instances=0))
+    assert "HPAScaleToZero" in to_zero and "HPAScaleToZero" not in text
+    assert max(map(len, to_zero.splitlines())) <= 40
     assert "Switch today's autoscaler off first" in how_to(answer.comparison, "target-tracking").text
 
 

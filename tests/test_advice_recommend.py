@@ -311,6 +311,7 @@ def test_what_a_few_days_cannot_confirm_is_told_with_its_size():
     assert (
         f"({setting}) would have saved ${saved:,.2f} a day on these 2 days: run this again with two" in answer.headline
     )
+    assert answer.as_dict()["how_to"]["text"] == "Change nothing yet: 2 held-out days prove little."
     html = page(answer)
     assert "Its best setting" not in html and "Its setting calibrated on the first 2 days" in html
 

@@ -30,10 +30,19 @@ HPA = ("hpa-cpu", "hpa-demand")
 AWS = {"aws-target-tracking": "target_tracking.json", "aws-step-scaling": "step_scaling.json"}
 """The rules of AWS, and the file that deploys each."""
 
+FEW_DAYS = 6
+"""Held-out days below which nothing says that there is nothing to change."""
+
 _OTHERS = """\
 # Delete any other HPA of this
 # Deployment first (kubectl get hpa):
 # two of them work against each other.
+"""
+
+_TO_ZERO = """\
+# minReplicas: 0 needs the feature gate
+# HPAScaleToZero and, beside CPU, an
+# Object or External metric.
 """
 
 _STEPWISE = """\
@@ -153,11 +162,12 @@ def hpa_manifest(name: str, metric: str, target: float, service: Service, behavi
         "each": _quantity(per_second * target),
         "window": DOWNSCALE_WINDOW,
     }
-    parts = [_OTHERS + _STEPWISE, _HEAD, _CPU if metric == "hpa-cpu" else _DEMAND, _BEHAVIOUR]
+    first = _OTHERS + ("" if service.min_instances else _TO_ZERO)
+    parts = [first + _STEPWISE, _HEAD, _CPU if metric == "hpa-cpu" else _DEMAND, _BEHAVIOUR]
     if behaviour is not None:
         values |= {"sync": behaviour.sync_seconds, "delay": behaviour.metric_delay_seconds}
         rules = (("scaleUp", behaviour.up), ("scaleDown", behaviour.down))
-        parts = [_OTHERS + _CLOCKED, *parts[1:3], "  behavior:\n", *(_rules_yaml(*each) for each in rules)]
+        parts = [first + _CLOCKED, *parts[1:3], "  behavior:\n", *(_rules_yaml(*each) for each in rules)]
     return "".join(part.format(**values) for part in parts)
 
 
@@ -240,6 +250,8 @@ def _how_to(comparison: Comparison, policy: str) -> HowTo:
     if policy == TODAY:
         if len(comparison.days.later) == 1:
             return HowTo("Change nothing yet: one held-out day proves nothing.", "")
+        if (days := len(comparison.days.later)) < FEW_DAYS:
+            return HowTo(f"Change nothing yet: {days} held-out days prove little.", "")
         return HowTo("There is nothing to change.", "")
     if policy in LEARNERS:
         return HowTo(

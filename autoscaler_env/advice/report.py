@@ -146,7 +146,8 @@ class Answer:
         The fleet is never below `min_instances`, and a fixed fleet costs what its instances cost.
         """
         candidate, service = self.policies[policy], self.comparison.service
-        instances = max(float(service.min_instances), candidate.settings.get("instances", 0.0))
+        fixed = min(candidate.settings.get("instances", 0.0), service.max_instances)
+        instances = max(float(service.min_instances), fixed)
         least = instances * service.instance_price * service.steps_per_episode
         cost = candidate.cost
         return cost._replace(low=max(cost.low, min(least, cost.mean)))
