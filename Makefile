@@ -4,6 +4,8 @@ PYTHON ?= python3 python3.13 python3.12 python3.11
 ARGS ?=
 
 VENV = .venv/bin
+AXE = build/axe/node_modules/axe-core/axe.min.js
+AXE_VERSION = 4.14.1
 PYTEST = $(VENV)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 PIP_INSTALL = $(VENV)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
@@ -17,7 +19,7 @@ TOO_OLD = $(FIRST_PYTHON) is $(shell command -v $(FIRST_PYTHON) >/dev/null 2>&1 
 	(elsewhere? make PYTHON=/path/to/python3.12 ...)
 
 .DEFAULT_GOAL := help
-.PHONY: help run quick refresh lab demo animations setup test test-all test-corpus lint format bench clean
+.PHONY: help run quick refresh lab demo animations site setup test test-all test-corpus lint format bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +38,9 @@ lab: .venv/.course ## open JupyterLab on the course
 
 demo: .venv/.course ## serve the control room as a web page on this machine
 	@$(VENV)/autoscaler demo --web $(ARGS)
+
+site: .venv/.site ## build the project's site into site/, ready for any static host (ARGS=FOLDER for another place)
+	@$(VENV)/python -m autoscaler_env.site.build $(ARGS)
 
 animations: .venv/.course ## for maintainers: make the animations of the tour anew, figures/tour_*
 	@$(VENV)/python benchmarks/film_tour.py $(ARGS)
@@ -65,7 +70,7 @@ bench: .venv/.all ## run the benchmarks, benchmarks/bench_*.py
 		echo "== $$benchmark"; $(VENV)/python "$$benchmark" $(ARGS) || exit 1; done
 
 clean: ## remove what runs and tests write beside the results (not .venv, not models)
-	rm -rf build logs .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build logs site .mypy_cache .pytest_cache .ruff_cache
 	find autoscaler_env benchmarks notebooks tests -name __pycache__ -o -name .ipynb_checkpoints 2>/dev/null | xargs rm -rf
 
 # An environment whose Python has gone (an upgrade, a removal) is made anew; one half made is not left behind.
@@ -79,7 +84,16 @@ $(VENV)/python:
 	@$(PIP_INSTALL) -e .
 	@touch $@
 
+.venv/.site: .venv/.course
+	@echo "Installing what builds the site into .venv"
+	@$(PIP_INSTALL) -e ".[site]"
+	@touch $@
+
 .venv/.all: .venv/.course
 	@echo "Installing the developers' tools into .venv"
 	@$(PIP_INSTALL) -e ".[dev]"
 	@touch $@
+
+# axe-core: with it the browser tests check that people who cannot see well or use a mouse can use the pages.
+$(AXE):
+	@npm install --silent --no-audit --no-fund --no-save --prefix build/axe axe-core@$(AXE_VERSION)

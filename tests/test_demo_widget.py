@@ -64,6 +64,7 @@ def test_an_executed_notebook_holds_the_figure_and_no_view():
     NotebookClient(notebook).execute()
     (output,) = notebook.cells[0].outputs
     assert set(output.data) == {"text/plain", "image/png"}
+    assert "fleet (instances)" in output.metadata["image/png"]["alt"]
 
 
 def test_the_view_loads_nothing_from_other_machines():

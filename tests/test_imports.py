@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "autoscaler_env"
 ORDER = [
     *("text", "compiled", "cluster", "paths", "device", "service", "dynamics", "traffic", "envs", "policies"),
     *("storage", "evaluation", "policies.registry", "training", "study", "verification", "plotting", "address"),
-    *("course", "documents", "advice", "demo", "grading", "cli"),
+    *("course", "documents", "site", "advice", "demo", "grading", "cli"),
 ]
 """The places of the package, modules and folders: each imports from itself and from those before it only."""
 

@@ -318,3 +318,13 @@ def test_kpa_needs_a_window_and_a_grace_period():
         Kpa(grace_seconds=-1)
     with pytest.raises(ValueError, match="stable_steps = 0: must be at least 1"):
         Kpa(stable_steps=0)
+
+
+def test_hpa_on_cpu_keeps_one_instance_where_a_service_may_have_none_and_hpa_on_demand_none():
+    sizes = {"min_instances": 0, "initial_instances": 0, "max_instances": 9, "steps_per_episode": 40}
+    service = Service(**sizes, capacity_per_instance=10, queue_limit=200, peak_arrivals=90, boot_seconds=90)
+    days = np.zeros((1, 40), dtype=int)
+    days[0, 10:20] = 35
+    cpu, demand = (simulate(make(service), days, service) for make in (HpaCpu, HpaDemand))
+    assert not cpu.dropped.any() and cpu.fleet[0, 10:].min() == 1 == cpu.fleet[0, -1]
+    assert not demand.dropped.any() and demand.fleet[0, 9] == demand.fleet[0, -1] == 0

@@ -15,6 +15,7 @@ from autoscaler_env.evaluation.calibration import RESERVES, TARGETS
 from autoscaler_env.evaluation.metrics import evaluate, savings, summarise
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.paths import Folders
+from autoscaler_env.plotting.alt import describe
 from autoscaler_env.plotting.comparison import (
     plot_calibration,
     plot_cost_items,
@@ -25,7 +26,15 @@ from autoscaler_env.plotting.comparison import (
     plot_scaling_actions,
 )
 from autoscaler_env.plotting.days import plot_day, plot_patterns, plot_side_by_side
-from autoscaler_env.plotting.style import POLICY_COLOURS, UNKNOWN_COLOUR, colour_of, new_figure, png_of, save_figure
+from autoscaler_env.plotting.style import (
+    POLICY_COLOURS,
+    UNKNOWN_COLOUR,
+    colour_of,
+    new_figure,
+    png_metadata,
+    png_of,
+    save_figure,
+)
 from autoscaler_env.policies.registry import POLICY_LABELS, label_of
 from autoscaler_env.policies.rules import Random, Static, TargetTracking, Threshold
 from autoscaler_env.service import Service
@@ -140,7 +149,8 @@ def test_every_figure_names_its_units_and_can_be_displayed(figures):
     for kind, figure in figures.items():
         assert UNITS[kind] in texts(figure), kind
         assert png_of(figure, dpi=40).startswith(b"\x89PNG"), kind
-    assert figures["costs"]._repr_png_() == png_of(figures["costs"])
+        assert any(character.isdigit() for character in describe(figure)), kind
+    assert figures["costs"]._repr_png_() == (png_of(figures["costs"]), png_metadata(figures["costs"]))
 
 
 def test_figures_change_neither_pyplot_nor_the_settings(figures, episodes):

@@ -43,8 +43,9 @@ from autoscaler_env.service import Service
 from autoscaler_env.storage.models import load_policy
 from autoscaler_env.traffic.trace import ResampledDays, Trace
 from autoscaler_env.training.checkpoint import RunFolder
-from autoscaler_env.training.config import LENGTH, Algorithm, DeepPreset, TrainingConfig
+from autoscaler_env.training.config import LENGTH, Algorithm, TrainingConfig
 from autoscaler_env.training.objective import first_price, price_that_keeps, with_price
+from autoscaler_env.training.presets import DeepPreset
 from autoscaler_env.training.train import train
 
 BUDGETS: Mapping[str, dict[Algorithm, int]] = {

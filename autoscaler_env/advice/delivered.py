@@ -41,16 +41,17 @@ def hpa_from_manifest(
         ValueError: The limits differ, there is not one metric of a kind that is delivered, or a value is not allowed.
     """
     spec = manifest["spec"]
+    metrics = spec.get("metrics", [])
+    target = metrics[0].get(str(metrics[0].get("type", "")).lower(), {}).get("target", {}) if len(metrics) == 1 else {}
+    least = max(service.min_instances, 1) if target.get("type") == "Utilization" else service.min_instances
     limits = spec.get("minReplicas", 1), spec["maxReplicas"]
-    if limits != (service.min_instances, service.max_instances):
+    if limits != (least, service.max_instances):
         raise ValueError(
-            f"minReplicas, maxReplicas = {limits[0]}, {limits[1]}: must be those of the service, "
-            f"{service.min_instances} and {service.max_instances}"
+            f"minReplicas, maxReplicas = {limits[0]}, {limits[1]}: must be those of the service, {least} and "
+            f"{service.max_instances}"
         )
     clocks = {"sync_seconds": sync_seconds, "metric_delay_seconds": metric_delay_seconds}
     behaviour = Behaviour.from_tables({**spec.get("behavior", {}), **clocks})
-    metrics = spec.get("metrics", [])
-    target = metrics[0].get(str(metrics[0].get("type", "")).lower(), {}).get("target", {}) if len(metrics) == 1 else {}
     if target.get("type") == "Utilization":
         return HpaCpu(service, target["averageUtilization"] / 100, behaviour=behaviour)
     if target.get("type") == "AverageValue":

@@ -41,8 +41,7 @@ _OTHERS = """\
 
 _TO_ZERO = """\
 # minReplicas: 0 needs the feature gate
-# HPAScaleToZero and, beside CPU, an
-# Object or External metric.
+# HPAScaleToZero.
 """
 
 _STEPWISE = """\
@@ -129,7 +128,8 @@ def hpa_manifest(name: str, metric: str, target: float, service: Service, behavi
         name: Name of the service; characters that Kubernetes does not allow are replaced by hyphens.
         metric: The rule, `hpa-cpu` or `hpa-demand`.
         target: Target utilisation: a share of an instance's capacity, above 0.
-        service: Gives the limits of the fleet and the capacity of an instance.
+        service: Gives the limits of the fleet and the capacity of an instance. On CPU the fewest pods are 1 at least:
+            Kubernetes goes to zero only on a metric from outside of the pods.
         behaviour: How it was simulated in time; `None` for once a step.
 
     Returns:
@@ -155,14 +155,14 @@ def hpa_manifest(name: str, metric: str, target: float, service: Service, behavi
         "boot": f"{service.boot_delay:g}",
         "tolerance": f"{TOLERANCE:.0%}",
         "name": kubernetes_name(name),
-        "least": service.min_instances,
+        "least": max(service.min_instances, 1) if metric == "hpa-cpu" else service.min_instances,
         "most": service.max_instances,
         "percent": round(100 * target),
         "capacity": f"{per_second:.3g} requests/s",
         "each": _quantity(per_second * target),
         "window": DOWNSCALE_WINDOW,
     }
-    first = _OTHERS + ("" if service.min_instances else _TO_ZERO)
+    first = _OTHERS + ("" if values["least"] else _TO_ZERO)
     parts = [first + _STEPWISE, _HEAD, _CPU if metric == "hpa-cpu" else _DEMAND, _BEHAVIOUR]
     if behaviour is not None:
         values |= {"sync": behaviour.sync_seconds, "delay": behaviour.metric_delay_seconds}
@@ -267,8 +267,11 @@ def _how_to(comparison: Comparison, policy: str) -> HowTo:
         return HowTo(
             "Delete any other HPA of this Deployment first (kubectl get hpa): two HPAs on one Deployment work against "
             "each other. Apply this manifest, hpa.yaml beside this page, with: kubectl apply -f hpa.yaml. Its comments "
-            "name the "
-            "limits that differ from the simulation: a cluster can react faster, and so cost and service can differ.",
+            "name the limits that differ from the simulation: a cluster can react faster, and so cost and service can "
+            "differ."
+            + (
+                " A table [today.hpa] in the set-up simulates its clocks." if comparison.setup.behaviour is None else ""
+            ),
             _file_of(comparison, policy).decode(),
         )
     if policy in AWS:
@@ -404,7 +407,7 @@ def service_toml(service: Service, written: Mapping[str, Any] = MappingProxyType
     Example:
         >>> service = service_toml(Service(boot_seconds=90), {"drop_price_per_1000": 2.5})
         >>> [line for line in service.splitlines() if line[:4] in ("boot", "drop")]
-        ['boot_seconds = 90', 'drop_price = 0.0025  # drop_price_per_1000 = 2.5']
+        ['drop_price = 0.0025  # drop_price_per_1000 = 2.5', 'boot_seconds = 90']
     """
     natural = {field: name for name, field in NATURAL_UNITS.items() if name in written}
     notes = {field: f"  # {name} = {written[name]!r}" for field, name in natural.items()}

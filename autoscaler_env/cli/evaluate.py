@@ -102,20 +102,20 @@ def policies_that_keep(
     Raises:
         ValueError: As `find_policies`.
     """
-    from autoscaler_env.evaluation.rivals import RIVAL_GRIDS
+    from autoscaler_env.evaluation.rivals import GRIDS
     from autoscaler_env.policies.registry import find_policies
     from autoscaler_env.traffic.patterns import as_workload
     from autoscaler_env.training.objective import rule_that_keeps
 
     endings = {name.lower(): name for name in (*PATTERNS, MIXED)} | {"calibrated": workload}
-    calibrated = {f"{rule}-{ending}": (rule, on) for rule in RIVAL_GRIDS for ending, on in endings.items()}
+    calibrated = {f"{rule}-{ending}": (rule, on) for rule in GRIDS for ending, on in endings.items()}
     others = [spec for spec in specs if spec not in calibrated]
     found = dict(zip(others, find_policies(others, service, folders, workload), strict=True)) if others else {}
     for spec in (spec for spec in specs if spec in calibrated):
         rule, on = calibrated[spec]
         print(f"Calibrating {spec} to keep {objective}.", file=sys.stderr)
         members = [as_workload(member, service) for member in members_of(on)]
-        found[spec] = rule_that_keeps(RIVAL_GRIDS[rule], members, service, objective, spec)
+        found[spec] = rule_that_keeps(GRIDS[rule], members, service, objective, spec)
     return [found[spec] for spec in specs]
 
 

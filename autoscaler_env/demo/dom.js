@@ -98,7 +98,7 @@ function reasons(why) {
     return make(
       "section",
       {},
-      make("h4", {}, who),
+      make("h2", { class: "asr-who" }, who),
       make("p", {}, saw),
       bars.length ? make("p", { class: "asr-scale" }, scale) : null,
       make("div", { class: "asr-bars" }, ...rows),
@@ -172,7 +172,7 @@ function scoreCard(scene, card, style, { again, fresh, replay }) {
     return make("span", {}, swatch, label);
   });
   return [
-    make("h3", {}, "Score card"),
+    make("h2", {}, "Score card"),
     make("p", { class: "asr-verdict" }, card.verdict),
     make(
       "div",
@@ -181,7 +181,7 @@ function scoreCard(scene, card, style, { again, fresh, replay }) {
       make(
         "div",
         {},
-        make("h4", {}, "Where the money went"),
+        make("h3", {}, "Where the money went"),
         make("div", { class: "asr-moneys" }, ...bars.flat()),
         make("div", { class: "asr-legend" }, ...keys),
       ),

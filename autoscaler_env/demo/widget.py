@@ -12,7 +12,7 @@ from IPython import get_ipython
 
 from autoscaler_env.demo.room import Room
 from autoscaler_env.demo.session import GAME_DAYS
-from autoscaler_env.plotting.style import png_of
+from autoscaler_env.plotting.style import png_metadata, png_of
 
 _HERE = Path(__file__).parent
 _SCRIPTS = ("chart.js", "dom.js", "clock.js", "controls.js", "app.js")
@@ -76,11 +76,13 @@ class ControlRoom(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         """Return the view if a person can use it, and a figure for documents that cannot show the view."""
-        data = {"text/plain": f"Control room: {self.room.title}"}
+        data, about = {"text/plain": f"Control room: {self.room.title}"}, {}
         if self.room.lanes.person is None or not is_interactive():
-            data["image/png"] = base64.b64encode(png_of(self.room.figure())).decode()
+            figure = self.room.figure()
+            data["image/png"] = base64.b64encode(png_of(figure)).decode()
+            about["image/png"] = png_metadata(figure)
         if not is_interactive():
-            return data, {}
+            return data, about
         bundle = super()._repr_mimebundle_(**options)
         view, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        return (view or {}) | data, metadata
+        return (view or {}) | data, metadata | about

@@ -296,12 +296,12 @@ def served_within(trajectory: Trajectory, seconds: float) -> NDArray[np.float64]
         ValueError: The seconds are negative or not finite.
 
     Example:
-        >>> one = Service(step_seconds=60, steps_per_episode=3, min_instances=1, initial_instances=1,
-        ...     capacity_per_instance=10, fleet_changes=(0,))
         >>> from autoscaler_env.policies.rules import Static
+        >>> sizes = {"step_seconds": 60, "steps_per_episode": 3, "capacity_per_instance": 10}
+        >>> one = Service(min_instances=1, initial_instances=1, **sizes)
         >>> day = simulate(Static(one), np.array([[20, 0, 0]]), one)  # the last is served 60 s after it came
-        >>> served_within(day, 60).tolist(), served_within(day, 30).tolist()
-        ([[20.0, 0.0, 0.0]], [[10.0, 0.0, 0.0]])
+        >>> [served_within(day, seconds)[0].round(3).tolist() for seconds in (60, 30)]
+        [[20.0, 0.0, 0.0], [10.0, 0.0, 0.0]]
     """
     if not 0 <= seconds < float("inf"):
         raise ValueError(f"seconds = {seconds!r}: must be a finite number of at least 0")

@@ -2,6 +2,7 @@
 
 from . import study
 from .advice import plot_cost_and_service, plot_worst_day
+from .alt import describe
 from .animation import show_animation
 from .comparison import (
     plot_calibration,
@@ -11,6 +12,7 @@ from .comparison import (
     plot_operating_regions,
     plot_savings,
     plot_scaling_actions,
+    plot_variants,
 )
 from .days import plot_day, plot_patterns, plot_side_by_side
 from .learning import (
@@ -30,6 +32,7 @@ from .style import colour_of, png_of, save_figure
 __all__ = [
     "BY_HAND",
     "colour_of",
+    "describe",
     "frontier",
     "plot_calibration",
     "plot_clipped_objective",
@@ -59,6 +62,7 @@ __all__ = [
     "plot_traces",
     "plot_tried_values",
     "plot_update_times",
+    "plot_variants",
     "plot_worst_day",
     "png_of",
     "save_figure",

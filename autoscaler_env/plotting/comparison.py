@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -98,6 +99,38 @@ def plot_savings(savings: pd.DataFrame, against: str, title: str = "Daily saving
         ylim=(len(patterns) - 0.5, -0.5), xlabel=f"daily saving against {label_of(against)} ($), with its 95 % interval"
     )
     figure.legend(loc="outside lower center", ncols=min(4, len(policies)))
+    figure.suptitle(title, x=0.01, ha="left")
+    return figure
+
+
+@themed
+def plot_variants(savings: pd.DataFrame, policy: str, title: str = "What it saves, by pattern") -> Figure:
+    """Draw what the variants of one policy save a day, a panel for each below the other, with their own scales.
+
+    Args:
+        savings: Indexed by variant (text for the panel's title) and pattern; columns saving, low and high, in $ a day.
+        policy: The policy, which decides the colour.
+        title: The title of the figure.
+
+    Returns:
+        The figure, narrow enough for a phone; to the right of zero is cheaper than the policy compared with.
+    """
+    variants, patterns = names_in(savings, "variant"), names_in(savings, "pattern")
+    titles = [textwrap.fill(variant, 62) for variant in variants]
+    lines = sum(title.count("\n") for title in titles)
+    figure = new_figure(6.0, 0.9 + 0.2 * lines + len(variants) * (0.6 + 0.22 * len(patterns)))
+    panels = figure.subplots(len(variants), squeeze=False).flat
+    for axes, variant, line in zip(panels, variants, titles, strict=True):
+        rows = savings.xs(variant, level="variant").reindex(patterns)
+        ends = [rows["saving"] - rows["low"], rows["high"] - rows["saving"]]
+        places = range(len(patterns))
+        axes.errorbar(rows["saving"], places, xerr=ends, fmt="o", markersize=5, capsize=3, color=colour_of(policy))
+        axes.axvline(0, color=axes.xaxis.label.get_color(), linewidth=1)
+        axes.grid(axis="y", visible=False)
+        axes.set_yticks(places, patterns)
+        axes.set_ylim(len(patterns) - 0.5, -0.5)
+        axes.set_title(line, fontsize=10)
+    figure.supxlabel("saved ($ a day), with its 95 % interval", fontsize=10)
     figure.suptitle(title, x=0.01, ha="left")
     return figure
 

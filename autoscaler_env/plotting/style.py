@@ -13,8 +13,11 @@ import matplotlib as mpl
 from cycler import cycler
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from autoscaler_env.paths import Folders
+from autoscaler_env.plotting.alt import describe
 from autoscaler_env.policies.registry import CALIBRATED, learner_of, without_note
 from autoscaler_env.storage.files import write_atomically
 
@@ -41,6 +44,7 @@ POLICY_COLOURS = {
     "q-learning": "#CC79A7",
     "dqn": "#D55E00",
     "ppo": "#009E73",
+    "policy-iteration": "#AA4499",
     "optimum": "#3A3A3A",
 }
 """A fixed colour per rule, and per learner for all its training workloads (Okabe and Ito's set, grey and brown;
@@ -125,10 +129,10 @@ class Picture(Figure):
     """A figure that notebooks display without pyplot, with any backend."""
 
     alt: str = ""
-    """What the figure shows, in words, for readers who cannot see it; notebooks store it with the picture."""
+    """What the figure shows, in words, where the numbers that are drawn do not say it; see `alt.describe`."""
 
-    def _repr_png_(self) -> bytes | tuple[bytes, dict[str, str]]:
-        return (png_of(self), {"alt": self.alt}) if self.alt else png_of(self)
+    def _repr_png_(self) -> tuple[bytes, dict[str, Any]]:
+        return png_of(self), png_metadata(self)
 
 
 def new_figure(width: float = 9.0, height: float = 4.0) -> Picture:
@@ -186,11 +190,30 @@ def colour_of(policy: str) -> str:
     return shade(POLICY_COLOURS.get(learner_of(policy) or without_note(policy), UNKNOWN_COLOUR))
 
 
-def png_of(figure: Figure, dpi: int = 110) -> bytes:
-    """Return a figure as the bytes of a PNG; `dpi` in pixels per inch."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+COLOURS_OF_PNG = 256
+"""Colours of a PNG. Figures have a few, and the shades between them; with a palette a sharp picture is a small file."""
+
+
+def png_of(figure: Figure, dpi: int = 200) -> bytes:
+    """Return a figure as the bytes of a PNG that says in words what it shows.
+
+    Args:
+        figure: The figure.
+        dpi: Pixels per inch; the default is sharp on screens with two pixels for one.
+    """
+    drawn, buffer = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=dpi)
+    about = PngInfo()
+    about.add_itxt("Description", describe(figure))
+    with Image.open(drawn) as picture:
+        few = picture.convert("RGB").quantize(COLOURS_OF_PNG, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        few.save(buffer, "PNG", optimize=True, pnginfo=about)
     return buffer.getvalue()
+
+
+def png_metadata(figure: Figure) -> dict[str, Any]:
+    """Return what a notebook needs to know of a figure: its text for readers who cannot see it, and its width."""
+    return {"alt": describe(figure), "width": round(100 * figure.get_figwidth())}
 
 
 _Figure = TypeVar("_Figure", bound=Figure)

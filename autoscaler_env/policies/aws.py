@@ -23,7 +23,7 @@ What is assumed:
   these rules keep at least one instance.
 - The orders of a step take effect together, at its end.
 
-Sources: user guides of Application Auto Scaling and EC2 Auto Scaling; aws/containers-roadmap issues 1208 and 2113.
+Source: user guides of Application Auto Scaling and EC2 Auto Scaling; aws/containers-roadmap issues 1208 and 2113.
 """
 
 from __future__ import annotations
@@ -219,9 +219,10 @@ class _CloudWatch(ABC):
 
 
 class AwsTargetTracking(_CloudWatch):
-    """AWS' target tracking on the mean utilisation, such as `ECSServiceAverageCPUUtilization`.
+    r"""AWS' target tracking on the mean utilisation, such as `ECSServiceAverageCPUUtilization`.
 
-    A setting that is an array of shape (n,) gives each service its own.
+    It grows in proportion to the utilisation while the high alarm breaches, and shrinks while the low alarm does. A
+    setting that is an array of shape (n,) gives each service its own.
 
     Args:
         service: The service to scale; the reference service by default.
@@ -230,6 +231,10 @@ class AwsTargetTracking(_CloudWatch):
         scale_in_cooldown: Seconds from one scale-in to the next, at least 0.
         alarms: The alarms; those of an ECS service by default.
         name: What tables call it.
+
+    Equation:
+        \text{wanted}_t = \left\lceil \text{capacity}_t \cdot
+        \frac{\text{utilisation}_t}{\text{target}} \right\rceil
 
     Raises:
         ValueError: An argument is not allowed.
@@ -275,10 +280,10 @@ def adjusted(capacity: NDArray[np.int64], percent: Number) -> NDArray[np.int64]:
 
 
 class AwsStepScaling(_CloudWatch):
-    """AWS' step scaling on the mean utilisation, with two steps out and two steps in, in percent of the capacity.
+    r"""AWS' step scaling on the mean utilisation, with two steps out and two steps in, in percent of the capacity.
 
-    The defaults are the example of AWS' user guide. A setting that is an array of shape (n,) gives each service its
-    own.
+    How far the utilisation is past the alarm's threshold decides how many percent are added or removed. The defaults
+    are the example of AWS' user guide. A setting that is an array of shape (n,) gives each service its own.
 
     Args:
         service: The service to scale; the reference service by default.
@@ -294,6 +299,15 @@ class AwsStepScaling(_CloudWatch):
         scale_in_cooldown: As in `AwsTargetTracking`.
         alarms: The alarms; `low_share` means nothing here.
         name: What tables call it.
+
+    Equation:
+        \text{change}_t = \begin{cases}
+        +\text{jump percent} & \text{utilisation}_t \ge \text{jump above} \\
+        +\text{add percent} & \text{utilisation}_t \ge \text{add above} \\
+        -\text{drop percent} & \text{utilisation}_t \le \text{drop below} \\
+        -\text{remove percent} & \text{utilisation}_t \le \text{remove below} \\
+        0 & \text{otherwise}
+        \end{cases}
 
     Raises:
         ValueError: An argument is not allowed.

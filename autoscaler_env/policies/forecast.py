@@ -20,13 +20,11 @@ LEVEL_SECONDS = 3600
 
 
 class Forecast:
-    """Forecast arrivals from the day before and the week before, and order capacity a boot in advance.
+    r"""Forecast arrivals from the day before and the week before, and order capacity a boot in advance.
 
     The mean of the two days gives the course of the day (in a trace's first week, the day before alone). The level
     scales it: the arrivals of the last hour, divided by those of the same hour in that mean. The largest forecast from
-    now until an order would be ready counts, and the queue is added:
-    wanted = ceil((forecast + queue) / (capacity_per_instance x target) + reserve), and the fleet moves one step toward
-    it.
+    now until an order would be ready counts, and the queue is added. The fleet moves one step toward the result.
 
     The rule knows the date but not the day: `reset` finds the date of each day in the trace and reads only the days
     before it. Target and reserve default to those of target tracking before calibration.
@@ -37,6 +35,16 @@ class Forecast:
         target: Wanted utilisation, above 0; 1 is full use.
         reserve: Instances kept beyond the demand, at least 0.
         name: What tables call it.
+
+    Equation:
+        \text{forecast}_t = \text{level}_t \cdot \frac{\text{yesterday}_t + \text{last week}_t}{2}
+
+        \text{wanted}_t = \left\lceil \frac{\max_{t \le k \le t + \text{boot}} \text{forecast}_k + \text{queue}_t}
+        {\text{capacity per instance} \cdot \text{target}} + \text{reserve} \right\rceil
+
+    Source:
+        The seasonal naive forecast (Hyndman and Athanasopoulos, "Forecasting: principles and practice", third edition,
+        2021); the level and the use of two days are ours.
 
     Raises:
         ValueError: An argument is not allowed; at `reset`, a day is not in the trace, or is its first day, which has no

@@ -91,9 +91,10 @@ class PanicMode:
 
 
 class Kpa:
-    """Knative's pod autoscaler on the demand, arrivals and queue: 70 % of an instance's capacity by default.
+    r"""Knative's pod autoscaler on the demand, arrivals and queue: 70 % of an instance's capacity by default.
 
-    A setting that is an array of shape (n,) gives each service its own.
+    It averages over a window, and follows the last step alone in a panic: when the last step asks for twice the ready
+    instances. A setting that is an array of shape (n,) gives each service its own.
 
     Args:
         service: The service to scale; the reference service by default.
@@ -102,6 +103,15 @@ class Kpa:
         name: What tables call it.
         grace_seconds: Seconds for which it wants zero before the last pod goes (`scale-to-zero-grace-period`), at least
             0.
+
+    Equation:
+        \text{wanted}_t = \left\lceil
+        \frac{\text{mean}_{\text{stable window}} (\text{arrivals} + \text{queue})}
+        {\text{capacity per instance} \cdot \text{target}} \right\rceil
+
+        \text{in a panic:} \quad \text{wanted}_t = \max\left( \text{wanted}_{t-1}, \text{wanted}_t,
+        \left\lceil \frac{\text{arrivals}_t + \text{queue}_t}
+        {\text{capacity per instance} \cdot \text{target}} \right\rceil \right)
 
     Raises:
         ValueError: An argument is not allowed.

@@ -32,7 +32,7 @@ The defaults are those of the Kubernetes project. Target, tolerance and window a
 `evaluation.rivals` calibrates. `HpaCpu` sees the utilisation, which ends at 100 %; `HpaDemand` sees the demand, as
 scalers of queues do.
 
-Source: kubernetes `pkg/controller/podautoscaler` (`horizontal.go`, `replica_calculator.go`), KEP-853, KEP-2021,
+Source: Kubernetes, `pkg/controller/podautoscaler` (`horizontal.go`, `replica_calculator.go`), KEP-853, KEP-2021,
 KEP-4951, its documentation and the announcement of 1.37; steps instead of seconds are ours.
 """
 
@@ -302,7 +302,7 @@ class _Hpa(ABC):
         if self.behaviour is None:
             proposal = self._propose(counts, counts.ready, counts.booting)
             highest = self._highest.add(np.maximum(proposal, fleet) if self._step == 0 else proposal)
-            self.wanted = stabilise(fleet, proposal, highest)
+            self.wanted = np.maximum(stabilise(fleet, proposal, highest), self._least)
         else:
             self._seen.append(counts)
             self.wanted = self._within(fleet)
@@ -367,10 +367,19 @@ class _Hpa(ABC):
 
 
 class HpaCpu(_Hpa):
-    """HPA on the utilisation of the instances, its most common use: 80 % by default.
+    r"""HPA on the utilisation of the instances, its most common use: 80 % by default.
 
     Utilisation ends at 100 %, however long the queue is. So HPA asks for at most 1 / target times the ready instances;
     from a target of 0.91 on, full use is within the tolerance and the fleet never grows.
+
+    Within the tolerance the proposal is the present fleet; when it shrinks, the largest proposal of the window counts.
+
+    Equation:
+        \text{proposal}_t = \left\lceil \text{ready}_t \cdot
+        \frac{\text{utilisation}_t}{\text{target}} \right\rceil
+
+        \text{wanted}_t = \min\left( \max(\text{fleet}_t, \text{proposal}_t),
+        \max_{\text{window}} \text{proposal} \right)
     """
 
     name = "hpa-cpu"
@@ -400,9 +409,18 @@ class HpaCpu(_Hpa):
 
 
 class HpaDemand(_Hpa):
-    """HPA on the demand, arrivals and queue, per instance, as scalers of queues (KEDA) use it.
+    r"""HPA on the demand, arrivals and queue, per instance, as scalers of queues (KEDA) use it.
 
     Kubernetes has no default target for such a metric; here it is that of `HpaCpu`, 80 % of an instance's capacity.
+
+    Within the tolerance the proposal is the present fleet; when it shrinks, the largest proposal of the window counts.
+
+    Equation:
+        \text{proposal}_t = \left\lceil \frac{\text{arrivals}_t + \text{queue}_t}
+        {\text{capacity per instance} \cdot \text{target}} \right\rceil
+
+        \text{wanted}_t = \min\left( \max(\text{fleet}_t, \text{proposal}_t),
+        \max_{\text{window}} \text{proposal} \right)
     """
 
     name = "hpa-demand"

@@ -10,7 +10,7 @@ the longer queue never leads to a shorter queue or fewer drops later, at prices 
 instances a frontier remains, with rising queues and falling costs. On the reference service it has a handful of paths,
 not thousands, and a day takes about a hundredth of a second.
 
-Source: ours; labels with dominance are textbook (Desrochers and Soumis, "A generalized permanent labelling algorithm
+Source: Ours; labels with dominance are textbook (Desrochers and Soumis, "A generalized permanent labelling algorithm
 for the shortest path problem with time windows", INFOR 26, 1988).
 """
 
@@ -100,10 +100,16 @@ def _check_size(service: Service) -> int:
 
 
 class Optimum:
-    """Play the cheapest plan of each day: a policy that reads the day before it begins.
+    r"""Play the cheapest plan of each day: a policy that reads the day before it begins.
+
+    It is a bound rather than a policy: nobody can deploy it.
 
     Args:
         service: The service to scale; the reference service by default.
+
+    Equation:
+        \min_{a_1, \dots, a_T} \sum_{t=1}^{T} \text{cost}(s_t, a_t), \qquad
+        s_{t+1} = f(s_t, a_t, \text{arrivals}_t)
 
     Raises:
         ValueError: The service has too many states for the search, here or at `reset`.

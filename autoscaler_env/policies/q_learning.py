@@ -59,13 +59,26 @@ class Discretisation:
 
 
 class QTable:
-    """A table of action values, and the policy that takes the best action of each cell.
+    r"""A table of action values, and the policy that takes the best action of each cell.
+
+    Spare capacity and change of the arrivals are cut into cells. For each cell and action the table holds the return
+    that was learned for it. While it learns, it mostly takes the best action and sometimes a random one.
 
     Args:
         values: Estimated return of each action in each cell, dollars, shape (cells, actions).
         service: The service to scale.
         discretisation: Divides observations into cells.
         name: What tables call it.
+
+    Equation:
+        Q(s, a) \leftarrow Q(s, a) + \alpha_n \left( r + \gamma \max_{a'} Q(s', a') - Q(s, a) \right),
+        \qquad \alpha_n = n^{-\text{rate exponent}}
+
+        a_t = \arg\max_a Q(s_t, a)
+
+    Source:
+        Watkins and Dayan, "Q-learning", Machine Learning 8, 1992; the step sizes are those of Even-Dar and Mansour,
+        "Learning rates for Q-learning", JMLR 5, 2003.
 
     Raises:
         ValueError: The shape does not fit, or a value is not finite.

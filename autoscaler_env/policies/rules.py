@@ -22,11 +22,19 @@ class _Rule:
 
 
 class Random(_Rule):
-    """Choose every action with equal probability.
+    r"""Choose every action with equal probability.
+
+    It knows nothing about the service. A policy that costs more than this one is worse than no policy.
 
     Args:
         service: The service to scale.
         seed: Seeds the draw; each `reset` starts it again. The actions of a day do not depend on the days after it.
+
+    Equation:
+        P(a_t = a) = \frac{1}{|A|} \quad \text{for each action } a \in A
+
+    Source:
+        The usual lower bound of comparisons in reinforcement learning.
     """
 
     name = "random"
@@ -47,7 +55,16 @@ class Random(_Rule):
 
 
 class Static(_Rule):
-    """Hold always: the fleet keeps its initial size."""
+    r"""Hold always: the fleet keeps its initial size.
+
+    It shows what a service costs that nobody scales.
+
+    Equation:
+        \text{fleet}_{t+1} = \text{fleet}_t
+
+    Source:
+        Ours: what happens without an autoscaler.
+    """
 
     name = "static"
 
@@ -87,12 +104,26 @@ class FixedFleet(_Rule):
 
 
 class Threshold(_Rule):
-    """Add above one utilisation, remove below another: the rule that most tutorials show.
+    r"""Add above one utilisation, remove below another: the rule that most tutorials show.
+
+    It looks at the last step only and moves by one instance. Utilisation ends at 100 %, so it cannot see how long the
+    queue is.
 
     Args:
         service: The service to scale.
         add_above: Utilisation above which one instance is added, from 0 to 1.
         remove_below: Utilisation below which one instance is removed, from 0 to `add_above`.
+
+    Equation:
+        \text{change}_t = \begin{cases}
+        +1 & \text{utilisation}_t > \text{add above} \\
+        -1 & \text{utilisation}_t < \text{remove below} \\
+        0 & \text{otherwise}
+        \end{cases}
+
+    Source:
+        Lorido-Botran, Miguel-Alonso and Lozano, "A review of auto-scaling techniques for elastic applications in cloud
+        environments", Journal of Grid Computing 12, 2014.
 
     Raises:
         ValueError: The utilisations are not in order.
@@ -120,16 +151,23 @@ class Threshold(_Rule):
 
 
 class TargetTracking(_Rule):
-    """Follow the demand: keep the fleet that would run at a target utilisation, plus a reserve.
+    r"""Follow the demand: keep the fleet that would run at a target utilisation, plus a reserve.
 
-    wanted = ceil((arrivals + queue) / (capacity_per_instance x target) + reserve); the fleet, ready and booting, moves
-    one step toward it.
+    It divides the demand, arrivals and queue, by what an instance should serve. The fleet, ready and booting, moves one
+    step toward the result.
 
     Args:
         service: The service to scale.
         target: Wanted utilisation, above 0; 1 is full use. An array of shape (n,) gives each service its own.
         reserve: Instances kept beyond that, at least 0; likewise.
         name: What tables call it.
+
+    Equation:
+        \text{wanted}_t = \left\lceil \frac{\text{arrivals}_t + \text{queue}_t}
+        {\text{capacity per instance} \cdot \text{target}} + \text{reserve} \right\rceil
+
+    Source:
+        The target tracking policies of cloud providers; the reserve and the queue in the demand are ours.
 
     Raises:
         ValueError: The target is not above 0, or the reserve is negative.

@@ -87,6 +87,23 @@ def shared_window(browser):
 
 
 @pytest.fixture(scope="session")
+def violations():
+    """Return a function that has axe-core check a page: what is serious or critical, a line for each kind."""
+    script = project_root() / "build" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
+    if not script.is_file():
+        is_missing(f"axe-core is not installed: make {script.relative_to(project_root())}")
+
+    def check(page):
+        page.evaluate(script.read_text(encoding="utf-8"))
+        found = page.evaluate("async () => (await axe.run(document, { resultTypes: ['violations'] })).violations")
+        return [
+            f"{each['id']}: {each['nodes'][0]['html']}" for each in found if each["impact"] in {"serious", "critical"}
+        ]
+
+    return check
+
+
+@pytest.fixture(scope="session")
 def demo_page(tmp_path_factory):
     """Return the address that `make demo` prints, at a free port."""
     make, root = shutil.which("make"), project_root()

@@ -39,6 +39,13 @@ def test_nothing_is_cut_at_the_right_on_a_phone(address, shared_window):
         assert not svg.is_visible() or svg.evaluate("svg => svg.getBoundingClientRect().right") <= 390
 
 
+def test_axe_finds_nothing_serious_on_the_page(address, shared_window, violations):
+    for width, dark in ((1280, False), (1280, True), (390, False), (390, True)):
+        page = shared_window(width, dark=dark)
+        page.goto(address)
+        assert violations(page) == []
+
+
 def test_the_page_prints_on_two_pages_in_the_light_theme(address, shared_window):
     for dark in (False, True):
         page = shared_window(dark=dark)

@@ -268,6 +268,15 @@ def test_the_page_fits_its_window(finished_day, screenshots, width):
         assert page.evaluate("document.querySelector('canvas').width") == 2 * round(canvas["width"])
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing_serious_in_the_control_room(width, demo_page, window, violations):
+    for dark in (False, True):
+        page = window(width, dark=dark)
+        page.goto(demo_page)
+        expect(page.locator("canvas")).to_have_attribute("data-frame", re.compile(r"\d"))
+        assert violations(page) == []
+
+
 def test_requests_for_another_host_are_refused(demo_page):
     with urllib.request.urlopen(demo_page) as answer:
         assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]

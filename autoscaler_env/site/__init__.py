@@ -1,0 +1,1 @@
+"""The project's site: pages made from README, docs, executed notebooks, docstrings and committed tables."""

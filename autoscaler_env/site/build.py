@@ -1,0 +1,141 @@
+"""Build the site: `python -m autoscaler_env.site.build [FOLDER]`, or `make site`.
+
+The sources are written to `build/site/`, then Sphinx makes the pages, and every link of them is checked. A warning, a
+dead link, a picture without a text and a request to another host each end the build with an error. No notebook is
+executed: the committed executed ones are shown.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+
+from autoscaler_env.course import course_notebooks
+from autoscaler_env.paths import Folders, project_root
+from autoscaler_env.site.figures import copy_film, draw_figures, tour_of
+from autoscaler_env.site.links import Pages, faults_of, without_math
+from autoscaler_env.site.pages import (
+    api_pages,
+    course_page,
+    document_pages,
+    front_page,
+    guides_page,
+    notebook_page,
+    place_of_pages,
+)
+from autoscaler_env.site.policies import list_of, page_of, subjects
+from autoscaler_env.text import duration
+
+FILMS = (".gif", ".webp")
+"""Endings of pictures that move."""
+
+
+def write_sources(root: Path, source: Path, extra: Path) -> None:
+    """Write everything that Sphinx reads.
+
+    Args:
+        root: The checkout.
+        source: The folder for the sources; what is in it goes.
+        extra: The folder for files that the site carries as they are; likewise.
+
+    Raises:
+        ValueError: A notebook did not run to its end, or a link leads nowhere.
+    """
+    folders = Folders(root)
+    for folder in (source, extra):
+        shutil.rmtree(folder, ignore_errors=True)
+    (source / "figures").mkdir(parents=True)
+    (extra / "notebooks").mkdir(parents=True)
+    shutil.copytree(root / "docs" / "site" / "static", source / "static")
+    pages = Pages(root, place_of_pages() | _pictures(root, source, extra))
+    readme = pages.rewrite(without_math((root / "README.md").read_text(encoding="utf-8")), "README.md")
+    texts = {
+        "index.md": front_page(root, readme, tour_of(root, source, extra)),
+        "course/index.md": course_page(readme),
+        "guides.md": guides_page(),
+        **document_pages(root, pages),
+        **{f"api/{name}.md": text for name, text in api_pages(root / "autoscaler_env").items()},
+    }
+    policies = subjects()
+    texts["policies/index.md"] = list_of(policies)
+    for subject in policies:
+        figures = draw_figures(subject.name, folders, source)
+        texts[f"policies/{subject.name}.md"] = page_of(subject, folders, figures)
+    for place, text in texts.items():
+        (source / place).parent.mkdir(parents=True, exist_ok=True)
+        (source / place).write_text(text, encoding="utf-8")
+    for notebook in course_notebooks():
+        page = notebook_page(folders.executed / notebook.name, root, pages)
+        (source / "course" / notebook.name).write_text(nbformat.writes(page), encoding="utf-8")
+        shutil.copy(notebook, extra / "notebooks")
+
+
+def _pictures(root: Path, source: Path, extra: Path) -> dict[str, str]:
+    """Copy the pictures that README shows, with a still of each film; return their places on the site."""
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    shown = [path for path in sorted((root / "figures").iterdir()) if f"figures/{path.name}" in readme]
+    for picture in shown:
+        if picture.suffix in FILMS:
+            copy_film(picture, picture.stem, source, extra)
+        else:
+            shutil.copy(picture, source / "figures")
+    return {f"figures/{path.name}": f"figures/{path.name}" for path in shown}
+
+
+def build(root: Path, site: Path) -> list[str]:
+    """Build the site and check it.
+
+    Args:
+        root: The checkout.
+        site: The folder of the site; what is in it goes.
+
+    Returns:
+        What is wrong, a line for each fault; empty for a site that is right.
+    """
+    work = root / "build" / "site"
+    write_sources(root, work / "source", work / "extra")
+    made = work / "html"
+    shutil.rmtree(made, ignore_errors=True)
+    command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet", "--jobs", "2"]
+    places = ["-c", root / "docs" / "site", "-d", work / "doctrees", work / "source", made]
+    done = subprocess.run([*command, *map(str, places)], env=_environment(root), check=False)
+    if done.returncode != 0:
+        return [f"sphinx ended with status {done.returncode}"]
+    for name in (".buildinfo", "objects.inv", "_static/webpack-macros.html"):  # of use to builders only
+        (made / name).unlink(missing_ok=True)
+    if not (faults := list(faults_of(made))):
+        shutil.rmtree(site, ignore_errors=True)
+        shutil.move(made, site)
+    return faults
+
+
+def _environment(root: Path) -> dict[str, str]:
+    """Return the environment of Sphinx, in which the package is the one of the checkout."""
+    before = os.environ.get("PYTHONPATH")
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (str(root), before)))}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Build the site into a folder, `site/` by default; print its size and the time, or what is wrong with it."""
+    started = time.perf_counter()
+    given = sys.argv[1:] if arguments is None else arguments
+    root = project_root()
+    site = Path(given[0]).resolve() if given else root / "site"
+    faults = build(root, site)
+    if faults:
+        print(*faults, sep="\n", file=sys.stderr)
+        return 1
+    files = [path for path in site.rglob("*") if path.is_file()]
+    size = sum(path.stat().st_size for path in files) / 1e6
+    print(f"{site}: {len(files)} files, {size:.1f} MB, in {duration(time.perf_counter() - started)}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,159 @@
+"""The site says what docstrings and committed tables say; its links lead somewhere and its workflow publishes it."""
+
+import re
+
+import nbformat
+import pandas as pd
+import pytest
+import yaml
+
+from autoscaler_env.address import colab_address, repository_address
+from autoscaler_env.course import course_notebooks
+from autoscaler_env.documents import read_block
+from autoscaler_env.paths import Folders, project_root
+from autoscaler_env.policies.registry import BASELINES, POLICY_LABELS
+from autoscaler_env.site.docstrings import knobs_of_class
+from autoscaler_env.site.links import Pages, faults_of
+from autoscaler_env.site.pages import API_SUBJECTS, api_pages, front_page, notebook_page, place_of_pages
+from autoscaler_env.site.policies import NOTEBOOKS, page_of, savings_of, subjects, verdict_of
+
+ROOT = project_root()
+FOLDERS = Folders(ROOT)
+
+
+@pytest.fixture(scope="module")
+def policies():
+    return {subject.name: subject for subject in subjects()}
+
+
+@pytest.fixture(scope="module")
+def pages():
+    return Pages(ROOT, place_of_pages())
+
+
+def test_every_policy_that_has_a_label_has_a_page_with_idea_equation_source_and_notebook(policies):
+    variants = re.compile(r"-(mixed|per-pattern)$")
+    labelled = {name for name in POLICY_LABELS if not variants.search(name)} - {
+        "today",
+        "fixed",
+        "ideal-target-tracking",
+    }  # in `advise`
+    assert set(policies) == labelled
+    lacking = {
+        name: [part for part in ("Equation", "Source") if not subject.docstring.sections.get(part)]
+        for name, subject in policies.items()
+    }
+    assert not {name: parts for name, parts in lacking.items() if parts}, "add the sections to its docstring"
+    assert not [name for name, subject in policies.items() if not subject.docstring.body]
+    assert set(NOTEBOOKS) == labelled
+    assert {name for names in NOTEBOOKS.values() for name in names} <= {path.stem for path in course_notebooks()}
+
+
+def test_knobs_are_the_arguments_of_the_class(policies):
+    assert [(knob.name, knob.default) for knob in knobs_of_class(BASELINES["threshold"])] == [
+        ("add_above", "0.7"),
+        ("remove_below", "0.4"),
+    ]
+    inherited = {knob.name: knob.default for knob in policies["hpa-cpu"].knobs}
+    assert inherited["target"] == "0.8" and not inherited.keys() & {"service", "name"}
+    rate = next(knob for knob in policies["dqn"].knobs if knob.name == "learning_rate")
+    assert (rate.default, rate.meaning) == ("0.002", "Step size of the first update; falls linearly to 0.")
+
+
+def test_the_page_of_a_rule_has_the_numbers_of_the_summary(policies):
+    table = pd.read_csv(FOLDERS.results / "evaluation_summary.csv").set_index(["policy", "pattern"])
+    text = page_of(policies["hpa-demand"], FOLDERS, {})
+    for variant in ("hpa-demand", "hpa-demand-mixed", "hpa-demand-per-pattern"):
+        row = table.loc[(variant, "SPIKE")]
+        assert f"{row['saving']:+.2f} ({row['saving_low']:+.2f} to {row['saving_high']:+.2f})" in text
+
+
+def test_the_page_of_a_learner_has_the_means_of_its_trainings(policies):
+    table = pd.read_csv(FOLDERS.results / "study_long.csv").query("tested_on == 'SPIKE'")
+    mean = (table["one_setting_cost"] - table["cost"]).mean()
+    saved = next(each for each in savings_of("ppo", FOLDERS) if "995,328" in each.label)
+    assert saved.by_pattern["SPIKE"].mean == pytest.approx(mean)
+    assert saved.basis == f"{len(table)} trainings, seeds 0 to {len(table) - 1}, 2,000 days each"
+    assert f"{mean:+.2f} (" in page_of(policies["ppo"], FOLDERS, {})
+
+
+def test_a_verdict_counts_patterns_by_interval_and_least_effect():
+    saved = savings_of("hpa-demand", FOLDERS)
+    for each in saved:
+        wins = [p for p, i in each.by_pattern.items() if i.low > 0 and i.mean >= 0.01 * each.costs[p]]
+        loses = [p for p, i in each.by_pattern.items() if i.high < 0 and -i.mean >= 0.01 * each.costs[p]]
+        said = verdict_of(each)
+        assert ("saves" in said) == bool(wins) and (" more on " in said) == bool(loses)
+        assert all(pattern in said for pattern in wins + loses)
+        assert not [p for p in each.by_pattern if p in said and p not in wins + loses]
+
+
+def test_the_front_page_is_made_of_the_readme():
+    readme = (ROOT / "README.md").read_text()
+    text = front_page(ROOT, readme, "THE TOUR")
+    assert read_block(readme, "results") in text
+    assert "THE TOUR" in text and "make run" in text and "make test" in text and "figures/demo.gif" in text
+    assert "Does reinforcement learning beat the autoscaler that you already run, in dollars?" in " ".join(text.split())
+
+
+def test_notebook_pages_open_in_colab_and_describe_their_figures(pages):
+    for path in course_notebooks():
+        page = notebook_page(FOLDERS.executed / path.name, ROOT, pages)
+        assert colab_address(repository_address(ROOT), path.stem) in page.cells[0].source
+        assert f"../notebooks/{path.name}" in page.cells[0].source
+        for cell in page.cells:
+            if any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):
+                assert len(cell.metadata["mystnb"]["image"]["alt"]) > 20
+        nbformat.validate(page)
+
+
+def test_links_lead_to_pages_to_the_repository_or_are_refused(pages):
+    address = repository_address(ROOT)
+    text = "[a](docs/results.md#top) [b](examples) [c](https://example.org) [d](#here) `[e](nothing.md)`"
+    assert pages.rewrite(text, "README.md") == (
+        f"[a](/results.md#top) [b]({address}/tree/main/examples) [c](https://example.org) [d](#here) `[e](nothing.md)`"
+    )
+    assert pages.rewrite("[docs/threat_model.md](docs/threat_model.md#top)", "README.md") == (
+        "[threat model](/threat_model.md#top)"
+    )
+    assert pages.rewrite("[x](../CONTRIBUTING.md)", "docs/engineers.md") == "[x](/contributing.md)"
+    for wrong in ("[x](nothing.md)", "[x](../outside.md)"):
+        with pytest.raises(ValueError, match=r"^README\.md: the link"):
+            pages.rewrite(wrong, "README.md")
+
+
+def test_faults_of_a_built_site_are_found(tmp_path):
+    (tmp_path / "a.html").write_text(
+        '<a id="x" href="b.html#y">1</a><a href="c.html">2</a><a href="b.html#z">3</a><a href="https://example.org">4</a>'
+        '<img src="p.png" alt="A picture"><img src="p.png"><script src="https://example.org/a.js"></script>'
+    )
+    (tmp_path / "b.html").write_text('<p id="y"></p><link rel="stylesheet" href="//example.org/a.css">')
+    (tmp_path / "p.png").touch()
+    assert sorted(faults_of(tmp_path)) == [
+        "a.html: b.html#z: there is no z on that page",
+        "a.html: c.html leads nowhere",
+        "a.html: loads https://example.org/a.js",
+        "a.html: the picture p.png has no alt text",
+        "b.html: loads //example.org/a.css",
+    ]
+
+
+def test_every_public_name_is_in_the_reference():
+    import autoscaler_env
+
+    made = api_pages(ROOT / "autoscaler_env")
+    assert set(made) == {*API_SUBJECTS, "index"}
+    text = "\n".join(made.values())
+    assert not [name for name in autoscaler_env.__all__ if not name.startswith("_") and f".{name}`" not in text]
+
+
+def test_the_workflow_builds_and_publishes_the_site():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "pages.yml").read_text())
+    assert workflow[True]["push"]["branches"] == ["main"]  # YAML 1.1 reads the key `on` as true
+    assert workflow["permissions"] == {"contents": "read", "pages": "write", "id-token": "write"}
+    build, publish = workflow["jobs"]["build"], workflow["jobs"]["publish"]
+    assert "make site" in [step.get("run") for step in build["steps"]]
+    upload = next(step for step in build["steps"] if step.get("uses", "").startswith("actions/upload-pages-artifact@"))
+    assert upload["with"] == {"path": "site"}
+    assert publish["needs"] == "build" and publish["environment"]["name"] == "github-pages"
+    assert [step["uses"].split("@")[0] for step in publish["steps"]] == ["actions/deploy-pages"]
