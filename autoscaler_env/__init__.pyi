@@ -58,10 +58,11 @@ from .study.analysis import read_curves
 from .traffic.patterns import MIXED, PATTERNS, Pattern, Workload, day_seeds
 from .traffic.trace import Trace
 from .training.checkpoint import Trained
-from .training.config import PRESETS, QLearningPreset, TrainingConfig
+from .training.config import TrainingConfig
 from .training.deep import build_learner
 from .training.lab import try_values
 from .training.objective import late_price_for, rule_that_keeps
+from .training.presets import PRESETS, QLearningPreset
 from .training.train import obtain, train, train_own
 
 __version__: str

@@ -15,6 +15,8 @@ import pandas as pd
 
 from autoscaler_env.address import refresh_address
 from autoscaler_env.course import Executed, processors
+from autoscaler_env.evaluation.limits import read_limits
+from autoscaler_env.evaluation.metrics import MEAN
 from autoscaler_env.evaluation.rivals import read_calibrated_rules
 from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, Interval, is_worth_it
 from autoscaler_env.paths import Folders, checkout_root
@@ -24,6 +26,7 @@ from autoscaler_env.storage.files import write_text
 from autoscaler_env.study.analysis import (
     advice_on_traces,
     read_baselines,
+    read_policy_iteration,
     read_study,
     savings_over_trainings,
     specialists,
@@ -34,8 +37,11 @@ from autoscaler_env.study.summary import deployment, traces_claim
 from autoscaler_env.text import dollars, listed, percent
 from autoscaler_env.traffic.patterns import MIXED
 
-COMPARED = (*USUAL, *(f"{rule}-mixed" for rule in USUAL), ONE_SETTING, PER_PATTERN)
-"""The rules in the README's table."""
+COMPARED = ("threshold", "hpa-cpu", "threshold-mixed", "hpa-cpu-mixed", "hpa-demand-mixed", ONE_SETTING, PER_PATTERN)
+"""The rules in the README's table; `docs/results.md` has all of them."""
+
+STUDIES = ("budgets", "long", "iteration")
+"""The studies of the learners in the README's table: ten trainings on `MIXED` each."""
 
 
 class Block(NamedTuple):
@@ -116,12 +122,14 @@ def results_block(folders: Folders) -> str:
         for name in COMPARED
     ]
     learners = []
-    for study in ("budgets", "long"):
+    for study in STUDIES:
         for row in _saved_by_learners(study, folders):
             name = f"{label_of(row['algorithm'])}, {row['timesteps']:,} timesteps"
             learners.append(_result(name, row["cost"], [row["saving"], row["low"], row["high"]]))
     optimum = read_baselines("", folders).query("policy == @OPTIMUM")["cost"].mean()
-    rows = [*rows, *learners, _result(f"{label_of(OPTIMUM)} (knows the future)", optimum, None)]
+    least = float(read_limits(folders)["low"][MEAN])
+    limit = _result("limit without foresight: no policy is cheaper", least, None)
+    rows = [*rows, *learners, limit, _result(f"{label_of(OPTIMUM)} (knows the future)", optimum, None)]
     table = _markdown(pd.DataFrame(rows).sort_values("order", ascending=False).drop(columns="order"))
     episodes = _evaluation(folders)["episodes"]
     return "\n".join(
@@ -178,7 +186,7 @@ def calibration_block(folders: Folders) -> str:
 def _honest_sentences(folders: Folders) -> list[str]:
     """Return what the tables say for learning and against it: on `MIXED`, on one pattern, on recorded traffic."""
     cheaper, worth = [], []
-    for row in [row for study in ("budgets", "long") for row in _saved_by_learners(study, folders)]:
+    for row in [row for study in STUDIES for row in _saved_by_learners(study, folders)]:
         name = f"{label_of(row['algorithm'])} with {row['timesteps']:,} timesteps"
         saved = Interval(row["seeds"], row["saving"], row["low"], row["high"])
         cheaper += [name] if saved.low > 0 else []
@@ -192,6 +200,7 @@ def _honest_sentences(folders: Folders) -> list[str]:
     )
     count = traces.index.unique("trace").size
     sentences = (
+        _iteration_sentence(folders),
         "Where the pattern is not known, these learners cost less than one calibrated setting: "
         f"{listed(cheaper) or 'none'}. At least {percent(MINIMUM_EFFECT)} less: {listed(worth) or 'none'}.",
         _tuning_sentence(folders),
@@ -201,6 +210,51 @@ def _honest_sentences(folders: Folders) -> list[str]:
         f"{won} of {count} traces. [docs/results.md](docs/results.md) also has learners trained on the trace itself.",
     )
     return [f"- {sentence}" for sentence in sentences]
+
+
+def _iteration_sentence(folders: Folders) -> str:
+    """Return what policy iteration saves against what does not learn, and how far it is from the limit."""
+    table = read_policy_iteration(folders)
+    row = table[(table["trained_on"] == MIXED) & (table["tested_on"] == MIXED)].iloc[0]
+    saved = {
+        rival: f"{dollars(row[f'saved_{rival}'])} ({dollars(row[f'saved_{rival}_low'])} to "
+        f"{dollars(row[f'saved_{rival}_high'])})"
+        for rival in ("told", "recognise")
+    }
+    beats = min(row["saved_told_low"], row["saved_recognise_low"]) > 0
+    return (
+        f"On the mean of the six patterns, learning {'beats' if beats else 'does not beat'} every rule. "
+        "Policy iteration "
+        f"({row['trainings']} trainings, {row['cpu_seconds']:.0f} CPU seconds each) saves {saved['told']} against the "
+        f'cheapest rules that are told the pattern, and {saved["recognise"]} against "recognise, then act". Without '
+        f"foresight, nothing can save more than another {dollars(row['cost'] - row['limit_low'])}."
+    )
+
+
+def iteration_block(folders: Folders) -> str:
+    """Return what policy iteration costs, beside the limit and what does not learn, a row per workload."""
+    table = read_policy_iteration(folders)
+    rows = [
+        {
+            "trained on": row["trained_on"],
+            "tested on": row["tested_on"],
+            "trainings": row["trainings"],
+            "its cost": f"{row['cost']:.2f} ({row['low']:.2f} to {row['high']:.2f})",
+            "limit without foresight": f"{row['limit_low']:.2f} to {row['limit_high']:.2f}",
+            "rules told the pattern": f"{row['told']:.2f}",
+            "saves": _saving(row[["saved_told", "saved_told_low", "saved_told_high"]]),
+            "recognise, then act": f"{row['recognise']:.2f}",
+            "saves against it": _saving(row[["saved_recognise", "saved_recognise_low", "saved_recognise_high"]]),
+        }
+        for _, row in table.iterrows()
+    ]
+    mixed = table[(table["trained_on"] == MIXED) & (table["tested_on"] == MIXED)].iloc[0]
+    effort = (
+        f"A training on `MIXED` plays {mixed['visited'] / 1e6:.1f} million steps of days, tries every action in "
+        f"{mixed['labels']:,.0f} of them, and plays {mixed['branched'] / 1e6:.1f} million steps in branches: "
+        f"{mixed['cpu_seconds']:.0f} CPU seconds with one thread."
+    )
+    return f"{effort}\n\n{_markdown(pd.DataFrame(rows))}"
 
 
 def patterns_block(folders: Folders) -> str:
@@ -221,7 +275,7 @@ def patterns_block(folders: Folders) -> str:
 def seeds_block(folders: Folders) -> str:
     """Return what many trainings save against target tracking with one setting, a row per learner and budget."""
     rows = []
-    for study in ("budgets", "long"):
+    for study in STUDIES:
         for row in _saved_by_learners(study, folders):
             rows.append(
                 {
@@ -313,6 +367,7 @@ BLOCKS: dict[str, Block] = {
     "patterns": Block("docs/results.md", patterns_block),
     "calibration": Block("docs/results.md", calibration_block),
     "seeds": Block("docs/results.md", seeds_block),
+    "iteration": Block("docs/results.md", iteration_block),
     "workloads": Block("docs/results.md", workloads_block),
     "deployment": Block("docs/results.md", deployment_block),
     "traces": Block("docs/results.md", traces_block),

@@ -30,8 +30,8 @@ from autoscaler_env.policies.q_learning import QTable, learn_days
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_text
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Pattern, day_seeds
-from autoscaler_env.training.config import PRESETS, QLearningPreset
 from autoscaler_env.training.deep import build_learner
+from autoscaler_env.training.presets import PRESETS, QLearningPreset
 from autoscaler_env.training.tabular import fill_table
 
 SERVICE = Service()

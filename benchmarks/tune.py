@@ -28,9 +28,9 @@ from autoscaler_env.policies.q_learning import QTable
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_text
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Pattern, day_seeds
-from autoscaler_env.training.config import LONG_TRAINING, DeepPreset, QLearningPreset, deep_preset
 from autoscaler_env.training.deep import build_learner
 from autoscaler_env.training.imitation import calibrated_rules, imitate, rule_to_beat
+from autoscaler_env.training.presets import LONG_TRAINING, DeepPreset, QLearningPreset, deep_preset
 from autoscaler_env.training.tabular import fill_table
 
 SERVICE = Service()

@@ -29,7 +29,8 @@ def test_a_rush_is_told_with_what_the_rule_saw_and_wanted():
     first, *_, queue = lines
     assert first == (
         "09:00 to 11:00: target tracking adds 15 instances. At 09:00, 1,000 requests had arrived in the last step and "
-        "500 requests waited, the work of 15.0 instances; utilisation was 100 % and the fleet 5. The rule wanted 15."
+        "500 requests waited, the work of 15.0 instances; utilisation was 100 % and the fleet 5. The rule wanted 15; "
+        "the nearest allowed change is +5 (fleet_changes)."
     )
     assert queue == (
         "The longest queue: 1,000 requests, at 09:00. In this step 1,000 arrived, and 5 ready instances could serve "
@@ -74,3 +75,11 @@ def test_every_policy_of_an_answer_can_be_explained_and_its_simulation_is_not_ch
 @pytest.mark.parametrize(("step", "time"), [(0, "00:00"), (23, "23:00")])
 def test_a_step_begins_at_its_time_of_the_day(step, time):
     assert clock(step, Setup(fields=FIELDS).service_for(Trace("traffic", np.full((2, 24), 1), 3600))) == time
+
+
+def test_a_change_that_is_not_what_the_rule_wanted_is_told_with_the_reason():
+    days = np.full((1, 24), 1_000)
+    days[0, 12:] = 600
+    lines = told(lambda service: TargetTracking(service, 1.0, 0.0), days, 0)
+    down = next(line for line in lines if "removes 5 instances" in line and "and the fleet 10" in line)
+    assert down.endswith("The rule wanted 6; the nearest allowed change is -5 (fleet_changes).")

@@ -3,12 +3,17 @@
 import dataclasses
 import re
 
+import numpy as np
 import pytest
 import yaml
 from advice_cases import SHOP, recommending, shop_answer
 
 from autoscaler_env.advice.advise import write_answer
+from autoscaler_env.advice.delivered import forecast_promql
 from autoscaler_env.advice.deploy import deployment_files, how_to, hpa_manifest
+from autoscaler_env.evaluation.simulation import simulate
+from autoscaler_env.policies.base import decode, step_toward
+from autoscaler_env.policies.forecast import Forecast
 from autoscaler_env.service import Service
 
 
@@ -101,3 +106,62 @@ def test_a_learner_is_called_an_experiment_and_the_best_rule_stands_beside_it(an
     assert "This is an experiment" in html and "averageUtilization" in html
     plain = learned.as_dict()
     assert plain["recommendation"]["experiment"] and "averageUtilization" in plain["how_to_fall_back"]["code"]
+
+
+class Loop:
+    """A control loop that a reader writes from the text of the forecast, for steps of an hour."""
+
+    name = "loop"
+
+    def __init__(self, service, earlier, settings, steps):
+        self.service, self.usual, self.settings, self.steps = service, earlier.mean(axis=0), settings, steps
+
+    def reset(self, days):
+        self.step = 0
+
+    def predict(self, observations):
+        counts = decode(observations, self.service)
+        level = counts.arrivals / self.usual[max(self.step - 1, 0)]  # the first two observations show the first step
+        forecast = level * self.usual[self.step : self.step + self.steps].max()
+        self.step += 1
+        share = self.service.capacity_per_instance * self.settings["target"]
+        wanted = np.ceil((forecast + counts.queue) / share + self.settings["reserve"])
+        return step_toward(wanted, counts.ready + counts.booting, self.service)
+
+
+def test_a_loop_written_from_the_text_of_the_forecast_does_what_was_simulated(answer):
+    comparison = answer.comparison
+    settings, service, days = comparison.candidates["forecast"].settings, comparison.service, comparison.days
+    text = how_to(comparison, "forecast").text
+    steps = int(re.search(r"the largest of the forecasts for the next (\d+) steps, the one that begins now", text)[1])
+    assert steps == service.boot_steps + 1
+    day = days.requests[7:8]
+    loop = simulate(Loop(service, days.requests[[6, 0]], settings, steps), day, service)
+    rule = simulate(Forecast(service, days, settings["target"], settings["reserve"]), day, service)
+    np.testing.assert_allclose(loop.cost, rule.cost)
+    assert f"highest of the next {steps} steps, the one that begins now included" in forecast_promql(settings, service)
+
+
+def test_a_second_hpa_is_warned_of_and_the_metric_counts_what_came_in_and_what_waits(answer):
+    text = " ".join(hpa_manifest("shop", "hpa-demand", 0.9, Service(step_seconds=60)).replace("#", "").split())
+    assert "Delete any other HPA of this Deployment first (kubectl get hpa)" in text
+    assert "(requests that came in 60 s + requests that wait) / 60, from KEDA" in text
+    assert (
+        "Delete any other HPA of this Deployment first (kubectl get hpa)" in how_to(answer.comparison, "hpa-cpu").text
+    )
+    to_zero = hpa_manifest("shop", "hpa-demand", 0.9, Service(min_instances=0))
+    assert "HPAScaleToZero" in to_zero and "HPAScaleToZero" not in text
+    assert max(map(len, to_zero.splitlines())) <= 40
+    assert "Switch today's autoscaler off first" in how_to(answer.comparison, "target-tracking").text
+
+
+def test_where_the_peak_is_beyond_the_fleet_the_first_thing_to_do_is_to_raise_it(answer):
+    comparison = answer.comparison
+    peak = int(comparison.days.requests.max())
+    small = dataclasses.replace(comparison.service, max_instances=3, initial_instances=3)
+    overloaded = dataclasses.replace(comparison, service=small)
+    wanted = f"Raise max_instances to at least {-(-peak // 100)}, which the peak needs, then run this again: 3 cannot"
+    for policy in ("today", "hpa-cpu"):
+        assert how_to(overloaded, policy).text.startswith(wanted), policy
+        assert "Raise max_instances" not in how_to(comparison, policy).text
+    assert "nothing to change" not in how_to(overloaded, "today").text

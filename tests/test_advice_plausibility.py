@@ -125,3 +125,14 @@ def test_a_setting_that_is_likely_to_be_a_percentage_is_doubted(name):
 def test_a_rule_of_today_that_drops_much_is_doubted():
     assert list(today_drops(0.009)) == []
     assert next(today_drops(0.88)).startswith("In the simulation, today's rule drops 88 % of the requests.")
+
+
+def test_a_late_price_above_the_drop_price_is_told_as_one_that_loses_requests():
+    minute = Service(step_seconds=60, steps_per_episode=1440, late_price=0.005)
+    assert losing_is_cheaper(minute).startswith(
+        "With these prices it is cheaper to lose requests than to serve them late: $0.005 to let one wait for 60 s, "
+        "$0.0025 to drop one. Give other prices of a wait and of a drop"
+    )
+    assert doubts(minute, trace(1000))[0] == losing_is_cheaper(minute)
+    hour = Service(step_seconds=3600, steps_per_episode=24, late_price=0.003, capacity_per_instance=1044)
+    assert losing_is_cheaper(hour) == "", "a long step alone makes a wait dear"

@@ -11,7 +11,7 @@ from advice_cases import WIDE, answer_for, wavy
 from autoscaler_env.advice.compare import over_trainings
 from autoscaler_env.advice.page import page
 from autoscaler_env.advice.recommend import ORDER, choose, is_steady, quoted, recommend, refusals
-from autoscaler_env.advice.report import limits_of
+from autoscaler_env.advice.report import answer_of, limits_of
 from autoscaler_env.advice.setup import Setup
 from autoscaler_env.advice.text import headline, reason
 from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, mean_interval
@@ -298,3 +298,67 @@ def test_noise_about_a_constant_level_is_steady_and_a_rush_is_not():
     rush[::7, 100:104] += 3000  # 20 minutes a week
     assert is_steady(noisy, service) and not is_steady(rush, service)
     assert is_steady(np.random.default_rng(0).integers(0, 200, (30, 288)), service), "two instances always serve it"
+
+
+def test_what_a_few_days_cannot_confirm_is_told_with_its_size():
+    answer = answer_for(wavy(4), None, {"rule": "fixed", "instances": 40})  # 2 held out
+    chosen, costs = answer.recommendation, answer.comparison.costs
+    assert chosen.policy == "today" and chosen.choices_differ
+    other = chosen.unconfirmed
+    saved = (costs["today"] - costs[other]).mean()
+    setting = answer.comparison.candidates[other].description
+    assert "2 days cannot confirm a saving. " in answer.headline and "changed with the days" not in answer.headline
+    assert (
+        f"({setting}) would have saved ${saved:,.2f} a day on these 2 days: run this again with two" in answer.headline
+    )
+    assert answer.as_dict()["how_to"]["text"] == "Change nothing yet: 2 held-out days prove little."
+    html = page(answer)
+    assert "Its best setting" not in html and "Its setting calibrated on the first 2 days" in html
+
+
+def test_below_ten_days_a_change_is_to_be_repeated_with_more_days():
+    for days, few in ((15, True), (25, False)):
+        answer = answer_for(wavy(days), None, {"rule": "fixed", "instances": 40})
+        assert answer.recommendation.policy != "today"
+        assert answer.headline.endswith("This is from 6 days: repeat it with more days before you change.") == few
+
+
+def test_where_the_fewest_instances_are_all_of_the_cost_that_is_named():
+    requests = np.full((12, 24), 180)
+    fields = {"min_instances": 3, "initial_instances": 3}
+    answer = answer_for(requests, fields, {"rule": "hpa-cpu", "target": 0.8})
+    cost = 3 * 24 * 0.192
+    assert f": all of the ${cost:.2f} a day is min_instances = 3, and nothing costs less unless" in answer.headline
+    assert "simpler" not in answer.reason
+    for name in ("today", "optimum"):
+        assert answer.cost_of(name).low == pytest.approx(cost)
+
+
+def test_no_interval_reaches_what_is_impossible(learned):
+    answer = answer_of(learned)
+    fixed, service = learned.candidates["fixed"], learned.service
+    least = fixed.settings["instances"] * service.instance_price * service.steps_per_episode
+    wide = dataclasses.replace(fixed.trajectory, dropped=fixed.trajectory.dropped.copy())
+    wide.dropped[0, 0] += 10**6
+    wide = dataclasses.replace(fixed, trajectory=wide)
+    changed = dataclasses.replace(learned, candidates=learned.candidates | {"fixed": wide})
+    assert wide.cost.low < least == pytest.approx(answer_of(changed).cost_of("fixed").low)
+    plain = answer_of(changed).as_dict()["policies"]
+    assert plain["fixed"]["dollars_a_day"]["low"] == pytest.approx(least, abs=1e-3)
+    assert all(policy["saved_a_day"]["low"] >= 0 for name, policy in plain.items() if name == "optimum")
+    assert answer.cost_of("today").low >= service.min_instances * service.instance_price * service.steps_per_episode
+
+
+def test_an_optimum_that_costs_nothing_has_no_share_above_it():
+    requests = wavy(5)
+    requests[3:] = 0
+    answer = answer_for(requests, {"min_instances": 0, "initial_instances": 0}, {"rule": "hpa-cpu", "target": 0.8})
+    assert answer.comparison.optimum.cost.mean == 0 and answer.above_optimum("today") is None and page(answer)
+
+
+def test_where_a_wait_costs_more_than_a_drop_no_saving_is_named_and_no_optimum_shown():
+    answer = answer_for(wavy(8), {"late_price": 0.3})
+    assert answer.recommendation.policy == "today" and not answer.sacrifice and answer.comparison.optimum is None
+    assert answer.no_saving.endswith("cheaper to lose requests than to serve them late.")
+    assert answer.headline.startswith("With these prices it is cheaper to lose requests than to serve them late: ")
+    assert "may be $" not in answer.text and "Give other prices first. Until then: keep" in answer.headline

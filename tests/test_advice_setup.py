@@ -203,3 +203,12 @@ def test_a_set_up_too_large_for_the_usual_step_is_read_with_the_shorter_one_that
     with pytest.raises(ValueError, match=r"give max_instances = 139 or step_seconds = 30 "):  # 400,000 a second
         Setup.from_toml(path)
     assert Setup.from_toml(path, 30).step_for(300) == 30
+
+
+def test_free_instances_and_a_percent_sign_are_refused_in_one_line():
+    with pytest.raises(
+        ValueError, match=r"^instance_price_per_hour = 0: must be above 0; where instances cost nothing"
+    ):
+        Setup(fields={"instance_price_per_hour": 0})
+    with pytest.raises(ValueError, match=r"^today.target = '60 ?%': must be a number; for 60 % write 0.6$"):
+        Setup(today={"rule": "hpa-cpu", "target": "60%"})

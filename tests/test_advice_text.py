@@ -33,35 +33,41 @@ CASES = {  # what policies save on each day, what else holds; the policy recomme
         {"threshold": 20, "ppo": 20.5},
         {},
         "threshold",
-        ("PPO would cost $0.50 a day less, but that is below 1 %: too little to pay for a learned policy.",),
+        (
+            "PPO would cost $0.50 a day less ($0.50 to $0.50), "
+            "but that is below 1 %: too little to pay for a learned policy.",
+        ),
         ("simplest policy within 1 % of the cheapest",),
     ),
     "chance may explain what the learner saves": (
         {"threshold": 20, "ppo": 22 + NOISE - NOISE[6:].mean()},
         {},
         "threshold",
-        ("PPO would cost $2.00 a day less, but 6 days cannot tell that from chance.",),
-        ("PPO and threshold cannot be told apart",),
+        ("$20.00 a day",),
+        ("PPO and threshold cannot be told apart: PPO saves +$2.00 a day (95 % interval -$",),
     ),
     "the learner serves fewer in time": (
         {"threshold": 20, "ppo": 30},
         {"refused": {"ppo": LATE}},
         "threshold",
-        (f"PPO would cost $10.00 a day less, but it {LATE}.",),
+        (f"PPO would cost $10.00 a day less ($10.00 to $10.00), but it {LATE}.",),
         ("cheapest of the policies that may be recommended",),
     ),
     "the learner had a small budget": (
         {"threshold": 20, "ppo": 30},
         {"refused": {"ppo": QUICK}},
         "threshold",
-        (f"PPO would cost $10.00 a day less, but it {QUICK}.",),
+        (f"PPO would cost $10.00 a day less ($10.00 to $10.00), but it {QUICK}.",),
         ("cheapest of the policies that may be recommended",),
     ),
     "the learner was cheaper only later": (
         {"threshold": 20, "ppo": 20 + 20 * (1 - EARLY)},
         {},
         "threshold",
-        ("PPO would cost $20.00 a day less, but on the days of the choice that extra saving was not certain, or ",),
+        (
+            "PPO would cost $20.00 a day less ($20.00 to $20.00), "
+            "but on the days of the choice that extra saving was not certain, or ",
+        ),
         ("; but on the days of the choice that extra saving was not certain, or below your limit of 1 %.",),
     ),
     "the learner is recommended": (
@@ -103,14 +109,14 @@ CASES = {  # what policies save on each day, what else holds; the policy recomme
         {"threshold": -5, "ppo": 0.5},
         {},
         "today",
-        ("saves less than 1 %. PPO would cost $0.50 a day less, but that is below 1 %",),
+        ("saves less than 1 %. PPO would cost $0.50 a day less ($0.50 to $0.50), but that is below 1 %",),
         ("PPO is cheaper than today's rule by $0.50 a day",),
     ),
     "only a learner is cheaper, and serves fewer in time": (
         {"threshold": -5, "ppo": 9},
         {"refused": {"ppo": LATE}},
         "today",
-        (f"PPO would cost $9.00 a day less, but it {LATE}.",),
+        (f"PPO would cost $9.00 a day less ($9.00 to $9.00), but it {LATE}.",),
         (),
     ),
     "the saving is not confirmed": (
@@ -131,7 +137,10 @@ CASES = {  # what policies save on each day, what else holds; the policy recomme
         {"fixed": 1.2, "ppo": 9},
         {"steady": True},
         "fixed",
-        ("Run a fixed fleet of ", "PPO would cost $7.80 a day less, but steady traffic needs no autoscaler."),
+        (
+            "Run a fixed fleet of ",
+            "PPO would cost $7.80 a day less ($7.80 to $7.80), but steady traffic needs no autoscaler.",
+        ),
         ("The traffic is steady",),
     ),
     "the traffic is steady and so is today's fleet": (
@@ -194,7 +203,22 @@ def test_the_headline_says_what_to_do_and_why_and_the_reason_agrees(name, compar
     if "do not need reinforcement learning" in both:
         assert "PPO is cheaper" not in both and "PPO would cost" not in both
     rival = chosen.rival
-    if rival is not None and policy not in LEARNERS and rival.saved.mean > 0.01:
-        assert f"PPO would cost ${rival.saved.mean:,.2f} a day less, but " in first, "the reason in the same breath"
+    certain = rival is not None and policy not in LEARNERS and rival.saved.mean > 0.01 and rival.saved.low > 0
+    assert ("PPO would cost $" in first) == certain, "a learner is named for a certain saving alone"
+    if certain:
+        assert f"PPO would cost ${rival.saved.mean:,.2f} a day less ($" in first and "), but " in first
     sentences = both.split(". ")
     assert all(one != other for one, other in pairwise(sentences)), "nothing is said twice in a row"
+
+
+def test_a_sacrifice_that_the_table_beats_is_not_told(comparison):
+    rule = comparison.candidates["threshold"]
+    half = dataclasses.replace(
+        rule, in_time=rule.in_time // 2, late_share=0.5, trajectory=comparison.optimum.trajectory
+    )
+    told = dataclasses.replace(comparison, candidates=comparison.candidates, cheaper={"threshold": half})
+    chosen = recommended({"threshold": 20})
+    assert sacrifice(told, chosen).startswith("Cheaper, but worse for your requests: threshold (")
+    better = dataclasses.replace(half, name="forecast", in_time=rule.in_time, late_share=rule.late_share)
+    beaten = dataclasses.replace(told, candidates=comparison.candidates | {"forecast": better})
+    assert "Cheaper, but worse for your requests: threshold (" not in sacrifice(beaten, chosen)

@@ -18,8 +18,8 @@ from autoscaler_env import AutoscalerEnv
 from autoscaler_env.paths import Folders
 from autoscaler_env.service import Service
 from autoscaler_env.storage.networks import save_learner
-from autoscaler_env.training.config import PRESETS
 from autoscaler_env.training.deep import build_learner
+from autoscaler_env.training.presets import PRESETS
 from autoscaler_env.verification.report import overall, verify, verify_one_by_one
 from autoscaler_env.verification.workers import Workers
 

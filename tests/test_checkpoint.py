@@ -20,10 +20,11 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import read_tree, sweep, write_tree
 from autoscaler_env.storage.models import load_policy, read_description
-from autoscaler_env.training import checkpoint, config, deep, tabular
+from autoscaler_env.training import checkpoint, deep, presets, tabular
 from autoscaler_env.training.checkpoint import RunFolder
-from autoscaler_env.training.config import DQN_PRESET, LENGTH, PPO_LONG_PRESET, PPO_PRESET, TrainingConfig
+from autoscaler_env.training.config import LENGTH, TrainingConfig
 from autoscaler_env.training.deep import learner_state, restore_generators, restore_learner
+from autoscaler_env.training.presets import DQN_PRESET, PPO_LONG_PRESET, PPO_PRESET
 from autoscaler_env.training.train import train
 
 
@@ -64,7 +65,7 @@ def small_presets(request, monkeypatch):
     """Make the training of the test small."""
     for name in ("dqn", "ppo", request.node.callspec.params.get("name", "ppo")):
         if name in PRESETS:
-            monkeypatch.setitem(config.PRESETS, name[:3], PRESETS[name])
+            monkeypatch.setitem(presets.PRESETS, name[:3], PRESETS[name])
 
 
 def left_by(folders):
@@ -183,11 +184,11 @@ KILLED = """
 import os, signal
 from pathlib import Path
 
-from autoscaler_env.training import config, deep, tabular
+from autoscaler_env.training import deep, presets, tabular
 from autoscaler_env.training.train import train
 
 deep.CHECKPOINT_TIMESTEPS, tabular.STATE_SECONDS = 200, 0.0
-config.PRESETS.update(small)
+presets.PRESETS.update(small)
 operations = iter(range(kill_at - 1))
 
 def operate(*arguments):

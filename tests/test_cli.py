@@ -17,7 +17,8 @@ from autoscaler_env.cli.train import training_plan
 from autoscaler_env.course import Executed
 from autoscaler_env.paths import Folders
 from autoscaler_env.training.checkpoint import RunFolder
-from autoscaler_env.training.config import PRESETS, TrainingConfig
+from autoscaler_env.training.config import TrainingConfig
+from autoscaler_env.training.presets import PRESETS
 
 
 @pytest.fixture(autouse=True)
@@ -134,8 +135,8 @@ BAD = (
     ("train ppo --timesteps", "--timesteps"),
     ("train ppo --timesteps 0", "timesteps = 0: must be an integer of at least 1"),
     ("train ppo --episodes 5", "episodes = 5: is for q-learning, not for ppo; give timesteps"),
-    ("train q-learning --batch-size 5", "batch_size = 5: is for dqn and ppo"),
-    ("train pppo", "ppo, did you mean ppo?"),
+    ("train q-learning --batch-size 5", "batch_size = 5: is for dqn, ppo and policy-iteration"),
+    ("train pppo", "policy-iteration, did you mean ppo?"),
     ("train ppo --pattern spik", "MIXED, did you mean SPIKE?"),
     ("study budget", "or all, did you mean budgets?"),
     ("release --outptu x", "'--outptu' is not an option"),  # and not: a folder is missing

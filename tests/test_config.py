@@ -11,8 +11,9 @@ from autoscaler_env.cli.main import parse
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.trace import Trace
 from autoscaler_env.training import config
-from autoscaler_env.training.config import PRESETS, TrainingConfig, command_options
+from autoscaler_env.training.config import TrainingConfig, command_options
 from autoscaler_env.training.deep import build_learner
+from autoscaler_env.training.presets import PRESETS
 
 BAD = {
     "algorithm": ("sarsa", "one of q-learning, dqn, ppo"),
@@ -67,13 +68,13 @@ def test_settings_of_dqn_and_q_learning_are_checked():
 
 def test_a_setting_of_another_learner_is_refused():
     for algorithm, setting, learners in (
-        ("q-learning", {"learning_rate": 0.1}, "dqn and ppo"),
-        ("q-learning", {"batch_size": 9}, "dqn and ppo"),
+        ("q-learning", {"learning_rate": 0.1}, "dqn, ppo and policy-iteration"),
+        ("q-learning", {"batch_size": 9}, "dqn, ppo and policy-iteration"),
         ("q-learning", {"clip_range": 0.1}, "ppo"),
         ("dqn", {"n_steps": 8}, "ppo"),
         ("ppo", {"buffer_size": 8}, "dqn"),
         ("ppo", {"first_epsilon": 0.5}, "q-learning"),
-        ("q-learning", {"widths": (8,)}, "dqn and ppo"),
+        ("q-learning", {"widths": (8,)}, "dqn, ppo and policy-iteration"),
         ("q-learning", {"timesteps": 5}, "dqn and ppo, not for q-learning; give episodes"),
         ("ppo", {"episodes": 5}, "q-learning, not for ppo; give timesteps"),
         ("dqn", {"imitation_days": 1}, "ppo"),

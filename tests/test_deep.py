@@ -11,8 +11,8 @@ from autoscaler_env.policies.deep import DeepPolicy, build_network, count_weight
 from autoscaler_env.policies.inputs import INPUTS
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import Pattern, day_seeds
-from autoscaler_env.training.config import PRESETS
 from autoscaler_env.training.deep import build_learner, falling, weights_of_preset
+from autoscaler_env.training.presets import PRESETS
 
 SHORT = Service(steps_per_episode=24)
 STEPS = 2_500  # beyond the steps that DQN collects before it learns

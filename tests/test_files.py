@@ -160,7 +160,7 @@ def is_whole():
 
 if kind == "network":
     from autoscaler_env.training.deep import build_learner
-    from autoscaler_env.training.config import PRESETS
+    from autoscaler_env.training.presets import PRESETS
     from autoscaler_env.service import Service
     learners = [build_learner("ppo", PRESETS["ppo"], "SPIKE", Service(), seed=seed, device="cpu") for seed in (0, 1)]
 rng, broken, left = random.Random(0), 0, 0

@@ -20,8 +20,8 @@ from autoscaler_env.policies.rules import Threshold
 from autoscaler_env.service import Service
 from autoscaler_env.storage.models import load_policy, save_q_table
 from autoscaler_env.traffic.patterns import PATTERNS
-from autoscaler_env.training.config import PRESETS
 from autoscaler_env.training.deep import build_learner
+from autoscaler_env.training.presets import PRESETS
 from autoscaler_env.verification.workers import Workers
 
 SHIPPED = Folders.course().models

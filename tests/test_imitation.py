@@ -14,9 +14,10 @@ from autoscaler_env.policies.inputs import INPUTS, Inputs
 from autoscaler_env.policies.rules import TargetTracking
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Pattern, day_seeds
-from autoscaler_env.training.config import PPO_PRESET, TrainingConfig
+from autoscaler_env.training.config import TrainingConfig
 from autoscaler_env.training.deep import build_learner
 from autoscaler_env.training.imitation import calibrated_rules, demonstrate, imitate
+from autoscaler_env.training.presets import PPO_PRESET
 from autoscaler_env.training.train import train
 
 SHORT = Service(steps_per_episode=24)

@@ -277,7 +277,8 @@ def test_nothing_is_hidden_on_steady_and_sine_curve():
 
 
 def test_no_honest_policy_is_below_the_limit():
-    tables = [studied(name) for name in ("study_baselines", "study_budgets", "study_long", "study_patterns")]
+    names = ("study_baselines", "study_budgets", "study_long", "study_patterns", "study_iteration")
+    tables = [studied(name) for name in (*names, "study_iteration_patterns")]
     played = pd.concat(tables, ignore_index=True)
     honest = played[played["policy"] != "optimum"]
     assert len(honest) > 500

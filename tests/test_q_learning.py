@@ -12,7 +12,7 @@ from autoscaler_env.policies.q_learning import Discretisation, QTable, learn
 from autoscaler_env.policies.rules import Threshold
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import Pattern, day_seeds
-from autoscaler_env.training.config import QLearningPreset
+from autoscaler_env.training.presets import QLearningPreset
 
 LEVELLED = Discretisation(levels=(0.3, 0.6))
 

@@ -9,6 +9,7 @@ from cases import cases
 
 from autoscaler_env.traffic.columns import Reading
 from autoscaler_env.traffic.reading import read_traffic
+from autoscaler_env.traffic.trace import cut_days
 
 START = datetime(2026, 5, 4)  # a Monday
 
@@ -208,3 +209,22 @@ def test_both_ways_of_reading_know_the_same_times(read, form):
     times = [form.format(minute) for minute in (0, 5, 10)]
     for strict in (False, True):
         assert read(rows(times), step_seconds=300, strict=strict).start == START
+
+
+def test_rows_of_0_between_high_ones_are_doubted_where_0_is_rare(tmp_path):
+    counts = np.full(3 * 288, 900)
+    counts[400:404] = 0
+    start = datetime(2026, 9, 1)
+
+    def read(counts):
+        rows = [f"{start + timedelta(minutes=5 * i)},{count}" for i, count in enumerate(counts)]
+        path = tmp_path / "counts.csv"
+        path.write_text("\n".join(["timestamp,requests", *rows]))
+        return read_traffic(path)
+
+    traffic = read(counts)
+    doubt = "4 rows of 0 from 2026-09-02 09:20, between rows of 900 and 900: if the meter was down, leave them empty."
+    assert traffic.doubts == (doubt,) and doubt in traffic.notes and cut_days(traffic).doubts == (doubt,)
+    counts[600:640] = 0
+    counts[650:660] = 0
+    assert read(counts).doubts == (), "0 is not rare here"

@@ -464,3 +464,13 @@ def test_a_count_far_above_all_others_is_noted(read):
         "90,000 times the 99th percentile"
         in read(table("time,requests", [START + timedelta(minutes=i) for i in range(150)], counts)).notes[-1]
     )
+
+
+def test_thousandths_are_read_and_a_counter_that_is_short_by_its_first_row_says_so(read):
+    text = table("Time,checkout", MOMENTS, ["580 mreq/s"] * 16)
+    assert read(text).requests[0] == pytest.approx(0.58 * 10_800)
+    with pytest.raises(ValueError, match="counts no requests"):
+        read(table("Time,checkout", MOMENTS, ["580 m/s"] * 16))
+    counter = read(table("timestamp,http_requests_total", MOMENTS, np.cumsum(COUNTS).tolist()))
+    with pytest.raises(ValueError, match=r"1 whole day .*\(a counter: its first row gives no count\)"):
+        cut_days(counter)

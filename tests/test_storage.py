@@ -37,8 +37,8 @@ from autoscaler_env.storage.models import (
     save_q_table,
 )
 from autoscaler_env.traffic.patterns import Pattern, day_seeds
-from autoscaler_env.training.config import PRESETS
 from autoscaler_env.training.deep import build_learner
+from autoscaler_env.training.presets import PRESETS
 
 SHORT = Service(steps_per_episode=48)
 DAYS = Pattern("SPIKE", SHORT).draw(day_seeds("selection", 5))

@@ -18,8 +18,8 @@ from autoscaler_env.paths import Folders, notebook_sources, project_root
 from autoscaler_env.policies.deep import NetworkPolicy, one_thread
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import MIXED, Pattern, day_seeds
-from autoscaler_env.training.config import PRESETS
 from autoscaler_env.training.learner_env import LearnerVecEnv
+from autoscaler_env.training.presets import PRESETS
 
 
 @pytest.fixture(scope="module")

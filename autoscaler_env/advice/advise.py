@@ -51,7 +51,7 @@ def advise(
         smooth: Steps of a centred moving average over the traffic; 1 for none.
         rescale: The 99th percentile that the traffic is scaled to, in requests a step; `None` leaves it as it is.
         last_days: Use only so many days, the last ones, at least 2; `None` for all.
-        learners: Whether learners are trained; without them the answer takes seconds.
+        learners: Whether learners are trained; without them the answer takes seconds to a minute.
         progress: Whether to show a progress bar (only in a terminal).
         report: See `advise_on_days`.
 
@@ -100,7 +100,7 @@ def advise_on_days(
         output: Folder for the files; it is created if it is missing.
         quick: Train with small budgets, and each learner once instead of three times. Then no learner is recommended.
         seed: Seeds the trainings, at least 0. The same seed gives the same page.
-        learners: Whether learners are trained; without them the answer takes seconds.
+        learners: Whether learners are trained; without them the answer takes seconds to a minute.
         progress: Whether to show a progress bar (only in a terminal).
         report: Called before the long work begins with each note about the traffic, each doubt about the set-up, and a
             line that shows whether the numbers fit; then with the rules' answer, and a line for each learner; such as

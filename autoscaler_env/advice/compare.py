@@ -15,7 +15,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from autoscaler_env.advice.plausibility import doubts, plausibility, setting_doubts, small_dollars, today_drops
+from autoscaler_env.advice.plausibility import (
+    doubts,
+    losing_is_cheaper,
+    plausibility,
+    setting_doubts,
+    small_dollars,
+    today_drops,
+)
 from autoscaler_env.advice.setup import TODAY, Limits, Setup
 from autoscaler_env.evaluation.calibration import (
     RuleGrid,
@@ -36,8 +43,9 @@ from autoscaler_env.service import Service
 from autoscaler_env.storage.models import load_policy
 from autoscaler_env.traffic.trace import ResampledDays, Trace
 from autoscaler_env.training.checkpoint import RunFolder
-from autoscaler_env.training.config import LENGTH, Algorithm, DeepPreset, TrainingConfig
+from autoscaler_env.training.config import LENGTH, Algorithm, TrainingConfig
 from autoscaler_env.training.objective import first_price, price_that_keeps, with_price
+from autoscaler_env.training.presets import DeepPreset
 from autoscaler_env.training.train import train
 
 BUDGETS: Mapping[str, dict[Algorithm, int]] = {
@@ -250,9 +258,11 @@ def compare_candidates(
                 if cheapest is not None:
                     cheaper[name] = cheapest
         with _step(bar, "finding the optimum", planned):
+            optimum, bound = None, None
             if objective is not None:
-                optimum, bound = None, None
                 reason = "an objective holds for all days together, and the optimum of a day knows prices alone"
+            elif losing_is_cheaper(service):
+                reason = "with these prices it would lose requests"
             else:
                 optimum, reason, bound = _optimum(later, service)
         quick = any(budget < BUDGETS["full"].get(algorithm, 0) for algorithm, budget in budgets.items())

@@ -63,7 +63,9 @@ class _Move(NamedTuple):
     change: int
     """Instances added (positive) or removed."""
     largest: int
-    """The step with the largest part of it."""
+    """The step with the largest part of it ..."""
+    part: int
+    """... and that part, in instances."""
 
 
 def decisions(candidate: Candidate, days: NDArray[np.int64], day: int, service: Service) -> list[str]:
@@ -98,10 +100,11 @@ def _moves(candidate: Candidate, day: int, service: Service) -> list[_Move]:
     for step in np.flatnonzero(changes).tolist():
         change = int(changes[step])
         if moves and step - moves[-1].last <= 1 + pause and (change > 0) == (moves[-1].change > 0):
-            first, _, total, largest = moves[-1]
-            moves[-1] = _Move(first, step, total + change, max(largest, step, key=lambda each: abs(changes[each])))
+            first, _, total, before_it, _ = moves[-1]
+            largest = max(before_it, step, key=lambda each: abs(changes[each]))
+            moves[-1] = _Move(first, step, total + change, largest, int(changes[largest]))
         else:
-            moves.append(_Move(step, step, change, step))
+            moves.append(_Move(step, step, change, step, change))
     return moves
 
 
@@ -124,7 +127,11 @@ def _sentence(watched: _Watched, start: int, move: _Move, service: Service, name
     wants = watched.wants(start + move.largest)
     if wants is not None:
         low, high = wants
-        return f"{text}. The rule wanted {low if low == high else f'{low} to {high}'}."
+        nearest = ""
+        able = min(max(low, service.min_instances), service.max_instances)
+        if low == high and able != fleet + move.part and able - fleet not in service.fleet_changes:
+            nearest = f"; the nearest allowed change is {move.part:+d} (fleet_changes)"
+        return f"{text}. The rule wanted {low if low == high else f'{low} to {high}'}{nearest}."
     return f"{text}. A learned policy gives no other reason." if name in LEARNERS else f"{text}."
 
 
@@ -136,7 +143,7 @@ def _longest_queue(candidate: Candidate, day: int, service: Service) -> list[str
     if queue == 0:
         return []
     ready, booting = int(trajectory.ready[day, step]), int(trajectory.booting[day, step])
-    ordered = f"; {booting} more were booting" if booting else ""
+    ordered = f"; {booting} more {'was' if booting == 1 else 'were'} booting" if booting else ""
     return [
         f"The longest queue: {counted(queue, 'request')}, at {clock(step, service)}. In this step "
         f"{int(trajectory.arrivals[day, step]):,} arrived, and {counted(ready, 'ready instance')} could serve "

@@ -17,6 +17,7 @@ from autoscaler_env.policies.behaviour import Behaviour
 from autoscaler_env.policies.forecast import LEVEL_SECONDS
 from autoscaler_env.policies.kubernetes import HpaCpu, HpaDemand
 from autoscaler_env.service import Service
+from autoscaler_env.text import counted
 from autoscaler_env.traffic.trace import Trace
 
 _ECS = {"ServiceNamespace": "ecs", "ScalableDimension": "ecs:service:DesiredCount"}
@@ -202,7 +203,7 @@ ceil(
     # today's level: the last hour over the same hour of the day and the week before
     sum(increase({counter}[{level}s]))
     / ((sum(increase({counter}[{level}s] offset 1d)) + sum(increase({counter}[{level}s] offset 1w))) / 2)
-    # their highest step until an order is ready
+    # their highest of the next {steps}, the one that begins now included
     * max_over_time(
       ((sum(increase({counter}[{step}s] offset 1d)) + sum(increase({counter}[{step}s] offset 1w))) / 2)
       [{ahead}s:{step}s] offset -{ahead}s
@@ -232,6 +233,7 @@ def forecast_promql(
     return _PROMQL.format(
         step=service.step_seconds,
         level=max(LEVEL_SECONDS, service.step_seconds),
+        steps=counted(service.boot_steps + 1, "step"),
         ahead=(service.boot_steps + 1) * service.step_seconds,
         counter=counter,
         waiting=waiting,

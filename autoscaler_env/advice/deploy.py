@@ -8,6 +8,7 @@ back into the rule that was simulated.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -28,6 +29,20 @@ HPA = ("hpa-cpu", "hpa-demand")
 
 AWS = {"aws-target-tracking": "target_tracking.json", "aws-step-scaling": "step_scaling.json"}
 """The rules of AWS, and the file that deploys each."""
+
+FEW_DAYS = 6
+"""Held-out days below which nothing says that there is nothing to change."""
+
+_OTHERS = """\
+# Delete any other HPA of this
+# Deployment first (kubectl get hpa):
+# two of them work against each other.
+"""
+
+_TO_ZERO = """\
+# minReplicas: 0 needs the feature gate
+# HPAScaleToZero.
+"""
 
 _STEPWISE = """\
 # Tolerance {tolerance} and a downscale
@@ -85,10 +100,11 @@ _CPU = """\
 """
 
 _DEMAND = """\
-    # Requests per second, arriving
-    # and waiting, from KEDA or a
-    # metrics adapter: {percent} % of the
-    # {capacity} of a pod.
+    # (requests that came in {step} s
+    # + requests that wait) / {step},
+    # from KEDA or a metrics adapter;
+    # {percent} % of the {capacity}
+    # that a pod serves.
     - type: External
       external:
         metric:
@@ -146,11 +162,12 @@ def hpa_manifest(name: str, metric: str, target: float, service: Service, behavi
         "each": _quantity(per_second * target),
         "window": DOWNSCALE_WINDOW,
     }
-    parts = [_STEPWISE, _HEAD, _CPU if metric == "hpa-cpu" else _DEMAND, _BEHAVIOUR]
+    first = _OTHERS + ("" if values["least"] else _TO_ZERO)
+    parts = [first + _STEPWISE, _HEAD, _CPU if metric == "hpa-cpu" else _DEMAND, _BEHAVIOUR]
     if behaviour is not None:
         values |= {"sync": behaviour.sync_seconds, "delay": behaviour.metric_delay_seconds}
         rules = (("scaleUp", behaviour.up), ("scaleDown", behaviour.down))
-        parts = [_CLOCKED, *parts[1:3], "  behavior:\n", *(_rules_yaml(*each) for each in rules)]
+        parts = [first + _CLOCKED, *parts[1:3], "  behavior:\n", *(_rules_yaml(*each) for each in rules)]
     return "".join(part.format(**values) for part in parts)
 
 
@@ -205,11 +222,25 @@ def how_to(comparison: Comparison, policy: str) -> HowTo:
         policy: Its name in tables.
     """
     instructions = _how_to(comparison, policy)
+    if more := larger_fleet(comparison):
+        instructions = instructions._replace(text=more if policy == TODAY else f"{more} {instructions.text}")
     if not comparison.setup.schedule or policy == TODAY:
         return instructions
     own = policy == comparison.setup.today["rule"]
     note = "Keep your schedule: it was simulated with it." if own else "Remove your schedule: it was simulated without."
     return instructions._replace(text=f"{instructions.text} {note}")
+
+
+def larger_fleet(comparison: Comparison) -> str:
+    """Return what to do first where `max_instances` cannot serve the peak, in a sentence; else nothing."""
+    service = comparison.service
+    needed = math.ceil(int(comparison.days.requests.max()) / service.capacity_per_instance)
+    if needed <= service.max_instances:
+        return ""
+    return (
+        f"Raise max_instances to at least {needed:,}, which the peak needs, then run this again: "
+        f"{service.max_instances:,} cannot serve it."
+    )
 
 
 def _how_to(comparison: Comparison, policy: str) -> HowTo:
@@ -219,6 +250,8 @@ def _how_to(comparison: Comparison, policy: str) -> HowTo:
     if policy == TODAY:
         if len(comparison.days.later) == 1:
             return HowTo("Change nothing yet: one held-out day proves nothing.", "")
+        if (days := len(comparison.days.later)) < FEW_DAYS:
+            return HowTo(f"Change nothing yet: {days} held-out days prove little.", "")
         return HowTo("There is nothing to change.", "")
     if policy in LEARNERS:
         return HowTo(
@@ -232,8 +265,10 @@ def _how_to(comparison: Comparison, policy: str) -> HowTo:
         )
     if policy in HPA:
         return HowTo(
-            "Apply this manifest, hpa.yaml beside this page, with: kubectl apply -f hpa.yaml. Its comments name the "
-            "limits that differ from the simulation: a cluster can react faster, and so cost and service can differ."
+            "Delete any other HPA of this Deployment first (kubectl get hpa): two HPAs on one Deployment work against "
+            "each other. Apply this manifest, hpa.yaml beside this page, with: kubectl apply -f hpa.yaml. Its comments "
+            "name the limits that differ from the simulation: a cluster can react faster, and so cost and service can "
+            "differ."
             + (
                 " A table [today.hpa] in the set-up simulates its clocks." if comparison.setup.behaviour is None else ""
             ),
@@ -274,8 +309,11 @@ def _how_to(comparison: Comparison, policy: str) -> HowTo:
             ". The forecast is the mean of the same time a day before and a week before, times the arrivals of the "
             "last hour over the arrivals of the same hour then"
         )
-        if service.boot_steps > 1:
-            text += f"; take the largest forecast of the next {service.boot_steps} steps"
+        ahead = service.boot_steps + 1
+        if ahead == 1:
+            text += "; forecast the step that begins now"
+        else:
+            text += f"; take the largest of the forecasts for the next {ahead} steps, the one that begins now included"
     demand = "forecast" if policy == "forecast" else "arriving"
     share = f"{service.capacity_per_instance} x {settings['target']:g}"
     spare = f" + {settings['reserve']:g}" if settings["reserve"] else ""
@@ -288,7 +326,10 @@ def _how_to(comparison: Comparison, policy: str) -> HowTo:
     )
 
 
-_OWN_LOOP = " Kubernetes' HPA does not do this: it needs a control loop of your own."
+_OWN_LOOP = (
+    " Kubernetes' HPA does not do this: it needs a control loop of your own. Switch today's autoscaler off first: two "
+    "of them work against each other."
+)
 
 
 def _own_rule(comparison: Comparison, policy: str) -> str:

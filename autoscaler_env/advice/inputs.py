@@ -67,4 +67,5 @@ def _last(days: Trace, count: int) -> Trace:
         labels=days.labels[-count:],
         weekdays=days.weekdays[-count:],
         notes=(*days.notes, f"Only the last {count} of {len(days.requests)} days are used, as asked."),
+        doubts=days.doubts,
     )

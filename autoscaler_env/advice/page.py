@@ -20,7 +20,6 @@ from autoscaler_env.advice.recommend import ORDER
 from autoscaler_env.advice.report import Answer
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.advice.text import DAYS_A_YEAR, between, method
-from autoscaler_env.evaluation.statistics import Interval
 from autoscaler_env.plotting.advice import plot_cost_and_service, plot_worst_day
 from autoscaler_env.plotting.style import Theme
 from autoscaler_env.policies.oracle import OPTIMUM
@@ -44,8 +43,8 @@ def _content(answer: Answer) -> dict[str, Any]:
     worst_day = days.labels[days.first_days + answer.worst_day]
     costs = {name: dollars(answer.worst_day_cost(name)) for name in (TODAY, beside)}
     caption = (
-        f"{worst_day} is the day that costs most under today's rule: {costs[TODAY]}; with {label_of(beside)} it costs "
-        f"{costs[beside]}."
+        f"{capital(worst_day)} is the day that costs most under today's rule: {costs[TODAY]}; with {label_of(beside)} "
+        f"it costs {costs[beside]}."
     )
     trained = "; its small points are its trainings" if answer.recommendation.trainings > 1 else ""
     learners = f" A diamond is a learner{trained}." if set(comparison.candidates) & set(LEARNERS) else ""
@@ -108,21 +107,22 @@ def _unbroken(text: str) -> str:
 
 
 def _tiles(answer: Answer) -> list[dict[str, Any]]:
-    """Return the main numbers: today's rule, its best setting, the recommended policy, the optimum.
+    """Return the main numbers: today's rule, its calibrated setting, the recommended policy, the optimum.
 
     A tile shows first what a policy costs, or, where no saving may be named, what it serves.
     """
     chosen, best = answer.recommendation.policy, str(answer.comparison.setup.today["rule"])
-    titles = {TODAY: "Today's rule", best: "Its best setting"}
+    first = counted(answer.comparison.days.first_days, "day").removeprefix("1 ")
+    titles = {TODAY: "Today's rule", best: f"Its setting calibrated on the first {first}"}
     titles[chosen] = titles.get(chosen, "Recommended")
     titles[OPTIMUM] = "Optimum (knows the traffic)"
     tiles = []
     for name, title in titles.items():
         if name in answer.policies:
             policy, yearly = answer.policies[name], answer.is_yearly
-            year = policy.cost.times(DAYS_A_YEAR if yearly else 1)
+            year = answer.cost_of(name).times(DAYS_A_YEAR if yearly else 1)
             day, in_time = dollars(policy.cost.mean), f"{100 * policy.in_time_share:.2f} %"
-            interval = f"95 %: {between(_not_negative(year), 0 if yearly else 2)}"
+            interval = f"95 %: {between(year, 0 if yearly else 2)}"
             lines = [f"{dollars(year.mean, 0)} a year" if yearly else "too few days for a year", interval]
             tile = {"main": day, "unit": "a day", "lines": [*lines, f"{in_time} in time"]}
             if answer.no_saving:
@@ -131,11 +131,6 @@ def _tiles(answer: Answer) -> list[dict[str, Any]]:
             tile["lines"] = [_unbroken(line) for line in tile["lines"]]
             tiles.append({"title": title, **tile, "main": _unbroken(str(tile["main"]))})
     return tiles
-
-
-def _not_negative(cost: Interval) -> Interval:
-    """Return the interval of a cost, which cannot be below 0."""
-    return cost._replace(low=max(cost.low, 0.0))
 
 
 def _row(answer: Answer, name: str) -> dict[str, str]:
@@ -150,7 +145,7 @@ def _row(answer: Answer, name: str) -> dict[str, str]:
         "label": label_of(name) + (" (recommended)" if chosen else ""),
         "setting": policy.description,
         "cost": dollars(policy.cost.mean),
-        "cost_interval": between(_not_negative(policy.cost)),
+        "cost_interval": between(answer.cost_of(name)),
         "saved": "-" if unsaved else dollars(saved.mean, digits),
         "saved_interval": "" if unsaved else between(saved, digits),
         "above": "-" if above is None or name == OPTIMUM else f"{100 * above:.1f} %",

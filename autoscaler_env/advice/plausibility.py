@@ -71,14 +71,26 @@ def serving_price(service: Service) -> float:
 
 
 def losing_is_cheaper(service: Service) -> str:
-    """Return a warning if serving a request costs more than dropping it; an empty text otherwise."""
-    serving = serving_price(service)
-    if serving <= service.drop_price:
-        return ""
-    return (
-        f"With these prices it is cheaper to lose requests: {small_dollars(serving)} to serve one, "
-        f"{small_dollars(service.drop_price)} to drop one. {OTHER_PRICES}"
-    )
+    """Return a warning if serving a request costs more than dropping it; an empty text otherwise.
+
+    Serving it late costs more than dropping it where that holds for a wait of a minute, or of a step if that is
+    shorter. In long steps a request seems to wait longer than it does, so their price of a wait says less: see
+    `doubts`.
+    """
+    serving, dropping = serving_price(service), small_dollars(service.drop_price)
+    if serving > service.drop_price:
+        return (
+            f"With these prices it is cheaper to lose requests: {small_dollars(serving)} to serve one, "
+            f"{dropping} to drop one. {OTHER_PRICES}"
+        )
+    seconds = min(service.step_seconds, 60)
+    waiting = service.late_price * seconds / service.step_seconds
+    if waiting > service.drop_price:
+        return (
+            f"With these prices it is cheaper to lose requests than to serve them late: {small_dollars(waiting)} to "
+            f"let one wait for {duration(seconds)}, {dropping} to drop one. {OTHER_WAITS}"
+        )
+    return ""
 
 
 OTHER_PRICES = (
@@ -86,6 +98,9 @@ OTHER_PRICES = (
     "nothing here."
 )
 """What to do where losing a request is cheaper than serving it."""
+
+OTHER_WAITS = "Give other prices of a wait and of a drop: a saving in dollars means nothing here."
+"""What to do where losing a request is cheaper than serving it late."""
 
 
 def significant(value: float) -> str:
@@ -136,7 +151,7 @@ def _odd_hour(service: Service) -> Iterator[str]:
 
 
 def _dear_wait(service: Service) -> Iterator[str]:
-    if service.late_price > service.drop_price:
+    if service.late_price > service.drop_price and not losing_is_cheaper(service):
         yield (
             f"A request that waits for a step of {duration(service.step_seconds)} costs "
             f"{small_dollars(service.late_price)}, one that is dropped {small_dollars(service.drop_price)}: with these "

@@ -112,8 +112,12 @@ class Recommendation:
     """Policies that may not be recommended, by name, and why."""
     unconfirmed: str = ""
     """The policy that was chosen, but whose saving the days that had not been seen did not confirm."""
+    unconfirmed_saving: Interval | None = None
+    """What that policy saved against today's rule on the days of the choice, which are all days below `HALVES`."""
     choices_differ: bool = False
     """Whether nothing is changed because the days, each left out in turn, choose different policies."""
+    own: str = ""
+    """The kind of today's rule: it decides which policies are simpler."""
     least: float = MINIMUM_EFFECT
     """Share of today's cost that a change must save."""
     trainings: int = 1
@@ -189,6 +193,7 @@ def quoted(
         rival=_rival(unseen, names, policy),
         steady=chosen.steady and not unconfirmed,
         unconfirmed=unconfirmed,
+        unconfirmed_saving=chosen.saving if unconfirmed else None,
         choices_differ=bool(unconfirmed) and days < HALVES,
     )
 
@@ -238,6 +243,17 @@ def simplicity(own: str) -> list[str]:
     if own:
         order.insert(order.index(TODAY) + 1, own)
     return order
+
+
+def is_simpler(policy: str, other: str, own: str) -> bool:
+    """Return whether a policy is simpler than another one, where today's rule is of the kind `own`.
+
+    Example:
+        >>> is_simpler("today", "hpa-cpu", ""), is_simpler("today", "fixed", ""), is_simpler("today", "fixed", "fixed")
+        (True, False, True)
+    """
+    order = simplicity(own)
+    return order.index(policy) < order.index(other)
 
 
 def _worse(candidate: Candidate, today: Candidate, objective: Objective | None) -> str:
@@ -316,6 +332,7 @@ def choose(
         passed_over=tuple(name for name in pool[: pool.index(policy)] if pays(name, policy)),
         rival=_rival(costs, names, policy),
         steady=steady and (policy == "fixed" or own == "fixed"),
+        own=own,
         least=least,
         trainings=max(len(_by_training(costs, name)) for name in names),
     )

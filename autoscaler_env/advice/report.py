@@ -13,10 +13,9 @@ from scipy import stats
 from autoscaler_env.advice.compare import Candidate, Comparison, loses_service
 from autoscaler_env.advice.decisions import decisions
 from autoscaler_env.advice.deploy import how_to
-from autoscaler_env.advice.recommend import Recommendation, recommend
+from autoscaler_env.advice.recommend import Recommendation, is_simpler, recommend
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.advice.text import (
-    CHOICES_DIFFER,
     DAYS_A_YEAR,
     FEWEST_DAYS_A_YEAR,
     headline,
@@ -28,6 +27,7 @@ from autoscaler_env.advice.text import (
     requests_sentence,
     sacrifice,
     saving_sentence,
+    undecided,
 )
 from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, Interval, is_very_skewed, mean_interval
 from autoscaler_env.policies.oracle import OPTIMUM
@@ -134,9 +134,23 @@ class Answer:
         return not loses_service(candidates[policy], candidates[TODAY], setup.limits, setup.objective)
 
     def above_optimum(self, policy: str) -> float | None:
-        """Return how much a policy costs above the optimum, as a share; `None` if there is no optimum."""
+        """Return how much a policy costs above the optimum, as a share; `None` where there is none, or it costs $0."""
         optimum = self.comparison.optimum
-        return None if optimum is None else self.policies[policy].cost.mean / optimum.cost.mean - 1
+        if optimum is None or optimum.cost.mean <= 0:
+            return None
+        return self.policies[policy].cost.mean / optimum.cost.mean - 1
+
+    def cost_of(self, policy: str) -> Interval:
+        """Return what a policy costs, dollars a day, with an interval that holds no cost which is impossible.
+
+        The fleet is never below `min_instances`, and a fixed fleet costs what its instances cost.
+        """
+        candidate, service = self.policies[policy], self.comparison.service
+        fixed = min(candidate.settings.get("instances", 0.0), service.max_instances)
+        instances = max(float(service.min_instances), fixed)
+        least = instances * service.instance_price * service.steps_per_episode
+        cost = candidate.cost
+        return cost._replace(low=max(cost.low, min(least, cost.mean)))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the answer as values that JSON can hold; money in dollars, rounded to a hundredth of a cent."""
@@ -213,8 +227,8 @@ class Answer:
             "label": label_of(name),
             "setting": policy.description,
             "settings": dict(policy.settings),
-            "dollars_a_day": _plain(policy.cost),
-            "dollars_a_year": _plain(policy.cost.times(DAYS_A_YEAR)) if self.is_yearly else None,
+            "dollars_a_day": _plain(self.cost_of(name)),
+            "dollars_a_year": _plain(self.cost_of(name).times(DAYS_A_YEAR)) if self.is_yearly else None,
             "saved_a_day": None if self.no_saving else _plain(saved),
             "saved_a_year": _plain(saved.times(DAYS_A_YEAR)) if self.is_yearly and not self.no_saving else None,
             "trainings": len(policy.trainings) or None,
@@ -263,10 +277,13 @@ def answer_of(comparison: Comparison) -> Answer:
     nothing_saved = no_saving(comparison)
     today = comparison.candidates[TODAY].costs_by_training
     policies = comparison.candidates | ({OPTIMUM: comparison.optimum} if comparison.optimum else {})
+    saved = {name: mean_interval(today - policy.costs_by_training) for name, policy in policies.items()}
+    if OPTIMUM in saved:  # nothing costs less: it cannot save less than nothing
+        saved[OPTIMUM] = saved[OPTIMUM]._replace(low=max(saved[OPTIMUM].low, 0.0))
     return Answer(
         comparison,
         recommendation,
-        {name: mean_interval(today - policy.costs_by_training) for name, policy in policies.items()},
+        saved,
         headline(comparison, recommendation),
         "" if nothing_saved and recommendation.policy == TODAY else reason(recommendation),
         " ".join(
@@ -303,6 +320,7 @@ def limits_of(comparison: Comparison, recommendation: Recommendation) -> list[st
     unsaved = no_saving(comparison) and recommendation.policy == TODAY
     limits = [] if unsaved else [*_costs_more(recommendation)]
     limits += _rough_intervals(comparison, recommendation)
+    limits += comparison.days.doubts
     limits += traffic_limits(comparison.days, comparison.service)
     if recommendation.policy in LEARNERS:
         limits.append(
@@ -338,13 +356,13 @@ def _costs_more(recommendation: Recommendation) -> Iterator[str]:
             "difference is the most that an autoscaler could save."
         )
     elif recommendation.choices_differ:
-        text += f"Today's rule stays: {CHOICES_DIFFER}. The table's intervals do not count that choice."
+        text += f"Today's rule stays: {undecided(extra.n)}. The table's intervals do not count that choice."
     elif extra.low > 0:
         least = percent(recommendation.least)
         text += f"But on the days of the choice that extra saving was not certain, or below your limit of {least}."
     else:
-        text += f"It is recommended all the same: {counted(extra.n, 'day')} cannot tell that from chance, and it is "
-        text += "simpler."
+        text += f"It is recommended all the same: {counted(extra.n, 'day')} cannot tell that from chance"
+        text += f"{', and it is simpler' if is_simpler(policy, cheapest, recommendation.own) else ''}."
     yield text
 
 

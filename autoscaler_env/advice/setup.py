@@ -139,6 +139,10 @@ class Setup:
             raise ValueError(f"row_seconds = {rows!r}: must be an integer of at least 1")
         least = self.fields.get("min_instances", Service.min_instances)
         service = Service.from_dict({"initial_instances": least} | self._per_step(USUAL_STEP))
+        if service.instance_price_per_hour == 0:
+            raise ValueError(
+                "instance_price_per_hour = 0: must be above 0; where instances cost nothing, no rule can save anything"
+            )
         step = self.fields.get("step_seconds", Service.step_seconds)
         if "steps_per_episode" in self.fields and service.steps_per_episode * step != DAY:
             raise ValueError(
@@ -166,7 +170,9 @@ class Setup:
         make, names = TODAY_RULES[rule]
         for name, value in settings.items():
             if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ValueError(f"today.{name} = {value!r}: must be a number")
+                share = re.fullmatch(r"\s*(\d+\.?\d*)\s*%\s*", value) if isinstance(value, str) else None
+                meaning = f"; for {float(share[1]):g} % write {float(share[1]) / 100:g}" if share else ""
+                raise ValueError(f"today.{name} = {value!r}: must be a number{meaning}")
         if set(settings) != set(names):
             raise ValueError(f"today: {rule} is set by {' and '.join(names)}, not by {', '.join(settings) or '-'}")
         if "cloudwatch" in self.today and not rule.startswith("aws-"):

@@ -8,11 +8,19 @@ from autoscaler_env.advice.compare import MARGIN, Candidate, Comparison, loses_s
 from autoscaler_env.advice.plausibility import (
     MANY_DROPPED,
     OTHER_PRICES,
+    OTHER_WAITS,
     losing_is_cheaper,
     significant,
     small_dollars,
 )
-from autoscaler_env.advice.recommend import FEWEST_TRAININGS, HALVES, Recommendation, must_change, simplicity
+from autoscaler_env.advice.recommend import (
+    FEWEST_TRAININGS,
+    HALVES,
+    Recommendation,
+    is_simpler,
+    must_change,
+    simplicity,
+)
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.evaluation import statistics
 from autoscaler_env.evaluation.statistics import Interval, mean_interval
@@ -63,8 +71,15 @@ FEWEST_DAYS_A_YEAR = 6
 """Days below which no yearly figure is given from them."""
 
 
-CHOICES_DIFFER = "which policy is best changed with the days it was chosen on, so no saving is certain"
-"""Why today's rule stays if the days, each left out in turn, choose different policies; the end of a sentence."""
+def undecided(days: int) -> str:
+    """Return why today's rule stays if the days, each left out in turn, do not choose alike: the end of a sentence.
+
+    Args:
+        days: The held-out days. Of two, one alone can choose nothing.
+    """
+    if days <= 2:
+        return f"{counted(days, 'day')} cannot confirm a saving"
+    return "which policy is best changed with the days it was chosen on, so no saving is certain"
 
 
 def no_saving(comparison: Comparison) -> str:
@@ -73,8 +88,9 @@ def no_saving(comparison: Comparison) -> str:
     The cost of a rule that drops many requests depends on the price of a drop more than on the rule. Where losing a
     request is cheaper than serving it, the cheapest service is none.
     """
-    if losing_is_cheaper(comparison.service):
-        return "No saving is named: with these prices it is cheaper to lose requests than to serve them."
+    if warning := losing_is_cheaper(comparison.service):
+        late = " late" if OTHER_WAITS in warning else ""
+        return f"No saving is named: with these prices it is cheaper to lose requests than to serve them{late}."
     dropped = comparison.candidates[TODAY].drop_share
     if dropped >= MANY_DROPPED:
         return (
@@ -96,9 +112,10 @@ def headline(comparison: Comparison, recommendation: Recommendation) -> str:
         objective = comparison.setup.objective
         if policy == TODAY:
             return f"No policy that was tried keeps the objective ({objective}). Until then: {later}."
-        return f"{action}. On the held-out days it keeps the objective ({objective}), and today's rule does not."
+        text = f"{action}. On the held-out days it keeps the objective ({objective}), and today's rule does not."
+        return text + _repeat(comparison)
     if warning := losing_is_cheaper(comparison.service):
-        first = warning.removesuffix(OTHER_PRICES)
+        first = warning.removesuffix(OTHER_PRICES).removesuffix(OTHER_WAITS)
         return f"{first}Give other prices first. Until then: {later}."
     if no_saving(comparison):
         dropped = comparison.candidates[TODAY].drop_share
@@ -113,7 +130,8 @@ def headline(comparison: Comparison, recommendation: Recommendation) -> str:
             f"above min_instances. {action}."
         )
     if policy == TODAY:
-        return f"{action}: {_why_no_change(recommendation)}. {_cheaper_learner(recommendation)}".strip()
+        why = _all_is_the_floor(comparison) or _why_no_change(comparison, recommendation)
+        return f"{action}: {why}. {_cheaper_learner(recommendation)}".strip()
     year = ""
     if saving.n >= FEWEST_DAYS_A_YEAR:
         year = f", {dollars(saving.times(DAYS_A_YEAR).mean, 0)} a year"
@@ -122,12 +140,32 @@ def headline(comparison: Comparison, recommendation: Recommendation) -> str:
     if policy in LEARNERS and rival is not None:
         learned = dollars(rival.saved.mean)
         if rival.name == TODAY:
-            return f"{text} Calibration alone saves nothing; all of this comes from learning."
+            text += " Calibration alone saves nothing; all of this comes from learning."
+            return text + _repeat(comparison)
         calibrated = dollars(saving.mean - rival.saved.mean)
-        return (
-            f"{text} Of this, calibration alone ({label_of(rival.name)}) saves {calibrated} a day, learning {learned}."
-        )
-    return f"{text} {_cheaper_learner(recommendation)}".strip()
+        text += f" Of this, calibration alone ({label_of(rival.name)}) saves {calibrated} a day, learning {learned}."
+        return text + _repeat(comparison)
+    return f"{text} {_cheaper_learner(recommendation)}".strip() + _repeat(comparison)
+
+
+def _repeat(comparison: Comparison) -> str:
+    """Return that few days can flip the choice, in a sentence after others; empty from `HALVES` days on."""
+    days = len(comparison.days.later)
+    if days >= HALVES:
+        return ""
+    return f" This is from {counted(days, 'day')}: repeat it with more days before you change."
+
+
+def _all_is_the_floor(comparison: Comparison) -> str:
+    """Return that today's rule costs no more than the fewest instances, as the end of a sentence; else nothing."""
+    service, cost = comparison.service, comparison.candidates[TODAY].cost.mean
+    least = service.min_instances * service.instance_price * service.steps_per_episode
+    if least == 0 or round(cost - least, 2) != 0:
+        return ""
+    return (
+        f"all of the {dollars(cost)} a day is min_instances = {service.min_instances}, and nothing costs less unless "
+        "that is lowered"
+    )
 
 
 def _on_all(comparison: Comparison, recommendation: Recommendation) -> str:
@@ -150,13 +188,18 @@ def _serves(candidate: Candidate) -> str:
     return f"{setting} serves them"
 
 
-def _why_no_change(recommendation: Recommendation) -> str:
+def _why_no_change(comparison: Comparison, recommendation: Recommendation) -> str:
     """Return why today's rule is kept, as the end of a sentence."""
     cheapest, extra, least = recommendation.cheapest, recommendation.extra, percent(recommendation.least)
     if recommendation.steady:
         return "the traffic is steady, so an autoscaler has nothing to do"
-    if recommendation.choices_differ:
-        return CHOICES_DIFFER
+    if recommendation.choices_differ and recommendation.unconfirmed_saving is not None:
+        saved, name = recommendation.unconfirmed_saving, recommendation.unconfirmed
+        more = "two weeks of traffic" if saved.n < FEWEST_DAYS_A_YEAR else "more days"
+        return (
+            f"{undecided(saved.n)}. {capital(label_of(name))} ({comparison.candidates[name].description}) would have "
+            f"saved {dollars(saved.mean)} a day on these {counted(saved.n, 'day')}: run this again with {more}"
+        )
     if recommendation.unconfirmed:
         label = label_of(recommendation.unconfirmed)
         return f"the saving of {label} was not confirmed on days that the choice had not seen"
@@ -170,16 +213,13 @@ def _why_no_change(recommendation: Recommendation) -> str:
 
 
 def _cheaper_learner(recommendation: Recommendation) -> str:
-    """Return why a learner that costs less on average is not recommended; empty if no learner does, or one is."""
+    """Return why a learner that costs less beyond doubt is not recommended; empty if no learner does, or one is."""
     rival, policy = recommendation.rival, recommendation.policy
-    if rival is None or policy in LEARNERS or round(rival.saved.mean, 2) <= 0:
+    if rival is None or policy in LEARNERS or round(rival.saved.mean, 2) <= 0 or rival.saved.low <= 0:
         return ""
-    text = f"{label_of(rival.name)} would cost {dollars(rival.saved.mean)} a day less"
+    text = f"{label_of(rival.name)} would cost {dollars(rival.saved.mean)} a day less ({between(rival.saved)})"
     if rival.name in recommendation.refused:
         return f"{text}, but it {recommendation.refused[rival.name]}."
-    if rival.saved.low <= 0:
-        trainings = f" and {recommendation.trainings} trainings" if recommendation.trainings > 1 else ""
-        return f"{text}, but {counted(rival.saved.n, 'day')}{trainings} cannot tell that from chance."
     if recommendation.steady:
         return f"{text}, but steady traffic needs no autoscaler."
     if rival.saved.mean < recommendation.least * recommendation.cost:
@@ -258,12 +298,17 @@ def sacrifice(comparison: Comparison, recommendation: Recommendation) -> str:
         return ""
     now, chosen = comparison.candidates[TODAY], comparison.candidates[recommendation.policy]
     told = recommendation.rival.name if recommendation.rival and _cheaper_learner(recommendation) else None
+    table = comparison.candidates.values()
     worse = [
         each
-        for each in (*comparison.cheaper.values(), *comparison.candidates.values())
+        for each in (*comparison.cheaper.values(), *table)
         if each.name != told
         and each.cost.mean < chosen.cost.mean
         and loses_service(each, now, comparison.setup.limits, comparison.setup.objective)
+        and not any(
+            other is not each and other.cost.mean <= each.cost.mean and other.in_time_share >= each.in_time_share
+            for other in table
+        )
     ]
     if not worse:
         return ""
@@ -290,12 +335,17 @@ def _what_to_do(comparison: Comparison, policy: str) -> str:
     name = {
         "threshold": "a threshold rule",
         "hpa-cpu": "Kubernetes' HPA on CPU utilisation",
-        "hpa-demand": "Kubernetes' HPA on demand (requests per pod)",
+        "hpa-demand": "Kubernetes' HPA on demand",
         "target-tracking": "target tracking",
         "ideal-target-tracking": "the ideal target tracking, which needs a control loop of your own",
         "forecast": "a forecast",
     }[policy]
-    return f"Use {name} ({candidate.description})"
+    setting = candidate.description
+    if policy == "hpa-demand":
+        service = comparison.service
+        each = candidate.settings["target"] * service.capacity_per_instance / service.step_seconds
+        setting += f", {significant(each)} requests per second for each pod"
+    return f"Use {name} ({setting})"
 
 
 def reason(recommendation: Recommendation) -> str:
@@ -327,15 +377,19 @@ def reason(recommendation: Recommendation) -> str:
         )
     elif extra.low > 0:
         text = f"{versus}; but {_doubted(recommendation)}."
-    elif cheapest in LEARNERS:  # the headline has said why it is not recommended
+    elif cheapest in LEARNERS:
         text = f"{versus}."
-    elif round(extra.mean, 2) <= 0:
-        text = f"{capital(label_of(cheapest))} costs the same; {label_of(policy)} is simpler."
     else:
-        text = (
-            f"{capital(label_of(cheapest))} may be {dollars(extra.mean)} a day cheaper, but {counted(extra.n, 'day')} "
-            f"cannot show it; {label_of(policy)} is simpler."
-        )
+        simpler = is_simpler(policy, cheapest, recommendation.own)
+        if round(extra.mean, 2) <= 0:
+            end = f"; {label_of(policy)} is simpler." if simpler else ": no reason to change."
+            text = f"{capital(label_of(cheapest))} costs the same{end}"
+        else:
+            end = f"; {label_of(policy)} is simpler." if simpler else "."
+            text = (
+                f"{capital(label_of(cheapest))} may be {dollars(extra.mean)} a day cheaper, but "
+                f"{counted(extra.n, 'day')} cannot show it{end}"
+            )
     return f"{text} {_learning(recommendation)}".strip()
 
 
@@ -357,12 +411,13 @@ def _learning(recommendation: Recommendation) -> str:
         return f"{saving_sentence(rival.saved, policy, rival.name, recommendation.trainings)}{worth}."
     if _cheaper_learner(recommendation):
         return ""
+    in_doubt = round(rival.saved.mean, 2) > 0
+    needless = "" if in_doubt else "You do not need reinforcement learning here."
     if rival.name == recommendation.cheapest:  # the sentence about the cheapest has said it
-        return "You do not need reinforcement learning here."
-    return (
-        "You do not need reinforcement learning here. "
-        f"{saving_sentence(rival.saved, rival.name, policy, recommendation.trainings)}."
-    )
+        return needless
+    if in_doubt and rival.name in recommendation.refused:
+        return ""
+    return f"{needless} {saving_sentence(rival.saved, rival.name, policy, recommendation.trainings)}.".strip()
 
 
 def method(comparison: Comparison) -> str:
@@ -373,7 +428,7 @@ def method(comparison: Comparison) -> str:
         f"{percent(limits.dropped, 2)} dropped, or what is dropped today; on all held-out days together, and within "
         f"{percent(MARGIN, 0)} of these allowances on the days of the calibration)"
     )
-    knows = "The optimum knows that traffic in advance: nothing can cost less. "
+    knows = "The optimum knows that traffic in advance: nothing can cost less. " if comparison.optimum else ""
     if objective is not None:
         knows = "Lateness costs nothing by itself. "
         keeps = (

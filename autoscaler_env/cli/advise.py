@@ -27,11 +27,11 @@ class Advise:
     init: bool = False
     """Write a set-up to fill in, to FILE or service.toml."""
     quick: bool = False
-    """Small training budgets: a first answer within a minute. Then no learner is recommended."""
+    """Small training budgets: an answer in about a minute of an idle core. Then no learner is recommended."""
     output: Annotated[Path, arg(metavar="FOLDER")] = Path("advice")
     """Folder for advice.html, advice.json and the files that the recommended policy needs."""
     no_learners: bool = False
-    """Compare rules only: an answer within seconds."""
+    """Compare rules only: an answer in seconds to a minute, by the length of the traffic."""
     json: bool = False
     """Print the answer as JSON on standard output; everything else goes to standard error."""
     days: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all; of Prometheus 30)")] = None

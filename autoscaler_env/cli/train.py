@@ -25,7 +25,8 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.service import Service
 from autoscaler_env.text import shown
 from autoscaler_env.traffic.workload import MIXED, PATTERNS, Workload
-from autoscaler_env.training.config import PRESETS, QLearningPreset, TrainingConfig, command_options
+from autoscaler_env.training.config import TrainingConfig, command_options
+from autoscaler_env.training.presets import PRESETS, IterationPreset, QLearningPreset
 
 if TYPE_CHECKING:
     from autoscaler_env.evaluation.objective import Objective
@@ -49,7 +50,10 @@ def device_report() -> str:
     from autoscaler_env.device import available_devices, choose_device
     from autoscaler_env.training.deep import weights_of_preset
 
-    choices = {"q-learning": "cpu: a table needs no other device"}
+    choices = {
+        "q-learning": "cpu: a table needs no other device",
+        "policy-iteration": "cpu: compiled code plays the days",
+    }
     for algorithm, preset in PRESETS.items():
         device = choose_device("auto", weights=weights_of_preset(preset, Service()), batch_size=preset.batch_size)
         choices[algorithm] = f"{device.name}: {device.reason}"
@@ -203,6 +207,9 @@ def training_plan(run: RunFolder) -> str:
     if isinstance(preset, QLearningPreset):
         length = f"{preset.episodes:,} days ({preset.episodes * steps:,} timesteps)"
         device = "cpu (a table)"
+    elif isinstance(preset, IterationPreset):
+        length = f"{preset.iterations} iterations of {preset.days:,} days ({config.total_timesteps:,} timesteps)"
+        device = "cpu (compiled code plays the days)"
     else:
         from autoscaler_env.device import choose_device
         from autoscaler_env.training.deep import weights_of_preset

@@ -78,7 +78,7 @@ def _plot_cost_and_service(
     basis = [name for name in policies.index if name in ("today", recommended)]
     farthest = FARTHEST * max((float(costs[name]) for name in basis), default=float(costs.max()))
     shown = costs.clip(upper=farthest)
-    room = 0.08 * float(shown.max() - shown.min() or shown.max())
+    room = 0.08 * float(shown.max() - shown.min() or shown.max() or 1)
     lowest = 2 * max(float(lacking.max()), 1 - limit, 5e-3)
     axes.set_yscale("symlog", linthresh=1e-4, linscale=0.6)
     axes.set(xlim=(float(shown.min()) - room, float(shown.max()) + room), ylim=(min(lowest, 1.3), -4e-5))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,7 @@ from autoscaler_env.study.analysis import (
     specialists,
     traces_table,
 )
-from autoscaler_env.training.config import Algorithm
+from autoscaler_env.study.plan import LEARNERS
 
 SIZES = (3, 5, 7, 10, 15, 20, 30)
 """Numbers of trainings in the studies that `plot_sample_sizes` compares."""
@@ -277,7 +277,7 @@ FIGURES: dict[str, Callable[[Folders], Figure]] = {
     ),
     "09_regret": lambda folders: plot_regret(regret_table(folders)),
     "09_against_rules": lambda folders: plot_ppo_against_rules(specialists(folders)),
-    "09_matrix": lambda folders: plot_matrix({name: generalisation(name, folders) for name in get_args(Algorithm)}),
+    "09_matrix": lambda folders: plot_matrix({name: generalisation(name, folders) for name in LEARNERS}),
     "09_wide": lambda folders: plot_regret(regret_table(folders, "wide"), "With larger fleet changes"),
     "09_traces": lambda folders: plot_traces(traces_table(folders)),
 }

@@ -44,6 +44,7 @@ POLICY_COLOURS = {
     "q-learning": "#CC79A7",
     "dqn": "#D55E00",
     "ppo": "#009E73",
+    "policy-iteration": "#AA4499",
     "optimum": "#3A3A3A",
 }
 """A fixed colour per rule, and per learner for all its training workloads (Okabe and Ito's set, grey and brown;

@@ -13,7 +13,9 @@ from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.dqn.policies import DQNPolicy
 
 from autoscaler_env.dynamics import OBSERVATION_HIGH, OBSERVATION_LOW
+from autoscaler_env.policies.decision_inputs import DecisionInputs
 from autoscaler_env.policies.inputs import INPUTS, INPUTS_WITH_LEVELS, Inputs
+from autoscaler_env.policies.recognise import Recogniser
 from autoscaler_env.service import Service
 
 DQN = "dqn"
@@ -50,6 +52,26 @@ Source:
 """
 
 
+POLICY_ITERATION = "policy-iteration"
+r"""Policy iteration with exact advantages: try every action on the day's own future.
+
+Arrivals do not react to actions, and training days are recorded. So in some steps of a day every action is tried, and
+the rest of the same day is played with the present policy until nothing differs any more. The difference in cost is the
+exact advantage of an action on this day. No critic estimates it. The network sees only what it always sees.
+
+Equation:
+    A_t(a) = C_t(a) - \frac{1}{|\mathcal{A}|} \sum_{a'} C_t(a')
+
+    L(\theta) = E\left[ \sum_a \pi_\theta(a \mid s_t)\, A_t(a) \right]
+    + \beta\, E\left[ \text{KL}(\pi_\theta \,\|\, \pi_{\text{old}}) \right]
+
+Source:
+    Sinclair et al., "Hindsight learning for MDPs with exogenous inputs", ICML 2023; Temizöz et al., "Deep controlled
+    learning for inventory control" (arXiv:2011.15122); Bertsekas, "Rollout, policy iteration, and distributed
+    reinforcement learning", 2020.
+"""
+
+
 class DeepPolicy:
     """A trained network as a policy: the network, and the memory that its inputs need.
 
@@ -57,15 +79,20 @@ class DeepPolicy:
         network: stable-baselines3's policy network, over a learner's inputs or over the plain observation.
         service: The service to scale.
         name: What tables call it.
+        recogniser: The recogniser that belongs to a network over the inputs that a decision needs; `None` for others.
     """
 
-    def __init__(self, network: BasePolicy, service: Service, name: str) -> None:
+    def __init__(self, network: BasePolicy, service: Service, name: str, recogniser: Recogniser | None = None) -> None:
         one_thread()
         self.name = name
         self.network = network
         width = network.observation_space.shape
         plain = width == OBSERVATION_LOW.shape
-        self._inputs = None if plain else Inputs(service, levels=width == (INPUTS_WITH_LEVELS,))
+        self._inputs: Inputs | DecisionInputs | None = None
+        if recogniser is not None:
+            self._inputs = DecisionInputs(service, recogniser)
+        elif not plain:
+            self._inputs = Inputs(service, levels=width == (INPUTS_WITH_LEVELS,))
         self._looked_at = np.zeros((0, 0), dtype=np.float32)
 
     def reset(self, days: NDArray[np.int64]) -> None:
@@ -138,7 +165,7 @@ def build_network(
 
     Args:
         algorithm: `dqn`, or another learner with a network of actions and one of values, such as `ppo` and `a2c`.
-        inputs: `INPUTS`, `INPUTS_WITH_LEVELS`, or 7 for a network over the plain observation.
+        inputs: `INPUTS`, `INPUTS_WITH_LEVELS`, `DECISION_INPUTS`, or 7 for a network over the plain observation.
         actions: How many actions.
         widths: Units of the hidden layers.
         activation: A class of `torch.nn` that needs no arguments; by default ReLU for DQN, Tanh for the others.

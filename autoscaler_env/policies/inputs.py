@@ -24,7 +24,9 @@ _LEVELS = 25
 _FARTHEST = 6.0  # distance in bumps beyond which an input is 0; there it would be 1.5e-8
 _SLOW = len(AVERAGES)
 _SMOOTH = 3  # index of the average that defines the level: over 16 steps
-_MEMORY = _SLOW + 2 + 2 + _RECENT  # averages, two noise levels, lowest and highest arrivals, recent changes
+MEMORY = _SLOW + 2 + 2 + _RECENT
+"""Numbers that a service remembers: averages, two noise levels, lowest and highest arrivals, recent changes."""
+
 INPUTS = 6 + _SLOW + 2 + 2 + _RECENT
 """Number of inputs for each service."""
 
@@ -53,20 +55,7 @@ class Inputs:
         """Number of inputs for each service."""
         self._memory: NDArray[np.float64] | None = None
         self._weights = 1.0 / np.array(AVERAGES)
-        # The factor of each entry of an observation: to instances, waiting requests, instances' worth of requests.
-        capacity = service.capacity_per_instance
-        self._scales = np.array(
-            [
-                service.max_instances,
-                service.max_instances,
-                1.0,
-                max(service.queue_limit, 1),
-                service.arrivals_scale / capacity,
-                service.arrivals_scale / capacity,
-                service.spare_capacity_scale / capacity,
-                service.peak_arrivals / capacity,
-            ]
-        )
+        self._scales = input_scales(service)
 
     def start(self) -> None:
         """Clear the memory: the next observations are the first of a day."""
@@ -85,14 +74,34 @@ class Inputs:
         n = len(observations)
         first = self._memory is None or len(self._memory) != n
         if first:
-            self._memory = np.zeros((n, _MEMORY))
+            self._memory = np.zeros((n, MEMORY))
         inputs = np.empty((n, self.count), dtype=np.float32)
-        _look(observations, first, self._scales, self._weights, self._memory, inputs)
+        look(observations, first, self._scales, self._weights, self._memory, inputs)
         return inputs
 
 
+def input_scales(service: Service) -> NDArray[np.float64]:
+    """Return the factor of each entry of an observation, and the peak, shape (8,).
+
+    The factors lead to instances, to waiting requests, and to instances' worth of requests.
+    """
+    capacity = service.capacity_per_instance
+    return np.array(
+        [
+            service.max_instances,
+            service.max_instances,
+            1.0,
+            max(service.queue_limit, 1),
+            service.arrivals_scale / capacity,
+            service.arrivals_scale / capacity,
+            service.spare_capacity_scale / capacity,
+            service.peak_arrivals / capacity,
+        ]
+    )
+
+
 @compiled
-def _look(observations, first, scales, weights, memory, inputs):
+def look(observations, first, scales, weights, memory, inputs):
     """Update the memory with observations, and write the inputs; arrivals are in instances' worth of requests."""
     peak_fleet = scales[7]
     for i in range(inputs.shape[0]):
@@ -113,7 +122,7 @@ def _look(observations, first, scales, weights, memory, inputs):
             past[_SLOW + 1] += 0.02 * (abs(step) - past[_SLOW + 1])
             past[_SLOW + 2] = min(past[_SLOW + 2], level)
             past[_SLOW + 3] = max(past[_SLOW + 3], level)
-            for k in range(_MEMORY - 1, _SLOW + 4, -1):
+            for k in range(MEMORY - 1, _SLOW + 4, -1):
                 past[k] = past[k - 1]
             past[_SLOW + 4] = step
 

@@ -48,7 +48,10 @@ class Recogniser(NamedTuple):
 
     def chances(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return how likely each of `PATTERNS` is, shape (n, 6), from the inputs of deep learners with levels."""
-        x = np.ascontiguousarray(inputs[:, _FIRST:])
+        return self.chances_of(np.ascontiguousarray(inputs[:, _FIRST:]))
+
+    def chances_of(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return how likely each of `PATTERNS` is, shape (n, 6), from what the network was trained on, shape (n, k)."""
         for weights, biases in zip(self.weights[:-1], self.biases[:-1], strict=True):
             x = np.maximum(x @ weights + biases, 0)
         x = x @ self.weights[-1] + self.biases[-1]
@@ -135,13 +138,22 @@ def train_recogniser(service: Service, seed: int = 0, days: int = DAYS) -> Recog
     """
     if days < len(PATTERNS):
         raise ValueError(f"days = {days}: must be at least {len(PATTERNS)}, one of each pattern")
+    inputs, labels = labelled_days(service, days, seed)
+    return fit_recogniser(np.ascontiguousarray(inputs[:, _FIRST:]), labels, seed)
+
+
+def fit_recogniser(inputs: NDArray[np.float32], labels: NDArray[np.int64], seed: int) -> Recogniser:
+    """Train a classifier of patterns on steps whose pattern is known.
+
+    Args:
+        inputs: What is known in each step, shape (n, k).
+        labels: Indices into `PATTERNS`, shape (n,).
+        seed: Seeds the first weights and the order of the steps.
+    """
     import torch  # here: rules need none
 
-    from autoscaler_env.policies.deep import one_thread
-
-    one_thread()
-    inputs, labels = labelled_days(service, days, seed)
-    x, y = torch.from_numpy(np.ascontiguousarray(inputs[:, _FIRST:])), torch.from_numpy(labels)
+    torch.set_num_threads(1)  # with a network this small, more threads only wait for each other
+    x, y = torch.from_numpy(inputs), torch.from_numpy(labels)
     generator = torch.Generator().manual_seed(seed)
     sizes = (x.shape[1], WIDTH, WIDTH, len(PATTERNS))
     parameters = []

@@ -37,7 +37,7 @@ USUAL = tuple(rule for rule in CALIBRATED if rule != "target-tracking")
 PER_PATTERN_ENDING = "-per-pattern"
 """Ends the name of a rule whose setting is the one calibrated for the pattern of the day."""
 
-LEARNERS = ("q-learning", "dqn", "ppo")
+LEARNERS = ("q-learning", "dqn", "ppo", "policy-iteration")
 """The algorithms. The name of a model is the stem of its file: the algorithm, `_`, and what it was trained on."""
 
 REFERENCE_MODELS = ("q_learning_mixed", "dqn_mixed", "ppo_mixed")
@@ -74,6 +74,7 @@ POLICY_LABELS = {
     "q-learning": "Q-learning",
     "dqn": "DQN",
     "ppo": "PPO",
+    "policy-iteration": "policy iteration",
     "optimum": "optimum",
 }
 """What figures and pages call a policy, or a learner that was trained on `MIXED`."""
@@ -151,7 +152,8 @@ def _plain(name: str) -> str:
         >>> {_plain(name) for name in ("qlearning", "Q-Learning", "q_learning")}
         {'q_learning'}
     """
-    return name.lower().replace("-", "_").replace("qlearning", "q_learning")
+    plain = name.lower().replace("-", "_")
+    return plain.replace("qlearning", "q_learning").replace("policyiteration", "policy_iteration")
 
 
 def _known_names(folders: Folders) -> dict[str, str]:

@@ -29,7 +29,7 @@ from autoscaler_env.study.analysis import on_own_pattern, read_baselines, read_c
 from autoscaler_env.study.benchmark import ONE_SETTING
 from autoscaler_env.text import capital, dollars, listed, percent
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS
-from autoscaler_env.training import config
+from autoscaler_env.training import presets
 
 NOTEBOOKS = {
     "random": ("02_set_baselines",),
@@ -48,6 +48,7 @@ NOTEBOOKS = {
     "q-learning": ("03_train_q_learning", "06_compare_policies"),
     "dqn": ("04_train_dqn", "06_compare_policies"),
     "ppo": ("05_train_ppo", "06_compare_policies", "09_study_generalisation"),
+    "policy-iteration": (),
     "optimum": ("06_compare_policies",),
 }
 """The notebooks that teach a policy, by its name; none for one that is there for `advise`."""
@@ -114,12 +115,10 @@ def _rule(name: str, made: Callable[[Service], Policy]) -> Subject:
 
 def _learner(name: str) -> Subject:
     if name == "q-learning":
-        preset: Any = config.QLearningPreset()
-        return Subject(
-            name, "learner", parse(QTable.__doc__), "", f"{QTable.__module__}.QTable", knobs_of_preset(preset)
-        )
-    text = attribute_texts(Path(inspect.getfile(deep)))[name.upper()]
-    knobs = knobs_of_preset(config.PRESETS[name])
+        knobs = knobs_of_preset(presets.QLearningPreset())
+        return Subject(name, "learner", parse(QTable.__doc__), "", f"{QTable.__module__}.QTable", knobs)
+    text = attribute_texts(Path(inspect.getfile(deep)))[name.upper().replace("-", "_")]
+    knobs = knobs_of_preset(presets.IterationPreset() if name == deep.POLICY_ITERATION else presets.PRESETS[name])
     return Subject(name, "learner", parse(text), "", "autoscaler_env.policies.deep.DeepPolicy", knobs)
 
 
@@ -327,7 +326,7 @@ def _knobs(subject: Subject, folders: Folders) -> list[str]:
         parts += ["Calibrated on days that no comparison uses:", _markdown(calibrated)]
     if subject.name == "ppo":
         parts.append(
-            f"From {config.LONG_TRAINING:,} timesteps on, PPO uses its long preset: longer rollouts and levels."
+            f"From {presets.LONG_TRAINING:,} timesteps on, PPO uses its long preset: longer rollouts and levels."
         )
     return parts
 

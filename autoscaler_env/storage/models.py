@@ -207,5 +207,6 @@ def _parse(content: bytes, path: Path, service: Service) -> ModelFile:
         cells, actions = table.values.shape
         return ModelFile(table, f"Q-table of {cells} cells x {actions} actions", timesteps, sha256)
     network = networks.parse_network(content, service, name)
-    kind = f"{network.algorithm.upper()} {'-'.join(map(str, network.sizes))}"
+    learner = "policy iteration" if network.algorithm == "policy-iteration" else network.algorithm.upper()
+    kind = f"{learner} {'-'.join(map(str, network.sizes))}"
     return ModelFile(network.policy, kind, network.timesteps, sha256, network.notes)

@@ -5,6 +5,10 @@ build with the activation that the file names. It checks everything else in the 
 writes. A list of dangerous content would never be complete.
 
 The writer leaves dates and memory addresses out, so that equal trainings give equal bytes.
+
+A network over the inputs that a decision needs comes with a recogniser of patterns, which some of these inputs come
+from. It is one more member of the zip, `recogniser.pt`, named arrays in torch's format; stable-baselines3's own `load`
+reads the network and ignores it.
 """
 
 from __future__ import annotations
@@ -22,13 +26,16 @@ import numpy as np
 
 from autoscaler_env.dynamics import OBSERVATION_HIGH, OBSERVATION_LOW, OBSERVATION_NAMES
 from autoscaler_env.policies.base import Policy
+from autoscaler_env.policies.decision_inputs import ARRIVALS_INPUTS, DECISION_INPUTS
 from autoscaler_env.policies.inputs import INPUTS, INPUTS_WITH_LEVELS
+from autoscaler_env.policies.recognise import Recogniser
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_atomically
 from autoscaler_env.storage.foreign import OWN_CLASS, other_learner
 from autoscaler_env.storage.pickles import ACTIVATIONS, IN_DATA, IN_OTHER_DATA, check_names, tokens
 from autoscaler_env.storage.tensors import Array, check_tensors, read_archive, read_tensors
 from autoscaler_env.text import one_line, printable
+from autoscaler_env.traffic.workload import PATTERNS
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
@@ -37,9 +44,11 @@ MOST_BYTES = 64 * 2**20
 """Largest size of a network's file, in bytes. The course's files have 0.2 MB."""
 
 _MOST_DATA = 2 * 2**20
+_RECOGNISER = "recogniser.pt"
 _UNUSED_TENSORS = ("policy.optimizer.pth", "pytorch_variables.pth")
 _MEMBERS = re.compile(
     r"data|policy\.pth|policy\.optimizer\.pth|pytorch_variables\.pth|_stable_baselines3_version|system_info\.txt"
+    r"|recogniser\.pt"
 )
 _HARMLESS = {
     *("net_arch", "activation_fn", "ortho_init", "log_std_init", "optimizer_class", "optimizer_kwargs"),
@@ -53,7 +62,7 @@ class Network(NamedTuple):
 
     policy: Policy
     algorithm: str
-    """dqn, ppo, a2c or trpo."""
+    """dqn, ppo, a2c, trpo or policy-iteration."""
     sizes: tuple[int, ...]
     """Inputs, units of the hidden layers, actions."""
     timesteps: int | None
@@ -76,6 +85,7 @@ def parse_network(content: bytes, service: Service, name: str) -> Network:
         settings, noted = _settings(members["data"])
         _check_unused(members)
         weights = _in("policy.pth", read_tensors, members["policy.pth"])
+        recogniser = _in(_RECOGNISER, _parse_recogniser, members[_RECOGNISER]) if _RECOGNISER in members else None
     except ValueError as error:
         raise ValueError(f"not a model of stable-baselines3: {error}") from None
     if line := other_learner(settings, weights):
@@ -85,8 +95,12 @@ def parse_network(content: bytes, service: Service, name: str) -> Network:
     activation = _activation(settings.get("policy_kwargs"))
     sizes, widths = _sizes(algorithm, weights)
     _check_ends(sizes[0], sizes[-1], service)
+    if (recogniser is not None) != (sizes[0] == DECISION_INPUTS):
+        needs = "needs" if recogniser is None else "has no use for"
+        raise ValueError(f"a network of {sizes[0]} inputs {needs} a member {_RECOGNISER}")
     notes = _check_observations(settings, sizes[0], algorithm)
-    policy = _build(algorithm, weights, sizes, widths, activation, service, name)
+    policy = _build(algorithm, weights, sizes, widths, activation, service, name, recogniser)
+    algorithm = algorithm if recogniser is None else "policy-iteration"
     names = ", ".join(sorted(noted)[:3]) + (" and more" if len(noted) > 3 else "")
     notes += (f"its data names {names}, which other loaders would import",) if noted else ()
     return Network(policy, algorithm, sizes, timesteps if type(timesteps) is int and timesteps >= 0 else None, notes)
@@ -177,6 +191,7 @@ def _build(
     activation: str | None,
     service: Service,
     name: str,
+    recogniser: Recogniser | None,
 ) -> Policy:
     import torch  # imported here: loading a table should not wait for it
 
@@ -189,7 +204,30 @@ def _build(
         message = printable(one_line(error))
         raise ValueError(f"not a DQN or PPO network of plain layers: {message}; {OWN_CLASS}") from None
     network.set_training_mode(False)
-    return DeepPolicy(network, service, name)
+    return DeepPolicy(network, service, name, recogniser)
+
+
+def _parse_recogniser(content: bytes) -> Recogniser:
+    """Return the recogniser in its member.
+
+    Raises:
+        ValueError: The layers do not lead from the inputs that depend on arrivals to the patterns.
+    """
+    arrays, layers = read_tensors(content), 0
+    while f"weights.{layers}" in arrays:
+        layers += 1
+    names = [f"{kind}.{layer}" for kind in ("weights", "biases") for layer in range(layers)]
+    if not layers or set(names) != set(arrays):
+        raise ValueError("it must hold weights and biases of layers, numbered from 0")
+    weights, biases = (tuple(arrays[f"{kind}.{layer}"] for layer in range(layers)) for kind in ("weights", "biases"))
+    size = ARRIVALS_INPUTS
+    for matrix, bias in zip(weights, biases, strict=True):
+        if matrix.ndim != 2 or len(matrix) != size or bias.shape != matrix.shape[1:]:
+            raise ValueError(f"a layer of shape {matrix.shape} with biases {bias.shape} does not follow {size} numbers")
+        size = matrix.shape[1]
+    if size != len(PATTERNS):
+        raise ValueError(f"it has {size} outputs, not {len(PATTERNS)}")
+    return Recogniser(weights, biases)
 
 
 def _activation(given: Any) -> str | None:
@@ -210,10 +248,10 @@ def _activation(given: Any) -> str | None:
 
 
 def _check_ends(inputs: int, actions: int, service: Service) -> None:
-    if inputs not in (INPUTS, INPUTS_WITH_LEVELS, len(OBSERVATION_NAMES)):
+    if inputs not in (INPUTS, INPUTS_WITH_LEVELS, DECISION_INPUTS, len(OBSERVATION_NAMES)):
         raise ValueError(
-            f"it has {inputs} inputs; learners of this version have {INPUTS} or {INPUTS_WITH_LEVELS}, observations 7; "
-            f"{OWN_CLASS}"
+            f"it has {inputs} inputs; learners of this version have {INPUTS}, {INPUTS_WITH_LEVELS} or "
+            f"{DECISION_INPUTS}, observations 7; {OWN_CLASS}"
         )
     if actions != len(service.fleet_changes):
         raise ValueError(f"it chooses among {actions} actions; this service has {len(service.fleet_changes)}")
@@ -268,23 +306,38 @@ _TEMPORARY = (
 """Attributes that belong to a moment of the training and not to the model. stable-baselines3 loads a model without."""
 
 
-def save_learner(model: BaseAlgorithm, path: Path) -> None:
-    """Write a model of stable-baselines3 atomically; its own `load` can read the file."""
+def save_learner(model: BaseAlgorithm, path: Path, recogniser: Recogniser | None = None) -> None:
+    """Write a model of stable-baselines3 atomically; its own `load` can read the file.
+
+    Args:
+        model: The model.
+        path: The file.
+        recogniser: The recogniser that some of its inputs come from.
+    """
     buffer = io.BytesIO()  # in memory first: the message of torch about a full disk is not clear
     model.save(buffer, exclude=_TEMPORARY)
-    content = _reproducible(buffer)
+    content = _reproducible(buffer, {} if recogniser is None else {_RECOGNISER: _written(recogniser)})
     write_atomically(path, lambda file: file.write(content))
 
 
-def _reproducible(saved: io.BytesIO) -> bytes:
-    """Return a saved model without the dates and the memory addresses that stable-baselines3 writes into it."""
+def _written(recogniser: Recogniser) -> bytes:
+    """Return a recogniser as named arrays in the format of torch."""
+    import torch
+
+    tensors = {f"weights.{layer}": torch.from_numpy(array) for layer, array in enumerate(recogniser.weights)}
+    tensors |= {f"biases.{layer}": torch.from_numpy(array) for layer, array in enumerate(recogniser.biases)}
+    buffer = io.BytesIO()
+    torch.save(tensors, buffer)
+    return buffer.getvalue()
+
+
+def _reproducible(saved: io.BytesIO, more: dict[str, bytes]) -> bytes:
+    """Return a saved model with more members, without the dates and the memory addresses of stable-baselines3."""
     clean = io.BytesIO()
     with zipfile.ZipFile(saved) as before, zipfile.ZipFile(clean, "w") as after:
-        for name in before.namelist():
-            content = before.read(name)
-            if name == "data":
-                content = _ADDRESS.sub(b"", content)
+        for name, content in ({name: before.read(name) for name in before.namelist()} | more).items():
+            plain = _ADDRESS.sub(b"", content) if name == "data" else content
             member = zipfile.ZipInfo(name)  # dated 1980
             member.external_attr = 0o644 << 16
-            after.writestr(member, content)
+            after.writestr(member, plain)
     return clean.getvalue()

@@ -69,6 +69,16 @@ def read_curves(name: str, algorithm: str, folders: Folders) -> list[pd.DataFram
     ]
 
 
+def read_policy_iteration(folders: Folders) -> pd.DataFrame:
+    """Return what policy iteration costs beside its rivals and the limit: see `benchmarks/policy_iteration.py`.
+
+    Raises:
+        FileNotFoundError: The file is missing; the message has the command that makes it.
+    """
+    path = folders.results / "policy_iteration.csv"
+    return _read_table(path, "python benchmarks/policy_iteration.py", folders)
+
+
 def _read(file: str, study: str, folders: Folders) -> pd.DataFrame:
     needs = " --traces FOLDER" if study == "traces" else ""
     return _read_table(folders.results / file, f"autoscaler study {study}{needs}", folders)

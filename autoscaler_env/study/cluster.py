@@ -33,7 +33,7 @@ from autoscaler_env.training.train import train
 MEASURING_SECONDS = 10
 """Processor seconds that measuring a model takes, roughly."""
 
-TIMESTEPS_A_SECOND = {"q-learning": 1_440_000, "dqn": 10_000, "ppo": 10_000}
+TIMESTEPS_A_SECOND = {"q-learning": 1_440_000, "dqn": 10_000, "ppo": 10_000, "policy-iteration": 120_000}
 """Timesteps of training in a processor second, roughly."""
 
 _ONE_AT_A_TIME = threading.Lock()

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 from autoscaler_env.service import Service
 from autoscaler_env.text import suggestion
 from autoscaler_env.traffic.workload import MIXED, PATTERNS
 from autoscaler_env.training.config import LENGTH, Algorithm, TrainingConfig
 
+LEARNERS: tuple[Algorithm, ...] = ("q-learning", "dqn", "ppo")
+"""The learners of the first studies; policy iteration has studies of its own."""
+
 STUDIES = {
     "budgets": "the three learners on MIXED, with the published budgets",
     "long": "PPO on MIXED for a million timesteps",
     "patterns": "the three learners on each single pattern: the published budgets, PPO for a million timesteps",
     "wide": "PPO on MIXED for a million timesteps, with larger fleet changes",
+    "iteration": "policy iteration on MIXED",
+    "iteration_patterns": "policy iteration on each single pattern",
 }
 """The studies that train, and what they train."""
 
@@ -29,7 +34,7 @@ TRACES = "traces"
 NAMES = (*STUDIES, BASELINES, WIDE_BASELINES, TRACES)
 """All studies, by the names that users type."""
 
-SEEDS = {"budgets": 10, "long": 10, "patterns": 5, "wide": 5}
+SEEDS = {"budgets": 10, "long": 10, "patterns": 5, "wide": 5, "iteration": 10, "iteration_patterns": 5}
 """Trainings of each learner on each pattern, by study: seeds 0, 1, 2, ..."""
 
 LONG_TIMESTEPS = 54 * 64 * 288
@@ -99,11 +104,14 @@ def trainings(study: str, seeds: int | None = None, *, quick: bool = False) -> l
 
 
 def _trainings_of_seed(study: str, seed: int, quick: bool) -> list[TrainingConfig]:
-    learners = get_args(Algorithm)
     if study == "budgets":
-        return [_published(learner, MIXED, seed, quick) for learner in learners]
+        return [_published(learner, MIXED, seed, quick) for learner in LEARNERS]
     if study == "long":
         return [_long(MIXED, seed, quick, **LONG_SETTINGS[MIXED])]
+    if study == "iteration":
+        return [_iterated(MIXED, seed, quick)]
+    if study == "iteration_patterns":
+        return [_iterated(pattern, seed, quick) for pattern in PATTERNS]
     if study == "wide":
         return [_long(MIXED, seed, quick, name="ppo_wide", service=WIDE)]
     return [
@@ -111,7 +119,7 @@ def _trainings_of_seed(study: str, seed: int, quick: bool) -> list[TrainingConfi
         if learner == "ppo"
         else _published(learner, pattern, seed, quick)
         for pattern in PATTERNS
-        for learner in learners
+        for learner in LEARNERS
     ]
 
 
@@ -125,3 +133,10 @@ def _long(pattern: str, seed: int, quick: bool, **settings: Any) -> TrainingConf
     """Return a long training of PPO."""
     timesteps = 2 * QUICK["ppo"] if quick else LONG_TIMESTEPS
     return TrainingConfig("ppo", pattern, timesteps=timesteps, seed=seed, device="cpu", **settings)
+
+
+def _iterated(pattern: str, seed: int, quick: bool) -> TrainingConfig:
+    """Return a training by policy iteration; on one pattern it has less to learn, and takes two thirds of the time."""
+    settings: dict[str, Any] = {} if pattern == MIXED else {"iterations": 16}
+    settings |= {"iterations": 1, "days": 6, "recogniser_days": 6} if quick else {}
+    return TrainingConfig("policy-iteration", pattern, seed=seed, device="cpu", **settings)

@@ -137,9 +137,14 @@ def study_table(results: Sequence[Mapping[str, Any]], baselines: pd.DataFrame) -
 
     Returns:
         A row per run and workload: algorithm, trained_on, timesteps, seed, tested_on, days, the columns of
-        `REFERENCE_COSTS`, regret ($ a day above the optimum) and the other columns of `Benchmark.measure`.
+        `REFERENCE_COSTS`, regret ($ a day above the optimum), what else the learner counted, and the other columns of
+        `Benchmark.measure`.
     """
-    rows = [_key_of(result["description"]) | row for result in results for row in result["rows"]]
+    rows = [
+        _key_of(result["description"]) | result["description"].get("counted", {}) | row
+        for result in results
+        for row in result["rows"]
+    ]
     table = pd.DataFrame(rows)
     costs = baselines.pivot(index="tested_on", columns="policy", values="cost")
     references = {

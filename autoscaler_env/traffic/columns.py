@@ -29,7 +29,7 @@ _UNIT_OF_CELL = {
     **dict.fromkeys(("req", "reqs", "requests", "hits", "count"), "count"),
 }
 _LIKELY = re.compile(r"request|hits|views|throughput|calls", re.IGNORECASE)
-_SCALE = {"k": 1e3, "K": 1e3, "M": 1e6, "Mil": 1e6, "Mio": 1e6, "G": 1e9, "Bil": 1e9}
+_SCALE = {"m": 1e-3, "k": 1e3, "K": 1e3, "M": 1e6, "Mil": 1e6, "Mio": 1e6, "G": 1e9, "Bil": 1e9}
 _CELL = re.compile(
     r"\s*([-+]?[\d.,'\s\u00a0\u202f]*\d(?:[.,])?(?:[eE][-+]?\d+)?)\s*(Mil|Mio|Bil|[kKMG](?![a-zA-Z]))?\s*(.*?)\s*$"
 )
@@ -276,7 +276,10 @@ def _parts(cell: str) -> tuple[str, str, str] | None:
     match = _CELL.match(cell)
     if match is None or re.match(r"[-/:.]?\d", match[3]) or len(match[3]) > 20:
         return None
-    return re.sub(r"[\s'\u00a0\u202f]", "", match[1]), match[2] or "", match[3]
+    factor, unit = match[2] or "", match[3]
+    if re.match("m[a-z]", unit) and unit[1:].replace(" ", "") in _UNIT_OF_CELL:  # mreq/s: thousandths
+        factor, unit = "m", unit[1:]
+    return re.sub(r"[\s'\u00a0\u202f]", "", match[1]), factor, unit
 
 
 def _numbers(table: Table, i: int, name: str, how: Reading) -> tuple[list[float], str | None]:

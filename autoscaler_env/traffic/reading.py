@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from autoscaler_env.text import counted
 from autoscaler_env.traffic.columns import Reading, Series, Unit, series_of
+from autoscaler_env.traffic.doubts import doubts_of
 from autoscaler_env.traffic.formats import RowNumber, csv_rows
 from autoscaler_env.traffic.prometheus import Query
 from autoscaler_env.traffic.sources import Content, content_of, joined_table
@@ -55,6 +56,10 @@ class Traffic:
     """What was found and done, a sentence each: gaps, changes of the clock, sums over finer rows."""
     understood: tuple[str, ...] = ()
     """How the file was understood, two lines; empty where it was read strictly."""
+    doubts: tuple[str, ...] = ()
+    """Those of the notes that say what may be a mistake of the meter or the export."""
+    unit: Unit = "count"
+    """What the numbers of the file were; a counter's first row gives no count."""
 
 
 Source = str | Path | Sequence[str | Path] | Query
@@ -192,7 +197,8 @@ def _read_leniently(contents: Sequence[Content], step_seconds: int | None, how: 
         first = 0 if lines.offsets is None else int(lines.offsets[0])
         start = datetime.fromtimestamp(lines.seconds[0] + first, UTC).replace(tzinfo=None)
         requests = _through_clock_changes(requests, interval, lines, zone, name, notes)
-    _note_outlier(requests, notes)
+    doubts = doubts_of(requests, interval, start)
+    notes += doubts
     clock = how.zone or {"time without a zone": "the clock of the file, no zone", "step": "steps without times"}.get(
         series.times.kind, "UTC" if lines.offsets is None or not lines.offsets.any() else "the zone in the file"
     )
@@ -205,7 +211,7 @@ def _read_leniently(contents: Sequence[Content], step_seconds: int | None, how: 
         f"{counted(len(table.rows), 'row')} every {length}{since}, clock: {clock}; {counted(filled, 'gap')} filled, "
         f"{counted(series.dropped, 'repeated row')} dropped.",
     )
-    return Traffic(name, interval, start, requests, tuple(notes), understood)
+    return Traffic(name, interval, start, requests, tuple(notes), understood, tuple(doubts), unit)
 
 
 def _zone(name: str | None) -> ZoneInfo | None:
@@ -409,18 +415,6 @@ def _through_clock_changes(
 
 def _offset(moment: float, zone: ZoneInfo) -> int:
     return int((datetime.fromtimestamp(moment, zone).utcoffset() or timedelta()).total_seconds())
-
-
-def _note_outlier(requests: NDArray[np.float64], notes: list[str]) -> None:
-    """Note a count that stands far above all others: it may be a mistake of the export."""
-    known = requests[np.isfinite(requests)]
-    if len(known) < 100:
-        return
-    high = np.percentile(known, 99)
-    if high > 0 and known.max() > 20 * high:
-        notes.append(
-            f"The highest count, {known.max():,.0f}, is {known.max() / high:,.0f} times the 99th percentile: check it."
-        )
 
 
 def _onto_grid(lines: _Lines, interval: int, name: str) -> NDArray[np.float64]:

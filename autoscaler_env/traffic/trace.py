@@ -41,6 +41,7 @@ class Trace:
         labels: What each day is called, such as its date; its number by default.
         weekdays: The weekday of each day, Monday being 0; `None` where it is unknown.
         notes: What was done to the counts, a sentence each.
+        doubts: Those of the notes that say what may be a mistake of the counts.
 
     Raises:
         ValueError: There are fewer than two days, so that nothing could be held out.
@@ -60,6 +61,7 @@ class Trace:
         labels: Sequence[str] | None = None,
         weekdays: Sequence[int | None] | None = None,
         notes: Sequence[str] = (),
+        doubts: Sequence[str] = (),
     ) -> None:
         if len(days) < FEWEST_DAYS:
             raise ValueError(
@@ -72,6 +74,7 @@ class Trace:
         self.labels = tuple(labels or (f"day {i + 1}" for i in range(len(days))))
         self.weekdays = tuple(weekdays or (None,) * len(days))
         self.notes = tuple(notes)
+        self.doubts = tuple(doubts)
 
     @classmethod
     def from_csv(cls, path: str | Path, service: Service, *, smooth: int = 1, rescale: bool | float = False) -> Trace:
@@ -173,6 +176,7 @@ def cut_days(
         raise ValueError(
             f"{traffic.name}: {counted(int(complete.sum()), 'whole day')} of {DAY // step} steps without long gaps; at "
             f"least {FEWEST_DAYS} are needed, to learn from one and to hold one out"
+            f"{' (a counter: its first row gives no count)' if traffic.unit == 'counter' else ''}"
         )
     kept = np.flatnonzero(complete)
     weekdays = [noon.weekday() if noon else None for noon in noons]
@@ -183,6 +187,7 @@ def cut_days(
         labels=[labels[i] for i in kept],
         weekdays=[weekdays[i] for i in kept],
         notes=notes,
+        doubts=traffic.doubts,
     )
 
 

@@ -263,7 +263,13 @@ class RunFolder:
         self._save_model(self.best, save, timesteps, evaluator, device)
 
     def finish(
-        self, policy: Policy, save: Callable[[Path], None], timesteps: int, evaluator: SelectionEvaluator, device: str
+        self,
+        policy: Policy,
+        save: Callable[[Path], None],
+        timesteps: int,
+        evaluator: SelectionEvaluator,
+        device: str,
+        counted: dict[str, float] | None = None,
     ) -> Trained:
         """Write the final model, the learning curve and the description; remove the state.
 
@@ -273,11 +279,12 @@ class RunFolder:
             timesteps: Timesteps of the training.
             evaluator: Has the learning curve.
             device: Where the model was trained.
+            counted: What else the training took, by name, for the description.
         """
         save(self.model)
         lines = [",".join(map(str, row)) for row in (evaluator.curve[0], *(row.values() for row in evaluator.curve))]
         write_text(self.logs / "selection.csv", "\n".join(lines) + "\n")
-        description = self._describe(self.model, timesteps, evaluator, device)
+        description = self._describe(self.model, timesteps, evaluator, device, counted)
         self._remove_state()
         return Trained(policy, description)
 
@@ -304,19 +311,30 @@ class RunFolder:
         save(path)
         self._describe(path, timesteps, evaluator, device)
 
-    def _describe(self, path: Path, timesteps: int, evaluator: SelectionEvaluator, device: str) -> dict[str, Any]:
+    def _describe(
+        self,
+        path: Path,
+        timesteps: int,
+        evaluator: SelectionEvaluator,
+        device: str,
+        counted: dict[str, float] | None = None,
+    ) -> dict[str, Any]:
         """Write the description of a model beside it; return it."""
-        description = self.config.identity() | {
-            "budget": {"timesteps": self.config.total_timesteps},
-            "timesteps": timesteps,
-            "device": device,
-            "command": self.config.command(),
-            "date": datetime.now(UTC).date().isoformat(),
-            "commit": _commit(),
-            "versions": {"python": platform.python_version()} | library_versions(),
-            "evaluation": evaluator.summary(timesteps),
-            "curve": evaluator.curve,
-        }
+        description = (
+            self.config.identity()
+            | {
+                "budget": {"timesteps": self.config.total_timesteps},
+                "timesteps": timesteps,
+                "device": device,
+                "command": self.config.command(),
+                "date": datetime.now(UTC).date().isoformat(),
+                "commit": _commit(),
+                "versions": {"python": platform.python_version()} | library_versions(),
+                "evaluation": evaluator.summary(timesteps),
+                "curve": evaluator.curve,
+            }
+            | ({"counted": counted} if counted else {})
+        )
         save_description(path, description)
         return description
 

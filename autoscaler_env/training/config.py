@@ -1,9 +1,6 @@
 """What a training is: the learner, its settings, its workload and its seed.
 
-`TrainingConfig` is also the list of options of `autoscaler train`: a new field is a new option. The presets for the
-published training lengths were tuned on selection days by `benchmarks/tune.py`: twelve trials of two seeds for each
-learner. PPO's long preset was tuned by single trials on selection days, and its own settings for MIXED and SPIKE
-(`study/plan.py`) by eight trials of two seeds each, so PPO has had more attention than the others.
+`TrainingConfig` is also the list of options of `autoscaler train`: a new field is a new option.
 """
 
 from __future__ import annotations
@@ -19,146 +16,23 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 from tyro.conf import Positional, Suppress, arg
 from tyro.constructors import PrimitiveConstructorSpec
 
 from autoscaler_env.service import Service
 from autoscaler_env.text import listed, suggestion
 from autoscaler_env.traffic.workload import MIXED, PATTERNS, Workload, check_workload
+from autoscaler_env.training.presets import DeepPreset, IterationPreset, QLearningPreset, deep_preset
 
-Algorithm = Literal["q-learning", "dqn", "ppo"]
+Algorithm = Literal["q-learning", "dqn", "ppo", "policy-iteration"]
 
-LENGTH: dict[str, str] = {"q-learning": "episodes", "dqn": "timesteps", "ppo": "timesteps"}
+LENGTH: dict[str, str] = {
+    "q-learning": "episodes",
+    "dqn": "timesteps",
+    "ppo": "timesteps",
+    "policy-iteration": "iterations",
+}
 """The field that holds the length of a training, by algorithm."""
-
-
-@dataclass(frozen=True)
-class QLearningPreset:
-    """Settings of Q-learning."""
-
-    episodes: int = 10_000
-    """Days of training."""
-    rate_exponent: float = 0.7
-    """The n-th update of an entry has the step size `n ** -rate_exponent` (Even-Dar and Mansour, JMLR 5, 2003)."""
-    discount: float = 0.9
-    """Weight of the next step's value."""
-    first_epsilon: float = 0.3
-    """Share of random actions on the first day."""
-    last_epsilon: float = 0.05
-    """Share of random actions from `epsilon_days` on."""
-    epsilon_days: float = 0.5
-    """Share of the training over which epsilon falls."""
-
-    def epsilon(self, episodes: int) -> NDArray[np.float64]:
-        """Return the share of random actions on each of `episodes` days, shape (episodes,)."""
-        progress = np.arange(episodes) / max(episodes, 1)
-        return np.interp(progress, [0, self.epsilon_days], [self.first_epsilon, self.last_epsilon])
-
-
-@dataclass(frozen=True)
-class DeepPreset:
-    """Settings of DQN or PPO."""
-
-    timesteps: int
-    """Timesteps, over all environments."""
-    environments: int
-    """Services that are simulated side by side."""
-    learning_rate: float
-    """Step size of the first update; falls linearly to 0."""
-    batch_size: int
-    """Transitions in one update."""
-    discount: float
-    """Weight of the next step's value."""
-    widths: tuple[int, ...] = (64, 64)
-    """Units of the hidden layers."""
-    levels: bool = False
-    """Whether the inputs contain the recent level of the arrivals; see `inputs.Inputs`."""
-    imitation_days: int = 0
-    """Days that calibrated rules play in each environment; PPO imitates them before it learns from rewards."""
-    normalise_reward: bool = False
-    """Whether rewards are divided by the running standard deviation of the return."""
-    settings: dict[str, Any] = field(default_factory=dict)
-    """Further arguments of the learner's class in stable-baselines3, by its names."""
-
-    @property
-    def rollout(self) -> int:
-        """Timesteps, over all environments, that are collected before an update."""
-        per_environment: int = self.settings.get("n_steps") or self.settings.get("train_freq", 1)
-        return self.environments * per_environment
-
-    def imitated_timesteps(self, steps_per_episode: int) -> int:
-        """Return the number of timesteps that calibrated rules play and PPO imitates."""
-        return self.imitation_days * self.environments * steps_per_episode
-
-    def whole_rollouts(self, steps_per_episode: int) -> int:
-        """Return the timesteps of the training, rounded up as stable-baselines3 does it: it finishes every rollout.
-
-        Example:
-            >>> DeepPreset(100, 64, 1e-3, 512, 0.9).whole_rollouts(288)
-            128
-        """
-        imitated = self.imitated_timesteps(steps_per_episode)
-        rewarded = max(self.timesteps - imitated, 0)
-        return imitated + -(-rewarded // self.rollout) * self.rollout
-
-
-PPO_PRESET = DeepPreset(
-    timesteps=100_000,
-    environments=64,
-    learning_rate=1e-3,
-    batch_size=1_024,
-    discount=0.98,
-    settings={"n_steps": 48, "n_epochs": 10, "gae_lambda": 0.98, "ent_coef": 0.005},
-)
-"""Many environments and short rollouts: large batches, few updates, the same policy in a fraction of the time.
-
-Two settings tied in `results/tuning_ppo_mixed.csv`; this one trains in three quarters of the other's time.
-"""
-
-PPO_LONG_PRESET = DeepPreset(
-    timesteps=1_000_000,
-    environments=64,
-    learning_rate=1e-3,
-    batch_size=1_152,
-    discount=0.98,
-    levels=True,
-    normalise_reward=True,
-    settings={"n_steps": 288, "n_epochs": 10, "gae_lambda": 0.97, "ent_coef": 0.001},
-)
-"""Rollouts of a whole day and a longer horizon: what pays on rare flash crowds takes this many timesteps to learn."""
-
-LONG_TRAINING = 300_000
-"""Timesteps from which on PPO uses its long preset."""
-
-DQN_PRESET = DeepPreset(
-    timesteps=100_000,
-    environments=64,
-    learning_rate=2e-3,
-    batch_size=256,
-    discount=0.9,
-    settings={
-        "buffer_size": 100_000,
-        "learning_starts": 2_048,
-        "train_freq": 1,
-        "gradient_steps": 2,
-        "target_update_interval": 1_000,
-        "exploration_fraction": 0.3,
-        "exploration_final_eps": 0.01,
-    },
-)
-"""Two updates of 256 transitions for each step of 64 environments."""
-
-PRESETS = {"dqn": DQN_PRESET, "ppo": PPO_PRESET}
-"""The settings of DQN and PPO for their published number of timesteps, by algorithm."""
-
-
-def deep_preset(algorithm: str, timesteps: int | None = None) -> DeepPreset:
-    """Return the settings of DQN or PPO for a number of timesteps; the published 100,000 by default."""
-    if timesteps is None:
-        return PRESETS[algorithm]
-    preset = PPO_LONG_PRESET if algorithm == "ppo" and timesteps >= LONG_TRAINING else PRESETS[algorithm]
-    return dataclasses.replace(preset, timesteps=timesteps)
 
 
 class _Limits(NamedTuple):
@@ -208,12 +82,12 @@ def _number(metavar: str, default: str = "(the preset's)") -> Any:
 def _parse_algorithm(words: list[str]) -> str:
     """Return the algorithm that a user types: in any case, and Q-learning in older spellings too."""
     name = words[0].lower()
-    return "q-learning" if name in ("qlearning", "q_learning") else name
+    return "q-learning" if name in ("qlearning", "q_learning") else name.replace("_", "-")
 
 
 _AlgorithmOption = PrimitiveConstructorSpec(
     nargs=1,
-    metavar="{q-learning,dqn,ppo}",
+    metavar="{q-learning,dqn,ppo,policy-iteration}",
     instance_from_str=_parse_algorithm,
     is_instance=lambda value: isinstance(value, str),
     str_from_instance=lambda value: [value],
@@ -256,6 +130,10 @@ class TrainingConfig:
         "an integer of at least 1", _is_count(1), "dqn", "ppo"
     )
     """Length of a training of dqn or ppo, in timesteps; rounded up to whole rollouts."""
+    iterations: Annotated[int | None, _number("N", "(default: 24)")] = _setting(
+        "an integer of at least 1", _is_count(1), "policy-iteration"
+    )
+    """Length of a training of policy-iteration, in iterations."""
     name: Annotated[str | None, _number("NAME", "(default: ALGORITHM_PATTERN)")] = None
     """Name of the model."""
     seed: Annotated[int, arg(metavar="N")] = 0
@@ -264,11 +142,13 @@ class TrainingConfig:
     device: Annotated[str, arg(metavar="{auto,cpu,cuda,mps}")] = "auto"
     """Where dqn and ppo train."""
     learning_rate: Annotated[float | None, _number("X")] = _setting(
-        "above 0 and below 1", lambda rate: _is_number(rate) and 0 < rate < 1, "dqn", "ppo"
+        "above 0 and below 1", lambda rate: _is_number(rate) and 0 < rate < 1, "dqn", "ppo", "policy-iteration"
     )
-    """Step size of the first update, for dqn and ppo; falls linearly to 0."""
-    batch_size: Annotated[int | None, _number("N")] = _setting("at least 2", lambda size: size >= 2, "dqn", "ppo")
-    """Transitions in one update, for dqn and ppo."""
+    """Step size of the first update, for dqn, ppo and policy-iteration; falls linearly to 0."""
+    batch_size: Annotated[int | None, _number("N")] = _setting(
+        "at least 2", lambda size: size >= 2, "dqn", "ppo", "policy-iteration"
+    )
+    """Transitions in one update of dqn and ppo; steps in one of policy-iteration."""
     discount: Annotated[float | None, _number("X")] = _setting(
         "at least 0 and below 1",
         lambda discount: _is_number(discount) and 0 <= discount < 1,
@@ -282,9 +162,13 @@ class TrainingConfig:
     )
     """Days that calibrated rules play in each environment; ppo imitates them before it learns from rewards."""
     widths: Annotated[tuple[int, ...] | None, _number("N ...")] = _setting(
-        "one or more layers of at least 1 unit", lambda widths: bool(widths) and min(widths) >= 1, "dqn", "ppo"
+        "one or more layers of at least 1 unit",
+        lambda widths: bool(widths) and min(widths) >= 1,
+        "dqn",
+        "ppo",
+        "policy-iteration",
     )
-    """Units of each hidden layer, for dqn and ppo."""
+    """Units of each hidden layer; policy-iteration has two layers."""
     clip_range: Annotated[float | None, _number("X", "(default: 0.2)")] = _setting(
         "a number above 0", lambda limit: _is_number(limit) and limit > 0, "ppo"
     )
@@ -311,8 +195,24 @@ class TrainingConfig:
     """Share of random actions of q-learning on the first day."""
     last_epsilon: Annotated[float | None, _number("X")] = _setting("a number from 0 to 1", _is_share, "q-learning")
     """Share of random actions of q-learning on the last day."""
+    days: Annotated[int | None, _number("N")] = _setting("an integer of at least 6", _is_count(6), "policy-iteration")
+    """Days that policy-iteration plays in an iteration."""
+    labels: Annotated[int | None, _number("N")] = _setting("an integer of at least 1", _is_count(1), "policy-iteration")
+    """Steps of each of these days at which policy-iteration tries every action."""
+    rule_iterations: Annotated[int | None, _number("N")] = _setting(
+        "an integer of at least 0", _is_count(0), "policy-iteration"
+    )
+    """Iterations of policy-iteration in which the calibrated rule goes on after a tried action, not the network."""
+    kl_weight: Annotated[float | None, _number("X")] = _setting(
+        "a number above 0", lambda weight: _is_number(weight) and weight > 0, "policy-iteration"
+    )
+    """What keeps policy-iteration near its last policy: dollars for a unit of KL divergence."""
     rate_exponent: Annotated[float | None, _number("X")] = _setting("a number from 0 to 1", _is_share, "q-learning")
     """The n-th update of an entry of q-learning's table has a step size of n to the minus this."""
+    recogniser_days: Annotated[int | None, _number("N")] = _setting(
+        "an integer of at least 6", _is_count(6), "policy-iteration"
+    )
+    """Days that the recogniser of policy-iteration learns from."""
     service: Suppress[Service] = field(default_factory=Service)
     """The service to scale."""
 
@@ -334,15 +234,26 @@ class TrainingConfig:
             raise ValueError(f"seed = {self.seed!r}: must be an integer of at least 0")
         if self.device not in ("auto", "cpu", "cuda", "mps"):
             raise ValueError(f"device = {self.device!r}: must be auto, cpu, cuda or mps")
-        if self.algorithm == "q-learning" and self.device not in ("auto", "cpu"):
-            raise ValueError(f"device = {self.device!r}: must be auto or cpu; a table is trained on the CPU")
+        if self.algorithm in ("q-learning", "policy-iteration") and self.device not in ("auto", "cpu"):
+            what = "a table" if self.algorithm == "q-learning" else self.algorithm
+            raise ValueError(f"device = {self.device!r}: must be auto or cpu; {what} is trained on the CPU")
         if self.name is not None and (not self.name or Path(self.name).name != self.name or self.name.startswith(".")):
             raise ValueError(f"name = {self.name!r}: must be a plain file name without an ending")
         preset = self.preset
+        if isinstance(preset, IterationPreset):
+            self._check_iterations(preset)
         if self.algorithm == "ppo" and isinstance(preset, DeepPreset) and preset.rollout % preset.batch_size:
             raise ValueError(
                 f"batch_size = {preset.batch_size}: must divide the transitions of a rollout of ppo, n_steps x "
                 f"{preset.environments} = {preset.rollout}"
+            )
+
+    def _check_iterations(self, preset: IterationPreset) -> None:
+        if len(preset.widths) != 2:
+            raise ValueError(f"widths = {preset.widths}: policy-iteration has two hidden layers")
+        if preset.labels > self.service.steps_per_episode:
+            raise ValueError(
+                f"labels = {preset.labels}: must be at most the steps of a day, {self.service.steps_per_episode}"
             )
 
     def _given(self) -> dict[str, Any]:
@@ -365,10 +276,12 @@ class TrainingConfig:
         return ".pkl" if self.algorithm == "q-learning" else ".zip"
 
     @property
-    def preset(self) -> QLearningPreset | DeepPreset:
+    def preset(self) -> QLearningPreset | DeepPreset | IterationPreset:
         """All settings of the learner: those of the preset, with the settings given here in their place."""
         if self.algorithm == "q-learning":
             return dataclasses.replace(QLearningPreset(), **self._given())
+        if self.algorithm == "policy-iteration":
+            return dataclasses.replace(IterationPreset(), **self._given())
         return _with_settings(deep_preset(self.algorithm, self.timesteps), self._given())
 
     @property
@@ -377,6 +290,8 @@ class TrainingConfig:
         preset = self.preset
         if isinstance(preset, QLearningPreset):
             return preset.episodes * self.service.steps_per_episode
+        if isinstance(preset, IterationPreset):
+            return preset.visited_timesteps(self.service.steps_per_episode)
         return preset.timesteps
 
     def identity(self) -> dict[str, Any]:

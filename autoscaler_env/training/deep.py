@@ -35,9 +35,9 @@ from autoscaler_env.storage.files import read_tree, write_tree
 from autoscaler_env.storage.networks import save_learner
 from autoscaler_env.traffic.patterns import Workload
 from autoscaler_env.training.checkpoint import EVALUATIONS, Interruption, RunFolder, SelectionEvaluator, Trained
-from autoscaler_env.training.config import DeepPreset
 from autoscaler_env.training.imitation import calibrated_rules, imitate, rule_to_beat
 from autoscaler_env.training.learner_env import LearnerVecEnv
+from autoscaler_env.training.presets import DeepPreset
 
 _COUNTERS = (
     "num_timesteps",

@@ -16,7 +16,7 @@ from autoscaler_env.policies.inputs import Inputs
 from autoscaler_env.policies.rules import TargetTracking
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload, as_workload
-from autoscaler_env.training.config import DeepPreset
+from autoscaler_env.training.presets import DeepPreset
 
 EPOCHS = 10
 """How often the network is trained on each step of the rules' days."""

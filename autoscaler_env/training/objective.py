@@ -24,7 +24,7 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import Workload, as_workload, day_seeds
-from autoscaler_env.training.config import LENGTH, QLearningPreset, TrainingConfig
+from autoscaler_env.training.config import LENGTH, TrainingConfig
 from autoscaler_env.training.train import train
 
 TRAININGS = 5
@@ -182,9 +182,9 @@ def shortened(config: TrainingConfig) -> TrainingConfig:
 
 
 def budget_of(config: TrainingConfig) -> int:
-    """Return the length of a training: days of Q-learning, timesteps of the others."""
-    preset = config.preset
-    return preset.episodes if isinstance(preset, QLearningPreset) else preset.timesteps
+    """Return the length of a training in the unit of its learner, as `LENGTH` names it."""
+    length: int = getattr(config.preset, LENGTH[config.algorithm])
+    return length
 
 
 def with_price(config: TrainingConfig, price: float) -> TrainingConfig:

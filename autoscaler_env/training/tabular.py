@@ -16,7 +16,7 @@ from autoscaler_env.policies.q_learning import QTable, learn
 from autoscaler_env.storage.models import save_q_table
 from autoscaler_env.traffic.patterns import Workload, as_workload, random_training_seeds
 from autoscaler_env.training.checkpoint import EVALUATIONS, Interruption, RunFolder, SelectionEvaluator, Trained
-from autoscaler_env.training.config import QLearningPreset
+from autoscaler_env.training.presets import QLearningPreset
 
 DAYS_AT_ONCE = 500
 """Days that are drawn, and learned from, in one compiled call."""

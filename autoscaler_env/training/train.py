@@ -43,6 +43,10 @@ def train(
             raise ValueError(f"--resume: there is no unfinished training of {config.model_name}; start it without")
     if config.algorithm == "q-learning":
         return train_q_learning(run, progress, state)
+    if config.algorithm == "policy-iteration":
+        from autoscaler_env.training.policy_iteration import train_policy_iteration
+
+        return train_policy_iteration(run, progress, state)
     from autoscaler_env.training.deep import train_deep  # imported here: a table needs no torch
 
     return train_deep(run, progress, state)
