@@ -73,9 +73,17 @@ def test_the_month_is_answered_with_every_policy_and_the_answer_keeps_its_promis
 def test_the_commands_of_the_example_name_files_that_are_there():
     text = (EXAMPLES / "README.md").read_text()
     commands = [line for block in re.findall(r"```\n(.*?)```", text, flags=re.DOTALL) for line in block.splitlines()]
-    assert len(commands) == 3 and commands[0].startswith("python examples/make_month.py > build/month.csv")
+    assert commands[0] == "mkdir -p build", "a fresh checkout has no such folder"
+    commands = [command for command in commands if command != "mkdir -p build"]
+    assert len(commands) == 7 and commands[0].startswith("python examples/make_month.py > build/month.csv")
     command = (
         "autoscaler advise build/month.csv --zone Europe/Berlin --service examples/service.toml --output build/advice"
     )
     assert commands[1] == command
     assert "--screenshot=figures/advice.png build/advice/advice.html" in commands[2]
+    for preset, build, pair in [("small_web_service", "small", commands[3:5]), ("llm_serving", "llm", commands[5:7])]:
+        answer = f"--service examples/{preset}.toml --no-learners --output build/{build}"
+        assert pair == [
+            f"python examples/{preset}.py > build/{build}.csv",
+            f"autoscaler advise build/{build}.csv {answer}",
+        ]
