@@ -33,7 +33,7 @@ TOOLS = frozenset(
 MAX_ENTRIES = 200_000
 """Entries of a folder that are looked at, those in folders of tools too."""
 
-MAX_ZIP_ENTRIES = 100_000
+MAX_ZIP_ENTRIES = 200_000
 """Entries that all zips of a submission may have together, those in folders of tools too."""
 
 MAX_DIRECTORY_MB = 16
