@@ -37,7 +37,7 @@ def test_the_numbers_are_those_of_the_service():
 
 def test_notebooks_store_the_words_with_the_picture():
     figure = plot_loop()
-    assert figure._repr_png_() == (png_of(figure), {"alt": figure.alt})
+    assert figure._repr_png_() == (png_of(figure), {"alt": figure.alt, "width": 900})
 
 
 @pytest.mark.parametrize("paper", ["light", "dark"])

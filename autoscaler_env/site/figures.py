@@ -19,8 +19,7 @@ from autoscaler_env.plotting.animation import ALTS
 from autoscaler_env.plotting.style import Theme, theme
 from autoscaler_env.policies.registry import LEARNERS, label_of
 from autoscaler_env.site.links import without_math
-from autoscaler_env.site.policies import Saved, savings_of
-from autoscaler_env.study.analysis import read_curves
+from autoscaler_env.site.policies import Saved, published_curves, savings_of
 from autoscaler_env.text import capital
 
 THEMES: tuple[Theme, ...] = ("light", "dark")
@@ -43,7 +42,7 @@ def draw_figures(name: str, folders: Folders, source: Path) -> dict[str, str]:
     if saved:
         figures["savings"] = _both_themes(f"{name}-savings", source, lambda: _savings(name, saved))
     if name in LEARNERS:
-        curves = {name: read_curves("budgets", name, folders)}
+        curves = {name: published_curves(name, folders)}
         title = f"{capital(label_of(name))} during training: each line is a seed"
         figures["curve"] = _both_themes(
             f"{name}-curve", source, lambda: plot_learning_curves(curves, title=title, against=("timesteps",))

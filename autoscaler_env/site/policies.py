@@ -125,6 +125,11 @@ def _learner(name: str) -> Subject:
 # --- the numbers -----------------------------------------------------------------------------------------------------
 
 
+def published_curves(name: str, folders: Folders) -> list[pd.DataFrame]:
+    """Return the learning curves of a learner's published trainings on `MIXED`, one per seed; see `read_curves`."""
+    return read_curves("iteration" if name == deep.POLICY_ITERATION else "budgets", name, folders)
+
+
 def savings_of(name: str, folders: Folders) -> list[Saved]:
     """Return what the variants of a policy save, from the committed tables; empty where they have none.
 
@@ -160,10 +165,10 @@ def _of_rule(name: str, folders: Folders) -> Iterator[Saved]:
 
 
 def _of_trainings(name: str, folders: Folders) -> Iterator[Saved]:
-    mixed = read_mixed(folders)
+    mixed = pd.concat([read_mixed(folders), read_study("iteration", folders)])
     for timesteps, trainings in mixed[mixed["algorithm"] == name].groupby("timesteps"):
         yield _over_seeds(trainings, f"trained on {MIXED}, {timesteps:,} timesteps", "one_setting_cost")
-    own = on_own_pattern(read_study("patterns", folders))
+    own = on_own_pattern(pd.concat([read_study(study, folders) for study in ("patterns", "iteration_patterns")]))
     for timesteps, trainings in own[own["algorithm"] == name].groupby("timesteps"):
         yield _over_seeds(trainings, f"trained on the pattern, {timesteps:,} timesteps", "per_pattern_cost")
 
@@ -332,7 +337,7 @@ def _knobs(subject: Subject, folders: Folders) -> list[str]:
 
 
 def _about_curve(name: str, folders: Folders) -> str:
-    curves = read_curves("budgets", name, folders)
+    curves = published_curves(name, folders)
     last = pd.Series([-curve["mean_return"].iloc[-1] for curve in curves])
     return without_math(
         f"Mean daily cost on selection days during the published training, for {len(curves)} seeds. The trainings end "
