@@ -32,10 +32,10 @@ from numpy.typing import NDArray
 
 from autoscaler_env.compiled import compiled
 from autoscaler_env.dynamics import OBSERVATION_NAMES
-from autoscaler_env.policies.inputs import AVERAGES, INPUTS_WITH_LEVELS, MEMORY, input_scales, look
-from autoscaler_env.policies.recognise import DAYS, Recogniser, fit_recogniser
+from autoscaler_env.policies.inputs import AVERAGES, INPUTS_WITH_LEVELS, MEMORY, input_scales, look, observed_arrivals
+from autoscaler_env.policies.recognise import DAYS, Recogniser, days_of_patterns, fit_recogniser
 from autoscaler_env.service import Service
-from autoscaler_env.traffic.patterns import PATTERNS, Pattern, random_training_seeds
+from autoscaler_env.traffic.patterns import PATTERNS
 
 EXPECTED = ("order ready", "order ready + 4", "order ready + 12", "climb ahead", "fall ahead", "trend")
 """Demands that the fleet is compared with, in instances' worth of requests.
@@ -80,7 +80,6 @@ _SIZE, _SIGN, _TREND, _CALM, _CALM_STEPS, _SINCE, _HIGHEST = range(_COEFFICIENTS
 _REMEMBERED = _COEFFICIENTS + 7
 _LONGEST_EVENT = 96.0  # steps after which what followed the calm is taken as a new calm
 _FLEET_AND_QUEUE = [OBSERVATION_NAMES.index(name) for name in ("ready", "booting", "queue")]
-_ARRIVALS, _CHANGE = OBSERVATION_NAMES.index("arrivals"), OBSERVATION_NAMES.index("change")
 
 
 class DecisionInputs:
@@ -192,13 +191,9 @@ def outlook_on(service: Service, days: NDArray[np.int64]) -> tuple[NDArray[np.fl
     n, steps = days.shape
     inputs = np.empty((n, steps, ARRIVALS_INPUTS), dtype=np.float32)
     expected = np.empty((n, steps, 1 + len(EXPECTED)), dtype=np.float32)
-    seen, outlook = np.zeros((n, len(OBSERVATION_NAMES)), dtype=np.float32), Outlook(service)
-    before = days[:, 0]  # the first observation shows the first step's arrivals
-    for step, now in enumerate([before, *days.T[:-1]]):
-        seen[:, _ARRIVALS] = np.minimum(now / service.arrivals_scale, 1.0)
-        seen[:, _CHANGE] = np.clip((now - before) / service.arrivals_scale, -1.0, 1.0)
+    outlook = Outlook(service)
+    for step, seen in enumerate(observed_arrivals(service, days)):
         outlook(seen, inputs[:, step], expected[:, step])
-        before = now
     return inputs, expected
 
 
@@ -209,12 +204,14 @@ def recogniser_of_outlooks(service: Service, seed: int = 0, days: int = DAYS) ->
     Args:
         service: Gives the scale of the patterns.
         seed: Seeds the days, the first weights and the order of the steps.
-        days: Training days, equally many of each pattern; at least 6.
+        days: Training days, as for `days_of_patterns`.
+
+    Raises:
+        ValueError: There are too few days.
     """
-    rng, each = np.random.default_rng(seed), days // len(PATTERNS)
-    arrivals = np.concatenate([Pattern(name, service).draw(random_training_seeds(rng, each)) for name in PATTERNS])
+    arrivals = days_of_patterns(service, days, seed)
     inputs, _ = outlook_on(service, arrivals)
-    labels = np.repeat(np.arange(len(PATTERNS)), each * arrivals.shape[1])
+    labels = np.repeat(np.arange(len(PATTERNS)), arrivals.size // len(PATTERNS))
     return fit_recogniser(inputs.reshape(-1, ARRIVALS_INPUTS), labels, seed)
 
 

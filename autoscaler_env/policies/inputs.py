@@ -8,17 +8,20 @@ computed from observations, as an operator sees them; nothing here knows the pat
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoscaler_env.compiled import compiled
+from autoscaler_env.dynamics import OBSERVATION_NAMES
 from autoscaler_env.service import Service
 
 AVERAGES = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 """Time constants of the moving averages in the memory, in steps."""
 
+_ARRIVALS, _CHANGE = OBSERVATION_NAMES.index("arrivals"), OBSERVATION_NAMES.index("change")
 _RECENT = 4
 _LEVELS = 25
 _FARTHEST = 6.0  # distance in bumps beyond which an input is 0; there it would be 1.5e-8
@@ -78,6 +81,25 @@ class Inputs:
         inputs = np.empty((n, self.count), dtype=np.float32)
         look(observations, first, self._scales, self._weights, self._memory, inputs)
         return inputs
+
+
+def observed_arrivals(service: Service, days: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
+    """Yield what is observed of the arrivals before each step of some days; entries of fleet and queue are 0.
+
+    Args:
+        service: Gives the scale of the arrivals.
+        days: Arrivals, shape (n, steps).
+
+    Yields:
+        Observations, shape (n, 7). The array is used again for the next step.
+    """
+    seen = np.zeros((len(days), len(OBSERVATION_NAMES)), dtype=np.float32)
+    before = days[:, 0]  # the first observation shows the first step's arrivals
+    for now in (before, *days.T[:-1]):
+        seen[:, _ARRIVALS] = np.minimum(now / service.arrivals_scale, 1.0)
+        seen[:, _CHANGE] = np.clip((now - before) / service.arrivals_scale, -1.0, 1.0)
+        yield seen
+        before = now
 
 
 def input_scales(service: Service) -> NDArray[np.float64]:

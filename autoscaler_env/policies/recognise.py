@@ -18,9 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from autoscaler_env.dynamics import OBSERVATION_NAMES
 from autoscaler_env.policies.base import Policy
-from autoscaler_env.policies.inputs import INPUTS_WITH_LEVELS, Inputs
+from autoscaler_env.policies.inputs import INPUTS_WITH_LEVELS, Inputs, observed_arrivals
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import PATTERNS, Pattern, random_training_seeds
 
@@ -35,7 +34,6 @@ WIDTH = 64
 
 _EPOCHS, _BATCH, _RATE = 6, 512, 3e-3
 _FIRST = 5  # the inputs before this one describe fleet and queue; the others describe arrivals
-_ARRIVALS, _CHANGE = OBSERVATION_NAMES.index("arrivals"), OBSERVATION_NAMES.index("change")
 
 
 class Recogniser(NamedTuple):
@@ -99,28 +97,39 @@ class Recognise:
         return actions[likeliest, np.arange(len(likeliest))]
 
 
+def days_of_patterns(service: Service, days: int, seed: int) -> NDArray[np.int64]:
+    """Draw training days to learn patterns from, as many of one pattern as of another, in the order of `PATTERNS`.
+
+    Args:
+        service: Gives the scale of the patterns.
+        days: Days in all, rounded down; at least 6.
+        seed: Seeds the choice of days.
+
+    Raises:
+        ValueError: There are too few days.
+    """
+    if days < len(PATTERNS):
+        raise ValueError(f"days = {days}: must be at least {len(PATTERNS)}, one of each pattern")
+    rng, each = np.random.default_rng(seed), days // len(PATTERNS)
+    return np.concatenate([Pattern(name, service).draw(random_training_seeds(rng, each)) for name in PATTERNS])
+
+
 def labelled_days(service: Service, days: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return what a recogniser sees in each step of some training days, and their patterns.
 
     Args:
         service: Gives the scale of the arrivals.
-        days: Days, the same number of each pattern; at least 6.
-        seed: Seeds the choice of days.
+        days: As for `days_of_patterns`.
+        seed: As for `days_of_patterns`.
 
     Returns:
         Inputs of deep learners with levels, float32 of shape (steps x n, inputs), where those that describe fleet and
         queue mean nothing; and indices into `PATTERNS`, shape (steps x n,).
     """
-    rng, each = np.random.default_rng(seed), days // len(PATTERNS)
-    arrivals = np.concatenate([Pattern(name, service).draw(random_training_seeds(rng, each)) for name in PATTERNS])
-    seen, inputs = np.zeros((len(arrivals), len(OBSERVATION_NAMES)), dtype=np.float32), Inputs(service, levels=True)
-    looked_at = np.empty((arrivals.shape[1], len(arrivals), INPUTS_WITH_LEVELS), dtype=np.float32)
-    before = arrivals[:, 0]  # the first observation shows the first step's arrivals
-    for step, now in enumerate([before, *arrivals.T[:-1]]):
-        seen[:, _ARRIVALS] = np.minimum(now / service.arrivals_scale, 1.0)
-        seen[:, _CHANGE] = np.clip((now - before) / service.arrivals_scale, -1.0, 1.0)
-        looked_at[step], before = inputs(seen), now
-    labels = np.tile(np.repeat(np.arange(len(PATTERNS)), each), len(looked_at))
+    arrivals = days_of_patterns(service, days, seed)
+    inputs = Inputs(service, levels=True)
+    looked_at = np.stack([inputs(seen) for seen in observed_arrivals(service, arrivals)])
+    labels = np.tile(np.repeat(np.arange(len(PATTERNS)), len(arrivals) // len(PATTERNS)), len(looked_at))
     return looked_at.reshape(-1, INPUTS_WITH_LEVELS), labels
 
 
@@ -136,8 +145,6 @@ def train_recogniser(service: Service, seed: int = 0, days: int = DAYS) -> Recog
     Raises:
         ValueError: There are too few days.
     """
-    if days < len(PATTERNS):
-        raise ValueError(f"days = {days}: must be at least {len(PATTERNS)}, one of each pattern")
     inputs, labels = labelled_days(service, days, seed)
     return fit_recogniser(np.ascontiguousarray(inputs[:, _FIRST:]), labels, seed)
 
