@@ -97,6 +97,12 @@ def test_a_learner_is_trained_with_the_late_price_that_keeps_the_objective(days)
     assert learner.in_time_share > 0.98
 
 
+def test_a_learner_keeps_an_objective_beside_a_rule_of_aws(days):
+    today = {"rule": "aws-target-tracking", "target": 0.6, "scale_out_cooldown": 300, "scale_in_cooldown": 300}
+    answer = answer_for(days[:8], today=today, objective=MINUTE, budgets={"q-learning": 20}, trainings=1)
+    assert answer.comparison.candidates["q-learning"].late_price > 0
+
+
 def test_the_set_up_has_an_objective_or_a_late_price(tmp_path):
     path = tmp_path / "service.toml"
     text = template()

@@ -23,6 +23,7 @@ from autoscaler_env.advice.plausibility import (
     small_dollars,
     today_drops,
 )
+from autoscaler_env.advice.rule_grids import IDEAL
 from autoscaler_env.advice.setup import TODAY, Limits, Setup
 from autoscaler_env.evaluation.calibration import (
     RuleGrid,
@@ -416,7 +417,8 @@ def _late_price(config: TrainingConfig, days: Trace, objective: Objective, rules
         share = share_interval(in_time.reshape(days.earlier.shape).sum(axis=1), arrivals)
         return objective.surely(share)
 
-    first = first_price(rules["target-tracking"].late_price, service)
+    tracking = next(rules[name] for name in ("target-tracking", IDEAL) if name in rules)
+    first = first_price(tracking.late_price, service)
     return price_that_keeps(share_of, config, objective, first).price
 
 
