@@ -292,9 +292,9 @@ def sacrifice(comparison: Comparison, recommendation: Recommendation) -> str:
     """Return what the cheapest policy that breaks the limits would save and sacrifice; empty if there is none.
 
     A learner that the headline names is left out. Where losing a request is cheaper than serving it, there is nothing
-    to tell: each dollar less is a request lost.
+    to tell: each dollar less is a request lost. With an objective a late request costs nothing, so each is late or lost.
     """
-    if losing_is_cheaper(comparison.service):
+    if losing_is_cheaper(comparison.service) or comparison.setup.objective is not None:
         return ""
     now, chosen = comparison.candidates[TODAY], comparison.candidates[recommendation.policy]
     told = recommendation.rival.name if recommendation.rival and _cheaper_learner(recommendation) else None
