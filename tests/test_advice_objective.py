@@ -39,9 +39,7 @@ def test_what_is_recommended_keeps_the_objective_though_it_costs_more_than_today
         in short.headline
     )
     assert not short.keeps_service("today") and short.least_in_time == 0.99
-    assert short.comparison.cheaper and not short.sacrifice, (
-        "without a late price, what is cheaper lets all requests wait"
-    )
+    assert short.comparison.cheaper and not short.sacrifice, "what is cheaper lets requests wait"
     able = [name for name in short.comparison.candidates if short.keeps_service(name)]
     cheapest = min(short.comparison.costs[name].mean() for name in able)
     assert chosen.cost.mean <= 1.01 * cheapest, "the simplest within 1 % of the cheapest that keeps it"

@@ -292,7 +292,8 @@ def sacrifice(comparison: Comparison, recommendation: Recommendation) -> str:
     """Return what the cheapest policy that breaks the limits would save and sacrifice; empty if there is none.
 
     A learner that the headline names is left out. Where losing a request is cheaper than serving it, there is nothing
-    to tell: each dollar less is a request lost. With an objective a late request costs nothing, so each is late or lost.
+    to tell: each dollar less is a request lost. With an objective lateness has no price, and a dollar less is requests
+    that wait.
     """
     if losing_is_cheaper(comparison.service) or comparison.setup.objective is not None:
         return ""
