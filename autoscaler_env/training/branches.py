@@ -120,6 +120,18 @@ def _track(state, arrivals, target, reserve, fleet_changes, parameters):
 
 
 @compiled
+def _work_arrays(actor):
+    """Return the arrays that `preferences` works in: inputs, both layers, and the preferences."""
+    units, actions = actor.last.shape
+    return (
+        np.empty(FLEET_INPUTS, np.float32),
+        np.empty(units, np.float32),
+        np.empty(units, np.float32),
+        np.empty(actions, np.float32),
+    )
+
+
+@compiled
 def _move(state, step, fleet_change, arrivals, parameters):
     """Advance a state by one step; return the requests dropped."""
     due = ORDERS + step % dynamics.order_rows(parameters)
@@ -153,9 +165,7 @@ def visit(days, actor, scales, fleet_changes, constants, by_rule, explored, chos
     """
     parameters = dynamics.parameters_of(constants)
     n, steps = days.arrivals.shape
-    units, actions = actor.last.shape
-    inputs, out = np.empty(FLEET_INPUTS, np.float32), np.empty(actions, np.float32)
-    one, two = np.empty(units, np.float32), np.empty(units, np.float32)
+    inputs, one, two, out = _work_arrays(actor)
     state = np.empty(ORDERS + dynamics.order_rows(parameters), np.int64)
     cost = 0.0
     for day in range(n):
@@ -201,9 +211,8 @@ def branch(days, actor, scales, fleet_changes, constants, by_rule, chosen, state
     """
     parameters = dynamics.parameters_of(constants)
     n, steps = days.arrivals.shape
-    units, actions = actor.last.shape
-    inputs, out = np.empty(FLEET_INPUTS, np.float32), np.empty(actions, np.float32)
-    one, two = np.empty(units, np.float32), np.empty(units, np.float32)
+    inputs, one, two, out = _work_arrays(actor)
+    actions = out.shape[0]
     played = 0
     now = np.empty((actions, ORDERS + dynamics.order_rows(parameters)), np.int64)
     doing = np.empty(actions, np.int64)
