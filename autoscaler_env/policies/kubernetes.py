@@ -394,18 +394,14 @@ class HpaCpu(_Hpa):
     ) -> NDArray[np.int64]:
         capacity = self.service.capacity_per_instance * seen.ready
         served = np.rint(seen.utilisation * capacity).astype(np.int64)
-        whole = np.round(100 * self.target, 9)
-        if self.behaviour is not None:  # a manifest has whole percent
-            whole = np.maximum(np.rint(whole), 1)
+        possible, whole = np.maximum(capacity, 1), np.round(100 * self.target, 9)
         if self.behaviour is None:
-            return propose_by_pods(
-                percent_used(served, np.maximum(capacity, 1)) / whole, ready, unready, self._tolerance
-            )
-        ratio = 100 * served / np.maximum(capacity, 1) / whole
+            return propose_by_pods(percent_used(served, possible) / whole, ready, unready, self._tolerance)
+        whole = np.maximum(np.rint(whole), 1)  # a manifest has whole percent
+        ratio = 100 * served / possible / whole
         proposal = propose_by_pods(ratio, ready, unready, self._tolerance, self._upward, missing, whole)
-        return np.where(
-            (seen.ready > 0) & (ready > 0), proposal, ready + unready + missing
-        )  # without a metric it holds
+        measured = (seen.ready > 0) & (ready > 0)  # else there is no metric, and it holds
+        return np.where(measured, proposal, ready + unready + missing)
 
 
 class HpaDemand(_Hpa):
