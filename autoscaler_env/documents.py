@@ -347,6 +347,25 @@ def workers_sentence(folders: Folders) -> str:
     )
 
 
+def grading_sentence(folders: Folders) -> str:
+    """Return what grading one submission costs with the quick profile.
+
+    Raises:
+        FileNotFoundError: The benchmark has not run.
+    """
+    path = folders.results / "benchmark_grading.csv"
+    if not path.exists():
+        raise FileNotFoundError(f"{folders.shown(path)} is missing; make it with: python benchmarks/bench_grading.py")
+    spent = pd.read_csv(path).set_index("part")["cpu_seconds"]
+    longest = spent[spent.index.str.match(r"\d\d_")].nlargest(3)
+    return (
+        f"Measured with `--profile quick`: a submission of all notebooks and models takes {spent['one submission']:.0f} "
+        f"CPU seconds. The longest notebooks are {listed([name[:2] for name in longest.index])} "
+        f"({', '.join(f'{seconds:.0f} s' for seconds in longest)}). The reference run takes "
+        f"{spent['reference run (once)']:.0f}, once."
+    )
+
+
 def times_sentence(executed: Sequence[Executed]) -> str:
     """Return how long the course took."""
     longest = max(executed, key=lambda notebook: notebook.seconds)
@@ -373,6 +392,7 @@ BLOCKS: dict[str, Block] = {
     "traces": Block("docs/results.md", traces_block),
     "advice": Block("docs/results.md", advice_block),
     "workers": Block("docs/hardware.md", workers_sentence),
+    "grading": Block("docs/instructors.md", grading_sentence),
 }
 """The generated parts by their marks."""
 
