@@ -359,10 +359,11 @@ def grading_sentence(folders: Folders) -> str:
     spent = pd.read_csv(path).set_index("part")["cpu_seconds"]
     longest = spent[spent.index.str.match(r"\d\d_")].nlargest(3)
     return (
-        f"Measured with `--profile quick`: a submission of all notebooks and models takes {spent['one submission']:.0f} "
-        f"CPU seconds. The longest notebooks are {listed([name[:2] for name in longest.index])} "
-        f"({', '.join(f'{seconds:.0f} s' for seconds in longest)}). The reference run takes "
-        f"{spent['reference run (once)']:.0f}, once."
+        f"Measured with `--profile quick`: a submission of all notebooks and models takes "
+        f"{spent['one submission']:.0f} CPU seconds. "
+        f"The longest notebooks are {listed([name[:2] for name in longest.index])} "
+        f"({', '.join(f'{seconds:.0f} s' for seconds in longest)}). "
+        f"The reference run takes {spent['reference run (once)']:.0f}, once."
     )
 
 
