@@ -8,6 +8,7 @@ import pytest
 from matplotlib.text import Text
 
 from autoscaler_env.cli.main import main
+from autoscaler_env.evaluation.limits import Limit, save_limits
 from autoscaler_env.paths import Folders
 from autoscaler_env.plotting.study import (
     FIGURES,
@@ -15,12 +16,15 @@ from autoscaler_env.plotting.study import (
     plot_matrix,
     plot_ppo_against_rules,
     plot_seeds,
+    plot_split,
     plot_traces,
 )
 from autoscaler_env.plotting.style import colour_of
 from autoscaler_env.study import summary
 from autoscaler_env.study.analysis import (
     advice_on_traces,
+    avoidable,
+    foresight,
     generalisation,
     learners_on_traces,
     on_own_pattern,
@@ -38,6 +42,7 @@ from autoscaler_env.traffic.patterns import MIXED, PATTERNS
 ABOVE = {"threshold": 50.0, "hpa-demand": 20.0, "target-tracking-mixed": 10.0, "target-tracking-per-pattern": 5.0}
 LEARNED = {"q-learning": 12.0, "dqn": 8.0, "ppo": 6.0}  # regret of models on MIXED
 OPTIMA = dict(zip(PATTERNS, (100.0, 110, 120, 130, 140, 150), strict=True))
+FORESIGHT = {"STEADY": 0.0, "SINE_CURVE": 0.0, "SINUSOIDAL": 1.0, "SPIKE": 6.0, "POISSON": 0.5, "RANDOM": 1.5}
 OWN = {"STEADY": 1.0, "SINE_CURVE": 2.0, "SINUSOIDAL": 3.0, "SPIKE": 9.0, "POISSON": 5.0, "RANDOM": 4.0}  # PPO's
 TRACES = {"taxi": 90.0, "mentions": 80.0}
 SEEDS = (-0.2, -0.1, 0.0, 0.1, 0.2)  # what the seeds differ by
@@ -110,6 +115,8 @@ def folders(tmp_path_factory):
     }
     for name, table in tables.items():
         table.to_csv(folders.results / f"study_{name}.csv", index=False)
+    limits = [Limit(name, 7, OPTIMA[name] + more, OPTIMA[name] + more + 0.25, 1.0) for name, more in FORESIGHT.items()]
+    save_limits(limits, folders)
     paid = {"threshold": 60.0, "forecast": 52.0, "ppo": 50.0, "optimum": 40.0}
     advised = [
         {"trace": trace, "days": 9, "seed": seed, "policy": policy, "recommended": policy == chosen}
@@ -145,6 +152,36 @@ def test_regret_is_of_rules_and_learners_alike_the_cheapest_last(folders):
     assert table.loc["threshold", list(PATTERNS)].eq(50).all() and np.isnan(table.loc["threshold", "low"])
     assert table.loc["ppo on MIXED, 1,000 timesteps", "low"] < 4.0 < table.loc["ppo on MIXED, 1,000 timesteps", "high"]
     assert regret_table(folders, "wide").index[-1] == "ppo on MIXED, 1,000 timesteps"
+
+
+def test_regret_is_foresight_and_what_is_at_most_avoidable(folders):
+    known, regrets = foresight(folders), regret_table(folders)
+    assert known["foresight"].to_dict() == pytest.approx(FORESIGHT | {"mean": 1.5})
+    assert known.loc["SPIKE"].tolist() == pytest.approx([130, 136, 136.25, 6])
+    rest = avoidable(regrets, folders)
+    for column in (*PATTERNS, "mean"):
+        assert (rest[column] + known.loc[column, "foresight"]).tolist() == pytest.approx(regrets[column].tolist())
+    assert rest.loc["ppo on MIXED, 1,000 timesteps", "mean"] == pytest.approx(2.5)
+    assert (rest["high"] - rest["low"]).dropna().tolist() == pytest.approx((regrets["high"] - regrets["low"]).dropna())
+
+
+def test_limits_of_other_days_are_not_split(copy):
+    save_limits([Limit("SPIKE", 8, 136.0, 136.25, 1.0)], copy)
+    with pytest.raises(
+        ValueError, match=r"days = \[7, 8\]: results/limits.csv and results/study_baselines.csv must have"
+    ):
+        foresight(copy)
+
+
+def test_bars_of_the_split_are_foresight_and_then_the_avoidable_part(folders):
+    rest = avoidable(regret_table(folders).tail(2), folders)
+    figure = plot_split(rest, foresight(folders)["foresight"].drop("mean"))
+    assert [axes.get_title("left") for axes in figure.axes] == list(PATTERNS)
+    spike = figure.axes[3]
+    grey, coloured = spike.containers
+    assert [bar.get_width() for bar in grey] == [6, 6] and [bar.get_x() for bar in coloured] == [6, 6]
+    assert [bar.get_width() for bar in coloured] == pytest.approx(rest["SPIKE"].clip(lower=0).tolist())
+    assert [text.get_text() for text in spike.texts] == [f"{value:.1f}" for value in rest["SPIKE"]]
 
 
 def test_saving_is_paired_with_the_baseline_on_the_same_days(folders):

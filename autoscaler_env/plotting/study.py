@@ -17,6 +17,7 @@ from matplotlib.ticker import LogLocator
 
 from autoscaler_env.evaluation.statistics import estimate, per_training, sample_sizes
 from autoscaler_env.paths import Folders
+from autoscaler_env.plotting.comparison import policy_panels
 from autoscaler_env.plotting.style import colour_of, new_figure, save_figure, themed
 from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.policies.registry import label_of
@@ -145,6 +146,43 @@ def plot_regret(table: pd.DataFrame, scene: str = "", most: float = 30.0) -> Fig
     title = f"{scene} the best rule costs ${rule:.2f} a day above the optimum, the best learner ${learner:.2f}".lstrip()
     # Two dollar signs are two prices, not a formula.
     figure.suptitle(title[0].upper() + title[1:], x=0.01, ha="left", parse_math=False)
+    return figure
+
+
+@themed
+def plot_split(
+    avoidable: pd.DataFrame, foresight: pd.Series, title: str = "Most of the regret is foresight, or nothing is left"
+) -> Figure:
+    """Draw the regret of policies in two parts, a panel per pattern: foresight, and what may be avoidable.
+
+    Args:
+        avoidable: What `study.analysis.avoidable` returns: a row per policy, a column per pattern, $ a day.
+        foresight: The part of the regret on each pattern that needs foresight, $ a day.
+        title: The title of the figure; it should state the finding.
+
+    Returns:
+        The figure. A bar is the regret of a policy: grey up to the limit without foresight, then in the colour of the
+        policy; the number is the avoidable part.
+    """
+    patterns = [name for name in foresight.index if name in avoidable.columns]
+    figure, panels = policy_panels(len(patterns), list(avoidable.index), title)
+    panels[0].set_yticks(range(len(avoidable)), [_label(str(policy)) for policy in avoidable.index])
+    for axes, pattern in zip(panels, patterns, strict=True):
+        known, rest = float(foresight[pattern]), avoidable[pattern]
+        axes.barh(range(len(rest)), np.full(len(rest), known), color="#C9CDD2", height=0.7, label="foresight")
+        colours = [colour_of(_learner_in(name)) for name in rest.index]
+        axes.barh(range(len(rest)), rest.clip(lower=0), left=known, color=colours, height=0.7)
+        for place, more in enumerate(rest):
+            axes.annotate(
+                f"{more:.1f}", (known + max(more, 0), place), (4, 0), textcoords="offset points", va="center",
+                fontsize=8,
+            )  # fmt: skip
+        axes.set_xlim(0, 1.2 * (known + float(rest.max())))
+        axes.set_title(pattern)
+    figure.supxlabel(
+        "daily cost above the clairvoyant optimum ($); grey: foresight; the number: avoidable", fontsize=10
+    )
+    figure.suptitle(title, x=0.01, ha="left")
     return figure
 
 
