@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
@@ -236,6 +235,8 @@ def plot_calibration(grid: pd.DataFrame, title: str = "Daily cost of each settin
     Returns:
         The figure; the colours end at 1.5 times the cheapest cost, so that small differences near it are visible.
     """
+    import seaborn as sns  # imported here: it loads scipy's statistics, which takes longer than most figures
+
     figure = new_figure(9.0, 3.6)
     axes = figure.subplots()
     cheapest = float(grid.to_numpy().min())
@@ -288,6 +289,8 @@ def _bars(axes: Axes, means: pd.Series, lows: pd.Series, highs: pd.Series, form:
 
 def _boxes(axes: Axes, episodes: pd.DataFrame, column: str, policies: Sequence[str]) -> None:
     """Draw a box per policy, with the mean as a diamond."""
+    import seaborn as sns  # see `plot_calibration`
+
     means = {"marker": "D", "markerfacecolor": "white", "markeredgecolor": "black", "markersize": 4}
     with warnings.catch_warnings():
         # seaborn 0.13.2 uses an argument that matplotlib 3.11 has renamed.

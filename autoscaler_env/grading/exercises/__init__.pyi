@@ -6,6 +6,7 @@ from . import limits as limits
 from . import meter as meter
 from . import own as own
 from . import ppo as ppo
+from . import presets as presets
 from . import q_learning as q_learning
 from . import scaling as scaling
 from . import study as study
@@ -20,6 +21,7 @@ __all__ = [
     "meter",
     "own",
     "ppo",
+    "presets",
     "q_learning",
     "scaling",
     "study",
