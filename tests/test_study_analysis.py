@@ -103,6 +103,8 @@ def folders(tmp_path_factory):
                 *trained_on_each("q-learning", same(11.0)),
             ]
         ),
+        "iteration": trainings("policy-iteration", MIXED, 1_000, same(7.0)),
+        "iteration_patterns": pd.concat(trained_on_each("policy-iteration", same(8.0))),
         "wide": trainings("ppo", MIXED, 1_000, same(2.0), {name: cost - 20 for name, cost in OPTIMA.items()}),
         "wide_baselines": baselines({name: cost - 20 for name, cost in OPTIMA.items()}, ABOVE),
         "traces": pd.concat(
@@ -157,7 +159,7 @@ def test_regret_is_of_rules_and_learners_alike_the_cheapest_last(folders):
 def test_regret_is_foresight_and_what_is_at_most_avoidable(folders):
     known, regrets = foresight(folders), regret_table(folders)
     assert known["foresight"].to_dict() == pytest.approx(FORESIGHT | {"mean": 1.5})
-    assert known.loc["SPIKE"].tolist() == pytest.approx([130, 136, 136.25, 6])
+    assert known.loc["SPIKE"].tolist() == pytest.approx([7, 130, 136, 136.25, 6])
     rest = avoidable(regrets, folders)
     for column in (*PATTERNS, "mean"):
         assert (rest[column] + known.loc[column, "foresight"]).tolist() == pytest.approx(regrets[column].tolist())
@@ -284,7 +286,9 @@ def test_claims_say_which_is_cheaper_and_which_is_not(folders):
 
 
 def test_claims_answer_what_notebook_9_lets_predict(folders):
-    assert "Learning recovers 20 % of what that rule leaves." in summary.regret_claim(folders)  # 4 of 5 dollars stay
+    claim = summary.regret_claim(folders)
+    assert "Learning recovers 20 % of what that rule leaves. Of both" in claim  # 4 of 5 dollars stay
+    assert "at least $1.50 is foresight; at most $3.50 of the rule's" in claim and "recovers 29 % of the avoid" in claim
     text = summary.generalisation_claim(folders)
     assert "$4.00 a day above the optimum on its own pattern and $34.00 on the others" in text
     assert (
@@ -299,7 +303,8 @@ def test_learning_that_recovers_nothing_is_told(copy):
     path = copy.results / "study_baselines.csv"
     table = pd.read_csv(path)
     table.assign(regret=table["regret"].clip(upper=0.5)).to_csv(path, index=False)
-    assert "Learning recovers nothing of what that rule leaves." in summary.regret_claim(copy)
+    claim = summary.regret_claim(copy)
+    assert "Learning recovers nothing of what that rule leaves." in claim and "nothing of the avoidable part" in claim
 
 
 def test_training_that_began_by_imitation_is_told(folders, monkeypatch):
@@ -387,8 +392,15 @@ def test_matrix_is_drawn_with_its_numbers_and_the_own_pattern_framed(folders):
 
 def test_prices_in_the_title_of_regrets_are_no_formula(folders):
     texts = FIGURES["09_regret"](folders).findobj(Text)
-    title = next(text for text in texts if text.get_text().startswith("The best rule costs $5.00"))
+    title = next(text for text in texts if text.get_text().startswith("The best rule costs $3.50"))
+    assert "above the limit without foresight, the best learner $2.50" in title.get_text()
     assert not title.get_parse_math()
+
+
+def test_foresight_is_grey_where_a_limit_is_known_and_the_optimum_is_named_elsewhere(folders):
+    (axes,), (wide,) = FIGURES["09_regret"](folders).axes, FIGURES["09_wide"](folders).axes
+    assert [patch.get_width() for patch in axes.patches] == pytest.approx([1.5]) and not wide.patches
+    assert "above the optimum" in wide.figure.get_suptitle()
 
 
 def test_interval_of_a_single_training_is_not_drawn(folders):

@@ -150,7 +150,8 @@ def learners(folders: Folders) -> pd.DataFrame:
 
     Specialists, which were trained on one pattern, are included as `OWN` and on that pattern only.
     """
-    return pd.concat([read_mixed(folders), on_own_pattern(read_study("patterns", folders))], ignore_index=True)
+    own = [on_own_pattern(read_study(name, folders)) for name in ("patterns", "iteration_patterns")]
+    return pd.concat([read_mixed(folders), read_study("iteration", folders), *own], ignore_index=True)
 
 
 def regret_table(folders: Folders, setting: str = "") -> pd.DataFrame:
@@ -191,8 +192,8 @@ def foresight(folders: Folders) -> pd.DataFrame:
         folders: Where the tables are.
 
     Returns:
-        Indexed by pattern, then `MEAN`: optimum (cost of the clairvoyant optimum), low and high (ends of the limit),
-        and foresight (low minus optimum), all in $ a day, the means of the same evaluation days.
+        Indexed by pattern, then `MEAN`: days, optimum (cost of the clairvoyant optimum), low and high (ends of the
+        limit), and foresight (low minus optimum), all but the days in $ a day, the means of the same evaluation days.
 
     Raises:
         FileNotFoundError: A table is missing; the message has the command that makes it.
@@ -206,7 +207,9 @@ def foresight(folders: Folders) -> pd.DataFrame:
             f"days = {sorted(days)}: results/limits.csv and results/study_baselines.csv must have the same days"
         )
     costs = pd.concat([optima["cost"], pd.Series({MEAN: optima["cost"].mean()})])
-    table = pd.DataFrame({"optimum": costs, "low": limits["low"], "high": limits["high"]}).loc[[*PATTERNS, MEAN]]
+    table = pd.DataFrame({"days": days.pop(), "optimum": costs, "low": limits["low"], "high": limits["high"]}).loc[
+        [*PATTERNS, MEAN]
+    ]
     return table.assign(foresight=table["low"] - table["optimum"]).rename_axis("pattern")
 
 
