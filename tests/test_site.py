@@ -14,7 +14,14 @@ from autoscaler_env.paths import Folders, project_root
 from autoscaler_env.policies.registry import BASELINES, POLICY_LABELS
 from autoscaler_env.site.docstrings import knobs_of_class
 from autoscaler_env.site.links import Pages, faults_of
-from autoscaler_env.site.pages import API_SUBJECTS, api_pages, front_page, notebook_page, place_of_pages
+from autoscaler_env.site.pages import (
+    API_SUBJECTS,
+    api_pages,
+    front_page,
+    notebook_page,
+    place_of_pages,
+    with_policy_links,
+)
 from autoscaler_env.site.policies import NOTEBOOKS, page_of, savings_of, subjects, verdict_of
 
 ROOT = project_root()
@@ -65,7 +72,7 @@ def test_the_page_of_a_rule_has_the_numbers_of_the_summary(policies):
     text = page_of(policies["hpa-demand"], FOLDERS, {})
     for variant in ("hpa-demand", "hpa-demand-mixed", "hpa-demand-per-pattern"):
         row = table.loc[(variant, "SPIKE")]
-        assert f"{row['saving']:+.2f} ({row['saving_low']:+.2f} to {row['saving_high']:+.2f})" in text
+        assert f"{row['saving']:+.2f} ({row['saving_low']:+.2f}\xa0to\xa0{row['saving_high']:+.2f})" in text
 
 
 def test_the_page_of_a_learner_has_the_means_of_its_trainings(policies):
@@ -94,6 +101,27 @@ def test_the_front_page_is_made_of_the_readme():
     assert read_block(readme, "results") in text
     assert "THE TOUR" in text and "make run" in text and "make test" in text and "figures/demo.gif" in text
     assert "Does reinforcement learning beat the autoscaler that you already run, in dollars?" in " ".join(text.split())
+    sentences = [line.removeprefix("- ") for line in read_block(readme, "results").splitlines() if line[:2] == "- "]
+    assert f"**The short answer.** {sentences[0]} {sentences[-1]}" in text
+    assert f"git clone {repository_address(ROOT)}" in text
+
+
+def test_a_policy_that_begins_a_row_of_a_table_leads_to_its_page():
+    names = ["hpa-cpu", "kubernetes-hpa-cpu", "q-learning", "random"]
+    rows = [
+        "| HPA on CPU, one setting | 1 |",
+        "| kubernetes-hpa-cpu | 2 |",
+        "| q_learning_mixed | 3 |",
+        "| RANDOM | 4 |",
+        "| randomly | 5 |",
+    ]
+    assert with_policy_links("\n".join(rows), names).splitlines() == [
+        "| [HPA on CPU](/policies/hpa-cpu.md), one setting | 1 |",
+        "| [kubernetes-hpa-cpu](/policies/kubernetes-hpa-cpu.md) | 2 |",
+        "| [q_learning](/policies/q-learning.md)_mixed | 3 |",
+        "| RANDOM | 4 |",
+        "| randomly | 5 |",
+    ]
 
 
 def test_notebook_pages_open_in_colab_and_describe_their_figures(pages):
@@ -101,6 +129,7 @@ def test_notebook_pages_open_in_colab_and_describe_their_figures(pages):
         page = notebook_page(FOLDERS.executed / path.name, ROOT, pages)
         assert colab_address(repository_address(ROOT), path.stem) in page.cells[0].source
         assert f"../notebooks/{path.name}" in page.cells[0].source
+        assert page.cells[0].source.startswith(f"# {int(path.stem[:2])} ")
         for cell in page.cells:
             if any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):
                 assert len(cell.metadata["mystnb"]["image"]["alt"]) > 20

@@ -33,6 +33,24 @@ def without_math(markdown: str) -> str:
     return "".join(parts)
 
 
+_INTERVAL = re.compile(r"\(\S+ to \S+\)(?= *\|)")
+
+
+def unbroken(markdown: str) -> str:
+    r"""Return a document in whose tables each interval stays on one line.
+
+    Example:
+        >>> unbroken("| 1.00 (0.50 to 1.50) |")
+        '| 1.00 (0.50\xa0to\xa01.50) |'
+    """
+    return _INTERVAL.sub(lambda match: match[0].replace(" ", "\N{NO-BREAK SPACE}"), markdown)
+
+
+def for_site(markdown: str) -> str:
+    """Return a document as the site shows it: its dollars are money, and its intervals stay on one line."""
+    return unbroken(without_math(markdown))
+
+
 class Pages:
     """Where the files of the repository are on the site.
 
