@@ -16,6 +16,7 @@ from pathlib import Path
 
 import nbformat
 
+from autoscaler_env.address import PLACEHOLDER, repository_address
 from autoscaler_env.course import course_notebooks
 from autoscaler_env.paths import Folders, project_root
 from autoscaler_env.site.figures import copy_film, draw_figures, tour_of
@@ -139,6 +140,8 @@ def main(arguments: list[str] | None = None) -> int:
     files = [path for path in site.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files) / 1e6
     print(f"{site}: {len(files)} files, {size:.1f} MB, in {duration(time.perf_counter() - started)}")
+    if repository_address(root) == PLACEHOLDER:
+        print("Its links to Colab and the repository lead nowhere yet: python -m autoscaler_env.address ADDRESS")
     return 0
 
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from posixpath import normpath
 from urllib.parse import unquote, urlsplit
 
-from autoscaler_env.address import repository_address
+from autoscaler_env.address import files_address, repository_address
 
 _CODE = re.compile(r"(```.*?```|`[^`\n]+`)", re.DOTALL)
 _MARKDOWN_LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
@@ -88,9 +88,12 @@ class Pages:
     def target(self, link: str, document: str) -> str:
         """Return the target of a link on the site; see `rewrite`."""
         path, mark, fragment = link.partition("#")
-        if not path or urlsplit(link).scheme:
+        here = PurePosixPath(document).parent
+        if path.startswith(files := files_address(self._address)):
+            path, here = path.removeprefix(files), PurePosixPath()
+        if not path or urlsplit(path).scheme:
             return link
-        place = normpath((PurePosixPath(document).parent / path).as_posix())
+        place = normpath((here / path).as_posix())
         if place in self._places:
             return f"/{self._places[place]}{mark}{fragment}"
         if place.startswith("..") or not (self._root / place).exists():
