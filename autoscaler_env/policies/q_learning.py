@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -176,13 +177,57 @@ def learn(
     return returns
 
 
+_BUCKETS = 4096
+"""Most entries of an index of edges."""
+
+
 @compiled
-def _cell(fleet, queue, arrivals, change, capacity, spare_capacities, changes, levels):
-    spare_capacity = capacity * fleet - arrivals - queue
-    h = np.searchsorted(spare_capacities, spare_capacity, side="right")
-    c = np.searchsorted(changes, change, side="right")
-    level = np.searchsorted(levels, arrivals, side="right")
-    return (h * (changes.shape[0] + 1) + c) * (levels.shape[0] + 1) + level
+def _index_edges(edges):
+    """Return an index that finds the cell of a whole number without a search.
+
+    Args:
+        edges: Where cells end and the next begin, ascending, shape (edges,).
+
+    Returns:
+        The edges rounded up to whole numbers, with a last one that no number reaches; the lowest edge; by how many bits
+        numbers are shifted, so that at most `_BUCKETS` buckets are left; and the first cell of each bucket.
+    """
+    count = edges.shape[0]
+    whole = np.empty(count + 1, dtype=np.int64)
+    for i in range(count):
+        whole[i] = math.ceil(edges[i])
+    whole[count] = np.iinfo(np.int64).max
+    lowest = whole[0] if count else 0
+    width = whole[count - 1] - lowest if count else 0
+    shift = 0
+    while width >> shift >= _BUCKETS:
+        shift += 1
+    first_cells = np.zeros((width >> shift) + 2, dtype=np.int64)
+    for bucket in range(1, len(first_cells)):
+        first_cells[bucket] = np.searchsorted(whole[:count], lowest + ((bucket - 1) << shift), side="right")
+    return whole, lowest, shift, first_cells
+
+
+@compiled
+def _cell_of(number, index):
+    """Return the cell of a whole number: how many edges are not above it."""
+    edges, lowest, shift, first_cells = index
+    bucket = ((number - lowest) >> shift) + 1
+    cell = first_cells[min(max(bucket, 0), first_cells.shape[0] - 1)]
+    while number >= edges[cell]:
+        cell += 1
+    return cell
+
+
+@compiled
+def _best(values, cell):
+    """Return the first of the best actions in a cell, and its value."""
+    best, value = 0, values[cell, 0]
+    for action in range(1, values.shape[1]):
+        better = values[cell, action] > value
+        best = action if better else best
+        value = values[cell, action] if better else value
+    return best, value
 
 
 @compiled
@@ -203,33 +248,39 @@ def learn_days(
 ):
     """Play each day and learn from it: the compiled part of `learn`."""
     parameters = dynamics.parameters_of(constants)
-    actions = values.shape[1]
+    actions, steps = values.shape[1], days.shape[1]
     orders = np.zeros(dynamics.order_rows(parameters), dtype=np.int64)
+    spare_index, change_index, level_index = _index_edges(spare_capacities), _index_edges(changes), _index_edges(levels)
+    change_cells, level_cells = changes.shape[0] + 1, levels.shape[0] + 1
     for day in range(days.shape[0]):
         ready, booting, queue, last_arrivals = parameters.initial_instances, 0, 0, days[day, 0]
         orders[:] = 0
+        due = 0
         total = 0.0
-        cell = _cell(ready, queue, last_arrivals, 0, parameters.capacity, spare_capacities, changes, levels)
-        for step in range(days.shape[1]):
-            if draws[day, step, 0] < epsilon[day]:
+        share = epsilon[day]
+        spare = parameters.capacity * ready - last_arrivals
+        cell = _cell_of(spare, spare_index) * change_cells + _cell_of(0, change_index)
+        cell = cell * level_cells + _cell_of(last_arrivals, level_index)
+        for step in range(steps):
+            action, _ = _best(values, cell)
+            if draws[day, step, 0] < share:
                 action = int(draws[day, step, 1] * actions)
-            else:
-                action = np.argmax(values[cell])
             arrivals = days[day, step]
-            due = step % len(orders)
             ready, booting, queue, ordered, _, dropped, _, _ = dynamics.advance(
                 ready, booting, queue, orders[due], fleet_changes[action], arrivals, parameters
             )
             orders[due] = ordered
+            due = due + 1 if due + 1 < orders.shape[0] else 0
             reward = -dynamics.cost_of(ready, booting, queue, dropped, parameters)
-            change = arrivals - last_arrivals
+            spare = parameters.capacity * (ready + booting) - arrivals - queue
+            change_cell = _cell_of(arrivals - last_arrivals, change_index)
+            following = _cell_of(spare, spare_index) * change_cells + change_cell
+            following = following * level_cells + _cell_of(arrivals, level_index)
             last_arrivals = arrivals
-            following = _cell(
-                ready + booting, queue, last_arrivals, change, parameters.capacity, spare_capacities, changes, levels
-            )
-            target = reward + discount * values[following].max()
+            _, value = _best(values, following)
             visits[cell, action] += 1
-            values[cell, action] += visits[cell, action] ** -rate_exponent * (target - values[cell, action])
+            rate = visits[cell, action] ** -rate_exponent
+            values[cell, action] += rate * (reward + discount * value - values[cell, action])
             cell = following
             total += reward
         returns[day] = total
