@@ -24,7 +24,8 @@ import pandas as pd
 from dask.system import CPU_COUNT
 from tqdm.auto import tqdm
 
-from autoscaler_env.advice.compare import BUDGETS, compare_candidates
+from autoscaler_env.advice.compare import compare_candidates
+from autoscaler_env.advice.learners import BUDGETS
 from autoscaler_env.advice.report import answer_of
 from autoscaler_env.advice.setup import Limits, Setup, write_template
 from autoscaler_env.paths import Folders

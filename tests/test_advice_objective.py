@@ -94,7 +94,7 @@ def test_a_learner_is_trained_with_the_late_price_that_keeps_the_objective(days)
     today = {"rule": "fixed", "instances": 16}
     answer = answer_for(days, today=today, objective=MINUTE, budgets={"q-learning": 400}, trainings=1)
     learner = answer.comparison.candidates["q-learning"]
-    assert " with a late price of $" in learner.description and learner.late_price > 0
+    assert "; late price $" in learner.description and learner.late_price > 0
     assert learner.in_time_share > 0.98
 
 

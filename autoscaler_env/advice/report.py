@@ -22,13 +22,13 @@ from autoscaler_env.advice.text import (
     method,
     no_saving,
     objective_sentence,
-    per_1000_and_minute,
     reason,
     requests_sentence,
     sacrifice,
     saving_sentence,
     undecided,
 )
+from autoscaler_env.evaluation.objective import per_1000_and_minute
 from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, Interval, is_very_skewed, mean_interval
 from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.policies.registry import LEARNERS, label_of

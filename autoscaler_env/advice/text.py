@@ -11,7 +11,6 @@ from autoscaler_env.advice.plausibility import (
     OTHER_WAITS,
     losing_is_cheaper,
     significant,
-    small_dollars,
 )
 from autoscaler_env.advice.recommend import (
     FEWEST_TRAININGS,
@@ -23,9 +22,9 @@ from autoscaler_env.advice.recommend import (
 )
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.evaluation import statistics
+from autoscaler_env.evaluation.objective import price_in_words
 from autoscaler_env.evaluation.statistics import Interval, mean_interval
 from autoscaler_env.policies.registry import LEARNERS, label_of
-from autoscaler_env.service import Service
 from autoscaler_env.text import capital, counted, dollars, listed, percent
 
 DAYS_A_YEAR = 365
@@ -251,11 +250,6 @@ def requests_sentence(comparison: Comparison, policy: str) -> str:
     return f"{capital(label_of(policy))}: {service_of(comparison.candidates[policy])}. Today's rule: {now}."
 
 
-def per_1000_and_minute(service: Service) -> float:
-    """Return by what a late price of a step is multiplied to give dollars for 1,000 requests that wait a minute."""
-    return 60_000 / service.step_seconds
-
-
 def objective_sentence(comparison: Comparison, policy: str) -> str:
     """Return whether the objective was kept on the held-out days, what that costs, and the late price it implies.
 
@@ -279,11 +273,11 @@ def objective_sentence(comparison: Comparison, policy: str) -> str:
         sign, word = (1, "more") if extra.mean >= 0 else (-1, "less")
         extra = extra.times(sign)
         text += f" That costs {dollars(extra.mean)} a day {word} than today's rule ({between(extra)})."
-    price = candidate.late_price * per_1000_and_minute(comparison.service)
-    if math.isfinite(price):
+    if math.isfinite(candidate.late_price):
+        price = price_in_words(candidate.late_price, comparison.service)
         text += (
-            f" It implies a late price of {small_dollars(price)} for 1,000 requests that wait a minute, the lowest "
-            "that was tried with which the cheapest such policy keeps the objective on the first part of the days."
+            f" It implies a late price of {price}, the lowest that was tried with which the cheapest such policy keeps "
+            "the objective on the first part of the days."
         )
     return text
 
