@@ -13,6 +13,7 @@ from scipy import stats
 from autoscaler_env.advice.compare import Candidate, Comparison, loses_service
 from autoscaler_env.advice.decisions import decisions
 from autoscaler_env.advice.deploy import how_to
+from autoscaler_env.advice.objective import objective_sentence
 from autoscaler_env.advice.recommend import Recommendation, is_simpler, recommend
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.advice.text import (
@@ -21,7 +22,6 @@ from autoscaler_env.advice.text import (
     headline,
     method,
     no_saving,
-    objective_sentence,
     reason,
     requests_sentence,
     sacrifice,
