@@ -121,62 +121,6 @@ def test_the_price_of_a_late_request_that_is_implied_is_said_in_words(short):
         assert words in implied_price(short.comparison, dataclasses.replace(chosen, late_price=price))
 
 
-def test_the_shares_are_those_of_a_simulation_of_the_held_out_days(short):
-    chosen = short.comparison.candidates[short.recommendation.policy]
-    later, service = short.comparison.days.later, short.comparison.service
-    through = simulate_through(chosen.policy, later, service)
-    assert service.late_price == 0 and MINUTE.in_time(through).sum() / later.sum() == pytest.approx(
-        chosen.in_time_share
-    )
-
-
-def test_a_rule_that_keeps_more_than_the_objective_asks_for_gets_a_cheaper_setting(days):
-    answer = answer_for(days, today={"rule": "target-tracking", "target": 0.7, "reserve": 1}, objective=MINUTE)
-    assert answer.recommendation.saving.low > 0 and answer.keeps_service(answer.recommendation.policy)
-    strict = answer_for(days, today={"rule": "fixed", "instances": 16}, objective=Objective(0.999, 30))
-    costs = [each.comparison.candidates["target-tracking"].cost.mean for each in (answer, strict)]
-    assert costs[0] < costs[1], "a stricter objective costs more"
-
-
-def test_an_objective_that_nothing_keeps_is_said_in_the_headline(days):
-    answer = answer_for(days, {"max_instances": 8}, {"rule": "fixed", "instances": 8}, objective=MINUTE)
-    assert answer.recommendation.policy == "today"
-    assert answer.headline.startswith(
-        "No policy that was tried keeps the objective (99 % of the requests within 60 s). None comes nearer than "
-        "today's rule. Until then: keep today's rule as it is"
-    )
-
-
-def test_where_none_may_be_recommended_the_page_names_what_keeps_the_objective_or_comes_nearest(short):
-    able = {name: short.comparison.candidates[name] for name in ("today", "forecast")}
-    only = dataclasses.replace(short.comparison, candidates=able)
-    text = nobody_keeps(only, MINUTE, {"forecast": "had a small training budget (--quick)"})
-    assert text == (
-        "Of the policies that were tried, only forecast keeps the objective (99 % of the requests within 60 s), and "
-        "cannot be recommended: forecast had a small training budget (--quick)."
-    )
-    few = [name for name, each in short.comparison.candidates.items() if name != "today" and each.in_time_share < 0.999]
-    fewer = dataclasses.replace(
-        short.comparison, candidates={name: short.comparison.candidates[name] for name in ["today", *few]}
-    )
-    text = nobody_keeps(fewer, Objective(0.9999, 60), {})
-    assert text.startswith(
-        "No policy that was tried keeps the objective (99.99 % of the requests within 60 s). Nearest"
-    )
-    nearest = max(few, key=lambda name: fewer.candidates[name].in_time_share)
-    assert f"with {100 * fewer.candidates[nearest].in_time_share:.2f} %, for $" in text
-
-
-def test_the_price_of_a_late_request_that_is_implied_is_said_in_words(short):
-    chosen = short.comparison.candidates["forecast"]
-    for price, words in (
-        (np.nan, "it was not sure to keep"),
-        (0.0, "its cheapest setting keeps the objective."),
-        (0.00025, "a late price of $0.05 for 1,000 requests that wait a minute: from this price on"),
-    ):
-        assert words in implied_price(short.comparison, dataclasses.replace(chosen, late_price=price))
-
-
 def test_a_learner_is_trained_with_the_late_price_that_keeps_the_objective(days):
     today = {"rule": "fixed", "instances": 16}
     answer = answer_for(days, today=today, objective=MINUTE, budgets={"q-learning": 400}, trainings=1)
