@@ -56,7 +56,7 @@ def test_the_page_says_whether_it_was_kept_what_it_costs_and_the_price_it_implie
     assert f"{verdict}: {100 * share.mean:.2f} % (95 % interval {100 * share.low:.2f} %" in text and share.mean >= 0.99
     assert f"Today's rule {worse}: {100 * now.mean:.2f} %" in text
     extra = chosen.cost.mean - today.cost.mean
-    assert f"That costs ${abs(extra):.2f} a day {'more' if extra > 0 else 'less'} than today's rule" in text
+    assert f" costs ${abs(extra):.2f} a day {'more' if extra > 0 else 'less'} than today's rule" in text
     assert "It implies a late price of $" in text and "requests that wait a minute" in text
     assert "The objective is 99" in page(short).replace("\u00a0", " ")
     plain = json.loads(json.dumps(short.as_dict(), allow_nan=False))["objective"]

@@ -103,6 +103,7 @@ def test_a_file_gives_the_objective_and_the_service_without_a_late_price(tmp_pat
             "objective and late_price_per_1000_per_minute: two ways to say what a late request may cost; write only",
         ),
         ("[objective]\nserved_in_time = 0.9", "must be a table of served_in_time and within_seconds"),
+        ("objective = 0.9", "objective = 0.9: must be a table of served_in_time and within_seconds"),
         ("min_instances = 9\nmax_instances = 4", "max_instances = 4: must be at least min_instances = 9"),
     ],
 )
@@ -238,6 +239,18 @@ def test_every_learner_searches_its_price_and_goes_on_where_it_was_interrupted(a
     assert (other.root / model).read_bytes() == (folders.root / model).read_bytes(), "bit for bit"
     assert trained_for(read_description(other.root / model)).startswith("trained to keep 90 % of the requests within")
     assert f"{price:.4g}" in f"{resumed.description['service']['late_price']:.4g}"
+
+
+def test_a_learner_is_trained_once_where_not_even_all_instances_keep_the_objective(tmp_path):
+    service = dataclasses.replace(FREE, max_instances=3, initial_instances=3, steps_per_episode=24)
+    lines = []
+    config = TrainingConfig("q-learning", "STEADY", episodes=20, service=service, objective=MINUTE)
+    trained = train_to_keep(config, Folders(tmp_path), progress=False, report=lines.append)
+    assert lines[0].startswith(
+        "Nothing can keep this objective: a fleet that grows to all 3 instances as fast as it may"
+    )
+    assert len(lines) == 2 and len(trained.description["search"]) == 1 and not trained.description["keeps_objective"]
+    assert "which it missed on the days of the search" in trained_for(trained.description)
 
 
 def test_a_learner_keeps_its_objective_on_other_days_with_the_price_that_was_found(tmp_path):

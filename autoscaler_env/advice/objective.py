@@ -35,7 +35,7 @@ def objective_sentence(comparison: Comparison, policy: str) -> str:
     more, sign = ("more", 1) if extra.mean >= 0 else ("less", -1)
     extra = extra.times(sign)
     ends = f" (95 % interval {dollars(extra.low)} to {dollars(extra.high)})" if extra.n > 1 else ""
-    text += f" That costs {dollars(extra.mean)} a day {more} than today's rule{ends}."
+    text += f" {capital(label_of(policy))} costs {dollars(extra.mean)} a day {more} than today's rule{ends}."
     return f"{text} {implied_price(comparison, comparison.candidates[policy])}"
 
 

@@ -230,7 +230,7 @@ def search_plan(objective: Objective) -> str:
     from autoscaler_env.training.objective import PART, TRAININGS
 
     return (
-        f"The objective is {objective}. Up to {TRAININGS} trainings search the lowest late price that keeps it: the "
+        f"The objective is {objective}. Up to {TRAININGS} trainings search a late price that keeps it: the "
         f"first has the whole length, each of the others 1/{PART} of it and the weights of the one before."
     )
 

@@ -34,6 +34,7 @@ from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, Interval
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
+from autoscaler_env.policies.rules import FixedFleet
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_json
 from autoscaler_env.storage.models import is_described, load_policy, read_description, save_description
@@ -297,7 +298,8 @@ def train_to_keep(
 ) -> Trained:
     """Search the late price with which a learner keeps its objective, and train it with that price.
 
-    An interrupted search gives the same model as one without interruption.
+    An interrupted search gives the same model as one without interruption. Where not even all instances keep the
+    objective, the learner is trained once.
 
     Args:
         config: The training, with an objective; its service has no late price.
@@ -338,7 +340,9 @@ def train_to_keep(
     measure = measure or on_calibration_days
     if first is None:
         first = trials[0].late_price if trials else _implied_price(days, config.service, objective)
-    while (price := next_price(trials, objective, first, falls)) is not None:
+    if impossible := _why_impossible(measure, config.service, objective):
+        report(impossible)
+    while (price := next_price(trials, objective, first, falls)) is not None and not (impossible and trials):
         training = run.training(len(trials) + 1, price)
         trained = _go_on(training, progress)
         share, cost = measure(trained.policy)
@@ -346,6 +350,17 @@ def train_to_keep(
         run.save_trials(trials)
         report(_in_words(trials, config.service, objective))
     return run.finish_search(trials)
+
+
+def _why_impossible(measure: Callable[[Policy], tuple[Interval, float]], service: Service, objective: Objective) -> str:
+    """Return why nothing can keep the objective, if the fleet that grows as fast and as far as it may does not."""
+    share, _ = measure(FixedFleet(service, service.max_instances))
+    if share.mean >= objective.served_in_time:
+        return ""
+    return (
+        f"Nothing can keep this objective: a fleet that grows to all {service.max_instances} instances as fast as it "
+        f"may serves {100 * share.mean:.2f} % within {duration(objective.within_seconds)}. So the learner is trained once."
+    )
 
 
 def _go_on(training: RunFolder, progress: bool) -> Trained:
