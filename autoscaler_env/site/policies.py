@@ -24,7 +24,7 @@ from autoscaler_env.policies.recognise import RECOGNISE, Recognise
 from autoscaler_env.policies.registry import BASELINES, LEARNERS, PER_PATTERN_ENDING, label_of
 from autoscaler_env.service import Service
 from autoscaler_env.site.docstrings import Docstring, Knob, attribute_texts, knobs_of_class, knobs_of_preset, parse
-from autoscaler_env.site.links import without_math
+from autoscaler_env.site.links import unbroken, without_math
 from autoscaler_env.study.analysis import (
     MEAN,
     avoidable,
@@ -398,4 +398,4 @@ def _saving(saved: Interval) -> str:
 
 
 def _markdown(table: pd.DataFrame) -> str:
-    return str(table.to_markdown(index=False, disable_numparse=True))
+    return unbroken(str(table.to_markdown(index=False, disable_numparse=True)))
