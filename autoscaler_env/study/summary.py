@@ -206,8 +206,8 @@ def deployment(folders: Folders) -> list[str]:
         left = row["rule_cost"] - float(limits[str(pattern)])
         nothing = left < MINIMUM_EFFECT * row["rule_cost"]
         sentences.append(
-            f"{pattern}: {advice}. {capital(_compared(saved, name, row['rule']))}. This rule is at most {dollars(left)} "
-            f"({percent(left / row['rule_cost'])}) above the limit without foresight"
+            f"{pattern}: {advice}. {capital(_compared(saved, name, row['rule']))}. "
+            f"This rule is at most {dollars(left)} ({percent(left / row['rule_cost'])}) above the limit without foresight"
             f"{': nothing worth a training is left' if nothing else ''}."
         )
     return sentences
