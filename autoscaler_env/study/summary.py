@@ -207,8 +207,8 @@ def deployment(folders: Folders) -> list[str]:
         nothing = left < MINIMUM_EFFECT * row["rule_cost"]
         sentences.append(
             f"{pattern}: {advice}. {capital(_compared(saved, name, row['rule']))}. "
-            f"This rule is at most {dollars(left)} ({percent(left / row['rule_cost'])}) above the limit without foresight"
-            f"{': nothing worth a training is left' if nothing else ''}."
+            f"This rule is at most {dollars(left)} ({percent(left / row['rule_cost'])}) above the limit without "
+            f"foresight{': nothing worth a training is left' if nothing else ''}."
         )
     return sentences
 
