@@ -2,6 +2,7 @@ from . import baselines as baselines
 from . import comparison as comparison
 from . import dqn as dqn
 from . import environment as environment
+from . import limits as limits
 from . import meter as meter
 from . import own as own
 from . import ppo as ppo
@@ -16,6 +17,7 @@ __all__ = [
     "comparison",
     "dqn",
     "environment",
+    "limits",
     "meter",
     "own",
     "ppo",
