@@ -71,7 +71,7 @@ POLICY_LABELS = {
     "aws-target-tracking": "AWS target tracking",
     "aws-step-scaling": "AWS step scaling",
     "ideal-target-tracking": "ideal target tracking",
-    "target-tracking": "target tracking",
+    "target-tracking": "ideal target tracking",
     "forecast": "forecast",
     "recognise": "recognise, then act",
     "q-learning": "Q-learning",
@@ -265,7 +265,7 @@ def find_policies(
     """Return the policies that a user names, each with its own name for tables.
 
     Policies with the same name, such as the `best_model.zip` of two trainings, take the name that the user typed. Our
-    target tracking is called `ideal-target-tracking` beside that of AWS.
+    target tracking is called `ideal-target-tracking` beside rules as vendors run them.
 
     Args:
         specs: Policies as `find_policy` takes them, at least one, each once.
@@ -285,7 +285,7 @@ def find_policies(
     for spec, policy in zip(specs, policies, strict=True):
         if names.count(policy.name) > 1:
             policy.name = spec
-    if any(policy.name.startswith(AwsTargetTracking.name) for policy in policies):
+    if any(policy.name.startswith(VENDOR_RULES) for policy in policies):
         for policy in policies:
             if policy.name.startswith("target-tracking"):
                 policy.name = f"ideal-{policy.name}"

@@ -144,8 +144,8 @@ def savings_of(name: str, folders: Folders) -> list[Saved]:
     """Return what the variants of a policy save, from the committed tables; empty where they have none.
 
     A rule has up to three variants: as most people run it, with one setting, and with a setting for each pattern, all
-    against target tracking with one setting; intervals are over days. A learner is compared over its trainings: on
-    `MIXED` against target tracking with one setting, on one pattern against target tracking calibrated for it.
+    against ideal target tracking with one setting; intervals are over days. A learner is compared over its trainings:
+    on `MIXED` against target tracking with one setting, on one pattern against target tracking calibrated for it.
 
     Args:
         name: The policy, such as `hpa-cpu` or `ppo`.
