@@ -134,8 +134,8 @@ def q_learning_uncompiled(episodes: int) -> None:
         np.array(SERVICE.fleet_changes),
         constants_of(SERVICE),
         cells.edges(cells.spare_capacities, SERVICE),
-        cells.edges(cells.changes, SERVICE),
-        cells.level_edges(SERVICE),
+        cells.of_arrivals(days, SERVICE),
+        np.zeros(days.shape),
         np.empty(episodes),
     )
 

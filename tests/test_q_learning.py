@@ -8,10 +8,12 @@ from autoscaler_env import dynamics
 from autoscaler_env.envs.single import AutoscalerEnv
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.policies import q_learning
-from autoscaler_env.policies.q_learning import Discretisation, QTable, learn
-from autoscaler_env.policies.rules import Threshold
+from autoscaler_env.policies.decision_inputs import ARRIVALS_INPUTS
+from autoscaler_env.policies.q_learning import DecisionCells, Discretisation, QTable, learn
+from autoscaler_env.policies.recognise import Recogniser
+from autoscaler_env.policies.rules import TargetTracking, Threshold
 from autoscaler_env.service import Service
-from autoscaler_env.traffic.patterns import Pattern, day_seeds
+from autoscaler_env.traffic.patterns import PATTERNS, Pattern, day_seeds
 from autoscaler_env.training.presets import QLearningPreset
 
 LEVELLED = Discretisation(levels=(0.3, 0.6))
@@ -45,6 +47,45 @@ def test_compiled_learning_equals_plain_python_in_the_scalar_environment(any_ser
     learn(fast, days, epsilon, 0.7, 0.9, np.random.default_rng(3))
     learn_slowly(slow, days, epsilon, 0.7, 0.9, np.random.default_rng(3))
     assert np.array_equal(fast.visits, slow.visits) and fast.visits.sum() == days.size
+    assert fast.values == pytest.approx(slow.values, rel=1e-9, abs=1e-12)
+
+
+def a_recogniser():
+    """Return a recogniser with some weights, which finds several patterns likeliest."""
+    rng = np.random.default_rng(0)
+    sizes = ((ARRIVALS_INPUTS, 8), (8, len(PATTERNS)))
+    weights = tuple(rng.normal(size=size).astype(np.float32) for size in sizes)
+    return Recogniser(weights, tuple(np.zeros(size[1], dtype=np.float32) for size in sizes))
+
+
+@every_service
+def test_with_inputs_of_a_decision_compiled_learning_equals_a_table_that_observes_step_by_step(any_service):
+    """The slow one asks the policy itself for its cells, in the environment, and a rule that plays beside it."""
+    days = np.concatenate([Pattern(name, any_service).draw(day_seeds("training", 2)) for name in ("SPIKE", "RANDOM")])
+    fast, slow = (QTable.zeros(any_service, DecisionCells(a_recogniser())) for _ in range(2))
+    epsilon, rule = np.array([1.0, 0.5, 0.5, 0.0]), TargetTracking(any_service)
+    rng = np.random.default_rng(3)
+    learn(fast, days, epsilon, 0.7, 0.9, rng, simulate(rule, days, any_service).cost)
+    draws = np.random.default_rng(3).random((*days.shape, 2))
+    env, beside = AutoscalerEnv("STEADY", any_service), AutoscalerEnv("STEADY", any_service)
+    for day, arrivals in enumerate(days):
+        observation, _ = env.reset(options={"day": arrivals})
+        other, _ = beside.reset(options={"day": arrivals})
+        slow.reset(days[day : day + 1])
+        greedy = int(slow.predict(observation[np.newaxis])[0])
+        for explore, which in draws[day]:
+            cell = int(slow._cells[0])
+            action = int(which * slow.values.shape[1]) if explore < epsilon[day] else greedy
+            observation, reward, *_ = env.step(action)
+            other, rule_reward, *_ = beside.step(int(rule.predict(other[np.newaxis])[0]))
+            slow.predict(observation[np.newaxis])
+            best = slow.preferences()[0].max()
+            slow.visits[cell, action] += 1
+            rate = slow.visits[cell, action] ** -0.7
+            slow.values[cell, action] += rate * (reward - rule_reward + 0.9 * best - slow.values[cell, action])
+            greedy = int(np.argmax(slow.preferences()[0]))
+    assert np.array_equal(fast.visits, slow.visits) and fast.visits.sum() == days.size
+    assert len(np.unique(np.flatnonzero(fast.visits.sum(axis=1)) % len(PATTERNS))) > 1
     assert fast.values == pytest.approx(slow.values, rel=1e-9, abs=1e-12)
 
 

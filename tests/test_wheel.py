@@ -100,7 +100,7 @@ def test_course_copies_what_the_package_carries_and_says_what_to_do_next(install
     result = in_package(installed, "-m", "autoscaler_env.cli.main", "course", "my course", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines() == [
-        "Copied 11 notebooks and ASSIGNMENT.md into my course.",
+        "Copied 12 notebooks and ASSIGNMENT.md into my course.",
         "Open the first one: jupyter lab 'my course/notebooks/01_build_environment.ipynb'",
         "Check your answers: autoscaler check 'my course'",
     ]

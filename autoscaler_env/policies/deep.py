@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -163,6 +163,8 @@ def build_network(
 ) -> BasePolicy:
     """Return an untrained policy network of stable-baselines3, on the CPU, into which weights can be loaded.
 
+    It has no optimiser: stable-baselines3's learners, which train networks, make their own.
+
     Args:
         algorithm: `dqn`, or another learner with a network of actions and one of values, such as `ppo` and `a2c`.
         inputs: `INPUTS`, `INPUTS_WITH_LEVELS`, `DECISION_INPUTS`, or 7 for a network over the plain observation.
@@ -178,8 +180,20 @@ def build_network(
     network_class = DQNPolicy if algorithm == DQN else ActorCriticPolicy
     activation_fn = getattr(torch.nn, activation or ("ReLU" if algorithm == DQN else "Tanh"))
     return network_class(
-        observation_space, action_space, lambda progress: 0.0, net_arch=widths, activation_fn=activation_fn
+        observation_space,
+        action_space,
+        lambda progress: 0.0,
+        net_arch=widths,
+        activation_fn=activation_fn,
+        optimizer_class=cast("type[torch.optim.Optimizer]", _NoOptimiser),
     )
+
+
+class _NoOptimiser:
+    """Takes the place of an optimiser: the first one of a process loads torch's compiler, which takes over a second."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
 
 
 def count_weights(widths: tuple[int, ...], actions: int, inputs: int = INPUTS) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,10 @@ from numpy.typing import NDArray
 from autoscaler_env import dynamics
 from autoscaler_env.compiled import compiled
 from autoscaler_env.policies.base import decode
+from autoscaler_env.policies.decision_inputs import ARRIVALS_INPUTS, EXPECTED, Outlook, outlook_on
+from autoscaler_env.policies.recognise import Recogniser
 from autoscaler_env.service import Service
+from autoscaler_env.traffic.workload import PATTERNS
 
 SPARE_CAPACITIES = (-8, -4, -2, -1, 0, 0.5, 1, 1.5, 2, 3, 4, 6, 9, 12)
 """Spare capacity, in instances, at which one cell ends and the next begins."""
@@ -20,6 +24,11 @@ CHANGES = (-2.5, -1.5, -0.75, -0.25, 0.25, 0.75, 1.5, 2.5)
 
 LEVELS: tuple[float, ...] = ()
 """Arrivals, as a share of the peak, at which one cell ends and the next begins; empty: the level does not count."""
+
+EXPECTED_SPARES = (-6, -3, -1.5, -0.5, 0.5, 1.5, 3, 6)
+"""Fleet minus the demand that is expected when an instance ordered now is ready, in instances: ends of cells."""
+
+_READY = 1 + EXPECTED.index("order ready")
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,78 @@ class Discretisation:
         """Return the edges of the level in requests per step, shape (edges,)."""
         return np.array(self.levels, dtype=np.float64) * service.peak_arrivals
 
+    def of_arrivals(self, days: NDArray[np.int64], service: Service) -> OfArrivals:
+        """Return the part of each cell that the arrivals decide alone, before each step of some days and at the end."""
+        seen = seen_arrivals(days)
+        change = np.searchsorted(
+            self.edges(self.changes, service), np.diff(seen, axis=1, prepend=seen[:, :1]), side="right"
+        )
+        part = change * self.shape[2]
+        if self.levels:
+            part += np.searchsorted(self.level_edges(service), seen, side="right")
+        return OfArrivals(part, self.shape[1] * self.shape[2], np.zeros(part.shape, dtype=np.float32), np.zeros(0))
+
+
+@dataclass(frozen=True, eq=False)
+class DecisionCells:
+    """Divide what a decision needs into the cells of a table; see `policies/decision_inputs.py`.
+
+    Three quantities decide the cell: the spare capacity; the fleet minus the demand that is expected in the step in
+    which an instance ordered now serves first; and the likeliest pattern of the day. The last two need the day's
+    arrivals so far, which an `Outlook` remembers.
+    """
+
+    recogniser: Recogniser
+    """Says how likely each of `PATTERNS` is."""
+    spare_capacities: tuple[float, ...] = SPARE_CAPACITIES
+    expected_spares: tuple[float, ...] = EXPECTED_SPARES
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Cells along spare capacity, expected spare capacity and pattern."""
+        return len(self.spare_capacities) + 1, len(self.expected_spares) + 1, len(PATTERNS)
+
+    def cells(self, observations: NDArray[np.float32], service: Service, outlook: Outlook) -> NDArray[np.int64]:
+        """Add observations to what is remembered; return the cell of each: a row of the table, shape (n,)."""
+        known = np.empty((len(observations), ARRIVALS_INPUTS), dtype=np.float32)
+        expected = np.empty((len(observations), 1 + len(EXPECTED)), dtype=np.float32)
+        outlook(observations, known, expected)
+        counts = decode(observations, service)
+        edges = np.array(self.spare_capacities, dtype=np.float64) * service.capacity_per_instance
+        now = np.searchsorted(edges, counts.spare_capacity, side="right")
+        later = np.searchsorted(
+            np.array(self.expected_spares, dtype=np.float64),
+            counts.ready + counts.booting - expected[:, _READY],
+            side="right",
+        )
+        return (now * self.shape[1] + later) * self.shape[2] + self.recogniser.chances_of(known).argmax(axis=1)
+
+    def of_arrivals(self, days: NDArray[np.int64], service: Service) -> OfArrivals:
+        """Return the part of each cell that the arrivals decide alone, before each step of some days and at the end."""
+        one_more = np.concatenate([days, days[:, -1:]], axis=1)  # the last observation shows the step before
+        known, expected = outlook_on(service, one_more)
+        part = self.recogniser.chances_of(known.reshape(-1, ARRIVALS_INPUTS)).argmax(axis=1).reshape(one_more.shape)
+        edges = np.array(self.expected_spares, dtype=np.float64)
+        return OfArrivals(part, len(PATTERNS), np.ascontiguousarray(expected[:, :, _READY]), edges)
+
+
+class OfArrivals(NamedTuple):
+    """What the arrivals of some days decide about the cells, before each step and after the last."""
+
+    part: NDArray[np.int64]
+    """What is added to the cell, shape (n, steps + 1)."""
+    parts: int
+    """How many values `part` can have."""
+    expected: NDArray[np.float32]
+    """Demand that the fleet is compared with, in instances, shape (n, steps + 1)."""
+    edges: NDArray[np.float64]
+    """Fleet minus this demand at which one cell ends and the next begins; empty where it does not count."""
+
+
+def seen_arrivals(days: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the arrivals that are seen before each step of some days and after the last, shape (n, steps + 1)."""
+    return np.concatenate([days[:, :1], days], axis=1)
+
 
 class QTable:
     r"""A table of action values, and the policy that takes the best action of each cell.
@@ -67,7 +148,7 @@ class QTable:
     Args:
         values: Estimated return of each action in each cell, dollars, shape (cells, actions).
         service: The service to scale.
-        discretisation: Divides observations into cells.
+        discretisation: Divides observations into cells; or what a decision needs.
         name: What tables call it.
 
     Equation:
@@ -84,13 +165,11 @@ class QTable:
         ValueError: The shape does not fit, or a value is not finite.
     """
 
-    preferences_are = "returns"
-
     def __init__(
         self,
         values: NDArray[np.float64],
         service: Service | None = None,
-        discretisation: Discretisation | None = None,
+        discretisation: Discretisation | DecisionCells | None = None,
         name: str = "q-learning",
     ) -> None:
         self.service = service or Service()
@@ -104,9 +183,12 @@ class QTable:
         self.visits = np.zeros(values.shape)
         self.name = name
         self._cells = np.zeros(0, dtype=np.int64)
+        self._outlook = Outlook(self.service)
 
     @classmethod
-    def zeros(cls, service: Service | None = None, discretisation: Discretisation | None = None) -> QTable:
+    def zeros(
+        cls, service: Service | None = None, discretisation: Discretisation | DecisionCells | None = None
+    ) -> QTable:
         """Return a table that has not learned anything yet."""
         service = service or Service()
         discretisation = discretisation or Discretisation()
@@ -114,11 +196,24 @@ class QTable:
         return cls(values, service, discretisation)
 
     def reset(self, days: NDArray[np.int64]) -> None:
-        """Do nothing: a table has no memory."""
+        """Forget the day before; only a table over what a decision needs remembers any of it."""
+        self._outlook.start()
+
+    @property
+    def preferences_are(self) -> str:
+        """The quantity that `preferences` returns, in dollars.
+
+        `returns`; for a table over what a decision needs `savings` against target tracking, on which it is trained.
+        """
+        return "savings" if isinstance(self.discretisation, DecisionCells) else "returns"
 
     def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return the best action of each cell, shape (n,)."""
-        self._cells = self.discretisation.cells(observations, self.service)
+        cells = self.discretisation
+        if isinstance(cells, DecisionCells):
+            self._cells = cells.cells(observations, self.service, self._outlook)
+        else:
+            self._cells = cells.cells(observations, self.service)
         return np.argmax(self.values[self._cells], axis=1)
 
     def preferences(self) -> NDArray[np.float64]:
@@ -133,6 +228,7 @@ def learn(
     rate_exponent: float,
     discount: float,
     rng: np.random.Generator,
+    rule_costs: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Train a table on days, one after another, epsilon-greedily; change it in place.
 
@@ -145,6 +241,8 @@ def learn(
         rate_exponent: How fast the rate falls, above 0.5 and at most 1.
         discount: Weight of the next step's value, from 0 to 1.
         rng: Draws the exploration.
+        rule_costs: What a rule costs in each step of the same days, dollars, shape (n, steps). A reward is then what is
+            saved against it (an input-dependent baseline; see `LearnerVecEnv`).
 
     Returns:
         The return of each day, with its exploration: dollars, shape (n,).
@@ -157,7 +255,6 @@ def learn(
     service = table.service
     draws = rng.random((*days.shape, 2))
     returns = np.empty(len(days))
-    discretisation = table.discretisation
     learn_days(
         table.values,
         table.visits,
@@ -168,21 +265,19 @@ def learn(
         discount,
         np.array(service.fleet_changes),
         dynamics.constants_of(service),
-        discretisation.edges(discretisation.spare_capacities, service),
-        discretisation.edges(discretisation.changes, service),
-        discretisation.level_edges(service),
+        np.array(table.discretisation.spare_capacities, dtype=np.float64) * service.capacity_per_instance,
+        table.discretisation.of_arrivals(days, service),
+        np.zeros(days.shape) if rule_costs is None else rule_costs,
         returns,
     )
     return returns
 
 
 @compiled
-def _cell(fleet, queue, arrivals, change, capacity, spare_capacities, changes, levels):
-    spare_capacity = capacity * fleet - arrivals - queue
-    h = np.searchsorted(spare_capacities, spare_capacity, side="right")
-    c = np.searchsorted(changes, change, side="right")
-    level = np.searchsorted(levels, arrivals, side="right")
-    return (h * (changes.shape[0] + 1) + c) * (levels.shape[0] + 1) + level
+def _cell(fleet, queue, arrivals, capacity, spare_capacities, of_arrivals, day, step):
+    h = np.searchsorted(spare_capacities, capacity * fleet - arrivals - queue, side="right")
+    e = np.searchsorted(of_arrivals.edges, fleet - of_arrivals.expected[day, step], side="right")
+    return (h * (of_arrivals.edges.shape[0] + 1) + e) * of_arrivals.parts + of_arrivals.part[day, step]
 
 
 @compiled
@@ -197,8 +292,8 @@ def learn_days(
     fleet_changes,
     constants,
     spare_capacities,
-    changes,
-    levels,
+    of_arrivals,
+    rule_costs,
     returns,
 ):
     """Play each day and learn from it: the compiled part of `learn`."""
@@ -206,10 +301,10 @@ def learn_days(
     actions = values.shape[1]
     orders = np.zeros(dynamics.order_rows(parameters), dtype=np.int64)
     for day in range(days.shape[0]):
-        ready, booting, queue, last_arrivals = parameters.initial_instances, 0, 0, days[day, 0]
+        ready, booting, queue = parameters.initial_instances, 0, 0
         orders[:] = 0
         total = 0.0
-        cell = _cell(ready, queue, last_arrivals, 0, parameters.capacity, spare_capacities, changes, levels)
+        cell = _cell(ready, queue, days[day, 0], parameters.capacity, spare_capacities, of_arrivals, day, 0)
         for step in range(days.shape[1]):
             if draws[day, step, 0] < epsilon[day]:
                 action = int(draws[day, step, 1] * actions)
@@ -222,14 +317,12 @@ def learn_days(
             )
             orders[due] = ordered
             reward = -dynamics.cost_of(ready, booting, queue, dropped, parameters)
-            change = arrivals - last_arrivals
-            last_arrivals = arrivals
+            total += reward
             following = _cell(
-                ready + booting, queue, last_arrivals, change, parameters.capacity, spare_capacities, changes, levels
+                ready + booting, queue, arrivals, parameters.capacity, spare_capacities, of_arrivals, day, step + 1
             )
-            target = reward + discount * values[following].max()
+            target = reward + rule_costs[day, step] + discount * values[following].max()
             visits[cell, action] += 1
             values[cell, action] += visits[cell, action] ** -rate_exponent * (target - values[cell, action])
             cell = following
-            total += reward
         returns[day] = total

@@ -48,8 +48,8 @@ NOTEBOOKS = {
     "q-learning": ("03_train_q_learning", "06_compare_policies"),
     "dqn": ("04_train_dqn", "06_compare_policies"),
     "ppo": ("05_train_ppo", "06_compare_policies", "09_study_generalisation"),
-    "policy-iteration": (),
-    "optimum": ("06_compare_policies",),
+    "policy-iteration": ("12_find_the_limit",),
+    "optimum": ("06_compare_policies", "12_find_the_limit"),
 }
 """The notebooks that teach a policy, by its name; none for one that is there for `advise`."""
 

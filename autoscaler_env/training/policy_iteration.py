@@ -193,7 +193,7 @@ class PolicyIteration:
                 str(index): {name: moments[name].numpy() for name in _MOMENTS} for index, moments in optimiser.items()
             },
             "labelled": [[part.numpy() for part in labelled] for labelled in self._labelled],
-            "recogniser": [list(self.recogniser.weights), list(self.recogniser.biases)],
+            "recogniser": self.recogniser.state(),
             "generator": self._rng.bit_generator.state,
         }
 
@@ -238,8 +238,7 @@ def train_policy_iteration(run: RunFolder, progress: bool, state: dict[str, Any]
     begun = time.process_time() - (state["cpu_seconds"] if state is not None else 0.0)
     recogniser = None
     if state is not None:
-        weights, biases = state["learner"]["recogniser"]
-        recogniser = Recogniser(tuple(weights), tuple(biases))
+        recogniser = Recogniser.from_state(state["learner"]["recogniser"])
     learner = PolicyIteration(config.pattern, config.service, preset, config.seed, recogniser)
     policy = DeepPolicy(learner.model.policy, config.service, config.model_name, learner.recogniser)
     evaluator = SelectionEvaluator(config)
