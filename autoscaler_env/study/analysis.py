@@ -81,6 +81,16 @@ def read_policy_iteration(folders: Folders) -> pd.DataFrame:
     return _read_table(path, "python benchmarks/policy_iteration.py", folders)
 
 
+def read_other_rules(folders: Folders) -> pd.DataFrame:
+    """Return what the policies that notebook 6 leaves out cost and save: see `benchmarks/other_rules.py`.
+
+    Raises:
+        FileNotFoundError: The file is missing; the message has the command that makes it.
+    """
+    path = folders.results / "other_rules.csv"
+    return _read_table(path, "python benchmarks/other_rules.py TRACES", folders)
+
+
 def _read(file: str, study: str, folders: Folders) -> pd.DataFrame:
     needs = " --traces FOLDER" if study == "traces" else ""
     return _read_table(folders.results / file, f"autoscaler study {study}{needs}", folders)
