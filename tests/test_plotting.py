@@ -205,6 +205,14 @@ def test_savings_are_points_with_their_intervals(episodes):
     assert ends == pytest.approx(saved[["low", "high"]].to_numpy())
 
 
+def test_a_pattern_apart_has_a_panel_of_its_own_below_the_others(episodes):
+    saved = savings(episodes, "threshold")
+    patterns = list(saved.index.unique("pattern"))
+    above, below = plot_savings(saved, "threshold", apart=patterns[:1]).axes
+    names = [[label.get_text() for label in axes.get_yticklabels()] for axes in (above, below)]
+    assert names == [patterns[1:], patterns[:1]] and above.get_xlim() != below.get_xlim()
+
+
 def test_a_frame_marks_the_cheapest_setting(figures):
     (mark,) = [patch for patch in figures["calibration"].axes[0].patches if isinstance(patch, mpl.patches.Rectangle)]
     assert mark.get_xy() == (0, 0)

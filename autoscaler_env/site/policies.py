@@ -24,7 +24,7 @@ from autoscaler_env.policies.recognise import RECOGNISE, Recognise
 from autoscaler_env.policies.registry import BASELINES, LEARNERS, PER_PATTERN_ENDING, label_of
 from autoscaler_env.service import Service
 from autoscaler_env.site.docstrings import Docstring, Knob, attribute_texts, knobs_of_class, knobs_of_preset, parse
-from autoscaler_env.site.links import without_math
+from autoscaler_env.site.links import unbroken, without_math
 from autoscaler_env.study.analysis import on_own_pattern, read_baselines, read_curves, read_mixed, read_study
 from autoscaler_env.study.benchmark import ONE_SETTING
 from autoscaler_env.text import capital, dollars, listed, percent
@@ -48,8 +48,8 @@ NOTEBOOKS = {
     "q-learning": ("03_train_q_learning", "06_compare_policies"),
     "dqn": ("04_train_dqn", "06_compare_policies"),
     "ppo": ("05_train_ppo", "06_compare_policies", "09_study_generalisation"),
-    "policy-iteration": (),
-    "optimum": ("06_compare_policies",),
+    "policy-iteration": ("12_find_the_limit",),
+    "optimum": ("06_compare_policies", "12_find_the_limit"),
 }
 """The notebooks that teach a policy, by its name; none for one that is there for `advise`."""
 
@@ -369,4 +369,4 @@ def _saving(saved: Interval) -> str:
 
 
 def _markdown(table: pd.DataFrame) -> str:
-    return str(table.to_markdown(index=False, disable_numparse=True))
+    return unbroken(str(table.to_markdown(index=False, disable_numparse=True)))

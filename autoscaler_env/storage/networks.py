@@ -100,7 +100,8 @@ def parse_network(content: bytes, service: Service, name: str) -> Network:
         raise ValueError(f"a network of {sizes[0]} inputs {needs} a member {_RECOGNISER}")
     notes = _check_observations(settings, sizes[0], algorithm)
     policy = _build(algorithm, weights, sizes, widths, activation, service, name, recogniser)
-    algorithm = algorithm if recogniser is None else "policy-iteration"
+    if recogniser is not None and algorithm != "dqn" and not widths["vf"]:
+        algorithm = "policy-iteration"  # it is the only learner without a critic
     names = ", ".join(sorted(noted)[:3]) + (" and more" if len(noted) > 3 else "")
     notes += (f"its data names {names}, which other loaders would import",) if noted else ()
     return Network(policy, algorithm, sizes, timesteps if type(timesteps) is int and timesteps >= 0 else None, notes)
@@ -220,6 +221,15 @@ def _parse_recogniser(content: bytes) -> Recogniser:
     if not layers or set(names) != set(arrays):
         raise ValueError("it must hold weights and biases of layers, numbered from 0")
     weights, biases = (tuple(arrays[f"{kind}.{layer}"] for layer in range(layers)) for kind in ("weights", "biases"))
+    return checked_recogniser(weights, biases)
+
+
+def checked_recogniser(weights: tuple[Array, ...], biases: tuple[Array, ...]) -> Recogniser:
+    """Return a recogniser of these weights and biases, one of each for each layer.
+
+    Raises:
+        ValueError: The layers do not lead from the inputs that depend on arrivals to the patterns.
+    """
     size = ARRIVALS_INPUTS
     for matrix, bias in zip(weights, biases, strict=True):
         if matrix.ndim != 2 or len(matrix) != size or bias.shape != matrix.shape[1:]:
@@ -324,8 +334,8 @@ def _written(recogniser: Recogniser) -> bytes:
     """Return a recogniser as named arrays in the format of torch."""
     import torch
 
-    tensors = {f"weights.{layer}": torch.from_numpy(array) for layer, array in enumerate(recogniser.weights)}
-    tensors |= {f"biases.{layer}": torch.from_numpy(array) for layer, array in enumerate(recogniser.biases)}
+    tensors = {f"weights.{layer}": torch.tensor(array) for layer, array in enumerate(recogniser.weights)}
+    tensors |= {f"biases.{layer}": torch.tensor(array) for layer, array in enumerate(recogniser.biases)}
     buffer = io.BytesIO()
     torch.save(tensors, buffer)
     return buffer.getvalue()

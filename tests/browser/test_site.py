@@ -117,6 +117,9 @@ def test_formulas_are_drawn_and_themes_choose_figures(open_page):
     for dark in (False, True):
         page = open_page("policies/ppo", dark=dark)
         assert page.locator("math").first.bounding_box()["width"] > 100
+        base, index = page.locator("math msub").first.locator("> *").all()
+        ends = [part.evaluate("(part) => part.getBoundingClientRect().bottom") for part in (base, index)]
+        assert ends[1] > ends[0] + 1, "without the font of formulas an index stands as high as its letter"
         shown = [image.get_attribute("src") for image in page.locator("article img").all() if image.is_visible()]
         theme = "dark" if dark else "light"
         assert [name.rpartition("/")[2] for name in shown] == [f"ppo-savings-{theme}.svg", f"ppo-curve-{theme}.svg"]
@@ -138,6 +141,13 @@ def test_the_keyboard_reaches_the_content_and_stops_the_film(open_page):
         image for image in page.locator("img.asr-film").all() if not image.get_attribute("src").endswith(".png")
     ]
     expect(page.get_by_role("button", name="Play the film").first).to_be_visible()
+
+
+def test_the_page_for_a_wrong_address_leads_to_the_front_page(address, open_page):
+    page = open_page("404")
+    page.get_by_role("link", name="The front page").click()
+    expect(page.locator(".asr-question")).to_be_visible()
+    assert page.url == address and not page.errors and not page.asked
 
 
 @pytest.mark.parametrize("name", PAGES)
