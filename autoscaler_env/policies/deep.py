@@ -86,6 +86,7 @@ class DeepPolicy:
         one_thread()
         self.name = name
         self.network = network
+        self.recogniser = recogniser
         width = network.observation_space.shape
         plain = width == OBSERVATION_LOW.shape
         self._inputs: Inputs | DecisionInputs | None = None

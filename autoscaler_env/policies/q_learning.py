@@ -69,7 +69,7 @@ class Discretisation:
 
     def of_arrivals(self, days: NDArray[np.int64], service: Service) -> OfArrivals:
         """Return the part of each cell that the arrivals decide alone, before each step of some days and at the end."""
-        part = np.empty((len(days), days.shape[1] + 1), dtype=np.int64)
+        part = np.empty((len(days), days.shape[1] + 1), dtype=np.int32)
         _find_parts(days, self.edges(self.changes, service), self.level_edges(service), part)
         return OfArrivals(part, self.shape[1] * self.shape[2], np.zeros((1, 1), dtype=np.float32), np.zeros(0))
 
@@ -112,7 +112,12 @@ class DecisionCells:
         """Return the part of each cell that the arrivals decide alone, before each step of some days and at the end."""
         one_more = np.concatenate([days, days[:, -1:]], axis=1)  # the last observation shows the step before
         known, expected = outlook_on(service, one_more)
-        part = self.recogniser.chances_of(known.reshape(-1, ARRIVALS_INPUTS)).argmax(axis=1).reshape(one_more.shape)
+        part = (
+            self.recogniser.chances_of(known.reshape(-1, ARRIVALS_INPUTS))
+            .argmax(axis=1)
+            .astype(np.int32)
+            .reshape(one_more.shape)
+        )
         edges = np.array(self.expected_spares, dtype=np.float64)
         return OfArrivals(part, len(PATTERNS), np.ascontiguousarray(expected[:, :, _READY]), edges)
 
@@ -120,7 +125,7 @@ class DecisionCells:
 class OfArrivals(NamedTuple):
     """What the arrivals of some days decide about the cells, before each step and after the last."""
 
-    part: NDArray[np.int64]
+    part: NDArray[np.int32]
     """What is added to the cell, shape (n, steps + 1)."""
     parts: int
     """How many values `part` can have."""

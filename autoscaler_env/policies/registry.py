@@ -432,14 +432,18 @@ def _file_of(spec: str, folders: Folders) -> Path:
 
 
 def _load(path: Path, service: Service) -> Policy:
-    """Return the policy in a model file; print a line on stderr if it was trained for another service."""
+    """Return the policy in a model file; say on stderr if it was trained for an objective or for another service."""
+    from autoscaler_env.evaluation.objective import trained_for
     from autoscaler_env.storage.models import load_policy, read_description  # here: torch, which no rule needs
 
     policy = load_policy(path, service)
-    wanted = service.as_dict()
-    trained_for = (read_description(path) or {}).get("service", wanted)
-    names = dict.fromkeys([*wanted, *trained_for])
-    other = [f"{name} {trained_for.get(name)}" for name in names if wanted.get(name) != trained_for.get(name)]
+    wanted, description = service.as_dict(), read_description(path) or {}
+    theirs = description.get("service", wanted)
+    if objective := trained_for(description):
+        print(f"{policy.name} was {objective}.", file=sys.stderr)
+        theirs = theirs | {"late_price": service.late_price}  # it was searched, and belongs to the objective
+    names = dict.fromkeys([*wanted, *theirs])
+    other = [f"{name} {theirs.get(name)}" for name in names if wanted.get(name) != theirs.get(name)]
     if other:
         print(
             f"{policy.name} was trained for another service: {', '.join(other)}. Train one for this service.",
