@@ -134,7 +134,7 @@ class DeepPolicy:
             if not isinstance(network, ActorCriticPolicy):
                 scores: torch.Tensor = network.q_net(looked_at)
                 return scores
-            features = network.extract_features(looked_at, network.pi_features_extractor)
+            features: Any = network.extract_features(looked_at, network.pi_features_extractor)
             logits: torch.Tensor = network.action_net(network.mlp_extractor.forward_actor(features))
             return torch.softmax(logits - logits.logsumexp(dim=1, keepdim=True), dim=1)
 
