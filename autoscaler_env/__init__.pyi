@@ -62,7 +62,7 @@ from .training.checkpoint import Trained
 from .training.config import TrainingConfig
 from .training.deep import build_learner
 from .training.lab import try_values
-from .training.objective import late_price_for, rule_that_keeps
+from .training.objective import rule_that_keeps, train_to_keep
 from .training.presets import PRESETS, QLearningPreset
 from .training.train import obtain, train, train_own
 
@@ -131,7 +131,6 @@ __all__ = [
     "find_policy",
     "forecast_from_promql",
     "hpa_from_manifest",
-    "late_price_for",
     "load_policy",
     "lower_bounds",
     "mean_interval",
@@ -155,6 +154,7 @@ __all__ = [
     "summarise",
     "train",
     "train_own",
+    "train_to_keep",
     "try_values",
     "tuned_rule",
     "verdict",

@@ -140,8 +140,8 @@ def results_block(folders: Folders) -> str:
     return "\n".join(
         [
             f"Mean of the six patterns, {episodes:,} evaluation days each, the same days for every policy. Savings are",
-            "against target tracking with one setting for all patterns. Learners: mean of ten trainings on `MIXED`,",
-            "interval over trainings; rules: interval over days.",
+            "against ideal target tracking with one setting for all patterns. Learners: mean of ten trainings on",
+            "`MIXED`, interval over trainings; rules: interval over days.",
             "",
             table,
             "",
@@ -182,8 +182,8 @@ def calibration_block(folders: Folders) -> str:
     ]
     intro = (
         "Every rule had the same search on the same calibration days: a grid of 150 to 156 settings, then fine steps "
-        "around the best. The costs are those of calibration days. The trainings were compared with target tracking as "
-        "`results/calibration.csv` has it, from the grid alone."
+        "around the best. The costs are those of calibration days. The trainings were compared with ideal target "
+        "tracking as `results/calibration.csv` has it, from the grid alone."
     )
     return f"{intro}\n\n{_markdown(pd.DataFrame(rows))}"
 

@@ -215,6 +215,45 @@ def allowed_actions(state: NDArray[np.int32], step: int, service: Service) -> ND
 
 
 @compiled
+def _observation(ready, booting, queue, arrivals, served, change, parameters):
+    """Return the seven observations of a service, float32.
+
+    Counts and scales are at most 2**24, or are clipped, so float32 holds them exactly, and a float32 quotient equals
+    the rounded float64 quotient: float64 has more than twice the digits. Sixteen of them are divided at once.
+    """
+    fleet_scale, one = np.float32(parameters.max_instances), np.float32(1.0)
+    arrivals_scale = np.float32(parameters.arrivals_scale)
+    spare = np.int32(parameters.capacity * (ready + booting) - arrivals - queue)
+    return (
+        np.float32(ready) / fleet_scale,
+        np.float32(booting) / fleet_scale,
+        np.float32(served) / np.float32(np.int32(parameters.capacity * ready)),
+        np.float32(queue) / np.float32(max(parameters.queue_limit, 1)),
+        min(np.float32(arrivals) / arrivals_scale, one),
+        min(max(np.float32(change) / arrivals_scale, -one), one),
+        max(np.float32(spare) / np.float32(parameters.spare_capacity_scale), -one),
+    )
+
+
+@compiled
+def _may_lack_capacity(parameters):
+    """Return whether a service may have no ready instance, or lose capacity as instances become ready within a step."""
+    return (parameters.min_instances == 0) | (not boots_whole_steps(parameters))
+
+
+@compiled
+def _utilisation(ready, queue, arrivals, served, lost, parameters):
+    """Return the utilisation where capacity may be lost or zero: without any, 1 if requests came in or wait, else 0.
+
+    So a rule that follows the utilisation starts an instance where one is needed, and none where nothing comes in.
+    """
+    capacity = parameters.capacity * ready - lost
+    if capacity > 0:
+        return served / capacity
+    return 1.0 if queue + arrivals > 0 else 0.0
+
+
+@compiled
 def observe_all(state, parameters, observations):
     """Write what an operator sees of each service to `observations`, float32 of shape (7, n)."""
     _observe(
@@ -233,10 +272,11 @@ def observe_all(state, parameters, observations):
         observations[5],
         observations[6],
     )
-    if parameters.min_instances == 0 or not boots_whole_steps(parameters):
-        _observe_utilisation(
-            state[READY], state[QUEUE], state[ARRIVALS], state[SERVED], state[LOST], parameters, observations[2]
-        )
+    if _may_lack_capacity(parameters):
+        for i in range(state.shape[1]):
+            observations[2, i] = _utilisation(
+                state[READY, i], state[QUEUE, i], state[ARRIVALS, i], state[SERVED, i], state[LOST, i], parameters
+            )
 
 
 @compiled
@@ -256,41 +296,17 @@ def _observe(
     seen_change,
     spare_capacity,
 ):
-    """Write the seven observations of each service, from rows of the state to rows of observations.
-
-    Counts and scales are at most 2**24, or are clipped, so float32 holds them exactly, and a float32 quotient equals
-    the rounded float64 quotient: float64 has more than twice the digits. Sixteen of them are divided at once.
-    """
-    capacity = np.int32(parameters.capacity)
-    fleet_scale = np.float32(parameters.max_instances)
-    queue_scale = np.float32(max(parameters.queue_limit, 1))
-    arrivals_scale = np.float32(parameters.arrivals_scale)
-    spare_capacity_scale = np.float32(parameters.spare_capacity_scale)
-    one = np.float32(1.0)
+    """Write the seven observations of each service, from rows of the state to rows of observations."""
     for i in range(readies.shape[0]):
-        ready, booting, queue, arrivals = readies[i], bootings[i], queues[i], shown[i]
-        spare = np.int32(capacity * (ready + booting) - arrivals - queue)
-        seen_ready[i] = np.float32(ready) / fleet_scale
-        seen_booting[i] = np.float32(booting) / fleet_scale
-        utilisation[i] = np.float32(served[i]) / np.float32(np.int32(capacity * ready))
-        seen_queue[i] = np.float32(queue) / queue_scale
-        seen_arrivals[i] = min(np.float32(arrivals) / arrivals_scale, one)
-        seen_change[i] = min(max(np.float32(change[i]) / arrivals_scale, -one), one)
-        spare_capacity[i] = max(np.float32(spare) / spare_capacity_scale, -one)
-
-
-@compiled
-def _observe_utilisation(readies, queues, shown, served, lost, parameters, utilisation):
-    """Write the utilisation where capacity may be lost or zero: without any, 1 if requests came in or wait, else 0.
-
-    So a rule that follows the utilisation starts an instance where one is needed, and none where nothing comes in.
-    """
-    for i in range(readies.shape[0]):
-        capacity = parameters.capacity * readies[i] - lost[i]
-        if capacity > 0:
-            utilisation[i] = served[i] / capacity
-        else:
-            utilisation[i] = 1.0 if queues[i] + shown[i] > 0 else 0.0
+        (
+            seen_ready[i],
+            seen_booting[i],
+            utilisation[i],
+            seen_queue[i],
+            seen_arrivals[i],
+            seen_change[i],
+            spare_capacity[i],
+        ) = _observation(readies[i], bootings[i], queues[i], shown[i], served[i], change[i], parameters)
 
 
 @compiled
@@ -328,10 +344,21 @@ def advance_one(state, step, fleet_change, arrivals, constants, observation):
     state[DROPPED, 0] = dropped
     state[SCALED, 0] = fleet_change != 0 and not refused
     state[REFUSED, 0] = refused
-    state[CHANGE, 0] = arrivals - state[ARRIVALS, 0]
+    change = arrivals - state[ARRIVALS, 0]
+    state[CHANGE, 0] = change
     state[ARRIVALS, 0] = arrivals
     state[LOST, 0] = lost
-    observe_all(state, parameters, observation.reshape((7, 1)))
+    (
+        observation[0],
+        observation[1],
+        observation[2],
+        observation[3],
+        observation[4],
+        observation[5],
+        observation[6],
+    ) = _observation(ready, booting, queue, arrivals, served, change, parameters)
+    if _may_lack_capacity(parameters):
+        observation[2] = _utilisation(ready, queue, arrivals, served, lost, parameters)
     return cost_of(ready, booting, queue, dropped, parameters)
 
 

@@ -25,6 +25,7 @@ from autoscaler_env.site.pages import (
     with_policy_links,
 )
 from autoscaler_env.site.policies import NOTEBOOKS, page_of, savings_of, subjects, verdict_of
+from autoscaler_env.study.analysis import avoidable, foresight, regret_table
 from autoscaler_env.traffic.patterns import PATTERNS
 
 ROOT = project_root()
@@ -85,6 +86,19 @@ def test_the_page_of_a_learner_has_the_means_of_its_trainings(policies):
     assert saved.by_pattern["SPIKE"].mean == pytest.approx(mean)
     assert saved.basis == f"{len(table)} trainings, seeds 0 to {len(table) - 1}, 2,000 days each"
     assert f"{mean:+.2f} (" in page_of(policies["ppo"], FOLDERS, {})
+
+
+def test_pages_split_the_regret_into_foresight_and_what_may_be_avoidable(policies):
+    known = foresight(FOLDERS)["foresight"]
+    above = avoidable(regret_table(FOLDERS), FOLDERS)["SPIKE"]
+    for name, row in (("kpa", "kpa-mixed"), ("ppo", "ppo on MIXED, 995,328 timesteps")):
+        (line,) = (line for line in page_of(policies[name], FOLDERS, {}).splitlines() if line.startswith(f"| {row} "))
+        assert f" {above[row]:.2f} " in line
+    (line,) = (
+        line for line in page_of(policies["optimum"], FOLDERS, {}).splitlines() if line.startswith("| foresight")
+    )
+    assert f" {known['SPIKE']:.2f} " in line
+    assert "foresight" not in page_of(policies["aws-step-scaling"], FOLDERS, {})
 
 
 def test_policies_that_notebook_6_leaves_out_have_their_savings_and_settings_from_their_own_table(policies):

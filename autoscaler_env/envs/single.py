@@ -147,7 +147,7 @@ class AutoscalerEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         super().reset(seed=seed)
         day_seed, day = self._choose_day(options or {})
         observation = np.empty((7, 1), dtype=np.float32)
-        dynamics.start_all(self._state, day[:1].astype(np.int32), self._constants, observation)
+        dynamics.start_all(self._state, day[:1], self._constants, observation)
         self._arrivals = day.tolist()
         self._step = 0
         self._record.clear()

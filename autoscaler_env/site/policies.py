@@ -25,7 +25,17 @@ from autoscaler_env.policies.registry import BASELINES, LEARNERS, PER_PATTERN_EN
 from autoscaler_env.service import Service
 from autoscaler_env.site.docstrings import Docstring, Knob, attribute_texts, knobs_of_class, knobs_of_preset, parse
 from autoscaler_env.site.links import unbroken, without_math
-from autoscaler_env.study.analysis import on_own_pattern, read_curves, read_mixed, read_other_rules, read_study
+from autoscaler_env.study.analysis import (
+    MEAN,
+    avoidable,
+    foresight,
+    on_own_pattern,
+    read_curves,
+    read_mixed,
+    read_other_rules,
+    read_study,
+    regret_table,
+)
 from autoscaler_env.study.benchmark import ONE_SETTING
 from autoscaler_env.text import capital, dollars, listed, percent
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS
@@ -139,8 +149,8 @@ def savings_of(name: str, folders: Folders) -> list[Saved]:
     """Return what the variants of a policy save, from the committed tables; empty where they have none.
 
     A rule has up to three variants: as most people run it, with one setting, and with a setting for each pattern, all
-    against target tracking with one setting; intervals are over days. A learner is compared over its trainings: on
-    `MIXED` against target tracking with one setting, on one pattern against target tracking calibrated for it.
+    against ideal target tracking with one setting; intervals are over days. A learner is compared over its trainings:
+    on `MIXED` against target tracking with one setting, on one pattern against target tracking calibrated for it.
 
     Args:
         name: The policy, such as `hpa-cpu` or `ppo`.
@@ -258,6 +268,7 @@ def page_of(subject: Subject, folders: Folders, figures: dict[str, str]) -> str:
         parts += ["## Equation", *(f"$$\n{part.strip()}\n$$" for part in equation.split("\n\n"))]
     parts += ["## When it wins, and by how much", *_results(subject, folders)]
     parts += [figures["savings"]] if "savings" in figures else []
+    parts += _regret(subject.name, folders)
     if "curve" in figures:
         parts += ["## Learning curve", _about_curve(subject.name, folders), figures["curve"]]
     parts += ["## Knobs", *_knobs(subject, folders)]
@@ -311,6 +322,24 @@ def _results(subject: Subject, folders: Folders) -> list[str]:
         note = f"Dollars a day against {listed(against)}; above zero is cheaper. The 95 % intervals are over {bases}."
         return [without_math(rule + sentences), note, _markdown(table)]
     return ["The committed tables do not have this policy yet; the command below measures it."]
+
+
+def _regret(name: str, folders: Folders) -> list[str]:
+    """Return the regret of a policy in two parts, a row per variant and a column per pattern; empty without results."""
+    regrets, known = regret_table(folders), foresight(folders)["foresight"]
+    variants = {name, f"{name}-mixed", name + PER_PATTERN_ENDING}
+    rows = regrets[[row in variants or str(row).startswith(f"{name} on ") for row in regrets.index]]
+    if rows.empty and name != OPTIMUM:
+        return []
+    columns = [MEAN, *PATTERNS]
+    table = pd.concat([known.rename("foresight").to_frame().T[columns], avoidable(rows, folders)[columns]])
+    others = "The other rows are above the limit without foresight: at most this much is avoidable."
+    return [
+        "## How far it is from what is possible" if len(rows) else "## How much of it is foresight",
+        "Dollars a day. *Foresight* is the part of a policy's distance to the optimum that only somebody who knows the "
+        f"future can save. {others if len(rows) else ''}".strip(),
+        _markdown(table.map("{:.2f}".format).reset_index(names="regret")),
+    ]
 
 
 def _knobs(subject: Subject, folders: Folders) -> list[str]:
