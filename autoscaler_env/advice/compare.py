@@ -35,7 +35,7 @@ from autoscaler_env.evaluation.calibration import (
 from autoscaler_env.evaluation.lower_bound import lower_bounds
 from autoscaler_env.evaluation.metrics import measure, served_in_time
 from autoscaler_env.evaluation.objective import Objective, share_interval
-from autoscaler_env.evaluation.simulation import ResetDaily, Trajectory, by_day, simulate_through
+from autoscaler_env.evaluation.simulation import Trajectory, by_day, simulate_through, through_days
 from autoscaler_env.evaluation.statistics import Interval, mean_interval
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
@@ -50,10 +50,10 @@ from autoscaler_env.training.presets import DeepPreset
 from autoscaler_env.training.train import train
 
 BUDGETS: Mapping[str, dict[Algorithm, int]] = {
-    "full": {"q-learning": 10_000, "dqn": 150_000, "ppo": 250_000},
+    "full": {"q-learning": 10_000, "dqn": 150_000, "ppo": 250_000, "policy-iteration": 16},
     "quick": {"q-learning": 1_000, "dqn": 15_000, "ppo": 30_000},
 }
-"""Training budget of each learner: days for Q-learning, timesteps for the others."""
+"""Training budget of each learner: days for Q-learning, iterations for policy iteration, timesteps for the others."""
 
 MARGIN = 0.5
 """Share of the limits that calibration uses, so that its settings usually keep the whole limits on later days."""
@@ -462,7 +462,7 @@ def _training_config(algorithm: Algorithm, budget: int, days: Trace, service: Se
 
 
 def _training_in_words(config: TrainingConfig) -> str:
-    unit = "days" if config.algorithm == "q-learning" else "timesteps"
+    unit = {"q-learning": "days", "policy-iteration": "iterations"}.get(config.algorithm, "timesteps")
     return f"{getattr(config, LENGTH[config.algorithm]):,} {unit} of training" + (
         ", begun by imitating target tracking" if config.imitation_days else ""
     )
@@ -478,15 +478,15 @@ def _train(config: TrainingConfig, progress: bool) -> tuple[Policy, bytes, float
         path = files.model if best == len(returns) - 1 else files.best
         policy = load_policy(path, config.service)
         policy.name = config.algorithm
-        return ResetDaily(policy, config.service.steps_per_episode), path.read_bytes(), float(returns[best])
+        return through_days(policy, config.service.steps_per_episode), path.read_bytes(), float(returns[best])
 
 
 def _planned_seconds(grids: Iterable[str], days: Trace, budgets: Mapping[Algorithm, int]) -> dict[str, float]:
     """Return the steps of a comparison and about how many seconds each takes on a slow core."""
     thousands = days.requests.size / 1000
-    training = {"q-learning": 7e-7 * days.requests.shape[1], "dqn": 1.2e-4, "ppo": 1.1e-4}
+    training = {"q-learning": 7e-7 * days.requests.shape[1], "dqn": 1.2e-4, "ppo": 1.1e-4, "policy-iteration": 2.2}
     seconds = {f"calibrating {name}": 0.2 + 0.2 * thousands for name in grids}
     for algorithm, budget in budgets.items():
-        selection = 0.0 if algorithm == "q-learning" else 0.3 * thousands
+        selection = 0.0 if algorithm in ("q-learning", "policy-iteration") else 0.3 * thousands
         seconds[f"training {algorithm}"] = 0.5 + training[algorithm] * budget + selection
     return seconds | {"finding the optimum": 0.5 + 0.1 * thousands}

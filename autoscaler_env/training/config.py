@@ -22,7 +22,7 @@ from tyro.constructors import PrimitiveConstructorSpec
 from autoscaler_env.service import Service
 from autoscaler_env.text import listed, suggestion
 from autoscaler_env.traffic.workload import MIXED, PATTERNS, Workload, check_workload
-from autoscaler_env.training.presets import DeepPreset, IterationPreset, QLearningPreset, deep_preset
+from autoscaler_env.training.presets import DeepPreset, IterationPreset, QLearningPreset, RecordedPreset, deep_preset
 
 Algorithm = Literal["q-learning", "dqn", "ppo", "policy-iteration"]
 
@@ -281,8 +281,16 @@ class TrainingConfig:
         if self.algorithm == "q-learning":
             return dataclasses.replace(QLearningPreset(), **self._given())
         if self.algorithm == "policy-iteration":
-            return dataclasses.replace(IterationPreset(), **self._given())
+            return dataclasses.replace(self._iteration_preset(), **self._given())
         return _with_settings(deep_preset(self.algorithm, self.timesteps), self._given())
+
+    def _iteration_preset(self) -> IterationPreset:
+        if isinstance(self.pattern, str):
+            return IterationPreset()
+        from autoscaler_env.traffic.trace import recorded_days  # here: options need no compiler
+
+        recorded = recorded_days(self.pattern, self.service.boot_steps) is not None
+        return RecordedPreset() if recorded else IterationPreset()
 
     @property
     def total_timesteps(self) -> int:
