@@ -80,6 +80,18 @@ def test_a_memory_that_missed_steps_takes_what_was_usual():
         inputs.start_at(24)
 
 
+def test_before_each_day_of_a_trace_it_remembers_the_days_before_it():
+    days = busy_from_two(14)
+    recording = fit_recording(days[:9], HOURLY)
+    trained = lines_of(days.reshape(1, -1), recording, HOURLY)
+    inputs = RecordedInputs(HOURLY, recording)
+    inputs.remember(days)
+    inputs.start(days[9:])
+    first = inputs(np.zeros((5, 7), dtype=np.float32))[:, FLEET_INPUTS:]
+    assert first == pytest.approx(trained.known[0, 8 * 24 :: 24], abs=1e-5)
+    assert np.ptp(first, axis=0).max() > 0.1
+
+
 def test_a_variation_keeps_level_and_length_and_moves_fast_changes():
     days = busy_from_two(12)
     lines = varied(days, 40, 0.5, HOURLY, np.random.default_rng(0))

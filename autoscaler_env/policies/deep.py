@@ -103,8 +103,15 @@ class DeepPolicy:
 
     def reset(self, days: NDArray[np.int64]) -> None:
         """Clear the memory."""
-        if self._inputs is not None:
+        if isinstance(self._inputs, RecordedInputs):
+            self._inputs.start(days)
+        elif self._inputs is not None:
             self._inputs.start()
+
+    def remember(self, days: NDArray[np.int64]) -> None:
+        """Tell a policy that remembers days which days were before which; see `RecordedInputs.remember`."""
+        if isinstance(self._inputs, RecordedInputs):
+            self._inputs.remember(days)
 
     @property
     def remembers_days(self) -> bool:

@@ -215,13 +215,32 @@ class RecordedInputs:
         self._service = service
         self.recording = recording
         self._scales = scales_of(service, recording)
+        self._days = np.zeros((0, self._steps), dtype=np.int64)
+        self._dates: dict[bytes, int] = {}
         self.start()
 
-    def start(self) -> None:
-        """Begin anew with the history of the recording."""
+    def start(self, days: NDArray[np.int64] | None = None) -> None:
+        """Begin anew with the history of the recording, or with the days before these where `remember` told them.
+
+        Args:
+            days: The days to play side by side, shape (n, steps). Of them, only the dates are looked up.
+        """
         self._counts = np.zeros((0, 0), dtype=np.int64)
         self._known = 0
         self._shown = False
+        dates = [self._dates.get(day.tobytes(), 0) for day in np.ascontiguousarray([] if days is None else days)]
+        length = min((*dates, HISTORY))
+        if dates and length:
+            self._begin(np.array([self._days[date - length : date].reshape(-1) for date in dates]))
+
+    def remember(self, days: NDArray[np.int64]) -> None:
+        """Take the days of a recording, in the order of time, so that `start` finds those before a day.
+
+        Args:
+            days: Requests, shape (n, steps).
+        """
+        self._days = np.asarray(days, dtype=np.int64)
+        self._dates = {day.tobytes(): date for date, day in enumerate(self._days)}
 
     def start_at(self, step: int) -> None:
         """Bring the memory to a step of the day; what was not seen until then is filled with what is usual.
@@ -235,7 +254,7 @@ class RecordedInputs:
         if not 0 <= step < self._steps:
             raise ValueError(f"step = {step}: must be from 0 to {self._steps - 1}")
         if not len(self._counts):
-            self._begin(1)
+            self._begin(self._recorded(1))
         missing = (step - int(self._shown) - self._known) % self._steps
         if self._shown and missing > self._steps // 2:  # asked twice in a step
             return
@@ -253,7 +272,7 @@ class RecordedInputs:
     def __call__(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
         """Add observations, shape (n, 7), to the memory; return the inputs, float32 of shape (n, count)."""
         if len(self._counts) != len(observations):
-            self._begin(len(observations))
+            self._begin(self._recorded(len(observations)))
         if self._shown:
             self._add(np.rint(observations[:, _ARRIVALS] * float(self._service.arrivals_scale)).astype(np.int64))
         self._shown = True
@@ -265,12 +284,16 @@ class RecordedInputs:
         inputs[:, FLEET_INPUTS:] = known
         return inputs
 
-    def _begin(self, services: int) -> None:
-        """Fill the memory of so many services with the history."""
-        line = self.recording.history.reshape(-1).astype(np.int64)
+    def _begin(self, history: NDArray[np.int64]) -> None:
+        """Fill the memory with the history of each service, shape (n, days x steps)."""
+        services, length = history.shape
         self._counts = np.zeros((services, (HISTORY + 2) * self._steps), dtype=np.int64)
-        self._counts[:, : len(line)] = line
-        self._known, self._shown = len(line), False
+        self._counts[:, :length] = history
+        self._known, self._shown = length, False
+
+    def _recorded(self, services: int) -> NDArray[np.int64]:
+        """Return the history of the recording for so many services."""
+        return np.tile(self.recording.history.reshape(1, -1).astype(np.int64), (services, 1))
 
     def _add(self, counts: NDArray[np.int64]) -> None:
         """Add what came in a step; forget days before the last eight."""
