@@ -200,6 +200,13 @@ def test_every_pattern_and_trace_has_a_verdict():
         assert table["cheaper"].isin(["learner", "rule", "neither"]).all()
 
 
+def test_policy_iteration_trained_on_a_trace_beats_its_rules_and_ppo_and_goes_a_tenth_of_the_way_or_more():
+    ours, ppo = (advice_on_traces(COMMITTED, learner) for learner in ("policy-iteration", "ppo"))
+    assert len(ours) == 4 and (ours["low"] > 0).all() and (ours["learner_cost"] < ppo["learner_cost"]).all()
+    way = ours["saving"] / (ours["rule_cost"] - ours["optimum_cost"])
+    assert way.min() > 0.1 and way["nyc_taxi_5min_from_30min"] > 0.25
+
+
 def test_larger_fleet_changes_help_every_policy_that_sets_a_target():
     wide, reference = (baselines(setting).groupby("policy")["cost"].mean() for setting in ("wide", ""))
     assert all(wide[name] < reference[name] for name in (OPTIMUM, "hpa-demand", "target-tracking-mixed"))

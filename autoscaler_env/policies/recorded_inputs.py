@@ -37,7 +37,7 @@ from autoscaler_env.compiled import compiled
 from autoscaler_env.dynamics import OBSERVATION_NAMES
 from autoscaler_env.policies.decision_inputs import EXPECTED, FLEET_INPUTS, look_at_fleets
 from autoscaler_env.policies.inputs import input_scales
-from autoscaler_env.policies.seasonal import WEEK, usual_at
+from autoscaler_env.policies.seasonal import AROUND, WEEK, usual_at, usual_of_days
 from autoscaler_env.service import Service
 
 EXPECTED_RECORDED = (
@@ -63,7 +63,6 @@ HISTORY = WEEK + 1
 """Days that a policy remembers at least; a model's file has as many, or all training days if those are fewer."""
 
 _LEVEL, _LONG_LEVEL = 12, 72  # steps over which the level is measured
-_ROUND = 3  # steps before and after, in the mean of seven days
 _FAR = 12  # the farthest forecast, in steps after an order is ready
 _AHEAD = 3  # steps from the first fitted forecast to the second
 _MEAN_OF_SIX, _USUAL_TWO, _USUAL_SEVEN, _HIGHEST = 5, 19, 20, 29  # places of what is expected among the inputs
@@ -103,10 +102,10 @@ def steps_ahead(service: Service) -> int:
     Raises:
         ValueError: A day has too few steps for its length of a boot.
     """
-    far = min(_FAR, service.steps_per_episode - _boot(service) - _ROUND - 1)
+    far = min(_FAR, service.steps_per_episode - _boot(service) - AROUND - 1)
     if far < 1:
         raise ValueError(
-            f"steps_per_episode = {service.steps_per_episode}: must be at least {_boot(service) + _ROUND + 2} where an "
+            f"steps_per_episode = {service.steps_per_episode}: must be at least {_boot(service) + AROUND + 2} where an "
             f"instance boots for {service.boot_delay:g} s, so that a day forecasts the next"
         )
     return far
@@ -323,22 +322,14 @@ def _look_back(counts, steps, capacity, boot, far, hour, first, raw):
     for t in range(n):
         sums[t + 1] = sums[t] + counts[t]
         squares[t + 1] = squares[t] + float(counts[t]) * counts[t]
-    long = min(_LONG_LEVEL, steps - _ROUND - 1)  # so that eight days of memory are enough
+    long = min(_LONG_LEVEL, steps - AROUND - 1)  # so that eight days of memory are enough
     begin = max(first - long, steps)
     end = last + boot + far + 1
     two = np.zeros(end, np.float64)
     seven = np.zeros(end, np.float64)
     for t in range(begin, end):
         two[t] = usual_at(counts, t, steps) / capacity
-        total, days = 0.0, 0
-        for back in range(1, WEEK + 1):
-            centre = t - back * steps
-            if centre < 0:
-                break
-            low, high = max(centre - _ROUND, 0), min(centre + _ROUND + 1, n)
-            total += (sums[high] - sums[low]) / (high - low)
-            days += 1
-        seven[t] = total / (days * capacity)
+        seven[t] = usual_of_days(sums, t, steps) / capacity
     for t in range(first, last + 1):
         row = raw[t - first]
         k = 0
