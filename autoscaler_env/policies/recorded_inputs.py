@@ -329,7 +329,7 @@ def _look_back(counts, steps, capacity, boot, far, hour, first, raw):
     seven = np.zeros(end, np.float64)
     for t in range(begin, end):
         two[t] = usual_at(counts, t, steps) / capacity
-        seven[t] = usual_of_days(sums, t, steps) / capacity
+        seven[t] = usual_of_days(sums, t, steps, capacity)
     for t in range(first, last + 1):
         row = raw[t - first]
         k = 0

@@ -30,7 +30,7 @@ def usual_at(counts, step, steps):
 
 
 @compiled
-def usual_of_days(sums, step, steps):
+def usual_of_days(sums, step, steps, unit):
     """Return the mean of what came around this time of the day, in the last seven days or as many as are known.
 
     Args:
@@ -38,6 +38,7 @@ def usual_of_days(sums, step, steps):
         step: The step, counted from the first of the counts; at least `steps` and below `k + steps`. It looks
             `AROUND` steps beyond the same time a day before; these must be known too.
         steps: Steps of a day.
+        unit: Requests that count as 1, such as those that an instance serves in a step.
     """
     total, days = 0.0, 0
     for back in range(1, WEEK + 1):
@@ -47,4 +48,4 @@ def usual_of_days(sums, step, steps):
         low, high = max(centre - AROUND, 0), min(centre + AROUND + 1, sums.shape[0] - 1)
         total += (sums[high] - sums[low]) / (high - low)
         days += 1
-    return total / days
+    return total / (days * unit)

@@ -107,7 +107,8 @@ def parse_network(content: bytes, service: Service, name: str) -> Network:
     knowledge = recogniser or recording
     notes = _check_observations(settings, sizes[0], algorithm)
     policy = _build(algorithm, weights, sizes, widths, activation, service, name, knowledge)
-    algorithm = algorithm if knowledge is None else "policy-iteration"
+    if knowledge is not None and algorithm != "dqn" and not widths["vf"]:
+        algorithm = "policy-iteration"  # it is the only learner without a critic
     names = ", ".join(sorted(noted)[:3]) + (" and more" if len(noted) > 3 else "")
     notes += (f"its data names {names}, which other loaders would import",) if noted else ()
     return Network(policy, algorithm, sizes, timesteps if type(timesteps) is int and timesteps >= 0 else None, notes)
@@ -227,6 +228,15 @@ def _parse_recogniser(content: bytes) -> Recogniser:
     if not layers or set(names) != set(arrays):
         raise ValueError("it must hold weights and biases of layers, numbered from 0")
     weights, biases = (tuple(arrays[f"{kind}.{layer}"] for layer in range(layers)) for kind in ("weights", "biases"))
+    return checked_recogniser(weights, biases)
+
+
+def checked_recogniser(weights: tuple[Array, ...], biases: tuple[Array, ...]) -> Recogniser:
+    """Return a recogniser of these weights and biases, one of each for each layer.
+
+    Raises:
+        ValueError: The layers do not lead from the inputs that depend on arrivals to the patterns.
+    """
     size = ARRIVALS_INPUTS
     for matrix, bias in zip(weights, biases, strict=True):
         if matrix.ndim != 2 or len(matrix) != size or bias.shape != matrix.shape[1:]:
@@ -361,7 +371,7 @@ def _written(knowledge: Recogniser | Recording) -> dict[str, bytes]:
         layers = {"weights": knowledge.weights, "biases": knowledge.biases}
         member, arrays = _RECOGNISER, {f"{kind}.{i}": each for kind in layers for i, each in enumerate(layers[kind])}
     buffer = io.BytesIO()
-    torch.save({name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}, buffer)
+    torch.save({name: torch.tensor(array) for name, array in arrays.items()}, buffer)
     return {member: buffer.getvalue()}
 
 

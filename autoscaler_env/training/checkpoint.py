@@ -121,7 +121,7 @@ class SelectionEvaluator:
         return -float(simulate(policy, self._days, self._service).cost.sum(axis=1).mean())
 
 
-FORMAT = 2
+FORMAT = 3
 """Format of a saved state. It changes when older states can no longer be read."""
 
 

@@ -20,6 +20,7 @@ and begins by imitating the calibrated rule.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections import deque
 from pathlib import Path
@@ -47,6 +48,7 @@ from autoscaler_env.policies.deep import DeepPolicy, one_thread
 from autoscaler_env.policies.recognise import Recogniser
 from autoscaler_env.policies.recorded_inputs import RECORDED_INPUTS, Recording, fit_recording, scales_of
 from autoscaler_env.service import Service
+from autoscaler_env.storage.models import load_policy
 from autoscaler_env.storage.networks import save_learner
 from autoscaler_env.traffic.patterns import Workload, random_training_seeds
 from autoscaler_env.traffic.trace import recorded_days
@@ -60,6 +62,7 @@ from autoscaler_env.training.branches import (
     visit,
 )
 from autoscaler_env.training.checkpoint import EVALUATIONS, Interruption, RunFolder, SelectionEvaluator, Trained
+from autoscaler_env.training.deep import load_weights
 from autoscaler_env.training.imitation import EXPLORED, LABEL_SMOOTHING, calibrated_rules
 from autoscaler_env.training.presets import IterationPreset, RecordedPreset
 from autoscaler_env.training.recorded import lines_of, varied
@@ -123,7 +126,7 @@ class PolicyIteration:
 
     def iterate(self) -> None:
         """Play days, try actions, and improve the policy."""
-        if self.done == 0 and isinstance(self.preset, RecordedPreset):
+        if self.done == 0 < self.preset.rule_iterations and isinstance(self.preset, RecordedPreset):
             self._imitate(self.preset)
         preset = self.preset
         arrivals, known, expected, rules = self._draw()
@@ -286,7 +289,7 @@ class PolicyIteration:
                 str(index): {name: moments[name].numpy() for name in _MOMENTS} for index, moments in optimiser.items()
             },
             "labelled": [[part.numpy() for part in labelled] for labelled in self._labelled],
-            "recogniser": [] if self._is_recorded else [list(each) for each in self.knowledge],
+            "recogniser": self.knowledge.state() if isinstance(self.knowledge, Recogniser) else [],
             "generator": self._rng.bit_generator.state,
         }
 
@@ -329,16 +332,20 @@ def train_policy_iteration(run: RunFolder, progress: bool, state: dict[str, Any]
     preset = config.preset
     assert isinstance(preset, IterationPreset)
     begun = time.process_time() - (state["cpu_seconds"] if state is not None else 0.0)
-    recogniser = None  # a recording is not saved: the same days give it again
+    knowledge: Recogniser | Recording | None = None  # a recording is not saved: the same days give it again
+    if config.start is not None:  # its network needs no rule to go on
+        preset = dataclasses.replace(preset, rule_iterations=0)
+        knowledge = cast(DeepPolicy, load_policy(config.start.path, config.service)).knowledge
     if state is not None and state["learner"]["recogniser"]:
-        weights, biases = state["learner"]["recogniser"]
-        recogniser = Recogniser(tuple(weights), tuple(biases))
-    learner = PolicyIteration(config.pattern, config.service, preset, config.seed, recogniser)
+        knowledge = Recogniser.from_state(state["learner"]["recogniser"])
+    learner = PolicyIteration(config.pattern, config.service, preset, config.seed, knowledge)
     policy = DeepPolicy(learner.model.policy, config.service, config.model_name, learner.knowledge)
     recorded = isinstance(learner.knowledge, Recording)
     evaluator = SelectionEvaluator(config, learner.return_on_recording if recorded else None)
     if state is None:
         run.start()
+        if config.start is not None:
+            load_weights(learner.model, config.start.path)
         evaluator.evaluate(policy, 0)
     else:
         learner.restore(state["learner"])
