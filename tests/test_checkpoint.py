@@ -25,7 +25,7 @@ from autoscaler_env.traffic.patterns import Pattern, day_seeds
 from autoscaler_env.training import checkpoint, deep, presets, tabular
 from autoscaler_env.training.checkpoint import RunFolder
 from autoscaler_env.training.config import LENGTH, TrainingConfig
-from autoscaler_env.training.deep import learner_state, restore_generators, restore_learner
+from autoscaler_env.training.learner_state import learner_state, restore_generators, restore_learner
 from autoscaler_env.training.presets import DQN_PRESET, PPO_LONG_PRESET, PPO_PRESET
 from autoscaler_env.training.train import train
 
