@@ -117,6 +117,8 @@ def test_late_submissions_join_the_gradebook_of_those_with_the_same_settings(gra
 
     assert others_with("other_settings", replace(RUBRIC, weights={"01.1": 2})) == []
     assert others_with("bob") == []
+    grading, _ = grade(["bob"])
+    assert grading.earlier({"bob"}) == [] and [*grading.left_out] == ["other_settings"]
     assert others_with("ann") == ["bob"]
     assert others_with("late") == ["ann", "bob"]
 

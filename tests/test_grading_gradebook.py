@@ -85,6 +85,14 @@ def test_every_student_has_a_row_in_the_order_of_the_roster_and_strangers_come_l
     assert book.problems(rows) == ["belongs to no student: eve: no student of the roster is named in it"]
 
 
+def test_manual_points_alone_are_no_total_while_the_grader_still_has_to_give_its_own():
+    book = Gradebook(
+        Late(), ROSTER, [Adjustment("a.csv", "s1001", points=2.5), Adjustment("a.csv", "s1002", points=2.5)]
+    )
+    waiting, absent, _ = book.rows([], {"work_s1001": Path("in/work_s1001.zip")})
+    assert (waiting.total, absent.total) == (None, 2.5)
+
+
 def test_a_student_with_two_submissions_has_two_rows_and_none_counts_as_the_only_one():
     book = Gradebook(Late(), ROSTER)
     rows = book.rows([graded("s1001"), graded("ann_lee"), graded("s1002")])

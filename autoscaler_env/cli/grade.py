@@ -107,7 +107,7 @@ class Grade:
         def write_rows(reports: Sequence[Report]) -> None:
             done = {report.name for report in reports}
             waiting = {name: source for name, source in sources.items() if name not in done}
-            write_gradebook(book.rows([*reports, *earlier], waiting), output / "gradebook.csv")
+            write_gradebook(book.rows([*reports, *earlier], grading.left_out | waiting), output / "gradebook.csv")
 
         try:
             reports = grading.run(
@@ -122,7 +122,7 @@ class Grade:
             print(f"\n{message}", file=sys.stderr)
             raise
         earlier = grading.earlier(sources)  # another grader may have written to this folder meanwhile
-        rows = book.rows([*reports, *earlier])
+        rows = book.rows([*reports, *earlier], grading.left_out)
         write_gradebook(rows, output / "gradebook.csv")
         of = max((report.of() for report in [*reports, *earlier] if report.key), default=rubric.points.total)
         exported = export(rows, self.format, output, of, self.assignment)

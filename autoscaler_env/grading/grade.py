@@ -112,6 +112,8 @@ class Grading:
         self._works = False
         self.remarks: list[str] = []
         """What a person should know about reports that were there before, one line each."""
+        self.left_out: dict[str, Path] = {}
+        """The submissions whose reports `earlier` left out, by name."""
 
     def run(
         self,
@@ -205,20 +207,23 @@ class Grading:
                     if progress:
                         bar.write(_progress_line(done, total - len(jobs), total, left), file=sys.stderr)
 
-    def earlier(self, names: Collection[str]) -> list[Report]:
+    def earlier(self, done: Collection[str]) -> list[Report]:
         """Return other reports in the output folder: those with the same settings, and those of failed gradings.
 
         Late submissions are graded alone. They join the gradebook of the earlier ones, so that copying shows.
 
         Args:
-            names: The reports of this run, which are left out.
+            done: The reports of this run, which are left out.
         """
         settings = self._settings().items()
-        folders = sorted(path.parent for path in self.output.glob("*/report.json") if path.parent.name not in names)
-        others = [read_report(folder) for folder in folders]
-        kept = [report for report in others if report and (not report.key or settings <= report.key.items())]
-        if left := [path.name for path in folders if path.name not in {report.name for report in kept}]:
-            remark = f"not in gradebook.csv, because made with other settings or damaged: {listed(left)}"
+        folders = sorted(path.parent for path in self.output.glob("*/report.json") if path.parent.name not in done)
+        others = {folder.name: read_report(folder) for folder in folders}
+        kept = [each for each in others.values() if each and (not each.key or settings <= each.key.items())]
+        left = others.keys() - {report.name for report in kept}
+        self.left_out = {name: Path(each.source if each else name) for name, each in others.items() if name in left}
+        if left:
+            names = listed(list(self.left_out))
+            remark = f"without a mark until graded again, because made with other settings or damaged: {names}"
             self.remarks += [remark] if remark not in self.remarks else []
         return kept
 

@@ -40,7 +40,9 @@ class Row:
 
     @property
     def total(self) -> float | None:
-        """All points, at least 0; `None` if neither the grader nor the instructor gave any."""
+        """All points, at least 0; `None` if nobody gave any, or the grader still will."""
+        if self.state == WAITING:
+            return None
         graded = self.report.points() if self.report is not None and self.state == GRADED else None
         if graded is None and self.manual is None:
             return None
@@ -88,7 +90,7 @@ class Gradebook:
 
         Args:
             reports: One per submission.
-            waiting: Folders or zips that have no report yet, by the name of the submission.
+            waiting: Folders or zips without a report that counts, by the name of the submission.
         """
         rows = [self._row(report.name, Path(report.source), report) for report in reports]
         rows += [self._row(name, source, None) for name, source in (waiting or {}).items()]
