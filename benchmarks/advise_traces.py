@@ -19,6 +19,7 @@ import argparse
 import dataclasses
 import sys
 import tempfile
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from itertools import product
 from multiprocessing import get_context
@@ -40,6 +41,7 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.study.analysis import write_table
 from autoscaler_env.traffic.reading import read_traffic
 from autoscaler_env.traffic.trace import Trace, cut_days
+from autoscaler_env.training.config import Algorithm
 
 STEP_SECONDS = 300
 PEAK = 2_000
@@ -75,14 +77,16 @@ def costs_of(path: Path, seed: int, quick: bool) -> list[dict[str, Any]]:
     ]
 
 
-def objectives_of(path: Path, objective: Objective, seeds: int, quick: bool) -> list[dict[str, Any]]:
+def objectives_of(
+    path: Path, objective: Objective, seeds: int, budgets: Mapping[Algorithm, int]
+) -> list[dict[str, Any]]:
     """Return for each policy which share of the held-out requests it served in time, whether that keeps the objective,
     and what it costs beyond today's rule."""
     days = days_of(path)
     fields = {name: value for name, value in template_setup().fields.items() if not name.startswith("late_price")}
     setup = dataclasses.replace(template_setup(), fields=fields, objective=objective)
     setup = dataclasses.replace(setup, today={name: value for name, value in setup.today.items() if name != "hpa"})
-    comparison = compare_candidates(setup, days, budgets=BUDGETS["quick" if quick else "full"], trainings=seeds)
+    comparison = compare_candidates(setup, days, budgets=budgets, trainings=seeds)
     best = recommend(comparison).policy
     rows = []
     for name, policy in comparison.candidates.items():
@@ -139,7 +143,8 @@ def main() -> None:
     with ProcessPoolExecutor(given.workers, get_context("spawn")) as pool:
         if given.objective:
             objective, name = Objective(*given.objective), "objective_traces.csv"
-            jobs = [pool.submit(objectives_of, path, objective, given.seeds, given.quick) for path in paths]
+            budgets = BUDGETS["quick" if given.quick else "full"]
+            jobs = [pool.submit(objectives_of, path, objective, given.seeds, budgets) for path in paths]
         else:
             name = "advice_traces.csv"
             jobs = [pool.submit(costs_of, path, seed, given.quick) for path, seed in product(paths, range(given.seeds))]

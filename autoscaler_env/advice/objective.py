@@ -59,6 +59,13 @@ def kept_in_words(name: str, share: Interval, objective: Objective) -> str:
     return f"{capital(label_of(name))} {verdict}: {100 * share.mean:.2f} % ({ends})."
 
 
+def may_be_missed(comparison: Comparison, policy: str) -> str:
+    """Return that later days may miss the objective, as a sentence after others; empty where nothing says so."""
+    objective, share = comparison.setup.objective, comparison.candidates[policy].in_time_interval
+    doubtful = objective is not None and objective.verdict(share) == "in doubt"
+    return " Later days may still miss the objective." if doubtful else ""
+
+
 def extra_cost(comparison: Comparison, policy: str) -> Interval:
     """Return what a policy costs beyond today's rule on the held-out days, dollars a day."""
     candidates = comparison.candidates

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autoscaler_env.advice.compare import MARGIN, Candidate, Comparison, loses_service
-from autoscaler_env.advice.objective import nobody_keeps
+from autoscaler_env.advice.objective import may_be_missed, nobody_keeps
 from autoscaler_env.advice.plausibility import (
     MANY_DROPPED,
     OTHER_PRICES,
@@ -110,8 +110,7 @@ def headline(comparison: Comparison, recommendation: Recommendation) -> str:
         if policy == TODAY:
             return f"{nobody_keeps(comparison, objective, recommendation.refused)} Until then: {later}."
         text = f"{action}. On the held-out days it keeps the objective ({objective}), and today's rule does not."
-        doubt = objective.verdict(comparison.candidates[policy].in_time_interval) == "in doubt"
-        return f"{text}{' Later days may still miss it.' if doubt else ''}{_repeat(comparison)}"
+        return text + may_be_missed(comparison, policy) + _repeat(comparison)
     if warning := losing_is_cheaper(comparison.service):
         first = warning.removesuffix(OTHER_PRICES).removesuffix(OTHER_WAITS)
         return f"{first}Give other prices first. Until then: {later}."
@@ -134,7 +133,7 @@ def headline(comparison: Comparison, recommendation: Recommendation) -> str:
     if saving.n >= FEWEST_DAYS_A_YEAR:
         year = f", {dollars(saving.times(DAYS_A_YEAR).mean, 0)} a year"
     text = f"{action}. {saving_sentence(saving, policy, TODAY, recommendation.trainings)}{year}."
-    text += _on_all(comparison, recommendation)
+    text += _on_all(comparison, recommendation) + may_be_missed(comparison, policy)
     if policy in LEARNERS and rival is not None:
         learned = dollars(rival.saved.mean)
         if rival.name == TODAY:

@@ -293,7 +293,7 @@ def plot_traces(
         axes.set_xlim(0, 1.06 * axes.get_xlim()[1])
     panels[0].set_yticks(range(len(policies)), [_label(policy) for policy in policies], fontsize=8)
     panels[0].set_ylim(-0.6, len(policies) - 0.4)
-    figure.supxlabel("above the clairvoyant optimum ($ a day)", fontsize=10)
+    figure.supxlabel("above the clairvoyant optimum, which knows the future ($ a day)", fontsize=10)
     figure.suptitle(title, x=0.01, ha="left")
     return figure
 

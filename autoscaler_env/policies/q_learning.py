@@ -327,17 +327,6 @@ def _find_parts(days, changes, levels, part):
 
 
 @compiled
-def _cell(fleet, queue, arrivals, capacity, spare_index, of_arrivals, day, step):
-    """Return the cell: spare capacity, fleet against the expected demand, then what the arrivals decide."""
-    cell = _cell_of(capacity * fleet - arrivals - queue, spare_index)
-    edges = of_arrivals.edges
-    if edges.shape[0]:
-        expected = np.searchsorted(edges, fleet - of_arrivals.expected[day, step], side="right")
-        cell = cell * (edges.shape[0] + 1) + expected
-    return cell * of_arrivals.parts + of_arrivals.part[day, step]
-
-
-@compiled
 def _best(values, cell):
     """Return the first of the best actions in a cell, and its value."""
     best, value = 0, values[cell, 0]
@@ -369,13 +358,21 @@ def learn_days(
     actions, steps = values.shape[1], days.shape[1]
     orders = np.zeros(dynamics.order_rows(parameters), dtype=np.int64)
     spare_index = _index_edges(spare_capacities)
+    part, parts, expected, edges = of_arrivals.part, of_arrivals.parts, of_arrivals.expected, of_arrivals.edges
+    expected_cells = edges.shape[0] + 1
+    against_expected = expected_cells > 1
     for day in range(days.shape[0]):
         ready, booting, queue = parameters.initial_instances, 0, 0
         orders[:] = 0
         due = 0
         total = 0.0
         share = epsilon[day]
-        cell = _cell(ready, queue, days[day, 0], parameters.capacity, spare_index, of_arrivals, day, 0)
+        spare = parameters.capacity * ready - days[day, 0]
+        cell = _cell_of(spare, spare_index)
+        if against_expected:
+            passed = np.searchsorted(edges, ready - expected[day, 0], side="right")
+            cell = cell * expected_cells + passed
+        cell = cell * parts + part[day, 0]
         for step in range(steps):
             action, _ = _best(values, cell)
             if draws[day, step, 0] < share:
@@ -388,7 +385,12 @@ def learn_days(
             due = due + 1 if due + 1 < orders.shape[0] else 0
             reward = -dynamics.cost_of(ready, booting, queue, dropped, parameters)
             fleet = ready + booting
-            following = _cell(fleet, queue, arrivals, parameters.capacity, spare_index, of_arrivals, day, step + 1)
+            spare = parameters.capacity * fleet - arrivals - queue
+            following = _cell_of(spare, spare_index)
+            if against_expected:
+                passed = np.searchsorted(edges, fleet - expected[day, step + 1], side="right")
+                following = following * expected_cells + passed
+            following = following * parts + part[day, step + 1]
             _, value = _best(values, following)
             visits[cell, action] += 1
             rate = visits[cell, action] ** -rate_exponent

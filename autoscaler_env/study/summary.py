@@ -188,9 +188,9 @@ def deployment(folders: Folders) -> list[str]:
     PPO is recommended only where it saves at least `MINIMUM_EFFECT` of the cost, beyond doubt.
 
     Returns:
-        A sentence per pattern.
+        Sentences per pattern; the last one says how far the rule is from the limit without foresight, at most.
     """
-    sentences = []
+    sentences, limits = [], foresight(folders)["low"]
     for pattern, row in specialists(folders).iterrows():
         saved = Interval(int(row["seeds"]), row["saving"], row["low"], row["high"])
         share = percent(row["saving"] / row["rule_cost"])
@@ -203,7 +203,13 @@ def deployment(folders: Folders) -> list[str]:
         else:
             advice = f"deploy {row['rule']}; reinforcement learning is no better, and costs a training"
         name = "PPO trained on it" + (", pre-trained by imitating rules," if imitates(str(pattern)) else "")
-        sentences.append(f"{pattern}: {advice}. {capital(_compared(saved, name, row['rule']))}.")
+        left = row["rule_cost"] - float(limits[str(pattern)])
+        nothing = left < MINIMUM_EFFECT * row["rule_cost"]
+        sentences.append(
+            f"{pattern}: {advice}. {capital(_compared(saved, name, row['rule']))}. "
+            f"This rule is at most {dollars(left)} ({percent(left / row['rule_cost'])}) above the limit without "
+            f"foresight{': nothing worth a training is left' if nothing else ''}."
+        )
     return sentences
 
 

@@ -359,8 +359,8 @@ def _why_impossible(measure: Callable[[Policy], tuple[Interval, float]], service
         return ""
     return (
         f"Nothing can keep this objective: a fleet that grows to all {service.max_instances} instances as fast as it "
-        f"may serves {100 * share.mean:.2f} % within {duration(objective.within_seconds)}. "
-        f"So the learner is trained once."
+        f"may serves {100 * share.mean:.2f} % within {duration(objective.within_seconds)}. So the learner is trained "
+        "once."
     )
 
 
