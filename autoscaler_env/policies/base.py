@@ -66,12 +66,13 @@ def decode(observations: NDArray[np.float32], service: Service) -> Counts:
         Instances, requests and the utilisation, each of shape (n,). Clipped arrivals, changes and spare capacities stay
         clipped.
     """
+    from autoscaler_env.policies.loops import counted  # here: numba, which a set-up that is refused need not load
+
     most, arrivals = service.max_instances, service.arrivals_scale
     scales = np.array([most, most, 1, max(service.queue_limit, 1), arrivals, arrivals, service.spare_capacity_scale])
-    values = observations.T.astype(np.float64)
-    ready, booting, _, queue, came, change, spare = np.rint(values * scales[:, np.newaxis]).astype(np.int64)
-    capacity = np.maximum(service.capacity_per_instance * ready, 1)
-    return Counts(ready, booting, np.rint(values[2] * capacity) / capacity, queue, came, change, spare)
+    values = np.asarray(observations.T, dtype=np.float64, order="C")
+    (ready, booting, queue, came, change, spare), utilisation = counted(values, scales, service.capacity_per_instance)
+    return Counts(ready, booting, utilisation, queue, came, change, spare)
 
 
 def step_toward(wanted: NDArray[Any], fleet: NDArray[np.int64], service: Service) -> NDArray[np.int64]:
@@ -86,17 +87,14 @@ def step_toward(wanted: NDArray[Any], fleet: NDArray[np.int64], service: Service
     Returns:
         Actions, shape (n,). Of two that are equally near, the smaller change is chosen.
     """
-    from autoscaler_env.policies.loops import nearest  # here: numba, which a set-up that is refused need not load
+    from autoscaler_env.policies.loops import nearest
 
     smallest_first, changes = _smallest_first(service.fleet_changes)
-    actions: NDArray[np.int64] = nearest(
-        np.asarray(wanted, dtype=np.float64),
-        fleet,
-        smallest_first,
-        changes,
-        service.min_instances,
-        service.max_instances,
-    )
+    wanted = np.asarray(wanted, dtype=np.float64, order="C")
+    if wanted.shape != fleet.shape:
+        wanted = np.array(np.broadcast_to(wanted, fleet.shape))
+    limits = (service.min_instances, service.max_instances)
+    actions: NDArray[np.int64] = nearest(wanted, np.ascontiguousarray(fleet), smallest_first, changes, *limits)
     return actions
 
 

@@ -121,7 +121,8 @@ def propose_by_pods(
 
 def columns(n: int, kind: type[np.generic], *values: Any) -> tuple[NDArray[Any], ...]:
     """Return each value as an array of shape (n,)."""
-    return tuple(np.ascontiguousarray(np.broadcast_to(np.asarray(value, dtype=kind), (n,))) for value in values)
+    arrays = [np.asarray(value, dtype=kind, order="C") for value in values]
+    return tuple(each if each.shape == (n,) else np.array(np.broadcast_to(each, (n,))) for each in arrays)
 
 
 def propose_by_total(

@@ -1,4 +1,4 @@
-"""Compiled loops of the rules: the nearest action, and what controllers do between two observations.
+"""Compiled loops of the rules: counts, the nearest action, and what controllers do between two observations.
 
 The rules and what they stand for are in `kubernetes` and `aws`; here is the arithmetic of one service after another. It
 is the same in every version of the loop, so costs do not depend on how many services are simulated side by side.
@@ -15,6 +15,21 @@ PODS, PERCENT = 0, 1
 
 LARGEST, SMALLEST, DISABLED = 0, 1, 2
 """What `selectPolicy` can be: Max, Min and Disabled."""
+
+
+@compiled
+def counted(values, scales, capacity_per_instance):
+    """Return the counts of `base.decode`, shape (6, n), and the utilisations, shape (n,), of values of shape (7, n)."""
+    n = values.shape[1]
+    counts, utilisation = np.empty((6, n), dtype=np.int64), np.empty(n)
+    for row in range(6):
+        place = row if row < 2 else row + 1
+        for i in range(n):
+            counts[row, i] = int(np.rint(values[place, i] * scales[place]))
+    for i in range(n):
+        capacity = max(capacity_per_instance * counts[0, i], 1)
+        utilisation[i] = np.rint(values[2, i] * capacity) / capacity
+    return counts, utilisation
 
 
 @compiled
