@@ -4,7 +4,9 @@ The presets for the published training lengths were tuned on selection days by `
 two seeds for each learner. PPO's long preset was tuned by single trials on selection days, and its own settings for
 MIXED and SPIKE (`study/plan.py`) by eight trials of two seeds each, so PPO has had more attention than the others. The
 settings of policy iteration were chosen by eight single trials on selection days. The presets for the inputs that a
-decision needs had twelve trials of two seeds for each learner again (`results/tuning_*_mixed_decision.csv`).
+decision needs had twelve trials of two seeds for each learner again (`results/tuning_*_mixed_decision.csv`). The
+settings of policy iteration for recorded traffic were chosen by nine single trials on the last 30 % of the training
+days of four traces, never on the days held out.
 """
 
 from __future__ import annotations
