@@ -17,6 +17,7 @@ from autoscaler_env.address import refresh_address
 from autoscaler_env.course import Executed, processors
 from autoscaler_env.evaluation.limits import read_limits
 from autoscaler_env.evaluation.metrics import MEAN
+from autoscaler_env.evaluation.objective import Objective
 from autoscaler_env.evaluation.rivals import read_calibrated_rules
 from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, Interval, is_worth_it
 from autoscaler_env.paths import Folders, checkout_root
@@ -328,6 +329,33 @@ def advice_block(folders: Folders) -> str:
     return _markdown(rows)
 
 
+def objective_block(folders: Folders) -> str:
+    """Return which policies kept an objective on recorded traffic, a row per policy and a column per trace.
+
+    Raises:
+        FileNotFoundError: The benchmark has not run.
+    """
+    path = folders.results / "objective_traces.csv"
+    if not path.exists():
+        command = "python benchmarks/advise_traces.py TRACES --objective 0.99 60 --quick --seeds 2"
+        raise FileNotFoundError(f"{folders.shown(path)} is missing; make it with: {command}")
+    table = pd.read_csv(path)
+    first, verdicts = table.iloc[0], table["verdict"].value_counts()
+    days = ", ".join(f"{trace} {count} days" for trace, count in table.groupby("trace")["days"].first().items())
+    kept, missed, doubt = (verdicts.get(verdict, 0) for verdict in ("kept", "missed", "in doubt"))
+    intro = (
+        f"The objective is {Objective(first['served_in_time'], first['within_seconds'])}; {days}; "
+        f"{table['trainings'].max()} trainings of each learner. A cell is the share in time, what its 95 % interval "
+        f"over days says, and dollars a day. Of {len(table)} cells {kept} are kept and {missed} missed beyond doubt; "
+        f"{doubt} are in doubt."
+    )
+    cells = table.assign(cell=[f"{row.share:.2%} {row.verdict}, {row.cost:.2f}" for row in table.itertuples()]).pivot(
+        index="policy", columns="trace", values="cell"
+    )
+    rows = cells.loc[table["policy"].unique()].rename_axis(columns=None).reset_index()
+    return f"{intro}\n\n{_markdown(rows)}"
+
+
 def workers_sentence(folders: Folders) -> str:
     """Return how the time of a study falls with the number of workers.
 
@@ -392,6 +420,7 @@ BLOCKS: dict[str, Block] = {
     "deployment": Block("docs/results.md", deployment_block),
     "traces": Block("docs/results.md", traces_block),
     "advice": Block("docs/results.md", advice_block),
+    "objective": Block("docs/results.md", objective_block),
     "workers": Block("docs/hardware.md", workers_sentence),
     "grading": Block("docs/instructors.md", grading_sentence),
 }
