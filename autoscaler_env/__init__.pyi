@@ -56,6 +56,7 @@ from .service import Service
 from .storage.models import load_policy, read_description, save_q_table
 from .study.analysis import read_curves
 from .traffic.patterns import MIXED, PATTERNS, Pattern, Workload, day_seeds
+from .traffic.presets import LLM_SERVICE, WEB_SERVICE, LlmDays, WebDays
 from .traffic.trace import Trace
 from .training.checkpoint import Trained
 from .training.config import TrainingConfig
@@ -67,6 +68,7 @@ from .training.train import obtain, train, train_own
 
 __version__: str
 __all__ = [
+    "LLM_SERVICE",
     "MEAN",
     "MIXED",
     "PATTERNS",
@@ -74,6 +76,7 @@ __all__ = [
     "RIVAL_GRIDS",
     "RULES",
     "VENDOR_GRIDS",
+    "WEB_SERVICE",
     "Alarms",
     "Autoscaler",
     "AutoscalerEnv",
@@ -91,6 +94,7 @@ __all__ = [
     "HpaDemand",
     "Interval",
     "Kpa",
+    "LlmDays",
     "Objective",
     "Optimum",
     "Pattern",
@@ -107,6 +111,7 @@ __all__ = [
     "Trained",
     "TrainingConfig",
     "Trajectory",
+    "WebDays",
     "Workload",
     "__version__",
     "advise",

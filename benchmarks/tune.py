@@ -3,10 +3,11 @@
     python benchmarks/tune.py ppo --trials 20 --seeds 2 --pattern MIXED
     python benchmarks/tune.py ppo --trials 8 --seeds 2 --pattern SPIKE --budget 995328
     python benchmarks/tune.py ppo --trials 8 --seeds 2 --pattern MIXED --budget 995328
+    python benchmarks/tune.py ppo --trials 12 --seeds 2 --pattern MIXED --inputs decision
 
 A trial draws one value for each setting below, trains with each seed, and is scored by its mean cost on selection days;
 the first trial is the present preset. No evaluation day is used. The trials, best first, are saved as
-`results/tuning_ALGORITHM_PATTERN.csv`.
+`results/tuning_ALGORITHM_PATTERN.csv`, with the inputs or the budget in the name if they are not the usual ones.
 """
 
 from __future__ import annotations
@@ -23,15 +24,22 @@ from tqdm.auto import tqdm
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
+from autoscaler_env.policies.decision_inputs import recogniser_of_outlooks
 from autoscaler_env.policies.deep import DeepPolicy, one_thread
-from autoscaler_env.policies.q_learning import QTable
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_text
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Pattern, day_seeds
 from autoscaler_env.training.deep import build_learner
 from autoscaler_env.training.imitation import calibrated_rules, imitate, rule_to_beat
-from autoscaler_env.training.presets import LONG_TRAINING, DeepPreset, QLearningPreset, deep_preset
-from autoscaler_env.training.tabular import fill_table
+from autoscaler_env.training.presets import (
+    DECISION,
+    LONG_TRAINING,
+    USUAL,
+    DeepPreset,
+    deep_preset,
+    q_learning_preset,
+)
+from autoscaler_env.training.tabular import fill_table, untrained_table
 
 SERVICE = Service()
 SELECTION_DAYS = 300
@@ -65,6 +73,19 @@ SPACE: dict[str, dict[str, list[Any]]] = {
     },
 }
 
+DECISION_SPACE: dict[str, dict[str, list[Any]]] = {
+    "q-learning": {"discount": [0.9, 0.95, 0.97, 0.98, 0.99], "last_epsilon": [0.02, 0.05, 0.1, 0.2]},
+    "dqn": {
+        "discount": [0.95, 0.97, 0.98, 0.99],
+        "learning_rate": [2e-4, 5e-4, 1e-3, 2e-3],
+        "settings.gradient_steps": [2, 4, 8],
+        "settings.n_steps": [1, 3],
+        "widths": [(64, 64), (128, 128)],
+    },
+    "ppo": {"discount": [0.95, 0.98, 0.99, 0.995], "learning_rate": [5e-4, 1e-3, 2e-3]},
+}
+"""Where the search differs with the inputs that a decision needs: horizons are longer, as the inputs see farther."""
+
 
 def long_space(pattern: str) -> dict[str, list[Any]]:
     """Return the search space of PPO with a long budget; on `MIXED` six teachers share the services, for more days."""
@@ -85,12 +106,23 @@ def train(algorithm: str, preset: Any, pattern: str, seed: int) -> Policy:
     """Train one model without writing anything."""
     if isinstance(preset, DeepPreset):
         rules = calibrated_rules(pattern, SERVICE) if preset.imitation_days else []
-        model = build_learner(algorithm, preset, pattern, SERVICE, seed=seed, device="cpu", rule=rule_to_beat(rules))
+        recogniser = recogniser_of_outlooks(SERVICE, seed) if preset.inputs == DECISION else None
+        model = build_learner(
+            algorithm,
+            preset,
+            pattern,
+            SERVICE,
+            seed=seed,
+            device="cpu",
+            rule=rule_to_beat(rules),
+            recogniser=recogniser,
+        )
         if rules:
-            imitate(model, rules, preset, seed)
+            imitate(model, rules, preset, seed, recogniser)
         model.learn(preset.timesteps - model.num_timesteps, reset_num_timesteps=False)
-        return DeepPolicy(model.policy, SERVICE, algorithm)
-    table = QTable.zeros(SERVICE)
+        return DeepPolicy(model.policy, SERVICE, algorithm, recogniser)
+    recogniser = recogniser_of_outlooks(SERVICE, seed) if preset.inputs == DECISION else None
+    table = untrained_table(SERVICE, preset, seed, recogniser)
     for _ in fill_table(table, preset, Pattern(pattern, SERVICE), np.random.default_rng(seed)):
         pass
     return table
@@ -111,19 +143,22 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=20, help="settings to try, the present preset included")
     parser.add_argument("--seeds", type=int, default=2, help="trainings of each")
     parser.add_argument("--budget", type=int, help="episodes or steps of each training; the preset's by default")
+    parser.add_argument("--inputs", choices=[USUAL, DECISION], default=USUAL, help="what the learner sees")
     parser.add_argument("--output", help="folder whose results/ the table is written to; the project by default")
     arguments = parser.parse_args()
     one_thread()
-    space = SPACE[arguments.algorithm]
+    space = SPACE[arguments.algorithm] | (DECISION_SPACE[arguments.algorithm] if arguments.inputs == DECISION else {})
     preset: Any
     if arguments.algorithm == "q-learning":
-        preset = QLearningPreset(episodes=arguments.budget or QLearningPreset.episodes)
+        preset = q_learning_preset(arguments.inputs)
+        preset = dataclasses.replace(preset, episodes=arguments.budget or preset.episodes)
     else:
-        preset = deep_preset(arguments.algorithm, arguments.budget)
+        preset = deep_preset(arguments.algorithm, arguments.budget, arguments.inputs)
         if arguments.algorithm == "ppo" and preset.timesteps >= LONG_TRAINING:
             space = long_space(arguments.pattern)
     budget = f"_{arguments.budget}" if arguments.budget else ""
-    name = f"tuning_{arguments.algorithm.replace('-', '_')}_{arguments.pattern.lower()}{budget}.csv"
+    inputs = f"_{DECISION}" if arguments.inputs == DECISION else ""
+    name = f"tuning_{arguments.algorithm.replace('-', '_')}_{arguments.pattern.lower()}{budget}{inputs}.csv"
     path = Folders(arguments.output).results / name
     rng = np.random.default_rng(0)
     rows = []

@@ -16,10 +16,12 @@ import numpy as np
 import pytest
 
 from autoscaler_env.cli.main import main
+from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.paths import Folders
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import read_tree, sweep, write_tree
-from autoscaler_env.storage.models import load_policy, read_description
+from autoscaler_env.storage.models import load_policy, read_description, read_model
+from autoscaler_env.traffic.patterns import Pattern, day_seeds
 from autoscaler_env.training import checkpoint, deep, presets, tabular
 from autoscaler_env.training.checkpoint import RunFolder
 from autoscaler_env.training.config import LENGTH, TrainingConfig
@@ -82,6 +84,7 @@ def content_of(path):
         content = json.loads(path.read_text())
         for row in content["curve"]:
             del row["seconds"]
+        content.get("counted", {}).pop("cpu_seconds", None)
         return {name: value for name, value in content.items() if name not in ("date", "commit")}
     if path.name == "selection.csv":
         return [(row.split(",")[0], row.split(",")[2]) for row in path.read_text().splitlines()]
@@ -144,6 +147,37 @@ def test_a_training_that_breaks_off_twice_ends_as_without_interruption(name, uni
     assert trained.curve.drop(columns="seconds").equals(whole.curve.drop(columns="seconds"))
     if name == "q-learning":
         assert np.array_equal(trained.policy.visits, whole.policy.visits)
+
+
+@pytest.mark.parametrize("learner", ["q-learning", "dqn", "ppo"])
+def test_with_inputs_of_a_decision_a_training_that_breaks_off_ends_as_without_interruption(
+    learner, break_off, monkeypatch, tmp_path
+):
+    for name in ("dqn", "ppo"):
+        monkeypatch.setitem(presets.DECISION_PRESETS, name, dataclasses.replace(PRESETS[name], inputs="decision"))
+    settings = {"imitation_days": 1} if learner == "ppo" else {}
+    config = TrainingConfig(
+        learner,
+        service=SHORT,
+        inputs="decision",
+        recogniser_days=6,
+        device="cpu",
+        **{LENGTH[learner]: 1_200},
+        **settings,
+    )
+    broken, whole = Folders(tmp_path / "broken"), Folders(tmp_path / "whole")
+    trained = train(config, whole, progress=False)
+    break_off(3, config, broken)
+    np.random.seed(99)  # noqa: NPY002
+    train(config, broken, progress=False, resume=True)
+    assert left_by(broken) == left_by(whole)
+    days = Pattern("SPIKE", SHORT).draw(day_seeds("selection", 9))
+    loaded = read_model(RunFolder(config, broken).model, SHORT)
+    assert np.array_equal(simulate(loaded.policy, days, SHORT).actions, simulate(trained.policy, days, SHORT).actions)
+    assert loaded.kind.startswith({"q-learning": "Q-table of 810 cells", "dqn": "DQN 74-", "ppo": "PPO 74-"}[learner])
+    played = trained.description["timesteps"]
+    imitated = 8 * 24 if settings else 0
+    assert trained.description["counted"]["simulated"] == 2 * played - imitated
 
 
 def check_break_before_description(count, folders, monkeypatch):

@@ -8,6 +8,7 @@ from typing import Annotated
 import pytest
 
 from autoscaler_env.cli.main import parse
+from autoscaler_env.policies.registry import command_for
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.trace import Trace
 from autoscaler_env.training import config
@@ -200,3 +201,22 @@ def test_the_algorithm_is_accepted_in_any_spelling():
     for spelling in ("q-learning", "qlearning", "q_learning", "Q-Learning", "QLEARNING"):
         assert parse(["train", spelling]).training_config() == TrainingConfig("q-learning")
     assert parse(["train", "PPO", "--pattern", "spike"]).training_config() == TrainingConfig("ppo", "SPIKE")
+
+
+def test_inputs_of_a_decision_have_a_preset_a_name_and_a_command_of_their_own():
+    for learner in ("q-learning", "dqn", "ppo"):
+        config = TrainingConfig(learner, inputs="decision")
+        assert config.preset.inputs == "decision" and TrainingConfig(learner).preset.inputs == "usual"
+        assert config.model_name == f"{learner.replace('-', '_')}_mixed_decision"
+        _, *words = shlex.split(command_for(config.model_name))
+        assert parse(words).training_config() == config
+    long = TrainingConfig("ppo", timesteps=400_000, inputs="decision").preset
+    assert (long.inputs, long.normalise_reward, long.levels) == ("decision", True, False)
+    for arguments, message in {
+        ("ppo", ("inputs", "all")): "inputs = 'all': must be usual or decision",
+        ("ppo", ("recogniser_days", 60)): "recogniser_days = 60: needs inputs = 'decision'",
+        ("policy-iteration", ("inputs", "decision")): "inputs = 'decision': is for q-learning, dqn and ppo, not for",
+    }.items():
+        learner, (name, value) = arguments
+        with pytest.raises(ValueError, match=re.escape(message)):
+            TrainingConfig(learner, **{name: value})

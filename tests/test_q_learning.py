@@ -1,5 +1,7 @@
 """The table and its update: against plain Python, and where the answer is known."""
 
+import math
+
 import numpy as np
 import pytest
 from cases import cases, every_service
@@ -8,10 +10,12 @@ from autoscaler_env import dynamics
 from autoscaler_env.envs.single import AutoscalerEnv
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.policies import q_learning
-from autoscaler_env.policies.q_learning import Discretisation, QTable, learn
-from autoscaler_env.policies.rules import Threshold
+from autoscaler_env.policies.decision_inputs import ARRIVALS_INPUTS
+from autoscaler_env.policies.q_learning import SPARE_CAPACITIES, DecisionCells, Discretisation, QTable, learn
+from autoscaler_env.policies.recognise import Recogniser
+from autoscaler_env.policies.rules import TargetTracking, Threshold
 from autoscaler_env.service import Service
-from autoscaler_env.traffic.patterns import Pattern, day_seeds
+from autoscaler_env.traffic.patterns import PATTERNS, Pattern, day_seeds
 from autoscaler_env.training.presets import QLearningPreset
 
 LEVELLED = Discretisation(levels=(0.3, 0.6))
@@ -48,6 +52,45 @@ def test_compiled_learning_equals_plain_python_in_the_scalar_environment(any_ser
     assert fast.values == pytest.approx(slow.values, rel=1e-9, abs=1e-12)
 
 
+def a_recogniser():
+    """Return a recogniser with some weights, which finds several patterns likeliest."""
+    rng = np.random.default_rng(0)
+    sizes = ((ARRIVALS_INPUTS, 8), (8, len(PATTERNS)))
+    weights = tuple(rng.normal(size=size).astype(np.float32) for size in sizes)
+    return Recogniser(weights, tuple(np.zeros(size[1], dtype=np.float32) for size in sizes))
+
+
+@every_service
+def test_with_inputs_of_a_decision_compiled_learning_equals_a_table_that_observes_step_by_step(any_service):
+    """The slow one asks the policy itself for its cells, in the environment, and a rule that plays beside it."""
+    days = np.concatenate([Pattern(name, any_service).draw(day_seeds("training", 2)) for name in ("SPIKE", "RANDOM")])
+    fast, slow = (QTable.zeros(any_service, DecisionCells(a_recogniser())) for _ in range(2))
+    epsilon, rule = np.array([1.0, 0.5, 0.5, 0.0]), TargetTracking(any_service)
+    rng = np.random.default_rng(3)
+    learn(fast, days, epsilon, 0.7, 0.9, rng, simulate(rule, days, any_service).cost)
+    draws = np.random.default_rng(3).random((*days.shape, 2))
+    env, beside = AutoscalerEnv("STEADY", any_service), AutoscalerEnv("STEADY", any_service)
+    for day, arrivals in enumerate(days):
+        observation, _ = env.reset(options={"day": arrivals})
+        other, _ = beside.reset(options={"day": arrivals})
+        slow.reset(days[day : day + 1])
+        greedy = int(slow.predict(observation[np.newaxis])[0])
+        for explore, which in draws[day]:
+            cell = int(slow._cells[0])
+            action = int(which * slow.values.shape[1]) if explore < epsilon[day] else greedy
+            observation, reward, *_ = env.step(action)
+            other, rule_reward, *_ = beside.step(int(rule.predict(other[np.newaxis])[0]))
+            slow.predict(observation[np.newaxis])
+            best = slow.preferences()[0].max()
+            slow.visits[cell, action] += 1
+            rate = slow.visits[cell, action] ** -0.7
+            slow.values[cell, action] += rate * (reward - rule_reward + 0.9 * best - slow.values[cell, action])
+            greedy = int(np.argmax(slow.preferences()[0]))
+    assert np.array_equal(fast.visits, slow.visits) and fast.visits.sum() == days.size
+    assert len(np.unique(np.flatnonzero(fast.visits.sum(axis=1)) % len(PATTERNS))) > 1
+    assert fast.values == pytest.approx(slow.values, rel=1e-9, abs=1e-12)
+
+
 @every_service
 def test_compiled_learning_equals_its_own_source(monkeypatch, any_service):
     days = Pattern("RANDOM", any_service).draw(day_seeds("training", 2))
@@ -57,6 +100,17 @@ def test_compiled_learning_equals_its_own_source(monkeypatch, any_service):
         patch.setattr(q_learning, "learn_days", q_learning.learn_days.py_func)
         other = learn(slow, days, np.full(2, 0.3), 0.7, 0.9, np.random.default_rng(0))
     assert fast.values == pytest.approx(slow.values, rel=1e-12) and one == pytest.approx(other, rel=1e-12)
+
+
+@cases("edges", [(), (7.5,), (-3.0, -0.5, 0.0, 2.25), SPARE_CAPACITIES])
+@cases("capacity", [1, 87, 10**6])
+def test_the_index_of_edges_finds_what_a_search_finds(edges, capacity):
+    edges = np.array(edges, dtype=np.float64) * capacity
+    near = [math.floor(edge) + offset for edge in edges for offset in (-1, 0, 1)]
+    index = q_learning._index_edges(edges)
+    assert len(index[3]) <= q_learning._BUCKETS + 1
+    for number in (-(2**30), *near, *range(-40, 40), 5 * capacity, 2**30):
+        assert q_learning._cell_of(number, index) == np.searchsorted(edges, number, side="right")
 
 
 @every_service

@@ -22,8 +22,10 @@ import autoscaler_env
 from autoscaler_env import AutoscalerEnv
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.policies.base import ForeignPolicy
+from autoscaler_env.policies.decision_inputs import ARRIVALS_INPUTS
 from autoscaler_env.policies.deep import DeepPolicy
-from autoscaler_env.policies.q_learning import Discretisation, QTable, learn
+from autoscaler_env.policies.q_learning import DecisionCells, Discretisation, QTable, learn
+from autoscaler_env.policies.recognise import Recogniser
 from autoscaler_env.service import Service
 from autoscaler_env.storage.models import (
     FIELDS,
@@ -36,7 +38,7 @@ from autoscaler_env.storage.models import (
     save_description,
     save_q_table,
 )
-from autoscaler_env.traffic.patterns import Pattern, day_seeds
+from autoscaler_env.traffic.patterns import PATTERNS, Pattern, day_seeds
 from autoscaler_env.training.deep import build_learner
 from autoscaler_env.training.presets import PRESETS
 
@@ -330,3 +332,31 @@ def test_a_description_holds_the_hash_of_its_model(models):
     assert is_described(path) and read_description(models / "dqn.zip") is None
     path.write_bytes(path.read_bytes() + b" ")
     assert not is_described(path)
+
+
+def test_a_table_over_what_a_decision_needs_is_read_back_and_refused_if_its_recogniser_is_damaged(tmp_path):
+    sizes = ((ARRIVALS_INPUTS, 4), (4, len(PATTERNS)))
+    weights = tuple(np.full(size, 0.1, dtype=np.float32) for size in sizes)
+    recogniser = Recogniser(weights, tuple(np.arange(size[1], dtype=np.float32) for size in sizes))
+    table = QTable.zeros(SHORT, DecisionCells(recogniser))
+    table.values[:] = np.random.default_rng(0).normal(size=table.values.shape)
+    save_q_table(table, tmp_path / "table.pkl")
+    loaded = load_policy(tmp_path / "table.pkl", SHORT)
+    assert np.array_equal(loaded.values, table.values) and loaded.preferences_are == "savings"
+    for before, after in zip(recogniser.state(), loaded.discretisation.recogniser.state(), strict=True):
+        for one, other in zip(before, after, strict=True):
+            assert np.array_equal(one, other) and one.dtype == other.dtype
+    content = pickle.loads((tmp_path / "table.pkl").read_bytes())
+    damaged = {
+        "a list of weights": {"recogniser": 7},
+        "as many layers": {"recogniser": [content["recogniser"][0], content["recogniser"][1][:1]]},
+        "does not follow": {"recogniser": [content["recogniser"][0][1:], content["recogniser"][1][1:]]},
+        "finite": {"recogniser": [content["recogniser"][0], [[float("nan")] * 4, content["recogniser"][1][1]]]},
+        "rising": {"expected_spares": [1.0, 0.0]},
+        "Q-table of shape": {"spare_capacities": [0.0]},
+    }
+    for message, change in damaged.items():
+        (tmp_path / "bad.pkl").write_bytes(pickle.dumps(content | change))
+        with pytest.raises(ValueError, match=message) as caught:
+            load_policy(tmp_path / "bad.pkl", SHORT)
+        assert "\n" not in str(caught.value)

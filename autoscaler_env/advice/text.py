@@ -297,8 +297,8 @@ def _what_to_do(comparison: Comparison, policy: str) -> str:
         "threshold": "a threshold rule",
         "hpa-cpu": "Kubernetes' HPA on CPU utilisation",
         "hpa-demand": "Kubernetes' HPA on demand",
-        "target-tracking": "target tracking",
-        "ideal-target-tracking": "the ideal target tracking, which needs a control loop of your own",
+        "target-tracking": (ideal := "the ideal target tracking, which needs a control loop of your own"),
+        "ideal-target-tracking": ideal,
         "forecast": "a forecast",
     }[policy]
     setting = candidate.description
@@ -404,9 +404,9 @@ def method(comparison: Comparison) -> str:
     )
     return (
         f"The days were split by time. On the first {counted(days.first_days, 'day')}, every setting of a fixed fleet, "
-        f"a threshold, HPA, target tracking and a forecast was tried{trained if learners else ''}. Then each policy "
-        f"ran through the {counted(len(days.later), 'held-out day')} on the same simulated service; fleet and queue "
-        f"carry over from each day to the next. {knows}"
+        f"a threshold, HPA, ideal target tracking and a forecast was tried{trained if learners else ''}. Then each "
+        f"policy ran through the {counted(len(days.later), 'held-out day')} on the same simulated service; fleet and "
+        f"queue carry over from each day to the next. {knows}"
         "Intervals are 95 % intervals of the mean over the held-out days (Student's t, with an effective number of "
         f"days, since neighbouring days resemble each other); differences are paired by day.{_over_seeds(comparison)} "
         f"A year is {DAYS_A_YEAR} such days. A change is recommended only if it keeps {keeps} and if its "

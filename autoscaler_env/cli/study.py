@@ -16,7 +16,8 @@ from autoscaler_env.text import one_line, shown
 # Here rather than in docstrings of the options, whose lines the help would not join.
 _NAMES_HELP = (
     "budgets (the three learners on MIXED, published budgets), long (PPO on MIXED, a million timesteps), patterns "
-    "(each learner on each single pattern), wide (PPO with larger fleet changes), baselines (rules and the optimum), "
+    "(each learner on each single pattern), inputs (as budgets, with the inputs that a decision needs), iteration and "
+    "iteration_patterns (policy iteration), wide (PPO with larger fleet changes), baselines (rules and the optimum), "
     "wide_baselines (the same with larger fleet changes), traces (models trained on MIXED, on recorded traffic), or "
     "all (traces only with --traces)."
 )

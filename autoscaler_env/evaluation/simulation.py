@@ -114,7 +114,7 @@ def simulate(policy: Policy, days: NDArray[np.int64], service: Service | None = 
     service = service or Service()
     days = check_days(days, service)
     n, steps = days.shape
-    arrivals = np.ascontiguousarray(days.T)
+    arrivals = np.ascontiguousarray(days.T, dtype=np.int32)
     fleet_changes = np.array(service.fleet_changes, dtype=np.int64)
     constants = dynamics.constants_of(service)
     state = dynamics.new_state(service, n)
@@ -207,6 +207,16 @@ class ResetDaily:
             self._policy.reset(self._days[:, self._step : self._step + self._steps])
         self._step += 1
         return self._policy.predict(observations)
+
+
+def through_days(policy: Policy, steps: int) -> Policy:
+    """Return a learner's policy for days in a row: as it is if it remembers days, otherwise reset at midnight.
+
+    Args:
+        policy: The policy.
+        steps: Steps of a day.
+    """
+    return policy if getattr(policy, "remembers_days", False) else ResetDaily(policy, steps)
 
 
 def check_actions(policy: Policy, actions: NDArray[np.int64], n: int) -> NDArray[np.int64]:

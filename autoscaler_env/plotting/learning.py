@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from autoscaler_env.evaluation.statistics import mean_interval
 from autoscaler_env.plotting.style import ACTION_COLOURS, colour_of, new_figure, themed
-from autoscaler_env.policies.q_learning import QTable
+from autoscaler_env.policies.q_learning import DecisionCells, QTable
 from autoscaler_env.policies.registry import label_of
+from autoscaler_env.traffic.workload import PATTERNS
 
 _DASHES = ("--", ":", "-.")
 """The lines of rules: two settings of one rule have one colour, and other dashes."""
@@ -129,7 +130,8 @@ def plot_q_policy(
     """Draw the action of a Q-table in each cell, spare capacity against change of arrivals.
 
     Args:
-        table: The table. If it also distinguishes levels of arrivals, there is a column of panels per level.
+        table: The table. If it also distinguishes levels of arrivals, or patterns, there is a column of panels for
+            each. One over what a decision needs has the expected spare capacity in place of the change.
         visits: The number of visits of each cell, shape (cells,). Cells without a visit are blank, and a second row of
             panels shows the share of visits of the others. Without this argument every cell shows its action.
         title: The title of the figure; it should state the finding.
@@ -139,6 +141,11 @@ def plot_q_policy(
     """
     grid = table.discretisation
     rows, columns, levels = grid.shape
+    column_edges, column_label = (
+        (grid.expected_spares, "fleet minus expected demand (instances)")
+        if isinstance(grid, DecisionCells)
+        else (grid.changes, "change of demand (instances)")
+    )
     actions = np.argmax(table.values, axis=1).reshape(grid.shape)
     counts = None if visits is None else np.asarray(visits, dtype=np.float64).reshape(grid.shape)
     panels_down = 1 if counts is None else 2
@@ -159,11 +166,11 @@ def plot_q_policy(
             if level == levels - 1:
                 figure.colorbar(mesh, ax=panels[1, level], label="share of steps (%)", format="{x:g}")
     for axes in panels.flat:
-        axes.set_xticks(np.arange(1, columns), [f"{edge:g}" for edge in grid.changes], fontsize=8)
+        axes.set_xticks(np.arange(1, columns), [f"{edge:g}" for edge in column_edges], fontsize=8)
         axes.set_yticks(np.arange(1, rows), [f"{edge:g}" for edge in grid.spare_capacities], fontsize=8)
         axes.tick_params(length=0)
         axes.grid(visible=False)
-        axes.set_xlabel("change of demand (instances)")
+        axes.set_xlabel(column_label)
     for axes in panels[:, 0] if levels > 1 else panels[0]:
         axes.set_ylabel("spare capacity (instances)")
     handles = [Patch(color=colour, label=name) for name, colour in ACTION_COLOURS.items()]
@@ -173,6 +180,8 @@ def plot_q_policy(
 
 
 def _level_name(table: QTable, level: int) -> str:
+    if isinstance(table.discretisation, DecisionCells):
+        return PATTERNS[level]
     edges = table.discretisation.levels
     if not edges:
         return ""

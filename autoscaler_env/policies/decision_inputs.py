@@ -197,8 +197,7 @@ def outlook_on(service: Service, days: NDArray[np.int64]) -> tuple[NDArray[np.fl
     return inputs, expected
 
 
-@functools.cache
-def recogniser_of_outlooks(service: Service, seed: int = 0, days: int = DAYS) -> Recogniser:
+def fit_recogniser_of_outlooks(service: Service, seed: int = 0, days: int = DAYS) -> Recogniser:
     """Train a recogniser on the inputs that depend on the arrivals: seconds on one core; equal seeds, equal weights.
 
     Args:
@@ -213,6 +212,10 @@ def recogniser_of_outlooks(service: Service, seed: int = 0, days: int = DAYS) ->
     inputs, _ = outlook_on(service, arrivals)
     labels = np.repeat(np.arange(len(PATTERNS)), arrivals.size // len(PATTERNS))
     return fit_recogniser(inputs.reshape(-1, ARRIVALS_INPUTS), labels, seed)
+
+
+recogniser_of_outlooks = functools.cache(fit_recogniser_of_outlooks)
+"""The same, trained once in a process."""
 
 
 @functools.cache

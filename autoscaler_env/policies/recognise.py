@@ -57,6 +57,16 @@ class Recogniser(NamedTuple):
         chances: NDArray[np.float32] = likelihoods / likelihoods.sum(axis=1, keepdims=True)
         return chances
 
+    def state(self) -> list[list[NDArray[np.float32]]]:
+        """Return weights and biases as lists, for `from_state`."""
+        return [list(self.weights), list(self.biases)]
+
+    @classmethod
+    def from_state(cls, state: list[list[NDArray[np.float32]]]) -> Recogniser:
+        """Return the recogniser of which `state` returned the weights and biases."""
+        weights, biases = state
+        return cls(tuple(weights), tuple(biases))
+
 
 class Recognise:
     r"""Play, in every step, the rule of the likeliest pattern.

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.aws import AwsStepScaling, AwsTargetTracking
@@ -40,6 +41,9 @@ PER_PATTERN_ENDING = "-per-pattern"
 LEARNERS = ("q-learning", "dqn", "ppo", "policy-iteration")
 """The algorithms. The name of a model is the stem of its file: the algorithm, `_`, and what it was trained on."""
 
+DECISION = "decision"
+"""Ends the name of a model that sees the inputs that a decision needs, as `TrainingConfig` names it."""
+
 REFERENCE_MODELS = ("q_learning_mixed", "dqn_mixed", "ppo_mixed")
 """The models that the project ships."""
 
@@ -68,7 +72,7 @@ POLICY_LABELS = {
     "aws-target-tracking": "AWS target tracking",
     "aws-step-scaling": "AWS step scaling",
     "ideal-target-tracking": "ideal target tracking",
-    "target-tracking": "target tracking",
+    "target-tracking": "ideal target tracking",
     "forecast": "forecast",
     "recognise": "recognise, then act",
     "q-learning": "Q-learning",
@@ -115,6 +119,8 @@ def label_of(policy: str) -> str:
     Example:
         >>> label_of("q_learning_mixed"), label_of("ppo_spike"), label_of("my rule")
         ('Q-learning', 'PPO (spike)', 'my rule')
+        >>> label_of("ppo_mixed_decision")
+        'PPO, decision inputs'
         >>> label_of("kpa (calibrated)")
         'Knative KPA (calibrated)'
     """
@@ -123,8 +129,15 @@ def label_of(policy: str) -> str:
     match, learner = _LEARNED.fullmatch(policy), learner_of(policy)
     if match is None or learner is None:
         return POLICY_LABELS.get(policy, policy)
-    trained_on = match[2] or "mixed"
-    return POLICY_LABELS[learner] + (f" ({trained_on})" if trained_on != "mixed" else "")
+    trained_on, decision = _without_inputs(match[2] or "mixed")
+    label = POLICY_LABELS[learner] + (f" ({trained_on})" if trained_on != "mixed" else "")
+    return f"{label}, decision inputs" if decision else label
+
+
+def _without_inputs(workload: str) -> tuple[str, bool]:
+    """Return what follows the algorithm in a model's name without the inputs, and whether these are of a decision."""
+    plain = re.sub(rf"[-_]{DECISION}$", "", workload, flags=re.IGNORECASE)
+    return plain, plain != workload
 
 
 def model_names(folders: Folders | None = None) -> list[str]:
@@ -139,10 +152,15 @@ def command_for(model: str) -> str | None:
     Example:
         >>> command_for("ppo_mixed"), command_for("q_learning_spike")
         ('autoscaler train ppo --pattern MIXED', 'autoscaler train q-learning --pattern SPIKE')
+        >>> command_for("dqn_mixed_decision")
+        'autoscaler train dqn --pattern MIXED --inputs decision'
     """
     match, learner = _LEARNED.fullmatch(model), learner_of(model)
-    pattern = match[2].upper().replace("-", "_") if match and match[2] else ""
-    return f"autoscaler train {learner} --pattern {pattern}" if pattern in (*PATTERNS, MIXED) else None
+    workload, decision = _without_inputs(match[2]) if match and match[2] else ("", False)
+    pattern = workload.upper().replace("-", "_")
+    if pattern not in (*PATTERNS, MIXED):
+        return None
+    return f"autoscaler train {learner} --pattern {pattern}" + (f" --inputs {DECISION}" if decision else "")
 
 
 def _plain(name: str) -> str:
@@ -213,7 +231,7 @@ def find_policy(
     service = service or Service()
     folders = folders or Folders()
     if spec.lower().endswith((*MODEL_ENDINGS, *OTHER_ENDINGS)):
-        return _load(_file_of(spec, folders), service)
+        return _load(_file_of(spec, folders), service, workload)
     name = _spelled(spec, folders)
     if name in BASELINES:
         return BASELINES[name](service)
@@ -233,7 +251,7 @@ def find_policy(
     if len(files) > 1:
         raise ValueError(f"policy = {spec!r}: {' and '.join(path.name for path in files)} exist; add the ending")
     if files:
-        return _load(files[0], service)
+        return _load(files[0], service, workload)
     if ":" in spec:
         return _of_the_user(spec, service, folders)
     raise ValueError(f"policy = {spec!r}: {_what_there_is(name, folders)}")
@@ -248,7 +266,7 @@ def find_policies(
     """Return the policies that a user names, each with its own name for tables.
 
     Policies with the same name, such as the `best_model.zip` of two trainings, take the name that the user typed. Our
-    target tracking is called `ideal-target-tracking` beside that of AWS.
+    target tracking is called `ideal-target-tracking` beside rules as vendors run them.
 
     Args:
         specs: Policies as `find_policy` takes them, at least one, each once.
@@ -268,7 +286,7 @@ def find_policies(
     for spec, policy in zip(specs, policies, strict=True):
         if names.count(policy.name) > 1:
             policy.name = spec
-    if any(policy.name.startswith(AwsTargetTracking.name) for policy in policies):
+    if any(policy.name.startswith(VENDOR_RULES) for policy in policies):
         for policy in policies:
             if policy.name.startswith("target-tracking"):
                 policy.name = f"ideal-{policy.name}"
@@ -414,12 +432,17 @@ def _file_of(spec: str, folders: Folders) -> Path:
     return next((path for path in places if path.is_file()), Path(spec))
 
 
-def _load(path: Path, service: Service) -> Policy:
-    """Return the policy in a model file; say on stderr if it was trained for an objective or for another service."""
+def _load(path: Path, service: Service, workload: str | Workload) -> Policy:
+    """Return the policy in a model file; say on stderr if it was trained for an objective or for another service.
+
+    A policy that remembers days is told those of a trace: it sees, before each day, the days before it.
+    """
     from autoscaler_env.evaluation.objective import trained_for
     from autoscaler_env.storage.models import load_policy, read_description  # here: torch, which no rule needs
 
-    policy = load_policy(path, service)
+    policy: Any = load_policy(path, service)
+    if isinstance(workload, Trace) and getattr(policy, "remembers_days", False):
+        policy.remember(workload.requests)
     wanted, description = service.as_dict(), read_description(path) or {}
     theirs = description.get("service", wanted)
     if objective := trained_for(description):
@@ -432,7 +455,8 @@ def _load(path: Path, service: Service) -> Policy:
             f"{policy.name} was trained for another service: {', '.join(other)}. Train one for this service.",
             file=sys.stderr,
         )
-    return policy
+    found: Policy = policy
+    return found
 
 
 def _of_the_user(spec: str, service: Service, folders: Folders) -> Policy:

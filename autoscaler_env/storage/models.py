@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoscaler_env.policies.base import Policy
-from autoscaler_env.policies.q_learning import Discretisation, QTable
+from autoscaler_env.policies.q_learning import DecisionCells, Discretisation, QTable
+from autoscaler_env.policies.recognise import Recogniser
 from autoscaler_env.service import Service
 from autoscaler_env.storage import networks
 from autoscaler_env.storage.files import read_file, write_atomically, write_json
@@ -90,15 +91,21 @@ LARGEST_TABLE = 4 * 2**20
 """Largest size of a Q-table's file, in bytes: some 200,000 values. The course's tables have 405."""
 
 _EDGES = ("spare_capacities", "changes", "levels")
+_DECISION_EDGES = ("spare_capacities", "expected_spares")
 
 
 def save_q_table(table: QTable, path: str | Path) -> None:
     """Save a Q-table as a pickle of lists, strings and numbers.
 
-    The file holds the values, the discretisation and, if the table was trained, the number of timesteps.
+    The file holds the values, the discretisation (a recogniser of patterns is part of it in a table over what a
+    decision needs) and, if the table was trained, the number of timesteps.
     """
     content: dict[str, Any] = {"values": table.values.tolist()}
-    content |= {name: list(getattr(table.discretisation, name)) for name in _EDGES}
+    cells = table.discretisation
+    edges = _DECISION_EDGES if isinstance(cells, DecisionCells) else _EDGES
+    content |= {name: list(getattr(cells, name)) for name in edges}
+    if isinstance(cells, DecisionCells):
+        content["recogniser"] = [[array.tolist() for array in arrays] for arrays in cells.recogniser.state()]
     if timesteps := int(table.visits.sum()):
         content["timesteps"] = timesteps
     write_atomically(Path(path), lambda file: pickle.dump(content, file))
@@ -112,10 +119,16 @@ def parse_q_table(content: bytes, service: Service, name: str) -> tuple[QTable, 
     """
     try:
         values = read_values(content)
-        if not isinstance(values, dict) or not {"values", *_EDGES} <= set(values) <= {"values", "timesteps", *_EDGES}:
+        names = set(values) - {"timesteps"} if isinstance(values, dict) else set()
+        discretisation: Discretisation | DecisionCells
+        if names == {"values", *_EDGES}:
+            discretisation = Discretisation(*(_edges(name, values[name]) for name in _EDGES))
+        elif names == {"values", "recogniser", *_DECISION_EDGES}:
+            edges = (_edges(name, values[name]) for name in _DECISION_EDGES)
+            discretisation = DecisionCells(_recogniser(values["recogniser"]), *edges)
+        else:
             raise ValueError(f"it must hold values, spare_capacities, changes and levels: {SAVE_TABLE}")
         array = _array(values["values"])
-        discretisation = Discretisation(*(_edges(name, values[name]) for name in _EDGES))
         timesteps = values.get("timesteps")
         if timesteps is not None and (type(timesteps) is not int or timesteps < 1):
             raise ValueError("timesteps must be an integer of at least 1")
@@ -139,6 +152,22 @@ def _array(rows: Any) -> NDArray[np.float64]:
     if any(type(value) is not float for row in rows for value in row):
         raise ValueError("its values must be floating-point numbers")
     return np.array(rows, dtype=np.float64)
+
+
+def _recogniser(lists: Any) -> Recogniser:
+    """Return the recogniser whose weights and biases these lists hold, a matrix and a row for each layer."""
+    if type(lists) is not list or [type(each) for each in lists] != [list, list]:
+        raise ValueError("its recogniser must be a list of weights and one of biases")
+    weights = tuple(_array(rows).astype(np.float32) for rows in lists[0])
+    biases = tuple(_array([row])[0].astype(np.float32) for row in lists[1])
+    if len(weights) != len(biases) or not weights:
+        raise ValueError("its recogniser must have as many layers of biases as of weights, at least one")
+    if not all(np.isfinite(array).all() for array in (*weights, *biases)):
+        raise ValueError("its recogniser must have finite numbers only")
+    try:
+        return networks.checked_recogniser(weights, biases)
+    except ValueError as error:
+        raise ValueError(f"its recogniser: {error}") from None
 
 
 def _edges(name: str, edges: Any) -> tuple[float, ...]:

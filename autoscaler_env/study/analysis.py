@@ -11,6 +11,9 @@ from typing import Any
 
 import pandas as pd
 
+from autoscaler_env.evaluation import metrics
+from autoscaler_env.evaluation.limits import read_limits
+from autoscaler_env.evaluation.objective import Objective
 from autoscaler_env.evaluation.statistics import LEARNER, Interval, estimate, estimates, is_worth_it, per_training
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.oracle import OPTIMUM
@@ -77,6 +80,16 @@ def read_policy_iteration(folders: Folders) -> pd.DataFrame:
     """
     path = folders.results / "policy_iteration.csv"
     return _read_table(path, "python benchmarks/policy_iteration.py", folders)
+
+
+def read_other_rules(folders: Folders) -> pd.DataFrame:
+    """Return what the policies that notebook 6 leaves out cost and save: see `benchmarks/other_rules.py`.
+
+    Raises:
+        FileNotFoundError: The file is missing; the message has the command that makes it.
+    """
+    path = folders.results / "other_rules.csv"
+    return _read_table(path, "python benchmarks/other_rules.py TRACES", folders)
 
 
 def _read(file: str, study: str, folders: Folders) -> pd.DataFrame:
@@ -148,7 +161,8 @@ def learners(folders: Folders) -> pd.DataFrame:
 
     Specialists, which were trained on one pattern, are included as `OWN` and on that pattern only.
     """
-    return pd.concat([read_mixed(folders), on_own_pattern(read_study("patterns", folders))], ignore_index=True)
+    own = [on_own_pattern(read_study(name, folders)) for name in ("patterns", "iteration_patterns")]
+    return pd.concat([read_mixed(folders), read_study("iteration", folders), *own], ignore_index=True)
 
 
 def regret_table(folders: Folders, setting: str = "") -> pd.DataFrame:
@@ -176,6 +190,55 @@ def regret_table(folders: Folders, setting: str = "") -> pd.DataFrame:
             row[pattern] = study.loc[study["tested_on"] == pattern, "regret"].mean()
         rows[name] = row
     return pd.DataFrame.from_dict(rows, orient="index").sort_values(MEAN, ascending=False).rename_axis("policy")
+
+
+def foresight(folders: Folders) -> pd.DataFrame:
+    """Return how much of the regret on each pattern is foresight, for the reference service.
+
+    Regret is what a policy costs above the clairvoyant optimum. The part up to the limit without foresight can be saved
+    only by somebody who knows the future; the rest may be avoidable. The limit has two ends, because it is a numerical
+    result. With the lower one the foresight is the least that it can be, and the avoidable part the most.
+
+    Args:
+        folders: Where the tables are.
+
+    Returns:
+        Indexed by pattern, then `MEAN`: days, optimum (cost of the clairvoyant optimum), low and high (ends of the
+        limit), and foresight (low minus optimum), all but the days in $ a day, the means of the same evaluation days.
+
+    Raises:
+        FileNotFoundError: A table is missing; the message has the command that makes it.
+        ValueError: The two tables are not of the same days.
+    """
+    limits = read_limits(folders).rename(index={metrics.MEAN: MEAN})
+    optima = read_baselines("", folders).query("policy == @OPTIMUM").set_index("tested_on").loc[list(PATTERNS)]
+    days = {int(number) for number in (*limits["days"], *optima["days"])}
+    if len(days) > 1:
+        raise ValueError(
+            f"days = {sorted(days)}: results/limits.csv and results/study_baselines.csv must have the same days"
+        )
+    costs = pd.concat([optima["cost"], pd.Series({MEAN: optima["cost"].mean()})])
+    table = pd.DataFrame({"days": days.pop(), "optimum": costs, "low": limits["low"], "high": limits["high"]}).loc[
+        [*PATTERNS, MEAN]
+    ]
+    return table.assign(foresight=table["low"] - table["optimum"]).rename_axis("pattern")
+
+
+def avoidable(regrets: pd.DataFrame, folders: Folders) -> pd.DataFrame:
+    """Return the part of the regret that is above the limit without foresight.
+
+    Args:
+        regrets: What `regret_table` returns for the reference service, or some of its rows.
+        folders: Where the tables are.
+
+    Returns:
+        The same rows: what a policy costs above the lower end of the limit, by pattern and in the mean, with the ends
+        of its interval low and high, all in $ a day: at most this much can be avoided.
+    """
+    least = foresight(folders)["foresight"]
+    columns = [*PATTERNS, MEAN]
+    table = regrets[columns] - least[columns]
+    return table.assign(low=regrets["low"] - least[MEAN], high=regrets["high"] - least[MEAN])
 
 
 def generalisation(algorithm: str, folders: Folders) -> pd.DataFrame:
@@ -283,11 +346,15 @@ def specialists(folders: Folders) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("pattern")
 
 
-def advice_on_traces(folders: Folders) -> pd.DataFrame:
-    """Return, for each recorded trace, PPO trained on its first days against the cheapest rule on the days after them.
+def advice_on_traces(folders: Folders, learner: str = "ppo") -> pd.DataFrame:
+    """Return, for each recorded trace, a learner trained on its first days against the cheapest rule on the others.
 
     Rules were calibrated on the same first days, as `autoscaler advise` does it. The rule is chosen on the same days
     that are compared, so the choice favours the rules.
+
+    Args:
+        folders: Where the results are.
+        learner: The learner's name in the table.
 
     Returns:
         Indexed by trace: days (held out), the columns of `specialists`, and recommended (policies, with the
@@ -304,14 +371,36 @@ def advice_on_traces(folders: Folders) -> pd.DataFrame:
         rules = costs.drop(columns=[OPTIMUM, *LEARNERS], errors="ignore").mean()
         rows[trace] = {
             "days": on_trace["days"].iloc[0],
-            **_against_cheapest(rules, costs["ppo"], costs[OPTIMUM].mean()),
+            **_against_cheapest(rules, costs[learner], costs[OPTIMUM].mean()),
             "recommended": on_trace.loc[on_trace["recommended"], "policy"].value_counts().to_dict(),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("trace")
 
 
+def objective_on_traces(folders: Folders) -> tuple[str, pd.DataFrame]:
+    """Return which policies kept an objective on recorded traffic: what the table is, and a row per policy.
+
+    Raises:
+        FileNotFoundError: The benchmark has not been run; the message has the command that does.
+    """
+    command = "python benchmarks/advise_traces.py TRACES --objective 0.99 60 --quick --seeds 2"
+    table = _read_table(folders.results / "objective_traces.csv", command, folders)
+    first, verdicts = table.iloc[0], table["verdict"].value_counts()
+    days = ", ".join(f"{trace} {count} days" for trace, count in table.groupby("trace")["days"].first().items())
+    kept, missed, doubt = (verdicts.get(verdict, 0) for verdict in ("kept", "missed", "in doubt"))
+    intro = (
+        f"The objective is {Objective(first['served_in_time'], first['within_seconds'])}; {days}; "
+        f"{table['trainings'].max()} trainings of each learner. A cell is the share in time, what its 95 % interval "
+        f"over days says, and dollars a day. Of {len(table)} cells {kept} are kept and {missed} missed beyond doubt; "
+        f"{doubt} are in doubt."
+    )
+    shown = [f"{row.share:.2%} {row.verdict}, {row.cost:.2f}" for row in table.itertuples()]
+    cells = table.assign(cell=shown).pivot(index="policy", columns="trace", values="cell")
+    return intro, cells.loc[table["policy"].unique()].rename_axis(columns=None).reset_index()
+
+
 def _against_cheapest(rules: pd.Series, trainings: pd.Series, optimum: float) -> dict[str, Any]:
-    """Return trainings of PPO beside the cheapest rule.
+    """Return trainings of a learner beside the cheapest rule.
 
     Args:
         rules: The cost of each rule.

@@ -8,6 +8,7 @@ from autoscaler_env.service import Service
 from autoscaler_env.text import suggestion
 from autoscaler_env.traffic.workload import MIXED, PATTERNS
 from autoscaler_env.training.config import LENGTH, Algorithm, TrainingConfig
+from autoscaler_env.training.presets import DECISION
 
 LEARNERS: tuple[Algorithm, ...] = ("q-learning", "dqn", "ppo")
 """The learners of the first studies; policy iteration has studies of its own."""
@@ -17,6 +18,7 @@ STUDIES = {
     "long": "PPO on MIXED for a million timesteps",
     "patterns": "the three learners on each single pattern: the published budgets, PPO for a million timesteps",
     "wide": "PPO on MIXED for a million timesteps, with larger fleet changes",
+    "inputs": "the three learners on MIXED, with the published budgets and the inputs that a decision needs",
     "iteration": "policy iteration on MIXED",
     "iteration_patterns": "policy iteration on each single pattern",
 }
@@ -34,7 +36,7 @@ TRACES = "traces"
 NAMES = (*STUDIES, BASELINES, WIDE_BASELINES, TRACES)
 """All studies, by the names that users type."""
 
-SEEDS = {"budgets": 10, "long": 10, "patterns": 5, "wide": 5, "iteration": 10, "iteration_patterns": 5}
+SEEDS = {"budgets": 10, "long": 10, "patterns": 5, "wide": 5, "inputs": 10, "iteration": 10, "iteration_patterns": 5}
 """Trainings of each learner on each pattern, by study: seeds 0, 1, 2, ..."""
 
 LONG_TIMESTEPS = 54 * 64 * 288
@@ -106,6 +108,9 @@ def trainings(study: str, seeds: int | None = None, *, quick: bool = False) -> l
 def _trainings_of_seed(study: str, seed: int, quick: bool) -> list[TrainingConfig]:
     if study == "budgets":
         return [_published(learner, MIXED, seed, quick) for learner in LEARNERS]
+    if study == "inputs":
+        settings: dict[str, Any] = {"inputs": DECISION} | ({"recogniser_days": 6} if quick else {})
+        return [_published(learner, MIXED, seed, quick, **settings) for learner in LEARNERS]
     if study == "long":
         return [_long(MIXED, seed, quick, **LONG_SETTINGS[MIXED])]
     if study == "iteration":
@@ -123,10 +128,10 @@ def _trainings_of_seed(study: str, seed: int, quick: bool) -> list[TrainingConfi
     ]
 
 
-def _published(learner: Algorithm, pattern: str, seed: int, quick: bool) -> TrainingConfig:
+def _published(learner: Algorithm, pattern: str, seed: int, quick: bool, **settings: Any) -> TrainingConfig:
     """Return a training with the published budget, which is the preset's."""
     length: dict[str, Any] = {LENGTH[learner]: QUICK[learner]} if quick else {}
-    return TrainingConfig(learner, pattern, seed=seed, device="cpu", **length)
+    return TrainingConfig(learner, pattern, seed=seed, device="cpu", **length, **settings)
 
 
 def _long(pattern: str, seed: int, quick: bool, **settings: Any) -> TrainingConfig:

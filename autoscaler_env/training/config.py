@@ -23,7 +23,16 @@ from autoscaler_env.evaluation.objective import Objective
 from autoscaler_env.service import Service
 from autoscaler_env.text import listed, suggestion
 from autoscaler_env.traffic.workload import MIXED, PATTERNS, Workload, check_workload
-from autoscaler_env.training.presets import DeepPreset, IterationPreset, QLearningPreset, deep_preset
+from autoscaler_env.training.presets import (
+    DECISION,
+    USUAL,
+    DeepPreset,
+    IterationPreset,
+    QLearningPreset,
+    RecordedPreset,
+    deep_preset,
+    q_learning_preset,
+)
 
 Algorithm = Literal["q-learning", "dqn", "ppo", "policy-iteration"]
 
@@ -157,6 +166,12 @@ class TrainingConfig:
     another processor it gives another dqn or ppo, and the same table of q-learning."""
     device: Annotated[str, arg(metavar="{auto,cpu,cuda,mps}")] = "auto"
     """Where dqn and ppo train."""
+    inputs: Annotated[str | None, _number("{usual,decision}", "(default: usual)")] = _setting(
+        f"{USUAL} or {DECISION}", lambda inputs: inputs in (USUAL, DECISION), "q-learning", "dqn", "ppo"
+    )
+    """What q-learning, dqn or ppo sees: its usual inputs, or those that a decision needs (chances of the patterns,
+    forecast, fleet against the demand that is expected). With these its preset is another, and a recogniser of patterns
+    is trained first. policy-iteration always has them."""
     learning_rate: Annotated[float | None, _number("X")] = _setting(
         "above 0 and below 1", lambda rate: _is_number(rate) and 0 < rate < 1, "dqn", "ppo", "policy-iteration"
     )
@@ -226,9 +241,9 @@ class TrainingConfig:
     rate_exponent: Annotated[float | None, _number("X")] = _setting("a number from 0 to 1", _is_share, "q-learning")
     """The n-th update of an entry of q-learning's table has a step size of n to the minus this."""
     recogniser_days: Annotated[int | None, _number("N")] = _setting(
-        "an integer of at least 6", _is_count(6), "policy-iteration"
+        "an integer of at least 6", _is_count(6), *get_args(Algorithm)
     )
-    """Days that the recogniser of policy-iteration learns from."""
+    """Days that the recogniser of patterns learns from, for policy-iteration and for inputs of a decision."""
     service: Suppress[Service] = field(default_factory=Service)
     """The service to scale."""
     objective: Suppress[Objective | None] = None
@@ -265,6 +280,8 @@ class TrainingConfig:
         preset = self.preset
         if isinstance(preset, IterationPreset):
             self._check_iterations(preset)
+        elif self.recogniser_days is not None and preset.inputs != DECISION:
+            raise ValueError(f"recogniser_days = {self.recogniser_days}: needs inputs = {DECISION!r}")
         if self.algorithm == "ppo" and isinstance(preset, DeepPreset) and preset.rollout % preset.batch_size:
             raise ValueError(
                 f"batch_size = {preset.batch_size}: must divide the transitions of a rollout of ppo, n_steps x "
@@ -291,7 +308,8 @@ class TrainingConfig:
     @property
     def model_name(self) -> str:
         """The model's file name, without its ending."""
-        return self.name or f"{self.algorithm.replace('-', '_')}_{self.pattern_name.lower()}"
+        ending = f"_{DECISION}" if self.inputs == DECISION else ""
+        return self.name or f"{self.algorithm.replace('-', '_')}_{self.pattern_name.lower()}{ending}"
 
     @property
     def ending(self) -> str:
@@ -302,10 +320,18 @@ class TrainingConfig:
     def preset(self) -> QLearningPreset | DeepPreset | IterationPreset:
         """All settings of the learner: those of the preset, with the settings given here in their place."""
         if self.algorithm == "q-learning":
-            return dataclasses.replace(QLearningPreset(), **self._given())
+            return dataclasses.replace(q_learning_preset(self.inputs), **self._given())
         if self.algorithm == "policy-iteration":
-            return dataclasses.replace(IterationPreset(), **self._given())
-        return _with_settings(deep_preset(self.algorithm, self.timesteps), self._given())
+            return dataclasses.replace(self._iteration_preset(), **self._given())
+        return _with_settings(deep_preset(self.algorithm, self.timesteps, self.inputs), self._given())
+
+    def _iteration_preset(self) -> IterationPreset:
+        if isinstance(self.pattern, str):
+            return IterationPreset()
+        from autoscaler_env.traffic.trace import recorded_days  # here: options need no compiler
+
+        recorded = recorded_days(self.pattern, self.service.boot_steps) is not None
+        return RecordedPreset() if recorded else IterationPreset()
 
     @property
     def total_timesteps(self) -> int:
@@ -316,6 +342,20 @@ class TrainingConfig:
         if isinstance(preset, IterationPreset):
             return preset.visited_timesteps(self.service.steps_per_episode)
         return preset.timesteps
+
+    def simulated_timesteps(self, timesteps: int) -> int:
+        """Return how many steps are simulated in so many timesteps; without the branches of policy iteration.
+
+        Where rewards are measured against a rule, it plays the same days beside the learner; days that it plays alone,
+        for the learner to imitate, count once.
+        """
+        preset = self.preset
+        if isinstance(preset, IterationPreset) or (isinstance(preset, QLearningPreset) and preset.inputs != DECISION):
+            return timesteps
+        imitated = 0
+        if isinstance(preset, DeepPreset):
+            imitated = preset.imitated_timesteps(self.service.steps_per_episode)
+        return 2 * timesteps - imitated
 
     def identity(self) -> dict[str, Any]:
         """Return everything that decides what the training gives, in the form that JSON holds."""
@@ -365,7 +405,7 @@ def settings_of(algorithm: str) -> tuple[str, ...]:
 
     Example:
         >>> settings_of("q-learning")
-        ('discount', 'first_epsilon', 'last_epsilon', 'rate_exponent')
+        ('inputs', 'discount', 'first_epsilon', 'last_epsilon', 'rate_exponent', 'recogniser_days')
     """
     return tuple(name for name, each in _LIMITS.items() if algorithm in each.learners and name not in LENGTH.values())
 

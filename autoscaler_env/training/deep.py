@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import operator
 import random
+import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -29,17 +30,25 @@ from tqdm.auto import tqdm
 
 from autoscaler_env.device import Device, choose_device, is_out_of_memory
 from autoscaler_env.envs.sb3 import AutoscalerVecEnv
+from autoscaler_env.policies.decision_inputs import DECISION_INPUTS, DecisionInputs, fit_recogniser_of_outlooks
 from autoscaler_env.policies.deep import DeepPolicy, count_weights, one_thread
 from autoscaler_env.policies.inputs import INPUTS, INPUTS_WITH_LEVELS
+from autoscaler_env.policies.recognise import Recogniser
 from autoscaler_env.policies.rules import TargetTracking
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import read_tree, write_tree
 from autoscaler_env.storage.networks import save_learner
 from autoscaler_env.traffic.patterns import Workload
-from autoscaler_env.training.checkpoint import EVALUATIONS, Interruption, RunFolder, SelectionEvaluator, Trained
+from autoscaler_env.training.checkpoint import (
+    EVALUATIONS,
+    Interruption,
+    RunFolder,
+    SelectionEvaluator,
+    Trained,
+)
 from autoscaler_env.training.imitation import calibrated_rules, imitate, rule_to_beat
 from autoscaler_env.training.learner_env import LearnerVecEnv
-from autoscaler_env.training.presets import DeepPreset
+from autoscaler_env.training.presets import DECISION, DeepPreset
 
 _COUNTERS = (
     "num_timesteps",
@@ -212,21 +221,36 @@ def train_deep(run: RunFolder, progress: bool, state: dict[str, Any] | None = No
     preset = config.preset
     assert isinstance(preset, DeepPreset)
     one_thread()
+    begun = time.process_time() - (state["cpu_seconds"] if state is not None else 0.0)
     # A resumed training stays on the device that `auto` chose when it began.
     requested = state["device"] if state is not None and config.device == "auto" else config.device
     weights = weights_of_preset(preset, config.service)
     device = choose_device(requested, weights=weights, batch_size=preset.batch_size)
+    recogniser = None
+    if preset.inputs == DECISION:
+        recogniser = (
+            fit_recogniser_of_outlooks(config.service, config.seed, preset.recogniser_days)
+            if state is None
+            else Recogniser.from_state(state["recogniser"])
+        )
     try:
-        return _train_on(device, run, preset, progress, state)
+        return _train_on(device, run, preset, progress, state, recogniser, begun)
     except RuntimeError as error:
         if config.device != "auto" or device.name == "cpu" or not is_out_of_memory(error):
             raise
         print(f"{device.name} ran out of memory; starting again on the CPU.")
-        return _train_on(Device("cpu", f"{device.name} ran out of memory"), run, preset, progress, None)
+        cpu = Device("cpu", f"{device.name} ran out of memory")
+        return _train_on(cpu, run, preset, progress, None, recogniser, begun)
 
 
 def _train_on(
-    device: Device, run: RunFolder, preset: DeepPreset, progress: bool, state: dict[str, Any] | None
+    device: Device,
+    run: RunFolder,
+    preset: DeepPreset,
+    progress: bool,
+    state: dict[str, Any] | None,
+    recogniser: Recogniser | None,
+    begun: float,
 ) -> Trained:
     config = run.config
     rules = calibrated_rules(config.pattern, config.service) if preset.imitation_days else []
@@ -240,17 +264,18 @@ def _train_on(
         seed=config.seed,
         device=device.name,
         rule=rule_to_beat(rules),
+        recogniser=recogniser,
     )
-    policy = DeepPolicy(model.policy, config.service, config.model_name)
+    policy = DeepPolicy(model.policy, config.service, config.model_name, recogniser)
     with Interruption() as interruption:
-        callback = CheckpointCallback(run, model, policy, interruption)
+        callback = CheckpointCallback(run, model, policy, interruption, begun, recogniser)
         if state is None:
             run.start()
             if config.start is not None:
                 load_weights(model, config.start.path)
             callback.evaluator.evaluate(policy, 0)
             if rules and config.start is None:
-                imitate(cast(PPO, model), rules, preset, config.seed)
+                imitate(cast(PPO, model), rules, preset, config.seed, recogniser)
                 callback.evaluate()
         else:
             callback.restore(state)
@@ -265,7 +290,11 @@ def _train_on(
             callback.save_checkpoint()
         finally:
             model.logger.close()
-    return run.finish(policy, callback.save_model, model.num_timesteps, callback.evaluator, device.name)
+    counted = None
+    if recogniser is not None:
+        simulated = config.simulated_timesteps(model.num_timesteps)
+        counted = {"simulated": simulated, "cpu_seconds": time.process_time() - begun}
+    return run.finish(policy, callback.save_model, model.num_timesteps, callback.evaluator, device.name, counted)
 
 
 def load_weights(model: BaseAlgorithm, path: Path) -> None:
@@ -288,6 +317,7 @@ def build_learner(
     seed: int,
     device: str,
     rule: TargetTracking | None = None,
+    recogniser: Recogniser | None = None,
 ) -> BaseAlgorithm:
     """Return an untrained learner in its environment.
 
@@ -299,9 +329,11 @@ def build_learner(
         seed: Seeds the network, the exploration and the days.
         device: `cpu`, `cuda` or `mps`.
         rule: The rule that its rewards are measured against; see `LearnerVecEnv`.
+        recogniser: The recogniser of patterns, if it sees the inputs that a decision needs; `None` for others.
     """
     services = AutoscalerVecEnv(preset.environments, pattern, service)
-    env: VecEnvWrapper = LearnerVecEnv(services, preset.levels, rule)
+    inputs = True if recogniser is None else DecisionInputs(service, recogniser)
+    env: VecEnvWrapper = LearnerVecEnv(services, preset.levels, rule, inputs=inputs)
     if preset.normalise_reward:
         env = VecNormalize(env, norm_obs=False, gamma=preset.discount, clip_reward=100.0)
     return _CLASSES[algorithm](
@@ -329,7 +361,8 @@ def falling(learning_rate: float) -> Callable[[float], float]:
 
 def weights_of_preset(preset: DeepPreset, service: Service) -> int:
     """Return the number of weights of one network of a preset, for `device.choose_device`."""
-    inputs = INPUTS_WITH_LEVELS if preset.levels else INPUTS
+    usual = INPUTS_WITH_LEVELS if preset.levels else INPUTS
+    inputs = DECISION_INPUTS if preset.inputs == DECISION else usual
     return count_weights(preset.widths, len(service.fleet_changes), inputs)
 
 
@@ -357,15 +390,26 @@ class CheckpointCallback(BaseCallback):
         model: The learner.
         policy: The learner as a policy.
         interruption: Whether the training should stop.
+        begun: The processor seconds of this process at which the training would have begun, had it not been resumed.
+        recogniser: The recogniser that some of its inputs come from, if there is one.
     """
 
-    def __init__(self, run: RunFolder, model: BaseAlgorithm, policy: DeepPolicy, interruption: Interruption) -> None:
+    def __init__(
+        self,
+        run: RunFolder,
+        model: BaseAlgorithm,
+        policy: DeepPolicy,
+        interruption: Interruption,
+        begun: float,
+        recogniser: Recogniser | None = None,
+    ) -> None:
         super().__init__()
         self.evaluator = SelectionEvaluator(run.config)
         self._run = run
         self._learner = model
         self._policy = policy
         self._interruption = interruption
+        self._begun, self._recogniser = begun, recogniser
         self._replay = None
         if isinstance(model, DQN):
             assert model.replay_buffer is not None
@@ -397,7 +441,7 @@ class CheckpointCallback(BaseCallback):
 
     def save_model(self, path: Path) -> None:
         """Write the model."""
-        save_learner(self._learner, path)
+        save_learner(self._learner, path, self._recogniser)
 
     def save_checkpoint(self) -> None:
         """Write a checkpoint; its name holds the true number of timesteps."""
@@ -420,10 +464,13 @@ class CheckpointCallback(BaseCallback):
             "timesteps": timesteps,
             "of": self._total,
             "device": self._learner.device.type,
+            "cpu_seconds": time.process_time() - self._begun,
             "learner": learner_state(self._learner),
             "evaluator": self.evaluator.state(),
             "next": self._next,
         }
+        if self._recogniser is not None:
+            state["recogniser"] = self._recogniser.state()
         if self._replay is None:
             self._run.save_state(state)
             return

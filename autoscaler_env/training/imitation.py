@@ -12,7 +12,9 @@ from torch.distributions import Categorical
 
 from autoscaler_env.envs.vector import AutoscalerVectorEnv
 from autoscaler_env.evaluation.calibration import calibrate
+from autoscaler_env.policies.decision_inputs import DecisionInputs
 from autoscaler_env.policies.inputs import Inputs
+from autoscaler_env.policies.recognise import Recogniser
 from autoscaler_env.policies.rules import TargetTracking
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload, as_workload
@@ -47,7 +49,13 @@ def rule_to_beat(rules: list[tuple[Workload, TargetTracking]]) -> TargetTracking
     return rules[0][1] if len(rules) == 1 else None
 
 
-def imitate(model: PPO, rules: list[tuple[Workload, TargetTracking]], preset: DeepPreset, seed: int) -> None:
+def imitate(
+    model: PPO,
+    rules: list[tuple[Workload, TargetTracking]],
+    preset: DeepPreset,
+    seed: int,
+    recogniser: Recogniser | None = None,
+) -> None:
     """Train the network of PPO to act as rules do (behavioural cloning).
 
     Rewards then need to teach only what is better than the rules. Without imitation, a training of a million timesteps
@@ -58,11 +66,12 @@ def imitate(model: PPO, rules: list[tuple[Workload, TargetTracking]], preset: De
         rules: Workloads and their rules, as `calibrated_rules` returns them.
         preset: The number of services, which the rules share, and the number of days.
         seed: Seeds the days and the random actions.
+        recogniser: The recogniser of a network over the inputs that a decision needs; `None` for others.
     """
     rng = np.random.default_rng(seed)
     shares = [len(part) for part in np.array_split(np.arange(preset.environments), len(rules))]
     demonstrations = [
-        demonstrate(workload, rule, share, preset.imitation_days, preset.levels, rng)
+        demonstrate(workload, rule, share, preset.imitation_days, preset.levels, rng, recogniser)
         for (workload, rule), share in zip(rules, shares, strict=True)
         if share
     ]
@@ -84,7 +93,13 @@ def imitate(model: PPO, rules: list[tuple[Workload, TargetTracking]], preset: De
 
 
 def demonstrate(
-    workload: Workload, rule: TargetTracking, services: int, days: int, levels: bool, rng: np.random.Generator
+    workload: Workload,
+    rule: TargetTracking,
+    services: int,
+    days: int,
+    levels: bool,
+    rng: np.random.Generator,
+    recogniser: Recogniser | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Let a rule scale services, with some random actions in between.
 
@@ -95,12 +110,14 @@ def demonstrate(
         days: Number of days of each service.
         levels: As in `Inputs`.
         rng: Draws the days and the random actions.
+        recogniser: As in `imitate`.
 
     Returns:
         The inputs of a learner, shape (steps, inputs), and the rule's action for each, shape (steps,).
     """
     service = rule.service
-    batch, inputs = AutoscalerVectorEnv(services, workload, service), Inputs(service, levels)
+    batch = AutoscalerVectorEnv(services, workload, service)
+    inputs = Inputs(service, levels) if recogniser is None else DecisionInputs(service, recogniser)
     seen, chosen = [], []
     for _ in range(days):
         observations, _ = batch.reset(seed=int(rng.integers(2**31)))

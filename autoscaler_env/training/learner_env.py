@@ -11,6 +11,7 @@ from stable_baselines3.common.vec_env import VecEnvWrapper
 
 from autoscaler_env.envs.sb3 import AutoscalerVecEnv
 from autoscaler_env.envs.vector import AutoscalerVectorEnv
+from autoscaler_env.policies.decision_inputs import DecisionInputs
 from autoscaler_env.policies.inputs import Inputs
 from autoscaler_env.policies.rules import TargetTracking
 
@@ -26,10 +27,11 @@ class LearnerVecEnv(VecEnvWrapper):
 
     Args:
         services: The batch to train on.
-        levels: Whether the inputs contain the recent level of the arrivals; see `Inputs`.
+        levels: Whether the usual inputs contain the recent level of the arrivals; see `Inputs`.
         rule: The rule; target tracking with its defaults if not given.
         paired: Whether the rule's reward is subtracted; without it the reward is that of the services alone.
-        inputs: Whether the learner gets the inputs; without them it gets the seven observations as they are.
+        inputs: Whether the learner gets its usual inputs; without them it gets the seven observations as they are. Or
+            other inputs, to be used in their place.
     """
 
     def __init__(
@@ -38,13 +40,13 @@ class LearnerVecEnv(VecEnvWrapper):
         levels: bool = False,
         rule: TargetTracking | None = None,
         paired: bool = True,
-        inputs: bool = True,
+        inputs: bool | DecisionInputs = True,
     ) -> None:
         batch = self._batch = services.batch
-        self._inputs = Inputs(batch.service, levels)
-        self._paired, self._with_inputs = paired, inputs
+        self._inputs = Inputs(batch.service, levels) if isinstance(inputs, bool) else inputs
+        self._paired, self._with_inputs = paired, inputs is not False
         space = gymnasium.spaces.Box(-np.inf, np.inf, (self._inputs.count,), np.float32)
-        super().__init__(services, observation_space=space if inputs else services.observation_space)
+        super().__init__(services, observation_space=space if self._with_inputs else services.observation_space)
         self._rule_batch = AutoscalerVectorEnv(services.num_envs, batch.workload, batch.service)
         self._rule = rule or TargetTracking(batch.service)
         self._rule_observations = np.empty((services.num_envs, 7), dtype=np.float32)

@@ -3,7 +3,8 @@
 The presets for the published training lengths were tuned on selection days by `benchmarks/tune.py`: twelve trials of
 two seeds for each learner. PPO's long preset was tuned by single trials on selection days, and its own settings for
 MIXED and SPIKE (`study/plan.py`) by eight trials of two seeds each, so PPO has had more attention than the others. The
-settings of policy iteration were chosen by eight single trials on selection days.
+settings of policy iteration were chosen by eight single trials on selection days. The presets for the inputs that a
+decision needs had twelve trials of two seeds for each learner again (`results/tuning_*_mixed_decision.csv`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+USUAL, DECISION = "usual", "decision"
+"""What a learner sees: its usual inputs, or those of `policies/decision_inputs.py`."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,11 @@ class QLearningPreset:
     """Share of random actions from `epsilon_days` on."""
     epsilon_days: float = 0.5
     """Share of the training over which epsilon falls."""
+    inputs: str = USUAL
+    """`usual`: cells of spare capacity and change, and rewards as they are. `decision`: cells of what a decision needs,
+    and rewards against target tracking on the same days, as those of the deep learners."""
+    recogniser_days: int = 1_500
+    """Days that the recogniser of patterns is trained on, where the cells need one."""
 
     def epsilon(self, episodes: int) -> NDArray[np.float64]:
         """Return the share of random actions on each of `episodes` days, shape (episodes,)."""
@@ -74,6 +83,26 @@ class IterationPreset:
 
 
 @dataclass(frozen=True)
+class RecordedPreset(IterationPreset):
+    """Settings of policy iteration on recorded traffic; see `training/recorded.py`.
+
+    Recorded days are few, so a training is short, its network small, and it begins with what the calibrated rule does.
+    """
+
+    iterations: int = 16
+    days: int = 576
+    labels: int = 40
+    rule_iterations: int = 2
+    batch_size: int = 256
+    learning_rate: float = 2e-3
+    widths: tuple[int, ...] = (32, 32)
+    imitation_epochs: int = 2
+    """How often the network goes through days of the calibrated rule before the first iteration."""
+    swapped: float = 0.5
+    """Share of the parts of a training day whose fast changes come from another day."""
+
+
+@dataclass(frozen=True)
 class DeepPreset:
     """Settings of DQN or PPO."""
 
@@ -90,7 +119,11 @@ class DeepPreset:
     widths: tuple[int, ...] = (64, 64)
     """Units of the hidden layers."""
     levels: bool = False
-    """Whether the inputs contain the recent level of the arrivals; see `inputs.Inputs`."""
+    """Whether the usual inputs contain the recent level of the arrivals; see `inputs.Inputs`."""
+    inputs: str = USUAL
+    """`usual`, those of `inputs.Inputs`; or `decision`, those of `decision_inputs.DecisionInputs`."""
+    recogniser_days: int = 1_500
+    """Days that the recogniser of patterns is trained on, where the inputs need one."""
     imitation_days: int = 0
     """Days that calibrated rules play in each environment; PPO imitates them before it learns from rewards."""
     normalise_reward: bool = False
@@ -101,7 +134,7 @@ class DeepPreset:
     @property
     def rollout(self) -> int:
         """Timesteps, over all environments, that are collected before an update."""
-        per_environment: int = self.settings.get("n_steps") or self.settings.get("train_freq", 1)
+        per_environment: int = self.settings.get("train_freq") or self.settings.get("n_steps", 1)
         return self.environments * per_environment
 
     def imitated_timesteps(self, steps_per_episode: int) -> int:
@@ -169,10 +202,34 @@ DQN_PRESET = DeepPreset(
 PRESETS = {"dqn": DQN_PRESET, "ppo": PPO_PRESET}
 """The settings of the deep learners for their published budget, by algorithm."""
 
+DECISION_PRESETS = {
+    "dqn": dataclasses.replace(DQN_PRESET, inputs=DECISION),
+    "ppo": dataclasses.replace(PPO_PRESET, inputs=DECISION),
+}
+"""The same with the inputs that a decision needs."""
 
-def deep_preset(algorithm: str, timesteps: int | None = None) -> DeepPreset:
-    """Return the settings of DQN or PPO for a number of timesteps; the published 100,000 by default."""
+DECISION_TABLE = QLearningPreset(
+    rate_exponent=0.8, discount=0.99, first_epsilon=0.3, last_epsilon=0.1, epsilon_days=0.9, inputs=DECISION
+)
+"""The settings of Q-learning with the inputs that a decision needs."""
+
+
+def q_learning_preset(inputs: str | None = None) -> QLearningPreset:
+    """Return the settings of Q-learning, for its usual inputs or for those that a decision needs."""
+    return DECISION_TABLE if inputs == DECISION else QLearningPreset()
+
+
+def deep_preset(algorithm: str, timesteps: int | None = None, inputs: str | None = None) -> DeepPreset:
+    """Return the settings of DQN or PPO for a number of timesteps; the published 100,000 by default.
+
+    Args:
+        algorithm: `dqn` or `ppo`.
+        timesteps: The number of timesteps.
+        inputs: `usual` or `decision`; the usual ones by default.
+    """
+    preset = (DECISION_PRESETS if inputs == DECISION else PRESETS)[algorithm]
     if timesteps is None:
-        return PRESETS[algorithm]
-    preset = PPO_LONG_PRESET if algorithm == "ppo" and timesteps >= LONG_TRAINING else PRESETS[algorithm]
+        return preset
+    if algorithm == "ppo" and timesteps >= LONG_TRAINING:
+        preset = dataclasses.replace(PPO_LONG_PRESET, inputs=inputs or USUAL, levels=inputs != DECISION)
     return dataclasses.replace(preset, timesteps=timesteps)

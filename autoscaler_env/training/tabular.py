@@ -12,11 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from autoscaler_env.policies.q_learning import QTable, learn
+from autoscaler_env.evaluation.simulation import simulate
+from autoscaler_env.policies.decision_inputs import fit_recogniser_of_outlooks
+from autoscaler_env.policies.q_learning import DecisionCells, QTable, learn
+from autoscaler_env.policies.recognise import Recogniser
+from autoscaler_env.policies.rules import TargetTracking
+from autoscaler_env.service import Service
 from autoscaler_env.storage.models import load_policy, save_q_table
 from autoscaler_env.traffic.patterns import Workload, as_workload, random_training_seeds
-from autoscaler_env.training.checkpoint import EVALUATIONS, Interruption, RunFolder, SelectionEvaluator, Trained
-from autoscaler_env.training.presets import QLearningPreset
+from autoscaler_env.training.checkpoint import (
+    EVALUATIONS,
+    Interruption,
+    RunFolder,
+    SelectionEvaluator,
+    Trained,
+)
+from autoscaler_env.training.presets import DECISION, QLearningPreset
 
 DAYS_AT_ONCE = 500
 """Days that are drawn, and learned from, in one compiled call."""
@@ -31,7 +42,9 @@ def train_q_learning(run: RunFolder, progress: bool, state: dict[str, Any] | Non
     preset = config.preset
     assert isinstance(preset, QLearningPreset)
     steps_per_day = config.service.steps_per_episode
-    table = QTable.zeros(config.service)
+    begun = time.process_time() - (state["cpu_seconds"] if state is not None else 0.0)
+    known = Recogniser.from_state(state["recogniser"]) if state is not None and "recogniser" in state else None
+    table = untrained_table(config.service, preset, config.seed, known)
     table.name = config.model_name
     rng = np.random.default_rng(config.seed)
     evaluator = SelectionEvaluator(config)
@@ -53,7 +66,10 @@ def train_q_learning(run: RunFolder, progress: bool, state: dict[str, Any] | Non
     def save_state(days: int) -> float:
         progress = {"timesteps": days * steps_per_day, "of": config.total_timesteps, "days": days}
         learned = {"values": table.values, "visits": table.visits, "generator": rng.bit_generator.state}
-        run.save_state(progress | learned | {"evaluator": evaluator.state()})
+        if isinstance(table.discretisation, DecisionCells):
+            learned["recogniser"] = table.discretisation.recogniser.state()
+        spent = {"cpu_seconds": time.process_time() - begun}
+        run.save_state(progress | spent | learned | {"evaluator": evaluator.state()})
         return time.perf_counter()
 
     workload = as_workload(config.pattern, config.service)
@@ -73,7 +89,28 @@ def train_q_learning(run: RunFolder, progress: bool, state: dict[str, Any] | Non
                 saved_at = save_state(days)
             if interruption.requested:
                 raise KeyboardInterrupt
-    return run.finish(table, save, config.total_timesteps, evaluator, "cpu")
+    timesteps = config.total_timesteps
+    counted = None
+    if preset.inputs == DECISION:
+        counted = {"simulated": config.simulated_timesteps(timesteps), "cpu_seconds": time.process_time() - begun}
+    return run.finish(table, save, timesteps, evaluator, "cpu", counted)
+
+
+def untrained_table(
+    service: Service, preset: QLearningPreset, seed: int, recogniser: Recogniser | None = None
+) -> QTable:
+    """Return a table that has not learned anything yet, with the cells that a preset names.
+
+    Args:
+        service: The service to scale.
+        preset: The settings.
+        seed: Seeds the recogniser.
+        recogniser: The recogniser of patterns, where the cells need one; by default it is trained.
+    """
+    if preset.inputs != DECISION:
+        return QTable.zeros(service)
+    recogniser = recogniser or fit_recogniser_of_outlooks(service, seed, preset.recogniser_days)
+    return QTable.zeros(service, DecisionCells(recogniser))
 
 
 def tenths_of(episodes: int) -> NDArray[np.int64]:
@@ -100,5 +137,8 @@ def fill_table(
     ends = np.unique([*tenths_of(preset.episodes), *range(0, preset.episodes, DAYS_AT_ONCE)])
     for first, last in pairwise(ends[ends >= done].tolist()):
         days = workload.draw(random_training_seeds(rng, last - first))
-        learn(table, days, epsilon[first:last], preset.rate_exponent, preset.discount, rng)
+        rule_costs = None
+        if preset.inputs == DECISION:
+            rule_costs = simulate(TargetTracking(table.service), days, table.service).cost
+        learn(table, days, epsilon[first:last], preset.rate_exponent, preset.discount, rng, rule_costs)
         yield last
