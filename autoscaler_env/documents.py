@@ -26,6 +26,7 @@ from autoscaler_env.study.analysis import (
     advice_on_traces,
     avoidable,
     foresight,
+    objective_on_traces,
     read_policy_iteration,
     read_study,
     regret_table,
@@ -357,6 +358,12 @@ def advice_block(folders: Folders) -> str:
     return _markdown(rows)
 
 
+def objective_block(folders: Folders) -> str:
+    """Return which policies kept an objective on recorded traffic, a row per policy and a column per trace."""
+    intro, rows = objective_on_traces(folders)
+    return f"{intro}\n\n{_markdown(rows)}"
+
+
 def workers_sentence(folders: Folders) -> str:
     """Return how the time of a study falls with the number of workers.
 
@@ -422,6 +429,7 @@ BLOCKS: dict[str, Block] = {
     "deployment": Block("docs/results.md", deployment_block),
     "traces": Block("docs/results.md", traces_block),
     "advice": Block("docs/results.md", advice_block),
+    "objective": Block("docs/results.md", objective_block),
     "workers": Block("docs/hardware.md", workers_sentence),
     "grading": Block("docs/instructors.md", grading_sentence),
 }

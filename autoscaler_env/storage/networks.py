@@ -361,6 +361,19 @@ def save_learner(model: BaseAlgorithm, path: Path, knowledge: Recogniser | Recor
     write_atomically(path, lambda file: file.write(content))
 
 
+def load_weights(model: BaseAlgorithm, path: Path) -> None:
+    """Give a new learner the networks of a model that was trained here; its optimiser and its buffer stay empty.
+
+    Args:
+        model: The learner.
+        path: A model of the same learner with networks of the same shape.
+    """
+    from stable_baselines3.common.save_util import load_from_zip_file
+
+    _, parameters, _ = load_from_zip_file(path, device=model.device, load_data=False)
+    model.policy.load_state_dict(cast(dict[str, Any], parameters["policy"]))
+
+
 def _written(knowledge: Recogniser | Recording) -> dict[str, bytes]:
     """Return the member of a recogniser or a recording: named arrays in the format of torch."""
     import torch

@@ -14,7 +14,6 @@ from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import CSVOutputFormat, Logger, configure
-from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.vec_env import VecEnvWrapper, VecNormalize
 from tqdm.auto import tqdm
 
@@ -26,7 +25,7 @@ from autoscaler_env.policies.inputs import INPUTS, INPUTS_WITH_LEVELS
 from autoscaler_env.policies.recognise import Recogniser
 from autoscaler_env.policies.rules import TargetTracking
 from autoscaler_env.service import Service
-from autoscaler_env.storage.networks import save_learner
+from autoscaler_env.storage.networks import load_weights, save_learner
 from autoscaler_env.traffic.patterns import Workload
 from autoscaler_env.training.checkpoint import (
     EVALUATIONS,
@@ -129,17 +128,6 @@ def _train_on(
         simulated = config.simulated_timesteps(model.num_timesteps)
         counted = {"simulated": simulated, "cpu_seconds": time.process_time() - begun}
     return run.finish(policy, callback.save_model, model.num_timesteps, callback.evaluator, device.name, counted)
-
-
-def load_weights(model: BaseAlgorithm, path: Path) -> None:
-    """Give a new learner the networks of a model that was trained here; its optimiser and its buffer stay empty.
-
-    Args:
-        model: The learner.
-        path: A model of the same learner with networks of the same shape.
-    """
-    _, parameters, _ = load_from_zip_file(path, device=model.device, load_data=False)
-    model.policy.load_state_dict(cast(dict[str, Any], parameters["policy"]))
 
 
 def build_learner(

@@ -49,7 +49,7 @@ from autoscaler_env.policies.recognise import Recogniser
 from autoscaler_env.policies.recorded_inputs import RECORDED_INPUTS, Recording, fit_recording, scales_of
 from autoscaler_env.service import Service
 from autoscaler_env.storage.models import load_policy
-from autoscaler_env.storage.networks import save_learner
+from autoscaler_env.storage.networks import load_weights, save_learner
 from autoscaler_env.traffic.patterns import Workload, random_training_seeds
 from autoscaler_env.traffic.trace import recorded_days
 from autoscaler_env.training.branches import (
@@ -62,7 +62,6 @@ from autoscaler_env.training.branches import (
     visit,
 )
 from autoscaler_env.training.checkpoint import EVALUATIONS, Interruption, RunFolder, SelectionEvaluator, Trained
-from autoscaler_env.training.deep import load_weights
 from autoscaler_env.training.imitation import EXPLORED, LABEL_SMOOTHING, calibrated_rules
 from autoscaler_env.training.presets import IterationPreset, RecordedPreset
 from autoscaler_env.training.recorded import lines_of, varied
