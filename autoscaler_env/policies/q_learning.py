@@ -68,14 +68,21 @@ class Discretisation:
 
     def of_arrivals(self, days: NDArray[np.int64], service: Service) -> OfArrivals:
         """Return the part of each cell that the arrivals decide alone, before each step of some days and at the end."""
-        seen = seen_arrivals(days)
-        change = np.searchsorted(
-            self.edges(self.changes, service), np.diff(seen, axis=1, prepend=seen[:, :1]), side="right"
-        )
-        part = change * self.shape[2]
-        if self.levels:
-            part += np.searchsorted(self.level_edges(service), seen, side="right")
+        part = np.empty((days.shape[0], days.shape[1] + 1), dtype=np.int64)
+        _place_arrivals(days, self.edges(self.changes, service), self.level_edges(service), part)
         return OfArrivals(part, self.shape[1] * self.shape[2], np.zeros(part.shape, dtype=np.float32), np.zeros(0))
+
+
+@compiled
+def _place_arrivals(days, changes, levels, part):
+    """Write the cells along change and level, before each step of some days and at the end, to `part`."""
+    for i in range(days.shape[0]):
+        before = days[i, 0]  # the first observation shows the first step's arrivals
+        for step in range(part.shape[1]):
+            now = days[i, max(step - 1, 0)]
+            c = np.searchsorted(changes, now - before, side="right")
+            part[i, step] = c * (levels.shape[0] + 1) + np.searchsorted(levels, now, side="right")
+            before = now
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,11 +139,6 @@ class OfArrivals(NamedTuple):
     """Demand that the fleet is compared with, in instances, shape (n, steps + 1)."""
     edges: NDArray[np.float64]
     """Fleet minus this demand at which one cell ends and the next begins; empty where it does not count."""
-
-
-def seen_arrivals(days: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the arrivals that are seen before each step of some days and after the last, shape (n, steps + 1)."""
-    return np.concatenate([days[:, :1], days], axis=1)
 
 
 class QTable:
@@ -276,7 +278,9 @@ def learn(
 @compiled
 def _cell(fleet, queue, arrivals, capacity, spare_capacities, of_arrivals, day, step):
     h = np.searchsorted(spare_capacities, capacity * fleet - arrivals - queue, side="right")
-    e = np.searchsorted(of_arrivals.edges, fleet - of_arrivals.expected[day, step], side="right")
+    e = 0
+    if of_arrivals.edges.shape[0] > 0:
+        e = np.searchsorted(of_arrivals.edges, fleet - of_arrivals.expected[day, step], side="right")
     return (h * (of_arrivals.edges.shape[0] + 1) + e) * of_arrivals.parts + of_arrivals.part[day, step]
 
 
