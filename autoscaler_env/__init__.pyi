@@ -56,17 +56,19 @@ from .service import Service
 from .storage.models import load_policy, read_description, save_q_table
 from .study.analysis import read_curves
 from .traffic.patterns import MIXED, PATTERNS, Pattern, Workload, day_seeds
+from .traffic.presets import LLM_SERVICE, WEB_SERVICE, LlmDays, WebDays
 from .traffic.trace import Trace
 from .training.checkpoint import Trained
 from .training.config import TrainingConfig
 from .training.deep import build_learner
 from .training.lab import try_values
-from .training.objective import late_price_for, rule_that_keeps
+from .training.objective import rule_that_keeps, train_to_keep
 from .training.presets import PRESETS, QLearningPreset
 from .training.train import obtain, train, train_own
 
 __version__: str
 __all__ = [
+    "LLM_SERVICE",
     "MEAN",
     "MIXED",
     "PATTERNS",
@@ -74,6 +76,7 @@ __all__ = [
     "RIVAL_GRIDS",
     "RULES",
     "VENDOR_GRIDS",
+    "WEB_SERVICE",
     "Alarms",
     "Autoscaler",
     "AutoscalerEnv",
@@ -91,6 +94,7 @@ __all__ = [
     "HpaDemand",
     "Interval",
     "Kpa",
+    "LlmDays",
     "Objective",
     "Optimum",
     "Pattern",
@@ -107,6 +111,7 @@ __all__ = [
     "Trained",
     "TrainingConfig",
     "Trajectory",
+    "WebDays",
     "Workload",
     "__version__",
     "advise",
@@ -126,7 +131,6 @@ __all__ = [
     "find_policy",
     "forecast_from_promql",
     "hpa_from_manifest",
-    "late_price_for",
     "load_policy",
     "lower_bounds",
     "mean_interval",
@@ -150,6 +154,7 @@ __all__ = [
     "summarise",
     "train",
     "train_own",
+    "train_to_keep",
     "try_values",
     "tuned_rule",
     "verdict",

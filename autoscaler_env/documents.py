@@ -15,19 +15,20 @@ import pandas as pd
 
 from autoscaler_env.address import refresh_address
 from autoscaler_env.course import Executed, processors
-from autoscaler_env.evaluation.limits import read_limits
-from autoscaler_env.evaluation.metrics import MEAN
 from autoscaler_env.evaluation.rivals import read_calibrated_rules
 from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, Interval, is_worth_it
 from autoscaler_env.paths import Folders, checkout_root
 from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.policies.registry import USUAL, label_of
 from autoscaler_env.storage.files import write_text
+from autoscaler_env.study.analysis import MEAN as MEAN_OF_STUDY
 from autoscaler_env.study.analysis import (
     advice_on_traces,
-    read_baselines,
+    avoidable,
+    foresight,
     read_policy_iteration,
     read_study,
+    regret_table,
     savings_over_trainings,
     specialists,
     traces_table,
@@ -35,13 +36,17 @@ from autoscaler_env.study.analysis import (
 from autoscaler_env.study.benchmark import ONE_SETTING, PER_PATTERN
 from autoscaler_env.study.summary import deployment, traces_claim
 from autoscaler_env.text import dollars, listed, percent
-from autoscaler_env.traffic.patterns import MIXED
+from autoscaler_env.traffic.patterns import MIXED, PATTERNS
 
 COMPARED = ("threshold", "hpa-cpu", "threshold-mixed", "hpa-cpu-mixed", "hpa-demand-mixed", ONE_SETTING, PER_PATTERN)
 """The rules in the README's table; `docs/results.md` has all of them."""
 
 STUDIES = ("budgets", "long", "iteration")
 """The studies of the learners in the README's table: ten trainings on `MIXED` each."""
+
+
+MOST_REGRET = 20.0
+"""Policies with a larger mean regret are left out of the table of avoidable costs, $ a day."""
 
 
 class Block(NamedTuple):
@@ -126,17 +131,17 @@ def results_block(folders: Folders) -> str:
         for row in _saved_by_learners(study, folders):
             name = f"{label_of(row['algorithm'])}, {row['timesteps']:,} timesteps"
             learners.append(_result(name, row["cost"], [row["saving"], row["low"], row["high"]]))
-    optimum = read_baselines("", folders).query("policy == @OPTIMUM")["cost"].mean()
-    least = float(read_limits(folders)["low"][MEAN])
-    limit = _result("limit without foresight: no policy is cheaper", least, None)
-    rows = [*rows, *learners, limit, _result(f"{label_of(OPTIMUM)} (knows the future)", optimum, None)]
+    bounds = foresight(folders).T[MEAN_OF_STUDY]
+    limit = _result("limit without foresight: no policy is cheaper", bounds["low"], None)
+    optimum = _result(f"{label_of(OPTIMUM)} (knows the future)", bounds["optimum"], None)
+    rows = [*rows, *learners, limit, optimum]
     table = _markdown(pd.DataFrame(rows).sort_values("order", ascending=False).drop(columns="order"))
     episodes = _evaluation(folders)["episodes"]
     return "\n".join(
         [
             f"Mean of the six patterns, {episodes:,} evaluation days each, the same days for every policy. Savings are",
-            "against target tracking with one setting for all patterns. Learners: mean of ten trainings on `MIXED`,",
-            "interval over trainings; rules: interval over days.",
+            "against ideal target tracking with one setting for all patterns. Learners: mean of ten trainings on",
+            "`MIXED`, interval over trainings; rules: interval over days.",
             "",
             table,
             "",
@@ -177,8 +182,8 @@ def calibration_block(folders: Folders) -> str:
     ]
     intro = (
         "Every rule had the same search on the same calibration days: a grid of 150 to 156 settings, then fine steps "
-        "around the best. The costs are those of calibration days. The trainings were compared with target tracking as "
-        "`results/calibration.csv` has it, from the grid alone."
+        "around the best. The costs are those of calibration days. The trainings were compared with ideal target "
+        "tracking as `results/calibration.csv` has it, from the grid alone."
     )
     return f"{intro}\n\n{_markdown(pd.DataFrame(rows))}"
 
@@ -227,8 +232,20 @@ def _iteration_sentence(folders: Folders) -> str:
         "Policy iteration "
         f"({row['trainings']} trainings, {row['cpu_seconds']:.0f} CPU seconds each) saves {saved['told']} against the "
         f'cheapest rules that are told the pattern, and {saved["recognise"]} against "recognise, then act". Without '
-        f"foresight, nothing can save more than another {dollars(row['cost'] - row['limit_low'])}."
+        f"foresight, nothing can save more than another {dollars(row['cost'] - row['limit_low'])}; the last "
+        f"{dollars(foresight(folders)['foresight'][MEAN_OF_STUDY])} to the optimum is foresight, which nobody has."
     )
+
+
+def regret_block(folders: Folders) -> str:
+    """Return what the optimum and the limit cost, and what each policy costs above the limit, by pattern."""
+    known, columns = foresight(folders), [MEAN_OF_STUDY, *PATTERNS]
+    costs = {"limit without foresight": "low", f"{label_of(OPTIMUM)} (knows the future)": "optimum"}
+    rows = [{"cost of": name} | known.loc[columns, column].to_dict() for name, column in costs.items()]
+    rows.append({"cost of": "difference: foresight"} | known.loc[columns, "foresight"].to_dict())
+    above = avoidable(regret_table(folders).query(f"{MEAN_OF_STUDY} < {MOST_REGRET}"), folders)[columns].iloc[::-1]
+    bounds, policies = pd.DataFrame(rows).set_index("cost of"), above.rename_axis("above the limit")
+    return "\n\n".join(_markdown(table.map("{:.2f}".format).reset_index()) for table in (bounds, policies))
 
 
 def iteration_block(folders: Folders) -> str:
@@ -265,6 +282,10 @@ def patterns_block(folders: Folders) -> str:
         saved = [mean[f"saving{end}"] for end in ("", "_low", "_high")]
         costs = {pattern: f"{results['patterns'][pattern][policy]['cost']:.1f}" for pattern in results["patterns"]}
         rows.append({"policy": policy, "mean": f"{mean['cost']:.2f}", "saved": _saving(saved)} | costs)
+    for name, column in (("limit without foresight", "low"), (f"{label_of(OPTIMUM)} (knows the future)", "optimum")):
+        bound = foresight(folders)[column]
+        costs = {pattern: f"{bound[pattern]:.1f}" for pattern in PATTERNS}
+        rows.append({"policy": name, "mean": f"{bound[MEAN_OF_STUDY]:.2f}", "saved": "-"} | costs)
     intro = (
         f"{results['episodes']:,} evaluation days of each pattern, the same days for every policy. The learners are the"
         " reference models in `models/`: one training each on `MIXED`, seed 0."
@@ -292,7 +313,9 @@ def seeds_block(folders: Folders) -> str:
 
 def workloads_block(folders: Folders) -> str:
     """Return PPO trained on a pattern beside the cheapest rule there, a row per pattern."""
-    return _markdown(_duel_rows(specialists(folders), "pattern"))
+    rows = _duel_rows(specialists(folders), "pattern")
+    rows.insert(4, "limit without foresight", foresight(folders).loc[rows["pattern"], "low"].map("{:.2f}".format).array)
+    return _markdown(rows)
 
 
 def deployment_block(folders: Folders) -> str:
@@ -312,7 +335,10 @@ def traces_block(folders: Folders) -> str:
         for trace in traces:
             row[trace] = f"{part.loc[trace, 'regret']:.1f} ({part.loc[trace, 'late_share']:.1%})"
         rows.append(row)
-    intro = f"Regret in dollars a day, and the share of requests late or dropped; {days}."
+    intro = (
+        "Regret, in dollars a day above the optimum that knows the future (for recorded traffic no limit without "
+        f"foresight is known), and the share of requests late or dropped; {days}."
+    )
     return f"{traces_claim(folders)}\n\n{intro}\n\n{_markdown(pd.DataFrame(rows))}"
 
 
@@ -388,6 +414,7 @@ BLOCKS: dict[str, Block] = {
     "calibration": Block("docs/results.md", calibration_block),
     "seeds": Block("docs/results.md", seeds_block),
     "iteration": Block("docs/results.md", iteration_block),
+    "regret": Block("docs/results.md", regret_block),
     "workloads": Block("docs/results.md", workloads_block),
     "deployment": Block("docs/results.md", deployment_block),
     "traces": Block("docs/results.md", traces_block),
@@ -423,7 +450,7 @@ def _duel_rows(table: pd.DataFrame, index: str) -> pd.DataFrame:
             "cheapest rule": table["rule"].to_numpy(),
             "its cost": table["rule_cost"].map("{:.2f}".format).to_numpy(),
             "PPO's cost": table["learner_cost"].map("{:.2f}".format).to_numpy(),
-            "optimum": table["optimum_cost"].map("{:.2f}".format).to_numpy(),
+            "optimum (knows the future)": table["optimum_cost"].map("{:.2f}".format).to_numpy(),
             "PPO saves": [_saving(row) for row in table[["saving", "low", "high"]].to_numpy()],
             "cheaper": table["cheaper"].map(winner).to_numpy(),
         }

@@ -215,37 +215,98 @@ def allowed_actions(state: NDArray[np.int32], step: int, service: Service) -> ND
 
 
 @compiled
-def observe_all(state, parameters, observations):
-    """Write what an operator sees of each service to `observations`, float32 of shape (7, n)."""
-    for i in range(state.shape[1]):
-        ready = state[READY, i]
-        booting = state[BOOTING, i]
-        queue = state[QUEUE, i]
-        arrivals = state[ARRIVALS, i]
-        spare_capacity = parameters.capacity * (ready + booting) - arrivals - queue
-        observations[0, i] = ready / parameters.max_instances
-        observations[1, i] = booting / parameters.max_instances
-        observations[2, i] = state[SERVED, i] / (parameters.capacity * ready)
-        observations[3, i] = queue / max(parameters.queue_limit, 1)
-        observations[4, i] = min(arrivals / parameters.arrivals_scale, 1.0)
-        observations[5, i] = min(max(state[CHANGE, i] / parameters.arrivals_scale, -1.0), 1.0)
-        observations[6, i] = max(spare_capacity / parameters.spare_capacity_scale, -1.0)
-    if parameters.min_instances == 0 or not boots_whole_steps(parameters):
-        _observe_utilisation(state, parameters, observations)
+def _observation(ready, booting, queue, arrivals, served, change, parameters):
+    """Return the seven observations of a service, float32.
+
+    Counts and scales are at most 2**24, or are clipped, so float32 holds them exactly, and a float32 quotient equals
+    the rounded float64 quotient: float64 has more than twice the digits. Sixteen of them are divided at once.
+    """
+    fleet_scale, one = np.float32(parameters.max_instances), np.float32(1.0)
+    arrivals_scale = np.float32(parameters.arrivals_scale)
+    spare = np.int32(parameters.capacity * (ready + booting) - arrivals - queue)
+    return (
+        np.float32(ready) / fleet_scale,
+        np.float32(booting) / fleet_scale,
+        np.float32(served) / np.float32(np.int32(parameters.capacity * ready)),
+        np.float32(queue) / np.float32(max(parameters.queue_limit, 1)),
+        min(np.float32(arrivals) / arrivals_scale, one),
+        min(max(np.float32(change) / arrivals_scale, -one), one),
+        max(np.float32(spare) / np.float32(parameters.spare_capacity_scale), -one),
+    )
 
 
 @compiled
-def _observe_utilisation(state, parameters, observations):
-    """Write the utilisation where capacity may be lost or zero: without any, 1 if requests came in or wait, else 0.
+def _may_lack_capacity(parameters):
+    """Return whether a service may have no ready instance, or lose capacity as instances become ready within a step."""
+    return (parameters.min_instances == 0) | (not boots_whole_steps(parameters))
+
+
+@compiled
+def _utilisation(ready, queue, arrivals, served, lost, parameters):
+    """Return the utilisation where capacity may be lost or zero: without any, 1 if requests came in or wait, else 0.
 
     So a rule that follows the utilisation starts an instance where one is needed, and none where nothing comes in.
     """
-    for i in range(state.shape[1]):
-        capacity = parameters.capacity * state[READY, i] - state[LOST, i]
-        if capacity > 0:
-            observations[2, i] = state[SERVED, i] / capacity
-        else:
-            observations[2, i] = 1.0 if state[QUEUE, i] + state[ARRIVALS, i] > 0 else 0.0
+    capacity = parameters.capacity * ready - lost
+    if capacity > 0:
+        return served / capacity
+    return 1.0 if queue + arrivals > 0 else 0.0
+
+
+@compiled
+def observe_all(state, parameters, observations):
+    """Write what an operator sees of each service to `observations`, float32 of shape (7, n)."""
+    _observe(
+        state[READY],
+        state[BOOTING],
+        state[QUEUE],
+        state[ARRIVALS],
+        state[SERVED],
+        state[CHANGE],
+        parameters,
+        observations[0],
+        observations[1],
+        observations[2],
+        observations[3],
+        observations[4],
+        observations[5],
+        observations[6],
+    )
+    if _may_lack_capacity(parameters):
+        for i in range(state.shape[1]):
+            observations[2, i] = _utilisation(
+                state[READY, i], state[QUEUE, i], state[ARRIVALS, i], state[SERVED, i], state[LOST, i], parameters
+            )
+
+
+@compiled
+def _observe(
+    readies,
+    bootings,
+    queues,
+    shown,
+    served,
+    change,
+    parameters,
+    seen_ready,
+    seen_booting,
+    utilisation,
+    seen_queue,
+    seen_arrivals,
+    seen_change,
+    spare_capacity,
+):
+    """Write the seven observations of each service, from rows of the state to rows of observations."""
+    for i in range(readies.shape[0]):
+        (
+            seen_ready[i],
+            seen_booting[i],
+            utilisation[i],
+            seen_queue[i],
+            seen_arrivals[i],
+            seen_change[i],
+            spare_capacity[i],
+        ) = _observation(readies[i], bootings[i], queues[i], shown[i], served[i], change[i], parameters)
 
 
 @compiled
@@ -254,7 +315,7 @@ def start_all(state, first_arrivals, constants, observations):
 
     Args:
         state: Overwritten.
-        first_arrivals: Arrivals of the first step, int64 of shape (n,), shown as if they had come in the step before.
+        first_arrivals: Arrivals of the first step, int32 of shape (n,), shown as if they had come in the step before.
         constants: What `constants_of` returns.
         observations: Written, float32 of shape (7, n).
     """
@@ -283,15 +344,39 @@ def advance_one(state, step, fleet_change, arrivals, constants, observation):
     state[DROPPED, 0] = dropped
     state[SCALED, 0] = fleet_change != 0 and not refused
     state[REFUSED, 0] = refused
-    state[CHANGE, 0] = arrivals - state[ARRIVALS, 0]
+    change = arrivals - state[ARRIVALS, 0]
+    state[CHANGE, 0] = change
     state[ARRIVALS, 0] = arrivals
     state[LOST, 0] = lost
-    observe_all(state, parameters, observation.reshape((7, 1)))
+    (
+        observation[0],
+        observation[1],
+        observation[2],
+        observation[3],
+        observation[4],
+        observation[5],
+        observation[6],
+    ) = _observation(ready, booting, queue, arrivals, served, change, parameters)
+    if _may_lack_capacity(parameters):
+        observation[2] = _utilisation(ready, queue, arrivals, served, lost, parameters)
     return cost_of(ready, booting, queue, dropped, parameters)
 
 
 # The step of many services is cut into passes over few rows, and rows are arguments of their own: only then does the
 # compiler see that they do not overlap, and moves eight or sixteen services at once.
+
+
+@compiled
+def _first_bad(actions, count):
+    """Return the index of the first action that is not from 0 to `count` - 1, or -1."""
+    bad = False
+    for i in range(actions.shape[0]):
+        bad |= (actions[i] < 0) | (actions[i] >= count)
+    if bad:
+        for i in range(actions.shape[0]):
+            if actions[i] < 0 or actions[i] >= count:
+                return i
+    return -1
 
 
 @compiled
@@ -344,7 +429,7 @@ def advance_all(state, step, actions, fleet_changes, arrivals, constants, observ
         step: Steps that have passed since the start of the day.
         actions: Indices into `fleet_changes`, shape (n,).
         fleet_changes: Instances that each action asks for, int64.
-        arrivals: Requests that come in during this step, int64 of shape (n,).
+        arrivals: Requests that come in during this step, int32 of shape (n,).
         constants: What `constants_of` returns.
         observations: Written, float32 of shape (7, n).
         rewards: Written, float64 of shape (n,): minus the step's cost, in dollars.
@@ -352,9 +437,9 @@ def advance_all(state, step, actions, fleet_changes, arrivals, constants, observ
     Returns:
         The index of the first service whose action is out of range, or -1. Then no service has moved.
     """
-    for i in range(state.shape[1]):
-        if actions[i] < 0 or actions[i] >= fleet_changes.shape[0]:
-            return i
+    bad = _first_bad(actions, fleet_changes.shape[0])
+    if bad >= 0:
+        return bad
     parameters = parameters_of(constants)
     readies, bootings, queues, dropped, refused = (
         state[READY],

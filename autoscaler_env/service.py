@@ -210,8 +210,10 @@ class Service:
                 if isinstance(values.get(table), dict):
                     del values[table]
             without_price = {}
-            if isinstance(values.get("objective"), dict):
-                del values["objective"]
+            if "objective" in values:
+                objective = values.pop("objective")
+                if not isinstance(objective, dict):
+                    raise ValueError(f"objective = {objective!r}: must be a table of served_in_time and within_seconds")
                 refuse_late_price(values)
                 without_price = {"late_price": 0.0}
             least, most = (values.get(name, getattr(cls, name)) for name in ("min_instances", "max_instances"))

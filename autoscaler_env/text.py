@@ -68,6 +68,16 @@ def dollars(value: float, digits: int = 2, *, sign: bool = False) -> str:
     return f"{mark}infinity" if math.isinf(value) else f"{mark}${abs(rounded):,.{digits}f}"
 
 
+def small_dollars(price: float) -> str:
+    """Return a price with two significant digits.
+
+    Example:
+        >>> small_dollars(0.005555), small_dollars(0.003), small_dollars(2.5)
+        ('$0.0056', '$0.003', '$2.5')
+    """
+    return f"${float(f'{price:.2g}'):.10f}".rstrip("0").rstrip(".")
+
+
 def percent(share: float, digits: int = 1) -> str:
     """Return a share in percent, without zeros at the end.
 

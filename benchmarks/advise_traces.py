@@ -1,11 +1,16 @@
 """What `autoscaler advise` recommends on recorded traffic: made on the first days of a trace, evaluated on the rest.
 
     python benchmarks/advise_traces.py TRACES --seeds 5
+    python benchmarks/advise_traces.py TRACES --objective 0.99 60 --quick --seeds 3
 
 TRACES is a folder of request counts (CSV, a row per five minutes). The service is the one that `autoscaler advise
 --init` writes; each trace is scaled so that one step in a hundred has more than 2,000 requests. Rules are calibrated
 and learners trained as in `advise`, with full budgets (`--quick`: with small ones), once for each seed; HPA acts once a
 step. The table, a row per trace, seed and policy, is saved as `results/advice_traces.csv`.
+
+With `--objective SHARE SECONDS` the service has that objective instead of a late price. The table, a row per trace and
+policy, says whether the policy kept it on the later days, and is saved as `results/objective_traces.csv`; the numbers
+of a learner are those of all its trainings together.
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ import argparse
 import dataclasses
 import sys
 import tempfile
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from itertools import product
 from multiprocessing import get_context
@@ -24,13 +30,18 @@ import pandas as pd
 from dask.system import CPU_COUNT
 from tqdm.auto import tqdm
 
-from autoscaler_env.advice.compare import BUDGETS, compare_candidates
+from autoscaler_env.advice.compare import compare_candidates
+from autoscaler_env.advice.learners import BUDGETS
+from autoscaler_env.advice.recommend import recommend
 from autoscaler_env.advice.report import answer_of
-from autoscaler_env.advice.setup import Limits, Setup, write_template
+from autoscaler_env.advice.setup import TODAY, Limits, Setup, write_template
+from autoscaler_env.evaluation.objective import Objective, per_1000_and_minute
+from autoscaler_env.evaluation.statistics import mean_interval
 from autoscaler_env.paths import Folders
 from autoscaler_env.study.analysis import write_table
 from autoscaler_env.traffic.reading import read_traffic
 from autoscaler_env.traffic.trace import Trace, cut_days
+from autoscaler_env.training.config import Algorithm
 
 STEP_SECONDS = 300
 PEAK = 2_000
@@ -44,13 +55,16 @@ def days_of(path: Path) -> Trace:
     return cut_days(read_traffic(str(path), STEP_SECONDS), STEP_SECONDS, rescale=PEAK)
 
 
-def costs_of(path: Path, seed: int, quick: bool) -> list[dict[str, Any]]:
-    """Return the mean cost of each policy on the held-out days, and whether it is recommended."""
+def template_setup() -> Setup:
     with tempfile.TemporaryDirectory() as folder:
         template = Path(folder) / "service.toml"
         write_template(template)
-        setup = Setup.from_toml(template)
-    days = days_of(path)
+        return Setup.from_toml(template)
+
+
+def costs_of(path: Path, seed: int, quick: bool) -> list[dict[str, Any]]:
+    """Return the mean cost of each policy on the held-out days, and whether it is recommended."""
+    setup, days = template_setup(), days_of(path)
     budgets = BUDGETS["quick" if quick else "full"]
     today = {name: value for name, value in setup.today.items() if name != "hpa"}  # HPA acts once a step
     # A rule is calibrated by its cost alone.
@@ -61,6 +75,44 @@ def costs_of(path: Path, seed: int, quick: bool) -> list[dict[str, Any]]:
         row | {"policy": name, "cost": policy.cost.mean, "recommended": name == answer.recommendation.policy}
         for name, policy in answer.policies.items()
     ]
+
+
+def objectives_of(
+    path: Path, objective: Objective, seeds: int, budgets: Mapping[Algorithm, int]
+) -> list[dict[str, Any]]:
+    """Return for each policy which share of the held-out requests it served in time, whether that keeps the objective,
+    and what it costs beyond today's rule."""
+    days = days_of(path)
+    fields = {name: value for name, value in template_setup().fields.items() if not name.startswith("late_price")}
+    setup = dataclasses.replace(template_setup(), fields=fields, objective=objective)
+    setup = dataclasses.replace(setup, today={name: value for name, value in setup.today.items() if name != "hpa"})
+    comparison = compare_candidates(setup, days, budgets=budgets, trainings=seeds)
+    best = recommend(comparison).policy
+    rows = []
+    for name, policy in comparison.candidates.items():
+        share = policy.in_time_interval
+        extra = mean_interval(policy.costs_by_training - comparison.candidates[TODAY].costs_by_training)
+        rows.append(
+            {
+                "trace": path.stem,
+                "days": len(days.later),
+                "served_in_time": objective.served_in_time,
+                "within_seconds": objective.within_seconds,
+                "policy": name,
+                "trainings": len(policy.trainings),
+                "share": round(share.mean, 6),
+                "share_low": round(share.low, 6),
+                "share_high": round(share.high, 6),
+                "verdict": objective.verdict(share),
+                "cost": round(policy.cost.mean, 4),
+                "extra": round(extra.mean, 4),
+                "extra_low": round(extra.low, 4),
+                "extra_high": round(extra.high, 4),
+                "late_price_per_1000_per_minute": round(policy.late_price * per_1000_and_minute(comparison.service), 6),
+                "recommended": name == best,
+            }
+        )
+    return rows
 
 
 def long_enough(path: Path) -> bool:
@@ -78,6 +130,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("traces", type=Path, help="folder of request counts, *.csv")
     parser.add_argument("--seeds", type=int, default=5, help="trainings of each learner (default: 5)")
+    parser.add_argument(
+        "--objective", type=float, nargs=2, metavar=("SHARE", "SECONDS"), help="instead of a late price"
+    )
     parser.add_argument("--quick", action="store_true", help="small budgets")
     parser.add_argument("--workers", type=int, default=CPU_COUNT, help="processes (default: one per processor)")
     parser.add_argument("--output", type=Path, help="another root to write under")
@@ -86,13 +141,23 @@ def main() -> None:
     if not paths or given.seeds < 1:
         parser.error(f"{given.traces}: {len(paths)} usable traces, --seeds {given.seeds}: both must be at least 1")
     with ProcessPoolExecutor(given.workers, get_context("spawn")) as pool:
-        jobs = [pool.submit(costs_of, path, seed, given.quick) for path, seed in product(paths, range(given.seeds))]
+        if given.objective:
+            objective, name = Objective(*given.objective), "objective_traces.csv"
+            budgets = BUDGETS["quick" if given.quick else "full"]
+            jobs = [pool.submit(objectives_of, path, objective, given.seeds, budgets) for path in paths]
+        else:
+            name = "advice_traces.csv"
+            jobs = [pool.submit(costs_of, path, seed, given.quick) for path, seed in product(paths, range(given.seeds))]
         rows = [row for job in tqdm(as_completed(jobs), total=len(jobs), unit="comparison") for row in job.result()]
-    table = pd.DataFrame(rows).sort_values(["trace", "seed"], kind="stable")
+    table = pd.DataFrame(rows).sort_values("trace" if given.objective else ["trace", "seed"], kind="stable")
     folders = Folders(given.output)
-    path = folders.results / "advice_traces.csv"
+    path = folders.results / name
     write_table(path, table)
-    print(table.pivot_table(index="policy", columns="trace", values="cost").round(2).to_string())
+    print(
+        table.pivot_table(index="policy", columns="trace", values="share" if given.objective else "cost")
+        .round(4)
+        .to_string()
+    )
     print(f"Wrote {folders.shown(path)}.")
 
 

@@ -8,19 +8,28 @@ down. `--quick` shows in half a minute that everything runs; its numbers mean li
 from __future__ import annotations
 
 import argparse
+import ctypes
+import shutil
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
+from typing import Any
 
 import gymnasium
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 import autoscaler_env
+from autoscaler_env import dynamics
+from autoscaler_env.compiled import entry_point
 from autoscaler_env.dynamics import constants_of
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.paths import Folders
@@ -35,6 +44,20 @@ from autoscaler_env.training.presets import PRESETS, QLearningPreset
 from autoscaler_env.training.tabular import fill_table
 
 SERVICE = Service()
+
+KERNEL_ROWS = (
+    dynamics.READY,
+    dynamics.BOOTING,
+    dynamics.QUEUE,
+    dynamics.STATE_ROWS,
+    dynamics.ARRIVALS,
+    dynamics.SERVED,
+    dynamics.DROPPED,
+    dynamics.SCALED,
+    dynamics.REFUSED,
+    dynamics.CHANGE,
+)
+"""Rows of the state in the order of the arguments of `kernel.c`."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +132,82 @@ def environment_rows(quick: bool) -> list[Row]:
         what = f"gymnasium.make_vec, {environments:,} services, MIXED"
         rows.append(Row(what, total / ours, total / theirs, "steps/s", "CartPole-v1, vectorised"))
     return rows
+
+
+def kernel_rows(quick: bool) -> list[Row]:
+    """Compare the transition function alone, without environment, with the same step in plain C (`kernel.c`)."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        print("no C compiler (cc): the rows of plain C are left out", flush=True)
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder) / "kernel.so"
+        source = Path(__file__).with_name("kernel.c")
+        subprocess.run([compiler, "-O3", "-march=native", "-shared", "-fPIC", "-o", library, source], check=True)
+        kernel = ctypes.CDLL(str(library)).advance
+    services, steps = 1_024, 280 if quick else 11_200
+    ours, in_c = Batch(services), Batch(services)
+    our_time, their_time = interleaved(lambda: ours.play(steps), lambda: in_c.play_in_c(steps, kernel), 7)
+    if not (np.array_equal(ours.state, in_c.state) and np.array_equal(ours.observations, in_c.observations)):
+        raise AssertionError("kernel.c: not the transition function of `dynamics`")
+    total = steps * services
+    what = f"transition function alone, {services:,} services"
+    return [Row(what, total / our_time, total / their_time, "steps/s", "plain C, cc -O3 -march=native")]
+
+
+class Batch:
+    """Services that are advanced without an environment, by `dynamics` or by a function compiled from `kernel.c`."""
+
+    def __init__(self, services: int) -> None:
+        days = Pattern(MIXED, SERVICE).draw_by_step(day_seeds("training", services))
+        self.arrivals = np.ascontiguousarray(days)
+        rng = np.random.default_rng(0)
+        self.fleet_changes = np.array(SERVICE.fleet_changes, dtype=np.int64)
+        self.actions = rng.integers(0, len(self.fleet_changes), (20, services))
+        self.constants = constants_of(SERVICE)
+        self.state = dynamics.new_state(SERVICE, services)
+        self.observations, self.rewards = np.empty((7, services), dtype=np.float32), np.empty(services)
+        dynamics.start_all(self.state, self.arrivals[0], self.constants, self.observations)
+        self.sizes = np.array(
+            [
+                SERVICE.min_instances,
+                SERVICE.max_instances,
+                SERVICE.capacity_per_instance,
+                SERVICE.queue_limit,
+                SERVICE.arrivals_scale,
+                SERVICE.spare_capacity_scale,
+            ],
+            dtype=np.int32,
+        )
+        self.prices = np.array([SERVICE.instance_price, SERVICE.late_price, SERVICE.drop_price])
+
+    def play(self, steps: int) -> None:
+        arguments = (self.fleet_changes, self.arrivals[0], self.constants, self.observations, self.rewards)
+        advance = entry_point(dynamics.advance_all, self.state, 0, self.actions[0], *arguments)
+        arrivals, actions, state, changes = self.arrivals, self.actions, self.state, self.fleet_changes
+        constants, observations, rewards = self.constants, self.observations, self.rewards
+        for step in range(steps):
+            day_step = step % len(arrivals)
+            arriving = arrivals[day_step]
+            advance(state, day_step, actions[step % 20], changes, arriving, constants, observations, rewards)
+
+    def play_in_c(self, steps: int, advance: Callable[..., object]) -> None:
+        n = self.state.shape[1]
+        stride = n + 16
+        state, observations = np.empty((len(self.state), stride), dtype=np.int32), np.empty((7, stride), np.float32)
+        state[:, :n] = self.state
+        changing = [pointer(state[row]) for row in KERNEL_ROWS]
+        after = [pointer(array) for array in (observations, self.rewards, self.sizes, self.prices)]
+        actions, arrivals = [pointer(row) for row in self.actions], [pointer(row) for row in self.arrivals]
+        before = (ctypes.c_int64(n), ctypes.c_int64(stride), *changing)
+        changes = pointer(self.fleet_changes)
+        for step in range(steps):
+            advance(*before, actions[step % 20], changes, arrivals[step % len(arrivals)], *after)
+        self.state[:], self.observations[:] = state[:, :n], observations[:, :n]
+
+
+def pointer(array: NDArray[Any]) -> ctypes.c_void_p:
+    return ctypes.c_void_p(array.ctypes.data)
 
 
 def q_learning(episodes: int) -> None:
@@ -207,7 +306,7 @@ def main() -> None:
     torch.set_num_threads(1)
     print(f"autoscaler_env {autoscaler_env.__version__}, torch {torch.__version__}, one thread, CPU time", flush=True)
     rows: list[Row] = []
-    for measure in (environment_rows, q_learning_rows, deep_rows):
+    for measure in (environment_rows, kernel_rows, q_learning_rows, deep_rows):
         for row in measure(quick):
             rows.append(row)
             print(

@@ -47,6 +47,42 @@ answer_3 = dear.instance_price / dear.late_price
 
 
 # %% 11.4
+from autoscaler_env import LLM_SERVICE, LlmDays, served_within
+
+llm_days, reserve, in_time = LlmDays(LLM_SERVICE).evaluation_days(7), -1, 0.0
+while in_time < 0.99:
+    reserve += 1
+    played = simulate(TargetTracking(LLM_SERVICE, 1.0, reserve), llm_days, LLM_SERVICE)
+    in_time = served_within(played, 60).sum() / llm_days.sum()
+
+answer_4 = reserve
+
+
+# %% 11.5
+class Sleeper:
+    """Sleep after ten steps without demand; wake up when requests wait."""
+
+    name = "sleeper"
+
+    def __init__(self, service):
+        self.service = service
+
+    def reset(self, days):
+        self.idle = 0
+
+    def predict(self, observations):
+        counts = decode(observations, self.service)
+        demand = counts.arrivals + counts.queue
+        self.idle = np.where(demand == 0, self.idle + 1, 0)
+        needed = np.ceil(demand / (0.75 * self.service.capacity_per_instance))
+        wanted = np.where(self.idle < 10, np.maximum(needed, 1), needed)
+        return step_toward(wanted, counts.ready + counts.booting, self.service)
+
+
+answer_5 = Sleeper
+
+
+# %% 11.6
 class CrowdReserve:
     """Recognise a day of flash crowds in its first hour: steady arrivals at 1,740 with noise. Keep a reserve then."""
 
@@ -67,10 +103,10 @@ class CrowdReserve:
         return TargetTracking(self.service, target, reserve).predict(observations)
 
 
-answer_4 = CrowdReserve
+answer_6 = CrowdReserve
 
 
-# %% 11.5
+# %% 11.7
 from autoscaler_env import train
 
 
@@ -97,12 +133,12 @@ class TicketSale:
         return rng.poisson(mean)
 
 
-answer_5 = TicketSale
+answer_7 = TicketSale
 config = TrainingConfig("ppo", TicketSale(service), timesteps=100_000)
-answer_5.learner = train(config, Folders(folders.root / "ticket-sale"), progress=False).policy
+answer_7.learner = train(config, Folders(folders.root / "ticket-sale"), progress=False).policy
 
 
-# %% 11.6
+# %% 11.8
 class Ahead:
     """The policy of exercise 2. Looking ahead pays most where an instance takes an hour to boot."""
 
@@ -121,5 +157,5 @@ class Ahead:
         return step_toward(wanted, counts.ready + counts.booting, self.service)
 
 
-answer_6 = Ahead
-answer_6.changes = {"boot_steps": 12}
+answer_8 = Ahead
+answer_8.changes = {"boot_steps": 12}

@@ -10,7 +10,8 @@ from advice_cases import SHOP, SHOP_DAYS, answer_for, wavy
 from tqdm import tqdm
 
 from autoscaler_env.advice import compare
-from autoscaler_env.advice.compare import BUDGETS, MARGIN, compare_candidates, loses_service
+from autoscaler_env.advice.compare import MARGIN, compare_candidates, loses_service
+from autoscaler_env.advice.learners import BUDGETS, training_config, training_in_words
 from autoscaler_env.advice.setup import Limits
 from autoscaler_env.evaluation.simulation import simulate, simulate_through
 from autoscaler_env.policies.kubernetes import HpaDemand
@@ -168,9 +169,9 @@ def test_after_the_rules_and_after_each_learner_but_the_last_what_is_known_is_sh
 def test_ppo_first_imitates_where_its_budget_holds_a_day_of_that():
     days = Trace("traffic", wavy(), 3600)
     for budget, imitates in ((64 * 24 + 1, True), (64 * 24, False)):
-        config = compare._training_config("ppo", budget, days, SHOP.service_for(days), 0)
+        config = training_config("ppo", budget, days, SHOP.service_for(days), 0)
         assert config.imitation_days == (1 if imitates else None)
-        assert ("begun by imitating target tracking" in compare._training_in_words(config)) == imitates
+        assert ("begun by imitating target tracking" in training_in_words(config)) == imitates
 
 
 def test_the_progress_bar_counts_the_planned_work_and_names_each_step(monkeypatch):

@@ -28,9 +28,9 @@ def test_a_rush_is_told_with_what_the_rule_saw_and_wanted():
     lines = told(lambda service: TargetTracking(service, 1.0, 0.0), days, 1)
     first, *_, queue = lines
     assert first == (
-        "09:00 to 11:00: target tracking adds 15 instances. At 09:00, 1,000 requests had arrived in the last step and "
-        "500 requests waited, the work of 15.0 instances; utilisation was 100 % and the fleet 5. The rule wanted 15; "
-        "the nearest allowed change is +5 (fleet_changes)."
+        "09:00 to 11:00: ideal target tracking adds 15 instances. At 09:00, 1,000 requests had arrived in the last "
+        "step and 500 requests waited, the work of 15.0 instances; utilisation was 100 % and the fleet 5. The rule "
+        "wanted 15; the nearest allowed change is +5 (fleet_changes)."
     )
     assert queue == (
         "The longest queue: 1,000 requests, at 09:00. In this step 1,000 arrived, and 5 ready instances could serve "

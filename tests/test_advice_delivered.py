@@ -144,11 +144,16 @@ def test_a_forecast_is_an_expression_that_promtool_takes_and_is_read_back(tmp_pa
 # --- the whole way ---------------------------------------------------------------------------------------------------
 
 
+CLOCKS = {"sync_seconds": 30, "cpu_initialisation_seconds": 60}
+
+
 def delivered_rule(comparison, policy, days):
     """Return the rule in the files that a comparison delivers for a policy."""
     ((name, content),) = deployment_files(comparison, policy).items()
     if name == "hpa.yaml":
-        return hpa_from_manifest(yaml.safe_load(content), comparison.service, sync_seconds=30)
+        for line in ("sync period 30 s", "CPU initialization period 60 s", "initial readiness delay 30 s"):
+            assert line in content.decode(), "a manifest cannot carry flags of the controller"
+        return hpa_from_manifest(yaml.safe_load(content), comparison.service, **CLOCKS)
     if name == "forecast.promql":
         return forecast_from_promql(content.decode(), comparison.service, days)
     return aws_from_policy(json.loads(content), comparison.service, comparison.setup.alarms)
@@ -173,7 +178,7 @@ TODAY = {
 @cases("own", TODAY)
 def test_what_advise_delivers_costs_what_its_table_says(own):
     aws = own.startswith("aws")
-    tables = {"cloudwatch": {"metric_delay_seconds": 60}} if aws else {"hpa": STRICT | {"sync_seconds": 30}}
+    tables = {"cloudwatch": {"metric_delay_seconds": 60}} if aws else {"hpa": STRICT | CLOCKS}
     comparison = answer_for(wavy(5, 48), today={"rule": own, **TODAY[own], **tables}).comparison
     assert ("target-tracking" in comparison.candidates) != aws, "beside AWS' rules ours is ideal"
     for policy in (own, "forecast") if aws else ("hpa-cpu", "hpa-demand"):

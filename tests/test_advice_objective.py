@@ -1,5 +1,6 @@
 """Advice for an objective: what keeps it on held-out days, what it costs beyond today's rule, and its price."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from advice_cases import answer_for
 
 from autoscaler_env.advice.compare import loses_service
+from autoscaler_env.advice.objective import implied_price, nobody_keeps
 from autoscaler_env.advice.page import page
 from autoscaler_env.advice.setup import Limits, Setup, template
 from autoscaler_env.evaluation.objective import Objective
@@ -49,12 +51,12 @@ def test_the_page_says_whether_it_was_kept_what_it_costs_and_the_price_it_implie
     chosen, today = (short.comparison.candidates[name] for name in (short.recommendation.policy, "today"))
     share, now = chosen.in_time_interval, today.in_time_interval
     text = short.requests
-    verdict = "keeps it" if share.low >= 0.99 else "keeps it, but not beyond doubt"
-    worse = "misses it" if now.high < 0.99 else "misses it, but not beyond doubt"
+    verdict = "keeps it" if share.low >= 0.99 else "keeps it on the held-out days, but later days may miss it"
+    worse = "misses it" if now.high < 0.99 else "misses it on the held-out days, but later days may keep it"
     assert f"{verdict}: {100 * share.mean:.2f} % (95 % interval {100 * share.low:.2f} %" in text and share.mean >= 0.99
     assert f"Today's rule {worse}: {100 * now.mean:.2f} %" in text
     extra = chosen.cost.mean - today.cost.mean
-    assert f"That costs ${abs(extra):.2f} a day {'more' if extra > 0 else 'less'} than today's rule" in text
+    assert f" costs ${abs(extra):.2f} a day {'more' if extra > 0 else 'less'} than today's rule" in text
     assert "It implies a late price of $" in text and "requests that wait a minute" in text
     assert "The objective is 99" in page(short).replace("\u00a0", " ")
     plain = json.loads(json.dumps(short.as_dict(), allow_nan=False))["objective"]
@@ -86,15 +88,44 @@ def test_an_objective_that_nothing_keeps_is_said_in_the_headline(days):
     answer = answer_for(days, {"max_instances": 8}, {"rule": "fixed", "instances": 8}, objective=MINUTE)
     assert answer.recommendation.policy == "today"
     assert answer.headline.startswith(
-        "No policy that was tried keeps the objective (99 % of the requests within 60 s)."
+        "No policy that was tried keeps the objective (99 % of the requests within 60 s). None comes nearer than "
+        "today's rule. Until then: keep today's rule as it is"
     )
+
+
+def test_where_none_may_be_recommended_the_page_names_what_keeps_the_objective_or_comes_nearest(short):
+    able = {name: short.comparison.candidates[name] for name in ("today", "forecast")}
+    only = dataclasses.replace(short.comparison, candidates=able)
+    text = nobody_keeps(only, MINUTE, {"forecast": "had a small training budget (--quick)"})
+    assert text == (
+        "Of the policies that were tried, only forecast keeps the objective (99 % of the requests within 60 s), and "
+        "cannot be recommended: forecast had a small training budget (--quick)."
+    )
+    few = {
+        name: each
+        for name, each in short.comparison.candidates.items()
+        if name == "today" or each.in_time_share < 0.999
+    }
+    text = nobody_keeps(dataclasses.replace(short.comparison, candidates=few), Objective(0.9999, 60), {})
+    assert text.startswith("No policy that was tried keeps the objective (99.99 % of the requests within 60 s).")
+    assert f"with {100 * max(each.in_time_share for each in few.values()):.2f} %, for $" in text
+
+
+def test_the_price_of_a_late_request_that_is_implied_is_said_in_words(short):
+    chosen = short.comparison.candidates["forecast"]
+    for price, words in (
+        (np.nan, "no price of a late request: on the first part of the days it was not sure to keep the objective."),
+        (0.0, "no price of a late request: on the first part of the days its cheapest setting keeps the objective."),
+        (0.00025, "a late price of $0.05 for 1,000 requests that wait a minute: from this price on, its cheapest"),
+    ):
+        assert words in implied_price(short.comparison, dataclasses.replace(chosen, late_price=price))
 
 
 def test_a_learner_is_trained_with_the_late_price_that_keeps_the_objective(days):
     today = {"rule": "fixed", "instances": 16}
     answer = answer_for(days, today=today, objective=MINUTE, budgets={"q-learning": 400}, trainings=1)
     learner = answer.comparison.candidates["q-learning"]
-    assert " with a late price of $" in learner.description and learner.late_price > 0
+    assert "; late price $" in learner.description and learner.late_price > 0
     assert learner.in_time_share > 0.98
 
 

@@ -1,5 +1,7 @@
 """Doubts about a set-up: what makes no sense is refused or doubted, with the likely meaning."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from cases import cases
@@ -14,6 +16,7 @@ from autoscaler_env.advice.plausibility import (
     setting_doubts,
     today_drops,
 )
+from autoscaler_env.paths import project_root
 from autoscaler_env.traffic.trace import Trace
 
 DEAR = Service(capacity_per_instance=3, instance_price_per_hour=0.2, late_price=0.0003, drop_price=0.003)
@@ -55,6 +58,14 @@ def test_a_monthly_price_is_doubted_with_the_hourly_one():
     assert by_second == [
         "instance_price_per_hour = 5.33333e-05 is a low price. If it is a price per second, write 0.192."
     ]
+
+
+def test_the_price_of_a_server_with_gpus_is_believed_where_boot_capacity_and_drops_fit_one():
+    llm = Service.from_toml(project_root() / "examples" / "llm_serving.toml")  # $6 an hour, 1 a second, 5 min of boot
+    assert doubts(llm, trace(3000)) == []
+    for other in ({"boot_steps": 1, "step_seconds": 60}, {"capacity_per_instance": 6000}, {"drop_price": 0.001}):
+        assert any("6 is a high price" in line for line in doubts(dataclasses.replace(llm, **other), trace(9000)))
+    assert "140 is a high price" in doubts(dataclasses.replace(llm, instance_price_per_hour=140), trace(3000))[0]
 
 
 def test_a_fleet_that_cannot_serve_the_peak_is_doubted():

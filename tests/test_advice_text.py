@@ -155,7 +155,7 @@ CASES = {  # what policies save on each day, what else holds; the policy recomme
         {},
         "threshold",
         ("$19.80 a day",),
-        ("simplest policy within 1 % of the cheapest. Target tracking is cheaper than threshold by $0.20",),
+        ("simplest policy within 1 % of the cheapest. Ideal target tracking is cheaper than threshold by $0.20",),
     ),
 }
 

@@ -133,6 +133,47 @@ def test_new_pods_count_as_idle_until_they_have_a_metric():
     assert fleets == [20] * 4, "not 40"
 
 
+def fleet_after_boots(utilisation, boot_seconds, **clocks):
+    """Return the pods that HPA at 50 % wants when ten new pods are ready, and the metric is of ten others alone."""
+    scaled = Service(step_seconds=60, boot_seconds=boot_seconds, fleet_changes=ANY, min_instances=1)
+    clocks |= {"scaleDown": {"stabilizationWindowSeconds": 0}, "metric_delay_seconds": 60, "sync_seconds": 60}
+    rule = HpaCpu(scaled, target=0.5, behaviour=Behaviour.from_tables(clocks))
+    rule.reset(np.zeros((1, 4), dtype=np.int64))
+    booting = 10 if boot_seconds >= 60 else 0
+    before = observe(ready=10, booting=booting, arrivals=round(870 * utilisation), service=scaled)
+    rule.predict(before)
+    rule.predict(before)
+    return 20 + ANY[rule.predict(observe(ready=20, arrivals=870, service=scaled))[0]]
+
+
+def test_samples_of_a_boot_are_set_aside_until_the_cpu_initialisation_period_is_over():
+    # 48 % of ten are within the tolerance of 50 %: the others, which started 120 s ago, are set aside
+    assert fleet_after_boots(0.48, 120) == 20
+    # where the period ends earlier they count as unused: 48 % of ten are 24 % of twenty, and ceil(0.48 x 20) = 10
+    assert fleet_after_boots(0.48, 120, cpu_initialisation_seconds=120) == 10
+    # boots as long as the default of 300 s: the same
+    assert fleet_after_boots(0.48, 300) == 10 and fleet_after_boots(0.48, 300, cpu_initialisation_seconds=301) == 20
+    # 30 % of ten ask for six pods; only pods without any sample, which count as 100 %, speak against it
+    assert fleet_after_boots(0.3, 120) == 6 and fleet_after_boots(0.3, 30) == 20
+
+
+def test_pods_that_boot_longer_count_only_without_an_initial_readiness_delay():
+    scaled = Service(step_seconds=60, boot_steps=10, fleet_changes=ANY, min_instances=1)
+    wanted = []
+    for delay in (30, 1, 0):
+        tables = {"metric_delay_seconds": 0, "initial_readiness_seconds": delay, "sync_seconds": 60}
+        tables["scaleDown"] = {"stabilizationWindowSeconds": 0}
+        rule = HpaCpu(scaled, target=0.5, behaviour=Behaviour.from_tables(tables))
+        rule.reset(np.zeros((1, 9), dtype=np.int64))
+        rule.predict(observe(ready=10, arrivals=435, service=scaled))  # 50 %: it holds
+        fleets = [
+            20 + ANY[rule.predict(observe(ready=10, booting=10, arrivals=418, service=scaled))[0]] for _ in range(6)
+        ]
+        wanted.append(fleets)
+    # 48 % of ten: within the tolerance. With the ten that boot, from 300 s on: 24 %, and ceil(0.48 x 20) = 10
+    assert wanted == [[20] * 6, [20] * 6, [20] * 5 + [10]]
+
+
 def test_from_zero_only_demand_brings_pods_back():
     totals, none = np.array([0, 1, 100]), np.zeros(3, dtype=int)
     assert propose_by_total(totals, 60.9, none).tolist() == [0, 1, 2]
@@ -180,8 +221,8 @@ class Controller:
         self.rule, self.service, self.cpu = rule, scaled, cpu
         self.recommendations, self.events = [], []
 
-    def replicas(self, seen, ready, unready, missing, current):
-        """Return the proposal from the metric of a step that was seen, for pods of three kinds."""
+    def replicas(self, seen, ready, unused, unready, missing, current):
+        """Return the proposal from the metric of a step that was seen, for pods of four kinds."""
         up, down = self.rule.behaviour.up.tolerance, self.rule.behaviour.down.tolerance
         capacity, step = self.service.capacity_per_instance, self.service.step_seconds
         if not self.cpu:
@@ -189,15 +230,15 @@ class Controller:
             ratio = float((seen.arrivals + seen.queue) / (target * current))
             return current if 1 - down <= ratio <= 1 + up else math.ceil((seen.arrivals + seen.queue) / target)
         target = round(100 * self.rule.target)
-        each = Fraction(round(seen.utilisation * capacity * seen.ready), seen.ready)
+        each = Fraction(round(seen.utilisation * capacity * seen.ready), max(seen.ready, 1))
 
         def ratio_of(usages):
             return math.floor(100 * sum(usages) / (capacity * len(usages))) / target
 
-        usages = [each] * ready
+        usages = [each] * ready + [0] * unused
         ratio = ratio_of(usages)
         if not missing and not (unready and ratio > 1):
-            return current if 1 - down <= ratio <= 1 + up else math.ceil(round(ratio * ready, 9))
+            return current if 1 - down <= ratio <= 1 + up else math.ceil(round(ratio * len(usages), 9))
         if ratio != 1:
             usages += [Fraction(capacity * max(100, target), 100) if ratio < 1 else 0] * missing
         usages += [0] * (unready if ratio > 1 else 0)
@@ -250,12 +291,18 @@ class Controller:
         for time in times:
             lag = min((now - time + delay) // seconds, len(history) - 1)
             before, after = history[-1 - lag], history[len(history) - 1 - lag :]
-            young = sum(max(b.ready - a.ready, 0) for a, b in pairwise(after))
-            ready = max(counts.ready - max(counts.ready + counts.booting - pods, 0), 0)
-            young = min(young, ready)
-            proposal = pods
-            if not self.cpu or (ready > young and before.ready):
-                proposal = self.replicas(before, ready - young, pods - ready, young, pods)
+            removed = max(counts.ready + counts.booting - pods, 0)
+            ready = max(counts.ready - removed, 0)
+            ages = []  # seconds since the start of each pod that became ready after the metric, the oldest first
+            for ago, (a, b) in zip(range(lag - 1, -1, -1), pairwise(after), strict=True):
+                ages += [self.service.boot_delay + ago * seconds] * max(b.ready - a.ready, 0)
+            ages = ages[: max(len(ages) - removed, 0)][:ready]  # the youngest go first
+            sampled = ages[: before.booting]
+            aside = sum(age < self.rule.behaviour.cpu_initialisation_seconds for age in sampled)
+            unused, missing = len(sampled) - aside, len(ages) - len(sampled)
+            proposal, measured = pods, ready - len(ages)
+            if not self.cpu or (measured and before.ready) or (not measured and unused):
+                proposal = self.replicas(before, measured, unused, pods - ready + aside, missing, pods)
             pods = self.sync(time, proposal, pods)
         return pods
 
@@ -268,6 +315,7 @@ SPECS = (
         "scaleDown": {"policies": [policy("Percent", 10, 60), policy("Pods", 2, 90)], "tolerance": "0.2"},
         "sync_seconds": 20,
     },
+    {"metric_delay_seconds": 100, "cpu_initialisation_seconds": 150},
 )
 
 
@@ -298,7 +346,7 @@ def test_it_decides_as_the_source_reads_pod_by_pod(maker):
                 history.append(Counts(*(column[row].item() for column in counts)))
                 assert controller.step(number, history) == wanted[number][row], (tables, row, number)
                 decided += 1
-    assert decided == 5_400 and len(np.unique(wanted)) > 20
+    assert decided == 7_200 and len(np.unique(wanted)) > 20
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------
@@ -319,6 +367,8 @@ def test_it_decides_as_the_source_reads_pod_by_pod(maker):
         ({"scaleUp": {"selectPolicy": "Mean"}}, "selectPolicy = 'Mean': must be one of Max, Min, Disabled"),
         ({"scaleUp": {"tolerance": "1"}}, "tolerance = 1.0: must be from 0 to below 1"),
         ({"sync_seconds": 0}, "sync_seconds = 0: must be an integer of at least 1"),
+        ({"cpu_initialisation_seconds": -1}, "cpu_initialisation_seconds = -1: must be an integer of at least 0"),
+        ({"initial_readiness_seconds": 0.5}, "initial_readiness_seconds = 0.5: must be an integer of at least 0"),
     ],
 )
 def test_a_bad_behaviour_costs_one_clear_line(tables, message):

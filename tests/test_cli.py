@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 
 import autoscaler_env
+from autoscaler_env.cli.evaluate import what_is_possible
 from autoscaler_env.cli.main import COMMANDS, main
 from autoscaler_env.cli.train import training_plan
 from autoscaler_env.course import Executed
 from autoscaler_env.paths import Folders
+from autoscaler_env.study.analysis import foresight
 from autoscaler_env.training.checkpoint import RunFolder
 from autoscaler_env.training.config import TrainingConfig
 from autoscaler_env.training.presets import PRESETS
@@ -250,6 +252,15 @@ def test_one_policy_is_told_its_place_among_the_committed_ones(trained, tmp_path
     assert "optimum" in table and "ppo_mixed" in table and "Mine costs $" in table and " of 20: " in table
     places = [int(line.split()[0]) for line in table.splitlines() if line.split()[0].isdigit()]
     assert places == sorted(places) and 3 <= len(places) <= 5
+    assert "limit without foresight, 2,000 days" in table and "avoidable" not in table, "the limit is of other days"
+
+
+def test_the_regret_of_a_policy_is_split_on_the_days_of_the_limit():
+    known = foresight(Folders.course()).loc["SPIKE"]
+    bounds, sentence = what_is_possible(known["optimum"] + 45, "SPIKE", 2_000, Folders.course())
+    assert bounds == [("optimum (knows the future)", known["optimum"]), ("limit without foresight", known["low"])]
+    more = f"at least ${known['foresight']:.2f} is foresight, which nobody has; at most ${45 - known['foresight']:.2f}"
+    assert sentence.startswith("\nThat is $45.00 above the clairvoyant optimum") and more in sentence
 
 
 def test_on_another_service_the_rivals_are_calibrated_for_it(tmp_path, capsys):

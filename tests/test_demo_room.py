@@ -107,7 +107,7 @@ def test_another_policy_acts_from_the_next_step_on(room):
     lane = room.lanes.all[1]
     assert lane.session.name == "target-tracking" and steps(room) == [7, 7]
     assert lane.session.history["action"][:6] == [1] * 6
-    assert lane.handovers == [{"elapsed_steps": 6, "label": "target tracking"}]
+    assert lane.handovers == [{"elapsed_steps": 6, "label": "ideal target tracking"}]
 
 
 def test_a_second_policy_that_joins_has_played_the_day_so_far():
@@ -289,7 +289,10 @@ def test_a_person_takes_over_from_the_other_policy_with_its_fleet_and_cost():
     game = Room("you", "target-tracking", "SPIKE", seed=3, played_steps=72)
     mine, other = game.lanes.all
     assert steps(game) == [72, 72] and mine.session.history == other.session.history
-    assert game.changes()["scene"]["played_steps"] == 72 and (mine.label, other.label) == ("you", "target tracking")
+    assert game.changes()["scene"]["played_steps"] == 72 and (mine.label, other.label) == (
+        "you",
+        "ideal target tracking",
+    )
     assert mine.handovers == [{"elapsed_steps": 72, "label": "you"}]
     game.handle({"do": "act", "action": 2})
     assert mine.session.history["action"][72:] == [2]

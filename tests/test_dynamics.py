@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from cases import every_service
 
+from autoscaler_env import dynamics
 from autoscaler_env.envs.single import AutoscalerEnv
 from autoscaler_env.evaluation.simulation import simulate
-from autoscaler_env.service import Service
+from autoscaler_env.service import LARGEST_OBSERVABLE_COUNT, Service
 
 ZERO = {
     "capacity_per_instance": 10,
@@ -322,3 +323,36 @@ def test_days_of_a_batch_do_not_touch_each_other(random_trajectory, script):
     for i in range(7):
         alone = simulate(script(together.actions[i : i + 1]), together.arrivals[i : i + 1], service)
         assert np.array_equal(alone.queue[0], together.queue[i]) and np.array_equal(alone.cost[0], together.cost[i])
+
+
+def test_observations_are_the_rounded_exact_quotients_up_to_the_largest_counts():
+    capacity, most = 97, 21_001
+    service = Service(
+        capacity_per_instance=capacity,
+        max_instances=most,
+        min_instances=1,
+        initial_instances=1,
+        queue_limit=LARGEST_OBSERVABLE_COUNT - capacity * most,
+        peak_arrivals=LARGEST_OBSERVABLE_COUNT // 2,
+    )
+    rng, n = np.random.default_rng(0), 20_000
+    state = dynamics.new_state(service, n)
+    state[dynamics.READY], state[dynamics.BOOTING] = rng.integers(1, 10_500, (2, n))
+    state[dynamics.QUEUE] = rng.integers(0, service.queue_limit + 1, n)
+    state[dynamics.ARRIVALS], state[dynamics.CHANGE] = 2 ** (30 * rng.random((2, n))) * [[1], [-1]]
+    state[dynamics.SERVED] = rng.random(n) * capacity * state[dynamics.READY]
+    seen = np.empty((7, n), dtype=np.float32)
+    dynamics.observe_all(state, dynamics.parameters_of(dynamics.constants_of(service)), seen)
+    ready, booting, queue, arrivals, served, change = state[[0, 1, 2, 3, 4, 8]].astype(np.float64)
+    exact = np.stack(
+        [
+            ready / most,
+            booting / most,
+            served / (capacity * ready),
+            queue / service.queue_limit,
+            np.minimum(arrivals / service.arrivals_scale, 1),
+            np.maximum(change / service.arrivals_scale, -1),
+            np.maximum((capacity * (ready + booting) - arrivals - queue) / service.spare_capacity_scale, -1),
+        ]
+    )
+    assert np.array_equal(seen, exact.astype(np.float32))

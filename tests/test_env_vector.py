@@ -1,5 +1,7 @@
 """Many services at once: each of them is a scalar environment, step for step."""
 
+import pickle
+
 import gymnasium
 import numpy as np
 import pytest
@@ -142,6 +144,32 @@ def test_every_day_is_reported_with_the_seed_that_replays_it():
         assert {purpose_of(seed) for seed in info["day_seed"]} == {"training"}
         for _ in range(4):
             *_, info = envs.step(np.ones(3, dtype=int))
+
+
+def test_a_copy_of_a_batch_goes_on_from_the_same_step():
+    envs = AutoscalerVectorEnv(3, "SPIKE", SHORT)
+    envs.reset(seed=0)
+    envs.step(np.array([0, 1, 2]))
+    other = pickle.loads(pickle.dumps(envs))
+    for _ in range(6):
+        (one, rewards, *_, info), (its, its_rewards, *_, its_info) = (
+            e.step(np.array([2, 2, 0])) for e in (envs, other)
+        )
+        assert np.array_equal(one, its) and np.array_equal(rewards, its_rewards)
+        assert all(np.array_equal(info[name], its_info[name]) for name in COUNTS)
+
+
+def test_arrays_of_a_step_stay_as_they_were_when_later_steps_are_taken():
+    envs = AutoscalerVectorEnv(2, MIXED)
+    envs.reset(seed=0)
+    steps = [envs.step(np.array([1, 2])) for _ in range(3)]
+    arrays = [[*step[:4], *(step[4][name] for name in COUNTS)] for step in steps]
+    before = [[array.copy() for array in row] for row in arrays]
+    envs.step(np.array([0, 0]))
+    assert all(
+        np.array_equal(a, b) for row, kept in zip(arrays, before, strict=True) for a, b in zip(row, kept, strict=True)
+    )
+    assert not any(np.shares_memory(a, b) for a, b in zip(arrays[0], arrays[1], strict=True))
 
 
 def test_a_made_batch_knows_the_length_of_its_episodes():

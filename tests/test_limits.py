@@ -12,10 +12,11 @@ from autoscaler_env.evaluation.expectation import NARROWER, WIDER, lattice_of, n
 from autoscaler_env.evaluation.limits import Effort, Limit, find_limit, read_limits, save_limits
 from autoscaler_env.evaluation.metrics import MEAN
 from autoscaler_env.evaluation.relaxed import known_means, play_crowds, play_walk, solve_crowds, solve_walk
+from autoscaler_env.evaluation.statistics import LEARNER, estimate, per_training
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.oracle import cheapest_plan
 from autoscaler_env.service import Service
-from autoscaler_env.traffic.patterns import CALM, CROWDS, LOWEST, NOISE, PATTERNS, WALK, Pattern, day_seeds
+from autoscaler_env.traffic.patterns import CALM, CROWDS, LOWEST, MIXED, NOISE, PATTERNS, WALK, Pattern, day_seeds
 
 TINY = Service(
     capacity_per_instance=3,
@@ -276,11 +277,30 @@ def test_nothing_is_hidden_on_steady_and_sine_curve():
         assert LIMITS.loc[pattern, ["low", "high"]].tolist() == pytest.approx([optimum[pattern]] * 2, abs=2e-3)
 
 
+STUDIES = ("study_budgets", "study_long", "study_patterns", "study_iteration", "study_iteration_patterns")
+"""The committed trainings that were tested on the days of the limit; `wide` is another service, `traces` other days."""
+
+
 def test_no_honest_policy_is_below_the_limit():
-    names = ("study_baselines", "study_budgets", "study_long", "study_patterns", "study_iteration")
-    tables = [studied(name) for name in (*names, "study_iteration_patterns")]
-    played = pd.concat(tables, ignore_index=True)
+    played = pd.concat([studied(name) for name in ("study_baselines", *STUDIES)], ignore_index=True)
     honest = played[played["policy"] != "optimum"]
     assert len(honest) > 500
     below = honest[honest["cost"] < honest["tested_on"].map(LIMITS["low"]) - 1e-3]
     assert below.empty, below[["policy", "algorithm", "tested_on", "cost"]]
+
+
+def test_the_upper_end_of_no_honest_interval_is_below_the_limit_in_any_committed_table():
+    ends = {}
+    for name in STUDIES:
+        for learner, rows in studied(name).groupby([*LEARNER, "tested_on"]):
+            ends[name, *learner] = (learner[-1], estimate(per_training(rows, "cost")).high)
+    summary = pd.read_csv(Folders().find("results/evaluation_summary.csv"))
+    for row in summary.itertuples():
+        ends["evaluation_summary", row.policy, row.pattern] = (row.pattern, row.cost_high)
+    for row in pd.read_csv(Folders().find("results/policy_iteration.csv")).itertuples():
+        where = MEAN if row.tested_on == MIXED else row.tested_on
+        assert [row.limit_low, row.limit_high] == pytest.approx(LIMITS.loc[where, ["low", "high"]].tolist(), abs=1e-3)
+        for policy, high in (("iteration", row.high), ("told", row.told), ("recognise", row.recognise)):
+            ends["policy_iteration", policy, row.trained_on, row.tested_on] = (where, high)
+    assert len(ends) > 250
+    assert not {key: end for key, end in ends.items() if end[1] < LIMITS.loc[end[0], "low"] - 1e-3}

@@ -20,8 +20,10 @@ from autoscaler_env.evaluation.statistics import sample_sizes
 from autoscaler_env.paths import Folders, notebook_sources, project_root
 from autoscaler_env.policies.rules import Threshold
 from autoscaler_env.service import Service
+from autoscaler_env.study.analysis import MEAN as MEAN_OF_STUDY
 from autoscaler_env.study.analysis import (
     advice_on_traces,
+    avoidable,
     generalisation,
     learners_on_traces,
     read_curves,
@@ -291,6 +293,13 @@ def test_learning_saves_nearer_to_a_tenth_than_to_a_half_of_what_the_best_rule_l
     regret = regret_table(COMMITTED)
     best = regret.groupby(regret["seeds"] > 0)["mean"].min()
     assert 0.05 < 1 - best[True] / best[False] < 0.3
+
+
+def test_learning_saves_more_than_half_of_what_the_best_rule_leaves_avoidable():
+    regret = regret_table(COMMITTED)
+    rest = avoidable(regret, COMMITTED)[MEAN_OF_STUDY]
+    rule, learner = (rest[regret["seeds"].eq(0) == is_rule].min() for is_rule in (True, False))
+    assert 0.5 < 1 - learner / rule < 0.8
 
 
 def test_larger_fleet_changes_help_the_rule_with_one_setting_more_than_ppo():

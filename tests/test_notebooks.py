@@ -194,7 +194,7 @@ def all_faults(notebook, influx=0, long=False, short=False):
 
 
 def test_course_has_its_notebooks_in_order():
-    assert [path.stem[:2] for path in SOURCES] == [f"{number:02}" for number in range(1, 12)]
+    assert [path.stem[:2] for path in SOURCES] == [f"{number:02}" for number in range(1, 13)]
     assert all(re.fullmatch(r"\d\d(_[a-z]+)+", path.stem) for path in SOURCES)
 
 

@@ -18,17 +18,29 @@ from autoscaler_env.evaluation.calibration import (
     settings_that_keep,
 )
 from autoscaler_env.evaluation.metrics import evaluate
-from autoscaler_env.evaluation.objective import Objective, share_interval
+from autoscaler_env.evaluation.objective import Objective, share_interval, trained_for
 from autoscaler_env.evaluation.report import objective_report
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.evaluation.statistics import Interval, mean_interval
 from autoscaler_env.paths import Folders
+from autoscaler_env.policies.registry import find_policy
 from autoscaler_env.policies.rules import Static, TargetTracking
 from autoscaler_env.service import Service
+from autoscaler_env.storage.models import read_description
 from autoscaler_env.traffic.patterns import Pattern, day_seeds
-from autoscaler_env.training.config import TrainingConfig
-from autoscaler_env.training.objective import late_price_for, rule_that_keeps, search_price, with_price
-from autoscaler_env.training.train import train
+from autoscaler_env.training.checkpoint import RunFolder
+from autoscaler_env.training.config import LENGTH, TrainingConfig
+from autoscaler_env.training.objective import (
+    TRAININGS,
+    SearchFolder,
+    Trial,
+    chosen,
+    next_price,
+    rule_that_keeps,
+    train_to_keep,
+)
+from autoscaler_env.training.train import folder_of, train
+from autoscaler_env.verification.check import check
 
 MINUTE = Objective(0.99, 60)
 FREE = Service(late_price=0.0, initial_instances=60, fleet_changes=(-5, -1, 0, 1, 5))
@@ -42,17 +54,41 @@ FREE = Service(late_price=0.0, initial_instances=60, fleet_changes=(-5, -1, 0, 1
     ("values", "message"),
     [
         ((99, 60), "objective.served_in_time = 99: must be a share above 0 and below 1; for 99 % write 0.99"),
-        ((1, 60), "objective.served_in_time = 1: must be a share above 0 and below 1"),
+        (("99%", 60), "objective.served_in_time = '99%': must be a share above 0 and below 1; for 99 % write 0.99"),
+        ((0, 60), "objective.served_in_time = 0: must be a share above 0 and below 1"),
+        (
+            (1.0, 60),
+            "objective.served_in_time = 1.0: must be a share above 0 and below 1; no service can promise it for every "
+            "request: write 0.999 if one of 1,000 may miss it",
+        ),
         ((True, 60), "objective.served_in_time = True: must be a share above 0 and below 1"),
-        ((0.99, -1), "objective.within_seconds = -1: must be a finite number of at least 0"),
-        ((0.99, math.inf), "objective.within_seconds = inf: must be a finite number of at least 0"),
-        ((0.99, "60"), "objective.within_seconds = '60': must be a finite number of at least 0"),
+        ((0.99, -1), "objective.within_seconds = -1: must be a number from 0 to 86400, a day"),
+        ((0.99, math.inf), "objective.within_seconds = inf: must be a number from 0 to 86400, a day"),
+        ((0.99, 90_000), "objective.within_seconds = 90000: must be a number from 0 to 86400, a day"),
+        (
+            (0.99, "60 s"),
+            "objective.within_seconds = '60 s': must be a number from 0 to 86400, a day; write 60, without quotes or "
+            "unit",
+        ),
     ],
 )
 def test_a_bad_objective_is_refused_in_one_line(values, message):
     with pytest.raises(ValueError) as caught:
         Objective(*values)
     assert str(caught.value) == message
+
+
+def test_an_objective_and_a_late_price_exclude_each_other_in_python_too():
+    hour = dataclasses.replace(FREE, steps_per_episode=12)
+    for call in (
+        lambda objective, service: TrainingConfig("ppo", service=service, objective=objective),
+        lambda objective, service: rule_that_keeps(RULE_GRIDS["fixed"], [], service, objective),
+        lambda objective, service: evaluate(Static(service), "STEADY", 1, service, objective),
+    ):
+        with pytest.raises(ValueError, match=r"^objective and late_price = 0.00025: two ways .* a late_price of 0$"):
+            call(MINUTE, Service())
+        with pytest.raises(ValueError, match=r"within_seconds = 7200: must be at most 3600, a day of the service$"):
+            call(Objective(0.99, 7200), hour)
 
 
 def test_a_file_gives_the_objective_and_the_service_without_a_late_price(tmp_path):
@@ -77,6 +113,7 @@ def test_a_file_gives_the_objective_and_the_service_without_a_late_price(tmp_pat
             "objective and late_price_per_1000_per_minute: two ways to say what a late request may cost; write only",
         ),
         ("[objective]\nserved_in_time = 0.9", "must be a table of served_in_time and within_seconds"),
+        ("objective = 0.9", "objective = 0.9: must be a table of served_in_time and within_seconds"),
         ("min_instances = 9\nmax_instances = 4", "max_instances = 4: must be at least min_instances = 9"),
     ],
 )
@@ -148,26 +185,99 @@ def test_where_no_setting_keeps_the_objective_the_cheapest_of_the_best_is_taken(
 # --- learners --------------------------------------------------------------------------------------------------------
 
 
-def test_the_search_goes_up_and_says_when_nothing_keeps_the_objective():
-    # share = 0.98 + 0.01 log10(price): 99 % from a price of 10 on
-    found = search_price(lambda price: 0.98 + 0.01 * math.log10(price), MINUTE, 3.0, trainings=8)
-    assert found.keeps and 10 <= found.price < 11
-    assert search_price(lambda price: 0.98 + 0.01 * math.log10(price), MINUTE, 50.0) == (50.0, True)
-    never = search_price(lambda price: min(0.97, 0.9 + price), MINUTE, 0.02)
-    assert not never.keeps and never.price == pytest.approx(0.08), "more would not help"
+def searched(share_of, first, cost_of=lambda price: 100 + 5 * math.log10(price), **options):
+    """Return the trials of a search whose trainings reach the share and the cost that functions of the price say."""
+    trials = []
+    while (price := next_price(trials, MINUTE, first, **options)) is not None:
+        trials.append(Trial(price, 1, share_of(price), share_of(price), cost_of(price)))
+    return trials
 
 
-def test_a_learner_is_trained_with_the_price_that_makes_it_keep_the_objective(tmp_path):
-    service = dataclasses.replace(FREE, fleet_changes=(-1, 0, 1))
-    config = TrainingConfig("q-learning", "SINUSOIDAL", episodes=2000, service=service)
+def test_the_search_brackets_the_price_from_either_side_with_few_trainings():
+    def share_of(price):  # 99 % from a price of 10 on
+        return 0.98 + 0.01 * math.log10(price)
+
+    for first, tried in ((3.0, [3, 24, 8.485]), (50.0, [50, 6.25, 17.68])):
+        trials = searched(share_of, first)
+        assert [each.late_price for each in trials] == pytest.approx(tried, rel=1e-3)
+        assert 10 <= chosen(trials, MINUTE).late_price <= 30 and chosen(trials, MINUTE).keeps(MINUTE)
+    assert len(searched(share_of, 50.0, falls=False)) == 1, "the first keeps it, and none below is wanted"
+    lazy = searched(lambda price: 0.995, 8.0, cost_of=lambda price: {8.0: 100.0, 1.0: 99.5}[price])
+    assert [each.late_price for each in lazy] == [8.0, 1.0] and chosen(lazy, MINUTE).cost == 99.5, "1 % less is saved"
+    never = searched(lambda price: min(0.97, 0.9 + price), 0.02)
+    assert len(never) == TRAININGS and chosen(never, MINUTE).late_price == pytest.approx(0.16), "more would not help"
+
+
+LENGTHS = {"q-learning": 400, "dqn": 6_000, "ppo": 6_144, "policy-iteration": 2}
+SMALL = {"policy-iteration": {"days": 12, "labels": 4, "recogniser_days": 12}}
+
+
+@pytest.mark.parametrize("algorithm", LENGTHS)
+def test_every_learner_searches_its_price_and_goes_on_where_it_was_interrupted(algorithm, tmp_path, monkeypatch):
+    service = dataclasses.replace(FREE, steps_per_episode=48)
+    length = {LENGTH[algorithm]: LENGTHS[algorithm]}
+    config = TrainingConfig(
+        algorithm, "STEADY", service=service, objective=Objective(0.9, 60), **length, **SMALL.get(algorithm, {})
+    )
+    lines, folders, other = [], Folders(tmp_path / "whole"), Folders(tmp_path / "broken")
+    whole = train_to_keep(config, folders, progress=False, report=lines.append)
+    trials = whole.description["search"]
+    assert 2 <= len(trials) == len(lines) <= TRAININGS and "after a warm start" in lines[1]
+    assert trials[1]["timesteps"] < trials[0]["timesteps"], "the others are shorter"
+    assert whole.description["objective"] == {"served_in_time": 0.9, "within_seconds": 60}
+    (price,) = {
+        each["late_price"] for each in trials if each["late_price"] == whole.description["service"]["late_price"]
+    }
+    assert not (folders.logs / config.model_name / "search").exists()
+
+    save, calls = RunFolder.save_state, []
+
+    def break_off(self, *arguments):  # in the second training, when its first state is saved
+        save(self, *arguments)
+        if "2" in self.folders.root.parts and not calls:
+            calls.append(self)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunFolder, "save_state", break_off)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, other, progress=False)
+    assert folder_of(config, other).progress().startswith("1 training and ")
+    np.random.seed(99)  # noqa: NPY002 - a new process has other global generators
+    resumed = train(config, other, progress=False, resume=True)
+    assert resumed.description["search"] == trials
+    model = f"models/{config.model_name}{config.ending}"
+    assert (other.root / model).read_bytes() == (folders.root / model).read_bytes(), "bit for bit"
+    assert trained_for(read_description(other.root / model)).startswith("trained to keep 90 % of the requests within")
+    assert f"{price:.4g}" in f"{resumed.description['service']['late_price']:.4g}"
+
+
+def test_a_learner_is_trained_once_where_not_even_all_instances_keep_the_objective(tmp_path, capsys):
+    service = dataclasses.replace(FREE, max_instances=3, initial_instances=3, steps_per_episode=24)
     lines = []
-    price, keeps = late_price_for(config, MINUTE, lines.append)
-    assert keeps and price > 0 and 2 <= len(lines) <= 9 and "500 episodes" in lines[0]
-    policy = train(with_price(config, price), Folders(tmp_path), progress=False).policy
+    config = TrainingConfig("q-learning", "STEADY", episodes=20, service=service, objective=MINUTE)
+    trained = train_to_keep(config, Folders(tmp_path), progress=False, report=lines.append)
+    assert lines[0].startswith(
+        "Nothing can keep this objective: a fleet that grows to all 3 instances as fast as it may"
+    )
+    assert len(lines) == 2 and len(trained.description["search"]) == 1 and not trained.description["keeps_objective"]
+    words = "trained to keep 99 % of the requests within 60 s, which it missed on the days of the search, with a late "
+    model = SearchFolder(config, Folders(tmp_path)).model
+    assert words in check(str(model), "final", 1)["reason"], "verify says it"
+    find_policy(str(model), service, Folders(tmp_path))
+    told = capsys.readouterr().err
+    assert words in told and "another service" not in told, "evaluate says it"
+
+
+def test_a_learner_keeps_its_objective_on_other_days_with_the_price_that_was_found(tmp_path):
+    service = dataclasses.replace(FREE, fleet_changes=(-1, 0, 1))
+    config = TrainingConfig("q-learning", "SINUSOIDAL", episodes=2000, service=service, objective=MINUTE)
+    trained = train(config, Folders(tmp_path), progress=False)
+    assert trained.description["keeps_objective"]
     days = Pattern("SINUSOIDAL", service).evaluation_days(100)
-    assert MINUTE.verdict(MINUTE.share(simulate(policy, days, service), independent=True)) == "kept"
-    starved = train(with_price(config, price / 1000), Folders(tmp_path), progress=False).policy
-    assert MINUTE.verdict(MINUTE.share(simulate(starved, days, service), independent=True)) == "missed"
+    assert MINUTE.share(simulate(trained.policy, days, service), independent=True).mean >= 0.99
+    starved = dataclasses.replace(service, late_price=trained.description["service"]["late_price"] / 1000)
+    poor = train(dataclasses.replace(config, service=starved, objective=None), Folders(tmp_path / "b"), progress=False)
+    assert MINUTE.verdict(MINUTE.share(simulate(poor.policy, days, service), independent=True)) == "missed"
 
 
 # --- evaluations -----------------------------------------------------------------------------------------------------

@@ -27,6 +27,16 @@ PURPOSES = ("training", "calibration", "selection", "evaluation")
 P = 2**22
 FINE = Service(peak_arrivals=P)
 UNLIKELY = 1e-3
+PUBLISHED = {
+    "STEADY": 48235565808,
+    "SINE_CURVE": 45270043776,
+    "SINUSOIDAL": 45303742367,
+    "SPIKE": 42945724294,
+    "POISSON": 48235889773,
+    "RANDOM": 45209734092,
+    "MIXED": 45927245122,
+}
+"""What `test_the_days_of_all_published_results_stay_the_same` sums up."""
 
 
 def days_of(name, count, service=FINE):
@@ -352,3 +362,21 @@ def test_expected_days_are_the_drawn_ones_without_their_noise():
 def test_an_expected_day_does_not_depend_on_the_days_drawn_with_it():
     pattern, seeds = Pattern("MIXED", Service()), day_seeds("training", 30)
     assert np.array_equal(pattern.expected(seeds)[7:9], pattern.expected(seeds[7:9]))
+
+
+# --- days as published -----------------------------------------------------------------------------------------------
+
+
+@cases("name", ALL)
+@cases("count", [1, 16, 37])
+def test_days_by_step_are_the_days(name, count):
+    service, seeds = Service(steps_per_episode=97), day_seeds("training", count)
+    by_step = Pattern(name, service).draw_by_step(seeds)
+    assert by_step.dtype == np.int32 and np.array_equal(by_step, Pattern(name, service).draw(seeds).T)
+
+
+def test_the_days_of_all_published_results_stay_the_same():
+    """Sums of the first 500 evaluation days, weighted by their steps, as they were when the first results were made."""
+    weights = np.arange(1, 289)
+    sums = {name: int((days_of(name, 500, Service()) * weights).sum()) for name in ALL}
+    assert sums == PUBLISHED

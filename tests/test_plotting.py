@@ -163,7 +163,15 @@ def test_figures_change_neither_pyplot_nor_the_settings(figures, episodes):
 def test_a_saved_figure_is_the_displayed_picture(figures, tmp_path):
     folders = Folders(tmp_path)
     assert save_figure(figures["day"], folders, "01_day") is figures["day"]
-    assert (folders.figures / "01_day.png").read_bytes() == png_of(figures["day"])
+    saved = (folders.figures / "01_day.png").read_bytes()
+    assert figures["day"]._repr_png_()[0] == png_of(figures["day"]) == saved
+    axes = figures["day"].axes[0]
+    titled = axes.get_title(loc="left")
+    axes.set_title("changed", loc="left")
+    assert png_of(figures["day"]) != saved
+    axes.set_title(titled, loc="left")
+    axes.patch.set_facecolor("#123456")  # no word of it changes
+    assert png_of(figures["day"]) != saved
     for name in ("", "a/b", "../up", "day.png"):
         with pytest.raises(ValueError, match=r"^name = .*: must be a plain file name without an ending$"):
             save_figure(new_figure(), folders, name)
@@ -195,6 +203,14 @@ def test_savings_are_points_with_their_intervals(episodes):
     assert line.get_xdata().tolist() == saved["saving"].tolist()
     ends = np.array([segment[:, 0] for segment in bars.get_segments()])
     assert ends == pytest.approx(saved[["low", "high"]].to_numpy())
+
+
+def test_a_pattern_apart_has_a_panel_of_its_own_below_the_others(episodes):
+    saved = savings(episodes, "threshold")
+    patterns = list(saved.index.unique("pattern"))
+    above, below = plot_savings(saved, "threshold", apart=patterns[:1]).axes
+    names = [[label.get_text() for label in axes.get_yticklabels()] for axes in (above, below)]
+    assert names == [patterns[1:], patterns[:1]] and above.get_xlim() != below.get_xlim()
 
 
 def test_a_frame_marks_the_cheapest_setting(figures):

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autoscaler_env.plotting.limits import frontier, plot_frontier, plot_losses, spread
+from autoscaler_env.plotting.limits import frontier, plot_branches, plot_decisions, plot_frontier, plot_losses, spread
 from autoscaler_env.plotting.style import png_of
 from autoscaler_env.policies.registry import label_of
+from autoscaler_env.service import Service
 
 ITEMS = ["instance_cost", "late_cost", "drop_cost"]
 RULES = ["threshold", "hpa-cpu"]
@@ -101,3 +102,24 @@ def test_no_policy_dominates_one_on_the_frontier():
 def test_close_labels_move_apart_and_others_stay():
     moved = spread([0.1, 0.5, 0.5, 0.5, 0.9], 0.1)
     assert moved.tolist() == pytest.approx([0.1, 0.4, 0.5, 0.6, 0.9])
+
+
+def test_decisions_are_a_cell_per_state_beside_the_demand():
+    actions = np.array([[2, 0, 0], [2, 1, 0], [2, 2, 1], [2, 2, 2]])  # by 0 to 3 requests and 0 to 2 instances
+    service = Service(capacity_per_instance=2, min_instances=1, max_instances=2, initial_instances=1)
+    (axes,) = plot_decisions(actions, service).axes
+    assert axes.images[0].get_array().T.tolist() == actions.tolist()
+    assert axes.lines[0].get_ydata().tolist() == [0, 0.5, 1, 1.5]
+    assert axes.get_ylim() == (0.5, 2.5)
+
+
+def test_branches_show_a_window_of_fleet_and_arrivals_and_the_cost_against_hold():
+    steps, service = 288, Service()
+    fleet, queue = np.tile([[29.0], [30.0], [31.0]], steps), np.zeros((3, steps))
+    cost, arrivals = np.tile([[0.5], [0.25], [0.125]], steps), np.tile([[5.0], [6.0], [7.0]], steps)
+    figure = plot_branches({"same": np.stack([fleet, queue, cost, arrivals])}, 100, service)
+    above, below = figure.axes
+    assert [line.get_ydata()[0] for line in above.lines[:3]] == [29, 30, 31]
+    assert [line.get_ydata()[0] for line in below.lines] == [5, 6, 7]
+    assert [line.get_xdata()[[0, -1]].tolist() for line in below.lines] == [[88 / 12, 147 / 12]] * 3
+    assert [text.get_text() for text in above.get_legend().texts] == ["remove: +\\$72.00", "hold", "add: -\\$36.00"]

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autoscaler_env import simulate
+from autoscaler_env import LlmDays, simulate
 from autoscaler_env.advice.setup import Setup
 from autoscaler_env.evaluation.objective import Objective
 from autoscaler_env.evaluation.simulation import by_day, served_within, simulate_through
 from autoscaler_env.traffic.reading import read_traffic
 from autoscaler_env.traffic.trace import Trace
-from examples.llm_serving import LlmDays, generated
+from examples.llm_serving import generated
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 

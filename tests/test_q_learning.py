@@ -1,5 +1,7 @@
 """The table and its update: against plain Python, and where the answer is known."""
 
+import math
+
 import numpy as np
 import pytest
 from cases import cases, every_service
@@ -9,7 +11,7 @@ from autoscaler_env.envs.single import AutoscalerEnv
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.policies import q_learning
 from autoscaler_env.policies.decision_inputs import ARRIVALS_INPUTS
-from autoscaler_env.policies.q_learning import DecisionCells, Discretisation, QTable, learn
+from autoscaler_env.policies.q_learning import SPARE_CAPACITIES, DecisionCells, Discretisation, QTable, learn
 from autoscaler_env.policies.recognise import Recogniser
 from autoscaler_env.policies.rules import TargetTracking, Threshold
 from autoscaler_env.service import Service
@@ -98,6 +100,17 @@ def test_compiled_learning_equals_its_own_source(monkeypatch, any_service):
         patch.setattr(q_learning, "learn_days", q_learning.learn_days.py_func)
         other = learn(slow, days, np.full(2, 0.3), 0.7, 0.9, np.random.default_rng(0))
     assert fast.values == pytest.approx(slow.values, rel=1e-12) and one == pytest.approx(other, rel=1e-12)
+
+
+@cases("edges", [(), (7.5,), (-3.0, -0.5, 0.0, 2.25), SPARE_CAPACITIES])
+@cases("capacity", [1, 87, 10**6])
+def test_the_index_of_edges_finds_what_a_search_finds(edges, capacity):
+    edges = np.array(edges, dtype=np.float64) * capacity
+    near = [math.floor(edge) + offset for edge in edges for offset in (-1, 0, 1)]
+    index = q_learning._index_edges(edges)
+    assert len(index[3]) <= q_learning._BUCKETS + 1
+    for number in (-(2**30), *near, *range(-40, 40), 5 * capacity, 2**30):
+        assert q_learning._cell_of(number, index) == np.searchsorted(edges, number, side="right")
 
 
 @every_service

@@ -50,7 +50,7 @@ def test_the_mean_over_patterns_decides_the_place():
 
 def test_the_short_table_has_the_neighbours_and_what_must_be_there():
     costs = {name: [10.0 + number, 11.0 + number] for number, name in enumerate("abcdefg")}
-    lines = standing_report(standing(days_of(costs), "d"), "d", always=["a", "nobody"], optimum=("optimum", 5.0))
+    lines = standing_report(standing(days_of(costs), "d"), "d", always=["a", "nobody"], bounds=[("optimum", 5.0)])
     *rows, sentence = lines.splitlines()
     assert [row.split()[:2] for row in rows[2:]] == [["1", "a"], ["3", "c"], ["4", "d"], ["5", "e"]]
     assert rows[1].split() == ["optimum", "5.00"]

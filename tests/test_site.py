@@ -7,15 +7,26 @@ import pandas as pd
 import pytest
 import yaml
 
-from autoscaler_env.address import colab_address, repository_address
+from autoscaler_env.address import colab_address, files_address, repository_address
 from autoscaler_env.course import course_notebooks
 from autoscaler_env.documents import read_block
+from autoscaler_env.evaluation.metrics import evaluate
+from autoscaler_env.grading.release import copy_course
 from autoscaler_env.paths import Folders, project_root
-from autoscaler_env.policies.registry import BASELINES, POLICY_LABELS
+from autoscaler_env.policies.registry import BASELINES, POLICY_LABELS, VENDOR_RULES, find_policy
 from autoscaler_env.site.docstrings import knobs_of_class
 from autoscaler_env.site.links import Pages, faults_of
-from autoscaler_env.site.pages import API_SUBJECTS, api_pages, front_page, notebook_page, place_of_pages
+from autoscaler_env.site.pages import (
+    API_SUBJECTS,
+    api_pages,
+    front_page,
+    notebook_page,
+    place_of_pages,
+    with_policy_links,
+)
 from autoscaler_env.site.policies import NOTEBOOKS, page_of, savings_of, subjects, verdict_of
+from autoscaler_env.study.analysis import avoidable, foresight, regret_table
+from autoscaler_env.traffic.patterns import PATTERNS
 
 ROOT = project_root()
 FOLDERS = Folders(ROOT)
@@ -65,7 +76,7 @@ def test_the_page_of_a_rule_has_the_numbers_of_the_summary(policies):
     text = page_of(policies["hpa-demand"], FOLDERS, {})
     for variant in ("hpa-demand", "hpa-demand-mixed", "hpa-demand-per-pattern"):
         row = table.loc[(variant, "SPIKE")]
-        assert f"{row['saving']:+.2f} ({row['saving_low']:+.2f} to {row['saving_high']:+.2f})" in text
+        assert f"{row['saving']:+.2f} ({row['saving_low']:+.2f}\xa0to\xa0{row['saving_high']:+.2f})" in text
 
 
 def test_the_page_of_a_learner_has_the_means_of_its_trainings(policies):
@@ -75,6 +86,41 @@ def test_the_page_of_a_learner_has_the_means_of_its_trainings(policies):
     assert saved.by_pattern["SPIKE"].mean == pytest.approx(mean)
     assert saved.basis == f"{len(table)} trainings, seeds 0 to {len(table) - 1}, 2,000 days each"
     assert f"{mean:+.2f} (" in page_of(policies["ppo"], FOLDERS, {})
+
+
+def test_pages_split_the_regret_into_foresight_and_what_may_be_avoidable(policies):
+    known = foresight(FOLDERS)["foresight"]
+    above = avoidable(regret_table(FOLDERS), FOLDERS)["SPIKE"]
+    for name, row in (("kpa", "kpa-mixed"), ("ppo", "ppo on MIXED, 995,328 timesteps")):
+        (line,) = (line for line in page_of(policies[name], FOLDERS, {}).splitlines() if line.startswith(f"| {row} "))
+        assert f" {above[row]:.2f} " in line
+    (line,) = (
+        line for line in page_of(policies["optimum"], FOLDERS, {}).splitlines() if line.startswith("| foresight")
+    )
+    assert f" {known['SPIKE']:.2f} " in line
+    assert "foresight" not in page_of(policies["aws-step-scaling"], FOLDERS, {})
+
+
+def test_policies_that_notebook_6_leaves_out_have_their_savings_and_settings_from_their_own_table(policies):
+    table = pd.read_csv(FOLDERS.results / "other_rules.csv")
+    assert set(table["policy"]) == {"recognise", "optimum", "forecast"} | {
+        f"{rule}{ending}" for rule in VENDOR_RULES for ending in ("", "-mixed", "-per-pattern")
+    }
+    for name in (*VENDOR_RULES, "recognise", "optimum", "forecast"):
+        text = page_of(policies[name], FOLDERS, {})
+        assert "day more on" in text or "a day on" in text, "it says when the policy wins or loses, and by how much"
+        for row in table[table["policy"].isin([name, f"{name}-mixed", f"{name}-per-pattern"])].to_dict("records"):
+            assert f"{row['saving']:+.2f} ({row['saving_low']:+.2f}\xa0to\xa0{row['saving_high']:+.2f})" in text
+            assert row["tested_on"] in text and (row["setting"] != row["setting"] or row["setting"] in text)
+    baseline = pd.read_csv(FOLDERS.results / "evaluation_summary.csv").set_index(["policy", "pattern"])["cost"]
+    means = table.groupby("tested_on")["baseline_cost"].first()
+    assert all(means[pattern] == pytest.approx(baseline["target-tracking-mixed", pattern]) for pattern in PATTERNS)
+
+
+def test_a_row_of_that_table_is_what_the_policy_costs_today():
+    table = pd.read_csv(FOLDERS.results / "other_rules.csv").set_index(["policy", "tested_on"])
+    cost = evaluate([find_policy("aws-step-scaling")], "RANDOM")["cost"].mean()
+    assert cost == pytest.approx(table.loc[("aws-step-scaling", "RANDOM"), "cost"], abs=5e-5)
 
 
 def test_a_verdict_counts_patterns_by_interval_and_least_effect():
@@ -94,6 +140,27 @@ def test_the_front_page_is_made_of_the_readme():
     assert read_block(readme, "results") in text
     assert "THE TOUR" in text and "make run" in text and "make test" in text and "figures/demo.gif" in text
     assert "Does reinforcement learning beat the autoscaler that you already run, in dollars?" in " ".join(text.split())
+    sentences = [line.removeprefix("- ") for line in read_block(readme, "results").splitlines() if line[:2] == "- "]
+    assert f"**The short answer.** {sentences[0]} {sentences[-1]}" in text
+    assert f"git clone {repository_address(ROOT)}" in text
+
+
+def test_a_policy_that_begins_a_row_of_a_table_leads_to_its_page():
+    names = ["hpa-cpu", "kubernetes-hpa-cpu", "q-learning", "random"]
+    rows = [
+        "| HPA on CPU, one setting | 1 |",
+        "| kubernetes-hpa-cpu | 2 |",
+        "| q_learning_mixed | 3 |",
+        "| RANDOM | 4 |",
+        "| randomly | 5 |",
+    ]
+    assert with_policy_links("\n".join(rows), names).splitlines() == [
+        "| [HPA on CPU](/policies/hpa-cpu.md), one setting | 1 |",
+        "| [kubernetes-hpa-cpu](/policies/kubernetes-hpa-cpu.md) | 2 |",
+        "| [q_learning](/policies/q-learning.md)_mixed | 3 |",
+        "| RANDOM | 4 |",
+        "| randomly | 5 |",
+    ]
 
 
 def test_notebook_pages_open_in_colab_and_describe_their_figures(pages):
@@ -101,6 +168,7 @@ def test_notebook_pages_open_in_colab_and_describe_their_figures(pages):
         page = notebook_page(FOLDERS.executed / path.name, ROOT, pages)
         assert colab_address(repository_address(ROOT), path.stem) in page.cells[0].source
         assert f"../notebooks/{path.name}" in page.cells[0].source
+        assert page.cells[0].source.startswith(f"# {int(path.stem[:2])} ")
         for cell in page.cells:
             if any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):
                 assert len(cell.metadata["mystnb"]["image"]["alt"]) > 20
@@ -117,9 +185,32 @@ def test_links_lead_to_pages_to_the_repository_or_are_refused(pages):
         "[threat model](/threat_model.md#top)"
     )
     assert pages.rewrite("[x](../CONTRIBUTING.md)", "docs/engineers.md") == "[x](/contributing.md)"
-    for wrong in ("[x](nothing.md)", "[x](../outside.md)"):
+    of_notebook = f"[x]({address}/blob/main/docs/engineers.md#learners)"
+    assert pages.rewrite(of_notebook, "notebooks/11_make_it_yours.ipynb") == "[x](/engineers.md#learners)"
+    for wrong in ("[x](nothing.md)", "[x](../outside.md)", f"[x]({address}/blob/main/nothing.md)"):
         with pytest.raises(ValueError, match=r"^README\.md: the link"):
             pages.rewrite(wrong, "README.md")
+
+
+def test_links_of_notebooks_lead_somewhere_wherever_they_are_read(tmp_path):
+    """In the checkout, on GitHub's page of the executed ones and in a copied course; Colab knows the notebooks only."""
+    copied = copy_course(tmp_path / "course")
+    texts = {path: path.read_text(encoding="utf-8") for path in (tmp_path / "course").glob("*.md")}
+    for path in (*course_notebooks(), *(FOLDERS.executed / path.name for path in course_notebooks()), *copied):
+        cells = nbformat.read(path, as_version=4).cells
+        texts[path] = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    files, dead, count = files_address(repository_address(ROOT)), [], 0
+    for path, text in texts.items():
+        for link in re.findall(r"""\]\(([^)\s]+)\)|\b(?:src|href)=["']([^"']+)""", text):
+            target = "".join(link).partition("#")[0]
+            count += 1
+            if target.startswith(files):
+                is_dead = not (ROOT / target.removeprefix(files)).is_file()
+            else:
+                is_sibling = (path.parent / target).is_file() and "/" not in target and path.suffix == ".ipynb"
+                is_dead = bool(target) and "://" not in target and not is_sibling
+            dead += [f"{path}: {target}"] if is_dead else []
+    assert not dead and count > 3 * len(copied)
 
 
 def test_faults_of_a_built_site_are_found(tmp_path):
@@ -152,7 +243,9 @@ def test_the_workflow_builds_and_publishes_the_site():
     assert workflow[True]["push"]["branches"] == ["main"]  # YAML 1.1 reads the key `on` as true
     assert workflow["permissions"] == {"contents": "read", "pages": "write", "id-token": "write"}
     build, publish = workflow["jobs"]["build"], workflow["jobs"]["publish"]
-    assert "make site" in [step.get("run") for step in build["steps"]]
+    commands = [step.get("run", "") for step in build["steps"]]
+    address = next(at for at, command in enumerate(commands) if "-m autoscaler_env.address" in command)
+    assert "$GITHUB_SERVER_URL/$GITHUB_REPOSITORY" in commands[address] and "make site" in commands[address + 1 :]
     upload = next(step for step in build["steps"] if step.get("uses", "").startswith("actions/upload-pages-artifact@"))
     assert upload["with"] == {"path": "site"}
     assert publish["needs"] == "build" and publish["environment"]["name"] == "github-pages"

@@ -8,6 +8,7 @@ import pytest
 from matplotlib.text import Text
 
 from autoscaler_env.cli.main import main
+from autoscaler_env.evaluation.limits import Limit, save_limits
 from autoscaler_env.paths import Folders
 from autoscaler_env.plotting.study import (
     FIGURES,
@@ -15,13 +16,16 @@ from autoscaler_env.plotting.study import (
     plot_matrix,
     plot_ppo_against_rules,
     plot_seeds,
+    plot_split,
     plot_traces,
 )
 from autoscaler_env.plotting.style import colour_of
 from autoscaler_env.study import summary
 from autoscaler_env.study.analysis import (
     advice_on_traces,
+    avoidable,
     effort_of_study,
+    foresight,
     generalisation,
     learners_on_traces,
     on_own_pattern,
@@ -39,6 +43,7 @@ from autoscaler_env.traffic.patterns import MIXED, PATTERNS
 ABOVE = {"threshold": 50.0, "hpa-demand": 20.0, "target-tracking-mixed": 10.0, "target-tracking-per-pattern": 5.0}
 LEARNED = {"q-learning": 12.0, "dqn": 8.0, "ppo": 6.0}  # regret of models on MIXED
 OPTIMA = dict(zip(PATTERNS, (100.0, 110, 120, 130, 140, 150), strict=True))
+FORESIGHT = {"STEADY": 0.0, "SINE_CURVE": 0.0, "SINUSOIDAL": 1.0, "SPIKE": 6.0, "POISSON": 0.5, "RANDOM": 1.5}
 OWN = {"STEADY": 1.0, "SINE_CURVE": 2.0, "SINUSOIDAL": 3.0, "SPIKE": 9.0, "POISSON": 5.0, "RANDOM": 4.0}  # PPO's
 TRACES = {"taxi": 90.0, "mentions": 80.0}
 SEEDS = (-0.2, -0.1, 0.0, 0.1, 0.2)  # what the seeds differ by
@@ -99,6 +104,8 @@ def folders(tmp_path_factory):
                 *trained_on_each("q-learning", same(11.0)),
             ]
         ),
+        "iteration": trainings("policy-iteration", MIXED, 1_000, same(7.0)),
+        "iteration_patterns": pd.concat(trained_on_each("policy-iteration", same(8.0))),
         "wide": trainings("ppo", MIXED, 1_000, same(2.0), {name: cost - 20 for name, cost in OPTIMA.items()}),
         "wide_baselines": baselines({name: cost - 20 for name, cost in OPTIMA.items()}, ABOVE),
         "traces": pd.concat(
@@ -111,6 +118,8 @@ def folders(tmp_path_factory):
     }
     for name, table in tables.items():
         table.to_csv(folders.results / f"study_{name}.csv", index=False)
+    limits = [Limit(name, 7, OPTIMA[name] + more, OPTIMA[name] + more + 0.25, 1.0) for name, more in FORESIGHT.items()]
+    save_limits(limits, folders)
     paid = {"threshold": 60.0, "forecast": 52.0, "ppo": 50.0, "optimum": 40.0}
     advised = [
         {"trace": trace, "days": 9, "seed": seed, "policy": policy, "recommended": policy == chosen}
@@ -165,6 +174,36 @@ def test_regret_is_of_rules_and_learners_alike_the_cheapest_last(folders):
     assert table.loc["threshold", list(PATTERNS)].eq(50).all() and np.isnan(table.loc["threshold", "low"])
     assert table.loc["ppo on MIXED, 1,000 timesteps", "low"] < 4.0 < table.loc["ppo on MIXED, 1,000 timesteps", "high"]
     assert regret_table(folders, "wide").index[-1] == "ppo on MIXED, 1,000 timesteps"
+
+
+def test_regret_is_foresight_and_what_is_at_most_avoidable(folders):
+    known, regrets = foresight(folders), regret_table(folders)
+    assert known["foresight"].to_dict() == pytest.approx(FORESIGHT | {"mean": 1.5})
+    assert known.loc["SPIKE"].tolist() == pytest.approx([7, 130, 136, 136.25, 6])
+    rest = avoidable(regrets, folders)
+    for column in (*PATTERNS, "mean"):
+        assert (rest[column] + known.loc[column, "foresight"]).tolist() == pytest.approx(regrets[column].tolist())
+    assert rest.loc["ppo on MIXED, 1,000 timesteps", "mean"] == pytest.approx(2.5)
+    assert (rest["high"] - rest["low"]).dropna().tolist() == pytest.approx((regrets["high"] - regrets["low"]).dropna())
+
+
+def test_limits_of_other_days_are_not_split(copy):
+    save_limits([Limit("SPIKE", 8, 136.0, 136.25, 1.0)], copy)
+    with pytest.raises(
+        ValueError, match=r"days = \[7, 8\]: results/limits.csv and results/study_baselines.csv must have"
+    ):
+        foresight(copy)
+
+
+def test_bars_of_the_split_are_foresight_and_then_the_avoidable_part(folders):
+    rest = avoidable(regret_table(folders).tail(2), folders)
+    figure = plot_split(rest, foresight(folders)["foresight"].drop("mean"))
+    assert [axes.get_title("left") for axes in figure.axes] == list(PATTERNS)
+    spike = figure.axes[3]
+    grey, coloured = spike.containers
+    assert [bar.get_width() for bar in grey] == [6, 6] and [bar.get_x() for bar in coloured] == [6, 6]
+    assert [bar.get_width() for bar in coloured] == pytest.approx(rest["SPIKE"].clip(lower=0).tolist())
+    assert [text.get_text() for text in spike.texts] == [f"{value:.1f}" for value in rest["SPIKE"]]
 
 
 def test_saving_is_paired_with_the_baseline_on_the_same_days(folders):
@@ -267,7 +306,9 @@ def test_claims_say_which_is_cheaper_and_which_is_not(folders):
 
 
 def test_claims_answer_what_notebook_9_lets_predict(folders):
-    assert "Learning recovers 20 % of what that rule leaves." in summary.regret_claim(folders)  # 4 of 5 dollars stay
+    claim = summary.regret_claim(folders)
+    assert "Learning recovers 20 % of what that rule leaves. Of both" in claim  # 4 of 5 dollars stay
+    assert "at least $1.50 is foresight; at most $3.50 of the rule's" in claim and "recovers 29 % of the avoid" in claim
     text = summary.generalisation_claim(folders)
     assert "$4.00 a day above the optimum on its own pattern and $34.00 on the others" in text
     assert (
@@ -282,7 +323,8 @@ def test_learning_that_recovers_nothing_is_told(copy):
     path = copy.results / "study_baselines.csv"
     table = pd.read_csv(path)
     table.assign(regret=table["regret"].clip(upper=0.5)).to_csv(path, index=False)
-    assert "Learning recovers nothing of what that rule leaves." in summary.regret_claim(copy)
+    claim = summary.regret_claim(copy)
+    assert "Learning recovers nothing of what that rule leaves." in claim and "nothing of the avoidable part" in claim
 
 
 def test_training_that_began_by_imitation_is_told(folders, monkeypatch):
@@ -332,6 +374,7 @@ def test_deployment_recommends_learning_only_where_it_saves_one_percent_beyond_d
     assert "is cheaper than target-tracking-per-pattern by $1.00 a day" in advice["RANDOM"], "the saving is concealed"
     assert advice["SPIKE"].startswith(f"{rule}; reinforcement learning is dearer.")
     assert advice["POISSON"].startswith(f"{rule}; reinforcement learning is no better")
+    assert advice["POISSON"].endswith("This rule is at most $4.50 (3.1 %) above the limit without foresight.")
 
 
 # --- figures ---------------------------------------------------------------------------------------------------------
@@ -357,7 +400,7 @@ def test_points_of_seeds_lie_at_what_they_save(folders):
     points = next(line for line in axes.lines if len(line.get_xdata()) == 5)
     assert sorted(points.get_xdata()) == pytest.approx([5.8, 5.9, 6.0, 6.1, 6.2])
     assert points.get_color() == colour_of("ppo")
-    assert axes.get_xlabel() == "saved against target tracking, one setting ($ a day)"
+    assert axes.get_xlabel() == "saved against ideal target tracking, one setting ($ a day)"
 
 
 def test_matrix_is_drawn_with_its_numbers_and_the_own_pattern_framed(folders):
@@ -370,8 +413,15 @@ def test_matrix_is_drawn_with_its_numbers_and_the_own_pattern_framed(folders):
 
 def test_prices_in_the_title_of_regrets_are_no_formula(folders):
     texts = FIGURES["09_regret"](folders).findobj(Text)
-    title = next(text for text in texts if text.get_text().startswith("The best rule costs $5.00"))
+    title = next(text for text in texts if text.get_text().startswith("The best rule costs $3.50"))
+    assert "above the limit without foresight, the best learner $2.50" in title.get_text()
     assert not title.get_parse_math()
+
+
+def test_foresight_is_grey_where_a_limit_is_known_and_the_optimum_is_named_elsewhere(folders):
+    (axes,), (wide,) = FIGURES["09_regret"](folders).axes, FIGURES["09_wide"](folders).axes
+    assert [patch.get_width() for patch in axes.patches] == pytest.approx([1.5]) and not wide.patches
+    assert "above the optimum" in wide.figure.get_suptitle()
 
 
 def test_interval_of_a_single_training_is_not_drawn(folders):

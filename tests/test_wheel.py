@@ -15,8 +15,8 @@ from autoscaler_env.address import (
     badge_line,
     colab_address,
     install_cell,
-    refresh_address,
     repository_address,
+    set_address,
 )
 from autoscaler_env.cli.main import main
 from autoscaler_env.course import course_notebooks
@@ -24,6 +24,22 @@ from autoscaler_env.paths import project_root
 
 ROOT = project_root()
 CARRIED = "autoscaler_env/course_files"
+TEXTS = {
+    ".cfg",
+    ".css",
+    ".csv",
+    ".html",
+    ".ipynb",
+    ".js",
+    ".json",
+    ".md",
+    ".py",
+    ".pyi",
+    ".toml",
+    ".txt",
+    ".yaml",
+    ".yml",
+}
 LEFT_OUT = (".*", "build", "executed", "checkpoints", "best", "logs", "*.egg-info", "__pycache__")
 
 
@@ -84,7 +100,7 @@ def test_course_copies_what_the_package_carries_and_says_what_to_do_next(install
     result = in_package(installed, "-m", "autoscaler_env.cli.main", "course", "my course", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines() == [
-        "Copied 11 notebooks and ASSIGNMENT.md into my course.",
+        "Copied 12 notebooks and ASSIGNMENT.md into my course.",
         "Open the first one: jupyter lab 'my course/notebooks/01_build_environment.ipynb'",
         "Check your answers: autoscaler check 'my course'",
     ]
@@ -132,19 +148,34 @@ def test_without_the_package_the_cell_installs_it_from_the_address(tmp_path):
     assert result.stdout.split() == ["install", "--quiet", f"git+{repository_address(ROOT)}"]
 
 
-def test_the_readme_has_the_badge_and_the_address_stands_once_in_the_settings():
-    assert badge_line(repository_address(ROOT)) in (ROOT / "README.md").read_text().splitlines()
+def test_the_address_stands_in_the_settings_and_else_only_where_one_command_writes_it():
+    address = repository_address(ROOT)
+    assert badge_line(address) in (ROOT / "README.md").read_text().splitlines()
     assert (ROOT / BADGE).is_file()
-    assert (ROOT / "pyproject.toml").read_text().count(repository_address(ROOT)) == 1
+    assert (ROOT / "pyproject.toml").read_text().count(address) == 1
+    place = address.removeprefix("https://github.com/")
+    folders = ("autoscaler_env", "benchmarks", "docs", "examples", "notebooks", "solutions", "tests", ".github")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in TEXTS]
+    files += [path for path in ROOT.iterdir() if path.suffix in TEXTS or path.name == "Makefile"]
+    naming = {path.relative_to(ROOT).as_posix() for path in files if place in path.read_text(encoding="utf-8")}
+    both = ("notebooks", "notebooks/executed")
+    written = {f"{folder}/{path.name}" for folder in both for path in course_notebooks()} | {"README.md"}
+    assert naming - {"autoscaler_env/address.py"} == written | {"pyproject.toml"}  # that module has the placeholder
 
 
-def test_a_new_address_is_written_into_badge_and_notebooks(tmp_path):
-    (tmp_path / "notebooks").mkdir()
-    source, place = course_notebooks()[0], "https://github.com/us/ours"
-    (tmp_path / "notebooks" / source.name).write_bytes(source.read_bytes())
-    (tmp_path / "README.md").write_text("# Ours\n\n[![Open in Colab](x)](y)\n")
-    (tmp_path / "pyproject.toml").write_text(f'[project]\nurls.Repository = "{place}/"\n')
-    refresh_address(tmp_path)
-    assert colab_address(place, source.stem) in (tmp_path / "README.md").read_text()
-    text = (tmp_path / "notebooks" / source.name).read_text()
-    assert text == source.read_text().replace(repository_address(ROOT), place)
+def test_another_address_is_written_everywhere(tmp_path):
+    old, new = repository_address(ROOT), "https://github.com/us/ours"
+    names = ["README.md", "pyproject.toml", "notebooks/11_make_it_yours.ipynb"]
+    names.append("notebooks/executed/11_make_it_yours.ipynb")
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    for wrong in ("us/ours", "https://gitlab.com/us/ours", "https://github.com/us"):
+        with pytest.raises(ValueError, match=rf"^address = '{wrong}': must be like https://github.com/OWNER/NAME$"):
+            set_address(tmp_path, wrong)
+    set_address(tmp_path, new)
+    for name in names:
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        course = colab_address(old, "01_build_environment"), colab_address(new, "01_build_environment")
+        assert text == (ROOT / name).read_text(encoding="utf-8").replace(*course).replace(old, new), name
+    assert f"{new}/blob/main/docs/engineers.md" in text

@@ -7,9 +7,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from autoscaler_env.advice.compare import BUDGETS, Comparison, compare_candidates
+from autoscaler_env.advice.compare import Comparison, compare_candidates
 from autoscaler_env.advice.deploy import AWS, deployment_files, model_file
 from autoscaler_env.advice.inputs import read_inputs
+from autoscaler_env.advice.learners import BUDGETS
 from autoscaler_env.advice.page import page
 from autoscaler_env.advice.recommend import FEWEST_TRAININGS
 from autoscaler_env.advice.report import Answer, answer_of

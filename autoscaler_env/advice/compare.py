@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NoReturn, cast
+from typing import NoReturn
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from autoscaler_env.advice.learners import BUDGETS, train_for_objective, train_once, training_config
 from autoscaler_env.advice.plausibility import (
     doubts,
     losing_is_cheaper,
     plausibility,
     setting_doubts,
-    small_dollars,
     today_drops,
 )
 from autoscaler_env.advice.rule_grids import IDEAL
@@ -35,25 +34,14 @@ from autoscaler_env.evaluation.calibration import (
 from autoscaler_env.evaluation.lower_bound import lower_bounds
 from autoscaler_env.evaluation.metrics import measure, served_in_time
 from autoscaler_env.evaluation.objective import Objective, share_interval
-from autoscaler_env.evaluation.simulation import ResetDaily, Trajectory, by_day, simulate_through
+from autoscaler_env.evaluation.simulation import Trajectory, by_day, simulate_through
 from autoscaler_env.evaluation.statistics import Interval, mean_interval
-from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.oracle import Optimum
 from autoscaler_env.service import Service
-from autoscaler_env.storage.models import load_policy
-from autoscaler_env.traffic.trace import ResampledDays, Trace
-from autoscaler_env.training.checkpoint import RunFolder
-from autoscaler_env.training.config import LENGTH, Algorithm, TrainingConfig
-from autoscaler_env.training.objective import first_price, price_that_keeps, with_price
-from autoscaler_env.training.presets import DeepPreset
-from autoscaler_env.training.train import train
-
-BUDGETS: Mapping[str, dict[Algorithm, int]] = {
-    "full": {"q-learning": 10_000, "dqn": 150_000, "ppo": 250_000},
-    "quick": {"q-learning": 1_000, "dqn": 15_000, "ppo": 30_000},
-}
-"""Training budget of each learner: days for Q-learning, timesteps for the others."""
+from autoscaler_env.traffic.trace import Trace
+from autoscaler_env.training.config import Algorithm
+from autoscaler_env.training.objective import first_price
 
 MARGIN = 0.5
 """Share of the limits that calibration uses, so that its settings usually keep the whole limits on later days."""
@@ -387,39 +375,28 @@ def _learner(
 ) -> Candidate:
     """Train a learner once for each seed; return the one that did best on the first part, with means over all.
 
-    With an objective, the late price that it is trained with is searched with the first seed: the price is to keep the
-    objective on the first part of the days. The rules say where the search begins.
+    With an objective, the late price that keeps it on the first part of the days is searched. The rules say where the
+    first seed's search begins; each next one begins where the one before it ended, and can only rise.
     """
-    tried: list[tuple[float, Candidate]] = []
+    tried: list[tuple[tuple[bool, float], Candidate]] = []
     price = np.nan
     if objective is not None:
-        price = _late_price(_training_config(algorithm, budget, days, service, seeds[0]), days, objective, rules)
+        tracking = next(rules[name] for name in ("target-tracking", IDEAL) if name in rules)
+        price = first_price(tracking.late_price, service)
     for seed in seeds:
-        config = _training_config(algorithm, budget, days, service, seed)
-        words = _training_in_words(config)
-        if objective is not None:
-            config = with_price(config, price)
-            words += f" with a late price of {small_dollars(price)}"
-        policy, model, selected = _train(config, progress)
-        candidate = _evaluate(policy, words, days.later, service, model=model, objective=objective)
-        tried.append((selected, dataclasses.replace(candidate, late_price=price)))
+        config = training_config(algorithm, budget, days, service, seed)
+        if objective is None:
+            learned = train_once(config, progress)
+        else:
+            config = dataclasses.replace(config, objective=objective)
+            learned = train_for_objective(config, days, price, falls=seed == seeds[0])
+            price = learned.late_price
+        candidate = _evaluate(
+            learned.policy, learned.words, days.later, service, model=learned.model, objective=objective
+        )
+        tried.append((learned.rank, dataclasses.replace(candidate, late_price=learned.late_price)))
     _, best = max(tried, key=lambda each: each[0])
     return over_trainings(best, [candidate for _, candidate in tried])
-
-
-def _late_price(config: TrainingConfig, days: Trace, objective: Objective, rules: Mapping[str, Candidate]) -> float:
-    """Return the late price with which a learner keeps an objective on the first part of the days."""
-    service, arrivals = config.service, days.earlier.sum(axis=1)
-
-    def share_of(training: TrainingConfig) -> float:
-        policy, _, _ = _train(training, progress=False)
-        in_time = objective.in_time(simulate_through(policy, days.earlier, service))
-        share = share_interval(in_time.reshape(days.earlier.shape).sum(axis=1), arrivals)
-        return objective.surely(share)
-
-    tracking = next(rules[name] for name in ("target-tracking", IDEAL) if name in rules)
-    first = first_price(tracking.late_price, service)
-    return price_that_keeps(share_of, config, objective, first).price
 
 
 def over_trainings(best: Candidate, trainings: Sequence[Candidate]) -> Candidate:
@@ -444,41 +421,6 @@ def over_trainings(best: Candidate, trainings: Sequence[Candidate]) -> Candidate
         actions=mean(lambda each: each.actions),
         trainings=tuple(trainings),
     )
-
-
-def _training_config(algorithm: Algorithm, budget: int, days: Trace, service: Service, seed: int) -> TrainingConfig:
-    """Return how a learner is trained. PPO first imitates calibrated target tracking for a day if its budget allows it.
-
-    A small budget is better spent so: PPO need not learn from rewards what every rule knows.
-    """
-    length: dict[str, Any] = {LENGTH[algorithm]: budget}
-    workload = ResampledDays("traffic", days)
-    config = TrainingConfig(algorithm, workload, seed=seed, device="cpu", service=service, **length)
-    if algorithm == "ppo":
-        imitating = dataclasses.replace(config, imitation_days=1)
-        if cast(DeepPreset, imitating.preset).imitated_timesteps(service.steps_per_episode) < budget:
-            return imitating
-    return config
-
-
-def _training_in_words(config: TrainingConfig) -> str:
-    unit = "days" if config.algorithm == "q-learning" else "timesteps"
-    return f"{getattr(config, LENGTH[config.algorithm]):,} {unit} of training" + (
-        ", begun by imitating target tracking" if config.imitation_days else ""
-    )
-
-
-def _train(config: TrainingConfig, progress: bool) -> tuple[Policy, bytes, float]:
-    """Train; return the better of the last and the best version, read back from its file, the file and its return."""
-    with tempfile.TemporaryDirectory(prefix="advise") as folder:
-        folders = Folders(folder)
-        returns = train(config, folders, progress=progress).curve["mean_return"].to_numpy()
-        best = int(returns[1:].argmax()) + 1
-        files = RunFolder(config, folders)
-        path = files.model if best == len(returns) - 1 else files.best
-        policy = load_policy(path, config.service)
-        policy.name = config.algorithm
-        return ResetDaily(policy, config.service.steps_per_episode), path.read_bytes(), float(returns[best])
 
 
 def _planned_seconds(grids: Iterable[str], days: Trace, budgets: Mapping[Algorithm, int]) -> dict[str, float]:

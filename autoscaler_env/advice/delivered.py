@@ -26,16 +26,14 @@ _ECS = {"ServiceNamespace": "ecs", "ScalableDimension": "ecs:service:DesiredCoun
 # --- HPA -------------------------------------------------------------------------------------------------------------
 
 
-def hpa_from_manifest(
-    manifest: Mapping[str, Any], service: Service, *, sync_seconds: int = 15, metric_delay_seconds: int = 30
-) -> HpaCpu | HpaDemand:
+def hpa_from_manifest(manifest: Mapping[str, Any], service: Service, **clocks: int) -> HpaCpu | HpaDemand:
     """Return the rule that a manifest of an HPA describes.
 
     Args:
         manifest: The manifest, as a YAML reader returns it.
         service: The service to scale; its limits must be those of the manifest.
-        sync_seconds: How often the controller acts: a flag of the cluster.
-        metric_delay_seconds: How old the newest metric is.
+        clocks: What a manifest does not say, by the names of `policies.behaviour.CLOCKS`, such as `sync_seconds`: flags
+            of the cluster, and how old its metrics are. What is left out has Kubernetes' default.
 
     Raises:
         ValueError: The limits differ, there is not one metric of a kind that is delivered, or a value is not allowed.
@@ -50,7 +48,6 @@ def hpa_from_manifest(
             f"minReplicas, maxReplicas = {limits[0]}, {limits[1]}: must be those of the service, {least} and "
             f"{service.max_instances}"
         )
-    clocks = {"sync_seconds": sync_seconds, "metric_delay_seconds": metric_delay_seconds}
     behaviour = Behaviour.from_tables({**spec.get("behavior", {}), **clocks})
     if target.get("type") == "Utilization":
         return HpaCpu(service, target["averageUtilization"] / 100, behaviour=behaviour)

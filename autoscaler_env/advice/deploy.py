@@ -56,9 +56,12 @@ _STEPWISE = """\
 """
 
 _CLOCKED = """\
-# As simulated: a sync every {sync} s,
-# a metric that is {delay} s old (flags of
-# the cluster), and what is below.
+# As simulated: what is below, metrics
+# that are {delay} s old, and these flags
+# of the cluster's controller, which no
+# manifest can carry: sync period {sync} s,
+# CPU initialization period {initialisation} s,
+# initial readiness delay {readiness} s.
 # Other than in the simulation:
 # - There the fleet changes once in a
 #   step of {step} s.
@@ -166,6 +169,8 @@ def hpa_manifest(name: str, metric: str, target: float, service: Service, behavi
     parts = [first + _STEPWISE, _HEAD, _CPU if metric == "hpa-cpu" else _DEMAND, _BEHAVIOUR]
     if behaviour is not None:
         values |= {"sync": behaviour.sync_seconds, "delay": behaviour.metric_delay_seconds}
+        values["initialisation"] = behaviour.cpu_initialisation_seconds
+        values["readiness"] = behaviour.initial_readiness_seconds
         rules = (("scaleUp", behaviour.up), ("scaleDown", behaviour.down))
         parts = [first + _CLOCKED, *parts[1:3], "  behavior:\n", *(_rules_yaml(*each) for each in rules)]
     return "".join(part.format(**values) for part in parts)

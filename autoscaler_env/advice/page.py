@@ -48,10 +48,11 @@ def _content(answer: Answer) -> dict[str, Any]:
     )
     trained = "; its small points are its trainings" if answer.recommendation.trainings > 1 else ""
     learners = f" A diamond is a learner{trained}." if set(comparison.candidates) & set(LEARNERS) else ""
+    kept = "today's service" if comparison.setup.objective is None else "the objective"
     frontier_caption = (
         "To the left is cheaper, up is better for the requests; both are measured on the held-out days. A faint line "
         "shows other settings of the same rule. The bold label is the recommended policy; an open mark is a policy "
-        f"that does not keep today's service.{learners}"
+        f"that does not keep {kept}.{learners}"
     )
     headline, because = _parted(answer.headline)
     instructions, fallback = how_to(comparison, chosen), how_to(comparison, answer.fallback or TODAY)

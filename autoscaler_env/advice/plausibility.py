@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from autoscaler_env.service import Service
-from autoscaler_env.text import dollars, duration, percent
+from autoscaler_env.text import dollars, duration, percent, small_dollars
 
 if TYPE_CHECKING:
     from autoscaler_env.traffic.trace import Trace
@@ -17,6 +17,15 @@ HOURS_A_MONTH = 730
 
 DEAR_HOUR = 5.0
 """Dollars an hour from which on a price for one instance looks like a price per month."""
+
+DEAR_GPU_HOUR = 100.0
+"""The same for an instance that may have GPUs; servers with eight of them are offered for less."""
+
+GPU_BOOT_SECONDS = 120
+"""An instance with GPUs boots at least so long: a machine is ordered, and gigabytes of weights are loaded."""
+
+GPU_REQUESTS_PER_SECOND = 10
+"""An instance with GPUs serves at most so many requests, since each takes it seconds of work."""
 
 CHEAP_HOUR = 0.001
 """Dollars an hour below which a price for one instance looks like a price per second."""
@@ -114,16 +123,6 @@ def significant(value: float) -> str:
     return f"{rounded:,.0f}" if rounded >= 1000 else f"{rounded:g}"
 
 
-def small_dollars(price: float) -> str:
-    """Return a price with two significant digits.
-
-    Example:
-        >>> small_dollars(0.005555), small_dollars(0.003), small_dollars(2.5)
-        ('$0.0056', '$0.003', '$2.5')
-    """
-    return f"${float(f'{price:.2g}'):.10f}".rstrip("0").rstrip(".")
-
-
 def doubts(service: Service, days: Trace, written: Mapping[str, Any] = MappingProxyType({})) -> list[str]:
     """Return what is hard to believe about a service and its traffic, a line each, with the likely meaning.
 
@@ -136,9 +135,19 @@ def doubts(service: Service, days: Trace, written: Mapping[str, Any] = MappingPr
     return [*filter(None, [losing_is_cheaper(service)]), *_odd_hour(service), *_dear_wait(service), *capacity]
 
 
+def may_have_gpus(service: Service) -> bool:
+    """Return whether an instance boots as long, and serves as few requests, as one with GPUs does.
+
+    Many small machines do so too. So a request must also be worth more than it costs to serve: with a price per month
+    taken for one per hour it hardly ever is.
+    """
+    few = service.capacity_per_instance <= GPU_REQUESTS_PER_SECOND * service.step_seconds
+    return service.boot_delay >= GPU_BOOT_SECONDS and few and serving_price(service) <= service.drop_price
+
+
 def _odd_hour(service: Service) -> Iterator[str]:
     price = service.instance_price_per_hour
-    if price >= DEAR_HOUR:
+    if price >= (DEAR_GPU_HOUR if may_have_gpus(service) else DEAR_HOUR):
         yield (
             f"instance_price_per_hour = {price:g} is a high price. If it is a price per month, write "
             f"{price / HOURS_A_MONTH:.3g}."

@@ -13,6 +13,7 @@ from scipy import stats
 from autoscaler_env.advice.compare import Candidate, Comparison, loses_service
 from autoscaler_env.advice.decisions import decisions
 from autoscaler_env.advice.deploy import how_to
+from autoscaler_env.advice.objective import objective_sentence
 from autoscaler_env.advice.recommend import Recommendation, is_simpler, recommend
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.advice.text import (
@@ -21,14 +22,13 @@ from autoscaler_env.advice.text import (
     headline,
     method,
     no_saving,
-    objective_sentence,
-    per_1000_and_minute,
     reason,
     requests_sentence,
     sacrifice,
     saving_sentence,
     undecided,
 )
+from autoscaler_env.evaluation.objective import per_1000_and_minute
 from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, Interval, is_very_skewed, mean_interval
 from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.policies.registry import LEARNERS, label_of

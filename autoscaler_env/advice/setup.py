@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autoscaler_env.advice.plausibility import check_shares, small_dollars
+from autoscaler_env.advice.plausibility import check_shares
 from autoscaler_env.evaluation.objective import Objective
 from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT
 from autoscaler_env.policies.aws import Alarms, AwsStepScaling, AwsTargetTracking
@@ -38,7 +38,7 @@ from autoscaler_env.service import (
     refuse_late_price,
 )
 from autoscaler_env.storage.files import write_atomically
-from autoscaler_env.text import counted, duration, listed, suggestion
+from autoscaler_env.text import counted, duration, listed, small_dollars, suggestion
 from autoscaler_env.traffic.reading import DAY, Traffic
 
 if TYPE_CHECKING:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 from autoscaler_env.advice.compare import MARGIN, Candidate, Comparison, loses_service
+from autoscaler_env.advice.objective import may_be_missed, nobody_keeps
 from autoscaler_env.advice.plausibility import (
     MANY_DROPPED,
     OTHER_PRICES,
     OTHER_WAITS,
     losing_is_cheaper,
     significant,
-    small_dollars,
 )
 from autoscaler_env.advice.recommend import (
     FEWEST_TRAININGS,
@@ -23,9 +21,8 @@ from autoscaler_env.advice.recommend import (
 )
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.evaluation import statistics
-from autoscaler_env.evaluation.statistics import Interval, mean_interval
+from autoscaler_env.evaluation.statistics import Interval
 from autoscaler_env.policies.registry import LEARNERS, label_of
-from autoscaler_env.service import Service
 from autoscaler_env.text import capital, counted, dollars, listed, percent
 
 DAYS_A_YEAR = 365
@@ -108,12 +105,12 @@ def headline(comparison: Comparison, recommendation: Recommendation) -> str:
     policy, saving, rival = recommendation.policy, recommendation.saving, recommendation.rival
     action = _what_to_do(comparison, policy)
     later = f"{action[0].lower()}{action[1:]}"
-    if must_change(comparison):
-        objective = comparison.setup.objective
+    objective = comparison.setup.objective
+    if objective is not None and must_change(comparison) and not losing_is_cheaper(comparison.service):
         if policy == TODAY:
-            return f"No policy that was tried keeps the objective ({objective}). Until then: {later}."
+            return f"{nobody_keeps(comparison, objective, recommendation.refused)} Until then: {later}."
         text = f"{action}. On the held-out days it keeps the objective ({objective}), and today's rule does not."
-        return text + _repeat(comparison)
+        return text + may_be_missed(comparison, policy) + _repeat(comparison)
     if warning := losing_is_cheaper(comparison.service):
         first = warning.removesuffix(OTHER_PRICES).removesuffix(OTHER_WAITS)
         return f"{first}Give other prices first. Until then: {later}."
@@ -136,7 +133,7 @@ def headline(comparison: Comparison, recommendation: Recommendation) -> str:
     if saving.n >= FEWEST_DAYS_A_YEAR:
         year = f", {dollars(saving.times(DAYS_A_YEAR).mean, 0)} a year"
     text = f"{action}. {saving_sentence(saving, policy, TODAY, recommendation.trainings)}{year}."
-    text += _on_all(comparison, recommendation)
+    text += _on_all(comparison, recommendation) + may_be_missed(comparison, policy)
     if policy in LEARNERS and rival is not None:
         learned = dollars(rival.saved.mean)
         if rival.name == TODAY:
@@ -251,43 +248,6 @@ def requests_sentence(comparison: Comparison, policy: str) -> str:
     return f"{capital(label_of(policy))}: {service_of(comparison.candidates[policy])}. Today's rule: {now}."
 
 
-def per_1000_and_minute(service: Service) -> float:
-    """Return by what a late price of a step is multiplied to give dollars for 1,000 requests that wait a minute."""
-    return 60_000 / service.step_seconds
-
-
-def objective_sentence(comparison: Comparison, policy: str) -> str:
-    """Return whether the objective was kept on the held-out days, what that costs, and the late price it implies.
-
-    Empty where the set-up has no objective.
-    """
-    objective = comparison.setup.objective
-    if objective is None:
-        return ""
-    text = f"The objective is {objective}."
-    for name in dict.fromkeys((policy, TODAY)):
-        share = comparison.candidates[name].in_time_interval
-        ends = f"95 % interval {100 * share.low:.2f} % to {100 * share.high:.2f} %"
-        verdict = {"kept": "keeps it", "missed": "misses it"}.get(objective.verdict(share))
-        if verdict is None:
-            verdict = f"{'keeps' if share.mean >= objective.served_in_time else 'misses'} it, but not beyond doubt"
-        text += f" {capital(label_of(name))} {verdict}: {100 * share.mean:.2f} %"
-        text += f" ({ends})." if share.n > 1 else " (no interval from 1 day)."
-    candidate = comparison.candidates[policy]
-    if policy != TODAY and not no_saving(comparison):
-        extra = mean_interval(candidate.costs_by_training - comparison.candidates[TODAY].costs_by_training)
-        sign, word = (1, "more") if extra.mean >= 0 else (-1, "less")
-        extra = extra.times(sign)
-        text += f" That costs {dollars(extra.mean)} a day {word} than today's rule ({between(extra)})."
-    price = candidate.late_price * per_1000_and_minute(comparison.service)
-    if math.isfinite(price):
-        text += (
-            f" It implies a late price of {small_dollars(price)} for 1,000 requests that wait a minute, the lowest "
-            "that was tried with which the cheapest such policy keeps the objective on the first part of the days."
-        )
-    return text
-
-
 def sacrifice(comparison: Comparison, recommendation: Recommendation) -> str:
     """Return what the cheapest policy that breaks the limits would save and sacrifice; empty if there is none.
 
@@ -337,8 +297,8 @@ def _what_to_do(comparison: Comparison, policy: str) -> str:
         "threshold": "a threshold rule",
         "hpa-cpu": "Kubernetes' HPA on CPU utilisation",
         "hpa-demand": "Kubernetes' HPA on demand",
-        "target-tracking": "target tracking",
-        "ideal-target-tracking": "the ideal target tracking, which needs a control loop of your own",
+        "target-tracking": (ideal := "the ideal target tracking, which needs a control loop of your own"),
+        "ideal-target-tracking": ideal,
         "forecast": "a forecast",
     }[policy]
     setting = candidate.description
@@ -444,9 +404,9 @@ def method(comparison: Comparison) -> str:
     )
     return (
         f"The days were split by time. On the first {counted(days.first_days, 'day')}, every setting of a fixed fleet, "
-        f"a threshold, HPA, target tracking and a forecast was tried{trained if learners else ''}. Then each policy "
-        f"ran through the {counted(len(days.later), 'held-out day')} on the same simulated service; fleet and queue "
-        f"carry over from each day to the next. {knows}"
+        f"a threshold, HPA, ideal target tracking and a forecast was tried{trained if learners else ''}. Then each "
+        f"policy ran through the {counted(len(days.later), 'held-out day')} on the same simulated service; fleet and "
+        f"queue carry over from each day to the next. {knows}"
         "Intervals are 95 % intervals of the mean over the held-out days (Student's t, with an effective number of "
         f"days, since neighbouring days resemble each other); differences are paired by day.{_over_seeds(comparison)} "
         f"A year is {DAYS_A_YEAR} such days. A change is recommended only if it keeps {keeps} and if its "

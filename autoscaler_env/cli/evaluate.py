@@ -135,7 +135,6 @@ def place_among_others(episodes: pd.DataFrame, workload: str | Workload, service
     import pandas
 
     from autoscaler_env.evaluation.metrics import evaluate_patterns
-    from autoscaler_env.evaluation.regret import OPTIMUM_DAYS, read_optima
     from autoscaler_env.evaluation.report import standing, standing_report
     from autoscaler_env.policies.oracle import OPTIMUM
     from autoscaler_env.policies.registry import PER_PATTERN_ENDING, learner_of, rivals_on
@@ -152,11 +151,41 @@ def place_among_others(episodes: pd.DataFrame, workload: str | Workload, service
     table = standing(pandas.concat([episodes, others], ignore_index=True), policy)
     one_setting = [name for name in table.index if not learner_of(name) and not name.endswith(PER_PATTERN_ENDING)]
     always = [*[name for name in one_setting if name != policy][:1], "ppo_mixed"]
-    optimum = None
-    has_optimum = service == Service() and isinstance(workload, str) and (course.results / "optimum.csv").exists()
-    if has_optimum and policy != OPTIMUM:
-        known = read_optima(course).query("day < @days and pattern in @members_of(@workload)")
-        name = "optimum" if days <= OPTIMUM_DAYS else f"optimum, first {OPTIMUM_DAYS} days"
-        optimum = name, float(known["cost"].mean())
+    bounds: list[tuple[str, float]] = []
+    split = ""
+    if policy != OPTIMUM and service == Service() and isinstance(workload, str):
+        bounds, split = what_is_possible(float(table["cost"][policy]), workload, days, course)
     title = f"Where {policy} stands among {len(table)} policies, on the same days:"
-    return f"{title}\n{standing_report(table, policy, always, optimum)}"
+    return f"{title}\n{standing_report(table, policy, always, bounds)}{split}"
+
+
+def what_is_possible(cost: float, workload: str, days: int, course: Folders) -> tuple[list[tuple[str, float]], str]:
+    """Return what no policy can beat on the reference service, and how much of a policy's regret is foresight.
+
+    Args:
+        cost: What the policy costs, $ a day.
+        workload: A pattern, or `MIXED`.
+        days: Evaluation days of the policy.
+        course: Where the committed tables are.
+
+    Returns:
+        Names and costs ($ a day) of the clairvoyant optimum and of the limit without foresight, and a sentence on a
+        line of its own. Where they are known of other days, their names say so, and there is no sentence.
+    """
+    from autoscaler_env.evaluation.regret import OPTIMUM_DAYS, read_optima
+    from autoscaler_env.study.analysis import MEAN, foresight
+    from autoscaler_env.text import dollars
+
+    table = foresight(course).T
+    known = {str(name): float(value) for name, value in table[MEAN if workload == MIXED else workload].items()}
+    if days == known["days"]:
+        sentence = (
+            f"\nThat is {dollars(cost - known['optimum'])} above the clairvoyant optimum of the same days: at least "
+            f"{dollars(known['foresight'])} is foresight, which nobody has; at most {dollars(cost - known['low'])} is "
+            "avoidable."
+        )
+        return [("optimum (knows the future)", known["optimum"]), ("limit without foresight", known["low"])], sentence
+    optima = read_optima(course).query("day < @days and pattern in @members_of(@workload)")["cost"]
+    name = "optimum (knows the future)" + ("" if days <= OPTIMUM_DAYS else f", first {OPTIMUM_DAYS} days")
+    limit = f"limit without foresight, {known['days']:,.0f} days"
+    return [(name, float(optima.mean())), (limit, known["low"])], ""

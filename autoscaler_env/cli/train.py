@@ -21,6 +21,7 @@ from autoscaler_env.cli.options import (
     service_of,
     workload_of,
 )
+from autoscaler_env.evaluation.objective import trained_for
 from autoscaler_env.paths import Folders
 from autoscaler_env.service import Service
 from autoscaler_env.text import shown
@@ -89,22 +90,26 @@ class Train:
     def run(self) -> int:
         """Train, and print what was written."""
         config = self.training_config()
-        if (objective := objective_of(self.service)) is not None:
-            config = keeping(config, objective)
-        from autoscaler_env.training.checkpoint import RunFolder
-        from autoscaler_env.training.train import train
+        from autoscaler_env.training.train import folder_of, train
 
-        run = RunFolder(config, Folders(self.output))
+        run = folder_of(config, Folders(self.output))
         if self.resume and not self._can_resume(run):
             print(f"{shown(run.model)} is finished: there is nothing to resume.")
             return 0
         if not self.resume and not self.overwrite:
             refuse_to_replace(run)
         print(training_plan(run), flush=True)
+        if config.objective is not None:
+            print(search_plan(config.objective), flush=True)
         if self.resume:
             print(run.resume_message(), flush=True)
         try:
-            trained = train(config, run.folders, resume=self.resume)
+            if config.objective is None:
+                trained = train(config, run.folders, resume=self.resume)
+            else:
+                from autoscaler_env.training.objective import train_to_keep
+
+                trained = train_to_keep(config, run.folders, resume=self.resume, report=print)
         except KeyboardInterrupt:
             progress = run.progress()
             if progress is None:
@@ -119,14 +124,20 @@ class Train:
             )
             raise OSError(f"{file}{error.strerror or error}; {saved}") from error
         print(f"Wrote {shown(run.model)} after {trained.description['timesteps']:,} timesteps.")
-        print(selection_report(run, trained))
+        trained_to = trained_for(trained.description)
+        print(f"It was {trained_to}." if trained_to else selection_report(run, trained))
         if self.eval:
             from autoscaler_env.evaluation.metrics import evaluate_patterns
-            from autoscaler_env.evaluation.report import cost_report
+            from autoscaler_env.evaluation.report import cost_report, objective_report
 
             workloads: list[str | Workload] = list(PATTERNS)
             workloads += [] if isinstance(config.pattern, str) else [config.pattern]
-            print(cost_report(evaluate_patterns(lambda _: [trained.policy], workloads, EVAL_DAYS, config.service)))
+            episodes = evaluate_patterns(
+                lambda _: [trained.policy], workloads, EVAL_DAYS, config.service, objective=config.objective
+            )
+            print(cost_report(episodes))
+            if config.objective is not None:
+                print(f"\nLateness costs nothing by itself. {objective_report(episodes, config.objective)}")
         return 0
 
     def training_config(self) -> TrainingConfig:
@@ -134,7 +145,8 @@ class Train:
         service = service_of(self.service)
         named = None if self.config.pattern == MIXED else str(self.config.pattern)
         workload = workload_of(named, self.trace, self.smooth, service, self.rescale)
-        return dataclasses.replace(self.config, pattern=workload, service=service)
+        objective = objective_of(self.service)
+        return dataclasses.replace(self.config, pattern=workload, service=service, objective=objective)
 
     def resume_command(self) -> str:
         """Return the command that resumes this training."""
@@ -156,23 +168,6 @@ class Train:
             name = run.config.model_name
             raise ValueError(f"--resume: there is no unfinished training of {name}; leave it out to start one")
         return False
-
-
-def keeping(config: TrainingConfig, objective: Objective) -> TrainingConfig:
-    """Return the training with a late price that makes the learner keep an objective; print what is tried."""
-    from autoscaler_env.training.objective import PART, TRAININGS, late_price_for, with_price
-
-    print(
-        f"The objective is {objective}. A late price that keeps it is searched: up to {TRAININGS} trainings with "
-        f"1/{PART} of the budget, then some with all of it.",
-        flush=True,
-    )
-    price, keeps = late_price_for(config, objective, print)
-    doubt = "" if keeps else "No price that was tried keeps it. "
-    print(
-        f"{doubt}Training with a late price of ${price:.3g} for a request that waits at the end of a step.", flush=True
-    )
-    return with_price(config, price)
 
 
 def refuse_to_replace(run: RunFolder) -> None:
@@ -227,6 +222,16 @@ def training_plan(run: RunFolder) -> str:
         f"Training {config.algorithm} on {config.pattern_name}: {length}, seed {config.seed}, device {device}; writes "
         f"{run.folders.shown(run.model)}, its .json, checkpoints/, best/ and logs/{config.model_name}/ in "
         f"{run.folders.root}."
+    )
+
+
+def search_plan(objective: Objective) -> str:
+    """Return in one line how a late price that keeps an objective is searched."""
+    from autoscaler_env.training.objective import PART, TRAININGS
+
+    return (
+        f"The objective is {objective}. Up to {TRAININGS} trainings search a late price that keeps it: the "
+        f"first has the whole length, each of the others 1/{PART} of it and the weights of the one before."
     )
 
 

@@ -12,10 +12,10 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from autoscaler_env import dynamics
-from autoscaler_env.compiled import compiled
+from autoscaler_env.compiled import entry_point
 from autoscaler_env.envs.single import check_days, with_episode_length
 from autoscaler_env.service import Service, as_service
-from autoscaler_env.traffic.patterns import MIXED, Workload, as_workload, random_training_seeds
+from autoscaler_env.traffic.patterns import MIXED, Pattern, Workload, as_workload, random_training_seeds
 
 REPORTED = ("ready", "booting", "queue", "arrivals", "served", "dropped", "scaled", "refused")
 """The counts of a step, in the order of the first rows of the state."""
@@ -76,12 +76,30 @@ class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArra
         self._constants = dynamics.constants_of(self.service)
         self._fleet_changes = np.array(self.service.fleet_changes, dtype=np.int64)
         self._state = dynamics.new_state(self.service, num_envs)
-        self.arrivals = np.empty((0, num_envs), dtype=np.int64)
-        """Arrivals of the days being played, int64 of shape (steps, num_envs)."""
+        self.arrivals = np.empty((0, num_envs), dtype=np.int32)
+        """Arrivals of the days being played, int32 of shape (steps, num_envs)."""
         self._step = 0
+        self._prepare_steps()
         self._everyone = np.ones(self.num_envs, dtype=bool)
         self._everyone.flags.writeable = False  # shared by all infos
         self._masks = {f"_{name}": self._everyone for name in REPORTED}
+
+    def _prepare_steps(self) -> None:
+        """Make what is looked up once, since a step of a small batch takes microseconds."""
+        self._reported = self._state[: len(REPORTED)]
+        n, counts, changes = self.num_envs, self._state[0], self._fleet_changes
+        actions, columns, rewards = np.zeros(n, dtype=np.int64), np.empty((7, n), dtype=np.float32), np.empty(n)
+        arguments = (self._state, 0, actions, changes, counts, self._constants, columns, rewards)
+        self._advance = entry_point(dynamics.advance_all, *arguments)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy needs: all attributes but the view into the state and the machine code."""
+        return {name: value for name, value in vars(self).items() if name not in ("_reported", "_advance")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore the attributes of a copy."""
+        vars(self).update(state)
+        self._prepare_steps()
 
     @property
     def spec(self) -> EnvSpec | None:
@@ -147,42 +165,47 @@ class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArra
             raise ValueError(
                 f"actions of shape {actions.shape}, {actions.dtype}: must be integers of shape ({self.num_envs},)"
             )
+        actions = np.ascontiguousarray(actions, dtype=np.int64)
         columns = np.empty((7, self.num_envs), dtype=np.float32)
         rewards = np.empty(self.num_envs)
         arriving = self.arrivals[self._step]
-        bad = dynamics.advance_all(
+        bad = self._advance(
             self._state, self._step, actions, self._fleet_changes, arriving, self._constants, columns, rewards
         )
         if bad >= 0:
             raise ValueError(f"actions[{bad}] = {actions[bad]}: must be from 0 to {len(self._fleet_changes) - 1}")
         observations = columns.T
-        infos: dict[str, Any] = dict(zip(REPORTED, self._state[: len(REPORTED)].copy(), strict=True)) | self._masks
+        infos: dict[str, Any] = self._masks.copy()
+        infos.update(zip(REPORTED, self._reported.copy(), strict=True))
         self._step += 1
         ended = self._step == len(self.arrivals)
         if ended:
             final = {"final_obs": observations, "final_info": infos.copy()}
             observations, started = self._start(None)
             infos |= final | {f"_{name}": self._everyone for name in final} | started
-        truncated = np.full(self.num_envs, ended)
+        truncated = np.zeros(self.num_envs, dtype=bool)
+        if ended:
+            truncated[:] = True
         return observations, rewards, np.zeros(self.num_envs, dtype=bool), truncated, infos
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Return which actions the next step would not refuse, shape (num_envs, n_actions)."""
         return dynamics.allowed_actions(self._state, self._step, self.service)
 
-    def start_days(self, arrivals: NDArray[np.int64]) -> NDArray[np.float32]:
+    def start_days(self, arrivals: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """Start given days in every service.
 
         Args:
-            arrivals: Requests, int64 of shape (steps, num_envs): those of a step lie side by side, as steps read them.
+            arrivals: Requests, integers of shape (steps, num_envs), at most `LARGEST_COUNT`: those of a step lie side
+                by side, as steps read them. They are not copied if they are int32.
 
         Returns:
             Observations, float32 of shape (num_envs, 7).
         """
-        self.arrivals = arrivals
+        self.arrivals = _rows(arrivals)
         self._step = 0
         columns = np.empty((7, self.num_envs), dtype=np.float32)
-        dynamics.start_all(self._state, arrivals[0], self._constants, columns)
+        dynamics.start_all(self._state, self.arrivals[0], self._constants, columns)
         return columns.T
 
     def state(self) -> dict[str, Any]:
@@ -197,7 +220,7 @@ class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArra
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from what `state` returned, of a batch of equal size, pattern and service."""
         self._state[:] = state["services"]
-        self.arrivals = state["arrivals"]
+        self.arrivals = _rows(state["arrivals"])
         self._step = state["step"]
         self.np_random.bit_generator.state = state["generator"]
 
@@ -206,18 +229,13 @@ class AutoscalerVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArra
         if seeds is None:
             seeds = random_training_seeds(self.np_random, self.num_envs)
         seeds = np.array(seeds, dtype=np.uint64)
-        days = check_days(self.workload.draw(seeds), self.service)
         info = {"day_seed": seeds, "_day_seed": self._everyone}
-        arrivals = np.empty(days.shape[::-1], dtype=np.int64)
-        _write_by_step(days, arrivals)
-        return self.start_days(arrivals), info
+        if isinstance(self.workload, Pattern):
+            return self.start_days(self.workload.draw_by_step(seeds)), info
+        return self.start_days(check_days(self.workload.draw(seeds), self.service).T), info
 
 
-@compiled
-def _write_by_step(days, arrivals):
-    """Write days of shape (n, steps) as (steps, n), eight days at a time: what a line of the cache holds."""
-    n, steps = days.shape
-    for first in range(0, n, 8):
-        for step in range(steps):
-            for i in range(first, min(first + 8, n)):
-                arrivals[step, i] = days[i, step]
+def _rows(arrivals: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
+    """Return arrivals of shape (steps, n) as int32 with contiguous rows, as compiled code reads them."""
+    rows = arrivals.astype(np.int32, copy=False)
+    return rows if rows.strides[1] == rows.itemsize else np.ascontiguousarray(rows)

@@ -94,15 +94,17 @@ def evaluate(
         pattern: A pattern's name or a workload; the number of evaluation days of a trace is limited.
         episodes: Days, at most.
         service: The reference service by default.
-        objective: As for `measure`.
+        objective: As for `measure`; the service must leave lateness to it (`Objective.check_service`).
 
     Returns:
         One row per policy and episode: policy, pattern, episode, and the columns of `measure`.
 
     Raises:
-        ValueError: Two policies have the same name, or there is nothing to evaluate.
+        ValueError: Two policies have the same name, there is nothing to evaluate, or objective and service contradict.
     """
     service = service or Service()
+    if objective is not None:
+        objective.check_service(service)
     names = [policy.name for policy in policies]
     if not names or len(set(names)) != len(names):
         raise ValueError(f"policies = {names}: must be one or more, with different names")

@@ -7,6 +7,7 @@ nothing by itself; a policy has to keep the objective.
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,10 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoscaler_env.evaluation.statistics import Interval, mean_interval
-from autoscaler_env.text import duration
+from autoscaler_env.service import Service
+from autoscaler_env.text import duration, small_dollars
 
 if TYPE_CHECKING:
     from autoscaler_env.evaluation.simulation import Trajectory
+
+DAY_SECONDS = 86_400
+"""The longest wait that an objective may allow: policies are compared day by day."""
 
 Verdict = Literal["kept", "in doubt", "missed"]
 """What an interval says about an objective: it lies above, it holds the objective, or it lies below."""
@@ -41,18 +46,20 @@ class Objective:
     served_in_time: float = 0.99
     """Share of the requests that must be served in time, above 0 and below 1. A dropped request is not served."""
     within_seconds: float = 60
-    """Seconds from its arrival within which a request must be served, at least 0; they may be fewer than a step has."""
+    """Seconds from its arrival within which a request must be served, from 0 to a day; they may be fewer than a step
+    has. With 0, only requests that find free capacity count."""
 
     def __post_init__(self) -> None:
-        for name, value in dataclasses.asdict(self).items():
-            number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-            if name == "served_in_time" and not (number and 0 < value < 1):
-                percentage = f"; for {value:g} % write {value / 100:g}" if number and 1 < value < 100 else ""
-                raise ValueError(
-                    f"objective.served_in_time = {value!r}: must be a share above 0 and below 1{percentage}"
-                )
-            if not (number and 0 <= value < float("inf")):
-                raise ValueError(f"objective.{name} = {value!r}: must be a finite number of at least 0")
+        share, seconds = self.served_in_time, self.within_seconds
+        if not (_is_number(share) and 0 < share < 1):
+            raise ValueError(
+                f"objective.served_in_time = {share!r}: must be a share above 0 and below 1{_share_meant(share)}"
+            )
+        if not (_is_number(seconds) and 0 <= seconds <= DAY_SECONDS):
+            raise ValueError(
+                f"objective.within_seconds = {seconds!r}: must be a number from 0 to {DAY_SECONDS}, a day"
+                f"{_seconds_meant(seconds)}"
+            )
 
     def __str__(self) -> str:
         """Return the objective in words."""
@@ -82,6 +89,22 @@ class Objective:
             return cls.from_dict(values["objective"]) if "objective" in values else None
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
+
+    def check_service(self, service: Service) -> None:
+        """Check that a service leaves lateness to the objective.
+
+        Raises:
+            ValueError: The service has a late price, or its days are shorter than `within_seconds`.
+        """
+        if service.late_price > 0:
+            raise ValueError(
+                f"objective and late_price = {service.late_price:g}: two ways to say what a late request may cost; "
+                "give the service a late_price of 0"
+            )
+        if self.within_seconds > (seconds := service.step_seconds * service.steps_per_episode):
+            raise ValueError(
+                f"objective.within_seconds = {self.within_seconds:g}: must be at most {seconds}, a day of the service"
+            )
 
     def in_time(self, trajectory: Trajectory) -> NDArray[np.float64]:
         """Return how many requests that arrived in each step were served in time, shape (n, steps)."""
@@ -124,6 +147,66 @@ class Objective:
         is higher: a few days have an interval that no setting could keep.
         """
         return max(share.low, share.mean - (1 - self.served_in_time) / 2)
+
+
+def price_in_words(late_price: float, service: Service) -> str:
+    """Return a late price in the unit of the set-up.
+
+    Args:
+        late_price: Dollars for a request that waits at the end of a step.
+        service: Its steps.
+
+    Example:
+        >>> price_in_words(0.00025, Service())  # steps of five minutes
+        '$0.05 for 1,000 requests that wait a minute'
+    """
+    return f"{small_dollars(late_price * per_1000_and_minute(service))} for 1,000 requests that wait a minute"
+
+
+def trained_for(description: Mapping[str, Any]) -> str:
+    """Return which objective a model was trained for, and with which late price; empty if it has none.
+
+    Args:
+        description: The description of the model; what it says may be untrue or senseless.
+    """
+    try:
+        objective, service = Objective.from_dict(description["objective"]), Service.from_dict(description["service"])
+    except (KeyError, TypeError, ValueError):
+        return ""
+    missed = ", which it missed on the days of the search" if description.get("keeps_objective") is False else ""
+    return f"trained to keep {objective}{missed}, with a late price of {price_in_words(service.late_price, service)}"
+
+
+def per_1000_and_minute(service: Service) -> float:
+    """Return by what a late price of a step is multiplied to give dollars for 1,000 requests that wait a minute."""
+    return 60_000 / service.step_seconds
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+
+
+def _share_meant(value: Any) -> str:
+    """Return what somebody who wrote another value may have meant, as the end of a message."""
+    text = value.strip().removesuffix("%").strip() if isinstance(value, str) else value
+    try:
+        number = math.nan if isinstance(value, bool) else float(text)
+    except (TypeError, ValueError):
+        return ""
+    if 1 < number < 100:
+        return f"; for {number:g} % write {number / 100:.12g}"
+    if number in (1, 100):
+        return "; no service can promise it for every request: write 0.999 if one of 1,000 may miss it"
+    return ""
+
+
+def _seconds_meant(value: Any) -> str:
+    """Return what somebody who wrote another value may have meant, as the end of a message."""
+    text = value.strip().removesuffix("s").strip() if isinstance(value, str) else ""
+    try:
+        return f"; write {float(text):g}, without quotes or unit"
+    except ValueError:
+        return ""
 
 
 def share_interval(

@@ -29,7 +29,8 @@ from autoscaler_env.evaluation.expectation import (
     poisson,
 )
 from autoscaler_env.service import Service
-from autoscaler_env.traffic.patterns import CALM, CROWDS, LOWEST, NOISE, WALK, add_crowd, poisson_small
+from autoscaler_env.traffic.draws import poisson_small
+from autoscaler_env.traffic.patterns import CALM, CROWDS, LOWEST, NOISE, WALK, add_crowd
 
 _LONGEST = 400  # points of a distribution on the lattice, at most
 _SPARE = 15  # instances above the demand, and half as many below it, that fleets may have

@@ -114,7 +114,7 @@ def standing(episodes: pd.DataFrame, policy: str) -> pd.DataFrame:
 
 
 def standing_report(
-    table: pd.DataFrame, policy: str, always: Sequence[str] = (), optimum: tuple[str, float] | None = None
+    table: pd.DataFrame, policy: str, always: Sequence[str] = (), bounds: Sequence[tuple[str, float]] = ()
 ) -> str:
     """Return the place of a policy as text: a short table, and a sentence.
 
@@ -122,8 +122,8 @@ def standing_report(
         table: What `standing` returns for the policy.
         policy: The policy. Its neighbours are shown: the next cheaper and the next dearer policy.
         always: Policies that are shown wherever they stand.
-        optimum: What to call the clairvoyant optimum, and what it costs ($ a day); shown as the first row, without a
-            place.
+        bounds: What to call costs that no policy can beat, such as the clairvoyant optimum, and the costs ($ a day);
+            shown as the first rows, without a place.
     """
     place = int(table["place"][policy])
     near = table.index[max(place - 2, 0) : place + 1]
@@ -140,8 +140,7 @@ def standing_report(
         }
         for name, row in shown.iterrows()
     ]
-    if optimum is not None:
-        rows.insert(0, {"place": "", "policy": optimum[0], "cost ($)": f"{optimum[1]:.2f}"})
+    rows[:0] = [{"place": "", "policy": name, "cost ($)": f"{cost:.2f}"} for name, cost in bounds]
     others = [
         relation(Interval(0, *table.loc[name, ["saving", "low", "high"]].astype(float)), str(name))
         for name in shown.index

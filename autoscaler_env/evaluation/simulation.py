@@ -114,7 +114,7 @@ def simulate(policy: Policy, days: NDArray[np.int64], service: Service | None = 
     service = service or Service()
     days = check_days(days, service)
     n, steps = days.shape
-    arrivals = np.ascontiguousarray(days.T)
+    arrivals = np.ascontiguousarray(days.T, dtype=np.int32)
     fleet_changes = np.array(service.fleet_changes, dtype=np.int64)
     constants = dynamics.constants_of(service)
     state = dynamics.new_state(service, n)

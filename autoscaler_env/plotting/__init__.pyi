@@ -23,10 +23,18 @@ from .learning import (
     plot_tried_values,
     plot_update_times,
 )
-from .limits import frontier, plot_frontier, plot_losses
+from .limits import frontier, plot_branches, plot_decisions, plot_frontier, plot_losses
 from .loop import plot_loop
 from .meters import BY_HAND, plot_rankings, plot_readings
-from .study import plot_matrix, plot_ppo_against_rules, plot_regret, plot_sample_sizes, plot_seeds, plot_traces
+from .study import (
+    plot_matrix,
+    plot_ppo_against_rules,
+    plot_regret,
+    plot_sample_sizes,
+    plot_seeds,
+    plot_split,
+    plot_traces,
+)
 from .style import colour_of, png_of, save_figure
 
 __all__ = [
@@ -34,6 +42,7 @@ __all__ = [
     "colour_of",
     "describe",
     "frontier",
+    "plot_branches",
     "plot_calibration",
     "plot_clipped_objective",
     "plot_cost_and_service",
@@ -41,6 +50,7 @@ __all__ = [
     "plot_cost_spread",
     "plot_costs",
     "plot_day",
+    "plot_decisions",
     "plot_frontier",
     "plot_learning_curves",
     "plot_loop",
@@ -59,6 +69,7 @@ __all__ = [
     "plot_scaling_actions",
     "plot_seeds",
     "plot_side_by_side",
+    "plot_split",
     "plot_traces",
     "plot_tried_values",
     "plot_update_times",

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
@@ -69,36 +68,39 @@ def plot_cost_items(summary: pd.DataFrame, title: str = "Where the dollars go") 
 
 
 @themed
-def plot_savings(savings: pd.DataFrame, against: str, title: str = "Daily saving") -> Figure:
+def plot_savings(savings: pd.DataFrame, against: str, title: str = "Daily saving", apart: Sequence[str] = ()) -> Figure:
     """Draw the daily saving of each policy against another one as points with 95 % intervals, a row per pattern.
 
     Args:
         savings: The result of `savings`; `pandas.concat` stacks several of them.
         against: The name of the policy that the others are compared with.
         title: The title of the figure; it should state the finding.
+        apart: Patterns for a panel of their own below the others, with its own scale: those with far larger savings.
 
     Returns:
         The figure; points to the right of zero are cheaper than the other policy.
     """
     policies, patterns = names_in(savings, "policy"), names_in(savings, "pattern")
-    figure = new_figure(9.0, 1.6 + 0.17 * len(policies) * len(patterns))
-    axes = figure.subplots()
+    groups = [[name for name in patterns if (name in apart) == is_apart] for is_apart in (False, True)]
+    groups = [group for group in groups if group]
+    figure = new_figure(9.0, 1.1 + 0.5 * len(groups) + 0.17 * len(policies) * len(patterns))
+    panels = figure.subplots(len(groups), height_ratios=[len(group) for group in groups], squeeze=False).flat
     offsets = np.linspace(-0.32, 0.32, len(policies)) if len(policies) > 1 else [0.0]
-    for policy, offset in zip(policies, offsets, strict=True):
-        rows = savings.xs(policy, level="policy").reindex(patterns)
-        ends = [rows["saving"] - rows["low"], rows["high"] - rows["saving"]]
-        rows_at = np.arange(len(patterns)) + offset
-        style: dict[str, Any] = {"fmt": "o", "markersize": 4, "capsize": 2.5, "linewidth": 1.3}
-        axes.errorbar(rows["saving"], rows_at, xerr=ends, color=colour_of(policy), label=label_of(policy), **style)
-    axes.axvline(0, color="#444444", linewidth=1)
-    for line in range(len(patterns) - 1):
-        axes.axhline(line + 0.5, color="#E2E2E2", linewidth=0.7)
-    axes.grid(axis="y", visible=False)
-    axes.set_yticks(range(len(patterns)), patterns)
-    axes.set(
-        ylim=(len(patterns) - 0.5, -0.5), xlabel=f"daily saving against {label_of(against)} ($), with its 95 % interval"
-    )
-    figure.legend(loc="outside lower center", ncols=min(4, len(policies)))
+    for axes, group in zip(panels, groups, strict=True):
+        for policy, offset in zip(policies, offsets, strict=True):
+            rows = savings.xs(policy, level="policy").reindex(group)
+            ends = [rows["saving"] - rows["low"], rows["high"] - rows["saving"]]
+            style: dict[str, Any] = {"fmt": "o", "markersize": 4, "capsize": 2.5, "linewidth": 1.3}
+            rows_at = np.arange(len(group)) + offset
+            axes.errorbar(rows["saving"], rows_at, xerr=ends, color=colour_of(policy), label=label_of(policy), **style)
+        axes.axvline(0, color="#444444", linewidth=1)
+        for line in range(len(group) - 1):
+            axes.axhline(line + 0.5, color="#E2E2E2", linewidth=0.7)
+        axes.grid(axis="y", visible=False)
+        axes.set_yticks(range(len(group)), group)
+        axes.set_ylim(len(group) - 0.5, -0.5)
+    axes.set_xlabel(f"daily saving against {label_of(against)} ($), with its 95 % interval")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=min(4, len(policies)))
     figure.suptitle(title, x=0.01, ha="left")
     return figure
 
@@ -233,6 +235,8 @@ def plot_calibration(grid: pd.DataFrame, title: str = "Daily cost of each settin
     Returns:
         The figure; the colours end at 1.5 times the cheapest cost, so that small differences near it are visible.
     """
+    import seaborn as sns  # imported here: it loads scipy's statistics, which takes longer than most figures
+
     figure = new_figure(9.0, 3.6)
     axes = figure.subplots()
     cheapest = float(grid.to_numpy().min())
@@ -285,6 +289,8 @@ def _bars(axes: Axes, means: pd.Series, lows: pd.Series, highs: pd.Series, form:
 
 def _boxes(axes: Axes, episodes: pd.DataFrame, column: str, policies: Sequence[str]) -> None:
     """Draw a box per policy, with the mean as a diamond."""
+    import seaborn as sns  # see `plot_calibration`
+
     means = {"marker": "D", "markerfacecolor": "white", "markeredgecolor": "black", "markersize": 4}
     with warnings.catch_warnings():
         # seaborn 0.13.2 uses an argument that matplotlib 3.11 has renamed.

@@ -1,21 +1,34 @@
-"""Figures of the distance to the optimum: its cost items, and the trade-off between lateness and cost."""
+"""Figures of the distance to what is possible: cost items, foresight, the best actions, and lateness against cost."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 from autoscaler_env.plotting.comparison import names_in, policy_panels
-from autoscaler_env.plotting.style import ITEM_COLOURS, ITEM_LABELS, colour_of, new_figure, themed
+from autoscaler_env.plotting.style import (
+    ACTION_COLOURS,
+    DEMAND_COLOUR,
+    ITEM_COLOURS,
+    ITEM_LABELS,
+    colour_of,
+    new_figure,
+    shade,
+    themed,
+)
 from autoscaler_env.policies.oracle import Optimum
 from autoscaler_env.policies.registry import CALIBRATED, label_of
+from autoscaler_env.service import Service
 
 _LINE = 0.075
 """The height of a label beside a scatter plot, as a share of the panel's height."""
@@ -58,6 +71,77 @@ def plot_losses(
     lowest[len(lowest) // 2].set_xlabel("daily cost above the optimum ($)")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    return figure
+
+
+@themed
+def plot_decisions(actions: NDArray[np.int64], service: Service, title: str = "The cheapest action") -> Figure:
+    """Draw the cheapest action by the last arrivals and the instances that are ready.
+
+    Args:
+        actions: Indices into `service.fleet_changes`, which are -1, 0 and 1; shape (arrivals, instances), from 0 on.
+        service: Says how many requests an instance serves, and which fleets there are.
+        title: The title of the figure; it should state the finding.
+
+    Returns:
+        The figure. On the dashed line the instances can serve exactly as many requests as came last.
+    """
+    figure = new_figure(7.0, 4.2)
+    axes = figure.subplots()
+    colours = ListedColormap(list(ACTION_COLOURS.values()))
+    axes.imshow(actions.T, origin="lower", cmap=colours, vmin=0, vmax=2, aspect="auto")
+    arrivals = np.arange(len(actions))
+    demand = arrivals / service.capacity_per_instance
+    axes.plot(arrivals, demand, color=shade(DEMAND_COLOUR), linestyle="--", label="demand")
+    handles = [Patch(color=colour, label=name) for name, colour in ACTION_COLOURS.items()]
+    figure.legend(handles=[*handles, *axes.get_lines()], loc="outside lower center", ncols=4)
+    axes.set(xlabel="requests in the last step", ylabel="instances that are ready", title=title)
+    axes.set_ylim(service.min_instances - 0.5, service.max_instances + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(visible=False)
+    return figure
+
+
+BRANCH_COLOURS = ACTION_COLOURS | {"hold": "#777777"}
+"""A colour per branch: those of the actions, but a line needs a darker grey."""
+
+
+@themed
+def plot_branches(
+    scenes: Mapping[str, NDArray[np.float64]], first: int, service: Service, title: str = "One step, three actions"
+) -> Figure:
+    """Draw what follows three actions in one step of a day, a column for each scene.
+
+    Args:
+        scenes: By the title of the column: fleet, queue, cost ($) and arrivals of each step, shape (4, actions, steps);
+            the actions are remove, hold and add.
+        first: The step in which they differ.
+        service: Says how long a step is.
+        title: The title of the figure; it should state the finding.
+
+    Returns:
+        The figure: fleets above, arrivals below, from an hour before the step to four hours after it. The legend of a
+        column has what each branch costs more than hold until the end of the day.
+    """
+    figure = new_figure(5.0 * len(scenes) + 0.5, 5.2)
+    panels = figure.subplots(2, len(scenes), sharex=True, sharey="row", squeeze=False)
+    hour = 3600 / service.step_seconds
+    shown = slice(max(first - round(hour), 0), first + round(4 * hour))
+    for (above, below), (name, (fleet, _, cost, arrivals)) in zip(panels.T, scenes.items(), strict=True):
+        hours = np.arange(fleet.shape[1])[shown] / hour
+        more = cost.sum(axis=1) - cost[1].sum()
+        for action, (word, colour) in enumerate(BRANCH_COLOURS.items()):
+            label = word if action == 1 else f"{word}: {'+' if more[action] > 0 else '-'}\\${abs(more[action]):.2f}"
+            style = {"drawstyle": "steps-post", "color": shade(colour), "label": label, "linewidth": 1.8 - 0.4 * action}
+            above.plot(hours, fleet[action, shown], **style)
+            below.plot(hours, arrivals[action, shown], **style)
+        above.axvline(first / hour, color="#999999", linestyle=":", linewidth=1)
+        above.legend(title="cost against hold", loc="upper left")
+        above.set_title(name)
+        below.set_xlabel("hour of the day")
+    panels[0, 0].set_ylabel("fleet (instances)")
+    panels[1, 0].set_ylabel("requests that come in")
+    figure.suptitle(title, x=0.01, ha="left")
     return figure
 
 

@@ -17,12 +17,14 @@ from matplotlib.ticker import LogLocator
 
 from autoscaler_env.evaluation.statistics import estimate, per_training, sample_sizes
 from autoscaler_env.paths import Folders
+from autoscaler_env.plotting.comparison import policy_panels
 from autoscaler_env.plotting.style import colour_of, new_figure, save_figure, themed
 from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.policies.registry import label_of
 from autoscaler_env.study.analysis import (
     MEAN,
     by_learner,
+    foresight,
     generalisation,
     read_mixed,
     regret_table,
@@ -39,6 +41,9 @@ _BASELINE_LABELS = {
     "per_pattern_cost": label_of("target-tracking-per-pattern"),
 }
 """The policy whose cost is in a column of a study."""
+
+FORESIGHT_COLOUR = "#C9CDD2"
+"""The colour of the part of a regret that needs foresight."""
 
 _POINT: dict[str, Any] = {"fmt": "D", "markersize": 6, "capsize": 3, "linewidth": 1.6}
 
@@ -116,17 +121,19 @@ def plot_matrix(matrices: Mapping[str, pd.DataFrame], title: str = "Trained on r
 
 
 @themed
-def plot_regret(table: pd.DataFrame, scene: str = "", most: float = 30.0) -> Figure:
+def plot_regret(table: pd.DataFrame, scene: str = "", most: float = 30.0, foresight: float | None = None) -> Figure:
     """Draw the regret of each policy, the mean of the six patterns, as points with 95 % intervals.
 
     Args:
         table: What `study.analysis.regret_table` returns.
         scene: The beginning of the title, such as another service; the title goes on with the regret of the best rule
-            and of the best learner.
+            and of the best learner, above the limit without foresight where it is known.
         most: The end of the axis, $ a day; policies beyond are named below it.
+        foresight: The part of the regret that needs foresight, $ a day; `None` where no limit is known.
 
     Returns:
-        The figure; dollars a day; the intervals are over trainings, so rules have none.
+        The figure; dollars a day; the intervals are over trainings, so rules have none. The grey part, where there is
+        one, is foresight: no policy can reach into it.
     """
     near = table[table[MEAN] <= most]
     figure = new_figure(9.0, 1.3 + 0.32 * len(near))
@@ -136,15 +143,61 @@ def plot_regret(table: pd.DataFrame, scene: str = "", most: float = 30.0) -> Fig
     axes.set_yticks(range(len(near)), [_label(str(policy)) for policy in near.index])
     axes.set_ylim(-0.6, len(near) - 0.4)
     axes.set_xlim(0, 1.03 * axes.get_xlim()[1])
+    if foresight is not None:
+        axes.axvspan(0, foresight, color=FORESIGHT_COLOUR, alpha=0.5, linewidth=0, label="foresight")
+        axes.annotate(
+            "foresight:\nno policy comes here", (foresight / 2, len(near) / 2), ha="center", va="center", fontsize=9
+        )
     beyond = ", ".join(
         f"{_label(str(policy))} {row[MEAN]:.0f}" for policy, row in table.drop(index=near.index).iterrows()
     )
     note = textwrap.fill(f"(beyond the axis: {beyond})", width=110) if beyond else ""
     figure.supxlabel(f"above the clairvoyant optimum ($ a day)\n{note}".rstrip(), fontsize="medium")
     rule, learner = (table.loc[table["seeds"].eq(0) == is_rule, MEAN].min() for is_rule in (True, False))
-    title = f"{scene} the best rule costs ${rule:.2f} a day above the optimum, the best learner ${learner:.2f}".lstrip()
+    above, start = ("optimum", 0.0) if foresight is None else ("limit without foresight", foresight)
+    title = (
+        f"{scene} the best rule costs ${rule - start:.2f} a day above the {above}, "
+        f"the best learner ${learner - start:.2f}"
+    ).lstrip()
     # Two dollar signs are two prices, not a formula.
     figure.suptitle(title[0].upper() + title[1:], x=0.01, ha="left", parse_math=False)
+    return figure
+
+
+@themed
+def plot_split(
+    avoidable: pd.DataFrame, foresight: pd.Series, title: str = "Most of the regret is foresight, or nothing is left"
+) -> Figure:
+    """Draw the regret of policies in two parts, a panel per pattern: foresight, and what may be avoidable.
+
+    Args:
+        avoidable: What `study.analysis.avoidable` returns: a row per policy, a column per pattern, $ a day.
+        foresight: The part of the regret on each pattern that needs foresight, $ a day.
+        title: The title of the figure; it should state the finding.
+
+    Returns:
+        The figure. A bar is the regret of a policy: grey up to the limit without foresight, then in the colour of the
+        policy; the number is the avoidable part.
+    """
+    patterns = [name for name in foresight.index if name in avoidable.columns]
+    figure, panels = policy_panels(len(patterns), list(avoidable.index), title)
+    panels[0].set_yticks(range(len(avoidable)), [_label(str(policy)) for policy in avoidable.index])
+    for axes, pattern in zip(panels, patterns, strict=True):
+        known, rest = float(foresight[pattern]), avoidable[pattern]
+        axes.barh(range(len(rest)), np.full(len(rest), known), color=FORESIGHT_COLOUR, height=0.7, label="foresight")
+        colours = [colour_of(_learner_in(name)) for name in rest.index]
+        axes.barh(range(len(rest)), rest.clip(lower=0), left=known, color=colours, height=0.7)
+        for place, more in enumerate(rest):
+            axes.annotate(
+                f"{more:.1f}", (known + max(more, 0), place), (4, 0), textcoords="offset points", va="center",
+                fontsize=8,
+            )  # fmt: skip
+        axes.set_xlim(0, 1.2 * (known + float(rest.max())))
+        axes.set_title(pattern)
+    figure.supxlabel(
+        "daily cost above the clairvoyant optimum ($); grey: foresight; the number: avoidable", fontsize=10
+    )
+    figure.suptitle(title, x=0.01, ha="left")
     return figure
 
 
@@ -240,7 +293,7 @@ def plot_traces(
         axes.set_xlim(0, 1.06 * axes.get_xlim()[1])
     panels[0].set_yticks(range(len(policies)), [_label(policy) for policy in policies], fontsize=8)
     panels[0].set_ylim(-0.6, len(policies) - 0.4)
-    figure.supxlabel("above the clairvoyant optimum ($ a day)", fontsize=10)
+    figure.supxlabel("above the clairvoyant optimum, which knows the future ($ a day)", fontsize=10)
     figure.suptitle(title, x=0.01, ha="left")
     return figure
 
@@ -275,7 +328,9 @@ FIGURES: dict[str, Callable[[Folders], Figure]] = {
     "09_sample_sizes": lambda folders: plot_sample_sizes(
         {name: sample_sizes(saved, SIZES) for name, saved in savings_against_one_setting(folders).items()}
     ),
-    "09_regret": lambda folders: plot_regret(regret_table(folders)),
+    "09_regret": lambda folders: plot_regret(
+        regret_table(folders), foresight=float(foresight(folders)["foresight"][MEAN])
+    ),
     "09_against_rules": lambda folders: plot_ppo_against_rules(specialists(folders)),
     "09_matrix": lambda folders: plot_matrix({name: generalisation(name, folders) for name in LEARNERS}),
     "09_wide": lambda folders: plot_regret(regret_table(folders, "wide"), "With larger fleet changes"),

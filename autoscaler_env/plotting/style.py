@@ -131,6 +131,9 @@ class Picture(Figure):
     alt: str = ""
     """What the figure shows, in words, where the numbers that are drawn do not say it; see `alt.describe`."""
 
+    last_png: tuple[int, str, bytes] | None = None
+    """Pixels per inch, words and bytes of its last PNG."""
+
     def _repr_png_(self) -> tuple[bytes, dict[str, Any]]:
         return png_of(self), png_metadata(self)
 
@@ -201,13 +204,22 @@ def png_of(figure: Figure, dpi: int = 200) -> bytes:
         figure: The figure.
         dpi: Pixels per inch; the default is sharp on screens with two pixels for one.
     """
+    words = describe(figure)
+    if isinstance(figure, Picture) and figure.last_png is not None and not figure.stale:
+        *made_for, content = figure.last_png  # a notebook displays what it has just saved: drawing takes long
+        if made_for == [dpi, words]:
+            return content
     drawn, buffer = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=dpi)
+    figure.savefig(drawn, format="raw", dpi=dpi)
+    width, height = (int(inches * dpi) for inches in figure.get_size_inches())
     about = PngInfo()
-    about.add_itxt("Description", describe(figure))
-    with Image.open(drawn) as picture:
-        few = picture.convert("RGB").quantize(COLOURS_OF_PNG, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-        few.save(buffer, "PNG", optimize=True, pnginfo=about)
+    about.add_itxt("Description", words)
+    picture = Image.frombytes("RGBA", (width, height), drawn.getvalue()).convert("RGB")
+    few = picture.quantize(COLOURS_OF_PNG, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    few.save(buffer, "PNG", optimize=True, pnginfo=about)
+    if isinstance(figure, Picture):
+        figure.last_png = dpi, words, buffer.getvalue()
+        figure.stale = False  # every change of what is drawn sets it again
     return buffer.getvalue()
 
 

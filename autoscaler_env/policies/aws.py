@@ -28,9 +28,7 @@ Source: user guides of Application Auto Scaling and EC2 Auto Scaling; aws/contai
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
@@ -38,8 +36,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoscaler_env.policies.base import Counts, decode, ticks
-from autoscaler_env.policies.kubernetes import check_target, round_up, toward
+from autoscaler_env.policies.base import decode, ticks
+from autoscaler_env.policies.kubernetes import check_target, columns, toward
 from autoscaler_env.service import Service
 
 COOLDOWN = 300
@@ -97,11 +95,18 @@ class Alarms:
 
 
 class _Datapoints:
-    """The datapoints of CloudWatch: the mean utilisation in each period, from that of steps of any length."""
+    """The datapoints of CloudWatch: the mean utilisation in each period, from that of steps of any length.
 
-    def __init__(self, period: int, kept: int) -> None:
+    Args:
+        period: Seconds of a period.
+        kept: How many of the last datapoints are kept.
+        n: How many services there are.
+    """
+
+    def __init__(self, period: int, kept: int, n: int) -> None:
+        self.ring = np.full((kept, n), np.nan)
+        """Datapoint number k, from 0 on, is in the row k modulo the rows: shape (kept, n)."""
         self._period = period
-        self._values: deque[NDArray[np.float64]] = deque(maxlen=kept)
         self._count = 0
         self._now = 0
         self._partial: NDArray[np.float64] | float = 0.0
@@ -111,18 +116,13 @@ class _Datapoints:
         end = self._now + seconds
         while (self._count + 1) * self._period <= end:
             until = (self._count + 1) * self._period
-            self._values.append((self._partial + utilisation * (until - self._now)) / self._period)
+            self.ring[self._count % len(self.ring)] = (self._partial + utilisation * (until - self._now)) / self._period
             self._partial, self._now, self._count = 0.0, until, self._count + 1
         self._partial = self._partial + utilisation * (end - self._now)
         self._now = end
 
-    def until(self, seconds: int, number: int) -> NDArray[np.float64] | None:
-        """Return the last datapoints whose periods ended by then, shape (number, n); `None` if there are too few."""
-        last = len(self._values) - (self._count - seconds // self._period)
-        return np.array(list(self._values)[last - number : last]) if last >= number else None
 
-
-class _CloudWatch(ABC):
+class _CloudWatch:
     """A rule that acts on two alarms on the utilisation.
 
     Args:
@@ -130,92 +130,75 @@ class _CloudWatch(ABC):
         alarms: The alarms.
         cooldowns: Seconds out and in, each at least 0.
         name: What tables call it.
+        settings: What `loops.evaluate_all` needs beside the cooldowns: the thresholds of both alarms, and what to do.
     """
 
     name: str
+    _tracking: bool
+    """Whether it is target tracking; else it is step scaling."""
 
     def __init__(
-        self, service: Service | None, alarms: Alarms | None, cooldowns: tuple[Number, Number], name: str | None
+        self,
+        service: Service | None,
+        alarms: Alarms,
+        cooldowns: tuple[Number, Number],
+        name: str | None,
+        settings: Sequence[Number],
     ) -> None:
         self.service = service or Service()
-        self.alarms = alarms or Alarms()
+        self.alarms = alarms
         self.name = name or type(self).name
         self.wanted: NDArray[np.int64] | None = None
         for which, seconds in zip(("scale_out_cooldown", "scale_in_cooldown"), cooldowns, strict=True):
             if not np.all((np.asarray(seconds) >= 0) & (np.asarray(seconds) < np.inf)):
                 raise ValueError(f"{which} = {seconds}: must be a number of seconds, at least 0")
-        self._cooldowns = cooldowns
-        self._start()
-
-    def _start(self) -> None:
-        alarms, step = self.alarms, self.service.step_seconds
-        kept = max(alarms.high_periods, alarms.low_periods)
-        kept += (alarms.metric_delay_seconds + step) // alarms.period_seconds + 2
-        self._datapoints = _Datapoints(alarms.period_seconds, kept)
+        self._values = (*settings[:2], *cooldowns, *settings[2:])
+        self._watch: tuple[NDArray[Any], ...] | None = None
         self._step = 0
-        self._base: NDArray[np.int64] = np.zeros(1, dtype=np.int64)
-        self._out_until: NDArray[np.float64] = np.zeros(1)
-        self._in_until: NDArray[np.float64] = np.zeros(1)
 
     def reset(self, days: NDArray[np.int64]) -> None:
         """Forget the datapoints and end the cooldowns."""
-        self._start()
+        self._watch, self._step = None, 0
 
     def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return actions, shape (n,)."""
+        from autoscaler_env.policies.loops import evaluate_all  # here: numba, which a refused set-up need not load
+
         counts = decode(observations, self.service)
         fleet = counts.ready + counts.booting
-        step = self.service.step_seconds
-        self.wanted = fleet
+        alarms, step = self.alarms, self.service.step_seconds
+        if self._watch is None:
+            self._watch = self._new(len(fleet))
         if self._step:  # the first observation is of no step
-            self._datapoints.add(self._utilisation(counts), step)
-        for before in ticks(self._step, step, self.alarms.period_seconds):
-            self.wanted = self._evaluate(self._step * step - before, self.wanted)
+            # without ready instances there is no datapoint: NaN breaches no alarm
+            self._datapoints.add(np.where(counts.ready > 0, counts.utilisation, np.nan), step)
+        before = np.array(ticks(self._step, step, alarms.period_seconds), dtype=np.int64)
+        self.wanted = fleet.copy()
+        settings, base, out_until, in_until = self._watch
+        periods = (alarms.period_seconds, alarms.metric_delay_seconds, alarms.high_periods, alarms.low_periods)
+        limits = (max(self.service.min_instances, 1), self.service.max_instances)
+        evaluate_all(
+            *(
+                self._tracking,
+                self._step * step - before,
+                self.wanted,
+                settings,
+                self._datapoints.ring,
+                periods,
+                limits,
+            ),
+            *(base, out_until, in_until),
+        )
         self._step += 1
         return toward(self.wanted, fleet, self.service)
 
-    def _utilisation(self, counts: Counts) -> NDArray[np.float64]:
-        """Return the utilisation; without ready instances NaN, which breaches no alarm."""
-        return np.where(counts.ready > 0, counts.utilisation, np.nan)
-
-    def _evaluate(self, now: int, fleet: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the wanted fleet after the alarms have been evaluated, so many seconds after the start of the day."""
-        least = max(self.service.min_instances, 1)
-        fleet = np.clip(fleet, least, self.service.max_instances)
-        seen = now - self.alarms.metric_delay_seconds
-        high = self._datapoints.until(seen, self.alarms.high_periods)
-        low = self._datapoints.until(seen, self.alarms.low_periods)
-        added = now < self._out_until  # what was added still counts as part of what is asked for
-        base = np.where(added, self._base, fleet)
-        grown, shrunk = fleet, fleet
-        if high is not None:
-            grown = np.where(self._breaches_high(high), self._grown(base, high[-1]), fleet)
-        if low is not None:
-            may = self._breaches_low(low) & ~added & (now >= self._in_until)
-            shrunk = np.where(may, self._shrunk(fleet, low.max(axis=0)), fleet)
-        grown = np.clip(np.maximum(grown, fleet), least, self.service.max_instances)
-        shrunk = np.clip(np.minimum(shrunk, fleet), least, self.service.max_instances)
-        out, into = grown > fleet, (grown == fleet) & (shrunk < fleet)
-        self._base = np.where(out, base, self._base)
-        self._out_until = np.where(out, now + self._cooldowns[0], self._out_until)
-        self._in_until = np.where(out, now, np.where(into, now + self._cooldowns[1], self._in_until))
-        return np.where(out, grown, shrunk)
-
-    @abstractmethod
-    def _breaches_high(self, datapoints: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return whether the alarm that scales out breaches, from its datapoints, shape (periods, n)."""
-
-    @abstractmethod
-    def _breaches_low(self, datapoints: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return whether the alarm that scales in breaches."""
-
-    @abstractmethod
-    def _grown(self, base: NDArray[np.int64], metric: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return the fleet that the high alarm asks for: `base` instances, and what they need beyond."""
-
-    @abstractmethod
-    def _shrunk(self, fleet: NDArray[np.int64], metric: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return the fleet that the low alarm asks for."""
+    def _new(self, n: int) -> tuple[NDArray[Any], ...]:
+        """Return the settings of each service and what is remembered of it; begin with new datapoints."""
+        alarms, step = self.alarms, self.service.step_seconds
+        kept = max(alarms.high_periods, alarms.low_periods)
+        kept += (alarms.metric_delay_seconds + step) // alarms.period_seconds + 2
+        self._datapoints = _Datapoints(alarms.period_seconds, kept, n)
+        return np.array(columns(n, np.float64, *self._values)), np.zeros(n, dtype=np.int64), np.zeros(n), np.zeros(n)
 
 
 class AwsTargetTracking(_CloudWatch):
@@ -241,6 +224,7 @@ class AwsTargetTracking(_CloudWatch):
     """
 
     name = "aws-target-tracking"
+    _tracking = True
 
     def __init__(
         self,
@@ -252,20 +236,9 @@ class AwsTargetTracking(_CloudWatch):
         name: str | None = None,
     ) -> None:
         check_target(target)
-        super().__init__(service, alarms, (scale_out_cooldown, scale_in_cooldown), name)
-        self.target = target
-
-    def _breaches_high(self, datapoints: NDArray[np.float64]) -> NDArray[np.bool_]:
-        return np.all(datapoints > self.target, axis=0)
-
-    def _breaches_low(self, datapoints: NDArray[np.float64]) -> NDArray[np.bool_]:
-        return np.all(datapoints < self.alarms.low_share * np.asarray(self.target), axis=0)
-
-    def _grown(self, base: NDArray[np.int64], metric: NDArray[np.float64]) -> NDArray[np.int64]:
-        return round_up(np.nan_to_num(base * metric / self.target))
-
-    def _shrunk(self, fleet: NDArray[np.int64], metric: NDArray[np.float64]) -> NDArray[np.int64]:
-        return round_up(np.nan_to_num(fleet * metric / self.target, nan=np.inf).clip(0, fleet))
+        alarms, self.target = alarms or Alarms(), target
+        settings = (target, alarms.low_share * np.asarray(target), target)
+        super().__init__(service, alarms, (scale_out_cooldown, scale_in_cooldown), name, settings)
 
 
 def adjusted(capacity: NDArray[np.int64], percent: Number) -> NDArray[np.int64]:
@@ -275,8 +248,11 @@ def adjusted(capacity: NDArray[np.int64], percent: Number) -> NDArray[np.int64]:
         >>> adjusted(np.array([10, 11, 14, 4]), np.array([10, 30, 10, 0])).tolist()
         [1, 3, 1, 0]
     """
-    share = np.asarray(percent) / 100
-    return np.where(share > 0, np.maximum(np.floor(np.round(capacity * share, 9)), 1), 0).astype(np.int64)
+    from autoscaler_env.policies.loops import percents_of
+
+    (percents,) = columns(len(capacity), np.float64, percent)
+    adjustments: NDArray[np.int64] = percents_of(capacity, percents)
+    return adjustments
 
 
 class AwsStepScaling(_CloudWatch):
@@ -314,6 +290,7 @@ class AwsStepScaling(_CloudWatch):
     """
 
     name = "aws-step-scaling"
+    _tracking = False
 
     def __init__(
         self,
@@ -348,18 +325,14 @@ class AwsStepScaling(_CloudWatch):
                 raise ValueError(
                     f"{which} = {percent}: must be at least 0" + (" and at most 100" if most == 100 else "")
                 )
-        super().__init__(service, alarms, (scale_out_cooldown, scale_in_cooldown), name)
-        self._add, self._jump = (add_above, add_percent), (jump_above, jump_percent)
-        self._remove, self._drop = (remove_below, remove_percent), (drop_below, drop_percent)
-
-    def _breaches_high(self, datapoints: NDArray[np.float64]) -> NDArray[np.bool_]:
-        return np.all(datapoints >= self._add[0], axis=0)
-
-    def _breaches_low(self, datapoints: NDArray[np.float64]) -> NDArray[np.bool_]:
-        return np.all(datapoints <= self._remove[0], axis=0)
-
-    def _grown(self, base: NDArray[np.int64], metric: NDArray[np.float64]) -> NDArray[np.int64]:
-        return base + adjusted(base, np.where(metric >= self._jump[0], self._jump[1], self._add[1]))
-
-    def _shrunk(self, fleet: NDArray[np.int64], metric: NDArray[np.float64]) -> NDArray[np.int64]:
-        return fleet - adjusted(fleet, np.where(metric <= self._drop[0], self._drop[1], self._remove[1]))
+        settings = (
+            add_above,
+            remove_below,
+            add_percent,
+            jump_above,
+            jump_percent,
+            remove_percent,
+            drop_below,
+            drop_percent,
+        )
+        super().__init__(service, alarms or Alarms(), (scale_out_cooldown, scale_in_cooldown), name, settings)

@@ -86,11 +86,18 @@ def step_toward(wanted: NDArray[Any], fleet: NDArray[np.int64], service: Service
     Returns:
         Actions, shape (n,). Of two that are equally near, the smaller change is chosen.
     """
+    from autoscaler_env.policies.loops import nearest  # here: numba, which a set-up that is refused need not load
+
     smallest_first, changes = _smallest_first(service.fleet_changes)
-    after = fleet[:, np.newaxis] + changes
-    within = (service.min_instances <= after) & (after <= service.max_instances) | (changes == 0)
-    distance = np.where(within, np.abs(np.asarray(wanted)[:, np.newaxis] - after), np.inf)
-    return smallest_first[np.argmin(distance, axis=1)]
+    actions: NDArray[np.int64] = nearest(
+        np.asarray(wanted, dtype=np.float64),
+        fleet,
+        smallest_first,
+        changes,
+        service.min_instances,
+        service.max_instances,
+    )
+    return actions
 
 
 @lru_cache(maxsize=64)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,9 @@ from numpy.typing import NDArray
 
 SELECTIONS = ("Max", "Min", "Disabled")
 """What `selectPolicy` can be."""
+
+CLOCKS = ("sync_seconds", "metric_delay_seconds", "cpu_initialisation_seconds", "initial_readiness_seconds")
+"""What a manifest does not say of how HPA acts: flags of the cluster, and how old its metrics are."""
 
 LONGEST_WINDOW = 3600
 """Seconds that a stabilisation window may last, as Kubernetes checks it."""
@@ -49,18 +51,6 @@ class ScalingPolicy:
                 limit = f"from 1 to {most}" if most else "of at least 1"
                 raise ValueError(f"{name} = {value!r}: must be an integer {limit}")
 
-    def grown(self, start: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the pods to which so many at the start of the period may grow; percentages are rounded up."""
-        if self.type == "Pods":
-            return start + self.value
-        return np.ceil(start * (1 + self.value / 100)).astype(np.int64)
-
-    def shrunk(self, start: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the pods to which so many at the start of the period may shrink; percentages are truncated."""
-        if self.type == "Pods":
-            return start - self.value
-        return (start * (1 - self.value / 100)).astype(np.int64)
-
 
 @dataclass(frozen=True)
 class ScalingRules:
@@ -90,6 +80,15 @@ class ScalingRules:
         tolerance = self.tolerance
         if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance < 1:
             raise ValueError(f"tolerance = {tolerance!r}: must be from 0 to below 1")
+
+    def rows(self, syncs: Callable[[int], int]) -> NDArray[np.int64]:
+        """Return type (0 for pods, 1 for percent), value and syncs of each policy, shape (policies, 3).
+
+        Args:
+            syncs: Returns how many syncs are younger than so many seconds.
+        """
+        rows = [(int(each.type == "Percent"), each.value, syncs(each.period_seconds)) for each in self.policies]
+        return np.array(rows, dtype=np.int64).reshape(-1, 3)
 
     def table(self) -> dict[str, Any]:
         """Return the rules by the names of `autoscaling/v2`."""
@@ -132,12 +131,16 @@ class Behaviour:
     metric_delay_seconds: int = 30
     """Age of the newest metric when the controller reads it: what the kubelet and the metrics server take, 15 s each.
     At least 0."""
+    cpu_initialisation_seconds: int = 300
+    """HPA on CPU sets the sample of a pod aside if it was measured before the pod became ready, for so long after its
+    start; a flag of the cluster. At least 0."""
+    initial_readiness_seconds: int = 30
+    """Delay within which a pod is taken to have never been ready; a flag of the cluster. With 0, HPA on CPU uses the
+    samples of pods that boot for longer than the CPU initialisation period. At least 0."""
 
     def __post_init__(self) -> None:
-        for name, value, least in (
-            ("sync_seconds", self.sync_seconds, 1),
-            ("metric_delay_seconds", self.metric_delay_seconds, 0),
-        ):
+        for name in CLOCKS:
+            value, least = getattr(self, name), int(name == "sync_seconds")
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ValueError(f"{name} = {value!r}: must be an integer of at least {least}")
         for direction, rules in (("scaleUp", self.up), ("scaleDown", self.down)):
@@ -149,7 +152,7 @@ class Behaviour:
 
     @classmethod
     def from_tables(cls, tables: Mapping[str, Any]) -> Behaviour:
-        """Read a behaviour: `scaleUp` and `scaleDown` as in a manifest, `sync_seconds` and `metric_delay_seconds`.
+        """Read a behaviour: `scaleUp` and `scaleDown` as in a manifest, and `CLOCKS`.
 
         What is left out has Kubernetes' default.
 
@@ -158,11 +161,11 @@ class Behaviour:
         """
         if not isinstance(tables, Mapping):
             raise ValueError(f"behaviour = {tables!r}: must be a table")
-        known = ("scaleUp", "scaleDown", "sync_seconds", "metric_delay_seconds")
+        known = ("scaleUp", "scaleDown", *CLOCKS)
         for name in tables:
             if name not in known:
                 raise ValueError(f"{name}: HPA has no such setting; its settings are {', '.join(known)}")
-        clocks = {name: tables[name] for name in known[2:] if name in tables}
+        clocks = {name: tables[name] for name in CLOCKS if name in tables}
         return cls(_rules("scaleUp", tables, UP), _rules("scaleDown", tables, DOWN), **clocks)
 
     def tables(self) -> dict[str, Any]:
@@ -221,53 +224,3 @@ def _policy(table: Any) -> ScalingPolicy:
     if not isinstance(table, Mapping) or set(table) != set(names):
         raise ValueError(f"policies: {table!r}: must have {', '.join(names)}")
     return ScalingPolicy(*(table[name] for name in names))
-
-
-@dataclass
-class Limiter:
-    """The rate limits of a behaviour, with their memory: the pods before each sync.
-
-    Example:
-        >>> limiter, pods = Limiter(Behaviour()), np.array([10])
-        >>> for _ in range(4):
-        ...     pods = limiter.limit(pods, np.array([100]))
-        ...     print(int(pods[0]))
-        20
-        40
-        80
-        100
-    """
-
-    behaviour: Behaviour
-    _before: deque[NDArray[np.int64]] = field(default_factory=deque)
-
-    def limit(self, pods: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return what of a wanted change the policies allow at this sync; the very array `pods` if nothing changes.
-
-        Args:
-            pods: Present pods, shape (n,).
-            wanted: Wanted pods, stabilised, shape (n,).
-        """
-        if not self._before:
-            both = self.behaviour.up.policies + self.behaviour.down.policies
-            longest = max((policy.period_seconds for policy in both), default=1)
-            self._before = deque(maxlen=self.behaviour.syncs(longest))
-        self._before.append(pods)
-        if not (wanted != pods).any():
-            return pods
-        most = np.maximum(self._allowed(pods, growing=True), pods)
-        least = np.minimum(self._allowed(pods, growing=False), pods)
-        return np.clip(wanted, least, most)
-
-    def _allowed(self, pods: NDArray[np.int64], *, growing: bool) -> NDArray[np.int64]:
-        """Return the furthest that the policies of a direction allow."""
-        rules = self.behaviour.up if growing else self.behaviour.down
-        if rules.select == "Disabled":
-            return pods
-        starts = [(policy, self._start(policy.period_seconds)) for policy in rules.policies]
-        reached = [policy.grown(start) if growing else policy.shrunk(start) for policy, start in starts]
-        return np.max(reached, axis=0) if growing == (rules.select == "Max") else np.min(reached, axis=0)
-
-    def _start(self, period_seconds: int) -> NDArray[np.int64]:
-        """Return the pods at the start of a period, without the changes that are younger than it."""
-        return self._before[-min(self.behaviour.syncs(period_seconds), len(self._before))]

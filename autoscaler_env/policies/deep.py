@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -86,6 +86,7 @@ class DeepPolicy:
         one_thread()
         self.name = name
         self.network = network
+        self.recogniser = recogniser
         width = network.observation_space.shape
         plain = width == OBSERVATION_LOW.shape
         self._inputs: Inputs | DecisionInputs | None = None
@@ -104,7 +105,8 @@ class DeepPolicy:
         """Return the most probable (PPO) or most valuable (DQN) actions, shape (n,)."""
         inputs = observations if self._inputs is None else self._inputs(observations)
         self._looked_at = np.ascontiguousarray(inputs)
-        return self.network.predict(self._looked_at, deterministic=True)[0]
+        actions: NDArray[np.int64] = self._scores().argmax(dim=1).cpu().numpy()
+        return actions
 
     @property
     def preferences_are(self) -> str:
@@ -119,13 +121,22 @@ class DeepPolicy:
 
     def preferences(self) -> NDArray[np.float64]:
         """Return the value or probability of each action in the last `predict`, shape (n, actions)."""
+        return self._scores().double().cpu().numpy()
+
+    def _scores(self) -> torch.Tensor:
+        """Return what `preferences` returns, as a tensor of the network.
+
+        The library's own `predict` spends most of its time on other kinds of observations and actions.
+        """
+        network: Any = self.network
         with torch.no_grad():
-            looked_at = torch.from_numpy(self._looked_at)
-            if isinstance(self.network, ActorCriticPolicy):
-                distribution: Any = self.network.get_distribution(looked_at).distribution
-                return distribution.probs.double().numpy()
-            network: Any = self.network
-            return network.q_net(looked_at).double().numpy()
+            looked_at = torch.from_numpy(self._looked_at).to(network.device)
+            if not isinstance(network, ActorCriticPolicy):
+                scores: torch.Tensor = network.q_net(looked_at)
+                return scores
+            features = network.extract_features(looked_at, network.pi_features_extractor)
+            logits: torch.Tensor = network.action_net(network.mlp_extractor.forward_actor(features))
+            return torch.softmax(logits - logits.logsumexp(dim=1, keepdim=True), dim=1)
 
 
 class NetworkPolicy:
@@ -163,6 +174,8 @@ def build_network(
 ) -> BasePolicy:
     """Return an untrained policy network of stable-baselines3, on the CPU, into which weights can be loaded.
 
+    It has no optimiser: stable-baselines3's learners, which train networks, make their own.
+
     Args:
         algorithm: `dqn`, or another learner with a network of actions and one of values, such as `ppo` and `a2c`.
         inputs: `INPUTS`, `INPUTS_WITH_LEVELS`, `DECISION_INPUTS`, or 7 for a network over the plain observation.
@@ -178,8 +191,20 @@ def build_network(
     network_class = DQNPolicy if algorithm == DQN else ActorCriticPolicy
     activation_fn = getattr(torch.nn, activation or ("ReLU" if algorithm == DQN else "Tanh"))
     return network_class(
-        observation_space, action_space, lambda progress: 0.0, net_arch=widths, activation_fn=activation_fn
+        observation_space,
+        action_space,
+        lambda progress: 0.0,
+        net_arch=widths,
+        activation_fn=activation_fn,
+        optimizer_class=cast("type[torch.optim.Optimizer]", _NoOptimiser),
     )
+
+
+class _NoOptimiser:
+    """Takes the place of an optimiser: the first one of a process loads torch's compiler, which takes over a second."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
 
 
 def count_weights(widths: tuple[int, ...], actions: int, inputs: int = INPUTS) -> int:

@@ -9,11 +9,17 @@ metric as old as there, stabilises its proposal by both windows (only proposals 
 the tolerance and the policies of each direction. One step changes the fleet once, so the syncs of a step take effect
 together, at its end. Pods are counted as follows:
 
-- Instances that boot are pending pods: unready, and left out when the metric asks for fewer pods.
-- A pod that became ready after the newest metric was measured has none: it counts as 0 % when the metric asks for more
-  pods, as 100 % (or the target, if that is more) when it asks for fewer. CPU initialisation period (300 s) and initial
-  readiness delay (30 s) say which samples of young pods are not used; here young pods have no sample at all, and no
-  pod that was ready becomes unready.
+- Instances that boot are unready pods, which start when they are ordered. They are left out when the metric asks for
+  fewer pods, and count as 0 % when it asks for more. Of the ready pods the youngest are removed first.
+- A pod that became ready after the newest metric was measured, and booted then, has a sample of its boot. HPA on CPU
+  sets this sample aside, as if the pod was unready, for the CPU initialisation period after the start of the pod: by
+  default 300 s. Then it counts, as 0 %, since boots take no CPU here. If the pod was not even ordered then, it has no
+  metric: it counts as 0 % when the metric asks for more pods, as 100 % (or the target, if that is more) when it asks
+  for fewer.
+- A pod that boots for longer than that period is taken for one that was never ready, and set aside, unless it became
+  unready later than the initial readiness delay after its start: by default 30 s. Here no pod that was ready becomes
+  unready, so any delay above 0 does the same. With 0 such pods count as 0 %. Both periods are documented flags of the
+  controller, not plans.
 - CPU use needs a pod, so with `min_instances = 0` HPA on CPU keeps one. HPA on demand goes to zero and comes back. This
   is beta and on by default since Kubernetes 1.37 (that it becomes stable is a plan); there, tolerance per direction is
   stable.
@@ -39,15 +45,13 @@ KEP-4951, its documentation and the announcement of 1.37; steps instead of secon
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import deque
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoscaler_env.policies.base import Counts, decode, step_toward, ticks
-from autoscaler_env.policies.behaviour import Behaviour, Limiter
+from autoscaler_env.policies.behaviour import SELECTIONS, Behaviour
 from autoscaler_env.service import Service
 
 TOLERANCE = 0.1
@@ -70,19 +74,6 @@ def percent_used(usage: NDArray[np.int64], request: NDArray[np.int64]) -> NDArra
         [84]
     """
     return 100 * usage // request
-
-
-def within_tolerance(
-    ratio: NDArray[np.float64],
-    tolerance: float | NDArray[np.float64] = TOLERANCE,
-    upward: float | NDArray[np.float64] | None = None,
-) -> NDArray[np.bool_]:
-    """Return which ratios of metric to target change nothing: from 1 - tolerance to 1 + upward, ends included.
-
-    `upward` is the tolerance too if it is not given. Kubernetes before 1.33 tested |1 - ratio| <= tolerance, which is
-    false in floats at a ratio of exactly 1.1.
-    """
-    return (1 - tolerance <= ratio) & (ratio <= 1 + (tolerance if upward is None else upward))
 
 
 def propose_by_pods(
@@ -120,23 +111,17 @@ def propose_by_pods(
         >>> propose_by_pods(np.array([0.5]), np.array([6]), np.array([0]), missing=np.array([2]), whole=80.0).tolist()
         [6]
     """
-    exact, ratio = ratio, _cut(ratio, whole)
-    current = ready + unready + missing
-    full = 1.0 if whole is None else np.maximum(100, whole) / whole
-    below = np.where(missing > 0, (exact * ready + full * missing) / np.maximum(ready + missing, 1), exact)
-    above = exact * ready / np.maximum(current, 1)
-    spread = _cut(np.where(ratio > 1, above, np.where(ratio < 1, below, exact)), whole)
-    counted = np.where(ratio > 1, current, ready + missing)
-    proposal = round_up(spread * counted)
-    hold = within_tolerance(spread, tolerance, upward)
-    hold |= ((ratio > 1) & (spread < 1)) | ((ratio < 1) & (spread > 1))
-    hold |= ((spread < 1) & (proposal > current)) | ((spread > 1) & (proposal < current))
-    return np.where(hold, current, proposal)
+    from autoscaler_env.policies.loops import pods_asked  # here: numba, which a set-up that is refused need not load
+
+    upward = tolerance if upward is None else upward
+    floats, counts = (ratio, tolerance, upward, 0.0 if whole is None else whole), (ready, unready, missing)
+    ratios, down, up, cut = columns(len(ratio), np.float64, *floats)
+    return pods_asked(ratios, *columns(len(ratio), np.int64, *counts), down, up, cut)
 
 
-def _cut(ratio: NDArray[np.float64], whole: float | NDArray[np.float64] | None) -> NDArray[np.float64]:
-    """Return the ratio of a utilisation to its target with the utilisation cut to whole percent."""
-    return ratio if whole is None else np.floor(np.round(ratio * whole, 9)) / whole
+def columns(n: int, kind: type[np.generic], *values: Any) -> tuple[NDArray[Any], ...]:
+    """Return each value as an array of shape (n,)."""
+    return tuple(np.ascontiguousarray(np.broadcast_to(np.asarray(value, dtype=kind), (n,))) for value in values)
 
 
 def propose_by_total(
@@ -158,8 +143,11 @@ def propose_by_total(
     Returns:
         ceil(total / target) pods, or the current ones, shape (n,).
     """
-    hold = (current > 0) & within_tolerance(total / (target * np.maximum(current, 1)), tolerance, upward)
-    return np.where(hold, current, round_up(total / target))
+    from autoscaler_env.policies.loops import total_asked
+
+    upward = tolerance if upward is None else upward
+    totals, targets, down, up = columns(len(total), np.float64, total, target, tolerance, upward)
+    return total_asked(totals, targets, *columns(len(total), np.int64, current), down, up)
 
 
 def stabilise(current: NDArray[np.int64], lowest: NDArray[np.int64], highest: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -188,35 +176,34 @@ def toward(wanted: NDArray[np.int64], fleet: NDArray[np.int64], service: Service
 
 
 class Window:
-    """What a controller remembers of the last values of a number, each younger than a window.
+    """What a controller that acts once a step remembers of its last proposals.
 
     Args:
-        counts: How many values count, the present one included, at least 1; an array of shape (n,) gives each its own.
-        largest: Whether it returns the largest of them, or the smallest.
+        counts: How many proposals count, the present one included, at least 1; an array of shape (n,) gives each
+            service its own.
     """
 
-    def __init__(self, counts: NDArray[np.int64] | int, largest: bool) -> None:
+    def __init__(self, counts: NDArray[np.int64] | int) -> None:
         lengths = np.asarray(counts)
-        self._pick = np.maximum.reduce if largest else np.minimum.reduce
         # Services with equal windows share a ring; without an array there is one ring for all.
         self._columns = [(int(k), np.flatnonzero(lengths == k) if lengths.ndim else ...) for k in np.unique(lengths)]
         self.clear()
 
     def clear(self) -> None:
-        """Forget all values."""
+        """Forget all proposals."""
         self._rings: list[NDArray[np.int64]] = []
         self._count = 0
 
-    def add(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Remember values of shape (n,); return the largest or smallest of each in its window, shape (n,)."""
+    def add(self, proposals: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Remember proposals of shape (n,); return the largest of each in its window, shape (n,)."""
         if not self._rings:
-            self._rings = [np.repeat(values[columns][np.newaxis], k, axis=0) for k, columns in self._columns]
-        found = np.empty_like(values)
+            self._rings = [np.repeat(proposals[columns][np.newaxis], k, axis=0) for k, columns in self._columns]
+        largest = np.empty_like(proposals)
         for (k, columns), ring in zip(self._columns, self._rings, strict=True):
-            ring[self._count % k] = values[columns]
-            found[columns] = self._pick(ring)
+            ring[self._count % k] = proposals[columns]
+            largest[columns] = ring.max(axis=0)
         self._count += 1
-        return found
+        return largest
 
 
 class _Hpa(ABC):
@@ -241,6 +228,8 @@ class _Hpa(ABC):
     name: str
     _least = 0
     """The fewest pods with which it still sees its metric."""
+    _on_cpu = False
+    """Whether its metric is the use of CPU."""
 
     def __init__(
         self,
@@ -271,99 +260,137 @@ class _Hpa(ABC):
         self.target = target
         self.behaviour = behaviour
         if behaviour is None:  # age <= window: so many steps, and now
-            self._highest = Window((windows // self.service.step_seconds).astype(np.int64) + 1, largest=True)
+            self._highest = Window((windows // self.service.step_seconds).astype(np.int64) + 1)
             return
         if np.any((windows > 0) & (windows < behaviour.sync_seconds)):
             raise ValueError(
                 f"downscale_window = {downscale_window}: must be 0 or at least the sync period of "
                 f"{behaviour.sync_seconds} s"
             )
-        self._highest = Window(np.maximum(np.ceil(windows / behaviour.sync_seconds), 1).astype(np.int64), largest=True)
-        self._windowed = windows > 0
-        self._lowest = Window(behaviour.syncs(behaviour.up.window_seconds), largest=False)
-        self._limiter = Limiter(behaviour)
-        self._seen: deque[Counts] = deque(maxlen=2 + behaviour.metric_delay_seconds // self.service.step_seconds)
-        self._step = 0
-        self._known: tuple[int, NDArray[np.int64], NDArray[np.int64]] | None = None  # lag, pods, their proposal
+        self._windows = np.maximum(np.ceil(windows / behaviour.sync_seconds), windows > 0).astype(np.int64)
+        self._controller: _Controller | None = None
 
     def reset(self, days: NDArray[np.int64]) -> None:
         """Forget past proposals."""
-        self._highest.clear()
         self._step = 0
-        if self.behaviour is not None:
-            self._lowest.clear()
-            self._limiter = Limiter(self.behaviour)
-            self._seen.clear()
+        if self.behaviour is None:
+            self._highest.clear()
+        else:
+            self._controller = None
 
     def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return actions, shape (n,)."""
         counts = decode(observations, self.service)
         fleet = counts.ready + counts.booting
         if self.behaviour is None:
-            proposal = self._propose(counts, counts.ready, counts.booting)
+            proposal = self._propose(counts)
             highest = self._highest.add(np.maximum(proposal, fleet) if self._step == 0 else proposal)
             self.wanted = np.maximum(stabilise(fleet, proposal, highest), self._least)
         else:
-            self._seen.append(counts)
-            self.wanted = self._within(fleet)
-            self._known = None
-            for before in ticks(self._step, self.service.step_seconds, self.behaviour.sync_seconds):
-                self.wanted = self._sync(counts, self.wanted, before)
+            metric = self._metric(counts)
+            if self._controller is None:
+                self._controller = self._started(counts, metric)
+            self.wanted = self._controller.act(self._step, counts, metric)
         self._step += 1
         return toward(self.wanted, fleet, self.service)
 
-    def _sync(self, counts: Counts, pods: NDArray[np.int64], before: int) -> NDArray[np.int64]:
-        """Return the pods after a sync.
-
-        Args:
-            counts: What there was in the step that has just ended.
-            pods: What earlier syncs made of its fleet, shape (n,).
-            before: Seconds from the sync to the end of that step.
-        """
+    def _started(self, counts: Counts, metric: NDArray[np.float64]) -> _Controller:
+        """Return a new controller, which finds this."""
         assert self.behaviour is not None
-        step, delay = self.service.step_seconds, self.behaviour.metric_delay_seconds
-        lag = min((before + delay) // step, len(self._seen) - 1)
-        seen = self._seen[-1 - lag]
-        if self._known is None or lag != self._known[0] or pods is not self._known[1]:
-            ready = np.maximum(counts.ready - np.maximum(counts.ready + counts.booting - pods, 0), 0)
-            young = np.minimum(self._young(lag), ready)
-            proposal = self._propose(seen, ready - young, np.maximum(pods - ready, 0), young)
-            self._known = lag, pods, proposal
-        proposal = self._known[2]
-        high, low = proposal, proposal
-        if self._step == 0:  # a new controller first recommends what it finds
-            high, low = np.where(self._windowed, np.maximum(proposal, pods), proposal), np.minimum(proposal, pods)
-        highest = self._highest.add(high)
-        lowest = self._lowest.add(low) if self.behaviour.up.window_seconds else proposal
-        wanted = stabilise(pods, lowest, highest)
-        allowed = self._limiter.limit(pods, wanted)
-        return pods if allowed is pods else self._within(allowed)
-
-    def _within(self, pods: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return pods within the limits of the fleet."""
-        return np.clip(pods, max(self.service.min_instances, self._least), self.service.max_instances)
-
-    def _young(self, lag: int) -> NDArray[np.int64]:
-        """Return how many pods became ready after a metric of so many steps ago was measured, shape (n,)."""
-        ready = [counts.ready for counts in list(self._seen)[-1 - lag :]]
-        return np.sum([np.maximum(now - before, 0) for before, now in pairwise(ready)], axis=0, dtype=np.int64)
+        settings = np.array(columns(len(metric), np.float64, self._target(), self._tolerance, self._upward))
+        (windows,) = columns(len(metric), np.int64, self._windows)
+        return _Controller(self.service, self.behaviour, self._on_cpu, self._least, settings, windows, counts, metric)
 
     @abstractmethod
-    def _propose(
+    def _propose(self, counts: Counts) -> NDArray[np.int64]:
+        """Return how many pods HPA asks for once a step, before stabilisation: shape (n,)."""
+
+    @abstractmethod
+    def _metric(self, counts: Counts) -> NDArray[np.float64]:
+        """Return the metric as a controller reads it within a step, shape (n,)."""
+
+    @abstractmethod
+    def _target(self) -> float | NDArray[np.float64]:
+        """Return the target of that metric, as a manifest has it."""
+
+
+class _Controller:
+    """HPA's controller within steps, with all that it remembers of a day.
+
+    Args:
+        service: The service to scale.
+        behaviour: How it acts in time.
+        on_cpu: Whether the metric is the use of CPU; else it is a total.
+        least: The fewest pods that it wants.
+        settings: Target, tolerance and upward tolerance, shape (3, n).
+        windows: Syncs of the downscale window, 0 for none, shape (n,).
+        counts: What it finds.
+        metric: The metric of that, shape (n,).
+    """
+
+    def __init__(
         self,
-        seen: Counts,
-        ready: NDArray[np.int64],
-        unready: NDArray[np.int64],
-        missing: NDArray[np.int64] | int = 0,
-    ) -> NDArray[np.int64]:
-        """Return how many pods the metric asks for, before stabilisation: shape (n,).
+        service: Service,
+        behaviour: Behaviour,
+        on_cpu: bool,
+        least: int,
+        settings: NDArray[np.float64],
+        windows: NDArray[np.int64],
+        counts: Counts,
+        metric: NDArray[np.float64],
+    ) -> None:
+        n, step = len(metric), service.step_seconds
+        self._behaviour, self._step_seconds, self._on_cpu, self._settings = behaviour, step, on_cpu, settings
+        upscale = behaviour.syncs(behaviour.up.window_seconds) if behaviour.up.window_seconds else 0
+        self._windows = np.array([windows, np.full(n, upscale)])
+        self._up, self._down = behaviour.up.rows(behaviour.syncs), behaviour.down.rows(behaviour.syncs)
+        longest = max([1, *self._up[:, 2].tolist(), *self._down[:, 2].tolist()])
+        self._highest, self._lowest, self._before = (
+            np.zeros((length, n), dtype=np.int64) for length in (max(windows.max(), 1), max(upscale, 1), longest)
+        )
+        self._best = np.zeros((2, n), dtype=np.int64)
+        boot, initialisation = service.boot_delay, behaviour.cpu_initialisation_seconds
+        selections = (SELECTIONS.index(rules.select) for rules in (behaviour.up, behaviour.down))
+        limits = (max(service.min_instances, least), service.max_instances)
+        self._clocks = np.array([boot, step, initialisation, *limits, *selections], dtype=np.float64)
+        # Samples of pods that boot count from an age on, if they cannot become ready for the first time any more.
+        counts_late = boot > initialisation and not behaviour.initial_readiness_seconds
+        self._late_from = -(-initialisation // step) if counts_late else None
+        kept = max(2 + behaviour.metric_delay_seconds // step, 1 + (self._late_from or 0))
+        self._seen = np.repeat(np.array([counts.ready, counts.booting])[:, np.newaxis], kept, axis=1)
+        self._metric = np.repeat(metric[np.newaxis], kept, axis=0)
+        self._syncs = 0
+
+    def act(self, step: int, counts: Counts, metric: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the pods that are wanted after the syncs of a step.
 
         Args:
-            seen: What the metric was measured on.
-            ready: Ready pods that have a metric, shape (n,).
-            unready: Pods that are not ready, shape (n,).
-            missing: Ready pods without a metric, shape (n,).
+            step: Observations of the day before this one.
+            counts: What there was in the step that has just ended.
+            metric: The metric of that, shape (n,).
         """
+        from autoscaler_env.policies.loops import sync_all
+
+        for kept, newest in ((self._seen[0], counts.ready), (self._seen[1], counts.booting), (self._metric, metric)):
+            kept[:-1] = kept[1:].copy()
+            kept[-1] = newest
+        before = ticks(step, self._step_seconds, self._behaviour.sync_seconds)
+        lags = (np.array(before, dtype=np.int64) + self._behaviour.metric_delay_seconds) // self._step_seconds
+        pods = np.clip(counts.ready + counts.booting, int(self._clocks[3]), int(self._clocks[4]))
+        sync_all(
+            *(self._on_cpu, self._syncs, lags, pods, self._seen, self._metric, self._settings, self._clocks),
+            *(self._late(), self._windows, self._highest, self._lowest, self._best, self._up, self._down, self._before),
+        )
+        self._syncs += len(lags)
+        return pods
+
+    def _late(self) -> NDArray[np.int64]:
+        """Return how many pods boot for longer than CPU initialisation lasts and are not set aside: shape (n,)."""
+        booting = self._seen[1, -1]
+        if self._late_from is None:
+            return np.zeros_like(booting)
+        fleets = self._seen[:, -1 - self._late_from :].sum(axis=0)
+        return np.maximum(booting - np.maximum(np.diff(fleets, axis=0), 0).sum(axis=0), 0)
 
 
 class HpaCpu(_Hpa):
@@ -384,24 +411,25 @@ class HpaCpu(_Hpa):
 
     name = "hpa-cpu"
     _least = 1
+    _on_cpu = True
 
-    def _propose(
-        self,
-        seen: Counts,
-        ready: NDArray[np.int64],
-        unready: NDArray[np.int64],
-        missing: NDArray[np.int64] | int = 0,
-    ) -> NDArray[np.int64]:
-        capacity = self.service.capacity_per_instance * seen.ready
-        served = np.rint(seen.utilisation * capacity).astype(np.int64)
-        possible, whole = np.maximum(capacity, 1), np.round(100 * self.target, 9)
-        if self.behaviour is None:
-            return propose_by_pods(percent_used(served, possible) / whole, ready, unready, self._tolerance)
-        whole = np.maximum(np.rint(whole), 1)  # a manifest has whole percent
-        ratio = 100 * served / possible / whole
-        proposal = propose_by_pods(ratio, ready, unready, self._tolerance, self._upward, missing, whole)
-        measured = (seen.ready > 0) & (ready > 0)  # else there is no metric, and it holds
-        return np.where(measured, proposal, ready + unready + missing)
+    def _propose(self, counts: Counts) -> NDArray[np.int64]:
+        served, possible = self._served(counts)
+        ratio = percent_used(served, possible) / np.round(100 * self.target, 9)
+        return propose_by_pods(ratio, counts.ready, counts.booting, self._tolerance)
+
+    def _metric(self, counts: Counts) -> NDArray[np.float64]:
+        served, possible = self._served(counts)
+        percent: NDArray[np.float64] = 100 * served / possible
+        return percent
+
+    def _target(self) -> float | NDArray[np.float64]:
+        return np.maximum(np.rint(np.round(100 * self.target, 9)), 1)  # a manifest has whole percent
+
+    def _served(self, counts: Counts) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return what was served and what could have been, at least 1: each of shape (n,)."""
+        capacity = self.service.capacity_per_instance * counts.ready
+        return np.rint(counts.utilisation * capacity).astype(np.int64), np.maximum(capacity, 1)
 
 
 class HpaDemand(_Hpa):
@@ -421,17 +449,14 @@ class HpaDemand(_Hpa):
 
     name = "hpa-demand"
 
-    def _propose(
-        self,
-        seen: Counts,
-        ready: NDArray[np.int64],
-        unready: NDArray[np.int64],
-        missing: NDArray[np.int64] | int = 0,
-    ) -> NDArray[np.int64]:
-        each = self.service.capacity_per_instance * self.target
-        if self.behaviour is not None:  # a manifest has thousandths of a request per second
-            step = self.service.step_seconds
-            each = np.maximum(np.rint(1000 * each / step), 1) / 1000 * step
-        return propose_by_total(
-            seen.arrivals + seen.queue, each, ready + unready + missing, self._tolerance, self._upward
-        )
+    def _propose(self, counts: Counts) -> NDArray[np.int64]:
+        target = self.service.capacity_per_instance * self.target
+        return propose_by_total(counts.arrivals + counts.queue, target, counts.ready + counts.booting, self._tolerance)
+
+    def _metric(self, counts: Counts) -> NDArray[np.float64]:
+        return (counts.arrivals + counts.queue).astype(np.float64)
+
+    def _target(self) -> float | NDArray[np.float64]:
+        step = self.service.step_seconds  # a manifest has thousandths of a request per second
+        each = 1000 * (self.service.capacity_per_instance * self.target) / step
+        return np.maximum(np.rint(each), 1) / 1000 * step

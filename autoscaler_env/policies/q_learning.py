@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -68,21 +69,9 @@ class Discretisation:
 
     def of_arrivals(self, days: NDArray[np.int64], service: Service) -> OfArrivals:
         """Return the part of each cell that the arrivals decide alone, before each step of some days and at the end."""
-        part = np.empty((days.shape[0], days.shape[1] + 1), dtype=np.int64)
-        _place_arrivals(days, self.edges(self.changes, service), self.level_edges(service), part)
-        return OfArrivals(part, self.shape[1] * self.shape[2], np.zeros(part.shape, dtype=np.float32), np.zeros(0))
-
-
-@compiled
-def _place_arrivals(days, changes, levels, part):
-    """Write the cells along change and level, before each step of some days and at the end, to `part`."""
-    for i in range(days.shape[0]):
-        before = days[i, 0]  # the first observation shows the first step's arrivals
-        for step in range(part.shape[1]):
-            now = days[i, max(step - 1, 0)]
-            c = np.searchsorted(changes, now - before, side="right")
-            part[i, step] = c * (levels.shape[0] + 1) + np.searchsorted(levels, now, side="right")
-            before = now
+        part = np.empty((len(days), days.shape[1] + 1), dtype=np.int32)
+        _find_parts(days, self.edges(self.changes, service), self.level_edges(service), part)
+        return OfArrivals(part, self.shape[1] * self.shape[2], np.zeros((1, 1), dtype=np.float32), np.zeros(0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +112,12 @@ class DecisionCells:
         """Return the part of each cell that the arrivals decide alone, before each step of some days and at the end."""
         one_more = np.concatenate([days, days[:, -1:]], axis=1)  # the last observation shows the step before
         known, expected = outlook_on(service, one_more)
-        part = self.recogniser.chances_of(known.reshape(-1, ARRIVALS_INPUTS)).argmax(axis=1).reshape(one_more.shape)
+        part = (
+            self.recogniser.chances_of(known.reshape(-1, ARRIVALS_INPUTS))
+            .argmax(axis=1)
+            .astype(np.int32)
+            .reshape(one_more.shape)
+        )
         edges = np.array(self.expected_spares, dtype=np.float64)
         return OfArrivals(part, len(PATTERNS), np.ascontiguousarray(expected[:, :, _READY]), edges)
 
@@ -131,12 +125,12 @@ class DecisionCells:
 class OfArrivals(NamedTuple):
     """What the arrivals of some days decide about the cells, before each step and after the last."""
 
-    part: NDArray[np.int64]
+    part: NDArray[np.int32]
     """What is added to the cell, shape (n, steps + 1)."""
     parts: int
     """How many values `part` can have."""
     expected: NDArray[np.float32]
-    """Demand that the fleet is compared with, in instances, shape (n, steps + 1)."""
+    """Demand that the fleet is compared with, in instances, shape (n, steps + 1); of no meaning without `edges`."""
     edges: NDArray[np.float64]
     """Fleet minus this demand at which one cell ends and the next begins; empty where it does not count."""
 
@@ -275,13 +269,72 @@ def learn(
     return returns
 
 
+_BUCKETS = 4096
+"""Most entries of an index of edges."""
+
+
 @compiled
-def _cell(fleet, queue, arrivals, capacity, spare_capacities, of_arrivals, day, step):
-    h = np.searchsorted(spare_capacities, capacity * fleet - arrivals - queue, side="right")
-    e = 0
-    if of_arrivals.edges.shape[0] > 0:
-        e = np.searchsorted(of_arrivals.edges, fleet - of_arrivals.expected[day, step], side="right")
-    return (h * (of_arrivals.edges.shape[0] + 1) + e) * of_arrivals.parts + of_arrivals.part[day, step]
+def _index_edges(edges):
+    """Return an index that finds the cell of a whole number without a search.
+
+    Args:
+        edges: Where cells end and the next begin, ascending, shape (edges,).
+
+    Returns:
+        The edges rounded up to whole numbers, with a last one that no number reaches; the lowest edge; by how many bits
+        numbers are shifted, so that at most `_BUCKETS` buckets are left; and the first cell of each bucket.
+    """
+    count = edges.shape[0]
+    whole = np.empty(count + 1, dtype=np.int64)
+    for i in range(count):
+        whole[i] = math.ceil(edges[i])
+    whole[count] = np.iinfo(np.int64).max
+    lowest = whole[0] if count else 0
+    width = whole[count - 1] - lowest if count else 0
+    shift = 0
+    while width >> shift >= _BUCKETS:
+        shift += 1
+    first_cells = np.zeros((width >> shift) + 2, dtype=np.int64)
+    for bucket in range(1, len(first_cells)):
+        first_cells[bucket] = np.searchsorted(whole[:count], lowest + ((bucket - 1) << shift), side="right")
+    return whole, lowest, shift, first_cells
+
+
+@compiled
+def _cell_of(number, index):
+    """Return the cell of a whole number: how many edges are not above it."""
+    edges, lowest, shift, first_cells = index
+    bucket = ((number - lowest) >> shift) + 1
+    cell = first_cells[min(max(bucket, 0), first_cells.shape[0] - 1)]
+    while number >= edges[cell]:
+        cell += 1
+    return cell
+
+
+@compiled
+def _find_parts(days, changes, levels, part):
+    """Write the part of each cell that change and level decide, before each step of some days and after the last."""
+    change_index, level_index = _index_edges(changes), _index_edges(levels)
+    level_cells = levels.shape[0] + 1
+    for day in range(days.shape[0]):
+        last_arrivals = days[day, 0]
+        part[day, 0] = _cell_of(0, change_index) * level_cells + _cell_of(last_arrivals, level_index)
+        for step in range(days.shape[1]):
+            arrivals = days[day, step]
+            change_cell = _cell_of(arrivals - last_arrivals, change_index)
+            part[day, step + 1] = change_cell * level_cells + _cell_of(arrivals, level_index)
+            last_arrivals = arrivals
+
+
+@compiled
+def _best(values, cell):
+    """Return the first of the best actions in a cell, and its value."""
+    best, value = 0, values[cell, 0]
+    for action in range(1, values.shape[1]):
+        better = values[cell, action] > value
+        best = action if better else best
+        value = values[cell, action] if better else value
+    return best, value
 
 
 @compiled
@@ -302,31 +355,47 @@ def learn_days(
 ):
     """Play each day and learn from it: the compiled part of `learn`."""
     parameters = dynamics.parameters_of(constants)
-    actions = values.shape[1]
+    actions, steps = values.shape[1], days.shape[1]
     orders = np.zeros(dynamics.order_rows(parameters), dtype=np.int64)
+    spare_index = _index_edges(spare_capacities)
+    part, parts, expected, edges = of_arrivals.part, of_arrivals.parts, of_arrivals.expected, of_arrivals.edges
+    expected_cells = edges.shape[0] + 1
+    against_expected = expected_cells > 1
     for day in range(days.shape[0]):
         ready, booting, queue = parameters.initial_instances, 0, 0
         orders[:] = 0
+        due = 0
         total = 0.0
-        cell = _cell(ready, queue, days[day, 0], parameters.capacity, spare_capacities, of_arrivals, day, 0)
-        for step in range(days.shape[1]):
-            if draws[day, step, 0] < epsilon[day]:
+        share = epsilon[day]
+        spare = parameters.capacity * ready - days[day, 0]
+        cell = _cell_of(spare, spare_index)
+        if against_expected:
+            passed = np.searchsorted(edges, ready - expected[day, 0], side="right")
+            cell = cell * expected_cells + passed
+        cell = cell * parts + part[day, 0]
+        for step in range(steps):
+            action, _ = _best(values, cell)
+            if draws[day, step, 0] < share:
                 action = int(draws[day, step, 1] * actions)
-            else:
-                action = np.argmax(values[cell])
             arrivals = days[day, step]
-            due = step % len(orders)
             ready, booting, queue, ordered, _, dropped, _, _ = dynamics.advance(
                 ready, booting, queue, orders[due], fleet_changes[action], arrivals, parameters
             )
             orders[due] = ordered
+            due = due + 1 if due + 1 < orders.shape[0] else 0
             reward = -dynamics.cost_of(ready, booting, queue, dropped, parameters)
-            total += reward
-            following = _cell(
-                ready + booting, queue, arrivals, parameters.capacity, spare_capacities, of_arrivals, day, step + 1
-            )
-            target = reward + rule_costs[day, step] + discount * values[following].max()
+            fleet = ready + booting
+            spare = parameters.capacity * fleet - arrivals - queue
+            following = _cell_of(spare, spare_index)
+            if against_expected:
+                passed = np.searchsorted(edges, fleet - expected[day, step + 1], side="right")
+                following = following * expected_cells + passed
+            following = following * parts + part[day, step + 1]
+            _, value = _best(values, following)
             visits[cell, action] += 1
-            values[cell, action] += visits[cell, action] ** -rate_exponent * (target - values[cell, action])
+            rate = visits[cell, action] ** -rate_exponent
+            target = reward + rule_costs[day, step] + discount * value
+            values[cell, action] += rate * (target - values[cell, action])
             cell = following
+            total += reward
         returns[day] = total

@@ -71,7 +71,7 @@ POLICY_LABELS = {
     "aws-target-tracking": "AWS target tracking",
     "aws-step-scaling": "AWS step scaling",
     "ideal-target-tracking": "ideal target tracking",
-    "target-tracking": "target tracking",
+    "target-tracking": "ideal target tracking",
     "forecast": "forecast",
     "recognise": "recognise, then act",
     "q-learning": "Q-learning",
@@ -265,7 +265,7 @@ def find_policies(
     """Return the policies that a user names, each with its own name for tables.
 
     Policies with the same name, such as the `best_model.zip` of two trainings, take the name that the user typed. Our
-    target tracking is called `ideal-target-tracking` beside that of AWS.
+    target tracking is called `ideal-target-tracking` beside rules as vendors run them.
 
     Args:
         specs: Policies as `find_policy` takes them, at least one, each once.
@@ -285,7 +285,7 @@ def find_policies(
     for spec, policy in zip(specs, policies, strict=True):
         if names.count(policy.name) > 1:
             policy.name = spec
-    if any(policy.name.startswith(AwsTargetTracking.name) for policy in policies):
+    if any(policy.name.startswith(VENDOR_RULES) for policy in policies):
         for policy in policies:
             if policy.name.startswith("target-tracking"):
                 policy.name = f"ideal-{policy.name}"
@@ -432,14 +432,18 @@ def _file_of(spec: str, folders: Folders) -> Path:
 
 
 def _load(path: Path, service: Service) -> Policy:
-    """Return the policy in a model file; print a line on stderr if it was trained for another service."""
+    """Return the policy in a model file; say on stderr if it was trained for an objective or for another service."""
+    from autoscaler_env.evaluation.objective import trained_for
     from autoscaler_env.storage.models import load_policy, read_description  # here: torch, which no rule needs
 
     policy = load_policy(path, service)
-    wanted = service.as_dict()
-    trained_for = (read_description(path) or {}).get("service", wanted)
-    names = dict.fromkeys([*wanted, *trained_for])
-    other = [f"{name} {trained_for.get(name)}" for name in names if wanted.get(name) != trained_for.get(name)]
+    wanted, description = service.as_dict(), read_description(path) or {}
+    theirs = description.get("service", wanted)
+    if objective := trained_for(description):
+        print(f"{policy.name} was {objective}.", file=sys.stderr)
+        theirs = theirs | {"late_price": service.late_price}  # it was searched, and belongs to the objective
+    names = dict.fromkeys([*wanted, *theirs])
+    other = [f"{name} {theirs.get(name)}" for name in names if wanted.get(name) != theirs.get(name)]
     if other:
         print(
             f"{policy.name} was trained for another service: {', '.join(other)}. Train one for this service.",

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import nbformat
 
+from autoscaler_env.address import PLACEHOLDER, repository_address
 from autoscaler_env.course import course_notebooks
 from autoscaler_env.paths import Folders, project_root
 from autoscaler_env.site.figures import copy_film, draw_figures, tour_of
-from autoscaler_env.site.links import Pages, faults_of, without_math
+from autoscaler_env.site.links import Pages, faults_of, for_site
 from autoscaler_env.site.pages import (
     api_pages,
     course_page,
@@ -28,6 +29,7 @@ from autoscaler_env.site.pages import (
     guides_page,
     notebook_page,
     place_of_pages,
+    with_policy_links,
 )
 from autoscaler_env.site.policies import list_of, page_of, subjects
 from autoscaler_env.text import duration
@@ -53,8 +55,12 @@ def write_sources(root: Path, source: Path, extra: Path) -> None:
     (source / "figures").mkdir(parents=True)
     (extra / "notebooks").mkdir(parents=True)
     shutil.copytree(root / "docs" / "site" / "static", source / "static")
+    shutil.copy(root / "docs" / "site" / "404.html", extra)
     pages = Pages(root, place_of_pages() | _pictures(root, source, extra))
-    readme = pages.rewrite(without_math((root / "README.md").read_text(encoding="utf-8")), "README.md")
+    policies = subjects()
+    names = [subject.name for subject in policies]
+    readme = pages.rewrite(for_site((root / "README.md").read_text(encoding="utf-8")), "README.md")
+    readme = with_policy_links(readme, names)
     texts = {
         "index.md": front_page(root, readme, tour_of(root, source, extra)),
         "course/index.md": course_page(readme),
@@ -62,7 +68,7 @@ def write_sources(root: Path, source: Path, extra: Path) -> None:
         **document_pages(root, pages),
         **{f"api/{name}.md": text for name, text in api_pages(root / "autoscaler_env").items()},
     }
-    policies = subjects()
+    texts["results.md"] = with_policy_links(texts["results.md"], names)
     texts["policies/index.md"] = list_of(policies)
     for subject in policies:
         figures = draw_figures(subject.name, folders, source)
@@ -134,6 +140,8 @@ def main(arguments: list[str] | None = None) -> int:
     files = [path for path in site.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files) / 1e6
     print(f"{site}: {len(files)} files, {size:.1f} MB, in {duration(time.perf_counter() - started)}")
+    if repository_address(root) == PLACEHOLDER:
+        print("Its links to Colab and the repository lead nowhere yet: python -m autoscaler_env.address ADDRESS")
     return 0
 
 

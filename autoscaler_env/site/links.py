@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from posixpath import normpath
 from urllib.parse import unquote, urlsplit
 
-from autoscaler_env.address import repository_address
+from autoscaler_env.address import files_address, repository_address
 
 _CODE = re.compile(r"(```.*?```|`[^`\n]+`)", re.DOTALL)
 _MARKDOWN_LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
@@ -31,6 +31,24 @@ def without_math(markdown: str) -> str:
     parts = _CODE.split(markdown)
     parts[::2] = [re.sub(r"(?<!\\)\$", r"\\$", part) for part in parts[::2]]
     return "".join(parts)
+
+
+_INTERVAL = re.compile(r"\(\S+ to \S+\)(?= *\|)")
+
+
+def unbroken(markdown: str) -> str:
+    r"""Return a document in whose tables each interval stays on one line.
+
+    Example:
+        >>> unbroken("| 1.00 (0.50 to 1.50) |")
+        '| 1.00 (0.50\xa0to\xa01.50) |'
+    """
+    return _INTERVAL.sub(lambda match: match[0].replace(" ", "\N{NO-BREAK SPACE}"), markdown)
+
+
+def for_site(markdown: str) -> str:
+    """Return a document as the site shows it: its dollars are money, and its intervals stay on one line."""
+    return unbroken(without_math(markdown))
 
 
 class Pages:
@@ -70,9 +88,12 @@ class Pages:
     def target(self, link: str, document: str) -> str:
         """Return the target of a link on the site; see `rewrite`."""
         path, mark, fragment = link.partition("#")
-        if not path or urlsplit(link).scheme:
+        here = PurePosixPath(document).parent
+        if path.startswith(files := files_address(self._address)):
+            path, here = path.removeprefix(files), PurePosixPath()
+        if not path or urlsplit(path).scheme:
             return link
-        place = normpath((PurePosixPath(document).parent / path).as_posix())
+        place = normpath((here / path).as_posix())
         if place in self._places:
             return f"/{self._places[place]}{mark}{fragment}"
         if place.startswith("..") or not (self._root / place).exists():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,8 @@ import nbformat
 from autoscaler_env.address import INSTALL_TAG, colab_address, repository_address
 from autoscaler_env.course import course_notebooks
 from autoscaler_env.documents import read_block
-from autoscaler_env.site.links import Pages, without_math
+from autoscaler_env.policies.registry import label_of
+from autoscaler_env.site.links import Pages, for_site
 
 DOCUMENTS = {
     "docs/results.md": "results.md",
@@ -98,6 +100,35 @@ def commands_of(readme: str) -> str:
     return match[1].strip()
 
 
+def answer_of(readme: str) -> str:
+    """Return the first and the last point below README's table: who is cheaper on patterns, and on recorded traffic.
+
+    Raises:
+        ValueError: Less than two points stand below the table.
+    """
+    points = re.findall(r"^- (.+)$", read_block(readme, "results"), re.MULTILINE)
+    if len(points) < 2:
+        raise ValueError("README.md: the block `results` must have two points below its table")
+    return f"{points[0]} {points[-1]}"
+
+
+def with_policy_links(markdown: str, names: Iterable[str]) -> str:
+    """Return a document in whose tables a policy that begins a row leads to its page.
+
+    Args:
+        markdown: The text; a row may begin with the name or the label of a policy.
+        names: The policies that have a page.
+
+    Example:
+        >>> with_policy_links("| PPO, 100 timesteps | 147 |", ["ppo"])
+        '| [PPO](/policies/ppo.md), 100 timesteps | 147 |'
+    """
+    pages = {said: name for name in names for said in (name, name.replace("-", "_"), label_of(name))}
+    said = "|".join(re.escape(each) for each in sorted(pages, key=len, reverse=True))
+    row = re.compile(rf"^\| ({said})(?=[ ,]|[-_](?:mixed|per-pattern)\b)", re.MULTILINE)
+    return row.sub(lambda match: f"| [{match[1]}](/policies/{pages[match[1]]}.md)", markdown)
+
+
 def front_page(root: Path, readme: str, tour: str) -> str:
     """Return the front page: the question, the game, the commands and the one table, as README has them.
 
@@ -106,6 +137,7 @@ def front_page(root: Path, readme: str, tour: str) -> str:
         readme: README.md, with the links that it has on the site.
         tour: Markdown of the animations.
     """
+    address = repository_address(root)
     question, _, rest = question_of(readme).partition("? ")
     first = course_notebooks()[0].stem
     alt = re.search(r'<img src="/?figures/demo.gif"[^>]*alt="([^"]+)"', readme)
@@ -126,8 +158,10 @@ myst:
 {rest}
 
 [Read the first notebook](/course/{first}.ipynb){{.asr-button .asr-primary}}
-[Run it in Colab]({colab_address(repository_address(root), first)}){{.asr-button}}
+[Run it in Colab]({colab_address(address, first)}){{.asr-button}}
 [Use it on your own traffic](engineers.md){{.asr-button}}
+
+**The short answer.** {answer_of(readme)}
 ::::
 ::::{{container}} asr-show
 ![{alt[1] if alt else "The game."}](/figures/demo.gif){{.asr-film}}
@@ -136,6 +170,8 @@ myst:
 
 ## Run it
 
+Get the code with `git clone {address}`, then in its folder:
+
 ```
 {commands_of(readme)}
 ```
@@ -143,6 +179,9 @@ myst:
 Python 3.11 or newer and GNU make are all you need. [Hardware and installation](hardware.md) says more.
 
 ## What a day costs
+
+A day costs what its instances cost, and a price for each request that is late or dropped. A pattern is a kind of day,
+such as a day with flash crowds. [The glossary](glossary.md) has the other words.
 
 {read_block(readme, "results")}
 
@@ -208,7 +247,7 @@ def notebook_page(executed: Path, root: Path, pages: Pages) -> nbformat.Notebook
         pages: Where the files of the repository are on the site.
 
     Raises:
-        ValueError: The notebook has not run to its end, or a cell has two figures.
+        ValueError: The notebook has not run to its end, a cell has two figures, or a figure has no text.
     """
     notebook = nbformat.read(executed, as_version=4)
     name = executed.stem
@@ -224,11 +263,12 @@ def notebook_page(executed: Path, root: Path, pages: Pages) -> nbformat.Notebook
                 cell.metadata.tags.append("remove-cell")
     first = notebook.cells[0]
     title, _, rest = first.source.partition("\n")
+    heading = f"# {int(name[:2])} {title.removeprefix('# ')}"
     links = (
         f"[Open in Colab]({colab_address(repository_address(root), name)}){{.asr-button .asr-primary}}\n"
         f'<a class="asr-button" href="../notebooks/{name}.ipynb" download>Download</a>'
     )
-    first.source = f"{title}\n\n{links}\n{rest}"
+    first.source = f"{heading}\n\n:::{{container}} no-search\n{links}\n:::\n{rest}"
     return notebook
 
 
@@ -238,7 +278,9 @@ def _describe_figures(cell: Any, place: str) -> None:
     if len(figures) > 1:
         raise ValueError(f"{place}: has {len(figures)} figures; a text needs one figure in a cell")
     for figure in figures:
-        alt = figure.metadata.get("image/png", {}).get("alt") or alt_without_numbers(cell.source)
+        alt = figure.metadata.get("image/png", {}).get("alt")
+        if not alt:
+            raise ValueError(f"{place}: its figure has no text; save it with plotting.save_figure, then: make refresh")
         cell.metadata["mystnb"] = {"image": {"alt": " ".join(alt.split())}}
 
 
@@ -247,19 +289,6 @@ def _mend_tables(cell: Any) -> None:
     for output in cell.outputs:
         if html := output.get("data", {}).get("text/html"):
             output.data["text/html"] = html.replace("<th></th>", "<td></td>")
-
-
-def alt_without_numbers(source: str) -> str:
-    r"""Return what a figure shows, from the cell that draws it, for a notebook that ran before figures had texts.
-
-    Example:
-        >>> alt_without_numbers('title = "A costs more"\nplotting.save_figure(figure, folders, "02_costs")')
-        'Figure 02_costs: A costs more. The text beside it says what it shows.'
-    """
-    title = re.search(r"""\btitle\s*=\s*f?["']([^"'{}]+)["']""", source)
-    name = re.findall(r"""["'](\d\d_\w+)["']""", source)
-    shown = f": {title[1].rstrip('.')}" if title else ""
-    return f"Figure{f' {name[-1]}' if name else ''}{shown}. The text beside it says what it shows."
 
 
 # --- documents and reference -----------------------------------------------------------------------------------------
@@ -332,6 +361,6 @@ def document_pages(root: Path, pages: Pages) -> dict[str, str]:
         pages: Where the files of the repository are on the site.
     """
     return {
-        place: pages.rewrite(without_math((root / document).read_text(encoding="utf-8")), document)
+        place: pages.rewrite(for_site((root / document).read_text(encoding="utf-8")), document)
         for document, place in DOCUMENTS.items()
     }

@@ -334,8 +334,8 @@ def _written(recogniser: Recogniser) -> bytes:
     """Return a recogniser as named arrays in the format of torch."""
     import torch
 
-    tensors = {f"weights.{layer}": torch.from_numpy(array) for layer, array in enumerate(recogniser.weights)}
-    tensors |= {f"biases.{layer}": torch.from_numpy(array) for layer, array in enumerate(recogniser.biases)}
+    tensors = {f"weights.{layer}": torch.tensor(array) for layer, array in enumerate(recogniser.weights)}
+    tensors |= {f"biases.{layer}": torch.tensor(array) for layer, array in enumerate(recogniser.biases)}
     buffer = io.BytesIO()
     torch.save(tensors, buffer)
     return buffer.getvalue()

@@ -11,6 +11,8 @@ from typing import Any
 
 import pandas as pd
 
+from autoscaler_env.evaluation import metrics
+from autoscaler_env.evaluation.limits import read_limits
 from autoscaler_env.evaluation.statistics import LEARNER, Interval, estimate, estimates, is_worth_it, per_training
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.oracle import OPTIMUM
@@ -110,6 +112,16 @@ def read_policy_iteration(folders: Folders) -> pd.DataFrame:
     return _read_table(path, "python benchmarks/policy_iteration.py", folders)
 
 
+def read_other_rules(folders: Folders) -> pd.DataFrame:
+    """Return what the policies that notebook 6 leaves out cost and save: see `benchmarks/other_rules.py`.
+
+    Raises:
+        FileNotFoundError: The file is missing; the message has the command that makes it.
+    """
+    path = folders.results / "other_rules.csv"
+    return _read_table(path, "python benchmarks/other_rules.py TRACES", folders)
+
+
 def _read(file: str, study: str, folders: Folders) -> pd.DataFrame:
     needs = " --traces FOLDER" if study == "traces" else ""
     return _read_table(folders.results / file, f"autoscaler study {study}{needs}", folders)
@@ -179,7 +191,8 @@ def learners(folders: Folders) -> pd.DataFrame:
 
     Specialists, which were trained on one pattern, are included as `OWN` and on that pattern only.
     """
-    return pd.concat([read_mixed(folders), on_own_pattern(read_study("patterns", folders))], ignore_index=True)
+    own = [on_own_pattern(read_study(name, folders)) for name in ("patterns", "iteration_patterns")]
+    return pd.concat([read_mixed(folders), read_study("iteration", folders), *own], ignore_index=True)
 
 
 def regret_table(folders: Folders, setting: str = "") -> pd.DataFrame:
@@ -207,6 +220,55 @@ def regret_table(folders: Folders, setting: str = "") -> pd.DataFrame:
             row[pattern] = study.loc[study["tested_on"] == pattern, "regret"].mean()
         rows[name] = row
     return pd.DataFrame.from_dict(rows, orient="index").sort_values(MEAN, ascending=False).rename_axis("policy")
+
+
+def foresight(folders: Folders) -> pd.DataFrame:
+    """Return how much of the regret on each pattern is foresight, for the reference service.
+
+    Regret is what a policy costs above the clairvoyant optimum. The part up to the limit without foresight can be saved
+    only by somebody who knows the future; the rest may be avoidable. The limit has two ends, because it is a numerical
+    result. With the lower one the foresight is the least that it can be, and the avoidable part the most.
+
+    Args:
+        folders: Where the tables are.
+
+    Returns:
+        Indexed by pattern, then `MEAN`: days, optimum (cost of the clairvoyant optimum), low and high (ends of the
+        limit), and foresight (low minus optimum), all but the days in $ a day, the means of the same evaluation days.
+
+    Raises:
+        FileNotFoundError: A table is missing; the message has the command that makes it.
+        ValueError: The two tables are not of the same days.
+    """
+    limits = read_limits(folders).rename(index={metrics.MEAN: MEAN})
+    optima = read_baselines("", folders).query("policy == @OPTIMUM").set_index("tested_on").loc[list(PATTERNS)]
+    days = {int(number) for number in (*limits["days"], *optima["days"])}
+    if len(days) > 1:
+        raise ValueError(
+            f"days = {sorted(days)}: results/limits.csv and results/study_baselines.csv must have the same days"
+        )
+    costs = pd.concat([optima["cost"], pd.Series({MEAN: optima["cost"].mean()})])
+    table = pd.DataFrame({"days": days.pop(), "optimum": costs, "low": limits["low"], "high": limits["high"]}).loc[
+        [*PATTERNS, MEAN]
+    ]
+    return table.assign(foresight=table["low"] - table["optimum"]).rename_axis("pattern")
+
+
+def avoidable(regrets: pd.DataFrame, folders: Folders) -> pd.DataFrame:
+    """Return the part of the regret that is above the limit without foresight.
+
+    Args:
+        regrets: What `regret_table` returns for the reference service, or some of its rows.
+        folders: Where the tables are.
+
+    Returns:
+        The same rows: what a policy costs above the lower end of the limit, by pattern and in the mean, with the ends
+        of its interval low and high, all in $ a day: at most this much can be avoided.
+    """
+    least = foresight(folders)["foresight"]
+    columns = [*PATTERNS, MEAN]
+    table = regrets[columns] - least[columns]
+    return table.assign(low=regrets["low"] - least[MEAN], high=regrets["high"] - least[MEAN])
 
 
 def generalisation(algorithm: str, folders: Folders) -> pd.DataFrame:

@@ -26,7 +26,9 @@ from autoscaler_env.study.analysis import (
     MEAN,
     PPO_ON_MIXED,
     advice_on_traces,
+    avoidable,
     cheapest,
+    foresight,
     generalisation,
     learner_name,
     learners_on_traces,
@@ -100,27 +102,34 @@ def specialists_claim(folders: Folders) -> str:
 
 
 def regret_claim(folders: Folders) -> str:
-    """Say how far the best policies are from the clairvoyant optimum."""
-    table = regret_table(folders)
-    optimum = read_baselines("", folders).groupby("policy")["cost"].mean()[OPTIMUM]
+    """Say how far the best policies are from the clairvoyant optimum, and how much of that is foresight."""
+    table, known = regret_table(folders), foresight(folders).T[MEAN]
+    rest = avoidable(table, folders)
     rules = table[table["seeds"] == 0][MEAN]
     learned = table[table["seeds"] > 0]
     rule, learner = cheapest(rules), cheapest(learned[MEAN])
-    best = learned.loc[learner]
-    recovered = max(1 - best[MEAN] / rules[rule], 0)
+    best, optimum = learned.T[learner], float(known["optimum"])
     return (
         f"The clairvoyant optimum costs {_dollars(optimum)} a day, the mean of the six patterns. The best rule is "
         f"{rule}, {_dollars(rules[rule])} a day above it ({percent(rules[rule] / optimum)}); the best learner is "
         f"{learner}, {_dollars(best[MEAN])} above it ({percent(best[MEAN] / optimum)}; 95 % interval "
         f"{_dollars(best['low'])} to {_dollars(best['high'])}). Learning recovers "
-        f"{percent(recovered, 0) if recovered else 'nothing'} of what that rule leaves."
+        f"{_share_saved(rules[rule], best[MEAN])} of what that rule leaves. Of both distances at least "
+        f"{_dollars(known['foresight'])} is foresight; at most {_dollars(rest.loc[rule, MEAN])} of the rule's is "
+        f"avoidable and {_dollars(rest.loc[learner, MEAN])} of the learner's: learning recovers "
+        f"{_share_saved(rest.loc[rule, MEAN], rest.loc[learner, MEAN])} of the avoidable part."
     )
+
+
+def _share_saved(before: Any, after: Any) -> str:
+    """Return how much of a distance is gone, as a share; `nothing` if it has not become shorter."""
+    return percent(1 - float(after) / float(before), 0) if after < before else "nothing"
 
 
 def generalisation_claim(folders: Folders) -> str:
     """Say what a model trained on one pattern loses on the others, beside one trained on MIXED."""
     matrix = generalisation("ppo", folders)
-    regret = matrix.loc[list(PATTERNS)]
+    regret, known = matrix.loc[list(PATTERNS)], foresight(folders)["foresight"]
     own = pd.Series(np.diag(regret), index=regret.index)
     on_mixed = matrix.loc[MIXED] - own
     others = regret.mask(np.eye(len(PATTERNS), dtype=bool))
@@ -132,7 +141,8 @@ def generalisation_claim(folders: Folders) -> str:
         f"{by_test.idxmax()} ({_dollars(by_test.max())}). Trained on MIXED, PPO costs "
         f"{_dollars(matrix.loc[MIXED].mean())} above the optimum: compared with the model trained on the pattern, from "
         f"{_dollars(on_mixed.min(), sign=True)} ({on_mixed.idxmin()}) to "
-        f"{_dollars(on_mixed.max(), sign=True)} ({on_mixed.idxmax()})."
+        f"{_dollars(on_mixed.max(), sign=True)} ({on_mixed.idxmax()}). In each column the foresight is the same: at "
+        f"least {_dollars(known['SPIKE'])} on SPIKE, {_dollars(known[MEAN])} in the mean."
     )
 
 
@@ -178,9 +188,9 @@ def deployment(folders: Folders) -> list[str]:
     PPO is recommended only where it saves at least `MINIMUM_EFFECT` of the cost, beyond doubt.
 
     Returns:
-        A sentence per pattern.
+        Sentences per pattern; the last one says how far the rule is from the limit without foresight, at most.
     """
-    sentences = []
+    sentences, limits = [], foresight(folders)["low"]
     for pattern, row in specialists(folders).iterrows():
         saved = Interval(int(row["seeds"]), row["saving"], row["low"], row["high"])
         share = percent(row["saving"] / row["rule_cost"])
@@ -193,7 +203,13 @@ def deployment(folders: Folders) -> list[str]:
         else:
             advice = f"deploy {row['rule']}; reinforcement learning is no better, and costs a training"
         name = "PPO trained on it" + (", pre-trained by imitating rules," if imitates(str(pattern)) else "")
-        sentences.append(f"{pattern}: {advice}. {capital(_compared(saved, name, row['rule']))}.")
+        left = row["rule_cost"] - float(limits[str(pattern)])
+        nothing = left < MINIMUM_EFFECT * row["rule_cost"]
+        sentences.append(
+            f"{pattern}: {advice}. {capital(_compared(saved, name, row['rule']))}. "
+            f"This rule is at most {dollars(left)} ({percent(left / row['rule_cost'])}) above the limit without "
+            f"foresight{': nothing worth a training is left' if nothing else ''}."
+        )
     return sentences
 
 

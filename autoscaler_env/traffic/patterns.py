@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from autoscaler_env.compiled import compiled
 from autoscaler_env.service import Service
+from autoscaler_env.traffic.draws import GAMMA, mix, new_scratch, normals, poisson_small, poissons, uniform
 from autoscaler_env.traffic.workload import MIXED as MIXED
 from autoscaler_env.traffic.workload import PATTERN_MEANING as PATTERN_MEANING
 from autoscaler_env.traffic.workload import PATTERNS as PATTERNS
@@ -68,7 +69,17 @@ class Pattern:
         """Return the days of these day seeds: arrivals in requests, shape (n, steps)."""
         seeds = np.asarray(seeds, dtype=np.uint64)
         days = np.empty((len(seeds), self._steps), dtype=np.int64)
-        _draw_days(self._code, seeds, self._peak, days)
+        _draw_days(self._code, seeds, self._peak, new_scratch(), days)
+        return days
+
+    def draw_by_step(self, seeds: NDArray[np.uint64]) -> NDArray[np.int32]:
+        """Return what `draw` returns as a batch of services reads it: int32 of shape (steps, n), each row contiguous.
+
+        Between the rows lies an unused line of the cache: rows at a distance of a power of two would share its sets.
+        """
+        seeds = np.asarray(seeds, dtype=np.uint64)
+        days = np.empty((self._steps, len(seeds) + _TOGETHER), dtype=np.int32)[:, : len(seeds)]
+        _draw_days_by_step(self._code, seeds, self._peak, new_scratch(), days)
         return days
 
     def expected(self, seeds: NDArray[np.uint64]) -> NDArray[np.float64]:
@@ -85,7 +96,7 @@ class Pattern:
         """
         seeds = np.asarray(seeds, dtype=np.uint64)
         days = np.empty((len(seeds), self._steps))
-        _draw_expected(self._code, seeds, self._peak, days)
+        _draw_expected(self._code, seeds, self._peak, new_scratch(), days)
         return days
 
     def evaluation_days(self, episodes: int) -> NDArray[np.int64]:
@@ -131,110 +142,29 @@ def _purpose_bits(purpose: Purpose) -> np.uint64:
 
 
 # --- drawing, compiled -----------------------------------------------------------------------------------------------
-# The generator is SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014):
-# eight bytes of state, so that a day needs no set-up, and every 64-bit seed is a good one.
 
-_GAMMA = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_2 = np.uint64(0x94D049BB133111EB)
-_TRIES = 32  # points that are computed at once
-_SHIFT_30, _SHIFT_27, _SHIFT_31, _SHIFT_11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
+_TOGETHER = 16
+"""Days that are drawn before they are written by step: a line of the cache holds as many int32."""
 
 
 @compiled
-def _mix(z):
-    z = (z ^ (z >> _SHIFT_30)) * _MIX_1
-    z = (z ^ (z >> _SHIFT_27)) * _MIX_2
-    return z ^ (z >> _SHIFT_31)
-
-
-@compiled
-def uniform(rng):
-    """Draw from [0, 1)."""
-    rng[0] += _GAMMA
-    return (_mix(rng[0]) >> _SHIFT_11) * 2.0**-53
-
-
-@compiled
-def _normals(rng, out):
-    """Fill `out` with standard normal draws (Marsaglia's polar method, two at a time).
-
-    The generator counts, so that the points of many tries are computed at once; it moves on by those that were used.
-    """
-    n = out.shape[0]
-    x, y, square = np.empty(_TRIES), np.empty(_TRIES), np.empty(_TRIES)
-    inside = np.empty(_TRIES, dtype=np.int64)
-    i = 0
-    while i < n:
-        for k in range(_TRIES):
-            first = rng[0] + np.uint64(2 * k + 1) * _GAMMA
-            x[k] = 2.0 * ((_mix(first) >> _SHIFT_11) * 2.0**-53) - 1.0
-            y[k] = 2.0 * ((_mix(first + _GAMMA) >> _SHIFT_11) * 2.0**-53) - 1.0
-            square[k] = x[k] * x[k] + y[k] * y[k]
-        count = 0
-        for k in range(_TRIES):  # without branches, which would often be predicted wrongly
-            inside[count] = k
-            count += (square[k] > 0.0) & (square[k] < 1.0)
-        used = _TRIES
-        for j in range(count):
-            k = inside[j]
-            scale = math.sqrt(-2.0 * math.log(square[k]) / square[k])
-            out[i] = scale * x[k]
-            if i + 1 < n:
-                out[i + 1] = scale * y[k]
-            i += 2
-            if i >= n:
-                used = k + 1
-                break
-        rng[0] += np.uint64(2 * used) * _GAMMA
-
-
-@compiled
-def _noise(rng, out, noisy):
-    """Fill `out` with standard normal draws, or with as many zeros for draws that are left out."""
-    _normals(rng, out)
+def _noise(rng, out, scratch, noisy):
+    """Fill all of `out` but its last entry with standard normal draws; with zeros if they are to be left out."""
+    normals(rng, out.shape[0] - 1, out, scratch)
     if not noisy:
         out[:] = 0.0
 
 
 @compiled
-def poisson_small(rng, mean):
-    """Draw a Poisson number by counting: for small means."""
-    limit = math.exp(-mean)
-    count = 0
-    product = uniform(rng)
-    while product > limit:
-        count += 1
-        product *= uniform(rng)
-    return count
-
-
-@compiled
-def _poissons(rng, mean, out):
-    """Fill `out` with Poisson numbers: by counting for small means, else by PTRS (Hoermann 1993), as numpy does."""
-    if mean < 10.0:
-        for i in range(out.shape[0]):
-            out[i] = poisson_small(rng, mean)
-        return
-    log_mean = math.log(mean)
-    b = 0.931 + 2.53 * math.sqrt(mean)
-    a = -0.059 + 0.02483 * b
-    inverse_alpha = 1.1239 + 1.1328 / (b - 3.4)
-    v_r = 0.9277 - 3.6224 / (b - 2.0)
-    for i in range(out.shape[0]):
-        while True:
-            u = uniform(rng) - 0.5
-            v = uniform(rng)
-            us = 0.5 - abs(u)
-            count = math.floor((2.0 * a / us + b) * u + mean + 0.43)
-            if us >= 0.07 and v <= v_r:
-                break
-            if count < 0 or (us < 0.013 and v > us):
-                continue
-            log_density = count * log_mean - mean - math.lgamma(count + 1.0)
-            if math.log(v) + math.log(inverse_alpha) - math.log(a / (us * us) + b) <= log_density:
-                break
-        out[i] = count
+def _cycles(steps):
+    """Return sines and cosines of a day with one, three and six cycles, shape (6, steps)."""
+    waves = np.empty((6, steps))
+    angle = 2.0 * math.pi * np.arange(steps) / steps
+    waves[0], waves[1] = np.sin(angle), np.cos(angle)
+    for t in range(steps):
+        waves[2, t], waves[3, t] = waves[0, 3 * t % steps], waves[1, 3 * t % steps]
+        waves[4, t], waves[5, t] = waves[0, 6 * t % steps], waves[1, 6 * t % steps]
+    return waves
 
 
 @compiled
@@ -243,35 +173,30 @@ def _draw_steady(rng, peak, arrivals):
 
 
 @compiled
-def _draw_sine_curve(rng, peak, arrivals, sine, cosine):
+def _draw_sine_curve(rng, peak, arrivals, waves):
     phase = 2.0 * math.pi * uniform(rng)
     s_1, c_1 = math.sin(phase), math.cos(phase)
+    sine, cosine = waves[0], waves[1]
     for t in range(arrivals.shape[0]):
         arrivals[t] = 0.5 * peak * (1.0 + sine[t] * c_1 + cosine[t] * s_1)
 
 
 @compiled
-def _draw_sinusoidal(rng, peak, arrivals, sine, cosine, noisy):
-    steps = arrivals.shape[0]
+def _draw_sinusoidal(rng, peak, arrivals, noise, waves, scratch, noisy):
     daily = 2.0 * math.pi * uniform(rng)
     eight_hourly = 2.0 * math.pi * uniform(rng)
     four_hourly = 2.0 * math.pi * uniform(rng)
-    _noise(rng, arrivals, noisy)
-    # sin(a + b) = sin a cos b + cos a sin b: the cycles come from one table of a day's sines, several times faster.
+    _noise(rng, noise, scratch, noisy)
+    # sin(a + b) = sin a cos b + cos a sin b: the cycles come from tables of a day's sines, several times faster.
     s_1, c_1 = 0.25 * math.sin(daily), 0.25 * math.cos(daily)
     s_3, c_3 = 0.12 * math.sin(eight_hourly), 0.12 * math.cos(eight_hourly)
     s_6, c_6 = 0.08 * math.sin(four_hourly), 0.08 * math.cos(four_hourly)
-    t_3, t_6 = 0, 0  # 3 t and 6 t, modulo the steps: counting is faster than dividing
-    for t in range(steps):
-        cycles = sine[t] * c_1 + cosine[t] * s_1
-        cycles += sine[t_3] * c_3 + cosine[t_3] * s_3
-        cycles += sine[t_6] * c_6 + cosine[t_6] * s_6
-        arrivals[t] = peak * (0.5 + cycles) * (1.0 + NOISE * arrivals[t])
-        t_3, t_6 = t_3 + 3, t_6 + 6
-        while t_3 >= steps:
-            t_3 -= steps
-        while t_6 >= steps:
-            t_6 -= steps
+    sine_1, cosine_1, sine_3, cosine_3, sine_6, cosine_6 = waves[0], waves[1], waves[2], waves[3], waves[4], waves[5]
+    for t in range(arrivals.shape[0]):
+        cycles = sine_1[t] * c_1 + cosine_1[t] * s_1
+        cycles += sine_3[t] * c_3 + cosine_3[t] * s_3
+        cycles += sine_6[t] * c_6 + cosine_6[t] * s_6
+        arrivals[t] = peak * (0.5 + cycles) * (1.0 + NOISE * noise[t])
 
 
 @compiled
@@ -287,10 +212,9 @@ def add_crowd(rng, peak, first, arrivals):
 
 
 @compiled
-def _draw_spike(rng, peak, arrivals, noisy):
+def _draw_spike(rng, peak, arrivals, noise, scratch, noisy):
     steps = arrivals.shape[0]
-    noise = np.empty(steps)
-    _noise(rng, noise, noisy)
+    _noise(rng, noise, scratch, noisy)
     arrivals[:] = CALM * peak
     for _ in range(poisson_small(rng, CROWDS)):
         add_crowd(rng, peak, int(uniform(rng) * steps), arrivals)
@@ -299,63 +223,88 @@ def _draw_spike(rng, peak, arrivals, noisy):
 
 
 @compiled
-def _draw_poisson(rng, peak, arrivals, noisy):
+def _draw_poisson(rng, peak, arrivals, scratch, noisy):
     level = (0.3 + 0.5 * uniform(rng)) * peak
     if noisy:
-        _poissons(rng, level, arrivals)
+        poissons(rng, level, arrivals.shape[0], arrivals, scratch)
     else:
         arrivals[:] = level
 
 
 @compiled
-def _draw_random(rng, peak, arrivals, noisy):
+def _draw_random(rng, peak, arrivals, noise, scratch, noisy):
     level = (0.3 + 0.4 * uniform(rng)) * peak
-    _noise(rng, arrivals, noisy)
-    for t in range(arrivals.shape[0]):
-        if t > 0:
-            level = min(max(level + WALK * peak * arrivals[t], LOWEST * peak), peak)
+    _noise(rng, noise, scratch, noisy)
+    lowest = LOWEST * peak
+    arrivals[0] = level
+    for t in range(1, arrivals.shape[0]):
+        level += WALK * peak * noise[t]
+        level = level if level > lowest else lowest
+        level = level if level < peak else peak
         arrivals[t] = level
 
 
 @compiled
-def _draw_day(pattern, seed, peak, arrivals, sine, cosine, rng, noisy):
-    """Draw the day of a seed into `arrivals`, float64 of shape (steps,); `sine` and `cosine` are those of a day."""
-    rng[0] = _mix(seed + _GAMMA)
+def _draw_day(pattern, seed, peak, arrivals, noise, waves, scratch, rng, noisy):
+    """Draw the day of a seed into `arrivals`, float64 of shape (steps,); `noise` is a buffer, one longer."""
+    rng[0] = mix(seed + GAMMA)
     choice = int(uniform(rng) * 6.0)  # always drawn, so that a MIXED day equals a day of its pattern bit for bit
     if pattern != _MIXED:
         choice = pattern
     if choice == _STEADY:
         _draw_steady(rng, peak, arrivals)
     elif choice == _SINE_CURVE:
-        _draw_sine_curve(rng, peak, arrivals, sine, cosine)
+        _draw_sine_curve(rng, peak, arrivals, waves)
     elif choice == _SINUSOIDAL:
-        _draw_sinusoidal(rng, peak, arrivals, sine, cosine, noisy)
+        _draw_sinusoidal(rng, peak, arrivals, noise, waves, scratch, noisy)
     elif choice == _SPIKE:
-        _draw_spike(rng, peak, arrivals, noisy)
+        _draw_spike(rng, peak, arrivals, noise, scratch, noisy)
     elif choice == _POISSON:
-        _draw_poisson(rng, peak, arrivals, noisy)
+        _draw_poisson(rng, peak, arrivals, scratch, noisy)
     else:
-        _draw_random(rng, peak, arrivals, noisy)
+        _draw_random(rng, peak, arrivals, noise, scratch, noisy)
 
 
 @compiled
-def _draw_days(pattern, seeds, peak, days):
-    """Draw the day of each seed into `days`, int64 of shape (n, steps): rounded, never negative."""
-    rng = np.empty(1, dtype=np.uint64)
-    arrivals = np.empty(days.shape[1])
-    angle = 2.0 * math.pi * np.arange(days.shape[1]) / days.shape[1]
-    sine, cosine = np.sin(angle), np.cos(angle)
-    for i in range(days.shape[0]):
-        _draw_day(pattern, seeds[i], peak, arrivals, sine, cosine, rng, True)
-        for t in range(days.shape[1]):
-            days[i, t] = max(math.floor(arrivals[t] + 0.5), 0)
+def _round(arrivals, whole):
+    """Write arrivals as whole numbers, never negative."""
+    for t in range(arrivals.shape[0]):
+        whole[t] = max(math.floor(arrivals[t] + 0.5), 0)
 
 
 @compiled
-def _draw_expected(pattern, seeds, peak, days):
+def _draw_days(pattern, seeds, peak, scratch, days):
+    """Draw the day of each seed into `days`, integers of shape (n, steps)."""
+    n, steps = days.shape
+    rng, arrivals, noise, waves = np.empty(1, dtype=np.uint64), np.empty(steps), np.empty(steps + 1), _cycles(steps)
+    for i in range(n):
+        _draw_day(pattern, seeds[i], peak, arrivals, noise, waves, scratch, rng, True)
+        _round(arrivals, days[i])
+
+
+@compiled
+def _draw_days_by_step(pattern, seeds, peak, scratch, days):
+    """Draw what `_draw_days` draws into `days`, int32 of shape (steps, n)."""
+    steps, n = days.shape
+    rng, arrivals, noise, waves = np.empty(1, dtype=np.uint64), np.empty(steps), np.empty(steps + 1), _cycles(steps)
+    some = np.empty((_TOGETHER, steps), dtype=np.int32)
+    for first in range(0, n, _TOGETHER):
+        count = min(_TOGETHER, n - first)
+        for i in range(count):
+            _draw_day(pattern, seeds[first + i], peak, arrivals, noise, waves, scratch, rng, True)
+            _round(arrivals, some[i])
+        if count == _TOGETHER:  # a count that the compiler knows is faster
+            for t in range(steps):
+                for i in range(_TOGETHER):
+                    days[t, first + i] = some[i, t]
+        else:
+            days[:, first:] = some[:count].T
+
+
+@compiled
+def _draw_expected(pattern, seeds, peak, scratch, days):
     """Draw the day of each seed without its noise into `days`, float64 of shape (n, steps)."""
-    rng = np.empty(1, dtype=np.uint64)
-    angle = 2.0 * math.pi * np.arange(days.shape[1]) / days.shape[1]
-    sine, cosine = np.sin(angle), np.cos(angle)
-    for i in range(days.shape[0]):
-        _draw_day(pattern, seeds[i], peak, days[i], sine, cosine, rng, False)
+    n, steps = days.shape
+    rng, noise, waves = np.empty(1, dtype=np.uint64), np.empty(steps + 1), _cycles(steps)
+    for i in range(n):
+        _draw_day(pattern, seeds[i], peak, days[i], noise, waves, scratch, rng, False)

@@ -19,6 +19,7 @@ import numpy as np
 from tyro.conf import Positional, Suppress, arg
 from tyro.constructors import PrimitiveConstructorSpec
 
+from autoscaler_env.evaluation.objective import Objective
 from autoscaler_env.service import Service
 from autoscaler_env.text import listed, suggestion
 from autoscaler_env.traffic.workload import MIXED, PATTERNS, Workload, check_workload
@@ -107,6 +108,21 @@ _PatternOption = PrimitiveConstructorSpec(
     is_instance=lambda value: isinstance(value, (str, Workload)),
     str_from_instance=lambda value: [value if isinstance(value, str) else value.name],
 )
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """The model whose weights a training starts from."""
+
+    path: Path
+    """Its file."""
+    sha256: str
+    """The hash of the file: another model gives another training."""
+
+    @classmethod
+    def of(cls, path: Path) -> WarmStart:
+        """Return the warm start from a model file."""
+        return cls(path, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 @dataclass(frozen=True)
@@ -229,6 +245,11 @@ class TrainingConfig:
     """Days that the recogniser of patterns learns from, for policy-iteration and for inputs of a decision."""
     service: Suppress[Service] = field(default_factory=Service)
     """The service to scale."""
+    objective: Suppress[Objective | None] = None
+    """What the learner must keep instead of a late price, which is then 0 in the service and is searched: see
+    `training.objective`."""
+    start: Suppress[WarmStart | None] = None
+    """The model of the same learner, of the same shape, whose weights the training starts from; by default none."""
 
     def __post_init__(self) -> None:
         if self.algorithm not in get_args(Algorithm):
@@ -253,6 +274,8 @@ class TrainingConfig:
             raise ValueError(f"device = {self.device!r}: must be auto or cpu; {what} is trained on the CPU")
         if self.name is not None and (not self.name or Path(self.name).name != self.name or self.name.startswith(".")):
             raise ValueError(f"name = {self.name!r}: must be a plain file name without an ending")
+        if self.objective is not None:
+            self.objective.check_service(self.service)
         preset = self.preset
         if isinstance(preset, IterationPreset):
             self._check_iterations(preset)
@@ -340,9 +363,9 @@ class TrainingConfig:
         """Return the command line that makes this model.
 
         A trace or a service that was read from a file stands in it as TRACE.csv or SERVICE.toml: the configuration does
-        not know the files.
+        not know the files. The objective stands in the file of the service.
         """
-        options = command_options(self, always=("pattern", "seed"))
+        options = command_options(self, always=("pattern", "seed"), without=("objective", "start"))
         return shlex.join(["autoscaler", "train", self.algorithm, *options])
 
 
@@ -420,5 +443,10 @@ def _identity(config: TrainingConfig) -> dict[str, Any]:
         "service": config.service.as_dict(),
         "traffic": hashlib.sha256(days.tobytes()).hexdigest()[:12],
     }
+    if config.objective is not None:  # the late price is searched
+        identity["service"] = {name: value for name, value in config.service.as_dict().items() if name != "late_price"}
+        identity["objective"] = dataclasses.asdict(config.objective)
+    if config.start is not None:
+        identity["start"] = config.start.sha256
     plain: dict[str, Any] = json.loads(json.dumps(identity))
     return plain

@@ -7,6 +7,7 @@ on the CPU with one thread, and with the same versions of the libraries.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import operator
 import random
@@ -23,6 +24,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import CSVOutputFormat, Logger, configure
+from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.vec_env import VecEnvWrapper, VecNormalize
 from tqdm.auto import tqdm
 
@@ -207,6 +209,9 @@ class ReplayParts:
 CHECKPOINT_TIMESTEPS = 10_000
 """Timesteps between two checkpoints, and between two saved states, at least."""
 
+WARM_EPSILON = 0.1
+"""Share of random actions with which DQN begins after a warm start, instead of 1."""
+
 _CLASSES: dict[str, Callable[..., BaseAlgorithm]] = {"dqn": DQN, "ppo": PPO}
 
 
@@ -249,6 +254,8 @@ def _train_on(
 ) -> Trained:
     config = run.config
     rules = calibrated_rules(config.pattern, config.service) if preset.imitation_days else []
+    if config.start is not None and config.algorithm == "dqn":
+        preset = dataclasses.replace(preset, settings=preset.settings | {"exploration_initial_eps": WARM_EPSILON})
     model = build_learner(
         config.algorithm,
         preset,
@@ -264,8 +271,10 @@ def _train_on(
         callback = CheckpointCallback(run, model, policy, interruption, begun, recogniser)
         if state is None:
             run.start()
+            if config.start is not None:
+                load_weights(model, config.start.path)
             callback.evaluator.evaluate(policy, 0)
-            if rules:
+            if rules and config.start is None:
                 imitate(cast(PPO, model), rules, preset, config.seed, recogniser)
                 callback.evaluate()
         else:
@@ -286,6 +295,17 @@ def _train_on(
         simulated = config.simulated_timesteps(model.num_timesteps)
         counted = {"simulated": simulated, "cpu_seconds": time.process_time() - begun}
     return run.finish(policy, callback.save_model, model.num_timesteps, callback.evaluator, device.name, counted)
+
+
+def load_weights(model: BaseAlgorithm, path: Path) -> None:
+    """Give a new learner the networks of a model that was trained here; its optimiser and its buffer stay empty.
+
+    Args:
+        model: The learner.
+        path: A model of the same learner with networks of the same shape.
+    """
+    _, parameters, _ = load_from_zip_file(path, device=model.device, load_data=False)
+    model.policy.load_state_dict(cast(dict[str, Any], parameters["policy"]))
 
 
 def build_learner(

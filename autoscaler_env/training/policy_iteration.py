@@ -18,6 +18,7 @@ The network is a stock actor of stable-baselines3's PPO, over the inputs that a 
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections import deque
 from pathlib import Path
@@ -43,10 +44,12 @@ from autoscaler_env.policies.decision_inputs import (
 from autoscaler_env.policies.deep import DeepPolicy, one_thread
 from autoscaler_env.policies.recognise import Recogniser
 from autoscaler_env.service import Service
+from autoscaler_env.storage.models import load_policy
 from autoscaler_env.storage.networks import save_learner
 from autoscaler_env.traffic.patterns import Workload, random_training_seeds
 from autoscaler_env.training.branches import Actor, Days, advantages, branch, entries_of_state, visit
 from autoscaler_env.training.checkpoint import EVALUATIONS, Interruption, RunFolder, SelectionEvaluator, Trained
+from autoscaler_env.training.deep import load_weights
 from autoscaler_env.training.imitation import calibrated_rules
 from autoscaler_env.training.presets import IterationPreset
 
@@ -237,6 +240,9 @@ def train_policy_iteration(run: RunFolder, progress: bool, state: dict[str, Any]
     assert isinstance(preset, IterationPreset)
     begun = time.process_time() - (state["cpu_seconds"] if state is not None else 0.0)
     recogniser = None
+    if config.start is not None:  # its network needs no rule to go on
+        preset = dataclasses.replace(preset, rule_iterations=0)
+        recogniser = cast(DeepPolicy, load_policy(config.start.path, config.service)).recogniser
     if state is not None:
         recogniser = Recogniser.from_state(state["learner"]["recogniser"])
     learner = PolicyIteration(config.pattern, config.service, preset, config.seed, recogniser)
@@ -244,6 +250,8 @@ def train_policy_iteration(run: RunFolder, progress: bool, state: dict[str, Any]
     evaluator = SelectionEvaluator(config)
     if state is None:
         run.start()
+        if config.start is not None:
+            load_weights(learner.model, config.start.path)
         evaluator.evaluate(policy, 0)
     else:
         learner.restore(state["learner"])

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from autoscaler_env.policies.q_learning import DecisionCells, QTable, learn
 from autoscaler_env.policies.recognise import Recogniser
 from autoscaler_env.policies.rules import TargetTracking
 from autoscaler_env.service import Service
-from autoscaler_env.storage.models import save_q_table
+from autoscaler_env.storage.models import load_policy, save_q_table
 from autoscaler_env.traffic.patterns import Workload, as_workload, random_training_seeds
 from autoscaler_env.training.checkpoint import (
     EVALUATIONS,
@@ -48,6 +48,8 @@ def train_q_learning(run: RunFolder, progress: bool, state: dict[str, Any] | Non
     table.name = config.model_name
     rng = np.random.default_rng(config.seed)
     evaluator = SelectionEvaluator(config)
+    if config.start is not None and state is None:
+        table.values[:] = cast(QTable, load_policy(config.start.path, config.service)).values
     if state is None:
         run.start()
         done = 0

@@ -6,7 +6,7 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.storage.models import load_policy, read_description
 from autoscaler_env.training.checkpoint import RunFolder, Trained
 from autoscaler_env.training.config import TrainingConfig
-from autoscaler_env.training.tabular import train_q_learning
+from autoscaler_env.training.once import train_once
 
 
 def train(
@@ -20,6 +20,9 @@ def train(
     On one machine, on the CPU and with the same versions of the libraries, the same configuration gives the same model,
     bit for bit, whether the training was interrupted or not. Another processor gives another DQN or PPO, and the same
     Q-table.
+
+    With an objective, the late price that makes the learner keep it is searched: see
+    `training.objective.train_to_keep`, which also reports each training of the search.
 
     Args:
         config: The training.
@@ -35,21 +38,20 @@ def train(
         OSError: The disk is full, or a folder cannot be written. The last saved state is whole.
         KeyboardInterrupt: After the first Ctrl-C, when the state is saved.
     """
-    run = RunFolder(config, folders)
-    state = None
-    if resume:
-        state = run.load_state()
-        if state is None:
-            raise ValueError(f"--resume: there is no unfinished training of {config.model_name}; start it without")
-    if config.algorithm == "q-learning":
-        return train_q_learning(run, progress, state)
-    if config.algorithm == "policy-iteration":
-        from autoscaler_env.training.policy_iteration import train_policy_iteration
+    if config.objective is not None:
+        from autoscaler_env.training.objective import train_to_keep
 
-        return train_policy_iteration(run, progress, state)
-    from autoscaler_env.training.deep import train_deep  # imported here: a table needs no torch
+        return train_to_keep(config, folders, progress=progress, resume=resume)
+    return train_once(config, folders, progress=progress, resume=resume)
 
-    return train_deep(run, progress, state)
+
+def folder_of(config: TrainingConfig, folders: Folders | None = None) -> RunFolder:
+    """Return the files of a training, and of its search if it has an objective."""
+    if config.objective is None:
+        return RunFolder(config, folders)
+    from autoscaler_env.training.objective import SearchFolder
+
+    return SearchFolder(config, folders)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -75,7 +77,7 @@ def train_own(config: TrainingConfig, folders: Folders, *, progress: bool = True
     Raises:
         Interrupted: After the first Ctrl-C, when the state is saved, or at once after the second.
     """
-    run = RunFolder(config, folders.own)
+    run = folder_of(config, folders.own)
     name, resume = config.model_name, False
     try:
         resume = run.load_state() is not None
@@ -103,7 +105,7 @@ def obtain(
         FileNotFoundError: There is no such model and `retrain` is false; the message has the files that were looked
             for, and the command that makes it.
     """
-    run = RunFolder(config, folders)
+    run = folder_of(config, folders)
     if retrain:
         return train(config, run.folders, progress=progress)
     place = f"models/{run.model.name}"

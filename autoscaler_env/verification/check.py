@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from autoscaler_env.evaluation.objective import trained_for
 from autoscaler_env.evaluation.simulation import Trajectory, simulate, wait_percentiles
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.rules import RULES
@@ -110,6 +111,8 @@ def _check(path: Path, episodes: int, verdict: Verdict) -> None:
     verdict.notes += tuple(model.notes)
     own_description = description if described_file == path else {}
     verdict.timesteps = _timesteps(path, model.timesteps, own_description)
+    if objective := trained_for(own_description):
+        verdict.notes += (objective,)
     if own_description and not fits(own_description, model.sha256):
         verdict.notes += (f"{_json_of(path)} is stale: it describes another file (SHA-256 differs)",)
     trajectory = play(model.policy, service, episodes)

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.browser
 
 NOTEBOOK = "03_train_q_learning"
 PAGES = ("index", f"course/{NOTEBOOK}", "policies/ppo", "results", "api/policies")
+OTHER_PAGES = ("policies/index", "glossary", "search", "404")
 PHONE = {"width": 390, "height": 844}
 
 
@@ -117,6 +118,9 @@ def test_formulas_are_drawn_and_themes_choose_figures(open_page):
     for dark in (False, True):
         page = open_page("policies/ppo", dark=dark)
         assert page.locator("math").first.bounding_box()["width"] > 100
+        base, index = page.locator("math msub").first.locator("> *").all()
+        ends = [part.evaluate("(part) => part.getBoundingClientRect().bottom") for part in (base, index)]
+        assert ends[1] > ends[0] + 1, "without the font of formulas an index stands as high as its letter"
         shown = [image.get_attribute("src") for image in page.locator("article img").all() if image.is_visible()]
         theme = "dark" if dark else "light"
         assert [name.rpartition("/")[2] for name in shown] == [f"ppo-savings-{theme}.svg", f"ppo-curve-{theme}.svg"]
@@ -140,8 +144,44 @@ def test_the_keyboard_reaches_the_content_and_stops_the_film(open_page):
     expect(page.get_by_role("button", name="Play the film").first).to_be_visible()
 
 
+PLACE = """() => {
+    const { activeElement: focused } = document, style = getComputedStyle(focused);
+    const marked = style.outlineStyle !== "none" || style.boxShadow !== "none";
+    return focused === document.body ? null : [focused.outerHTML.slice(0, 120), marked];
+}"""
+REACHABLE = """() => [...document.querySelectorAll('a[href], button, input, select, summary, [tabindex="0"]')]
+    .filter((each) => each.getClientRects().length && getComputedStyle(each).visibility !== "hidden").length"""
+
+
+def test_tab_alone_reaches_everything_and_shows_where_it_is(open_page):
+    for name in ("index", f"course/{NOTEBOOK}", "policies/ppo", "search"):
+        page = open_page(name)
+        places = []
+        while len(places) < 300:
+            page.keyboard.press("Tab")
+            if (place := page.evaluate(PLACE)) is None:
+                break
+            places.append(place)
+        assert len(places) == page.evaluate(REACHABLE) > 10, name
+        assert not [element for element, marked in places if not marked]
+
+
+def test_the_page_for_a_wrong_address_leads_to_the_front_page(address, open_page):
+    page = open_page("404")
+    page.get_by_role("link", name="The front page").click()
+    expect(page).to_have_title("Smart AutoScaler")
+    assert page.url == address and not page.errors and not page.asked
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_axe_finds_nothing_serious_on_the_site(name, open_page, violations):
     for dark in (False, True):
         for width, height in ((1280, 800), (390, 844)):
             assert violations(open_page(name, width=width, height=height, dark=dark)) == []
+
+
+def test_axe_finds_nothing_serious_on_other_kinds_of_pages(address, open_page, violations):
+    for page in (open_page("index", dark=True), open_page("index", **PHONE)):
+        for name in OTHER_PAGES:
+            page.goto(f"{address}{name}.html")
+            assert violations(page) == [], name

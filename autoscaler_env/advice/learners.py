@@ -1,0 +1,117 @@
+"""Train a learner for advice: on resampled days of the first part of the traffic."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import tempfile
+from collections.abc import Mapping
+from typing import Any, NamedTuple, cast
+
+from autoscaler_env.evaluation.objective import Objective, price_in_words, share_interval
+from autoscaler_env.evaluation.simulation import ResetDaily, simulate_through
+from autoscaler_env.evaluation.statistics import Interval
+from autoscaler_env.paths import Folders
+from autoscaler_env.policies.base import Policy
+from autoscaler_env.service import Service
+from autoscaler_env.storage.models import load_policy
+from autoscaler_env.text import counted
+from autoscaler_env.traffic.trace import ResampledDays, Trace
+from autoscaler_env.training.checkpoint import RunFolder
+from autoscaler_env.training.config import LENGTH, Algorithm, TrainingConfig
+from autoscaler_env.training.objective import train_to_keep
+from autoscaler_env.training.presets import DeepPreset
+from autoscaler_env.training.train import folder_of, train
+
+BUDGETS: Mapping[str, dict[Algorithm, int]] = {
+    "full": {"q-learning": 10_000, "dqn": 150_000, "ppo": 250_000},
+    "quick": {"q-learning": 1_000, "dqn": 15_000, "ppo": 30_000},
+}
+"""Training budget of each learner: days for Q-learning, timesteps for the others."""
+
+
+class Learned(NamedTuple):
+    """A trained learner."""
+
+    policy: Policy
+    """The policy, for days in a row."""
+    model: bytes
+    """Its file."""
+    rank: tuple[bool, float]
+    """What chooses among trainings with different seeds: the highest is the best."""
+    words: str
+    """How it was trained."""
+    late_price: float = math.nan
+    """The late price that was searched for an objective, dollars for a request that waits at the end of a step."""
+
+
+def training_config(algorithm: Algorithm, budget: int, days: Trace, service: Service, seed: int) -> TrainingConfig:
+    """Return how a learner is trained. PPO first imitates calibrated target tracking for a day if its budget allows it.
+
+    A small budget is better spent so: PPO need not learn from rewards what every rule knows.
+    """
+    length: dict[str, Any] = {LENGTH[algorithm]: budget}
+    workload = ResampledDays("traffic", days)
+    config = TrainingConfig(algorithm, workload, seed=seed, device="cpu", service=service, **length)
+    if algorithm == "ppo":
+        imitating = dataclasses.replace(config, imitation_days=1)
+        if cast(DeepPreset, imitating.preset).imitated_timesteps(service.steps_per_episode) < budget:
+            return imitating
+    return config
+
+
+def training_in_words(config: TrainingConfig) -> str:
+    """Return how long a learner is trained, and how it begins."""
+    unit = "days" if config.algorithm == "q-learning" else "timesteps"
+    return f"{getattr(config, LENGTH[config.algorithm]):,} {unit} of training" + (
+        ", begun by imitating target tracking" if config.imitation_days else ""
+    )
+
+
+def train_once(config: TrainingConfig, progress: bool) -> Learned:
+    """Train; return the better of the last and the best version, read back from its file."""
+    with tempfile.TemporaryDirectory(prefix="advise") as folder:
+        folders = Folders(folder)
+        returns = train(config, folders, progress=progress).curve["mean_return"].to_numpy()
+        best = int(returns[1:].argmax()) + 1
+        files = RunFolder(config, folders)
+        path = files.model if best == len(returns) - 1 else files.best
+        policy = _for_days_in_a_row(load_policy(path, config.service), config)
+        return Learned(policy, path.read_bytes(), (True, float(returns[best])), training_in_words(config))
+
+
+def train_for_objective(config: TrainingConfig, days: Trace, first: float, *, falls: bool) -> Learned:
+    """Train with the late price that keeps the objective on the first part of the days.
+
+    Args:
+        config: The training, with an objective.
+        days: The traffic.
+        first: The late price to begin with.
+        falls: Whether lower ones are tried.
+
+    Returns:
+        The cheapest training of the search that keeps the objective there; its rank says whether it does, and what it
+        costs, negative.
+    """
+    service, objective = config.service, cast(Objective, config.objective)
+
+    def measure(policy: Policy) -> tuple[Interval, float]:
+        trajectory = simulate_through(ResetDaily(policy, service.steps_per_episode), days.earlier, service)
+        in_time = objective.in_time(trajectory).reshape(days.earlier.shape).sum(axis=1)
+        return share_interval(in_time, days.earlier.sum(axis=1)), float(trajectory.cost.sum()) / days.first_days
+
+    with tempfile.TemporaryDirectory(prefix="advise") as folder:
+        run = folder_of(config, Folders(folder))
+        trained = train_to_keep(config, run.folders, progress=False, measure=measure, first=first, falls=falls)
+        model = run.model.read_bytes()
+    policy, late_price = trained.policy, trained.description["service"]["late_price"]
+    shorter = len(trained.description["search"]) - 1
+    words = f"{training_in_words(config)}, {counted(shorter, 'shorter one')} from its weights" if shorter else ""
+    words = f"{words or training_in_words(config)}; late price {price_in_words(late_price, service)}"
+    rank = trained.description["keeps_objective"], -measure(policy)[1]
+    return Learned(_for_days_in_a_row(policy, config), model, rank, words, late_price)
+
+
+def _for_days_in_a_row(policy: Policy, config: TrainingConfig) -> Policy:
+    policy.name = config.algorithm
+    return ResetDaily(policy, config.service.steps_per_episode)
