@@ -6,7 +6,8 @@ MIXED and SPIKE (`study/plan.py`) by eight trials of two seeds each, so PPO has 
 settings of policy iteration were chosen by eight single trials on selection days.
 
 With the inputs that a decision needs (`results/tuning_*_mixed_decision.csv`) Q-learning and PPO had twelve trials of
-two seeds each, and PPO's usual preset won. DQN had four such trials and six single trainings: less attention.
+two seeds each, and PPO's usual preset won; then four single trainings chose its days of imitation. DQN had four such
+trials and six single trainings: less attention.
 """
 
 from __future__ import annotations
@@ -192,9 +193,13 @@ DECISION_PRESETS = {
         inputs=DECISION,
         settings=DQN_PRESET.settings | {"gradient_steps": 4, "target_update_interval": 4_000, "n_steps": 3},
     ),
-    "ppo": dataclasses.replace(PPO_PRESET, inputs=DECISION),
+    "ppo": dataclasses.replace(PPO_PRESET, inputs=DECISION, imitation_days=2),
 }
-"""The same with the inputs that a decision needs."""
+"""The same with the inputs that a decision needs.
+
+DQN learns from returns of three steps. PPO begins by imitating the calibrated rules, for two of its five days in each
+environment: with the chances of the patterns among its inputs, it can tell which of them to imitate.
+"""
 
 DECISION_TABLE = QLearningPreset(
     rate_exponent=0.8, discount=0.99, first_epsilon=0.3, last_epsilon=0.1, epsilon_days=0.9, inputs=DECISION
