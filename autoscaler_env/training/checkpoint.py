@@ -47,14 +47,17 @@ class SelectionEvaluator:
 
     Args:
         config: The training; on MIXED, the selection days are those of all six patterns.
+        measure: Returns the mean return of a policy in dollars a day, for one that needs its days in a row; by default
+            days are played side by side.
     """
 
-    def __init__(self, config: TrainingConfig) -> None:
+    def __init__(self, config: TrainingConfig, measure: Callable[[Any], float] | None = None) -> None:
         workload = as_workload(config.pattern, config.service)
         workloads: list[str | Workload] = list(PATTERNS) if config.pattern == MIXED else [workload]
         seeds = day_seeds("selection", SELECTION_DAYS)
         self._days = np.vstack([as_workload(each, config.service).draw(seeds) for each in workloads])
         self._service = config.service
+        self._measure = measure
         self._start = time.perf_counter()
         self._evaluating = 0.0
         self.curve: list[dict[str, float]] = []
@@ -113,6 +116,8 @@ class SelectionEvaluator:
         self._start, self._evaluating = time.perf_counter() - state["seconds"], 0.0
 
     def _mean_return(self, policy: Policy) -> float:
+        if self._measure is not None:
+            return self._measure(policy)
         return -float(simulate(policy, self._days, self._service).cost.sum(axis=1).mean())
 
 
