@@ -25,6 +25,7 @@ from autoscaler_env.study.analysis import MEAN as MEAN_OF_STUDY
 from autoscaler_env.study.analysis import (
     advice_on_traces,
     avoidable,
+    effort_of_study,
     foresight,
     objective_on_traces,
     read_policy_iteration,
@@ -42,7 +43,7 @@ from autoscaler_env.traffic.patterns import MIXED, PATTERNS
 COMPARED = ("threshold", "hpa-cpu", "threshold-mixed", "hpa-cpu-mixed", "hpa-demand-mixed", ONE_SETTING, PER_PATTERN)
 """The rules in the README's table; `docs/results.md` has all of them."""
 
-STUDIES = ("budgets", "long", "iteration")
+STUDIES = ("budgets", "inputs", "long", "iteration")
 """The studies of the learners in the README's table: ten trainings on `MIXED` each."""
 
 
@@ -130,7 +131,7 @@ def results_block(folders: Folders) -> str:
     learners = []
     for study in STUDIES:
         for row in _saved_by_learners(study, folders):
-            name = f"{label_of(row['algorithm'])}, {row['timesteps']:,} timesteps"
+            name = f"{_learner_of(study, row)}, {row['timesteps']:,} timesteps"
             learners.append(_result(name, row["cost"], [row["saving"], row["low"], row["high"]]))
     bounds = foresight(folders).T[MEAN_OF_STUDY]
     limit = _result("limit without foresight: no policy is cheaper", bounds["low"], None)
@@ -140,9 +141,10 @@ def results_block(folders: Folders) -> str:
     episodes = _evaluation(folders)["episodes"]
     return "\n".join(
         [
-            f"Mean of the six patterns, {episodes:,} evaluation days each, the same days for every policy. Savings are",
-            "against ideal target tracking with one setting for all patterns. Learners: mean of ten trainings on",
-            "`MIXED`, interval over trainings; rules: interval over days.",
+            f"Mean of the six patterns, {episodes:,} evaluation days each, the same for every policy. "
+            "Savings: against ideal target tracking with",
+            "one setting. Learners: mean of ten trainings on `MIXED`, interval over trainings "
+            "(decision inputs: `--inputs decision`); rules: over days.",
             "",
             table,
             "",
@@ -192,8 +194,8 @@ def calibration_block(folders: Folders) -> str:
 def _honest_sentences(folders: Folders) -> list[str]:
     """Return what the tables say for learning and against it: on `MIXED`, on one pattern, on recorded traffic."""
     cheaper, worth = [], []
-    for row in [row for study in STUDIES for row in _saved_by_learners(study, folders)]:
-        name = f"{label_of(row['algorithm'])} with {row['timesteps']:,} timesteps"
+    for study, row in [(name, row) for name in STUDIES for row in _saved_by_learners(name, folders)]:
+        name = f"{_learner_of(study, row)} {'and' if study == 'inputs' else 'with'} {row['timesteps']:,} timesteps"
         saved = Interval(row["seeds"], row["saving"], row["low"], row["high"])
         cheaper += [name] if saved.low > 0 else []
         worth += [name] if is_worth_it(saved, row["rule"]) else []
@@ -295,14 +297,18 @@ def patterns_block(folders: Folders) -> str:
 
 
 def seeds_block(folders: Folders) -> str:
-    """Return what many trainings save against target tracking with one setting, a row per learner and budget."""
+    """Return what trainings take, and save against target tracking with one setting, a row per learner and budget."""
     rows = []
     for study in STUDIES:
+        taken = effort_of_study(study, folders)
         for row in _saved_by_learners(study, folders):
+            effort = taken.loc[row["algorithm"]]
             rows.append(
                 {
-                    "learner": label_of(row["algorithm"]),
+                    "learner": _learner_of(study, row),
                     "timesteps": f"{row['timesteps']:,}",
+                    "simulated steps": f"{effort['simulated']:,.0f}",
+                    "seconds": f"{effort['seconds']:.1f}",
                     "trainings": row["seeds"],
                     "daily cost": f"{row['cost']:.2f}",
                     "saved": _saving([row["saving"], row["low"], row["high"]]),
@@ -440,6 +446,11 @@ def _saved_by_learners(study: str, folders: Folders) -> list[dict[str, Any]]:
     """Return what each learner of a study saves against target tracking with one setting, a row per learner."""
     table = savings_over_trainings(read_study(study, folders), "one_setting_cost").reset_index()
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def _learner_of(study: str, row: dict[str, Any]) -> str:
+    """Return what tables call a learner of a study; the inputs are named where they are not the usual ones."""
+    return label_of(row["algorithm"]) + (" with decision inputs" if study == "inputs" else "")
 
 
 def _evaluation(folders: Folders) -> dict[str, Any]:

@@ -15,7 +15,6 @@ import argparse
 import dataclasses
 import time
 
-import gymnasium
 import numpy as np
 import pandas as pd
 import torch
@@ -59,15 +58,6 @@ VARIANTS: dict[str, tuple[int, ...]] = {
 WITHOUT_ADVANTAGES = "without exact advantages (PPO)"
 
 
-class DecisionVecEnv(LearnerVecEnv):
-    """Give PPO the inputs that a decision needs."""
-
-    def __init__(self, services: AutoscalerVecEnv, inputs: DecisionInputs) -> None:
-        super().__init__(services)
-        self._inputs = inputs  # type: ignore[assignment]
-        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (inputs.count,), np.float32)
-
-
 def by_iteration(taken: tuple[int, ...], preset: IterationPreset, seed: int) -> DeepPolicy:
     """Train by policy iteration, with some inputs taken away."""
     recogniser = recogniser_of_outlooks(SERVICE)
@@ -89,7 +79,7 @@ def by_ppo(timesteps: int, seed: int) -> DeepPolicy:
     services = AutoscalerVecEnv(preset.environments, MIXED, SERVICE)
     model = PPO(
         "MlpPolicy",
-        DecisionVecEnv(services, DecisionInputs(SERVICE, recogniser)),
+        LearnerVecEnv(services, inputs=DecisionInputs(SERVICE, recogniser)),
         learning_rate=falling(preset.learning_rate),
         batch_size=preset.batch_size,
         gamma=preset.discount,

@@ -154,7 +154,9 @@ def test_with_inputs_of_a_decision_a_training_that_breaks_off_ends_as_without_in
     learner, break_off, monkeypatch, tmp_path
 ):
     for name in ("dqn", "ppo"):
-        monkeypatch.setitem(presets.DECISION_PRESETS, name, dataclasses.replace(PRESETS[name], inputs="decision"))
+        more = {"n_steps": 3} if name == "dqn" else {}  # returns of three steps, as in its preset
+        preset = dataclasses.replace(PRESETS[name], inputs="decision", settings=PRESETS[name].settings | more)
+        monkeypatch.setitem(presets.DECISION_PRESETS, name, preset)
     settings = {"imitation_days": 1} if learner == "ppo" else {}
     config = TrainingConfig(
         learner,

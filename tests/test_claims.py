@@ -30,7 +30,7 @@ from autoscaler_env.traffic.patterns import MIXED, PATTERNS
 COMMITTED = Folders(project_root())
 BANDS = {"q-learning": (100, 300), "dqn": (50, 200), "ppo": (30, 150)}  # the published ones, dollars a day
 LEARNERS = tuple(BANDS)
-TRAINED = ("budgets", "long", "patterns", "wide")
+TRAINED = ("budgets", "inputs", "long", "patterns", "wide")
 
 
 @functools.cache
@@ -176,6 +176,21 @@ def test_q_learning_beats_the_threshold_rule_of_most_people_and_not_the_tuned_on
     """Notebook 3 says so in words."""
     assert saved_against("q-learning", "threshold").low > 40
     assert saved_against("q-learning", "threshold-mixed").high < 0
+
+
+def test_with_inputs_of_a_decision_q_learning_and_ppo_cost_less_and_beat_every_rule_with_one_setting():
+    one_setting = min(
+        cost
+        for policy, cost in baselines().groupby("policy")["cost"].mean().items()
+        if policy != OPTIMUM and not policy.endswith("-per-pattern")
+    )
+    for learner in ("q-learning", "ppo"):
+        before, after = (
+            per_training(table[table["algorithm"] == learner], "cost") for table in (study("budgets"), study("inputs"))
+        )
+        assert before.index.equals(after.index), "as many timesteps, and the same seeds"
+        assert estimate(before - after).low > 0, learner
+        assert estimate(after).high < min(one_setting, 144.5), learner
 
 
 def test_ppo_beats_every_rule_with_one_tuned_setting():

@@ -24,6 +24,7 @@ from autoscaler_env.study import summary
 from autoscaler_env.study.analysis import (
     advice_on_traces,
     avoidable,
+    effort_of_study,
     foresight,
     generalisation,
     learners_on_traces,
@@ -139,6 +140,25 @@ def copy(folders, tmp_path):
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def test_effort_counts_the_rule_beside_a_learner_and_the_seconds_of_the_processor_where_they_are_known(copy):
+    curves = [
+        {"algorithm": name, "seed": seed, "at": 10, "seconds": seconds + seed, "mean_return": -1.0}
+        for name, seconds in {"q-learning": 1.0, "dqn": 2.0, "ppo": 3.0}.items()
+        for seed in range(5)
+    ]
+    pd.DataFrame(curves).assign(trained_on=MIXED, timesteps=100).to_csv(copy.results / "study_budgets_curves.csv")
+    taken = effort_of_study("budgets", copy)
+    assert taken["simulated"].to_dict() == {"q-learning": 100, "dqn": 200, "ppo": 200}
+    assert taken["seconds"].to_dict() == {"q-learning": 3.0, "dqn": 4.0, "ppo": 5.0}  # seeds 0 to 4 add 2 on average
+    budgets = read_study("budgets", copy)
+    counted = budgets.assign(simulated=300, cpu_seconds=7.0 + budgets["seed"])
+    counted.to_csv(copy.results / "study_inputs.csv", index=False)
+    assert effort_of_study("inputs", copy).loc["dqn"].to_dict() == {"simulated": 300.0, "seconds": 9.0}
+    visited = trainings("policy-iteration", MIXED, 50, same(1.0)).assign(visited=50, branched=70, cpu_seconds=4.0)
+    visited.to_csv(copy.results / "study_iteration.csv", index=False)
+    assert effort_of_study("iteration", copy).loc["policy-iteration"].to_dict() == {"simulated": 120.0, "seconds": 4.0}
 
 
 def test_specialists_count_on_their_own_pattern_one_training_per_seed(folders):

@@ -19,6 +19,7 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.policies.registry import LEARNERS
 from autoscaler_env.storage.files import write_text
+from autoscaler_env.study.plan import trainings
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS
 
 OWN = "OWN"
@@ -70,6 +71,36 @@ def read_curves(name: str, algorithm: str, folders: Folders) -> list[pd.DataFram
     return [
         curve[["timesteps", "seconds", "mean_return"]].reset_index(drop=True) for _, curve in points.groupby("seed")
     ]
+
+
+def effort_of_study(name: str, folders: Folders) -> pd.DataFrame:
+    """Return what a training of each learner of a study takes, on average.
+
+    Args:
+        name: A study of trainings on one workload.
+        folders: Where the tables are.
+
+    Returns:
+        Indexed by algorithm: simulated (steps of all services, those of the rule beside a learner and of branches
+        included) and seconds (of the processor, with the recogniser of patterns, where the training counted them; else
+        of the clock, without evaluations).
+
+    Raises:
+        FileNotFoundError: The study has not been run; the message has the command that does.
+    """
+    table = read_study(name, folders)
+    counted = "cpu_seconds" in table
+    rows = {}
+    for run in trainings(name, 1):
+        of_learner = table[table["algorithm"] == run.algorithm].drop_duplicates("seed")
+        if counted:
+            columns = ["simulated"] if "simulated" in of_learner else ["visited", "branched"]
+            simulated, seconds = of_learner[columns].sum(axis=1).mean(), of_learner["cpu_seconds"].mean()
+        else:
+            simulated = run.simulated_timesteps(int(of_learner["timesteps"].iloc[0]))
+            seconds = pd.Series([each["seconds"].iloc[-1] for each in read_curves(name, run.algorithm, folders)]).mean()
+        rows[run.algorithm] = {"simulated": simulated, "seconds": seconds}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("algorithm")
 
 
 def read_policy_iteration(folders: Folders) -> pd.DataFrame:

@@ -188,7 +188,7 @@ class TrainingConfig:
         "ppo",
     )
     """Weight of the next step's value; at least 0 and below 1."""
-    imitation_days: Annotated[int | None, _number("N", "(default: 0)")] = _setting(
+    imitation_days: Annotated[int | None, _number("N", "(default: 0; 2 with inputs decision)")] = _setting(
         "at least 0", lambda days: days >= 0, "ppo"
     )
     """Days that calibrated rules play in each environment; ppo imitates them before it learns from rewards."""

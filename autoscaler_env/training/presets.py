@@ -3,10 +3,12 @@
 The presets for the published training lengths were tuned on selection days by `benchmarks/tune.py`: twelve trials of
 two seeds for each learner. PPO's long preset was tuned by single trials on selection days, and its own settings for
 MIXED and SPIKE (`study/plan.py`) by eight trials of two seeds each, so PPO has had more attention than the others. The
-settings of policy iteration were chosen by eight single trials on selection days. The presets for the inputs that a
-decision needs had twelve trials of two seeds for each learner again (`results/tuning_*_mixed_decision.csv`). The
-settings of policy iteration for recorded traffic were chosen by nine single trials on the last 30 % of the training
-days of four traces, never on the days held out.
+settings of policy iteration were chosen by eight single trials on selection days; those for recorded traffic by nine
+single trials on the last 30 % of the training days of four traces, never on the days held out.
+
+With the inputs that a decision needs (`results/tuning_*_mixed_decision.csv`) Q-learning and PPO had twelve trials of
+two seeds each, and PPO's usual preset won; then four single trainings chose its days of imitation. DQN had four such
+trials and six single trainings: less attention.
 """
 
 from __future__ import annotations
@@ -205,10 +207,20 @@ PRESETS = {"dqn": DQN_PRESET, "ppo": PPO_PRESET}
 """The settings of the deep learners for their published budget, by algorithm."""
 
 DECISION_PRESETS = {
-    "dqn": dataclasses.replace(DQN_PRESET, inputs=DECISION),
-    "ppo": dataclasses.replace(PPO_PRESET, inputs=DECISION),
+    "dqn": dataclasses.replace(
+        DQN_PRESET,
+        learning_rate=1e-3,
+        discount=0.97,
+        inputs=DECISION,
+        settings=DQN_PRESET.settings | {"gradient_steps": 4, "target_update_interval": 4_000, "n_steps": 3},
+    ),
+    "ppo": dataclasses.replace(PPO_PRESET, inputs=DECISION, imitation_days=2),
 }
-"""The same with the inputs that a decision needs."""
+"""The same with the inputs that a decision needs.
+
+DQN learns from returns of three steps. PPO begins by imitating the calibrated rules, for two of its five days in each
+environment: with the chances of the patterns among its inputs, it can tell which of them to imitate.
+"""
 
 DECISION_TABLE = QLearningPreset(
     rate_exponent=0.8, discount=0.99, first_epsilon=0.3, last_epsilon=0.1, epsilon_days=0.9, inputs=DECISION
