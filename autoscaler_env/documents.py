@@ -25,6 +25,7 @@ from autoscaler_env.study.analysis import MEAN as MEAN_OF_STUDY
 from autoscaler_env.study.analysis import (
     advice_on_traces,
     avoidable,
+    curves_in_seconds,
     foresight,
     read_policy_iteration,
     read_study,
@@ -311,6 +312,15 @@ def seeds_block(folders: Folders) -> str:
     return _markdown(pd.DataFrame(rows))
 
 
+def curves_block(folders: Folders) -> str:
+    """Return the learning curves in CPU seconds: four points for each learner trained on `MIXED`."""
+    points = curves_in_seconds(folders).groupby("algorithm", sort=False).nth([1, 2, 5, -1])
+    forms = {"at": "{:,}", "cpu_seconds": "{:.2f}", "cost": "{:.2f}", "low": "{:.2f}", "high": "{:.2f}"}
+    texts = {name: points[name].map(form.format) for name, form in forms.items()}
+    table = pd.DataFrame({"learner": points["algorithm"].map(label_of)} | texts)
+    return _markdown(table.set_axis(["learner", "timesteps", "CPU seconds", "daily cost ($)", "from", "to"], axis=1))
+
+
 def workloads_block(folders: Folders) -> str:
     """Return PPO trained on a pattern beside the cheapest rule there, a row per pattern."""
     rows = _duel_rows(specialists(folders), "pattern")
@@ -413,6 +423,7 @@ BLOCKS: dict[str, Block] = {
     "patterns": Block("docs/results.md", patterns_block),
     "calibration": Block("docs/results.md", calibration_block),
     "seeds": Block("docs/results.md", seeds_block),
+    "curves": Block("docs/results.md", curves_block),
     "iteration": Block("docs/results.md", iteration_block),
     "regret": Block("docs/results.md", regret_block),
     "workloads": Block("docs/results.md", workloads_block),
