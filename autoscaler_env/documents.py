@@ -296,28 +296,26 @@ def patterns_block(folders: Folders) -> str:
 
 def seeds_block(folders: Folders) -> str:
     """Return what many trainings save against target tracking with one setting, a row per learner and budget."""
-    rows = []
-    for study in STUDIES:
-        for row in _saved_by_learners(study, folders):
-            rows.append(
-                {
-                    "learner": label_of(row["algorithm"]),
-                    "timesteps": f"{row['timesteps']:,}",
-                    "trainings": row["seeds"],
-                    "daily cost": f"{row['cost']:.2f}",
-                    "saved": _saving([row["saving"], row["low"], row["high"]]),
-                    "mean of the middle half": f"{row['iqm']:+.2f}",
-                }
-            )
+    rows = [
+        {
+            "learner": label_of(row["algorithm"]),
+            "timesteps": f"{row['timesteps']:,}",
+            "trainings": row["seeds"],
+            "daily cost": f"{row['cost']:.2f}",
+            "saved": _saving([row["saving"], row["low"], row["high"]]),
+            "mean of the middle half": f"{row['iqm']:+.2f}",
+        }
+        for study in STUDIES
+        for row in _saved_by_learners(study, folders)
+    ]
     return _markdown(pd.DataFrame(rows))
 
 
 def curves_block(folders: Folders) -> str:
     """Return the learning curves in CPU seconds: four points for each learner trained on `MIXED`."""
     points = curves_in_seconds(folders).groupby("algorithm", sort=False).nth([1, 2, 5, -1])
-    forms = {"at": "{:,}", "cpu_seconds": "{:.2f}", "cost": "{:.2f}", "low": "{:.2f}", "high": "{:.2f}"}
-    texts = {name: points[name].map(form.format) for name, form in forms.items()}
-    table = pd.DataFrame({"learner": points["algorithm"].map(label_of)} | texts)
+    numbers = points[["cpu_seconds", "cost", "low", "high"]].map("{:.2f}".format)
+    table = pd.concat([points["algorithm"].map(label_of), points["at"].map("{:,}".format), numbers], axis=1)
     return _markdown(table.set_axis(["learner", "timesteps", "CPU seconds", "daily cost ($)", "from", "to"], axis=1))
 
 
@@ -353,10 +351,13 @@ def traces_block(folders: Folders) -> str:
 
 
 def advice_block(folders: Folders) -> str:
-    """Return PPO trained on recorded traffic beside the cheapest rule calibrated on it, a row per trace."""
-    table = advice_on_traces(folders)
-    rows = _duel_rows(table, "trace")
+    """Return policy iteration and PPO, trained on recorded traffic, beside the cheapest rule: a row per trace."""
+    table, ppo = (advice_on_traces(folders, learner) for learner in ("policy-iteration", "ppo"))
+    rows = _duel_rows(table, "trace", "policy iteration")
     rows.insert(1, "days", table["days"].to_numpy())
+    rows.insert(5, "PPO's cost", ppo["learner_cost"].map("{:.2f}".format).to_numpy())
+    ways = [each["saving"] / (each["rule_cost"] - each["optimum_cost"]) for each in (table, ppo)]
+    rows["way to the optimum"] = [f"{own:.0%} (PPO {other:.0%})" for own, other in zip(*ways, strict=True)]
     rows["recommended"] = [
         ", ".join(f"{policy} ({count} of {row['seeds']})" for policy, count in row["recommended"].items())
         for _, row in table.iterrows()
@@ -452,17 +453,17 @@ def _evaluation(folders: Folders) -> dict[str, Any]:
     return results
 
 
-def _duel_rows(table: pd.DataFrame, index: str) -> pd.DataFrame:
-    """Return the columns that a comparison of PPO with the cheapest rule shows, as text."""
-    winner = {"learner": "PPO", "rule": "the rule", "neither": "cannot be told apart"}
+def _duel_rows(table: pd.DataFrame, index: str, learner: str = "PPO") -> pd.DataFrame:
+    """Return the columns that a comparison of a learner with the cheapest rule shows, as text."""
+    winner = {"learner": learner, "rule": "the rule", "neither": "cannot be told apart"}
     return pd.DataFrame(
         {
             index: table.index,
             "cheapest rule": table["rule"].to_numpy(),
             "its cost": table["rule_cost"].map("{:.2f}".format).to_numpy(),
-            "PPO's cost": table["learner_cost"].map("{:.2f}".format).to_numpy(),
+            f"{learner}'s cost": table["learner_cost"].map("{:.2f}".format).to_numpy(),
             "optimum (knows the future)": table["optimum_cost"].map("{:.2f}".format).to_numpy(),
-            "PPO saves": [_saving(row) for row in table[["saving", "low", "high"]].to_numpy()],
+            f"{learner} saves": [_saving(row) for row in table[["saving", "low", "high"]].to_numpy()],
             "cheaper": table["cheaper"].map(winner).to_numpy(),
         }
     )

@@ -95,7 +95,7 @@ def test_advice_on_traces_is_complete_and_no_policy_is_cheaper_than_the_optimum(
     assert costs.groupby("trace").size().ge(5).all() and costs.notna().all(axis=None)
     assert table.groupby(["trace", "seed"])["recommended"].sum().eq(1).all()
     assert costs.idxmin(axis=1).eq(OPTIMUM).all()
-    rules = costs.drop(columns=[OPTIMUM, "q-learning", "dqn", "ppo"])
+    rules = costs.drop(columns=[OPTIMUM, "q-learning", "dqn", "ppo", "policy-iteration"])
     assert rules.groupby("trace").nunique().eq(1).all(axis=None), "the cost of a rule differs by seed"
 
 
@@ -198,6 +198,13 @@ def test_ppo_is_nearer_to_the_optimum_on_its_pattern_than_ppo_trained_on_another
 def test_every_pattern_and_trace_has_a_verdict():
     for table in (specialists(COMMITTED), advice_on_traces(COMMITTED)):
         assert table["cheaper"].isin(["learner", "rule", "neither"]).all()
+
+
+def test_policy_iteration_trained_on_a_trace_beats_its_rules_and_ppo_and_goes_a_tenth_of_the_way_or_more():
+    ours, ppo = (advice_on_traces(COMMITTED, learner) for learner in ("policy-iteration", "ppo"))
+    assert len(ours) == 4 and (ours["low"] > 0).all() and (ours["learner_cost"] < ppo["learner_cost"]).all()
+    way = ours["saving"] / (ours["rule_cost"] - ours["optimum_cost"])
+    assert way.min() > 0.1 and way["nyc_taxi_5min_from_30min"] > 0.25
 
 
 def test_larger_fleet_changes_help_every_policy_that_sets_a_target():

@@ -87,6 +87,17 @@ def test_a_network_over_the_plain_observation_is_a_policy_too():
         assert simulate(DeepPolicy(network, SHORT, "plain"), days, SHORT).actions.shape == (3, 24)
 
 
+def test_a_network_acts_and_prefers_as_the_library_says():
+    seen = np.random.default_rng(0).normal(size=(500, 7)).astype(np.float32)
+    for algorithm in ("dqn", "ppo"):
+        network = build_network(algorithm, 7, 3, [8])
+        policy = DeepPolicy(network, SHORT, "plain")
+        assert np.array_equal(policy.predict(seen), network.predict(seen, deterministic=True)[0])
+    with torch.no_grad():
+        expected = network.get_distribution(torch.from_numpy(seen)).distribution.probs
+    assert np.array_equal(policy.preferences(), expected.double().numpy())
+
+
 def test_weights_are_counted_as_the_library_builds_them():
     for widths in ((64, 64), (8,), (16, 8, 4)):
         q_network = build_network("dqn", INPUTS, 3, list(widths)).q_net

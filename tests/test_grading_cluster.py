@@ -3,6 +3,7 @@
 import csv
 import signal
 import threading
+from pathlib import Path
 
 import nbformat
 import psutil
@@ -15,7 +16,7 @@ from autoscaler_env.grading.grade import Course, Grading
 from autoscaler_env.grading.gradebook import Gradebook, write_gradebook
 from autoscaler_env.grading.report import read_report
 from autoscaler_env.grading.rubric import Costs, Late, Models, Rubric
-from autoscaler_env.grading.sandbox import NO_SANDBOX
+from autoscaler_env.grading.sandbox import NO_SANDBOX, Sandbox
 
 RUBRIC = Rubric(models=Models(expected=()), costs=Costs(seed=1))
 CHECK = "print('not attempted' if answer_1 is None else 'right' if answer_1 == 4 else 'not yet')"
@@ -91,6 +92,25 @@ def test_a_worker_with_another_version_is_a_fault_of_the_grader(cluster, tmp_pat
     with pytest.raises(GraderError, match="a worker has another version of the project than the grader"):
         alone.run([tmp_path / "ann"], scheduler=cluster, progress=False)
     assert not (tmp_path / "out" / "ann").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.notebook
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full disk to try")
+def test_a_fault_of_a_worker_is_no_mark(grading, cluster, tmp_path, monkeypatch):
+    source = write(tmp_path / "ann" / "notebooks" / "01_tiny.ipynb", "answer_1 = 4")
+    course = Course((tmp_path / "course" / "notebooks" / "01_tiny.ipynb",), tmp_path / "no models")
+    no_program = Sandbox("bubblewrap", "Not installed on the worker.", str(tmp_path / "bwrap"))
+    broken = Grading(tmp_path / "out", RUBRIC, no_program, course=course)
+    with pytest.raises(GraderError, match="the course's own notebook 01_tiny cannot be graded here"):
+        broken.run([source], scheduler=cluster, progress=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(remote, "_contents", lambda folder: {"/dev/full": b"the worker writes this to its disk"})
+        with pytest.raises(GraderError, match=r"on the cluster: OSError.*No space left"):
+            grading.run([source], scheduler=cluster, progress=False)
+    assert read_report(tmp_path / "out" / "ann") is None
+    mended = Grading(tmp_path / "out", RUBRIC, NO_SANDBOX, course=course)
+    assert [report.points() for report in mended.run([source], scheduler=cluster, progress=False)] == [60]
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from dataclasses import asdict, dataclass, field, replace
@@ -424,6 +425,49 @@ class TestOtherSandboxes:
         outcome = grade(tmp_path / "graded", container, {name: HOSTILE[name] for name in names})
         check_that_none_passes(outcome, names)
         assert log.read_text().count("rm --force") == len(outcome.reports) + 1  # one for the course's own notebook
+
+
+IN_A_CONTAINER = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, os.environ["TESTS"])
+from test_grading_sandbox import HOSTILE, REASONS, check_that_none_passes, find_sandbox, grade
+from autoscaler_env.grading.kernel import forbid_namespaces
+forbid_namespaces()
+sandbox = find_sandbox(own_user=True)
+assert sandbox.kind == "user", sandbox
+REASONS["reads_the_secret_days"] = "PermissionError"
+names = ("kills_all", "writes_to_the_package", "reads_the_secret_days", "leaves_processes")
+check_that_none_passes(grade(Path(os.environ["ROOT"]), sandbox, {name: HOSTILE[name] for name in names}), names)
+"""
+
+
+class TestOwnUser:
+    pytestmark = executes_notebooks
+
+    @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="such a container runs as root")
+    def test_in_a_container_that_allows_no_sandbox_a_user_of_its_own_protects_the_grader(self, sandbox):
+        """The container has the rights that docker leaves to root. All users can read Python and the folder there."""
+        assert sandbox.as_root
+        command = [sandbox.program, "--unshare-pid", "--dev-bind", "/", "/", "--proc", "/proc"]
+        command += ["--perms", "0755", "--tmpfs", str(Path.home())]
+        for folder in dict.fromkeys((sys.base_prefix, sys.prefix, str(Path(__file__).parents[1]))):
+            above = [path for path in reversed(Path(folder).parents) if Path.home() in path.parents]
+            command += [word for path in above for word in ("--perms", "0755", "--dir", str(path))]
+            command += ["--bind", folder, folder] if Path.home() in Path(folder).parents else []
+        command += ["--cap-drop", "ALL"]
+        for right in ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID"):
+            command += ["--cap-add", f"CAP_{right}"]
+        with tempfile.TemporaryDirectory() as root:
+            Path(root).chmod(0o755)
+            done = subprocess.run(
+                [*command, "--", sys.executable, "-c", IN_A_CONTAINER],
+                env=os.environ | {"TESTS": str(Path(__file__).parent), "ROOT": root},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        assert done.returncode == 0, done.stderr[-2_000:]
 
 
 # Without an installed sandbox; no notebook runs.

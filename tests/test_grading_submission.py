@@ -159,6 +159,20 @@ def test_two_models_of_one_kind_without_its_name_are_not_guessed_among(find, tmp
     assert found.models == {} and "'a.pkl' and 'b.pkl' could be q_learning_mixed" in " ".join(found.notes)
 
 
+def test_the_checkpoints_of_a_training_are_listed_and_one_note_counts_them(find, tmp_path, table):
+    files = {f"models/checkpoints/q_learning_mixed_{number}_steps.pkl": table for number in range(10, 15)}
+    found = find(written(tmp_path / "ann", **files, **{"models/q_learning_mixed.pkl": table}))
+    reason = "'models/q_learning_mixed.pkl' was taken for q_learning_mixed"
+    assert found.notes == (f"5 files of such a name were not used: {reason}",)
+    assert found.unused == tuple((name, reason) for name in files)
+
+
+def test_a_submission_without_any_work_says_so(find, tmp_path):
+    assert find(written(tmp_path / "ann", **{"letter.txt": b"dear"})).notes == (
+        "no notebook of the course and no model was found in it",
+    )
+
+
 def test_links_and_pipes_are_left_out_with_the_reason(find, tmp_path):
     folder = tmp_path / "eve" / "notebooks"
     folder.mkdir(parents=True)

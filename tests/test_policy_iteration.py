@@ -60,7 +60,7 @@ def some_days(service, count=4):
 def prepared(learner, days):
     """Return the days as compiled code plays them, and the inputs that depend on arrivals."""
     known, expected = outlook_on(learner.service, days)
-    chances = learner.recogniser.chances_of(known.reshape(-1, ARRIVALS_INPUTS)).reshape(*days.shape, -1)
+    chances = learner.knowledge.chances_of(known.reshape(-1, ARRIVALS_INPUTS)).reshape(*days.shape, -1)
     rules = np.tile(RULE, (len(days), 1))
     return learner.compiled(days, np.concatenate([known, chances], axis=2), expected, rules)
 
@@ -98,7 +98,7 @@ def test_labels_are_what_environments_cost_that_play_every_branch_to_the_end_of_
             policy = (
                 TargetTracking(service, *RULE)
                 if by_rule
-                else DeepPolicy(learner.model.policy, service, "it", learner.recogniser)
+                else DeepPolicy(learner.model.policy, service, "it", learner.knowledge)
             )
             env = gymnasium.make("Autoscaler-v0", service=service).unwrapped
             observation, _ = env.reset(options={"day": days[day]})
@@ -130,7 +130,7 @@ def test_compiled_networks_prefer_what_torch_prefers_and_play_the_same_days():
         chosen = np.tile(np.arange(days.shape[1]), (len(days), 1))
         states = np.empty((*days.shape, entries_of_state(service)), dtype=np.int64)
         cost = visit(played, actor, *constants(service), False, np.full(days.shape, -1), chosen, states)
-        policy = DeepPolicy(learner.model.policy, service, "it", learner.recogniser)
+        policy = DeepPolicy(learner.model.policy, service, "it", learner.knowledge)
         trajectory = simulate(policy, days, service)
         for row, name in enumerate(("ready", "booting", "queue")):
             assert np.array_equal(states[:, 1:, row], getattr(trajectory, name)[:, :-1]), name
@@ -248,7 +248,7 @@ def test_it_learns_what_the_rule_does_not_know():
     days = Jump().draw(range(1))
     rules = [TargetTracking(service, target, reserve) for target in (0.8, 0.9, 1.0, 1.1) for reserve in range(6)]
     cheapest = min(simulate(rule, days, service).cost.sum() for rule in rules)
-    policy = DeepPolicy(learner.model.policy, service, "it", learner.recogniser)
+    policy = DeepPolicy(learner.model.policy, service, "it", learner.knowledge)
     assert simulate(policy, days, service).cost.sum() < 0.85 * cheapest
 
 
@@ -267,7 +267,7 @@ def test_settings_that_do_not_fit_are_refused():
 
 def test_all_six_patterns_are_trained_on_equally_often():
     learner = PolicyIteration("MIXED", SHORT, SMALL, 0, a_recogniser())
-    arrivals, rules = learner._draw()
+    arrivals, _, _, rules = learner._draw()
     assert arrivals.shape == (12, 24) and len(np.unique(rules, axis=0)) <= len(PATTERNS)
     assert np.ptp(arrivals[:2], axis=1).tolist() == [0, 0] and (np.ptp(arrivals[2:], axis=1) > 0).all()
 

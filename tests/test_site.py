@@ -10,9 +10,10 @@ import yaml
 from autoscaler_env.address import colab_address, files_address, repository_address
 from autoscaler_env.course import course_notebooks
 from autoscaler_env.documents import read_block
+from autoscaler_env.evaluation.metrics import evaluate
 from autoscaler_env.grading.release import copy_course
 from autoscaler_env.paths import Folders, project_root
-from autoscaler_env.policies.registry import BASELINES, POLICY_LABELS
+from autoscaler_env.policies.registry import BASELINES, POLICY_LABELS, VENDOR_RULES, find_policy
 from autoscaler_env.site.docstrings import knobs_of_class
 from autoscaler_env.site.links import Pages, faults_of
 from autoscaler_env.site.pages import (
@@ -25,6 +26,7 @@ from autoscaler_env.site.pages import (
 )
 from autoscaler_env.site.policies import NOTEBOOKS, page_of, savings_of, subjects, verdict_of
 from autoscaler_env.study.analysis import avoidable, foresight, regret_table
+from autoscaler_env.traffic.patterns import PATTERNS
 
 ROOT = project_root()
 FOLDERS = Folders(ROOT)
@@ -97,6 +99,28 @@ def test_pages_split_the_regret_into_foresight_and_what_may_be_avoidable(policie
     )
     assert f" {known['SPIKE']:.2f} " in line
     assert "foresight" not in page_of(policies["aws-step-scaling"], FOLDERS, {})
+
+
+def test_policies_that_notebook_6_leaves_out_have_their_savings_and_settings_from_their_own_table(policies):
+    table = pd.read_csv(FOLDERS.results / "other_rules.csv")
+    assert set(table["policy"]) == {"recognise", "optimum", "forecast"} | {
+        f"{rule}{ending}" for rule in VENDOR_RULES for ending in ("", "-mixed", "-per-pattern")
+    }
+    for name in (*VENDOR_RULES, "recognise", "optimum", "forecast"):
+        text = page_of(policies[name], FOLDERS, {})
+        assert "day more on" in text or "a day on" in text, "it says when the policy wins or loses, and by how much"
+        for row in table[table["policy"].isin([name, f"{name}-mixed", f"{name}-per-pattern"])].to_dict("records"):
+            assert f"{row['saving']:+.2f} ({row['saving_low']:+.2f}\xa0to\xa0{row['saving_high']:+.2f})" in text
+            assert row["tested_on"] in text and (row["setting"] != row["setting"] or row["setting"] in text)
+    baseline = pd.read_csv(FOLDERS.results / "evaluation_summary.csv").set_index(["policy", "pattern"])["cost"]
+    means = table.groupby("tested_on")["baseline_cost"].first()
+    assert all(means[pattern] == pytest.approx(baseline["target-tracking-mixed", pattern]) for pattern in PATTERNS)
+
+
+def test_that_table_has_what_vendors_rules_cost_today():
+    table = pd.read_csv(FOLDERS.results / "other_rules.csv").set_index(["tested_on", "policy"])["cost"]
+    costs = evaluate([find_policy(rule) for rule in VENDOR_RULES], "RANDOM").groupby("policy")["cost"].mean()
+    assert costs.to_dict() == pytest.approx(table["RANDOM"][list(VENDOR_RULES)].to_dict(), abs=5e-5)
 
 
 def test_a_verdict_counts_patterns_by_interval_and_least_effect():

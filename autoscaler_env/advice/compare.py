@@ -426,9 +426,9 @@ def over_trainings(best: Candidate, trainings: Sequence[Candidate]) -> Candidate
 def _planned_seconds(grids: Iterable[str], days: Trace, budgets: Mapping[Algorithm, int]) -> dict[str, float]:
     """Return the steps of a comparison and about how many seconds each takes on a slow core."""
     thousands = days.requests.size / 1000
-    training = {"q-learning": 7e-7 * days.requests.shape[1], "dqn": 1.2e-4, "ppo": 1.1e-4}
+    training = {"q-learning": 7e-7 * days.requests.shape[1], "dqn": 1.2e-4, "ppo": 1.1e-4, "policy-iteration": 2.2}
     seconds = {f"calibrating {name}": 0.2 + 0.2 * thousands for name in grids}
     for algorithm, budget in budgets.items():
-        selection = 0.0 if algorithm == "q-learning" else 0.3 * thousands
+        selection = 0.0 if algorithm in ("q-learning", "policy-iteration") else 0.3 * thousands
         seconds[f"training {algorithm}"] = 0.5 + training[algorithm] * budget + selection
     return seconds | {"finding the optimum": 0.5 + 0.1 * thousands}

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
 from autoscaler_env.evaluation.objective import Objective, price_in_words, share_interval
-from autoscaler_env.evaluation.simulation import ResetDaily, simulate_through
+from autoscaler_env.evaluation.simulation import simulate_through, through_days
 from autoscaler_env.evaluation.statistics import Interval
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
@@ -24,10 +24,10 @@ from autoscaler_env.training.presets import DeepPreset
 from autoscaler_env.training.train import folder_of, train
 
 BUDGETS: Mapping[str, dict[Algorithm, int]] = {
-    "full": {"q-learning": 10_000, "dqn": 150_000, "ppo": 250_000},
+    "full": {"q-learning": 10_000, "dqn": 150_000, "ppo": 250_000, "policy-iteration": 16},
     "quick": {"q-learning": 1_000, "dqn": 15_000, "ppo": 30_000},
 }
-"""Training budget of each learner: days for Q-learning, timesteps for the others."""
+"""Training budget of each learner: days for Q-learning, iterations for policy iteration, timesteps for the others."""
 
 
 class Learned(NamedTuple):
@@ -62,7 +62,7 @@ def training_config(algorithm: Algorithm, budget: int, days: Trace, service: Ser
 
 def training_in_words(config: TrainingConfig) -> str:
     """Return how long a learner is trained, and how it begins."""
-    unit = "days" if config.algorithm == "q-learning" else "timesteps"
+    unit = {"q-learning": "days", "policy-iteration": "iterations"}.get(config.algorithm, "timesteps")
     return f"{getattr(config, LENGTH[config.algorithm]):,} {unit} of training" + (
         ", begun by imitating target tracking" if config.imitation_days else ""
     )
@@ -96,7 +96,7 @@ def train_for_objective(config: TrainingConfig, days: Trace, first: float, *, fa
     service, objective = config.service, cast(Objective, config.objective)
 
     def measure(policy: Policy) -> tuple[Interval, float]:
-        trajectory = simulate_through(ResetDaily(policy, service.steps_per_episode), days.earlier, service)
+        trajectory = simulate_through(through_days(policy, service.steps_per_episode), days.earlier, service)
         in_time = objective.in_time(trajectory).reshape(days.earlier.shape).sum(axis=1)
         return share_interval(in_time, days.earlier.sum(axis=1)), float(trajectory.cost.sum()) / days.first_days
 
@@ -114,4 +114,4 @@ def train_for_objective(config: TrainingConfig, days: Trace, first: float, *, fa
 
 def _for_days_in_a_row(policy: Policy, config: TrainingConfig) -> Policy:
     policy.name = config.algorithm
-    return ResetDaily(policy, config.service.steps_per_episode)
+    return through_days(policy, config.service.steps_per_episode)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,8 @@ class Autoscaler:
     """A model and the service it was trained for; asked for a decision once a step.
 
     It sees what the simulated service would show for the same counts. The model's memory of the past starts anew at
-    midnight, as it did in training.
+    midnight, as it did in training. A model that was trained on days in a row remembers the last eight days instead: it
+    begins with those in its file, and takes what it did not see for what was usual.
 
     Args:
         model: The `.pkl` or `.zip` that `advise` wrote; no code in it is run.
@@ -29,7 +31,7 @@ class Autoscaler:
 
     def __init__(self, model: str | Path, service: str | Path) -> None:
         self.service = Service.from_toml(service)
-        self._policy = load_policy(Path(model), self.service)
+        self._policy: Any = load_policy(Path(model), self.service)
         self._constants = dynamics.constants_of(self.service)
         self._last: tuple[int, int] | None = None
         self._day: date | None = None
@@ -49,10 +51,14 @@ class Autoscaler:
         """
         observation = self.observe(ready=ready, booting=booting, queue=queue, arrivals=arrivals)
         half_a_step = timedelta(seconds=self.service.step_seconds / 2)  # a call just before midnight is for the new day
-        day = ((now or datetime.now()) + half_a_step).date()
-        if day != self._day:
+        moment = (now or datetime.now()) + half_a_step
+        remembers = getattr(self._policy, "remembers_days", False)
+        if self._day is None or (moment.date() != self._day and not remembers):
             self._policy.reset(np.zeros((1, self.service.steps_per_episode), dtype=np.int64))
-            self._day = day
+        if remembers:
+            seconds = moment.hour * 3600 + moment.minute * 60 + moment.second
+            self._policy.start_at(seconds // self.service.step_seconds)
+        self._day = moment.date()
         return int(self.service.fleet_changes[int(self._policy.predict(observation)[0])])
 
     def observe(self, *, ready: int, booting: int, queue: int, arrivals: int) -> NDArray[np.float32]:

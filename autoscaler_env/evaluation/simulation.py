@@ -209,6 +209,16 @@ class ResetDaily:
         return self._policy.predict(observations)
 
 
+def through_days(policy: Policy, steps: int) -> Policy:
+    """Return a learner's policy for days in a row: as it is if it remembers days, otherwise reset at midnight.
+
+    Args:
+        policy: The policy.
+        steps: Steps of a day.
+    """
+    return policy if getattr(policy, "remembers_days", False) else ResetDaily(policy, steps)
+
+
 def check_actions(policy: Policy, actions: NDArray[np.int64], n: int) -> NDArray[np.int64]:
     """Return a policy's actions as compiled code reads them.
 

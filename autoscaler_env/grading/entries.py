@@ -134,7 +134,7 @@ def entries_of(source: Path, skip: Skip, stack: ExitStack, zips: Zips) -> list[E
         elif source.is_file() and zipfile.is_zipfile(source):
             found = list(_in_zip(zips.open(source, stack), PurePosixPath(), skip))
         else:
-            raise ValueError("must be a folder or a zip")
+            raise ValueError("must be a folder or a zip; it is neither, or a zip that was damaged")
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
         raise UnreadableError(f"submission = {quoted(name_of(source))}: {printable(one_line(error))}") from None
     return sorted(found, key=lambda entry: (len(entry.path.parts), str(entry.path)))

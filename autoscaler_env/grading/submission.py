@@ -136,6 +136,8 @@ def find_work(
         search.read(entries_of(source, search.skip, stack, search.zips))
     notebooks = search.choose_notebooks(course)
     models = search.choose_models(expected, {_sha256(path) for path in course_models.glob("*.*")})
+    if not notebooks and not models and not search.notes:
+        search.notes.append("no notebook of the course and no model was found in it")
     name = source.resolve().name
     name = name[:-4] if name.lower().endswith(".zip") else name
     return Submission(name, source, notebooks, models, tuple(search.notes), tuple(search.rows()))
@@ -290,11 +292,14 @@ class _Search:
         chosen: dict[str, _Model] = {}
         for name in expected:
             named = [model for model in own if is_named(model.entry.path.stem, name)]
-            for model in sorted(named, key=lambda model: _distance(model, name)):
-                if name not in chosen:
-                    chosen[name] = model
-                else:
-                    self.tell(model.entry.path, f"{quoted(chosen[name].entry.path)} was taken for {name}")
+            if named:
+                chosen[name] = model = min(named, key=lambda model: _distance(model, name))
+                reason = f"{quoted(model.entry.path)} was taken for {name}"
+                others = [other.entry.path for other in named if other is not model]
+                if len(others) > _MOST_OF_FOLDER:  # such as the checkpoints of a training
+                    self.notes.append(f"{counted(len(others), 'file')} of such a name were not used: {reason}")
+                for path in others:
+                    (self.leave if len(others) > _MOST_OF_FOLDER else self.tell)(path, reason)
             own = [model for model in own if model not in named]
         kinds = {id(model): self._kind(model) for model in own} if len(chosen) < len(expected) else {}
         for name in (name for name in expected if name not in chosen):

@@ -16,6 +16,7 @@ from autoscaler_env.dynamics import OBSERVATION_HIGH, OBSERVATION_LOW
 from autoscaler_env.policies.decision_inputs import DecisionInputs
 from autoscaler_env.policies.inputs import INPUTS, INPUTS_WITH_LEVELS, Inputs
 from autoscaler_env.policies.recognise import Recogniser
+from autoscaler_env.policies.recorded_inputs import RecordedInputs, Recording
 from autoscaler_env.service import Service
 
 DQN = "dqn"
@@ -79,33 +80,57 @@ class DeepPolicy:
         network: stable-baselines3's policy network, over a learner's inputs or over the plain observation.
         service: The service to scale.
         name: What tables call it.
-        recogniser: The recogniser that belongs to a network over the inputs that a decision needs; `None` for others.
+        knowledge: What belongs to a network over the inputs that a decision needs: a recogniser of patterns, or a
+            recording; `None` for others.
     """
 
-    def __init__(self, network: BasePolicy, service: Service, name: str, recogniser: Recogniser | None = None) -> None:
+    def __init__(
+        self, network: BasePolicy, service: Service, name: str, knowledge: Recogniser | Recording | None = None
+    ) -> None:
         one_thread()
         self.name = name
         self.network = network
-        self.recogniser = recogniser
+        self.knowledge = knowledge
+        """The recogniser or the recording that some of its inputs come from."""
         width = network.observation_space.shape
         plain = width == OBSERVATION_LOW.shape
-        self._inputs: Inputs | DecisionInputs | None = None
-        if recogniser is not None:
-            self._inputs = DecisionInputs(service, recogniser)
+        self._inputs: Inputs | DecisionInputs | RecordedInputs | None = None
+        if isinstance(knowledge, Recording):
+            self._inputs = RecordedInputs(service, knowledge)
+        elif knowledge is not None:
+            self._inputs = DecisionInputs(service, knowledge)
         elif not plain:
             self._inputs = Inputs(service, levels=width == (INPUTS_WITH_LEVELS,))
         self._looked_at = np.zeros((0, 0), dtype=np.float32)
 
     def reset(self, days: NDArray[np.int64]) -> None:
         """Clear the memory."""
-        if self._inputs is not None:
+        if isinstance(self._inputs, RecordedInputs):
+            self._inputs.start(days)
+        elif self._inputs is not None:
             self._inputs.start()
+
+    def remember(self, days: NDArray[np.int64]) -> None:
+        """Tell a policy that remembers days which days were before which; see `RecordedInputs.remember`."""
+        if isinstance(self._inputs, RecordedInputs):
+            self._inputs.remember(days)
+
+    @property
+    def remembers_days(self) -> bool:
+        """Whether the memory goes on at midnight: true for a network that was trained on recorded days in a row."""
+        return isinstance(self._inputs, RecordedInputs)
+
+    def start_at(self, step: int) -> None:
+        """Bring the memory of a policy that remembers days to a step of the day; see `RecordedInputs.start_at`."""
+        if isinstance(self._inputs, RecordedInputs):
+            self._inputs.start_at(step)
 
     def predict(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return the most probable (PPO) or most valuable (DQN) actions, shape (n,)."""
         inputs = observations if self._inputs is None else self._inputs(observations)
         self._looked_at = np.ascontiguousarray(inputs)
-        return self.network.predict(self._looked_at, deterministic=True)[0]
+        actions: NDArray[np.int64] = self._scores().argmax(dim=1).cpu().numpy()
+        return actions
 
     @property
     def preferences_are(self) -> str:
@@ -120,13 +145,22 @@ class DeepPolicy:
 
     def preferences(self) -> NDArray[np.float64]:
         """Return the value or probability of each action in the last `predict`, shape (n, actions)."""
+        return self._scores().double().cpu().numpy()
+
+    def _scores(self) -> torch.Tensor:
+        """Return what `preferences` returns, as a tensor of the network.
+
+        The library's own `predict` spends most of its time on other kinds of observations and actions.
+        """
+        network: Any = self.network
         with torch.no_grad():
-            looked_at = torch.from_numpy(self._looked_at)
-            if isinstance(self.network, ActorCriticPolicy):
-                distribution: Any = self.network.get_distribution(looked_at).distribution
-                return distribution.probs.double().numpy()
-            network: Any = self.network
-            return network.q_net(looked_at).double().numpy()
+            looked_at = torch.from_numpy(self._looked_at).to(network.device)
+            if not isinstance(network, ActorCriticPolicy):
+                scores: torch.Tensor = network.q_net(looked_at)
+                return scores
+            features: Any = network.extract_features(looked_at, network.pi_features_extractor)
+            logits: torch.Tensor = network.action_net(network.mlp_extractor.forward_actor(features))
+            return torch.softmax(logits - logits.logsumexp(dim=1, keepdim=True), dim=1)
 
 
 class NetworkPolicy:
@@ -168,7 +202,8 @@ def build_network(
 
     Args:
         algorithm: `dqn`, or another learner with a network of actions and one of values, such as `ppo` and `a2c`.
-        inputs: `INPUTS`, `INPUTS_WITH_LEVELS`, `DECISION_INPUTS`, or 7 for a network over the plain observation.
+        inputs: `INPUTS`, `INPUTS_WITH_LEVELS`, `DECISION_INPUTS`, `RECORDED_INPUTS`, or 7 for a network over the plain
+            observation.
         actions: How many actions.
         widths: Units of the hidden layers.
         activation: A class of `torch.nn` that needs no arguments; by default ReLU for DQN, Tanh for the others.

@@ -9,11 +9,9 @@ from numpy.typing import NDArray
 
 from autoscaler_env.policies.base import decode
 from autoscaler_env.policies.kubernetes import check_target, round_up, toward
+from autoscaler_env.policies.seasonal import usual_at
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.trace import Trace
-
-WEEK = 7
-"""Days from a day to the same weekday before it."""
 
 LEVEL_SECONDS = 3600
 """How far back today's level is measured, in seconds."""
@@ -73,7 +71,7 @@ class Forecast:
 
     def reset(self, days: NDArray[np.int64]) -> None:
         """Find the days before each of the days, shape (n, steps)."""
-        usual = []
+        usual, line = [], self._days.reshape(-1)
         for i, day in enumerate(np.ascontiguousarray(days, dtype=np.int64)):
             date = self._dates.get(day.tobytes())
             if not date:
@@ -81,8 +79,8 @@ class Forecast:
                 raise ValueError(
                     f"forecast: day {i} is {position} in {self._trace}; needed are days with a day before them"
                 )
-            before = [date - back for back in (1, WEEK) if back <= date]
-            usual.append(self._days[before].mean(axis=0))
+            steps = len(day)
+            usual.append([usual_at(line, step, steps) for step in range(date * steps, (date + 1) * steps)])
         self._usual = np.array(usual)
         self._step = 0
         self._recent.clear()

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.aws import AwsStepScaling, AwsTargetTracking
@@ -230,7 +231,7 @@ def find_policy(
     service = service or Service()
     folders = folders or Folders()
     if spec.lower().endswith((*MODEL_ENDINGS, *OTHER_ENDINGS)):
-        return _load(_file_of(spec, folders), service)
+        return _load(_file_of(spec, folders), service, workload)
     name = _spelled(spec, folders)
     if name in BASELINES:
         return BASELINES[name](service)
@@ -250,7 +251,7 @@ def find_policy(
     if len(files) > 1:
         raise ValueError(f"policy = {spec!r}: {' and '.join(path.name for path in files)} exist; add the ending")
     if files:
-        return _load(files[0], service)
+        return _load(files[0], service, workload)
     if ":" in spec:
         return _of_the_user(spec, service, folders)
     raise ValueError(f"policy = {spec!r}: {_what_there_is(name, folders)}")
@@ -431,12 +432,17 @@ def _file_of(spec: str, folders: Folders) -> Path:
     return next((path for path in places if path.is_file()), Path(spec))
 
 
-def _load(path: Path, service: Service) -> Policy:
-    """Return the policy in a model file; say on stderr if it was trained for an objective or for another service."""
+def _load(path: Path, service: Service, workload: str | Workload) -> Policy:
+    """Return the policy in a model file; say on stderr if it was trained for an objective or for another service.
+
+    A policy that remembers days is told those of a trace: it sees, before each day, the days before it.
+    """
     from autoscaler_env.evaluation.objective import trained_for
     from autoscaler_env.storage.models import load_policy, read_description  # here: torch, which no rule needs
 
-    policy = load_policy(path, service)
+    policy: Any = load_policy(path, service)
+    if isinstance(workload, Trace) and getattr(policy, "remembers_days", False):
+        policy.remember(workload.requests)
     wanted, description = service.as_dict(), read_description(path) or {}
     theirs = description.get("service", wanted)
     if objective := trained_for(description):
@@ -449,7 +455,8 @@ def _load(path: Path, service: Service) -> Policy:
             f"{policy.name} was trained for another service: {', '.join(other)}. Train one for this service.",
             file=sys.stderr,
         )
-    return policy
+    found: Policy = policy
+    return found
 
 
 def _of_the_user(spec: str, service: Service, folders: Folders) -> Policy:

@@ -64,7 +64,7 @@ def _savings(name: str, saved: list[Saved]) -> Figure:
         for pattern, interval in each.by_pattern.items()
     ]
     table = pd.DataFrame(rows).set_index(["variant", "pattern"])
-    return plot_variants(table, name, f"What {label_of(name)} saves, by pattern")
+    return plot_variants(table, name, f"What {label_of(name)} saves, by {saved[0].place}")
 
 
 def _both_themes(name: str, source: Path, draw: Callable[[], Figure]) -> str:

@@ -247,7 +247,7 @@ def notebook_page(executed: Path, root: Path, pages: Pages) -> nbformat.Notebook
         pages: Where the files of the repository are on the site.
 
     Raises:
-        ValueError: The notebook has not run to its end, or a cell has two figures.
+        ValueError: The notebook has not run to its end, a cell has two figures, or a figure has no text.
     """
     notebook = nbformat.read(executed, as_version=4)
     name = executed.stem
@@ -278,7 +278,9 @@ def _describe_figures(cell: Any, place: str) -> None:
     if len(figures) > 1:
         raise ValueError(f"{place}: has {len(figures)} figures; a text needs one figure in a cell")
     for figure in figures:
-        alt = figure.metadata.get("image/png", {}).get("alt") or alt_without_numbers(cell.source)
+        alt = figure.metadata.get("image/png", {}).get("alt")
+        if not alt:
+            raise ValueError(f"{place}: its figure has no text; save it with plotting.save_figure, then: make refresh")
         cell.metadata["mystnb"] = {"image": {"alt": " ".join(alt.split())}}
 
 
@@ -287,19 +289,6 @@ def _mend_tables(cell: Any) -> None:
     for output in cell.outputs:
         if html := output.get("data", {}).get("text/html"):
             output.data["text/html"] = html.replace("<th></th>", "<td></td>")
-
-
-def alt_without_numbers(source: str) -> str:
-    r"""Return what a figure shows, from the cell that draws it, for a notebook that ran before figures had texts.
-
-    Example:
-        >>> alt_without_numbers('title = "A costs more"\nplotting.save_figure(figure, folders, "02_costs")')
-        'Figure 02_costs: A costs more. The text beside it says what it shows.'
-    """
-    title = re.search(r"""\btitle\s*=\s*f?["']([^"'{}]+)["']""", source)
-    name = re.findall(r"""["'](\d\d_\w+)["']""", source)
-    shown = f": {title[1].rstrip('.')}" if title else ""
-    return f"Figure{f' {name[-1]}' if name else ''}{shown}. The text beside it says what it shows."
 
 
 # --- documents and reference -----------------------------------------------------------------------------------------

@@ -30,9 +30,9 @@ from autoscaler_env.study.analysis import (
     avoidable,
     foresight,
     on_own_pattern,
-    read_baselines,
     read_curves,
     read_mixed,
+    read_other_rules,
     read_study,
     regret_table,
 )
@@ -88,9 +88,14 @@ class Saved(NamedTuple):
     """What the intervals are over."""
     against: str
     by_pattern: dict[str, Interval]
-    """Dollars a day by pattern, with their 95 % intervals."""
+    """Dollars a day by pattern, with their 95 % intervals; by trace for a policy that needs recorded days."""
     costs: dict[str, float]
     """Dollars a day by pattern of the policy it is compared with."""
+
+    @property
+    def place(self) -> str:
+        """What the savings are by: `pattern` or `trace`."""
+        return "pattern" if self.by_pattern.keys() <= set(PATTERNS) else "trace"
 
 
 # --- the policies ----------------------------------------------------------------------------------------------------
@@ -155,23 +160,44 @@ def savings_of(name: str, folders: Folders) -> list[Saved]:
 
 
 def _of_rule(name: str, folders: Folders) -> Iterator[Saved]:
-    results = _evaluation(folders)
-    costs = {pattern: results["patterns"][pattern][ONE_SETTING]["cost"] for pattern in PATTERNS}
+    measured = _measured(folders.results)
     variants = {
-        name: "as most people run it",
+        name: "as most people run it" if f"{name}-mixed" in measured.index else "as it is",
         f"{name}-mixed": "with one setting",
         name + PER_PATTERN_ENDING: "with a setting for each pattern",
     }
     for variant, label in variants.items():
-        if variant not in results["mean"] or variant == ONE_SETTING:
+        if variant not in measured.index or variant == ONE_SETTING:
             continue
-        rows = {pattern: results["patterns"][pattern][variant] for pattern in PATTERNS}
-        by_pattern = {
-            pattern: Interval(results["episodes"], row["saving"], row["saving_low"], row["saving_high"])
-            for pattern, row in rows.items()
-        }
-        alone = label if variant != name or f"{name}-mixed" in results["mean"] else "as it is"
-        yield Saved(alone, f"{results['episodes']:,} days", ONE_SETTING, by_pattern, costs)
+        rows = measured.loc[[variant]].set_index("tested_on")
+        intervals = rows[["days", "saving", "saving_low", "saving_high"]].itertuples(index=False)
+        least, most = rows["days"].min(), rows["days"].max()
+        basis = f"{most:,} days" if least == most else f"{least:,} to {most:,} days of each trace"
+        by_pattern = dict(zip(rows.index, (Interval(*row) for row in intervals), strict=True))
+        costs = dict(zip(rows.index, rows["baseline_cost"], strict=True))
+        yield Saved(label, basis, ONE_SETTING, by_pattern, costs)
+
+
+@functools.lru_cache(maxsize=4)
+def _measured(results: Path) -> pd.DataFrame:
+    """Return what each rule saves against target tracking with one setting, a row per policy and workload.
+
+    Args:
+        results: The folder of the committed tables.
+
+    Returns:
+        Indexed by policy, with the columns of `read_other_rules`; settings only where that table has them.
+    """
+    evaluation = json.loads((results / "evaluation_results.json").read_text(encoding="utf-8"))
+    rows = [
+        row | {"policy": policy, "tested_on": pattern, "baseline_cost": policies[ONE_SETTING]["cost"], "setting": None}
+        for pattern, policies in evaluation["patterns"].items()
+        for policy, row in policies.items()
+    ]
+    others = read_other_rules(Folders(results.parent))
+    columns = others.columns
+    table = pd.concat([pd.DataFrame(rows).assign(days=evaluation["episodes"])[columns], others])
+    return table.set_index("policy")
 
 
 def _of_trainings(name: str, folders: Folders) -> Iterator[Saved]:
@@ -215,10 +241,11 @@ def verdict_of(saved: Saved) -> str:
             amount = dollars(ends[0]) if len(ends) == 1 else f"{dollars(min(ends))} to {dollars(max(ends))}"
             more = " more" if verb == "costs" else ""
             words.append(f"{verb} {amount} a day{more} on {listed(patterns)}")
-    rest = len(PATTERNS) - len(wins) - len(loses)
+    rest = len(saved.by_pattern) - len(wins) - len(loses)
     if not words:
         least = percent(MINIMUM_EFFECT)
-        return f"{capital(saved.label)}, the difference is below {least} of the cost or not certain on every pattern."
+        everywhere = f"on every {saved.place}"
+        return f"{capital(saved.label)}, the difference is below {least} of the cost or not certain {everywhere}."
     where = f"; on the other {rest} the difference is below {percent(MINIMUM_EFFECT)} or not certain" if rest else ""
     return f"{capital(saved.label)}, it {' and '.join(words)}{where}."
 
@@ -286,18 +313,15 @@ def _results(subject: Subject, folders: Folders) -> list[str]:
             rule = "Target tracking with one setting for all patterns is the baseline of these comparisons.\n\n"
         against = [label_of(name) for name in dict.fromkeys(each.against for each in saved)]
         table = pd.DataFrame(
-            {"pattern": list(PATTERNS)}
-            | {f"saved {each.label}": [_saving(each.by_pattern[pattern]) for pattern in PATTERNS] for each in saved}
+            {saved[0].place: list(saved[0].by_pattern)}
+            | {f"saved {each.label}": list(map(_saving, each.by_pattern.values())) for each in saved}
         )
         bases = "; ".join(dict.fromkeys(f"{each.label}: {each.basis}" for each in saved))
         if len({each.basis for each in saved}) == 1:
             bases = saved[0].basis
         note = f"Dollars a day against {listed(against)}; above zero is cheaper. The 95 % intervals are over {bases}."
         return [without_math(rule + sentences), note, _markdown(table)]
-    costs = _costs(subject.name, folders)
-    if costs is not None:
-        return ["What it costs in dollars a day, and what target tracking costs on the same days.", _markdown(costs)]
-    return ["The committed tables have no results of this policy; the command below measures it."]
+    return ["The committed tables do not have this policy yet; the command below measures it."]
 
 
 def _regret(name: str, folders: Folders) -> list[str]:
@@ -318,26 +342,6 @@ def _regret(name: str, folders: Folders) -> list[str]:
     ]
 
 
-def _costs(name: str, folders: Folders) -> pd.DataFrame | None:
-    """Return what a policy without intervals in the tables costs, a row per workload; `None` if they do not have it."""
-    for setting, place in (("", "pattern"), ("traces", "trace")):
-        table = read_baselines(setting, folders)
-        rows = table[table["policy"] == name].set_index("tested_on")
-        if rows.empty:
-            continue
-        rule = table[table["policy"] == ONE_SETTING].set_index("tested_on")["cost"]
-        return pd.DataFrame(
-            {
-                place: rows.index,
-                "days": [f"{days:,}" for days in rows["days"]],
-                "its cost": rows["cost"].map("{:.2f}".format).to_numpy(),
-                label_of(ONE_SETTING): rule[rows.index].map("{:.2f}".format).to_numpy(),
-                "difference": [f"{saving:+.2f}" for saving in rule[rows.index] - rows["cost"]],
-            }
-        )
-    return None
-
-
 def _knobs(subject: Subject, folders: Folders) -> list[str]:
     if not subject.knobs:
         return ["None: there is nothing to set."]
@@ -345,24 +349,28 @@ def _knobs(subject: Subject, folders: Folders) -> list[str]:
     rows["name"] = rows["name"].map("`{}`".format)
     rows["default"] = rows["default"].map("`{}`".format)
     parts = [_markdown(rows)]
-    settings = read_calibrated_rules(folders).get(subject.name, {})
-    if settings:
-        calibrated = pd.DataFrame(
-            [
-                {
-                    "calibrated on": "all patterns" if pattern == MIXED else pattern,
-                    "setting": rule.describe(),
-                    "settings tried": rule.tried,
-                }
-                for pattern, rule in settings.items()
-            ]
-        )
-        parts += ["Calibrated on days that no comparison uses:", _markdown(calibrated)]
+    settings = _settings(subject.name, folders)
+    if not settings.empty:
+        parts += ["Calibrated on days that no comparison uses:", _markdown(settings)]
     if subject.name == "ppo":
         parts.append(
             f"From {presets.LONG_TRAINING:,} timesteps on, PPO uses its long preset: longer rollouts and levels."
         )
     return parts
+
+
+def _settings(name: str, folders: Folders) -> pd.DataFrame:
+    """Return the calibrated settings of a rule in words, a row for all patterns and one for each."""
+    rules = read_calibrated_rules(folders).get(name)
+    if rules:
+        rows = [(pattern, rule.describe(), rule.tried) for pattern, rule in rules.items()]
+        table = pd.DataFrame(rows, columns=["calibrated on", "setting", "settings tried"])
+    else:
+        measured = _measured(folders.results).dropna(subset="setting")
+        one = measured.loc[measured.index == f"{name}-mixed"].head(1).assign(tested_on=MIXED)
+        own = measured.loc[measured.index == name + PER_PATTERN_ENDING]
+        table = pd.concat([one, own])[["tested_on", "setting"]].rename(columns={"tested_on": "calibrated on"})
+    return table.replace({"calibrated on": {MIXED: "all patterns"}})
 
 
 def _about_curve(name: str, folders: Folders) -> str:
@@ -381,16 +389,6 @@ def _try_it(subject: Subject) -> str:
     if name == Forecast.name:
         return "```console\n$ autoscaler evaluate forecast --trace FILE.csv\n```"
     return f"```console\n$ autoscaler evaluate {name}\n```"
-
-
-@functools.lru_cache(maxsize=4)
-def _evaluation_of(path: Path) -> dict[str, Any]:
-    results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return results
-
-
-def _evaluation(folders: Folders) -> dict[str, Any]:
-    return _evaluation_of(folders.results / "evaluation_results.json")
 
 
 def _saving(saved: Interval) -> str:

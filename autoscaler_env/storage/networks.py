@@ -6,9 +6,9 @@ writes. A list of dangerous content would never be complete.
 
 The writer leaves dates and memory addresses out, so that equal trainings give equal bytes.
 
-A network over the inputs that a decision needs comes with a recogniser of patterns, which some of these inputs come
-from. It is one more member of the zip, `recogniser.pt`, named arrays in torch's format; stable-baselines3's own `load`
-reads the network and ignores it.
+A network over the inputs that a decision needs comes with what some of these inputs come from: a recogniser of
+patterns, or a recording if it was trained on recorded traffic. It is one more member of the zip, `recogniser.pt` or
+`recording.pt`, named arrays in torch's format; stable-baselines3's own `load` reads the network and ignores it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.decision_inputs import ARRIVALS_INPUTS, DECISION_INPUTS
 from autoscaler_env.policies.inputs import INPUTS, INPUTS_WITH_LEVELS
 from autoscaler_env.policies.recognise import Recogniser
-from autoscaler_env.service import Service
+from autoscaler_env.policies.recorded_inputs import HISTORY, LOOKED_BACK, RECORDED_INPUTS, Recording
+from autoscaler_env.service import LARGEST_OBSERVABLE_COUNT, Service
 from autoscaler_env.storage.files import write_atomically
 from autoscaler_env.storage.foreign import OWN_CLASS, other_learner
 from autoscaler_env.storage.pickles import ACTIVATIONS, IN_DATA, IN_OTHER_DATA, check_names, tokens
@@ -44,11 +45,12 @@ MOST_BYTES = 64 * 2**20
 """Largest size of a network's file, in bytes. The course's files have 0.2 MB."""
 
 _MOST_DATA = 2 * 2**20
-_RECOGNISER = "recogniser.pt"
+_MOST_STEPS = 86_400  # of a day
+_RECOGNISER, _RECORDING = "recogniser.pt", "recording.pt"
 _UNUSED_TENSORS = ("policy.optimizer.pth", "pytorch_variables.pth")
 _MEMBERS = re.compile(
     r"data|policy\.pth|policy\.optimizer\.pth|pytorch_variables\.pth|_stable_baselines3_version|system_info\.txt"
-    r"|recogniser\.pt"
+    r"|recogniser\.pt|recording\.pt"
 )
 _HARMLESS = {
     *("net_arch", "activation_fn", "ortho_init", "log_std_init", "optimizer_class", "optimizer_kwargs"),
@@ -86,6 +88,7 @@ def parse_network(content: bytes, service: Service, name: str) -> Network:
         _check_unused(members)
         weights = _in("policy.pth", read_tensors, members["policy.pth"])
         recogniser = _in(_RECOGNISER, _parse_recogniser, members[_RECOGNISER]) if _RECOGNISER in members else None
+        recording = _in(_RECORDING, _parse_recording, members[_RECORDING]) if _RECORDING in members else None
     except ValueError as error:
         raise ValueError(f"not a model of stable-baselines3: {error}") from None
     if line := other_learner(settings, weights):
@@ -95,12 +98,16 @@ def parse_network(content: bytes, service: Service, name: str) -> Network:
     activation = _activation(settings.get("policy_kwargs"))
     sizes, widths = _sizes(algorithm, weights)
     _check_ends(sizes[0], sizes[-1], service)
-    if (recogniser is not None) != (sizes[0] == DECISION_INPUTS):
-        needs = "needs" if recogniser is None else "has no use for"
-        raise ValueError(f"a network of {sizes[0]} inputs {needs} a member {_RECOGNISER}")
+    for member, found, inputs in (
+        (_RECOGNISER, recogniser, DECISION_INPUTS), (_RECORDING, recording, RECORDED_INPUTS)
+    ):  # fmt: skip
+        if (found is not None) != (sizes[0] == inputs):
+            needs = "needs" if found is None else "has no use for"
+            raise ValueError(f"a network of {sizes[0]} inputs {needs} a member {member}")
+    knowledge = recogniser or recording
     notes = _check_observations(settings, sizes[0], algorithm)
-    policy = _build(algorithm, weights, sizes, widths, activation, service, name, recogniser)
-    if recogniser is not None and algorithm != "dqn" and not widths["vf"]:
+    policy = _build(algorithm, weights, sizes, widths, activation, service, name, knowledge)
+    if knowledge is not None and algorithm != "dqn" and not widths["vf"]:
         algorithm = "policy-iteration"  # it is the only learner without a critic
     names = ", ".join(sorted(noted)[:3]) + (" and more" if len(noted) > 3 else "")
     notes += (f"its data names {names}, which other loaders would import",) if noted else ()
@@ -192,7 +199,7 @@ def _build(
     activation: str | None,
     service: Service,
     name: str,
-    recogniser: Recogniser | None,
+    knowledge: Recogniser | Recording | None,
 ) -> Policy:
     import torch  # imported here: loading a table should not wait for it
 
@@ -205,7 +212,7 @@ def _build(
         message = printable(one_line(error))
         raise ValueError(f"not a DQN or PPO network of plain layers: {message}; {OWN_CLASS}") from None
     network.set_training_mode(False)
-    return DeepPolicy(network, service, name, recogniser)
+    return DeepPolicy(network, service, name, knowledge)
 
 
 def _parse_recogniser(content: bytes) -> Recogniser:
@@ -240,6 +247,30 @@ def checked_recogniser(weights: tuple[Array, ...], biases: tuple[Array, ...]) ->
     return Recogniser(weights, biases)
 
 
+def _parse_recording(content: bytes) -> Recording:
+    """Return the recording in its member.
+
+    Raises:
+        ValueError: An array is missing, of another shape, or holds numbers that no recording has.
+    """
+    arrays = read_tensors(content)
+    if set(arrays) != set(Recording._fields):
+        raise ValueError(f"it must hold {', '.join(Recording._fields)}")
+    recording = Recording(**arrays)
+    shapes = {"centre": (LOOKED_BACK,), "spread": (LOOKED_BACK,), "forecasts": (2, LOOKED_BACK + 1), "high": (1,)}
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            raise ValueError(f"{name} has the shape {arrays[name].shape}, not {shape}")
+    history = recording.history
+    if history.ndim != 2 or not 1 <= len(history) <= HISTORY or not 2 <= history.shape[1] <= _MOST_STEPS:
+        raise ValueError(f"history has the shape {history.shape}: must be 1 to {HISTORY} days of steps")
+    if (history < 0).any() or (history > LARGEST_OBSERVABLE_COUNT).any() or (history != np.rint(history)).any():
+        raise ValueError("history must hold counts of requests")
+    if (recording.spread <= 0).any() or not recording.high[0] >= 0:
+        raise ValueError("spread must be above 0, and high at least 0")
+    return recording
+
+
 def _activation(given: Any) -> str | None:
     """Return the activation that the settings of a network name; `None`: the usual one. Check the other settings."""
     if not isinstance(given, dict | None):
@@ -258,10 +289,10 @@ def _activation(given: Any) -> str | None:
 
 
 def _check_ends(inputs: int, actions: int, service: Service) -> None:
-    if inputs not in (INPUTS, INPUTS_WITH_LEVELS, DECISION_INPUTS, len(OBSERVATION_NAMES)):
+    if inputs not in (INPUTS, INPUTS_WITH_LEVELS, DECISION_INPUTS, RECORDED_INPUTS, len(OBSERVATION_NAMES)):
         raise ValueError(
-            f"it has {inputs} inputs; learners of this version have {INPUTS}, {INPUTS_WITH_LEVELS} or "
-            f"{DECISION_INPUTS}, observations 7; {OWN_CLASS}"
+            f"it has {inputs} inputs; learners of this version have {INPUTS}, {INPUTS_WITH_LEVELS}, {DECISION_INPUTS} "
+            f"or {RECORDED_INPUTS}, observations 7; {OWN_CLASS}"
         )
     if actions != len(service.fleet_changes):
         raise ValueError(f"it chooses among {actions} actions; this service has {len(service.fleet_changes)}")
@@ -316,29 +347,32 @@ _TEMPORARY = (
 """Attributes that belong to a moment of the training and not to the model. stable-baselines3 loads a model without."""
 
 
-def save_learner(model: BaseAlgorithm, path: Path, recogniser: Recogniser | None = None) -> None:
+def save_learner(model: BaseAlgorithm, path: Path, knowledge: Recogniser | Recording | None = None) -> None:
     """Write a model of stable-baselines3 atomically; its own `load` can read the file.
 
     Args:
         model: The model.
         path: The file.
-        recogniser: The recogniser that some of its inputs come from.
+        knowledge: The recogniser or the recording that some of its inputs come from.
     """
     buffer = io.BytesIO()  # in memory first: the message of torch about a full disk is not clear
     model.save(buffer, exclude=_TEMPORARY)
-    content = _reproducible(buffer, {} if recogniser is None else {_RECOGNISER: _written(recogniser)})
+    content = _reproducible(buffer, {} if knowledge is None else _written(knowledge))
     write_atomically(path, lambda file: file.write(content))
 
 
-def _written(recogniser: Recogniser) -> bytes:
-    """Return a recogniser as named arrays in the format of torch."""
+def _written(knowledge: Recogniser | Recording) -> dict[str, bytes]:
+    """Return the member of a recogniser or a recording: named arrays in the format of torch."""
     import torch
 
-    tensors = {f"weights.{layer}": torch.tensor(array) for layer, array in enumerate(recogniser.weights)}
-    tensors |= {f"biases.{layer}": torch.tensor(array) for layer, array in enumerate(recogniser.biases)}
+    if isinstance(knowledge, Recording):
+        member, arrays = _RECORDING, knowledge._asdict()
+    else:
+        layers = {"weights": knowledge.weights, "biases": knowledge.biases}
+        member, arrays = _RECOGNISER, {f"{kind}.{i}": each for kind in layers for i, each in enumerate(layers[kind])}
     buffer = io.BytesIO()
-    torch.save(tensors, buffer)
-    return buffer.getvalue()
+    torch.save({name: torch.tensor(array) for name, array in arrays.items()}, buffer)
+    return {member: buffer.getvalue()}
 
 
 def _reproducible(saved: io.BytesIO, more: dict[str, bytes]) -> bytes:

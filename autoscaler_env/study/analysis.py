@@ -111,6 +111,16 @@ def read_policy_iteration(folders: Folders) -> pd.DataFrame:
     return _read_table(path, "python benchmarks/policy_iteration.py", folders)
 
 
+def read_other_rules(folders: Folders) -> pd.DataFrame:
+    """Return what the policies that notebook 6 leaves out cost and save: see `benchmarks/other_rules.py`.
+
+    Raises:
+        FileNotFoundError: The file is missing; the message has the command that makes it.
+    """
+    path = folders.results / "other_rules.csv"
+    return _read_table(path, "python benchmarks/other_rules.py TRACES", folders)
+
+
 def _read(file: str, study: str, folders: Folders) -> pd.DataFrame:
     needs = " --traces FOLDER" if study == "traces" else ""
     return _read_table(folders.results / file, f"autoscaler study {study}{needs}", folders)
@@ -365,11 +375,15 @@ def specialists(folders: Folders) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("pattern")
 
 
-def advice_on_traces(folders: Folders) -> pd.DataFrame:
-    """Return, for each recorded trace, PPO trained on its first days against the cheapest rule on the days after them.
+def advice_on_traces(folders: Folders, learner: str = "ppo") -> pd.DataFrame:
+    """Return, for each recorded trace, a learner trained on its first days against the cheapest rule on the others.
 
     Rules were calibrated on the same first days, as `autoscaler advise` does it. The rule is chosen on the same days
     that are compared, so the choice favours the rules.
+
+    Args:
+        folders: Where the results are.
+        learner: The learner's name in the table.
 
     Returns:
         Indexed by trace: days (held out), the columns of `specialists`, and recommended (policies, with the
@@ -386,14 +400,14 @@ def advice_on_traces(folders: Folders) -> pd.DataFrame:
         rules = costs.drop(columns=[OPTIMUM, *LEARNERS], errors="ignore").mean()
         rows[trace] = {
             "days": on_trace["days"].iloc[0],
-            **_against_cheapest(rules, costs["ppo"], costs[OPTIMUM].mean()),
+            **_against_cheapest(rules, costs[learner], costs[OPTIMUM].mean()),
             "recommended": on_trace.loc[on_trace["recommended"], "policy"].value_counts().to_dict(),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("trace")
 
 
 def _against_cheapest(rules: pd.Series, trainings: pd.Series, optimum: float) -> dict[str, Any]:
-    """Return trainings of PPO beside the cheapest rule.
+    """Return trainings of a learner beside the cheapest rule.
 
     Args:
         rules: The cost of each rule.

@@ -296,7 +296,9 @@ class ResampledDays:
 
     def __init__(self, name: str, trace: Trace) -> None:
         self.name = name
-        self._earlier, self._later = trace.earlier, trace.later
+        self.earlier = trace.earlier
+        """The days to learn from, in the order of time, shape (n, steps)."""
+        self._later = trace.later
         self._steps = trace.requests.shape[1]
         self._line = trace.earlier.reshape(-1)
         self._shift = min(SHIFT_SECONDS // trace.step_seconds, self._steps - 1) if len(trace.earlier) > 1 else 0
@@ -313,7 +315,7 @@ class ResampledDays:
             elif purpose == "evaluation":
                 days[i] = self._later[number % len(self._later)]
             else:
-                days[i] = self._earlier[int((number * _GOLDEN % 1) * len(self._earlier))]
+                days[i] = self.earlier[int((number * _GOLDEN % 1) * len(self.earlier))]
         return days
 
     def evaluation_days(self, episodes: int) -> NDArray[np.int64]:
@@ -322,8 +324,29 @@ class ResampledDays:
 
     def _variation(self, seed: int) -> NDArray[np.int64]:
         rng = np.random.default_rng(seed)
-        first = rng.integers(len(self._earlier)) * self._steps + rng.integers(-self._shift, self._shift + 1)
+        first = rng.integers(len(self.earlier)) * self._steps + rng.integers(-self._shift, self._shift + 1)
         first = min(max(int(first), 0), len(self._line) - self._steps)
         wobble = np.interp(np.arange(self._steps), self._nodes, rng.normal(0, WOBBLE_SPREAD, len(self._nodes)))
         factor = np.exp(rng.normal(0, LEVEL_SPREAD) + wobble)
         return np.rint(self._line[first : first + self._steps] * factor).astype(np.int64)
+
+
+def recorded_days(workload: object, boot_steps: int) -> NDArray[np.int64] | None:
+    """Return the days in a row that a workload recorded and that may be learned from, shape (n, steps).
+
+    Args:
+        workload: A workload, or the name of a pattern.
+        boot_steps: Steps of a boot.
+
+    Returns:
+        `None` for what has no calendar, such as a pattern; and where there is one day alone, or a day has so few steps
+        that it cannot forecast the next.
+    """
+    if not isinstance(workload, Trace | ResampledDays):
+        return None
+    days = workload.earlier
+    return days if len(days) > 1 and days.shape[1] >= boot_steps + FEWEST_STEPS else None
+
+
+FEWEST_STEPS = 5
+"""Steps that a day of a recording needs beyond those of a boot."""

@@ -120,6 +120,25 @@ def _track(state, arrivals, target, reserve, fleet_changes, parameters):
 
 
 @compiled
+def actions_of_rules(days, fleet_changes, constants, states, actions):
+    """Write what the days' target tracking does in each step from the second on.
+
+    Args:
+        days: The days, `Days`.
+        fleet_changes: Instances that each action asks for, int64.
+        constants: What `dynamics.constants_of` returns.
+        states: The state before each step but the first, int64 of shape (n, steps - 1, entries).
+        actions: Written: int64 of shape (n, steps - 1).
+    """
+    parameters = dynamics.parameters_of(constants)
+    for day in range(states.shape[0]):
+        target, reserve = days.rules[day]
+        for place in range(states.shape[1]):
+            seen = days.arrivals[day, place]
+            actions[day, place] = _track(states[day, place], seen, target, reserve, fleet_changes, parameters)
+
+
+@compiled
 def _work_arrays(actor):
     """Return the arrays that `preferences` works in: inputs, both layers, and the preferences."""
     units, actions = actor.last.shape

@@ -47,17 +47,20 @@ class SelectionEvaluator:
 
     Args:
         config: The training; on MIXED, the selection days are those of all six patterns.
+        measure: Returns the mean return of a policy in dollars a day, for one that needs its days in a row; by default
+            days are played side by side.
     """
 
     clock = staticmethod(time.perf_counter)
     """Gives the seconds of the curve; `benchmarks/learning_curves.py` sets one that counts CPU time."""
 
-    def __init__(self, config: TrainingConfig) -> None:
+    def __init__(self, config: TrainingConfig, measure: Callable[[Any], float] | None = None) -> None:
         workload = as_workload(config.pattern, config.service)
         workloads: list[str | Workload] = list(PATTERNS) if config.pattern == MIXED else [workload]
         seeds = day_seeds("selection", SELECTION_DAYS)
         self._days = np.vstack([as_workload(each, config.service).draw(seeds) for each in workloads])
         self._service = config.service
+        self._measure = measure
         self._start = self.clock()
         self._evaluating = 0.0
         self.curve: list[dict[str, float]] = []
@@ -116,6 +119,8 @@ class SelectionEvaluator:
         self._start, self._evaluating = self.clock() - state["seconds"], 0.0
 
     def _mean_return(self, policy: Policy) -> float:
+        if self._measure is not None:
+            return self._measure(policy)
         return -float(simulate(policy, self._days, self._service).cost.sum(axis=1).mean())
 
 

@@ -29,6 +29,7 @@ from autoscaler_env.training.presets import (
     DeepPreset,
     IterationPreset,
     QLearningPreset,
+    RecordedPreset,
     deep_preset,
     q_learning_preset,
 )
@@ -321,8 +322,16 @@ class TrainingConfig:
         if self.algorithm == "q-learning":
             return dataclasses.replace(q_learning_preset(self.inputs), **self._given())
         if self.algorithm == "policy-iteration":
-            return dataclasses.replace(IterationPreset(), **self._given())
+            return dataclasses.replace(self._iteration_preset(), **self._given())
         return _with_settings(deep_preset(self.algorithm, self.timesteps, self.inputs), self._given())
+
+    def _iteration_preset(self) -> IterationPreset:
+        if isinstance(self.pattern, str):
+            return IterationPreset()
+        from autoscaler_env.traffic.trace import recorded_days  # here: options need no compiler
+
+        recorded = recorded_days(self.pattern, self.service.boot_steps) is not None
+        return RecordedPreset() if recorded else IterationPreset()
 
     @property
     def total_timesteps(self) -> int:

@@ -13,7 +13,9 @@ never clipped: the rare large ones pay for a reserve. Few steps of many days are
 the steps of a day share its luck. The label of one future is noisy but not biased, as long as it enters the loss
 linearly; "the best action on this day" would be biased toward foresight.
 
-The network is a stock actor of stable-baselines3's PPO, over the inputs that a decision needs.
+The network is a stock actor of stable-baselines3's PPO, over the inputs that a decision needs: those of
+`policies/decision_inputs`, or for recorded traffic those of `policies/recorded_inputs`. There it plays days in a row,
+and begins by imitating the calibrated rule.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from stable_baselines3 import PPO
+from stable_baselines3.common.policies import ActorCriticPolicy
 from tqdm.auto import tqdm
 
 from autoscaler_env import dynamics
@@ -43,15 +46,26 @@ from autoscaler_env.policies.decision_inputs import (
 )
 from autoscaler_env.policies.deep import DeepPolicy, one_thread
 from autoscaler_env.policies.recognise import Recogniser
+from autoscaler_env.policies.recorded_inputs import RECORDED_INPUTS, Recording, fit_recording, scales_of
 from autoscaler_env.service import Service
 from autoscaler_env.storage.models import load_policy
 from autoscaler_env.storage.networks import save_learner
 from autoscaler_env.traffic.patterns import Workload, random_training_seeds
-from autoscaler_env.training.branches import Actor, Days, advantages, branch, entries_of_state, visit
+from autoscaler_env.traffic.trace import recorded_days
+from autoscaler_env.training.branches import (
+    Actor,
+    Days,
+    actions_of_rules,
+    advantages,
+    branch,
+    entries_of_state,
+    visit,
+)
 from autoscaler_env.training.checkpoint import EVALUATIONS, Interruption, RunFolder, SelectionEvaluator, Trained
 from autoscaler_env.training.deep import load_weights
-from autoscaler_env.training.imitation import calibrated_rules
-from autoscaler_env.training.presets import IterationPreset
+from autoscaler_env.training.imitation import EXPLORED, LABEL_SMOOTHING, calibrated_rules
+from autoscaler_env.training.presets import IterationPreset, RecordedPreset
+from autoscaler_env.training.recorded import lines_of, varied
 
 Labelled = tuple[torch.Tensor, torch.Tensor]
 """Inputs, shape (m, inputs), and advantages in dollars, shape (m, actions), of the steps of an iteration."""
@@ -68,7 +82,9 @@ class PolicyIteration:
         service: The service to scale.
         preset: The settings.
         seed: Seeds the network, the days, the steps that are labelled, and the exploration.
-        recogniser: The recogniser of patterns; by default it is trained first, with the same seed.
+        knowledge: What some inputs come from; by default it is made first. For a workload with a calendar, such as a
+            trace, it is a `Recording` of its training days. For others it is a recogniser of patterns, trained with the
+            same seed.
     """
 
     def __init__(
@@ -77,12 +93,16 @@ class PolicyIteration:
         service: Service,
         preset: IterationPreset,
         seed: int,
-        recogniser: Recogniser | None = None,
+        knowledge: Recogniser | Recording | None = None,
     ) -> None:
         one_thread()
         self.service, self.preset = service, preset
-        self.recogniser = recogniser or recogniser_of_outlooks(service, seed, preset.recogniser_days)
-        self.model = _untrained(service, preset, seed)
+        self._recorded = recorded_days(pattern, service.boot_steps)
+        if knowledge is None and self._recorded is not None:
+            knowledge = fit_recording(self._recorded, service)
+        self.knowledge = knowledge or recogniser_of_outlooks(service, seed, preset.recogniser_days)
+        """The recogniser or the recording that some of the inputs come from; it belongs into the model's file."""
+        self.model = _untrained(service, preset, seed, RECORDED_INPUTS if self._is_recorded else DECISION_INPUTS)
         """The network, as stable-baselines3 saves it."""
         self.done = 0
         """Iterations so far."""
@@ -96,46 +116,79 @@ class PolicyIteration:
         self._rng = np.random.default_rng(seed)
         self._labelled: deque[Labelled] = deque(maxlen=preset.reused)
         self._fleet_changes = np.array(service.fleet_changes, dtype=np.int64)
-        self._fixed = Outlook(service).scales, self._fleet_changes, dynamics.constants_of(service)
+        known = self.knowledge
+        scales = scales_of(service, known) if isinstance(known, Recording) else Outlook(service).scales
+        self._fixed = scales, self._fleet_changes, dynamics.constants_of(service)
+
+    @property
+    def _is_recorded(self) -> bool:
+        return isinstance(self.knowledge, Recording)
 
     def iterate(self) -> None:
         """Play days, try actions, and improve the policy."""
+        if self.done == 0 < self.preset.rule_iterations and isinstance(self.preset, RecordedPreset):
+            self._imitate(self.preset)
         preset = self.preset
-        arrivals, rules = self._draw()
+        arrivals, known, expected, rules = self._draw()
         n, steps = arrivals.shape
-        known, expected = outlook_on(self.service, arrivals)
-        chances = self.recogniser.chances_of(known.reshape(-1, ARRIVALS_INPUTS))
-        known = np.concatenate([known, chances.reshape(n, steps, -1)], axis=2)
+        labels = preset.labels if not self._is_recorded else max(preset.days * preset.labels // n, 1)
+        labels = min(labels, steps)
         actor, days = self.compiled(arrivals, known, expected, rules)
         random_actions = self._rng.integers(len(self._fleet_changes), size=(n, steps))
         explored = np.where(self._rng.random((n, steps)) < preset.explored, random_actions, -1)
         all_steps = np.tile(np.arange(steps), (n, 1))
-        chosen = np.sort(self._rng.permuted(all_steps, axis=1)[:, : preset.labels], axis=1)
-        states = np.empty((n, preset.labels, entries_of_state(self.service)), dtype=np.int64)
-        counts = np.empty((n, preset.labels, len(self._fleet_changes), 3), dtype=np.int64)
+        chosen = np.sort(self._rng.permuted(all_steps, axis=1)[:, :labels], axis=1)
+        states = np.empty((n, labels, entries_of_state(self.service)), dtype=np.int64)
+        counts = np.empty((n, labels, len(self._fleet_changes), 3), dtype=np.int64)
         visit(days, actor, *self._fixed, self.done == 0 < preset.rule_iterations, explored, chosen, states)
         by_rule = self.done < preset.rule_iterations
         self.branched += branch(days, actor, *self._fixed, by_rule, chosen, states, counts)
         self.visited += arrivals.size
         self.labels += chosen.size
-        rows = np.arange(n)[:, np.newaxis]
-        inputs = np.empty((chosen.size, DECISION_INPUTS), dtype=np.float32)
-        look_at_fleets(
-            states.reshape(chosen.size, -1), expected[rows, chosen].reshape(chosen.size, -1), self._fixed[0], inputs
-        )
-        inputs[:, FLEET_INPUTS:] = known[rows, chosen].reshape(chosen.size, -1)
-        labels = advantages(counts, self.service).reshape(chosen.size, -1).astype(np.float32)
-        self._labelled.append((torch.from_numpy(inputs), torch.from_numpy(labels)))
+        inputs = self._inputs_at(chosen, states, known, expected)
+        exact = advantages(counts, self.service).reshape(chosen.size, -1).astype(np.float32)
+        self._labelled.append((torch.from_numpy(inputs), torch.from_numpy(exact)))
         self._improve()
         self.done += 1
         self.model.num_timesteps = self.visited
 
-    def _draw(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Draw training days, equally many of each workload; return them and the settings of their rules."""
+    def _inputs_at(
+        self,
+        chosen: NDArray[np.int64],
+        states: NDArray[np.int64],
+        known: NDArray[np.float32],
+        expected: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """Return all inputs in the chosen steps of each day, shape (chosen.size, inputs)."""
+        rows = np.arange(len(chosen))[:, np.newaxis]
+        inputs = np.empty((chosen.size, FLEET_INPUTS + known.shape[2]), dtype=np.float32)
+        look_at_fleets(
+            states.reshape(chosen.size, -1), expected[rows, chosen].reshape(chosen.size, -1), self._fixed[0], inputs
+        )
+        inputs[:, FLEET_INPUTS:] = known[rows, chosen].reshape(chosen.size, -1)
+        return inputs
+
+    def _draw(self) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
+        """Draw training days, equally many of each workload, or lines of a recording.
+
+        Returns:
+            Arrivals; the inputs that depend on them; what is expected; the settings of each day's rule.
+        """
+        settings = [(float(rule.target), float(rule.reserve)) for _, rule in self._rules]
+        if self._recorded is not None and isinstance(self.knowledge, Recording):
+            line = self._recorded.size - self.service.steps_per_episode
+            count = max(self.preset.days * self.service.steps_per_episode // line, 1)
+            swapped = getattr(self.preset, "swapped", 0.0)
+            lines = varied(self._recorded, count, swapped, self.service, self._rng)
+            return *lines_of(lines, self.knowledge, self.service), np.tile(settings, (count, 1))
+        assert isinstance(self.knowledge, Recogniser)
         each = max(self.preset.days // len(self._rules), 1)
         days = [workload.draw(random_training_seeds(self._rng, each)) for workload, _ in self._rules]
-        settings = [(float(rule.target), float(rule.reserve)) for _, rule in self._rules]
-        return np.concatenate(days), np.repeat(np.array(settings), each, axis=0)
+        arrivals = np.concatenate(days)
+        known, expected = outlook_on(self.service, arrivals)
+        chances = self.knowledge.chances_of(known.reshape(-1, ARRIVALS_INPUTS))
+        known = np.concatenate([known, chances.reshape(*arrivals.shape, -1)], axis=2)
+        return arrivals, known, expected, np.repeat(np.array(settings), each, axis=0)
 
     def compiled(
         self,
@@ -143,6 +196,7 @@ class PolicyIteration:
         known: NDArray[np.float32],
         expected: NDArray[np.float32],
         rules: NDArray[np.float64],
+        network: ActorCriticPolicy | None = None,
     ) -> tuple[Actor, Days]:
         """Return the network and days as compiled code plays them.
 
@@ -151,14 +205,53 @@ class PolicyIteration:
             known: The inputs that depend on the arrivals, with the chances, shape (n, steps, inputs).
             expected: What `outlook_on` returns.
             rules: Target and reserve of each day's rule, shape (n, 2).
+            network: The network; its own by default.
         """
-        layers = [layer for layer in self.model.policy.mlp_extractor.policy_net if isinstance(layer, torch.nn.Linear)]
-        layers.append(cast(torch.nn.Linear, self.model.policy.action_net))
+        network = self.model.policy if network is None else network
+        layers = [layer for layer in network.mlp_extractor.policy_net if isinstance(layer, torch.nn.Linear)]
+        layers.append(cast(torch.nn.Linear, network.action_net))
         weights = [np.ascontiguousarray(layer.weight.detach().numpy().T) for layer in layers]
         first, *biases = (layer.bias.detach().numpy() for layer in layers)
         hidden = known.reshape(-1, known.shape[2]) @ weights[0][FLEET_INPUTS:] + first
         actor = Actor(weights[0][:FLEET_INPUTS].copy(), weights[1], biases[0], weights[2], biases[1])
         return actor, Days(arrivals, expected, hidden.reshape(*arrivals.shape, -1), rules)
+
+    def return_on_recording(self, policy: DeepPolicy) -> float:
+        """Return the mean return of a network on the recorded training days in a row, but the first: dollars a day."""
+        assert self._recorded is not None and isinstance(self.knowledge, Recording)
+        line = np.minimum(self._recorded.reshape(1, -1), self.service.arrivals_scale)
+        arrivals, known, expected = lines_of(line, self.knowledge, self.service)
+        network = cast(ActorCriticPolicy, policy.network)
+        actor, days = self.compiled(arrivals, known, expected, np.ones((1, 2)), network)
+        nothing = np.full(arrivals.shape, -1, dtype=np.int64)
+        states = np.empty((1, 0, entries_of_state(self.service)), dtype=np.int64)
+        cost: float = visit(days, actor, *self._fixed, False, nothing, np.empty((1, 0), dtype=np.int64), states)
+        return -cost / (len(self._recorded) - 1)
+
+    def _imitate(self, preset: RecordedPreset) -> None:
+        """Teach the network what the calibrated rule does in the states that it reaches, before the first iteration."""
+        arrivals, known, expected, rules = self._draw()
+        n, steps = arrivals.shape
+        actor, days = self.compiled(arrivals, known, expected, rules)
+        explored = np.where(
+            self._rng.random((n, steps)) < EXPLORED, self._rng.integers(len(self._fleet_changes), size=(n, steps)), -1
+        )
+        chosen = np.tile(np.arange(1, steps), (n, 1))
+        states = np.empty((n, steps - 1, entries_of_state(self.service)), dtype=np.int64)
+        visit(days, actor, *self._fixed, True, explored, chosen, states)
+        inputs = torch.from_numpy(self._inputs_at(chosen, states, known, expected))
+        actions = np.empty((n, steps - 1), dtype=np.int64)
+        actions_of_rules(days, *self._fixed[1:], states, actions)
+        wanted, policy = torch.from_numpy(actions.reshape(-1)), self.model.policy
+        optimiser = torch.optim.Adam(policy.parameters(), preset.learning_rate)
+        generator = torch.Generator().manual_seed(int(self._rng.integers(2**31)))
+        for _ in range(preset.imitation_epochs):
+            for batch in torch.randperm(len(wanted), generator=generator).split(preset.batch_size):
+                logits = policy.action_net(policy.mlp_extractor.forward_actor(inputs[batch]))
+                loss = torch.nn.functional.cross_entropy(logits, wanted[batch], label_smoothing=LABEL_SMOOTHING)
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
 
     def _improve(self) -> None:
         """Lower the expected cost of the labelled steps, near the policy before."""
@@ -183,8 +276,8 @@ class PolicyIteration:
         return torch.log_softmax(policy.action_net(policy.mlp_extractor.forward_actor(inputs)), dim=1)
 
     def save(self, path: Path) -> None:
-        """Write the network with its recogniser."""
-        save_learner(self.model, path, self.recogniser)
+        """Write the network with its recogniser or recording."""
+        save_learner(self.model, path, self.knowledge)
 
     def state(self) -> dict[str, Any]:
         """Return the complete state between two iterations, for `restore`: arrays, and values that JSON holds."""
@@ -196,7 +289,7 @@ class PolicyIteration:
                 str(index): {name: moments[name].numpy() for name in _MOMENTS} for index, moments in optimiser.items()
             },
             "labelled": [[part.numpy() for part in labelled] for labelled in self._labelled],
-            "recogniser": self.recogniser.state(),
+            "recogniser": self.knowledge.state() if isinstance(self.knowledge, Recogniser) else [],
             "generator": self._rng.bit_generator.state,
         }
 
@@ -218,7 +311,7 @@ class PolicyIteration:
         self.model.num_timesteps = self.visited
 
 
-def _untrained(service: Service, preset: IterationPreset, seed: int) -> PPO:
+def _untrained(service: Service, preset: IterationPreset, seed: int, inputs: int) -> PPO:
     """Return PPO's untrained network, without an environment: its critic has no layers, and nothing uses it."""
     kwargs = {"net_arch": {"pi": list(preset.widths), "vf": []}}
     # stable-baselines3 itself loads a model in this way, and sets it up when the spaces are known.
@@ -226,7 +319,7 @@ def _untrained(service: Service, preset: IterationPreset, seed: int) -> PPO:
         "MlpPolicy", cast(Any, None), preset.learning_rate, policy_kwargs=kwargs, seed=seed, device="cpu",
         _init_setup_model=False,
     )  # fmt: skip
-    model.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (DECISION_INPUTS,), np.float32)
+    model.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (inputs,), np.float32)
     model.action_space = gymnasium.spaces.Discrete(len(service.fleet_changes))
     model.n_envs = 1
     model._setup_model()
@@ -239,15 +332,16 @@ def train_policy_iteration(run: RunFolder, progress: bool, state: dict[str, Any]
     preset = config.preset
     assert isinstance(preset, IterationPreset)
     begun = time.process_time() - (state["cpu_seconds"] if state is not None else 0.0)
-    recogniser = None
+    knowledge: Recogniser | Recording | None = None  # a recording is not saved: the same days give it again
     if config.start is not None:  # its network needs no rule to go on
         preset = dataclasses.replace(preset, rule_iterations=0)
-        recogniser = cast(DeepPolicy, load_policy(config.start.path, config.service)).recogniser
-    if state is not None:
-        recogniser = Recogniser.from_state(state["learner"]["recogniser"])
-    learner = PolicyIteration(config.pattern, config.service, preset, config.seed, recogniser)
-    policy = DeepPolicy(learner.model.policy, config.service, config.model_name, learner.recogniser)
-    evaluator = SelectionEvaluator(config)
+        knowledge = cast(DeepPolicy, load_policy(config.start.path, config.service)).knowledge
+    if state is not None and state["learner"]["recogniser"]:
+        knowledge = Recogniser.from_state(state["learner"]["recogniser"])
+    learner = PolicyIteration(config.pattern, config.service, preset, config.seed, knowledge)
+    policy = DeepPolicy(learner.model.policy, config.service, config.model_name, learner.knowledge)
+    recorded = isinstance(learner.knowledge, Recording)
+    evaluator = SelectionEvaluator(config, learner.return_on_recording if recorded else None)
     if state is None:
         run.start()
         if config.start is not None:

@@ -83,6 +83,26 @@ class IterationPreset:
 
 
 @dataclass(frozen=True)
+class RecordedPreset(IterationPreset):
+    """Settings of policy iteration on recorded traffic; see `training/recorded.py`.
+
+    Recorded days are few, so a training is short, its network small, and it begins with what the calibrated rule does.
+    """
+
+    iterations: int = 16
+    days: int = 576
+    labels: int = 40
+    rule_iterations: int = 2
+    batch_size: int = 256
+    learning_rate: float = 2e-3
+    widths: tuple[int, ...] = (32, 32)
+    imitation_epochs: int = 2
+    """How often the network goes through days of the calibrated rule before the first iteration."""
+    swapped: float = 0.5
+    """Share of the parts of a training day whose fast changes come from another day."""
+
+
+@dataclass(frozen=True)
 class DeepPreset:
     """Settings of DQN or PPO."""
 

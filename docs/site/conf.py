@@ -161,6 +161,12 @@ def link_unqualified(app: Sphinx, env: Any, node: nodes.Element, contnode: nodes
     return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, contnode)
 
 
+def title_of_front_page(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
+    """Name the project once in the title of the front page; other titles end with it."""
+    if page == "index":
+        context["docstitle"] = ""
+
+
 def setup(app: Sphinx) -> None:
     """Register what this file adds."""
     app.add_html_math_renderer("mathml", (math_inline, None), (math_block, None))
@@ -168,6 +174,7 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", markdown_as_rst, priority=100)
     app.connect("autodoc-process-signature", short_arrays)
     app.connect("missing-reference", link_unqualified)
+    app.connect("html-page-context", title_of_front_page)
 
 
 html_math_renderer = "mathml"

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.browser
 
 NOTEBOOK = "03_train_q_learning"
 PAGES = ("index", f"course/{NOTEBOOK}", "policies/ppo", "results", "api/policies")
+OTHER_PAGES = ("policies/index", "glossary", "search", "404")
 PHONE = {"width": 390, "height": 844}
 
 
@@ -143,10 +144,32 @@ def test_the_keyboard_reaches_the_content_and_stops_the_film(open_page):
     expect(page.get_by_role("button", name="Play the film").first).to_be_visible()
 
 
+PLACE = """() => {
+    const { activeElement: focused } = document, style = getComputedStyle(focused);
+    const marked = style.outlineStyle !== "none" || style.boxShadow !== "none";
+    return focused === document.body ? null : [focused.outerHTML.slice(0, 120), marked];
+}"""
+REACHABLE = """() => [...document.querySelectorAll('a[href], button, input, select, summary, [tabindex="0"]')]
+    .filter((each) => each.getClientRects().length && getComputedStyle(each).visibility !== "hidden").length"""
+
+
+def test_tab_alone_reaches_everything_and_shows_where_it_is(open_page):
+    for name in ("index", f"course/{NOTEBOOK}", "policies/ppo", "search"):
+        page = open_page(name)
+        places = []
+        while len(places) < 300:
+            page.keyboard.press("Tab")
+            if (place := page.evaluate(PLACE)) is None:
+                break
+            places.append(place)
+        assert len(places) == page.evaluate(REACHABLE) > 10, name
+        assert not [element for element, marked in places if not marked]
+
+
 def test_the_page_for_a_wrong_address_leads_to_the_front_page(address, open_page):
     page = open_page("404")
     page.get_by_role("link", name="The front page").click()
-    expect(page.locator(".asr-question")).to_be_visible()
+    expect(page).to_have_title("Smart AutoScaler")
     assert page.url == address and not page.errors and not page.asked
 
 
@@ -155,3 +178,10 @@ def test_axe_finds_nothing_serious_on_the_site(name, open_page, violations):
     for dark in (False, True):
         for width, height in ((1280, 800), (390, 844)):
             assert violations(open_page(name, width=width, height=height, dark=dark)) == []
+
+
+def test_axe_finds_nothing_serious_on_other_kinds_of_pages(address, open_page, violations):
+    for page in (open_page("index", dark=True), open_page("index", **PHONE)):
+        for name in OTHER_PAGES:
+            page.goto(f"{address}{name}.html")
+            assert violations(page) == [], name
