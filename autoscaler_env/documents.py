@@ -25,6 +25,7 @@ from autoscaler_env.study.analysis import MEAN as MEAN_OF_STUDY
 from autoscaler_env.study.analysis import (
     advice_on_traces,
     avoidable,
+    curves_in_seconds,
     effort_of_study,
     foresight,
     objective_on_traces,
@@ -318,6 +319,14 @@ def seeds_block(folders: Folders) -> str:
     return _markdown(pd.DataFrame(rows))
 
 
+def curves_block(folders: Folders) -> str:
+    """Return the learning curves in CPU seconds: four points for each learner trained on `MIXED`."""
+    points = curves_in_seconds(folders).groupby("algorithm", sort=False).nth([1, 2, 5, -1])
+    numbers = points[["cpu_seconds", "cost", "low", "high"]].map("{:.2f}".format)
+    table = pd.concat([points["algorithm"].map(label_of), points["at"].map("{:,}".format), numbers], axis=1)
+    return _markdown(table.set_axis(["learner", "timesteps", "CPU seconds", "daily cost ($)", "from", "to"], axis=1))
+
+
 def workloads_block(folders: Folders) -> str:
     """Return PPO trained on a pattern beside the cheapest rule there, a row per pattern."""
     rows = _duel_rows(specialists(folders), "pattern")
@@ -429,6 +438,7 @@ BLOCKS: dict[str, Block] = {
     "patterns": Block("docs/results.md", patterns_block),
     "calibration": Block("docs/results.md", calibration_block),
     "seeds": Block("docs/results.md", seeds_block),
+    "curves": Block("docs/results.md", curves_block),
     "iteration": Block("docs/results.md", iteration_block),
     "regret": Block("docs/results.md", regret_block),
     "workloads": Block("docs/results.md", workloads_block),

@@ -35,6 +35,28 @@ def test_speed_benchmark_compares_everything_it_names(tmp_path):
     assert len(table) == 1 + 4 + in_c + 2 + 4 and (table["ratio"] > 0).all()
 
 
+def test_the_committed_benchmark_holds_the_speeds_that_were_promised():
+    """Ratios of one run: a batch against gymnasium's vectorised CartPole, and the step alone against plain C."""
+    table = pd.read_csv(project_root() / "results" / "benchmark_speed.csv").set_index("what")
+    assert table.loc["gymnasium.make_vec, 1,024 services, MIXED", "ratio"] >= 5
+    assert table.loc["gymnasium.make_vec, 16,384 services, MIXED", "ratio"] >= 3
+    assert table.loc["transition function alone, 1,024 services", "ratio"] >= 50 / 90
+    assert table.loc["Q-learning, 10,000 episodes", "ours"].max() <= 0.15
+
+
+@pytest.mark.slow
+def test_learning_curves_count_cpu_seconds_at_every_evaluation(tmp_path):
+    ran = run("learning_curves.py", "--quick", "--output", tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    table = pd.read_csv(tmp_path / "results" / "learning_seconds.csv")
+    assert table["algorithm"].unique().tolist() == ["q-learning", "dqn", "ppo", "policy-iteration"]
+    for _, points in table.groupby("algorithm"):
+        assert points["at"].iloc[0] == 0 and points["at"].iloc[-1] == points["timesteps"].iloc[-1]
+        assert points["at"].is_monotonic_increasing and points["cpu_seconds"].is_monotonic_increasing
+    fitted = table[(table["algorithm"] == "policy-iteration") & (table["at"] == 0)]
+    assert fitted["cpu_seconds"].item() > 0.1, "the recogniser is fitted before the first timestep"
+
+
 @pytest.mark.slow
 def test_advice_on_traces_costs_everyone_on_the_days_held_out(tmp_path):
     hours = np.arange(6 * 288) / 12

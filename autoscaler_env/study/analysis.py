@@ -14,7 +14,15 @@ import pandas as pd
 from autoscaler_env.evaluation import metrics
 from autoscaler_env.evaluation.limits import read_limits
 from autoscaler_env.evaluation.objective import Objective
-from autoscaler_env.evaluation.statistics import LEARNER, Interval, estimate, estimates, is_worth_it, per_training
+from autoscaler_env.evaluation.statistics import (
+    LEARNER,
+    Interval,
+    estimate,
+    estimates,
+    is_worth_it,
+    mean_interval,
+    per_training,
+)
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.policies.registry import LEARNERS
@@ -101,6 +109,28 @@ def effort_of_study(name: str, folders: Folders) -> pd.DataFrame:
             seconds = pd.Series([each["seconds"].iloc[-1] for each in read_curves(name, run.algorithm, folders)]).mean()
         rows[run.algorithm] = {"simulated": simulated, "seconds": seconds}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("algorithm")
+
+
+def curves_in_seconds(folders: Folders) -> pd.DataFrame:
+    """Return the learning curves on `MIXED` against CPU seconds: costs of all trainings, seconds of one quiet training.
+
+    Returns:
+        A row per point: algorithm, timesteps (of the whole training), at (timesteps of the point), cpu_seconds, and
+        cost, low, high ($ a day on selection days: mean over the trainings with its 95 % interval).
+
+    Raises:
+        FileNotFoundError: A study has not been run, or the seconds have not been measured; the message has the command.
+    """
+    seconds = _read_table(folders.results / "learning_seconds.csv", "python benchmarks/learning_curves.py", folders)
+    curves = pd.concat(_read(f"study_{name}_curves.csv", name, folders) for name in ("budgets", "iteration"))
+    keys = ["algorithm", "timesteps", "at"]
+    points = {key: -point["mean_return"] for key, point in curves.query("trained_on == @MIXED").groupby(keys)}
+    rows = []
+    for row in seconds.to_dict("records"):
+        costs = points[row["algorithm"], row["timesteps"], row["at"]]
+        _, mean, low, high = mean_interval(costs.to_numpy(), independent=True)
+        rows.append(row | {"cost": mean, "low": low, "high": high})
+    return pd.DataFrame(rows)
 
 
 def read_policy_iteration(folders: Folders) -> pd.DataFrame:
