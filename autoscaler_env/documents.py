@@ -142,10 +142,8 @@ def results_block(folders: Folders) -> str:
     episodes = _evaluation(folders)["episodes"]
     return "\n".join(
         [
-            f"Mean of the six patterns, {episodes:,} evaluation days each, the same for every policy. "
-            "Savings: against ideal target tracking with",
-            "one setting. Learners: mean of ten trainings on `MIXED`, interval over trainings "
-            "(decision inputs: `--inputs decision`); rules: over days.",
+            f"Mean of the six patterns, {episodes:,} evaluation days each. Savings are against ideal target tracking",
+            "with one setting. Intervals: learners over ten trainings on `MIXED`, rules over days.",
             "",
             table,
             "",

@@ -59,13 +59,9 @@ def train_deep(run: RunFolder, progress: bool, state: dict[str, Any] | None = No
     requested = state["device"] if state is not None and config.device == "auto" else config.device
     weights = weights_of_preset(preset, config.service)
     device = choose_device(requested, weights=weights, batch_size=preset.batch_size)
-    recogniser = None
-    if preset.inputs == DECISION:
-        recogniser = (
-            fit_recogniser_of_outlooks(config.service, config.seed, preset.recogniser_days)
-            if state is None
-            else Recogniser.from_state(state["recogniser"])
-        )
+    recogniser = Recogniser.from_state(state["recogniser"]) if state is not None and "recogniser" in state else None
+    if preset.inputs == DECISION and recogniser is None:
+        recogniser = fit_recogniser_of_outlooks(config.service, config.seed, preset.recogniser_days)
     try:
         return _train_on(device, run, preset, progress, state, recogniser, begun)
     except RuntimeError as error:
@@ -212,7 +208,7 @@ class CheckpointCallback(BaseCallback):
         model: The learner.
         policy: The learner as a policy.
         interruption: Whether the training should stop.
-        begun: The processor seconds of this process at which the training would have begun, had it not been resumed.
+        begun: Processor seconds of this process at the training's begin, less those before it was resumed.
         recogniser: The recogniser that some of its inputs come from, if there is one.
     """
 
