@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from autoscaler_env.address import refresh_address
 from autoscaler_env.course import Executed, processors
 from autoscaler_env.evaluation.rivals import read_calibrated_rules
 from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, Interval, is_worth_it
+from autoscaler_env.markdown import markdown_table, replace_block
 from autoscaler_env.paths import Folders, checkout_root
 from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.policies.registry import USUAL, label_of
@@ -98,30 +98,6 @@ def refresh_documents(folders: Folders, executed: Sequence[Executed] = ()) -> No
         write_text(path, replace_block(path.read_text(encoding="utf-8"), "times", times_sentence(executed)))
 
 
-def read_block(text: str, mark: str) -> str:
-    """Return what stands between the marks `<!-- MARK: begin -->` and `<!-- MARK: end -->`.
-
-    Raises:
-        ValueError: The marks are not there, once each and in this order.
-    """
-    blocks = re.findall(_pattern(mark), text, flags=re.DOTALL)
-    if len(blocks) != 1 or text.count(f"<!-- {mark}: ") != 2:
-        raise ValueError(f"{mark}: the marks begin and end of the block must be there, once each")
-    return str(blocks[0])
-
-
-def replace_block(text: str, mark: str, content: str) -> str:
-    """Return the text with other content between the marks of a block.
-
-    Raises:
-        ValueError: As `read_block`.
-    """
-    read_block(text, mark)
-    return re.sub(
-        _pattern(mark), lambda _: f"<!-- {mark}: begin -->\n{content}\n<!-- {mark}: end -->", text, flags=re.DOTALL
-    )
-
-
 def results_block(folders: Folders) -> str:
     """Return the README's table: what each policy costs and saves, learners by ten trainings, and what that means."""
     mean = _evaluation(folders)["mean"]
@@ -138,7 +114,7 @@ def results_block(folders: Folders) -> str:
     limit = _result("limit without foresight: no policy is cheaper", bounds["low"], None)
     optimum = _result(f"{label_of(OPTIMUM)} (knows the future)", bounds["optimum"], None)
     rows = [*rows, *learners, limit, optimum]
-    table = _markdown(pd.DataFrame(rows).sort_values("order", ascending=False).drop(columns="order"))
+    table = markdown_table(pd.DataFrame(rows).sort_values("order", ascending=False).drop(columns="order"))
     episodes = _evaluation(folders)["episodes"]
     return "\n".join(
         [
@@ -187,7 +163,7 @@ def calibration_block(folders: Folders) -> str:
         "around the best. The costs are those of calibration days. The trainings were compared with ideal target "
         "tracking as `results/calibration.csv` has it, from the grid alone."
     )
-    return f"{intro}\n\n{_markdown(pd.DataFrame(rows))}"
+    return f"{intro}\n\n{markdown_table(pd.DataFrame(rows))}"
 
 
 def _honest_sentences(folders: Folders) -> list[str]:
@@ -247,7 +223,7 @@ def regret_block(folders: Folders) -> str:
     rows.append({"cost of": "difference: foresight"} | known.loc[columns, "foresight"].to_dict())
     above = avoidable(regret_table(folders).query(f"{MEAN_OF_STUDY} < {MOST_REGRET}"), folders)[columns].iloc[::-1]
     bounds, policies = pd.DataFrame(rows).set_index("cost of"), above.rename_axis("above the limit")
-    return "\n\n".join(_markdown(table.map("{:.2f}".format).reset_index()) for table in (bounds, policies))
+    return "\n\n".join(markdown_table(table.map("{:.2f}".format).reset_index()) for table in (bounds, policies))
 
 
 def iteration_block(folders: Folders) -> str:
@@ -273,7 +249,7 @@ def iteration_block(folders: Folders) -> str:
         f"{mixed['labels']:,.0f} of them, and plays {mixed['branched'] / 1e6:.1f} million steps in branches: "
         f"{mixed['cpu_seconds']:.0f} CPU seconds with one thread."
     )
-    return f"{effort}\n\n{_markdown(pd.DataFrame(rows))}"
+    return f"{effort}\n\n{markdown_table(pd.DataFrame(rows))}"
 
 
 def patterns_block(folders: Folders) -> str:
@@ -292,7 +268,7 @@ def patterns_block(folders: Folders) -> str:
         f"{results['episodes']:,} evaluation days of each pattern, the same days for every policy. The learners are the"
         " reference models in `models/`: one training each on `MIXED`, seed 0."
     )
-    return f"{intro}\n\n{_markdown(pd.DataFrame(rows))}"
+    return f"{intro}\n\n{markdown_table(pd.DataFrame(rows))}"
 
 
 def seeds_block(folders: Folders) -> str:
@@ -314,7 +290,7 @@ def seeds_block(folders: Folders) -> str:
                     "mean of the middle half": f"{row['iqm']:+.2f}",
                 }
             )
-    return _markdown(pd.DataFrame(rows))
+    return markdown_table(pd.DataFrame(rows))
 
 
 def curves_block(folders: Folders) -> str:
@@ -322,14 +298,16 @@ def curves_block(folders: Folders) -> str:
     points = curves_in_seconds(folders).groupby("algorithm", sort=False).nth([1, 2, 5, -1])
     numbers = points[["cpu_seconds", "cost", "low", "high"]].map("{:.2f}".format)
     table = pd.concat([points["algorithm"].map(label_of), points["at"].map("{:,}".format), numbers], axis=1)
-    return _markdown(table.set_axis(["learner", "timesteps", "CPU seconds", "daily cost ($)", "from", "to"], axis=1))
+    return markdown_table(
+        table.set_axis(["learner", "timesteps", "CPU seconds", "daily cost ($)", "from", "to"], axis=1)
+    )
 
 
 def workloads_block(folders: Folders) -> str:
     """Return PPO trained on a pattern beside the cheapest rule there, a row per pattern."""
     rows = _duel_rows(specialists(folders), "pattern")
     rows.insert(4, "limit without foresight", foresight(folders).loc[rows["pattern"], "low"].map("{:.2f}".format).array)
-    return _markdown(rows)
+    return markdown_table(rows)
 
 
 def deployment_block(folders: Folders) -> str:
@@ -353,7 +331,7 @@ def traces_block(folders: Folders) -> str:
         "Regret, in dollars a day above the optimum that knows the future (for recorded traffic no limit without "
         f"foresight is known), and the share of requests late or dropped; {days}."
     )
-    return f"{traces_claim(folders)}\n\n{intro}\n\n{_markdown(pd.DataFrame(rows))}"
+    return f"{traces_claim(folders)}\n\n{intro}\n\n{markdown_table(pd.DataFrame(rows))}"
 
 
 def advice_block(folders: Folders) -> str:
@@ -368,13 +346,13 @@ def advice_block(folders: Folders) -> str:
         ", ".join(f"{policy} ({count} of {row['seeds']})" for policy, count in row["recommended"].items())
         for _, row in table.iterrows()
     ]
-    return _markdown(rows)
+    return markdown_table(rows)
 
 
 def objective_block(folders: Folders) -> str:
     """Return which policies kept an objective on recorded traffic, a row per policy and a column per trace."""
     intro, rows = objective_on_traces(folders)
-    return f"{intro}\n\n{_markdown(rows)}"
+    return f"{intro}\n\n{markdown_table(rows)}"
 
 
 def workers_sentence(folders: Folders) -> str:
@@ -499,14 +477,6 @@ def _result(policy: str, cost: float, saved: Sequence[float | None] | None) -> d
 def _saving(saved: Iterable[float | None]) -> str:
     saving, low, high = saved
     return "-" if saving is None else f"{saving:+.2f} ({low:+.2f} to {high:+.2f})"
-
-
-def _markdown(table: pd.DataFrame) -> str:
-    return str(table.to_markdown(index=False, disable_numparse=True))
-
-
-def _pattern(mark: str) -> str:
-    return rf"<!-- {mark}: begin -->\n(?:(.*?)\n)?<!-- {mark}: end -->"
 
 
 def document_of(mark: str, folders: Folders) -> Path:

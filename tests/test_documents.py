@@ -14,11 +14,10 @@ from autoscaler_env.documents import (
     TIMES,
     cost_table,
     document_of,
-    read_block,
     refresh_documents,
-    replace_block,
     workers_sentence,
 )
+from autoscaler_env.markdown import read_block, replace_block
 from autoscaler_env.paths import Folders, project_root
 
 COMMITTED = Folders(project_root())

@@ -8,7 +8,19 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parent.parent / "autoscaler_env"
 
 ORDER = [
-    *("text", "compiled", "cluster", "paths", "device", "service", "dynamics", "traffic", "envs", "policies"),
+    *(
+        "text",
+        "markdown",
+        "compiled",
+        "cluster",
+        "paths",
+        "device",
+        "service",
+        "dynamics",
+        "traffic",
+        "envs",
+        "policies",
+    ),
     *("storage", "evaluation", "policies.registry", "training", "study", "verification", "plotting", "address"),
     *("course", "documents", "site", "advice", "demo", "grading", "cli"),
 ]

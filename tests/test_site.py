@@ -9,9 +9,9 @@ import yaml
 
 from autoscaler_env.address import colab_address, files_address, repository_address
 from autoscaler_env.course import course_notebooks
-from autoscaler_env.documents import read_block
 from autoscaler_env.evaluation.metrics import evaluate
 from autoscaler_env.grading.release import copy_course
+from autoscaler_env.markdown import read_block
 from autoscaler_env.paths import Folders, project_root
 from autoscaler_env.policies.registry import BASELINES, POLICY_LABELS, VENDOR_RULES, find_policy
 from autoscaler_env.site.docstrings import knobs_of_class

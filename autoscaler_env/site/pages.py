@@ -12,7 +12,7 @@ import nbformat
 
 from autoscaler_env.address import INSTALL_TAG, colab_address, repository_address
 from autoscaler_env.course import course_notebooks
-from autoscaler_env.documents import read_block
+from autoscaler_env.markdown import read_block
 from autoscaler_env.policies.registry import label_of
 from autoscaler_env.site.links import Pages, for_site
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from autoscaler_env.evaluation.rivals import read_calibrated_rules
 from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, Interval, estimate, is_worth_it, per_training
+from autoscaler_env.markdown import markdown_table
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies import behaviour, deep
 from autoscaler_env.policies.base import Policy
@@ -396,4 +397,4 @@ def _saving(saved: Interval) -> str:
 
 
 def _markdown(table: pd.DataFrame) -> str:
-    return unbroken(str(table.to_markdown(index=False, disable_numparse=True)))
+    return unbroken(markdown_table(table))
