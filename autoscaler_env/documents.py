@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ import pandas as pd
 
 from autoscaler_env.address import refresh_address
 from autoscaler_env.course import Executed, processors
+from autoscaler_env.evaluation.metrics import read_evaluation
 from autoscaler_env.evaluation.rivals import read_calibrated_rules
 from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, Interval, is_worth_it
 from autoscaler_env.markdown import markdown_table, replace_block
@@ -23,6 +23,7 @@ from autoscaler_env.policies.registry import USUAL, label_of
 from autoscaler_env.storage.files import write_text
 from autoscaler_env.study.analysis import MEAN as MEAN_OF_STUDY
 from autoscaler_env.study.analysis import (
+    SPECIALISTS,
     advice_on_traces,
     avoidable,
     curves_in_seconds,
@@ -61,23 +62,6 @@ class Block(NamedTuple):
     """Makes the Markdown from the committed results."""
 
 
-def cost_table(folders: Folders) -> str:
-    """Return the mean daily cost of each policy, as notebook 6 wrote it, ready to print.
-
-    Raises:
-        FileNotFoundError: Notebook 6 has not run.
-    """
-    means = pd.DataFrame.from_dict(_evaluation(folders)["mean"], orient="index")
-    table = pd.DataFrame(
-        {
-            "policy": means.index,
-            "daily cost ($)": means["cost"].map("{:.2f}".format).to_numpy(),
-            "95 % interval": [f"{low:.2f} to {high:.2f}" for low, high in means[["cost_low", "cost_high"]].to_numpy()],
-        }
-    )
-    return table.to_string(index=False)
-
-
 def refresh_documents(folders: Folders, executed: Sequence[Executed] = ()) -> None:
     """Make every generated part of README, docs and notebooks anew.
 
@@ -100,7 +84,7 @@ def refresh_documents(folders: Folders, executed: Sequence[Executed] = ()) -> No
 
 def results_block(folders: Folders) -> str:
     """Return the README's table: what each policy costs and saves, learners by ten trainings, and what that means."""
-    mean = _evaluation(folders)["mean"]
+    mean = read_evaluation(folders)["mean"]
     rows = [
         _result(_name_of_rule(name), mean[name]["cost"], [mean[name][f"saving{end}"] for end in ("", "_low", "_high")])
         for name in COMPARED
@@ -115,7 +99,7 @@ def results_block(folders: Folders) -> str:
     optimum = _result(f"{label_of(OPTIMUM)} (knows the future)", bounds["optimum"], None)
     rows = [*rows, *learners, limit, optimum]
     table = markdown_table(pd.DataFrame(rows).sort_values("order", ascending=False).drop(columns="order"))
-    episodes = _evaluation(folders)["episodes"]
+    episodes = read_evaluation(folders)["episodes"]
     return "\n".join(
         [
             f"Mean of the six patterns, {episodes:,} evaluation days each. Savings are against ideal target tracking",
@@ -135,7 +119,7 @@ def _name_of_rule(name: str) -> str:
 
 def _tuning_sentence(folders: Folders) -> str:
     """Return what calibration is worth to the rules that people run."""
-    mean = _evaluation(folders)["mean"]
+    mean = read_evaluation(folders)["mean"]
     gains = [f"{label_of(rule)} {dollars(mean[rule]['cost'] - mean[f'{rule}-mixed']['cost'])} a day" for rule in USUAL]
     tuned = [mean[name]["cost"] for name in (*(f"{rule}-mixed" for rule in USUAL), ONE_SETTING)]
     return (
@@ -174,8 +158,13 @@ def _honest_sentences(folders: Folders) -> list[str]:
         saved = Interval(row["seeds"], row["saving"], row["low"], row["high"])
         cheaper += [name] if saved.low > 0 else []
         worth += [name] if is_worth_it(saved, row["rule"]) else []
-    patterns = specialists(folders)
-    learned = [str(pattern) for pattern, row in patterns.iterrows() if row["worth_it"]]
+    learned = []
+    for learner in SPECIALISTS:
+        table = specialists(folders, learner)
+        names = table.index[table["worth_it"]].tolist()
+        learned.append(f"{label_of(learner)} on {len(names)} of {len(table)} patterns ({listed(names) or 'none'})")
+    rule_costs = specialists(folders)["rule_cost"]
+    near = rule_costs.index[rule_costs - foresight(folders)["low"][rule_costs.index] < MINIMUM_EFFECT * rule_costs]
     traces = traces_table(folders).drop(index=OPTIMUM, level="policy")
     won = sum(
         rows.loc[rows["seeds"] == 0, "regret"].min() < rows.loc[rows["seeds"] > 0, "regret"].min()
@@ -187,10 +176,10 @@ def _honest_sentences(folders: Folders) -> list[str]:
         "Where the pattern is not known, these learners cost less than one calibrated setting: "
         f"{listed(cheaper) or 'none'}. At least {percent(MINIMUM_EFFECT)} less: {listed(worth) or 'none'}.",
         _tuning_sentence(folders),
-        f"Trained on one pattern, PPO saves at least {percent(MINIMUM_EFFECT)} against the rule calibrated for it on "
-        f"{len(learned)} of {len(patterns)} patterns: {listed(learned) or 'none'}.",
+        f"Trained on one pattern, a learner saves at least {percent(MINIMUM_EFFECT)} against the rule calibrated for "
+        f"it: {listed(learned)}. On {listed(near.tolist()) or 'no pattern'} no policy can, without foresight.",
         "On recorded traffic that no policy was made for, the cheapest rule costs less than the cheapest learner on "
-        f"{won} of {count} traces. [docs/results.md](docs/results.md) also has learners trained on the trace itself.",
+        f"{won} of {count} traces. {_recorded_sentence(folders)}",
     )
     return [f"- {sentence}" for sentence in sentences]
 
@@ -212,6 +201,17 @@ def _iteration_sentence(folders: Folders) -> str:
         f'cheapest rules that are told the pattern, and {saved["recognise"]} against "recognise, then act". Without '
         f"foresight, nothing can save more than another {dollars(row['cost'] - row['limit_low'])}; the last "
         f"{dollars(foresight(folders)['foresight'][MEAN_OF_STUDY])} to the optimum is foresight, which nobody has."
+    )
+
+
+def _recorded_sentence(folders: Folders) -> str:
+    """Return what policy iteration saves on recorded traffic that it was trained on."""
+    table = advice_on_traces(folders, "policy-iteration")
+    savings, way = table["saving"], table["saving"] / (table["rule_cost"] - table["optimum_cost"])
+    return (
+        f"Trained on a trace's first days, policy iteration costs less than the cheapest calibrated rule on "
+        f"{(table['low'] > 0).sum()} of {len(table)}, by {dollars(savings.min())} to {dollars(savings.max())} a day. "
+        f"That is {percent(way.min(), 0)} to {percent(way.max(), 0)} of the way to the optimum, which knows the future."
     )
 
 
@@ -254,7 +254,7 @@ def iteration_block(folders: Folders) -> str:
 
 def patterns_block(folders: Folders) -> str:
     """Return what each policy costs on each pattern, and what it saves against target tracking with one setting."""
-    results = _evaluation(folders)
+    results = read_evaluation(folders)
     rows = []
     for policy, mean in results["mean"].items():
         saved = [mean[f"saving{end}"] for end in ("", "_low", "_high")]
@@ -341,7 +341,9 @@ def advice_block(folders: Folders) -> str:
     rows.insert(1, "days", table["days"].to_numpy())
     rows.insert(5, "PPO's cost", ppo["learner_cost"].map("{:.2f}".format).to_numpy())
     ways = [each["saving"] / (each["rule_cost"] - each["optimum_cost"]) for each in (table, ppo)]
-    rows["way to the optimum"] = [f"{own:.0%} (PPO {other:.0%})" for own, other in zip(*ways, strict=True)]
+    rows["way to the optimum"] = [
+        f"{percent(own, 0)} (PPO {percent(other, 0)})" for own, other in zip(*ways, strict=True)
+    ]
     rows["recommended"] = [
         ", ".join(f"{policy} ({count} of {row['seeds']})" for policy, count in row["recommended"].items())
         for _, row in table.iterrows()
@@ -437,16 +439,6 @@ def _saved_by_learners(study: str, folders: Folders) -> list[dict[str, Any]]:
 def _learner_of(study: str, row: dict[str, Any]) -> str:
     """Return what tables call a learner of a study; the inputs are named where they are not the usual ones."""
     return label_of(row["algorithm"]) + (" with decision inputs" if study == "inputs" else "")
-
-
-def _evaluation(folders: Folders) -> dict[str, Any]:
-    path = folders.results / "evaluation_results.json"
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{folders.shown(path)} is missing; make it with: autoscaler run --only 06_compare_policies"
-        )
-    results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return results
 
 
 def _duel_rows(table: pd.DataFrame, index: str, learner: str = "PPO") -> pd.DataFrame:

@@ -12,11 +12,11 @@ from autoscaler_env.course import Executed
 from autoscaler_env.documents import (
     BLOCKS,
     TIMES,
-    cost_table,
     document_of,
     refresh_documents,
     workers_sentence,
 )
+from autoscaler_env.evaluation.report import cost_table
 from autoscaler_env.markdown import read_block, replace_block
 from autoscaler_env.paths import Folders, project_root
 

@@ -12,7 +12,7 @@ import pytest
 
 from autoscaler_env.address import INSTALL_TAG, install_cell, repository_address
 from autoscaler_env.course import MEASURED, NOT_KEPT, QUICK, run_course, without_measurements
-from autoscaler_env.documents import cost_table
+from autoscaler_env.evaluation.report import cost_table
 from autoscaler_env.paths import Folders, notebook_sources, project_root
 from autoscaler_env.traffic.patterns import PATTERNS
 

@@ -373,6 +373,7 @@ def test_deployment_recommends_learning_only_where_it_saves_one_percent_beyond_d
     )
     assert "is cheaper than target-tracking-per-pattern by $1.00 a day" in advice["RANDOM"], "the saving is concealed"
     assert advice["SPIKE"].startswith(f"{rule}; reinforcement learning is dearer.")
+    assert "dearer. Policy iteration trained on it is dearer" in advice["SPIKE"], "the cheapest learner comes first"
     assert advice["POISSON"].startswith(f"{rule}; reinforcement learning is no better")
     assert advice["POISSON"].endswith("This rule is at most $4.50 (3.1 %) above the limit without foresight.")
 

@@ -61,7 +61,7 @@ def course_report(ended: Sequence[Executed], folders: Folders) -> str:
     """Return how each notebook ended, the mean cost of each policy, and where everything lies."""
     import pandas
 
-    from autoscaler_env.documents import cost_table
+    from autoscaler_env.evaluation.report import cost_table
 
     rows = {each.name: (each.seconds, each.error or "ran to its end") for each in ended}
     table = pandas.DataFrame.from_dict(rows, orient="index", columns=["seconds", "ended"])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -310,3 +311,18 @@ def save_evaluation(episodes: pd.DataFrame, folders: Folders, against: str | Non
     results = folders.results / "evaluation_results.json"
     write_json(results, {"episodes": int(episodes["episode"].nunique()), "mean": mean, "patterns": patterns})
     return table, results
+
+
+def read_evaluation(folders: Folders) -> dict[str, Any]:
+    """Return what notebook 6 measured, as `save_evaluation` wrote it.
+
+    Raises:
+        FileNotFoundError: Notebook 6 has not run; the message has the command that does.
+    """
+    path = folders.results / "evaluation_results.json"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{folders.shown(path)} is missing; make it with: autoscaler run --only 06_compare_policies"
+        )
+    results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return results

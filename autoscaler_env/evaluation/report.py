@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from autoscaler_env.evaluation.metrics import MEAN, mean_over_patterns, savings, summarise
+from autoscaler_env.evaluation.metrics import MEAN, mean_over_patterns, read_evaluation, savings, summarise
 from autoscaler_env.evaluation.objective import Objective, share_interval
 from autoscaler_env.evaluation.statistics import Interval, relation
+from autoscaler_env.paths import Folders
 from autoscaler_env.text import dollars
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS
 
@@ -149,3 +150,20 @@ def standing_report(
     cost = dollars(float(table["cost"][policy]))
     sentence = f"{policy} costs {cost} a day and stands at place {place} of {len(table)}: {', '.join(others)}."
     return f"{pd.DataFrame(rows).fillna('').to_string(index=False)}\n{sentence}"
+
+
+def cost_table(folders: Folders) -> str:
+    """Return the mean daily cost of each policy, as notebook 6 wrote it, ready to print.
+
+    Raises:
+        FileNotFoundError: Notebook 6 has not run.
+    """
+    means = pd.DataFrame.from_dict(read_evaluation(folders)["mean"], orient="index")
+    table = pd.DataFrame(
+        {
+            "policy": means.index,
+            "daily cost ($)": means["cost"].map("{:.2f}".format).to_numpy(),
+            "95 % interval": [f"{low:.2f} to {high:.2f}" for low, high in means[["cost_low", "cost_high"]].to_numpy()],
+        }
+    )
+    return table.to_string(index=False)

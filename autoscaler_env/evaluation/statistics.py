@@ -152,6 +152,13 @@ def is_worth_it(saved: Interval, cost: float, least: float = MINIMUM_EFFECT) -> 
     return saved.low > 0 and saved.mean >= least * cost
 
 
+def who_is_cheaper(saved: Interval) -> str:
+    """Return who is cheaper by the interval of what a learner saves: `learner`, `rule`; `neither` if it contains 0."""
+    if saved.low > 0:
+        return "learner"
+    return "rule" if saved.high < 0 else "neither"
+
+
 def comparison(saved: Interval, what: str, other: str, basis: str) -> str:
     """Say what one policy saves a day against another, in the words that the interval allows.
 

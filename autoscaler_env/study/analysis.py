@@ -22,6 +22,7 @@ from autoscaler_env.evaluation.statistics import (
     is_worth_it,
     mean_interval,
     per_training,
+    who_is_cheaper,
 )
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.oracle import OPTIMUM
@@ -386,10 +387,18 @@ def traces_table(folders: Folders) -> pd.DataFrame:
     return table.astype({"days": int, "smooth": int, "seeds": int})
 
 
-def specialists(folders: Folders) -> pd.DataFrame:
-    """Return, for each pattern, PPO trained on it against the cheapest rule there, on the same days.
+SPECIALISTS = {"policy-iteration": "iteration_patterns", "ppo": "patterns"}
+"""Learners with several whole trainings on each pattern, and the studies that have them."""
+
+
+def specialists(folders: Folders, learner: str = "ppo") -> pd.DataFrame:
+    """Return, for each pattern, a learner trained on it against the cheapest rule there, on the same days.
 
     The rule is chosen on the same days that are compared, so the choice favours the rules.
+
+    Args:
+        folders: Where the tables are.
+        learner: One of `SPECIALISTS`.
 
     Returns:
         Indexed by pattern: rule (its name), rule_cost, learner_cost, optimum_cost, seeds, saving, low, high ($ a day,
@@ -397,12 +406,12 @@ def specialists(folders: Folders) -> pd.DataFrame:
         worth_it (whether the saving is certain and at least `MINIMUM_EFFECT` of the cost of the rule).
     """
     baselines = read_baselines("", folders)
-    ppo = on_own_pattern(read_study("patterns", folders))
-    ppo = ppo[ppo["algorithm"] == "ppo"]
+    own = on_own_pattern(read_study(SPECIALISTS[learner], folders))
+    own = own[own["algorithm"] == learner]
     rows = {}
     for pattern in PATTERNS:
         costs = baselines[baselines["tested_on"] == pattern].set_index("policy")["cost"]
-        trainings = per_training(ppo[ppo["tested_on"] == pattern], "cost")
+        trainings = per_training(own[own["tested_on"] == pattern], "cost")
         rows[pattern] = _against_cheapest(costs.drop(OPTIMUM), trainings, costs[OPTIMUM])
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("pattern")
 
@@ -487,10 +496,3 @@ def _against_cheapest(rules: pd.Series, trainings: pd.Series, optimum: float) ->
 def cheapest(costs: pd.Series) -> str:
     """Return the index of the lowest number."""
     return str(costs.idxmin())
-
-
-def who_is_cheaper(saved: Interval) -> str:
-    """Return who is cheaper by the interval of what a learner saves: `learner`, `rule`; `neither` if it contains 0."""
-    if saved.low > 0:
-        return "learner"
-    return "rule" if saved.high < 0 else "neither"

@@ -19,12 +19,15 @@ from autoscaler_env.evaluation.statistics import (
     estimate,
     per_training,
     probability_of_improvement,
+    who_is_cheaper,
 )
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.oracle import OPTIMUM
+from autoscaler_env.policies.registry import label_of
 from autoscaler_env.study.analysis import (
     MEAN,
     PPO_ON_MIXED,
+    SPECIALISTS,
     advice_on_traces,
     avoidable,
     cheapest,
@@ -39,7 +42,6 @@ from autoscaler_env.study.analysis import (
     regret_table,
     savings_over_trainings,
     specialists,
-    who_is_cheaper,
     wide_costs,
 )
 from autoscaler_env.study.plan import LONG_SETTINGS, STUDIES
@@ -185,32 +187,43 @@ def advice_claim(folders: Folders) -> str:
 def deployment(folders: Folders) -> list[str]:
     """Say for each pattern what an engineer should deploy, and whether reinforcement learning is worth it there.
 
-    PPO is recommended only where it saves at least `MINIMUM_EFFECT` of the cost, beyond doubt.
+    The cheapest learner of `SPECIALISTS` is recommended, and only where it saves at least `MINIMUM_EFFECT` of the cost,
+    beyond doubt.
 
     Returns:
         Sentences per pattern; the last one says how far the rule is from the limit without foresight, at most.
     """
+    tables = {learner: specialists(folders, learner).to_dict("index") for learner in SPECIALISTS}
     sentences, limits = [], foresight(folders)["low"]
-    for pattern, row in specialists(folders).iterrows():
-        saved = Interval(int(row["seeds"]), row["saving"], row["low"], row["high"])
+    for pattern in PATTERNS:
+        rows: dict[str, dict[Any, Any]] = {learner: table[pattern] for learner, table in tables.items()}
+        first, *_ = order = sorted(rows, key=lambda learner: rows[learner]["learner_cost"])
+        row, name = rows[first], label_of(first)
         share = percent(row["saving"] / row["rule_cost"])
         if row["worth_it"]:
-            advice = f"train PPO on it; it saves {share} of the cost"
+            advice = f"train {name} on it; it saves {share} of the cost"
         elif row["cheaper"] == "learner":
-            advice = f"deploy {row['rule']}; PPO saves {share} of the cost, which is not worth a training"
+            advice = f"deploy {row['rule']}; {name} saves {share} of the cost, which is not worth a training"
         elif row["cheaper"] == "rule":
             advice = f"deploy {row['rule']}; reinforcement learning is dearer"
         else:
             advice = f"deploy {row['rule']}; reinforcement learning is no better, and costs a training"
-        name = "PPO trained on it" + (", pre-trained by imitating rules," if imitates(str(pattern)) else "")
-        left = row["rule_cost"] - float(limits[str(pattern)])
+        compared = [_specialist(learner, pattern, rows[learner]) for learner in order]
+        left = row["rule_cost"] - float(limits[pattern])
         nothing = left < MINIMUM_EFFECT * row["rule_cost"]
         sentences.append(
-            f"{pattern}: {advice}. {capital(_compared(saved, name, row['rule']))}. "
+            f"{pattern}: {advice}. {'. '.join(compared)}. "
             f"This rule is at most {dollars(left)} ({percent(left / row['rule_cost'])}) above the limit without "
             f"foresight{': nothing worth a training is left' if nothing else ''}."
         )
     return sentences
+
+
+def _specialist(learner: str, pattern: str, row: dict[Any, Any]) -> str:
+    """Return how a learner that was trained on a pattern compares with the cheapest rule there."""
+    saved = Interval(int(row["seeds"]), row["saving"], row["low"], row["high"])
+    taught = ", pre-trained by imitating rules," if learner == "ppo" and imitates(pattern) else ""
+    return capital(_compared(saved, f"{label_of(learner)} trained on it{taught}", row["rule"]))
 
 
 def imitates(workload: str) -> bool:
