@@ -10,7 +10,15 @@ if TYPE_CHECKING:
 
 
 def markdown_table(table: pd.DataFrame) -> str:
-    """Return a table as Markdown, without its index; texts stay as they are."""
+    """Return a table as Markdown, without its index; texts stay as they are.
+
+    Example:
+        >>> import pandas as pd
+        >>> print(markdown_table(pd.DataFrame({"policy": ["ppo"], "cost": ["146.43"]})))
+        | policy   | cost   |
+        |:---------|:-------|
+        | ppo      | 146.43 |
+    """
     return str(table.to_markdown(index=False, disable_numparse=True))
 
 
@@ -27,7 +35,11 @@ def read_block(text: str, mark: str) -> str:
 
 
 def replace_block(text: str, mark: str, content: str) -> str:
-    """Return the text with other content between the marks of a block.
+    r"""Return the text with other content between the marks of a block.
+
+    Example:
+        >>> replace_block("<!-- cost: begin -->\\nold\\n<!-- cost: end -->", "cost", "new").splitlines()[1]
+        'new'
 
     Raises:
         ValueError: As `read_block`.

@@ -29,7 +29,7 @@ def test_the_number_of_processes_changes_nothing():
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("lambda", "0, 1"), "setting = 'lambda': must be a setting of q-learning, one of discount, "),
+        (("lambda", "0, 1"), "setting = 'lambda': must be a setting of q-learning, one of inputs, discount, "),
         (("episodes", "1, 2"), "setting = 'episodes': must be a setting of q-learning"),
         (("clip_range", "0.2"), "setting = 'clip_range': must be a setting of q-learning"),
         (("discount", "0.9, 1.0"), "discount = 1.0: must be at least 0 and below 1"),

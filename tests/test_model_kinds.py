@@ -171,7 +171,7 @@ def write_kinds(folder):
         "fields.pkl": "not a Q-table: it holds arrays of numpy",
         "numbers.pkl": "not a Q-table: it holds arrays of numpy",
         "default.pkl": "it holds list and defaultdict, and only plain dictionaries and lists are read",
-        "object.pkl": "it holds objects of code (autoscaler_env.policies.q_learning.Discretisation and autoscaler_env",
+        "object.pkl": "it holds objects of code (autoscaler_env.policies.decision_inputs.Outlook and autoscaler_env",
         "network.pkl": "a zip whose name ends in .pkl: the file of a network ends in .zip",
         "table.zip": "a pickle whose name ends in .zip: the file of a Q-table ends in .pkl",
         "vecnormalize.pkl": "not a Q-table: statistics of VecNormalize, without which a model that was trained with "
