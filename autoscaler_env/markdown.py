@@ -38,7 +38,7 @@ def replace_block(text: str, mark: str, content: str) -> str:
     r"""Return the text with other content between the marks of a block.
 
     Example:
-        >>> replace_block("<!-- cost: begin -->\\nold\\n<!-- cost: end -->", "cost", "new").splitlines()[1]
+        >>> replace_block("<!-- cost: begin -->\nold\n<!-- cost: end -->", "cost", "new").splitlines()[1]
         'new'
 
     Raises:
