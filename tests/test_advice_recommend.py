@@ -287,6 +287,7 @@ def test_what_learning_is_worth_is_measured_against_the_best_policy_of_the_other
     assert (learner.name, learner.saved.mean) == ("threshold", pytest.approx(4))
     rule = choose(table(**rules, target_tracking=best, dqn=best + 2, ppo=best + 3)).rival
     assert (rule.name, rule.saved.mean) == ("dqn", pytest.approx(-2))
+    assert choose(table(**rules, ppo=best + 2, policy_iteration=best)).policy == "policy-iteration"
     assert choose(table(**rules)).rival is None
 
 

@@ -58,9 +58,7 @@ ORDER = (
     "target-tracking",
     "ideal-target-tracking",
     "forecast",
-    "q-learning",
-    "dqn",
-    "ppo",
+    *LEARNERS,
 )
 """The policies from simple to complex; see `simplicity` for the place of today's kind of rule."""
 
