@@ -214,7 +214,7 @@ def _cheaper_learner(recommendation: Recommendation) -> str:
     rival, policy = recommendation.rival, recommendation.policy
     if rival is None or policy in LEARNERS or round(rival.saved.mean, 2) <= 0 or rival.saved.low <= 0:
         return ""
-    text = f"{label_of(rival.name)} would cost {dollars(rival.saved.mean)} a day less ({between(rival.saved)})"
+    text = f"{capital(label_of(rival.name))} would cost {dollars(rival.saved.mean)} a day less ({between(rival.saved)})"
     if rival.name in recommendation.refused:
         return f"{text}, but it {recommendation.refused[rival.name]}."
     if recommendation.steady:
