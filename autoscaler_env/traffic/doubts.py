@@ -1,9 +1,10 @@
-"""Which counts of a file may be mistakes of the meter or the export: they are noted, and left as they are."""
+"""What a file leaves open, which is asked; and which counts may be mistakes, which are noted and left as they are."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,15 @@ MOST_ZEROS = 0.05
 
 HIGH = 20
 """Requests of an interval: where so many come in on average, none do by chance once in a hundred million intervals."""
+
+
+class Question(ValueError):
+    """What a file leaves open, in one line that names the option; with an answer, by which reading can go on."""
+
+    def __init__(self, message: str, **answer: Any) -> None:
+        """Keep the answer: fields of `columns.Reading`, used only to find out what else is open."""
+        super().__init__(message)
+        self.answer = answer
 
 
 def doubts_of(requests: NDArray[np.float64], interval: int, start: datetime | None) -> list[str]:
