@@ -6,14 +6,14 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from advice_cases import WIDE, answer_for, wavy
+from advice_cases import WIDE, answer_for, recommending, wavy
 
 from autoscaler_env.advice.compare import over_trainings
 from autoscaler_env.advice.page import page
 from autoscaler_env.advice.recommend import ORDER, choose, is_steady, quoted, recommend, refusals
 from autoscaler_env.advice.report import answer_of, limits_of
 from autoscaler_env.advice.setup import Setup
-from autoscaler_env.advice.text import headline, reason
+from autoscaler_env.advice.text import headline, reason, stands_for_a_year
 from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, mean_interval
 from autoscaler_env.policies.registry import LEARNERS
 from autoscaler_env.text import percent
@@ -224,6 +224,22 @@ def test_where_todays_rule_drops_many_requests_the_headline_asks_for_the_set_up_
     served = [f"{100 * answer.policies[name].in_time_share:.2f} %" for name in ("today", "fixed")]
     assert tiles[:2] == [f"{share} <small>in time</small>" for share in served], "no dollars come first"
     assert "a year</span>" not in html and "saves $" not in html and answer.no_saving.replace("'", "&#39;") in html
+
+
+def test_a_rule_that_drops_as_much_as_todays_is_no_remedy_and_a_fleet_that_is_too_small_is_named():
+    fields = {"max_instances": 8, "min_instances": 1}  # eight of 100 a step, for some 1,000
+    answer = answer_for(wavy(), fields, {"rule": "threshold", "add_above": 0.9, "remove_below": 0.3})
+    assert answer.comparison.candidates["today"].drop_share > 0.1
+    hardly = "hardly changes it: check max_instances = 8."
+    assert answer.headline.endswith(hardly) == (answer.recommendation.policy != "today")
+    assert headline(answer.comparison, recommending(answer, "fixed").recommendation).endswith(hardly)
+
+
+def test_days_of_one_weekday_stand_for_no_year():
+    days = Trace("traffic", np.full((20, 24), 500), 3600, weekdays=[0] * 20)
+    assert not stands_for_a_year(8, days) and not stands_for_a_year(5, Trace("traffic", days.requests))
+    assert stands_for_a_year(8, Trace("traffic", days.requests, weekdays=[i % 7 for i in range(20)]))
+    assert stands_for_a_year(8, Trace("traffic", days.requests)), "weekdays are unknown"
 
 
 def test_where_losing_a_request_is_cheaper_than_serving_it_nothing_is_recommended_and_that_comes_first():

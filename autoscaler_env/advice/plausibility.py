@@ -18,6 +18,9 @@ HOURS_A_MONTH = 730
 DEAR_HOUR = 5.0
 """Dollars an hour from which on a price for one instance looks like a price per month."""
 
+DEAR_MONTH = 500.0
+"""Dollars from which on a price that is too high for an hour may also be one per year."""
+
 DEAR_GPU_HOUR = 100.0
 """The same for an instance that may have GPUs; servers with eight of them are offered for less."""
 
@@ -148,9 +151,10 @@ def may_have_gpus(service: Service) -> bool:
 def _odd_hour(service: Service) -> Iterator[str]:
     price = service.instance_price_per_hour
     if price >= (DEAR_GPU_HOUR if may_have_gpus(service) else DEAR_HOUR):
+        yearly = f"; if per year, {price / (12 * HOURS_A_MONTH):.3g}" if price >= DEAR_MONTH else ""
         yield (
             f"instance_price_per_hour = {price:g} is a high price. If it is a price per month, write "
-            f"{price / HOURS_A_MONTH:.3g}."
+            f"{price / HOURS_A_MONTH:.3g}{yearly}."
         )
     elif 0 < price < CHEAP_HOUR:
         yield (

@@ -24,6 +24,8 @@ from autoscaler_env.evaluation import statistics
 from autoscaler_env.evaluation.statistics import Interval
 from autoscaler_env.policies.registry import LEARNERS, label_of
 from autoscaler_env.text import capital, counted, dollars, listed, percent
+from autoscaler_env.traffic.doubts import missing_weekdays
+from autoscaler_env.traffic.trace import Trace
 
 DAYS_A_YEAR = 365
 
@@ -66,6 +68,13 @@ def saving_sentence(saved: Interval, policy: str, other: str, trainings: int = 1
 
 FEWEST_DAYS_A_YEAR = 6
 """Days below which no yearly figure is given from them."""
+
+_HARDLY = 0.9  # of the requests that today's rule drops: a rule that drops more than this does not help
+
+
+def stands_for_a_year(count: int, days: Trace) -> bool:
+    """Return whether a yearly figure may be given from so many days of the traffic: it must have each weekday."""
+    return count >= FEWEST_DAYS_A_YEAR and not missing_weekdays(days.weekdays)
 
 
 def undecided(days: int) -> str:
@@ -119,7 +128,7 @@ def headline(comparison: Comparison, recommendation: Recommendation) -> str:
         first = f"Check the set-up first: in the simulation today's rule drops {percent(dropped)}."
         if policy == TODAY:
             return f"{first} Until then: {later}."
-        return f"{first} If that is true, {_serves(comparison.candidates[policy])}."
+        return f"{first} If that is true, {_serves(comparison.candidates[policy], comparison)}."
     peak = int(comparison.days.requests.max()) / comparison.service.capacity_per_instance
     if peak < 1 and policy == TODAY:
         return (
@@ -130,7 +139,7 @@ def headline(comparison: Comparison, recommendation: Recommendation) -> str:
         why = _all_is_the_floor(comparison) or _why_no_change(comparison, recommendation)
         return f"{action}: {why}. {_cheaper_learner(recommendation)}".strip()
     year = ""
-    if saving.n >= FEWEST_DAYS_A_YEAR:
+    if stands_for_a_year(saving.n, comparison.days):
         year = f", {dollars(saving.times(DAYS_A_YEAR).mean, 0)} a year"
     text = f"{action}. {saving_sentence(saving, policy, TODAY, recommendation.trainings)}{year}."
     text += _on_all(comparison, recommendation) + may_be_missed(comparison, policy)
@@ -177,9 +186,11 @@ def _on_all(comparison: Comparison, recommendation: Recommendation) -> str:
     )
 
 
-def _serves(candidate: Candidate) -> str:
+def _serves(candidate: Candidate, comparison: Comparison) -> str:
     """Return what a policy does for requests that today's rule drops, and its setting."""
     setting = f"{label_of(candidate.name)} ({candidate.description})"
+    if candidate.drop_share > _HARDLY * comparison.candidates[TODAY].drop_share:
+        return f"{setting} hardly changes it: check max_instances = {comparison.service.max_instances:,}"
     if candidate.drop_share > MANY_DROPPED:
         return f"{setting} drops only {percent(candidate.drop_share)}"
     return f"{setting} serves them"

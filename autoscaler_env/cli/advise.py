@@ -44,7 +44,8 @@ class Advise:
     seed: Annotated[int, arg(metavar="N")] = 0
     """Seeds the trainings, at least 0; the same seed gives the same page."""
     column: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: found)")] = None
-    """Column of the traffic that counts; A+B adds up two columns, all adds up every column of numbers."""
+    """Column of the traffic that counts; A+B adds up two columns, all adds up every column of numbers, rows counts the
+    rows, each of which is a request."""
     where: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="COLUMN=VALUE", help_behavior_hint="")] = ()
     """Rows of the traffic to keep, as in --where service=web; several conditions must all hold."""
     sum: bool = False
@@ -60,7 +61,8 @@ class Advise:
     decimal: Annotated[Literal["point", "comma"] | None, arg(help_behavior_hint="(default: found)")] = None
     """Decimal mark, where the whole column leaves it open."""
     row_seconds: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: found)")] = None
-    """Seconds from row to row, where the file has steps and no times; an access log is counted over them."""
+    """Seconds from row to row, where the file has steps and no times; the lines of an access log, and rows that are
+    requests, are counted over them."""
     step_seconds: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 60, or what the rows need)")] = (
         None
     )
