@@ -152,12 +152,6 @@ def calibration_block(folders: Folders) -> str:
 
 def _honest_sentences(folders: Folders) -> list[str]:
     """Return what the tables say for learning and against it: on `MIXED`, on one pattern, on recorded traffic."""
-    cheaper, worth = [], []
-    for study, row in [(name, row) for name in STUDIES for row in _saved_by_learners(name, folders)]:
-        name = f"{_learner_of(study, row)} {'and' if study == 'inputs' else 'with'} {row['timesteps']:,} timesteps"
-        saved = Interval(row["seeds"], row["saving"], row["low"], row["high"])
-        cheaper += [name] if saved.low > 0 else []
-        worth += [name] if is_worth_it(saved, row["rule"]) else []
     learned = []
     for learner in SPECIALISTS:
         table = specialists(folders, learner)
@@ -173,8 +167,7 @@ def _honest_sentences(folders: Folders) -> list[str]:
     count = traces.index.unique("trace").size
     sentences = (
         _iteration_sentence(folders),
-        "Where the pattern is not known, these learners cost less than one calibrated setting: "
-        f"{listed(cheaper) or 'none'}. At least {percent(MINIMUM_EFFECT)} less: {listed(worth) or 'none'}.",
+        _learners_sentence(folders),
         _tuning_sentence(folders),
         f"Trained on one pattern, a learner saves at least {percent(MINIMUM_EFFECT)} against the rule calibrated for "
         f"it: {listed(learned)}. On {listed(near.tolist()) or 'no pattern'} no policy can, without foresight.",
@@ -201,6 +194,28 @@ def _iteration_sentence(folders: Folders) -> str:
         f'cheapest rules that are told the pattern, and {saved["recognise"]} against "recognise, then act". Without '
         f"foresight, nothing can save more than another {dollars(row['cost'] - row['limit_low'])}; the last "
         f"{dollars(foresight(folders)['foresight'][MEAN_OF_STUDY])} to the optimum is foresight, which nobody has."
+    )
+
+
+def _learners_sentence(folders: Folders) -> str:
+    """Return how many learners cost less than one calibrated setting, and which of them by enough to matter."""
+    learners = [(study, row) for study in STUDIES for row in _saved_by_learners(study, folders)]
+    usual = [row["algorithm"] for study, row in learners if study != "inputs"]
+    cheaper, deciding, others = 0, [], []
+    for study, row in learners:
+        saved = Interval(row["seeds"], row["saving"], row["low"], row["high"])
+        cheaper += saved.low > 0
+        if not is_worth_it(saved, row["rule"]):
+            continue
+        name = label_of(row["algorithm"])
+        if study == "inputs":
+            deciding.append(name)
+        else:
+            others.append(name + (f" with {row['timesteps']:,} timesteps" if usual.count(row["algorithm"]) > 1 else ""))
+    names = ([f"{listed(deciding)} with decision inputs"] if deciding else []) + others
+    return (
+        f"Where the pattern is not known, {cheaper} of {len(learners)} learners cost less than one calibrated setting. "
+        f"At least {percent(MINIMUM_EFFECT)} less: {listed(names) or 'none'}."
     )
 
 

@@ -15,10 +15,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import time
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+from stable_baselines3 import DQN, PPO
 from tqdm.auto import tqdm
 
 from autoscaler_env.evaluation.simulation import simulate
@@ -30,7 +31,7 @@ from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_text
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Pattern, day_seeds
 from autoscaler_env.training.deep import build_learner
-from autoscaler_env.training.imitation import calibrated_rules, imitate, rule_to_beat
+from autoscaler_env.training.imitation import Teacher, calibrated_rules, imitate, play_rules, rule_to_beat
 from autoscaler_env.training.presets import (
     DECISION,
     LONG_TRAINING,
@@ -77,10 +78,12 @@ DECISION_SPACE: dict[str, dict[str, list[Any]]] = {
     "q-learning": {"discount": [0.9, 0.95, 0.97, 0.98, 0.99], "last_epsilon": [0.02, 0.05, 0.1, 0.2]},
     "dqn": {
         "discount": [0.95, 0.97, 0.98, 0.99],
-        "learning_rate": [2e-4, 5e-4, 1e-3, 2e-3],
-        "settings.gradient_steps": [2, 4, 8],
-        "settings.n_steps": [1, 3],
-        "widths": [(64, 64), (128, 128)],
+        "learning_rate": [5e-4, 1e-3, 2e-3],
+        "batch_size": [256, 512],
+        "settings.gradient_steps": [2, 4],
+        "settings.n_steps": [3, 5, 10, 20],
+        "settings.exploration_final_eps": [0.005, 0.01, 0.05],
+        "imitation_days": [1, 2, 3],
     },
     "ppo": {"discount": [0.95, 0.98, 0.99, 0.995], "learning_rate": [5e-4, 1e-3, 2e-3]},
 }
@@ -117,9 +120,13 @@ def train(algorithm: str, preset: Any, pattern: str, seed: int) -> Policy:
             rule=rule_to_beat(rules),
             recogniser=recogniser,
         )
-        if rules:
-            imitate(model, rules, preset, seed, recogniser)
-        model.learn(preset.timesteps - model.num_timesteps, reset_num_timesteps=False)
+        teacher = None
+        if rules and isinstance(model, DQN):
+            teacher = Teacher(model, play_rules(rules, preset, seed, recogniser), preset)
+            teacher.begin()
+        elif rules:
+            imitate(cast(PPO, model), rules, preset, seed, recogniser)
+        model.learn(preset.timesteps - model.num_timesteps, teacher, reset_num_timesteps=False)
         return DeepPolicy(model.policy, SERVICE, algorithm, recogniser)
     recogniser = recogniser_of_outlooks(SERVICE, seed) if preset.inputs == DECISION else None
     table = untrained_table(SERVICE, preset, seed, recogniser)

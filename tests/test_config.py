@@ -78,7 +78,7 @@ def test_a_setting_of_another_learner_is_refused():
         ("q-learning", {"widths": (8,)}, "dqn, ppo and policy-iteration"),
         ("q-learning", {"timesteps": 5}, "dqn and ppo, not for q-learning; give episodes"),
         ("ppo", {"episodes": 5}, "q-learning, not for ppo; give timesteps"),
-        ("dqn", {"imitation_days": 1}, "ppo"),
+        ("q-learning", {"imitation_days": 1}, "dqn and ppo"),
     ):
         (name, value), *_ = setting.items()
         with pytest.raises(ValueError, match=f"^{name} = {re.escape(repr(value))}: is for {learners}"):

@@ -33,6 +33,22 @@ def test_every_generated_part_says_what_the_committed_tables_say():
     assert not stale, "run: make refresh"
 
 
+def test_readme_says_how_many_learners_cost_less_than_one_setting_and_which_by_one_percent():
+    """The table above the sentence says so too: learners have timesteps, and a saving with an interval."""
+    block = read_block((COMMITTED.root / "README.md").read_text(), "results")
+    learner = re.compile(
+        r"\| (?P<name>[^|]+), [\d,]+ timesteps +\| (?P<cost>[\d.]+) +\| (?P<saved>[-+\d.]+) \((?P<low>\S+)"
+    )
+    found = [match.groupdict() for match in learner.finditer(block)]
+    cheaper = [row for row in found if float(row["low"]) > 0]
+    worth = [row for row in cheaper if float(row["saved"]) >= 0.01 * (float(row["cost"]) + float(row["saved"]))]
+    (sentence,) = (line for line in block.splitlines() if line.startswith("- Where the pattern is not known"))
+    assert f"{len(cheaper)} of {len(found)} learners cost less" in sentence and len(found) == 8
+    named = sentence.split(" less: ")[1]
+    assert sum(named.count(name) for name in ("Q-learning", "DQN", "PPO", "policy iteration")) == len(worth)
+    assert len(sentence) < 300
+
+
 def test_documents_have_no_part_that_nothing_makes():
     texts = [path.read_text() for path in (COMMITTED.root / "README.md", *(COMMITTED.root / "docs").glob("*.md"))]
     assert sum(text.count(": begin -->") for text in texts) == len(BLOCKS) + 1  # and the times of a run

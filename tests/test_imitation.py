@@ -16,8 +16,17 @@ from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Pattern, day_seeds
 from autoscaler_env.training.config import TrainingConfig
 from autoscaler_env.training.deep import build_learner
-from autoscaler_env.training.imitation import calibrated_rules, demonstrate, imitate
-from autoscaler_env.training.presets import PPO_PRESET
+from autoscaler_env.training.imitation import (
+    MARGIN,
+    Teacher,
+    calibrated_rules,
+    demonstrate,
+    imitate,
+    margin_loss,
+    play_rules,
+    rule_to_beat,
+)
+from autoscaler_env.training.presets import DQN_PRESET, PPO_PRESET
 from autoscaler_env.training.train import train
 
 SHORT = Service(steps_per_episode=24)
@@ -121,3 +130,60 @@ def test_equal_seeds_imitate_equally(rules):
     models = [imitator_of(rules, MIXED, seed, small) for seed in (3, 3, 4)]
     weights = [torch.cat([each.flatten() for each in model.policy.parameters()]) for model in models]
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+
+
+SMALL_DQN = dataclasses.replace(DQN_PRESET, imitation_days=12)
+
+
+@pytest.fixture(scope="module")
+def taught(rule):
+    """Return a DQN that a teacher has pre-trained with the rule, and its teacher."""
+    return taught_by([(Pattern("SPIKE", SHORT), rule)], "SPIKE", SMALL_DQN)
+
+
+def taught_by(rules, pattern, preset):
+    """Return a DQN that has been pre-trained with rules, and its teacher."""
+    one_thread()
+    model = build_learner("dqn", preset, pattern, SHORT, seed=0, device="cpu", rule=rule_to_beat(rules))
+    teacher = Teacher(model, play_rules(rules, preset, 0), preset)
+    teacher.begin()
+    return model, teacher
+
+
+def test_dqn_that_was_taught_costs_as_much_as_the_rule_on_new_days(taught, rule):
+    days = Pattern("SPIKE", SHORT).draw(day_seeds("selection", 50))
+    policy = DeepPolicy(taught[0].policy, SHORT, "taught")
+    costs = [simulate(one, days, SHORT).cost.sum(axis=1).mean() for one in (policy, rule)]
+    assert costs[0] == pytest.approx(costs[1], rel=0.02)
+
+
+def test_what_rules_played_is_in_the_replay_buffer_in_its_order_with_the_rewards_of_the_environment(rule):
+    preset = dataclasses.replace(SMALL_DQN, environments=3, imitation_days=2)
+    model, _ = taught_by([(Pattern("SPIKE", SHORT), rule)], "SPIKE", preset)
+    buffer, rows = model.replay_buffer, 2 * 24
+    assert buffer.pos == rows and model.num_timesteps == rows * 3 and not buffer.full
+    assert buffer.timeouts[:rows].sum(axis=1).nonzero()[0].tolist() == [23, 47], "days end where they end"
+    assert np.array_equal(buffer.observations[1:24], buffer.next_observations[:23])
+    assert not np.array_equal(buffer.observations[24], buffer.next_observations[23]), "the next day is another"
+    (shown,) = play_rules([(Pattern("SPIKE", SHORT), rule)], preset, 0)
+    as_the_rule = (shown.taken == shown.actions).mean()
+    assert 0.85 < as_the_rule < 1.0 and np.array_equal(buffer.actions[:rows, :, 0], shown.taken)
+    assert np.array_equal(buffer.rewards[:rows], shown.rewards)
+    first_day_of_one = shown.taken[:24, 0]
+    assert shown.rewards[:, 0][: int((first_day_of_one != shown.actions[:24, 0]).argmax())] == pytest.approx(0.0)
+    assert shown.rewards.any(), "random actions earn other rewards than the rule"
+
+
+def test_the_margin_is_what_a_rule_action_lacks():
+    values = torch.tensor([[1.0, 0.97, 0.5], [1.0, 0.9, 0.5], [0.0, 0.0, 0.0]])
+    lacking = [margin_loss(values[[row]], torch.tensor([0])).item() for row in range(3)]
+    assert lacking == pytest.approx([0.97 + MARGIN - 1.0, 0.0, MARGIN], abs=1e-6)
+    assert margin_loss(values, torch.tensor([2, 2, 2])).item() == pytest.approx((2 * (0.5 + MARGIN) + MARGIN) / 3)
+
+
+def test_a_teacher_goes_on_while_dqn_learns(taught):
+    model, teacher = taught
+    before = [parameter.clone() for parameter in model.q_net.parameters()]
+    teacher.on_rollout_end()
+    assert any(not torch.equal(*pair) for pair in zip(before, model.q_net.parameters(), strict=True))
+    assert model.exploration_initial_eps < 0.5, "it does not begin with random actions"

@@ -189,9 +189,9 @@ class TrainingConfig:
     )
     """Weight of the next step's value; at least 0 and below 1."""
     imitation_days: Annotated[int | None, _number("N", "(default: 0; 2 with inputs decision)")] = _setting(
-        "at least 0", lambda days: days >= 0, "ppo"
+        "at least 0", lambda days: days >= 0, "dqn", "ppo"
     )
-    """Days that calibrated rules play in each environment; ppo imitates them before it learns from rewards."""
+    """Days that calibrated rules play in each environment; dqn and ppo imitate them before they play themselves."""
     widths: Annotated[tuple[int, ...] | None, _number("N ...")] = _setting(
         "one or more layers of at least 1 unit",
         lambda widths: bool(widths) and min(widths) >= 1,
@@ -346,14 +346,14 @@ class TrainingConfig:
     def simulated_timesteps(self, timesteps: int) -> int:
         """Return how many steps are simulated in so many timesteps; without the branches of policy iteration.
 
-        Where rewards are measured against a rule, it plays the same days beside the learner; days that it plays alone,
-        for the learner to imitate, count once.
+        Where rewards are measured against a rule, it plays the same days beside the learner. Days of which ppo needs no
+        rewards, as it only imitates what was done, count once.
         """
         preset = self.preset
         if isinstance(preset, IterationPreset) or (isinstance(preset, QLearningPreset) and preset.inputs != DECISION):
             return timesteps
         imitated = 0
-        if isinstance(preset, DeepPreset):
+        if isinstance(preset, DeepPreset) and self.algorithm == "ppo":
             imitated = preset.imitated_timesteps(self.service.steps_per_episode)
         return 2 * timesteps - imitated
 

@@ -34,7 +34,7 @@ from autoscaler_env.training.checkpoint import (
     SelectionEvaluator,
     Trained,
 )
-from autoscaler_env.training.imitation import calibrated_rules, imitate, rule_to_beat
+from autoscaler_env.training.imitation import Teacher, calibrated_rules, imitate, play_rules, rule_to_beat
 from autoscaler_env.training.learner_env import LearnerVecEnv
 from autoscaler_env.training.learner_state import ReplayParts, learner_state, restore_generators, restore_learner
 from autoscaler_env.training.presets import DECISION, DeepPreset
@@ -43,7 +43,7 @@ CHECKPOINT_TIMESTEPS = 10_000
 """Timesteps between two checkpoints, and between two saved states, at least."""
 
 WARM_EPSILON = 0.1
-"""Share of random actions with which DQN begins after a warm start, instead of 1."""
+"""Share of random actions with which DQN begins after a warm start or after imitation, instead of 1."""
 
 _CLASSES: dict[str, Callable[..., BaseAlgorithm]] = {"dqn": DQN, "ppo": PPO}
 
@@ -96,6 +96,9 @@ def _train_on(
         recogniser=recogniser,
     )
     policy = DeepPolicy(model.policy, config.service, config.model_name, recogniser)
+    teacher = None
+    if isinstance(model, DQN) and rules and config.start is None:  # a resumed training needs what the rules played too
+        teacher = Teacher(model, play_rules(rules, preset, config.seed, recogniser), preset)
     with Interruption() as interruption:
         callback = CheckpointCallback(run, model, policy, interruption, begun, recogniser)
         if state is None:
@@ -104,7 +107,10 @@ def _train_on(
                 load_weights(model, config.start.path)
             callback.evaluator.evaluate(policy, 0)
             if rules and config.start is None:
-                imitate(cast(PPO, model), rules, preset, config.seed, recogniser)
+                if teacher is not None:
+                    teacher.begin()
+                else:
+                    imitate(cast(PPO, model), rules, preset, config.seed, recogniser)
                 callback.evaluate()
         else:
             callback.restore(state)
@@ -114,7 +120,8 @@ def _train_on(
             with tqdm(
                 total=preset.timesteps, initial=done, desc=config.model_name, unit="timestep", disable=not progress
             ) as bar:
-                model.learn(preset.timesteps - done, [callback, _ProgressCallback(bar)], reset_num_timesteps=False)
+                callbacks = [callback, _ProgressCallback(bar), *([teacher] if teacher is not None else [])]
+                model.learn(preset.timesteps - done, callbacks, reset_num_timesteps=False)
             callback.evaluate()
             callback.save_checkpoint()
         finally:
@@ -154,6 +161,7 @@ def build_learner(
     env: VecEnvWrapper = LearnerVecEnv(services, preset.levels, rule, inputs=inputs)
     if preset.normalise_reward:
         env = VecNormalize(env, norm_obs=False, gamma=preset.discount, clip_reward=100.0)
+    warm = {"exploration_initial_eps": WARM_EPSILON} if algorithm == "dqn" and preset.imitation_days else {}
     return _CLASSES[algorithm](
         "MlpPolicy",
         env,
@@ -163,7 +171,7 @@ def build_learner(
         seed=seed,
         device=device,
         policy_kwargs={"net_arch": list(preset.widths)},
-        **preset.settings,
+        **preset.settings | warm,
     )
 
 

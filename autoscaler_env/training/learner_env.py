@@ -29,7 +29,8 @@ class LearnerVecEnv(VecEnvWrapper):
         services: The batch to train on.
         levels: Whether the usual inputs contain the recent level of the arrivals; see `Inputs`.
         rule: The rule; target tracking with its defaults if not given.
-        paired: Whether the rule's reward is subtracted; without it the reward is that of the services alone.
+        paired: Whether the rule's reward is subtracted; without it the rule does not play, and the reward is that of
+            the services alone.
         inputs: Whether the learner gets its usual inputs; without them it gets the seven observations as they are. Or
             other inputs, to be used in their place.
     """
@@ -49,14 +50,17 @@ class LearnerVecEnv(VecEnvWrapper):
         super().__init__(services, observation_space=space if self._with_inputs else services.observation_space)
         self._rule_batch = AutoscalerVectorEnv(services.num_envs, batch.workload, batch.service)
         self._rule = rule or TargetTracking(batch.service)
-        self._rule_observations = np.empty((services.num_envs, 7), dtype=np.float32)
+        self._rule_observations = np.zeros((services.num_envs, 7), dtype=np.float32)
+        self.observations = np.zeros((services.num_envs, 7), dtype=np.float32)
+        """The present observations of the services, before they become inputs, shape (num_envs, 7)."""
 
     def reset(self) -> NDArray[np.float32]:
         """Start a day in every service."""
-        observations = cast(NDArray[np.float32], self.venv.reset())
-        self._rule_observations = self._rule_batch.start_days(self._batch.arrivals)
+        self.observations = cast(NDArray[np.float32], self.venv.reset())
+        if self._paired:
+            self._rule_observations = self._rule_batch.start_days(self._batch.arrivals)
         self._inputs.start()
-        return self._seen(observations)
+        return self._seen(self.observations)
 
     def _seen(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return what the learner sees of observations."""
@@ -65,17 +69,19 @@ class LearnerVecEnv(VecEnvWrapper):
     def step_wait(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
         """Advance the services of the learner and of the rule by one step."""
         seen, rewards, truncated, infos = self.venv.step_wait()
-        observations = cast(NDArray[np.float32], seen)
-        self._rule_observations, rule_rewards, *_ = self._rule_batch.step(self._rule.predict(self._rule_observations))
+        self.observations = cast(NDArray[np.float32], seen)
+        if self._paired:
+            rule_actions = self._rule.predict(self._rule_observations)
+            self._rule_observations, rule_rewards, *_ = self._rule_batch.step(rule_actions)
+            rewards = (rewards - rule_rewards).astype(np.float32)
         if truncated[0]:
-            self._rule_observations = self._rule_batch.start_days(self._batch.arrivals)
+            if self._paired:
+                self._rule_observations = self._rule_batch.start_days(self._batch.arrivals)
             last = np.array([info["terminal_observation"] for info in infos])
             for info, inputs in zip(infos, self._seen(last), strict=True):
                 info["terminal_observation"] = inputs
             self._inputs.start()
-        if self._paired:
-            rewards = (rewards - rule_rewards).astype(np.float32)
-        return self._seen(observations), rewards, truncated, infos
+        return self._seen(self.observations), rewards, truncated, infos
 
     def state(self) -> dict[str, Any]:
         """Return the state between two steps, for `restore`: arrays, and values that JSON holds."""
