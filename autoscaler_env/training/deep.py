@@ -103,7 +103,7 @@ def _train_on(
             if config.start is not None:
                 load_weights(model, config.start.path)
             callback.evaluator.evaluate(policy, 0)
-            if rules and config.start is None:
+            if rules and (config.start is None or config.algorithm == "ppo"):
                 imitate(cast(PPO, model), rules, preset, config.seed, recogniser)
                 callback.evaluate()
         else:
