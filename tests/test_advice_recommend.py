@@ -12,7 +12,7 @@ from autoscaler_env.advice.compare import over_trainings
 from autoscaler_env.advice.page import page
 from autoscaler_env.advice.recommend import ORDER, choose, is_steady, quoted, recommend, refusals
 from autoscaler_env.advice.report import answer_of, limits_of
-from autoscaler_env.advice.setup import Setup
+from autoscaler_env.advice.setup import TODAY_RULES, Setup
 from autoscaler_env.advice.text import headline, reason, stands_for_a_year
 from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, mean_interval
 from autoscaler_env.policies.registry import LEARNERS
@@ -43,6 +43,12 @@ def test_the_simplest_policy_whose_interval_reaches_the_best_is_chosen(best):
 def test_a_learner_is_chosen_where_every_rule_costs_more_beyond_doubt(best):
     wobble = RNG.normal(0, 0.1, 30)
     assert choose(table(fixed=best + 9, today=best + 5, threshold=best + 1.5 + wobble, ppo=best)).policy == "ppo"
+
+
+def test_every_rule_and_every_learner_can_be_recommended():
+    today, cheap = [10.0, 10.1, 9.9, 10.0], [7.0, 7.1, 6.9, 7.0]
+    for name in (*(rule for rule in TODAY_RULES), *LEARNERS):
+        assert choose(pd.DataFrame({"today": today, name: cheap})).policy == name
 
 
 def test_a_certain_saving_below_one_percent_does_not_pay_for_a_more_complex_policy():

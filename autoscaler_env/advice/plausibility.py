@@ -49,14 +49,15 @@ MANY_DROPPED = 0.01
 
 
 def check_shares(rule: str, settings: Mapping[str, float]) -> None:
-    """Refuse percentages where shares are meant.
+    """Refuse percentages where shares are meant, and shares where percentages are.
 
     Args:
         rule: The kind of rule.
         settings: Its settings, numbers by name.
 
     Raises:
-        ValueError: A share is so high that it must be a percentage; the message has the likely meaning.
+        ValueError: A share is so high that it must be a percentage, or a percentage so low that it must be a share; the
+            message has the likely meaning.
 
     Example:
         >>> check_shares("hpa-cpu", {"target": 70})
@@ -70,6 +71,9 @@ def check_shares(rule: str, settings: Mapping[str, float]) -> None:
             raise ValueError(
                 f"{name} = {value:g}: is a share of an instance's capacity, so this is {100 * value:,.0f} %{meaning}"
             )
+    for name, value in settings.items():
+        if name.endswith("_percent") and 0 < value < 1:
+            raise ValueError(f"{name} = {value:g}: is in percent; for {100 * value:g} % write {100 * value:g}")
 
 
 def serving_price(service: Service) -> float:

@@ -19,6 +19,7 @@ from autoscaler_env.advice.recommend import (
     must_change,
     simplicity,
 )
+from autoscaler_env.advice.rule_grids import VENDOR_RULES
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.evaluation import statistics
 from autoscaler_env.evaluation.statistics import Interval
@@ -389,7 +390,9 @@ def _learning(recommendation: Recommendation) -> str:
         return needless
     if in_doubt and rival.name in recommendation.refused:
         return ""
-    return f"{needless} {saving_sentence(rival.saved, rival.name, policy, recommendation.trainings)}.".strip()
+    text = f"{needless} {saving_sentence(rival.saved, rival.name, policy, recommendation.trainings)}.".strip()
+    refused = recommendation.refused.get(rival.name, "")
+    return f"{text} {capital(label_of(rival.name))} {refused}." if refused and "costs no less" not in refused else text
 
 
 def method(comparison: Comparison) -> str:
@@ -413,11 +416,15 @@ def method(comparison: Comparison) -> str:
     trained = (
         f", and {listed(learners)} {'were' if learners[1:] else 'was'} trained on such days, shifted and perturbed"
     )
+    vendors = [label_of(name) for name in VENDOR_RULES if name in comparison.candidates]
+    tried = ["a fixed fleet", "a threshold", "HPA", *vendors, "ideal target tracking", "a forecast"]
+    others = "" if vendors else f" Option --all-rules adds {listed([label_of(name) for name in VENDOR_RULES])}."
     return (
-        f"The days were split by time. On the first {counted(days.first_days, 'day')}, every setting of a fixed fleet, "
-        f"a threshold, HPA, ideal target tracking and a forecast was tried{trained if learners else ''}. Then each "
-        f"policy ran through the {counted(len(days.later), 'held-out day')} on the same simulated service; fleet and "
-        f"queue carry over from each day to the next. {knows}"
+        f"The days were split by time. On the first {counted(days.first_days, 'day')}, every setting of "
+        f"{listed(tried)} was tried{trained if learners else ''}.{others} Then each policy ran through the "
+        f"{counted(len(days.later), 'held-out day')} on the same simulated service; fleet and queue carry over from "
+        "each day to "
+        f"the next. {knows}"
         "Intervals are 95 % intervals of the mean over the held-out days (Student's t, with an effective number of "
         f"days, since neighbouring days resemble each other); differences are paired by day.{_over_seeds(comparison)} "
         f"A year is {DAYS_A_YEAR} such days. A change is recommended only if it keeps {keeps} and if its "

@@ -32,6 +32,8 @@ class Advise:
     """Folder for advice.html, advice.json and the files that the recommended policy needs."""
     no_learners: bool = False
     """Compare rules only: an answer in seconds to a minute, by the length of the traffic."""
+    all_rules: bool = False
+    """Compare AWS' target tracking and step scaling and Knative's KPA too, whatever runs today."""
     json: bool = False
     """Print the answer as JSON on standard output; everything else goes to standard error."""
     days: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all; of Prometheus 30)")] = None
@@ -136,6 +138,7 @@ class Advise:
             quick=self.quick,
             seed=self.seed,
             learners=not self.no_learners,
+            all_rules=self.all_rules,
             progress=True,
             report=say,
         )
