@@ -23,6 +23,7 @@ from autoscaler_env.policies.kubernetes import DOWNSCALE_WINDOW, TOLERANCE
 from autoscaler_env.policies.registry import LEARNERS
 from autoscaler_env.service import NATURAL_UNITS, Service
 from autoscaler_env.text import dollars, duration
+from autoscaler_env.traffic.doubts import HIGHEST
 
 HPA = ("hpa-cpu", "hpa-demand")
 """The rules that are a Horizontal Pod Autoscaler."""
@@ -242,10 +243,14 @@ def larger_fleet(comparison: Comparison) -> str:
     needed = math.ceil(int(comparison.days.requests.max()) / service.capacity_per_instance)
     if needed <= service.max_instances:
         return ""
-    return (
+    text = (
         f"Raise max_instances to at least {needed:,}, which the peak needs, then run this again: "
         f"{service.max_instances:,} cannot serve it."
     )
+    if any(doubt.startswith(HIGHEST) for doubt in comparison.days.doubts):
+        first = "Check the highest count first: correct it, and run this again."
+        return f"{first} If it is right: {text[0].lower()}{text[1:]}"
+    return text
 
 
 def _how_to(comparison: Comparison, policy: str) -> HowTo:

@@ -14,6 +14,9 @@ from autoscaler_env.text import counted, listed
 MOST_ZEROS = 0.05
 """Share of the counts that are 0, up to which 0 is rare."""
 
+HIGHEST = "The highest count"
+"""How a note about a count that may be a mistake begins."""
+
 ALONE = 5
 """A count so many times as high as all others but its neighbours may be a mistake."""
 
@@ -55,7 +58,7 @@ def _outlier(requests: NDArray[np.float64]) -> Iterator[str]:
     alone = requests[place] > ALONE * np.nanmax(others)
     if high > 0 and (known.max() > 20 * high or alone):
         most = float(known.max())
-        yield f"The highest count, {most:,.0f}, is {most / high:,.0f} times the 99th percentile: check it."
+        yield f"{HIGHEST}, {most:,.0f}, is {most / high:,.0f} times the 99th percentile: check it."
 
 
 def _outages(requests: NDArray[np.float64], interval: int, start: datetime | None) -> Iterator[str]:
