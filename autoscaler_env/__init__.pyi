@@ -1,7 +1,7 @@
 """The public names, and the module that each comes from."""
 
 from .advice.advise import advise
-from .advice.delivered import aws_from_policy, forecast_from_promql, hpa_from_manifest
+from .advice.delivered import aws_from_policy, forecast_from_promql, hpa_from_manifest, kpa_from_annotations
 from .advice.runtime import Autoscaler
 from .device import available_devices, choose_device
 from .envs.sb3 import AutoscalerVecEnv
@@ -131,6 +131,7 @@ __all__ = [
     "find_policy",
     "forecast_from_promql",
     "hpa_from_manifest",
+    "kpa_from_annotations",
     "load_policy",
     "lower_bounds",
     "mean_interval",

@@ -134,7 +134,8 @@ class Service:
             f"max_instances = {instances}" * (instances >= self.initial_instances),
             f"step_seconds = {step} (with the capacity of such a step)" * (step > 0),
         ]
-        return listed([way for way in ways if way] or ["a lower queue_limit and lower step_seconds"], "or")
+        last = "queue_limit and lower step_seconds" if self.capacity_per_instance < most else "capacity of an instance"
+        return listed([way for way in ways if way] or [f"a lower {last}"], "or")
 
     def _check_fleet_changes(self) -> None:
         changes = self.fleet_changes

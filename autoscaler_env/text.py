@@ -133,12 +133,15 @@ def listed(names: Sequence[str], last: str = "and") -> str:
 def suggestion(word: str, known: Iterable[str]) -> str:
     """Return the rest of a message about an unknown word: the known word that is most like it, if one is.
 
-    Capital letters do not matter.
+    Capital letters do not matter. A word that begins a known one, up to a hyphen, stands for that.
 
     Example:
         >>> suggestion("tarin", ["train", "evaluate"]), suggestion("nothing", ["train"])
         (', did you mean train?', '')
+        >>> suggestion("hpa", ["kpa", "hpa-cpu"])
+        ', did you mean hpa-cpu?'
     """
     plain = {name.lower(): name for name in known}
-    similar = difflib.get_close_matches(word.lower(), plain, n=1)
+    longer = [name for name in plain if word and name.startswith(f"{word.lower()}-")]
+    similar = longer or difflib.get_close_matches(word.lower(), plain, n=1)
     return f", did you mean {plain[similar[0]]}?" if similar else ""

@@ -12,7 +12,9 @@ from tqdm import tqdm
 from autoscaler_env.advice import compare
 from autoscaler_env.advice.compare import MARGIN, compare_candidates, loses_service
 from autoscaler_env.advice.learners import BUDGETS, training_config, training_in_words
+from autoscaler_env.advice.recommend import ORDER
 from autoscaler_env.advice.setup import Limits
+from autoscaler_env.advice.text import method
 from autoscaler_env.evaluation.simulation import simulate, simulate_through
 from autoscaler_env.policies.kubernetes import HpaDemand
 from autoscaler_env.policies.rules import TargetTracking
@@ -204,3 +206,16 @@ def test_a_service_with_too_many_states_has_no_optimum_and_the_answer_says_so():
     cheapest = min(np.mean(policy["costs"]) for policy in plain["policies"].values())
     assert 0.5 * cheapest < plain["lower_bound_a_day"] < cheapest
     assert f"A lower bound is ${plain['lower_bound_a_day']:.2f} a day" in " ".join(answer.limits)
+
+
+def test_all_rules_are_compared_if_asked_for_and_hpa_then_acts_by_kubernetes_clocks():
+    few = answer_for(wavy(5, 48))
+    answer = answer_for(wavy(5, 48), all_rules=True)
+    more = {"kpa", "aws-step-scaling", "aws-target-tracking", "ideal-target-tracking"}
+    assert set(answer.comparison.candidates) == set(few.comparison.candidates) - {"target-tracking"} | more
+    assert "Option --all-rules adds Knative KPA, AWS step scaling and AWS target tracking." in method(few.comparison)
+    assert "HPA, Knative KPA, AWS step scaling, AWS target tracking, ideal target" in method(answer.comparison)
+    assert "every 15 s" in answer.comparison.candidates["hpa-cpu"].description
+    assert all(name in ORDER for name in answer.comparison.candidates)
+    own = answer_for(wavy(5, 48), today={"rule": "target-tracking", "target": 0.8, "reserve": 1}, all_rules=True)
+    assert "target-tracking" in own.comparison.candidates and "kpa" in own.comparison.candidates

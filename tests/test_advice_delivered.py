@@ -20,6 +20,8 @@ from autoscaler_env.advice.delivered import (
     forecast_from_promql,
     forecast_promql,
     hpa_from_manifest,
+    kpa_annotations,
+    kpa_from_annotations,
 )
 from autoscaler_env.advice.deploy import deployment_files, how_to, hpa_manifest
 from autoscaler_env.evaluation.rivals import VENDOR_GRIDS
@@ -27,6 +29,7 @@ from autoscaler_env.evaluation.simulation import simulate_through
 from autoscaler_env.policies.aws import Alarms, AwsStepScaling, AwsTargetTracking
 from autoscaler_env.policies.behaviour import Behaviour
 from autoscaler_env.policies.forecast import Forecast
+from autoscaler_env.policies.knative import Kpa
 from autoscaler_env.policies.kubernetes import HpaCpu, HpaDemand
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.trace import Trace
@@ -124,6 +127,38 @@ def test_step_scaling_of_aws_is_read_back():
     assert cost(aws_from_policy(delivered, QUARTERS)) == simulated != cost(AwsStepScaling(QUARTERS, **settings))
     with pytest.raises(ValueError, match="must be a policy of target tracking or step scaling"):
         aws_from_policy({"PutScalingPolicy": [{}]}, QUARTERS)
+
+
+def test_step_scaling_with_equal_thresholds_has_one_step_and_a_policy_that_is_not_simulated_is_refused():
+    settings = TODAY["aws-step-scaling"] | {"jump_above": 0.6, "drop_below": 0.4}
+    delivered = aws_step_scaling("shop", settings, Alarms())
+    steps = [each["StepScalingPolicyConfiguration"]["StepAdjustments"] for each in delivered["PutScalingPolicy"]]
+    assert steps == [
+        [{"MetricIntervalLowerBound": 0.0, "ScalingAdjustment": 30}],
+        [{"MetricIntervalUpperBound": 0.0, "ScalingAdjustment": -30}],
+    ]
+    assert cost(aws_from_policy(delivered, QUARTERS)) == cost(AwsStepScaling(QUARTERS, **settings))
+    delivered["PutScalingPolicy"][0]["StepScalingPolicyConfiguration"]["AdjustmentType"] = "ChangeInCapacity"
+    with pytest.raises(ValueError, match="AdjustmentType = 'ChangeInCapacity': must be PercentChangeInCapacity"):
+        aws_from_policy(delivered, QUARTERS)
+    policy = aws_target_tracking("shop", TODAY["aws-target-tracking"])
+    policy["TargetTrackingScalingPolicyConfiguration"]["DisableScaleIn"] = True
+    with pytest.raises(ValueError, match="DisableScaleIn = True: must be False"):
+        aws_from_policy({"PutScalingPolicy": [policy]}, QUARTERS)
+
+
+def test_annotations_of_knative_are_read_back():
+    for target, steps in ((0.725, 3), (1.1, 1)):
+        annotations = kpa_annotations({"target": target, "stable_steps": steps}, QUARTERS)
+        assert annotations["autoscaling.knative.dev/window"] == f"{900 * steps}s"
+        assert float(annotations["autoscaling.knative.dev/target-utilization-percentage"]) <= 100, "Knative's limit"
+        panic = float(annotations["autoscaling.knative.dev/panic-window-percentage"])
+        assert panic * 9 * steps == pytest.approx(900, rel=1e-4), "the last step, as simulated"
+        assert cost(kpa_from_annotations(annotations, QUARTERS)) == cost(Kpa(QUARTERS, target, steps))
+    with pytest.raises(ValueError, match="must be those that were delivered for this service"):
+        kpa_from_annotations(annotations, Service())
+    with pytest.raises(ValueError, match="stable_steps: 10800 s: Knative's stable window must be from 6 s to 3600 s"):
+        kpa_annotations({"target": 0.7, "stable_steps": 12}, QUARTERS)
 
 
 def test_a_forecast_is_an_expression_that_promtool_takes_and_is_read_back(tmp_path):

@@ -1,5 +1,6 @@
 """Each recommendation comes with instructions, and with files that work."""
 
+import copy
 import dataclasses
 import re
 
@@ -15,6 +16,7 @@ from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.policies.base import decode, step_toward
 from autoscaler_env.policies.forecast import Forecast
 from autoscaler_env.service import Service
+from autoscaler_env.traffic.doubts import HIGHEST
 
 
 @pytest.fixture(scope="module")
@@ -165,3 +167,9 @@ def test_where_the_peak_is_beyond_the_fleet_the_first_thing_to_do_is_to_raise_it
         assert how_to(overloaded, policy).text.startswith(wanted), policy
         assert "Raise max_instances" not in how_to(comparison, policy).text
     assert "nothing to change" not in how_to(overloaded, "today").text
+    days = copy.copy(comparison.days)
+    days.doubts = (f"{HIGHEST}, {peak}, is 30 times the 99th percentile: check it.",)
+    doubted = how_to(dataclasses.replace(overloaded, days=days), "hpa-cpu").text
+    assert doubted.startswith(
+        f"Check the highest count first: correct it, and run this again. If it is right: r{wanted[1:]}"
+    )

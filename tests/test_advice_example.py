@@ -80,7 +80,7 @@ def test_the_commands_of_the_example_name_files_that_are_there():
         "autoscaler advise build/month.csv --zone Europe/Berlin --service examples/service.toml --output build/advice"
     )
     assert commands[1] == command
-    assert "--screenshot=figures/advice.png build/advice/advice.html" in commands[2]
+    assert commands[2] == "python benchmarks/readme_pictures.py build/advice/advice.html"
     for preset, build, pair in [("small_web_service", "small", commands[3:5]), ("llm_serving", "llm", commands[5:7])]:
         answer = f"--service examples/{preset}.toml --no-learners --output build/{build}"
         assert pair == [

@@ -146,3 +146,10 @@ def test_the_set_up_has_an_objective_or_a_late_price(tmp_path):
     path.write_text("[objective]\nserved_in_time = 0.99\nwithin_seconds = 60\n[limits]\ndropped = 0.01\n")
     with pytest.raises(ValueError, match=r"objective and limits.dropped: an objective stands instead of it"):
         Setup.from_toml(path)
+
+
+def test_a_learner_that_keeps_the_objective_at_no_price_says_so(days):
+    today = {"rule": "fixed", "instances": 16}
+    answer = answer_for(days[:8], today=today, objective=MINUTE, budgets={"q-learning": 1}, trainings=1)
+    learner = answer.comparison.candidates["q-learning"]
+    assert learner.description.endswith("; no price that was tried kept the objective on the first part of the days")

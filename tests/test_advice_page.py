@@ -1,5 +1,7 @@
 """The page: complete in itself, in two themes, and true to the JSON."""
 
+import copy
+import dataclasses
 import re
 from html.parser import HTMLParser
 
@@ -80,6 +82,16 @@ def test_below_six_days_the_page_has_no_yearly_figure(answer, html):
     assert len(answer.comparison.days.later) == 4
     assert not re.search(r"\$[0-9,.]+ a year", html) and "too few days for a year" in html
     assert "saved, $ a day" in html
+
+
+def test_what_may_be_wrong_with_the_traffic_stands_above_the_headline_and_only_there(answer):
+    days = copy.copy(answer.comparison.days)
+    days.doubts = ("All counts are 0 for 24 h.",)
+    comparison = dataclasses.replace(answer.comparison, days=days)
+    html = page(dataclasses.replace(answer, comparison=comparison, limits=[*days.doubts, "Days are few."]))
+    html = html.replace("\N{NO-BREAK SPACE}", " ")
+    assert html.count(days.doubts[0]) == 1 and html.count("Days are few.") == 1
+    assert html.index(days.doubts[0]) < html.index('class="answer"')
 
 
 def luminance(colour):

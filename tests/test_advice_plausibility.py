@@ -53,6 +53,8 @@ def test_a_percentage_for_a_share_is_refused_with_the_share():
 def test_a_monthly_price_is_doubted_with_the_hourly_one():
     monthly = doubts(Service(instance_price_per_hour=140, drop_price=1), trace(1000))
     assert monthly == ["instance_price_per_hour = 140 is a high price. If it is a price per month, write 0.192."]
+    yearly = doubts(Service(instance_price_per_hour=1682, drop_price=10), trace(1000))
+    assert yearly[0].endswith("If it is a price per month, write 2.3; if per year, 0.192.")
     assert doubts(Service(), trace(1000)) == []
     by_second = doubts(Service(instance_price_per_hour=0.192 / 3600), trace(1000))
     assert by_second == [

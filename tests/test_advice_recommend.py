@@ -6,14 +6,14 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from advice_cases import WIDE, answer_for, wavy
+from advice_cases import WIDE, answer_for, recommending, wavy
 
 from autoscaler_env.advice.compare import over_trainings
 from autoscaler_env.advice.page import page
 from autoscaler_env.advice.recommend import ORDER, choose, is_steady, quoted, recommend, refusals
 from autoscaler_env.advice.report import answer_of, limits_of
-from autoscaler_env.advice.setup import Setup
-from autoscaler_env.advice.text import headline, reason
+from autoscaler_env.advice.setup import TODAY_RULES, Setup
+from autoscaler_env.advice.text import headline, reason, stands_for_a_year
 from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, mean_interval
 from autoscaler_env.policies.registry import LEARNERS
 from autoscaler_env.text import percent
@@ -43,6 +43,12 @@ def test_the_simplest_policy_whose_interval_reaches_the_best_is_chosen(best):
 def test_a_learner_is_chosen_where_every_rule_costs_more_beyond_doubt(best):
     wobble = RNG.normal(0, 0.1, 30)
     assert choose(table(fixed=best + 9, today=best + 5, threshold=best + 1.5 + wobble, ppo=best)).policy == "ppo"
+
+
+def test_every_rule_and_every_learner_can_be_recommended():
+    today, cheap = [10.0, 10.1, 9.9, 10.0], [7.0, 7.1, 6.9, 7.0]
+    for name in (*(rule for rule in TODAY_RULES), *LEARNERS):
+        assert choose(pd.DataFrame({"today": today, name: cheap})).policy == name
 
 
 def test_a_certain_saving_below_one_percent_does_not_pay_for_a_more_complex_policy():
@@ -226,6 +232,22 @@ def test_where_todays_rule_drops_many_requests_the_headline_asks_for_the_set_up_
     assert "a year</span>" not in html and "saves $" not in html and answer.no_saving.replace("'", "&#39;") in html
 
 
+def test_a_rule_that_drops_as_much_as_todays_is_no_remedy_and_a_fleet_that_is_too_small_is_named():
+    fields = {"max_instances": 8, "min_instances": 1}  # eight of 100 a step, for some 1,000
+    answer = answer_for(wavy(), fields, {"rule": "threshold", "add_above": 0.9, "remove_below": 0.3})
+    assert answer.comparison.candidates["today"].drop_share > 0.1
+    hardly = "hardly changes it: check max_instances = 8."
+    assert answer.headline.endswith(hardly) == (answer.recommendation.policy != "today")
+    assert headline(answer.comparison, recommending(answer, "fixed").recommendation).endswith(hardly)
+
+
+def test_days_of_one_weekday_stand_for_no_year():
+    days = Trace("traffic", np.full((20, 24), 500), 3600, weekdays=[0] * 20)
+    assert not stands_for_a_year(8, days) and not stands_for_a_year(5, Trace("traffic", days.requests))
+    assert stands_for_a_year(8, Trace("traffic", days.requests, weekdays=[i % 7 for i in range(20)]))
+    assert stands_for_a_year(8, Trace("traffic", days.requests)), "weekdays are unknown"
+
+
 def test_where_losing_a_request_is_cheaper_than_serving_it_nothing_is_recommended_and_that_comes_first():
     answer = answer_for(wavy(), {"drop_price": 0.00001})
     assert answer.recommendation.policy == "today" and not answer.reason + answer.sacrifice
@@ -287,6 +309,7 @@ def test_what_learning_is_worth_is_measured_against_the_best_policy_of_the_other
     assert (learner.name, learner.saved.mean) == ("threshold", pytest.approx(4))
     rule = choose(table(**rules, target_tracking=best, dqn=best + 2, ppo=best + 3)).rival
     assert (rule.name, rule.saved.mean) == ("dqn", pytest.approx(-2))
+    assert choose(table(**rules, ppo=best + 2, policy_iteration=best)).policy == "policy-iteration"
     assert choose(table(**rules)).rival is None
 
 

@@ -137,6 +137,18 @@ def test_another_step_is_refused_where_the_set_up_counts_per_step(setup_of):
         setup_of(f"step_seconds = 300{OLD}").with_step(60)
 
 
+TRACKING = 'rule = "aws-target-tracking"\ntarget = 0.5\nscale_out_cooldown = 300\nscale_in_cooldown = 300\n'
+STEPS = """
+rule = "aws-step-scaling"
+add_above = 0.6
+add_percent = 0.1
+jump_above = 0.7
+jump_percent = 0.3
+remove_below = 0.4
+remove_percent = 0.1
+drop_below = 0.3
+drop_percent = 0.3
+"""
 BAD = {
     **{
         f"{field} twice": (f"{name} = 1\n{field} = 1\n", f"{name} and {field}: two forms of one quantity")
@@ -161,9 +173,35 @@ BAD = {
     "no rule": ("[today]\ntarget = 1\n", "today.rule = None"),
     "setting of another rule": (
         '[today]\nrule = "fixed"\ntarget = 0.5\n',
-        "today: fixed is set by instances, not by target",
+        "today.target: fixed has no such setting; it has instances, hpa, cloudwatch and schedule",
     ),
-    "setting missing": ('[today]\nrule = "fixed"\n', "today: fixed is set by instances"),
+    "setting that nobody has": (
+        f"[today]\n{TRACKING}disable_scale_in = true\n",
+        "today.disable_scale_in: aws-target-tracking has no such setting; it has target, scale_out_cooldown, ",
+    ),
+    "setting missing": ('[today]\nrule = "fixed"\n', "today: fixed is set by instances; instances is missing"),
+    "settings missing": (
+        '[today]\nrule = "aws-target-tracking"\ntarget = 0.5\n',
+        "today: aws-target-tracking is set by target, scale_out_cooldown and scale_in_cooldown; scale_out_cooldown and "
+        "scale_in_cooldown are missing",
+    ),
+    "part of an instance": (
+        '[today]\nrule = "fixed"\ninstances = 2.5\n',
+        "today.instances = 2.5: must be a whole number",
+    ),
+    "part of a step": (
+        '[today]\nrule = "kpa"\ntarget = 0.7\nstable_steps = 2.5\n',
+        "today.stable_steps = 2.5: must be a whole number",
+    ),
+    "share for a percentage": (
+        f"[today]\n{STEPS}",
+        "today: add_percent = 0.1: is in percent; for 10 % write 10",
+    ),
+    "policies that are none": (
+        '[today]\nrule = "hpa-cpu"\ntarget = 0.7\n[today.hpa]\nscaleUp = {policies = 3}\n',
+        "today: scaleUp: policies = 3: must be a list of tables",
+    ),
+    "part of a name": ('[today]\nrule = "hpa"\n', "today.rule = 'hpa': must be one of fixed, threshold, hpa-cpu, "),
     "setting of another kind": (
         '[today]\nrule = "fixed"\ninstances = "many"\n',
         "today.instances = 'many': must be a number",

@@ -1,11 +1,13 @@
 """The command line: what each command prints and writes, and one line for a bad argument."""
 
+import ctypes
 import gc
 import json
 import os
 import re
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -345,9 +347,27 @@ def test_an_interruption_is_one_line(monkeypatch, capsys):
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("autoscaler_env.training.train.train", interrupted)
-    assert main(["train", "q-learning", "--name", "never"]) == 130
-    assert capsys.readouterr().err == "autoscaler: interrupted\n"
+    def interrupted_in_foreign_code(*arguments, **options):
+        @ctypes.CFUNCTYPE(None)
+        def called_back():
+            raise KeyboardInterrupt
+
+        called_back()  # Python prints the error instead of raising it
+        if arguments[0].algorithm == "dqn":
+            raise RuntimeError("no compiled object yet")
+        for _ in range(100):
+            time.sleep(0.1)
+
+    hook = sys.unraisablehook
+    for algorithm, each in (
+        ("ppo", interrupted),
+        ("dqn", interrupted_in_foreign_code),
+        ("ppo", interrupted_in_foreign_code),
+    ):
+        monkeypatch.setattr("autoscaler_env.training.train.train", each)
+        assert main(["train", algorithm, "--name", "never"]) == 130
+        assert capsys.readouterr().err == "autoscaler: interrupted\n"
+    assert sys.unraisablehook is hook
 
 
 def test_a_film_is_not_saved_into_a_folder_that_is_not_there(tmp_path, capsys):

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from autoscaler_env import Optimum, Pattern, Service, Threshold, simulate
 from autoscaler_env.cli.main import main
 from autoscaler_env.course import Executed
 from autoscaler_env.documents import (
@@ -122,3 +123,11 @@ def test_the_policy_in_the_engineers_guide_is_evaluated(tmp_path, monkeypatch, c
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     assert main(["evaluate", "mine:AddWhenShort", "threshold", "--pattern", "STEADY", "--episodes", "5"]) == 0
     assert "AddWhenShort" in capsys.readouterr().out
+
+
+def test_the_text_of_the_game_has_the_costs_of_its_day():
+    alt = re.search(r'figures/demo.gif"[^>]*alt="([^"]+)"', (COMMITTED.root / "README.md").read_text())[1]
+    service = Service()
+    day = Pattern("SPIKE", service).evaluation_days(1)
+    for policy in (Threshold(service), Optimum(service)):
+        assert f"{policy.name} ${simulate(policy, day, service).cost.sum():.2f}" in alt

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -20,7 +21,11 @@ import pytest
 from needs import is_missing
 
 from autoscaler_env.cli.main import main
+from autoscaler_env.course import course_notebooks
+from autoscaler_env.grading.answer_key import GraderError
+from autoscaler_env.grading.execution import Executor, Settings
 from autoscaler_env.grading.grade import Course, Grading
+from autoscaler_env.grading.notebooks import CourseNotebook
 from autoscaler_env.grading.report import read_report
 from autoscaler_env.grading.rubric import Models, Rubric
 from autoscaler_env.grading.sandbox import (
@@ -32,6 +37,7 @@ from autoscaler_env.grading.sandbox import (
     find_sandbox,
     first_working,
 )
+from autoscaler_env.grading.submission import Submission
 
 executes_notebooks = [
     pytest.mark.slow,
@@ -537,3 +543,24 @@ def test_a_user_of_its_own_gets_no_rights_and_no_variables_of_the_grader(monkeyp
     assert specification["limits"]["RLIMIT_NPROC"] == LIMITS.processes
     assert Path(specification["scratch"]).parent == tmp_path
     assert first.environment and "SECRET" not in first.environment
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs modes of files")
+def test_a_folder_that_a_user_of_its_own_cannot_pass_is_named_and_no_student_s_fault(tmp_path, monkeypatch):
+    output = tmp_path / "out"
+    (output / "reference").mkdir(parents=True)
+    output.chmod(0o700)
+    closed = next(each for each in (*reversed(tmp_path.parents), tmp_path, output) if not each.stat().st_mode & 0o001)
+    settings = Settings((CourseNotebook(course_notebooks()[0]),), tmp_path, output / "reference", {}, Rubric(), seed=0)
+    with (
+        Executor(1, Sandbox("user", "", "/bin/setpriv"), LIMITS) as executor,
+        pytest.raises(GraderError, match=f"cannot pass through {re.escape(str(closed))}: let all users pass"),
+    ):
+        executor.execute(Submission("ann", tmp_path, {}, {}), settings)
+
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}" if name == "setpriv" else None)
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("sys.base_prefix", str(output))
+    with pytest.raises(ValueError, match=f"own_user: .* is in {re.escape(str(closed))}, which only its owner can pass"):
+        find_sandbox(own_user=True)

@@ -37,6 +37,7 @@ from autoscaler_env.training.objective import (
     chosen,
     next_price,
     rule_that_keeps,
+    shortened,
     train_to_keep,
 )
 from autoscaler_env.training.train import folder_of, train
@@ -249,6 +250,19 @@ def test_every_learner_searches_its_price_and_goes_on_where_it_was_interrupted(a
     assert (other.root / model).read_bytes() == (folders.root / model).read_bytes(), "bit for bit"
     assert trained_for(read_description(other.root / model)).startswith("trained to keep 90 % of the requests within")
     assert f"{price:.4g}" in f"{resumed.description['service']['late_price']:.4g}"
+
+
+def test_ppo_imitates_the_rule_of_each_new_price(tmp_path):
+    service = dataclasses.replace(FREE, steps_per_episode=48)
+    config = TrainingConfig("ppo", "STEADY", service=service, objective=MINUTE, timesteps=4_000, imitation_days=1)
+    imitated = config.preset.imitated_timesteps(48)
+    assert shortened(config) == imitated + 1, "a quarter of the budget would not do"
+    trained = train_to_keep(config, Folders(tmp_path), progress=False, first=1e-6)
+    trials = trained.description["search"]
+    assert trained.description["keeps_objective"] and trials[0]["share"] < 0.9, (
+        "the rule of the first price is too cheap"
+    )
+    assert all(each["timesteps"] > imitated for each in trials)
 
 
 def test_a_learner_is_trained_once_where_not_even_all_instances_keep_the_objective(tmp_path, capsys):

@@ -51,6 +51,15 @@ def test_a_mark_stands_at_the_cost_and_at_the_share_that_is_late_or_dropped(axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["100 %", "99.99 %", "99.9 %", "99 %"]
 
 
+def test_high_costs_are_written_out():
+    policies = POLICIES.assign(cost=POLICIES["cost"] * 100_000)
+    sweeps = {name: sweep * [100_000, 1] for name, sweep in SWEEPS.items()}
+    axes = plot_cost_and_service(policies, sweeps, LIMIT, "threshold", "Threshold").axes[0]
+    axes.figure.canvas.draw()
+    assert "2,000,000" in [label.get_text() for label in axes.get_xticklabels()]
+    assert not axes.xaxis.get_offset_text().get_text()
+
+
 def test_an_open_mark_does_not_keep_todays_service_and_the_limit_is_a_line(axes):
     filled = [mark.get_markerfacecolor() != "none" for mark in marks_of(axes)]
     assert filled == [True, True, False, True, True]

@@ -211,20 +211,27 @@ def test_both_ways_of_reading_know_the_same_times(read, form):
         assert read(rows(times), step_seconds=300, strict=strict).start == START
 
 
-def test_rows_of_0_between_high_ones_are_doubted_where_0_is_rare(tmp_path):
+def test_rows_of_0_between_high_ones_are_doubted_where_0_is_rare(read):
     counts = np.full(3 * 288, 900)
     counts[400:404] = 0
-    start = datetime(2026, 9, 1)
-
-    def read(counts):
-        rows = [f"{start + timedelta(minutes=5 * i)},{count}" for i, count in enumerate(counts)]
-        path = tmp_path / "counts.csv"
-        path.write_text("\n".join(["timestamp,requests", *rows]))
-        return read_traffic(path)
-
-    traffic = read(counts)
+    moments = every(300, 864, datetime(2026, 9, 1))
+    traffic = read(rows(moments, counts))
     doubt = "4 rows of 0 from 2026-09-02 09:20, between rows of 900 and 900: if the meter was down, leave them empty."
     assert traffic.doubts == (doubt,) and doubt in traffic.notes and cut_days(traffic).doubts == (doubt,)
     counts[600:640] = 0
     counts[650:660] = 0
-    assert read(counts).doubts == (), "0 is not rare here"
+    assert read(rows(moments, counts)).doubts == (), "0 is not rare here"
+
+
+def test_a_day_of_0_and_a_lone_peak_are_doubted_but_no_quiet_night(read):
+    moments, counts = every(300, 4 * 288, datetime(2026, 9, 1)), np.full(4 * 288, 900)
+    counts.reshape(4, 288)[:, :80] = 0
+    assert read(rows(moments, counts)).doubts == (), "every night is quiet"
+    counts[500] = 4600
+    counts[501] = 2000
+    counts[864:] = 0
+    peak, zeros = read(rows(moments, counts)).doubts
+    assert peak == "The highest count, 4,600, is 5 times the 99th percentile: check it."
+    assert "All counts are 0 for 17.3 h from 2026-09-04 06:40, where other days have 900 on average" in zeros
+    counts[500:503] = 4600
+    assert not any("highest" in doubt for doubt in read(rows(moments, counts)).doubts), "a peak that lasts"

@@ -27,7 +27,7 @@ def read(tmp_path):
 
     def read_text(text, **how):
         path = tmp_path / "traffic.csv"
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
         return read_traffic(path, how=Reading(**how))
 
     return read_text
@@ -70,6 +70,8 @@ INFLUX = (
     "#default,_result,,,,,,\n"
     ",result,table,_start,_stop,_time,_value,_field\n"
 )
+BOX = "+---------------------+----------+\n"
+WIDE = "date,{}\n" + "".join(f"2026-03-0{2 + i},{','.join(map(str, COUNTS[8 * i : 8 * i + 8]))}\n" for i in (0, 1))
 READ = {
     "CloudWatch, get-metric-statistics": json.dumps({"Label": "RequestCount", "Datapoints": STATISTICS}),
     "CloudWatch, get-metric-data": cloudwatch_data(COUNTS),
@@ -193,6 +195,15 @@ READ = {
     + table("timestamp,requests_per_minute", MOMENTS, [rate * 60 for rate in RATES]),
     "per second in the cells": table("Time,shop", MOMENTS, [f"{rate:.6f} req/s" for rate in RATES]),
     "per second in the heading": table("Time,rps", MOMENTS, RATES),
+    "per second in German": table("Zeit;Anfragen je Sekunde", MOMENTS, RATES, delimiter=";"),
+    "a column for each hour": WIDE.format(",".join(map(str, range(0, 24, 3)))),
+    "a column for each hour that ends": WIDE.format(",".join(f"{hour}:00" for hour in range(3, 25, 3))),
+    "a column for each day": table("time,02/03/2026,03/03/2026", range(0, 24, 3), COUNTS[:8], COUNTS[8:]),
+    "days of Excel": table("Time,Requests", [f"{46083 + i / 8:.6f}" for i in range(16)], COUNTS),
+    "mysql": f"{BOX}| hour | requests |\n{BOX}"
+    + "".join(f"| {m} | {c:8} |\n" for m, c in zip(MOMENTS, COUNTS, strict=True))
+    + f"{BOX}16 rows in set (0.01 sec)\n",
+    "Western European letters": table("Zeit;Aufrufe Z\xfcrich", MOMENTS, COUNTS, delimiter=";").encode("latin-1"),
 }
 
 
@@ -231,6 +242,30 @@ ASKED = {  # the text, what the question names, the answer, the first counts the
         "--where job=b",
         {"sum": True},
         [400, 844],
+    ),
+    "a rate of two jobs, in one round": (
+        prometheus(("a", RATES), ("b", RATES)),
+        "--unit per-second or --unit per-minute; and: row 17: the same time as another row, since job is a, b; choose "
+        "with --where job=b, or add them up with --sum",
+        {"sum": True, "unit": "per-second"},
+        [400, 844],
+    ),
+    "a row for each request": (
+        table(
+            "timeStamp,elapsed,success",
+            [EPOCHS[0] * 1000 + 250 * i**2 for i in range(30)],
+            [9, 8] * 15,
+            [1] * 30,
+        ),
+        "if each row is a request, say --column rows",
+        {"column": "rows"},
+        [16, 6],
+    ),
+    "a one for each request": (
+        table("metric,time,value", ["http_reqs"] * 30, range(EPOCHS[0], EPOCHS[0] + 300, 10), [1] * 30),
+        "value is always 1: if each row is a request, say --column rows",
+        {"column": "rows"},
+        [6, 6],
     ),
     "a counter": (COUNTER, "--unit counter", {"unit": "counter"}, COUNTS[1:3]),
     "a zone beside each time": (
@@ -355,6 +390,12 @@ REFUSED = {
         ),
         "--zone UTC",
     ),
+    "a mean week": (
+        table("hour,Mon,Tue,Wed,Thu,Fri", range(24), *[range(5, 29)] * 5),
+        "a table by weekday has no dates",
+    ),
+    "rows without times": (table("step,requests", range(16), COUNTS), "--column rows needs the time of each row"),
+    "a workbook": (b"PK\x03\x04\x14", "this is an Excel workbook or a zip archive; save the sheet as CSV"),
     "no such zone": (table("timestamp,requests", MOMENTS, COUNTS), "zone = 'Mars'"),
     "no such column": (table("timestamp,requests", MOMENTS, COUNTS), "--column hits: must be columns"),
 }
@@ -362,8 +403,9 @@ REFUSED = {
 
 @cases(("text", "reason"), REFUSED.values())
 def test_what_counts_no_requests_is_refused_with_the_reason(read, text, reason):
+    column = next((column for column in ("hits", "rows") if f"--column {column}" in reason), None)
     with pytest.raises(ValueError) as error:
-        read(text, column="hits" if "hits" in reason else None, zone="Mars" if "Mars" in reason else None)
+        read(text, column=column, zone="Mars" if "Mars" in reason else None)
     assert reason in str(error.value) and "\n" not in str(error.value)
 
 

@@ -35,6 +35,7 @@ def advise(
     rescale: int | None = None,
     last_days: int | None = None,
     learners: bool = True,
+    all_rules: bool = False,
     progress: bool = False,
     report: Callable[[str], object] = lambda note: None,
 ) -> tuple[Answer, list[Path]]:
@@ -53,6 +54,7 @@ def advise(
         rescale: The 99th percentile that the traffic is scaled to, in requests a step; `None` leaves it as it is.
         last_days: Use only so many days, the last ones, at least 2; `None` for all.
         learners: Whether learners are trained; without them the answer takes seconds to a minute.
+        all_rules: Whether the rules of AWS and Knative are compared too, whatever runs today.
         progress: Whether to show a progress bar (only in a terminal).
         report: See `advise_on_days`.
 
@@ -74,7 +76,15 @@ def advise(
         last_days=last_days,
     )
     return advise_on_days(
-        setup, days, output, quick=quick, seed=seed, learners=learners, progress=progress, report=report
+        setup,
+        days,
+        output,
+        quick=quick,
+        seed=seed,
+        learners=learners,
+        all_rules=all_rules,
+        progress=progress,
+        report=report,
     )
 
 
@@ -86,6 +96,7 @@ def advise_on_days(
     quick: bool = False,
     seed: int = 0,
     learners: bool = True,
+    all_rules: bool = False,
     progress: bool = False,
     report: Callable[[str], object] = lambda note: None,
 ) -> tuple[Answer, list[Path]]:
@@ -102,6 +113,7 @@ def advise_on_days(
         quick: Train with small budgets, and each learner once instead of three times. Then no learner is recommended.
         seed: Seeds the trainings, at least 0. The same seed gives the same page.
         learners: Whether learners are trained; without them the answer takes seconds to a minute.
+        all_rules: Whether the rules of AWS and Knative are compared too, whatever runs today.
         progress: Whether to show a progress bar (only in a terminal).
         report: Called before the long work begins with each note about the traffic, each doubt about the set-up, and a
             line that shows whether the numbers fit; then with the rules' answer, and a line for each learner; such as
@@ -131,7 +143,15 @@ def advise_on_days(
         report(f"The page has {done[-1]} too." if done else f"\n{answer.text}\n{answer.pending} The page is written.")
 
     comparison = compare_candidates(
-        setup, days, budgets=budgets, seed=seed, trainings=trainings, progress=progress, report=report, show=show
+        setup,
+        days,
+        budgets=budgets,
+        seed=seed,
+        trainings=trainings,
+        all_rules=all_rules,
+        progress=progress,
+        report=report,
+        show=show,
     )
     answer = answer_of(comparison)
     return answer, write_answer(answer, output)

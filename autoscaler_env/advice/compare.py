@@ -190,6 +190,7 @@ def compare_candidates(
     budgets: Mapping[Algorithm, int] | None = None,
     seed: int = 0,
     trainings: int = 1,
+    all_rules: bool = False,
     progress: bool = False,
     report: Callable[[str], object] = lambda line: None,
     show: Callable[[Comparison], object] = lambda comparison: None,
@@ -204,6 +205,7 @@ def compare_candidates(
         seed: Seeds the trainings.
         trainings: How often each learner is trained, with different seeds, at least 1. The one that did best on the
             first part of the days is the one to deploy.
+        all_rules: Whether the rules of AWS and Knative are compared whatever runs today.
         progress: Whether to show a progress bar (only in a terminal).
         report: Called before the long work with each doubt and with the line that shows whether the numbers fit.
         show: Called with what is known when the rules are done, and again after each learner but the last.
@@ -214,7 +216,7 @@ def compare_candidates(
     service = setup.service_for(days)
     budgets = BUDGETS["full"] if budgets is None else budgets
     later = days.later
-    grids = setup.grids(days)
+    grids = setup.grids(days, every=all_rules)
     today = grids[setup.today["rule"]]
     if days.first_days > 1:  # a forecast needs a day before the first one that it is calibrated on
         grids["forecast"] = forecast_grid(days)

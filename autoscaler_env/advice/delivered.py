@@ -1,4 +1,4 @@
-"""What is delivered is what was simulated: AWS' policies, a forecast in PromQL, and the way back to the rule.
+"""What is delivered is what was simulated: AWS' policies, Knative's annotations, a forecast, and the way back.
 
 `deploy.hpa_manifest` writes the manifest of an HPA. The readers here take such files, as they were delivered, and
 return the rule that was simulated: on the same days it costs the same, to the cent.
@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from autoscaler_env.evaluation.calibration import forecast_grid
-from autoscaler_env.policies.aws import Alarms, AwsStepScaling, AwsTargetTracking
+from autoscaler_env.policies.aws import COOLDOWN, Alarms, AwsStepScaling, AwsTargetTracking
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.behaviour import Behaviour
 from autoscaler_env.policies.forecast import LEVEL_SECONDS
+from autoscaler_env.policies.knative import Kpa
 from autoscaler_env.policies.kubernetes import HpaCpu, HpaDemand
 from autoscaler_env.service import Service
 from autoscaler_env.text import counted
@@ -61,6 +62,65 @@ def _quantity(text: str) -> float:
     return float(text[:-1]) / 1000 if text.endswith("m") else float(text)
 
 
+# --- Knative ---------------------------------------------------------------------------------------------------------
+
+_KNATIVE = "autoscaling.knative.dev/"
+_WINDOWS = 6, 3600
+"""Seconds that Knative allows a stable window."""
+
+
+def kpa_annotations(settings: Mapping[str, float], service: Service) -> dict[str, str]:
+    """Return the annotations of a Knative service's template that describe KPA, on requests per second of a pod.
+
+    Knative takes a utilisation of at most 100 %: above it, the requests per second are raised instead. The panic window
+    is one step, as in the simulation, which is more than Knative's default of a tenth of the stable window.
+
+    Args:
+        settings: `target` and `stable_steps`.
+        service: Gives the limits of the fleet, the capacity of an instance and the length of a step.
+
+    Raises:
+        ValueError: Knative does not allow so short or so long a stable window.
+    """
+    target, window = settings["target"], round(settings["stable_steps"]) * service.step_seconds
+    if not _WINDOWS[0] <= window <= _WINDOWS[1]:
+        raise ValueError(f"stable_steps: {window} s: Knative's stable window must be from 6 s to 3600 s")
+    rate = service.capacity_per_instance / service.step_seconds * max(target, 1.0)
+    annotations = {
+        "class": "kpa.autoscaling.knative.dev",
+        "metric": "rps",
+        "target": f"{rate:.6g}",
+        "target-utilization-percentage": f"{_percent(min(target, 1.0)):g}",
+        "window": f"{window}s",
+        "panic-window-percentage": f"{100 * service.step_seconds / window:.6g}",
+        "min-scale": str(service.min_instances),
+        "max-scale": str(service.max_instances),
+    }
+    return {_KNATIVE + name: value for name, value in annotations.items()}
+
+
+def kpa_from_annotations(annotations: Mapping[str, str], service: Service) -> Kpa:
+    """Return the rule that delivered annotations describe.
+
+    Args:
+        annotations: What `kpa_annotations` returned.
+        service: The service to scale.
+
+    Raises:
+        ValueError: They are others, or are for another service.
+    """
+    try:
+        rate, share = (float(annotations[f"{_KNATIVE}{name}"]) for name in ("target", "target-utilization-percentage"))
+        steps = round(int(annotations[f"{_KNATIVE}window"].removesuffix("s")) / service.step_seconds)
+    except (KeyError, ValueError):
+        raise ValueError("annotations: must be those that were delivered for this service") from None
+    full = service.capacity_per_instance / service.step_seconds
+    settings = {"target": share / 100 if share < 100 else round(rate / full, 6), "stable_steps": steps}
+    if steps < 1 or dict(annotations) != kpa_annotations(settings, service):
+        raise ValueError("annotations: must be those that were delivered for this service")
+    return Kpa(service, settings["target"], steps)
+
+
 # --- AWS -------------------------------------------------------------------------------------------------------------
 
 
@@ -101,6 +161,7 @@ def aws_step_scaling(
         `PutScalingPolicy` and `PutMetricAlarm`, each with an input out and one in. The action of an alarm is the ARN
         that AWS returns for its policy; the policy's name stands in its place.
     """
+    # Two thresholds that are the same have the second step alone: AWS allows no empty interval.
     out = round(_percent(settings["jump_above"]) - _percent(settings["add_above"]), 6)
     into = round(_percent(settings["drop_below"]) - _percent(settings["remove_below"]), 6)
     steps: dict[str, list[dict[str, Any]]] = {
@@ -113,6 +174,7 @@ def aws_step_scaling(
             {"MetricIntervalUpperBound": into, "ScalingAdjustment": "drop_percent"},
         ],
     }
+    steps["out"], steps["in"] = steps["out"][not out :], steps["in"][not into :]
     policies, watched = [], []
     for (way, adjustments), cooldown in zip(steps.items(), cooldowns, strict=True):
         sign, high = (1, True) if way == "out" else (-1, False)
@@ -164,13 +226,15 @@ def aws_from_policy(
         alarms: The alarms of target tracking, which its policy does not name; of step scaling, how late datapoints are.
 
     Raises:
-        ValueError: It is neither of the two.
+        ValueError: It is neither of the two, never scales in, or does not scale in percent of the capacity.
     """
     alarms = alarms or Alarms()
     policies = delivered.get("PutScalingPolicy", [{}])
     if tracking := policies[0].get("TargetTrackingScalingPolicyConfiguration"):
-        cooldowns = tracking["ScaleOutCooldown"], tracking["ScaleInCooldown"]
-        return AwsTargetTracking(service, tracking["TargetValue"] / 100, *cooldowns, alarms=alarms)
+        if tracking.get("DisableScaleIn"):
+            raise ValueError("DisableScaleIn = True: must be False; the simulated rule also scales in")
+        out, into = (tracking.get(name, COOLDOWN) for name in ("ScaleOutCooldown", "ScaleInCooldown"))
+        return AwsTargetTracking(service, tracking["TargetValue"] / 100, out, into, alarms)
     if "PutMetricAlarm" not in delivered:
         raise ValueError(f"delivered: has {', '.join(delivered)}; must be a policy of target tracking or step scaling")
     high, low = delivered["PutMetricAlarm"]
@@ -179,10 +243,14 @@ def aws_from_policy(
         (policies[0], high, ("add_above", "jump_above"), "MetricIntervalLowerBound"),
         (policies[1], low, ("remove_below", "drop_below"), "MetricIntervalUpperBound"),
     ):
-        for each, name in zip(policy["StepScalingPolicyConfiguration"]["StepAdjustments"], names, strict=True):
+        content = policy["StepScalingPolicyConfiguration"]
+        if content["AdjustmentType"] != "PercentChangeInCapacity":
+            raise ValueError(f"AdjustmentType = {content['AdjustmentType']!r}: must be PercentChangeInCapacity")
+        first, *others = content["StepAdjustments"]
+        for each, name in zip((first, *(others or [first])), names, strict=True):
             settings[name] = round(alarm["Threshold"] + each[bound], 6) / 100
             settings[f"{name.split('_')[0]}_percent"] = abs(each["ScalingAdjustment"])
-    waits = [policy["StepScalingPolicyConfiguration"]["Cooldown"] for policy in policies]
+    waits = [policy["StepScalingPolicyConfiguration"].get("Cooldown", COOLDOWN) for policy in policies]
     counted = Alarms(high["Period"], alarms.metric_delay_seconds, high["EvaluationPeriods"], low["EvaluationPeriods"])
     return AwsStepScaling(service, **settings, scale_out_cooldown=waits[0], scale_in_cooldown=waits[1], alarms=counted)
 

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from autoscaler_env.advice.compare import Candidate, Comparison, loses_service
-from autoscaler_env.advice.delivered import aws_step_scaling, aws_target_tracking, forecast_promql
+from autoscaler_env.advice.delivered import aws_step_scaling, aws_target_tracking, forecast_promql, kpa_annotations
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.advice.text import no_saving
 from autoscaler_env.policies.behaviour import Behaviour, ScalingRules
@@ -23,6 +23,7 @@ from autoscaler_env.policies.kubernetes import DOWNSCALE_WINDOW, TOLERANCE
 from autoscaler_env.policies.registry import LEARNERS
 from autoscaler_env.service import NATURAL_UNITS, Service
 from autoscaler_env.text import dollars, duration
+from autoscaler_env.traffic.doubts import HIGHEST
 
 HPA = ("hpa-cpu", "hpa-demand")
 """The rules that are a Horizontal Pod Autoscaler."""
@@ -242,10 +243,14 @@ def larger_fleet(comparison: Comparison) -> str:
     needed = math.ceil(int(comparison.days.requests.max()) / service.capacity_per_instance)
     if needed <= service.max_instances:
         return ""
-    return (
+    text = (
         f"Raise max_instances to at least {needed:,}, which the peak needs, then run this again: "
         f"{service.max_instances:,} cannot serve it."
     )
+    if any(doubt.startswith(HIGHEST) for doubt in comparison.days.doubts):
+        first = "Check the highest count first: correct it, and run this again."
+        return f"{first} If it is right: {text[0].lower()}{text[1:]}"
+    return text
 
 
 def _how_to(comparison: Comparison, policy: str) -> HowTo:
@@ -287,14 +292,12 @@ def _how_to(comparison: Comparison, policy: str) -> HowTo:
             _file_of(comparison, policy).decode(),
         )
     if policy == "kpa":
-        seconds = max(6, min(round(settings["stable_steps"] * service.step_seconds), 3600))
-        rate = service.capacity_per_instance / service.step_seconds
-        return HowTo(
-            "Annotate the template of your Knative service. The target is in requests per second of a pod.",
-            f'autoscaling.knative.dev/metric: "rps"\nautoscaling.knative.dev/target: "{rate:.4g}"\n'
-            f'autoscaling.knative.dev/target-utilization-percentage: "{100 * settings["target"]:g}"\n'
-            f'autoscaling.knative.dev/window: "{seconds}s"',
-        )
+        text = "Annotate the template of your Knative service. The target is in requests per second of a pod."
+        try:
+            lines = [f'{name}: "{value}"' for name, value in kpa_annotations(settings, service).items()]
+        except ValueError as error:
+            return HowTo(f"Knative cannot do this as simulated ({error}).", "")
+        return HowTo(text, "\n".join(lines))
     if policy == "fixed":
         command = f"kubectl scale deployment {name} --replicas={settings['instances']:.0f}"
         return HowTo("Remove the autoscaler and set the size of the fleet; on Kubernetes:", command)

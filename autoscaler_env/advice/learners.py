@@ -108,6 +108,8 @@ def train_for_objective(config: TrainingConfig, days: Trace, first: float, *, fa
     shorter = len(trained.description["search"]) - 1
     words = f"{training_in_words(config)}, {counted(shorter, 'shorter one')} from its weights" if shorter else ""
     words = f"{words or training_in_words(config)}; late price {price_in_words(late_price, service)}"
+    if not trained.description["keeps_objective"]:
+        words += "; no price that was tried kept the objective on the first part of the days"
     rank = trained.description["keeps_objective"], -measure(policy)[1]
     return Learned(_for_days_in_a_row(policy, config), model, rank, words, late_price)
 

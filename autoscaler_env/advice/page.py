@@ -21,6 +21,7 @@ from autoscaler_env.advice.report import Answer
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.advice.text import DAYS_A_YEAR, between, method
 from autoscaler_env.plotting.advice import plot_cost_and_service, plot_worst_day
+from autoscaler_env.plotting.days import MANY_DOLLARS
 from autoscaler_env.plotting.style import Theme
 from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.policies.registry import LEARNERS, label_of
@@ -64,7 +65,7 @@ def _content(answer: Answer) -> dict[str, Any]:
             "to compare on"
         ),
         "plausibility": _unbroken(comparison.plausibility),
-        "doubts": [_unbroken(doubt) for doubt in comparison.doubts],
+        "doubts": [_unbroken(doubt) for doubt in (*comparison.doubts, *days.doubts)],
         "pending": f"{answer.pending} Load this page again later." if answer.pending else "",
         "headline": _unbroken(headline),
         "because": _unbroken(because),
@@ -89,7 +90,7 @@ def _content(answer: Answer) -> dict[str, Any]:
         "fallback_code": fallback.code if answer.fallback else "",
         "how": instructions.text,
         "code": instructions.code,
-        "limits": [_unbroken(limit) for limit in answer.limits]
+        "limits": [_unbroken(limit) for limit in answer.limits if limit not in days.doubts]
         or ["The traffic shows none. A real service can still differ from the simulation."],
         "method": _unbroken(method(comparison)),
         "notes": list(days.notes),
@@ -139,14 +140,15 @@ def _row(answer: Answer, name: str) -> dict[str, str]:
     policy, above = answer.policies[name], answer.above_optimum(name)
     yearly = answer.is_yearly
     saved, digits = answer.saved[name].times(DAYS_A_YEAR if yearly else 1), 0 if yearly else 2
+    cents = 2 if policy.cost.mean < MANY_DOLLARS else 0
     chosen = name == answer.recommendation.policy
     unsaved = name == TODAY or bool(answer.no_saving)
     cells = {
         "kind": "chosen" if chosen else "bound" if name == OPTIMUM else "",
         "label": label_of(name) + (" (recommended)" if chosen else ""),
         "setting": policy.description,
-        "cost": dollars(policy.cost.mean),
-        "cost_interval": between(answer.cost_of(name)),
+        "cost": dollars(policy.cost.mean, cents),
+        "cost_interval": between(answer.cost_of(name), cents),
         "saved": "-" if unsaved else dollars(saved.mean, digits),
         "saved_interval": "" if unsaved else between(saved, digits),
         "above": "-" if above is None or name == OPTIMUM else f"{100 * above:.1f} %",

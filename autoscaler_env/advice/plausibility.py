@@ -18,6 +18,9 @@ HOURS_A_MONTH = 730
 DEAR_HOUR = 5.0
 """Dollars an hour from which on a price for one instance looks like a price per month."""
 
+DEAR_MONTH = 500.0
+"""Dollars from which on a price that is too high for an hour may also be one per year."""
+
 DEAR_GPU_HOUR = 100.0
 """The same for an instance that may have GPUs; servers with eight of them are offered for less."""
 
@@ -46,14 +49,15 @@ MANY_DROPPED = 0.01
 
 
 def check_shares(rule: str, settings: Mapping[str, float]) -> None:
-    """Refuse percentages where shares are meant.
+    """Refuse percentages where shares are meant, and shares where percentages are.
 
     Args:
         rule: The kind of rule.
         settings: Its settings, numbers by name.
 
     Raises:
-        ValueError: A share is so high that it must be a percentage; the message has the likely meaning.
+        ValueError: A share is so high that it must be a percentage, or a percentage so low that it must be a share; the
+            message has the likely meaning.
 
     Example:
         >>> check_shares("hpa-cpu", {"target": 70})
@@ -67,6 +71,9 @@ def check_shares(rule: str, settings: Mapping[str, float]) -> None:
             raise ValueError(
                 f"{name} = {value:g}: is a share of an instance's capacity, so this is {100 * value:,.0f} %{meaning}"
             )
+    for name, value in settings.items():
+        if name.endswith("_percent") and 0 < value < 1:
+            raise ValueError(f"{name} = {value:g}: is in percent; for {100 * value:g} % write {100 * value:g}")
 
 
 def serving_price(service: Service) -> float:
@@ -148,9 +155,10 @@ def may_have_gpus(service: Service) -> bool:
 def _odd_hour(service: Service) -> Iterator[str]:
     price = service.instance_price_per_hour
     if price >= (DEAR_GPU_HOUR if may_have_gpus(service) else DEAR_HOUR):
+        yearly = f"; if per year, {price / (12 * HOURS_A_MONTH):.3g}" if price >= DEAR_MONTH else ""
         yield (
             f"instance_price_per_hour = {price:g} is a high price. If it is a price per month, write "
-            f"{price / HOURS_A_MONTH:.3g}."
+            f"{price / HOURS_A_MONTH:.3g}{yearly}."
         )
     elif 0 < price < CHEAP_HOUR:
         yield (

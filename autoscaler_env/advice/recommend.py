@@ -11,7 +11,7 @@ today's cost (`[limits] least_saving`).
 Of the policies that are worth it, the simplest is chosen that the cheapest of them does not beat likewise: beyond doubt
 and by at least 1 %. From simple to complex: a fixed fleet, the rule of today with another setting, a threshold, HPA on
 utilisation, HPA on demand, Knative's KPA, AWS' step scaling and target tracking, our target tracking, a forecast,
-Q-learning, DQN, PPO.
+Q-learning, DQN, PPO, policy iteration.
 
 One exception: steady traffic gets a fixed fleet or keeps today's rule. If traffic is constant but for its noise,
 switching the last instance off and on while requests wait may save more than 1 %; that alone is no reason to run an
@@ -58,9 +58,7 @@ ORDER = (
     "target-tracking",
     "ideal-target-tracking",
     "forecast",
-    "q-learning",
-    "dqn",
-    "ppo",
+    *LEARNERS,
 )
 """The policies from simple to complex; see `simplicity` for the place of today's kind of rule."""
 

@@ -18,7 +18,6 @@ from autoscaler_env.advice.recommend import Recommendation, is_simpler, recommen
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.advice.text import (
     DAYS_A_YEAR,
-    FEWEST_DAYS_A_YEAR,
     headline,
     method,
     no_saving,
@@ -26,6 +25,7 @@ from autoscaler_env.advice.text import (
     requests_sentence,
     sacrifice,
     saving_sentence,
+    stands_for_a_year,
     undecided,
 )
 from autoscaler_env.evaluation.objective import per_1000_and_minute
@@ -101,7 +101,7 @@ class Answer:
     @property
     def is_yearly(self) -> bool:
         """Whether there are enough held-out days for yearly figures."""
-        return len(self.comparison.days.later) >= FEWEST_DAYS_A_YEAR
+        return stands_for_a_year(len(self.comparison.days.later), self.comparison.days)
 
     def worst_day_cost(self, policy: str) -> float:
         """Return what a policy, of a learner the training to deploy, costs on the worst day."""

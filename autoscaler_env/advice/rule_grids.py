@@ -18,7 +18,11 @@ IDEAL = "ideal-target-tracking"
 """What our target tracking is called where AWS' rule of that name stands beside it."""
 
 
-def rule_grids(own: str, behaviour: Behaviour | None, alarms: Alarms) -> dict[str, RuleGrid]:
+VENDOR_RULES = ("kpa", "aws-step-scaling", "aws-target-tracking")
+"""The rules that are compared only where one of them runs today, or where all rules are asked for."""
+
+
+def rule_grids(own: str, behaviour: Behaviour | None, alarms: Alarms, *, every: bool = False) -> dict[str, RuleGrid]:
     """Return the kinds of rule to compare, by name, today's kind among them.
 
     If the service runs a rule of AWS or Knative today, this kind is compared too; beside AWS' rules our target tracking
@@ -28,17 +32,23 @@ def rule_grids(own: str, behaviour: Behaviour | None, alarms: Alarms) -> dict[st
         own: The kind of today's rule.
         behaviour: How HPA acts in time; `None` for once a step.
         alarms: The alarms of a rule of AWS.
+        every: Whether all rules of AWS and Knative are compared, whatever runs today. HPA then acts by Kubernetes'
+            clocks, unless it runs today and once a step.
     """
     grids = dict(RULE_GRIDS)
+    if every and behaviour is None and not own.startswith("hpa-"):
+        behaviour = Behaviour()
     if behaviour is not None:
         for name in ("hpa-cpu", "hpa-demand"):
             grids[name] = acting(grids[name], behaviour)
-    if own in VENDOR_GRIDS:
-        grids[own] = dataclasses.replace(VENDOR_GRIDS[own], make=partial(VENDOR_GRIDS[own].make, alarms=alarms))
+    for name in VENDOR_RULES if every else (own,):
+        if name in VENDOR_GRIDS:
+            grids[name] = dataclasses.replace(VENDOR_GRIDS[name], make=partial(VENDOR_GRIDS[name].make, alarms=alarms))
+        elif name not in grids:
+            grids[name] = RIVAL_GRIDS[name]
+    if own != "target-tracking" and any(name in VENDOR_GRIDS for name in grids):
         ideal = grids.pop("target-tracking")
         grids[IDEAL] = dataclasses.replace(ideal, name=IDEAL)
-    elif own not in grids:
-        grids[own] = RIVAL_GRIDS[own]
     return grids
 
 

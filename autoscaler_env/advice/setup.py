@@ -75,6 +75,9 @@ TODAY_RULES: Mapping[str, tuple[type[Policy], tuple[str, ...]]] = {
 }
 """What today's rule can be, and its settings: those of its grid in `advice.rule_grids`."""
 
+WHOLE = ("instances", "stable_steps")
+"""The settings that are whole numbers."""
+
 TODAY_TABLES = ("hpa", "cloudwatch", "schedule")
 """What `[today]` may have besides: how HPA acts, the alarms of a rule of AWS, and a schedule around the rule."""
 
@@ -168,13 +171,20 @@ class Setup:
             meant = suggestion(str(rule), TODAY_RULES)
             raise ValueError(f"today.rule = {rule!r}: must be one of {', '.join(TODAY_RULES)}{meant}")
         make, names = TODAY_RULES[rule]
+        for name in settings:
+            if name not in names:
+                others = listed([*names, *TODAY_TABLES])
+                raise ValueError(f"today.{name}: {rule} has no such setting{suggestion(name, names)}; it has {others}")
+        if missing := [name for name in names if name not in settings]:
+            lacking = f"{listed(missing)} {'are' if missing[1:] else 'is'} missing"
+            raise ValueError(f"today: {rule} is set by {listed(names)}; {lacking}")
         for name, value in settings.items():
             if isinstance(value, bool) or not isinstance(value, int | float):
                 share = re.fullmatch(r"\s*(\d+\.?\d*)\s*%\s*", value) if isinstance(value, str) else None
                 meaning = f"; for {float(share[1]):g} % write {float(share[1]) / 100:g}" if share else ""
                 raise ValueError(f"today.{name} = {value!r}: must be a number{meaning}")
-        if set(settings) != set(names):
-            raise ValueError(f"today: {rule} is set by {' and '.join(names)}, not by {', '.join(settings) or '-'}")
+            if name in WHOLE and value != round(value):
+                raise ValueError(f"today.{name} = {value!r}: must be a whole number")
         if "cloudwatch" in self.today and not rule.startswith("aws-"):
             raise ValueError(f"today.cloudwatch: {rule} has no alarms; aws-target-tracking and aws-step-scaling have")
         try:
@@ -381,16 +391,17 @@ class Setup:
             raise ValueError(_too_high(days))
         return Service.from_dict(fields)
 
-    def grids(self, days: Trace | None = None) -> dict[str, RuleGrid]:
+    def grids(self, days: Trace | None = None, *, every: bool = False) -> dict[str, RuleGrid]:
         """Return the kinds of rule to compare, by name, today's kind among them; it keeps its schedule.
 
         Args:
             days: The traffic, which knows weekdays; needed if the schedule does.
+            every: Whether the rules of AWS and Knative are compared whatever runs today; see `rule_grids`.
         """
         from autoscaler_env.advice.rule_grids import rule_grids, scheduled
 
         own = self.today["rule"]
-        grids = rule_grids(own, self.behaviour, self.alarms)
+        grids = rule_grids(own, self.behaviour, self.alarms, every=every)
         if self.schedule:
             grids[own] = scheduled(grids[own], self.schedule, None if days is None else weekdays_of(days))
         return grids

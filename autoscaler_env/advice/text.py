@@ -19,11 +19,14 @@ from autoscaler_env.advice.recommend import (
     must_change,
     simplicity,
 )
+from autoscaler_env.advice.rule_grids import VENDOR_RULES
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.evaluation import statistics
 from autoscaler_env.evaluation.statistics import Interval
 from autoscaler_env.policies.registry import LEARNERS, label_of
 from autoscaler_env.text import capital, counted, dollars, listed, percent
+from autoscaler_env.traffic.doubts import missing_weekdays
+from autoscaler_env.traffic.trace import Trace
 
 DAYS_A_YEAR = 365
 
@@ -66,6 +69,13 @@ def saving_sentence(saved: Interval, policy: str, other: str, trainings: int = 1
 
 FEWEST_DAYS_A_YEAR = 6
 """Days below which no yearly figure is given from them."""
+
+_HARDLY = 0.9  # of the requests that today's rule drops: a rule that drops more than this does not help
+
+
+def stands_for_a_year(count: int, days: Trace) -> bool:
+    """Return whether a yearly figure may be given from so many days of the traffic: it must have each weekday."""
+    return count >= FEWEST_DAYS_A_YEAR and not missing_weekdays(days.weekdays)
 
 
 def undecided(days: int) -> str:
@@ -119,7 +129,7 @@ def headline(comparison: Comparison, recommendation: Recommendation) -> str:
         first = f"Check the set-up first: in the simulation today's rule drops {percent(dropped)}."
         if policy == TODAY:
             return f"{first} Until then: {later}."
-        return f"{first} If that is true, {_serves(comparison.candidates[policy])}."
+        return f"{first} If that is true, {_serves(comparison.candidates[policy], comparison)}."
     peak = int(comparison.days.requests.max()) / comparison.service.capacity_per_instance
     if peak < 1 and policy == TODAY:
         return (
@@ -130,7 +140,7 @@ def headline(comparison: Comparison, recommendation: Recommendation) -> str:
         why = _all_is_the_floor(comparison) or _why_no_change(comparison, recommendation)
         return f"{action}: {why}. {_cheaper_learner(recommendation)}".strip()
     year = ""
-    if saving.n >= FEWEST_DAYS_A_YEAR:
+    if stands_for_a_year(saving.n, comparison.days):
         year = f", {dollars(saving.times(DAYS_A_YEAR).mean, 0)} a year"
     text = f"{action}. {saving_sentence(saving, policy, TODAY, recommendation.trainings)}{year}."
     text += _on_all(comparison, recommendation) + may_be_missed(comparison, policy)
@@ -177,9 +187,11 @@ def _on_all(comparison: Comparison, recommendation: Recommendation) -> str:
     )
 
 
-def _serves(candidate: Candidate) -> str:
+def _serves(candidate: Candidate, comparison: Comparison) -> str:
     """Return what a policy does for requests that today's rule drops, and its setting."""
     setting = f"{label_of(candidate.name)} ({candidate.description})"
+    if candidate.drop_share > _HARDLY * comparison.candidates[TODAY].drop_share:
+        return f"{setting} hardly changes it: check max_instances = {comparison.service.max_instances:,}"
     if candidate.drop_share > MANY_DROPPED:
         return f"{setting} drops only {percent(candidate.drop_share)}"
     return f"{setting} serves them"
@@ -214,7 +226,7 @@ def _cheaper_learner(recommendation: Recommendation) -> str:
     rival, policy = recommendation.rival, recommendation.policy
     if rival is None or policy in LEARNERS or round(rival.saved.mean, 2) <= 0 or rival.saved.low <= 0:
         return ""
-    text = f"{label_of(rival.name)} would cost {dollars(rival.saved.mean)} a day less ({between(rival.saved)})"
+    text = f"{capital(label_of(rival.name))} would cost {dollars(rival.saved.mean)} a day less ({between(rival.saved)})"
     if rival.name in recommendation.refused:
         return f"{text}, but it {recommendation.refused[rival.name]}."
     if recommendation.steady:
@@ -378,7 +390,9 @@ def _learning(recommendation: Recommendation) -> str:
         return needless
     if in_doubt and rival.name in recommendation.refused:
         return ""
-    return f"{needless} {saving_sentence(rival.saved, rival.name, policy, recommendation.trainings)}.".strip()
+    text = f"{needless} {saving_sentence(rival.saved, rival.name, policy, recommendation.trainings)}.".strip()
+    refused = recommendation.refused.get(rival.name, "")
+    return f"{text} {capital(label_of(rival.name))} {refused}." if refused and "costs no less" not in refused else text
 
 
 def method(comparison: Comparison) -> str:
@@ -402,11 +416,15 @@ def method(comparison: Comparison) -> str:
     trained = (
         f", and {listed(learners)} {'were' if learners[1:] else 'was'} trained on such days, shifted and perturbed"
     )
+    vendors = [label_of(name) for name in VENDOR_RULES if name in comparison.candidates]
+    tried = ["a fixed fleet", "a threshold", "HPA", *vendors, "ideal target tracking", "a forecast"]
+    others = "" if vendors else f" Option --all-rules adds {listed([label_of(name) for name in VENDOR_RULES])}."
     return (
-        f"The days were split by time. On the first {counted(days.first_days, 'day')}, every setting of a fixed fleet, "
-        f"a threshold, HPA, ideal target tracking and a forecast was tried{trained if learners else ''}. Then each "
-        f"policy ran through the {counted(len(days.later), 'held-out day')} on the same simulated service; fleet and "
-        f"queue carry over from each day to the next. {knows}"
+        f"The days were split by time. On the first {counted(days.first_days, 'day')}, every setting of "
+        f"{listed(tried)} was tried{trained if learners else ''}.{others} Then each policy ran through the "
+        f"{counted(len(days.later), 'held-out day')} on the same simulated service; fleet and queue carry over from "
+        "each day to "
+        f"the next. {knows}"
         "Intervals are 95 % intervals of the mean over the held-out days (Student's t, with an effective number of "
         f"days, since neighbouring days resemble each other); differences are paired by day.{_over_seeds(comparison)} "
         f"A year is {DAYS_A_YEAR} such days. A change is recommended only if it keeps {keeps} and if its "

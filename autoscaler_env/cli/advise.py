@@ -32,6 +32,8 @@ class Advise:
     """Folder for advice.html, advice.json and the files that the recommended policy needs."""
     no_learners: bool = False
     """Compare rules only: an answer in seconds to a minute, by the length of the traffic."""
+    all_rules: bool = False
+    """Compare AWS' target tracking and step scaling and Knative's KPA too, whatever runs today."""
     json: bool = False
     """Print the answer as JSON on standard output; everything else goes to standard error."""
     days: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all; of Prometheus 30)")] = None
@@ -44,7 +46,8 @@ class Advise:
     seed: Annotated[int, arg(metavar="N")] = 0
     """Seeds the trainings, at least 0; the same seed gives the same page."""
     column: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: found)")] = None
-    """Column of the traffic that counts; A+B adds up two columns, all adds up every column of numbers."""
+    """Column of the traffic that counts; A+B adds up two columns, all adds up every column of numbers, rows counts the
+    rows, each of which is a request."""
     where: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="COLUMN=VALUE", help_behavior_hint="")] = ()
     """Rows of the traffic to keep, as in --where service=web; several conditions must all hold."""
     sum: bool = False
@@ -60,7 +63,8 @@ class Advise:
     decimal: Annotated[Literal["point", "comma"] | None, arg(help_behavior_hint="(default: found)")] = None
     """Decimal mark, where the whole column leaves it open."""
     row_seconds: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: found)")] = None
-    """Seconds from row to row, where the file has steps and no times; an access log is counted over them."""
+    """Seconds from row to row, where the file has steps and no times; the lines of an access log, and rows that are
+    requests, are counted over them."""
     step_seconds: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 60, or what the rows need)")] = (
         None
     )
@@ -134,6 +138,7 @@ class Advise:
             quick=self.quick,
             seed=self.seed,
             learners=not self.no_learners,
+            all_rules=self.all_rules,
             progress=True,
             report=say,
         )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import importlib
 import io
 import os
 import re
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Union
 
 import tyro
@@ -45,8 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Ctrl-C.
     """
     try:
-        command = parse(sys.argv[1:] if arguments is None else list(arguments))
-        status: int = command.run()
+        with _interruptible():
+            command = parse(sys.argv[1:] if arguments is None else list(arguments))
+            status: int = command.run()
         return status
     except BrokenPipeError:  # the reader of the output has ended, as in `autoscaler verify | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -57,6 +60,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("autoscaler: interrupted", file=sys.stderr)
         return 130
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Interrupt also where a Ctrl-C comes while foreign code calls Python, as the compiler does.
+
+    Python cannot raise it there: it prints a traceback, and the foreign code fails or goes on.
+    """
+    hook = sys.unraisablehook
+    again: list[threading.Timer] = []
+
+    def note(event: sys.UnraisableHookArgs) -> None:
+        if not issubclass(event.exc_type, KeyboardInterrupt):
+            hook(event)
+            return
+        again.append(threading.Timer(0.1, _thread.interrupt_main))  # raised here, it would be lost again
+        again[-1].start()
+
+    sys.unraisablehook = note
+    try:
+        yield
+    except Exception:
+        if again:  # what the foreign code failed with
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        sys.unraisablehook = hook
+        for timer in again:
+            timer.cancel()
 
 
 def parse(arguments: list[str]) -> Any:

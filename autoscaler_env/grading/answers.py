@@ -13,11 +13,13 @@ import base64
 import binascii
 import contextlib
 import io
+import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from autoscaler_env.grading.judging import MAX_VALUES, NotPlainError, plain
+from autoscaler_env.grading.judging import MAX_DEPTH, MAX_VALUES, NotPlainError, plain
 from autoscaler_env.text import one_line, printable
 
 MIME = "application/vnd.autoscaler.answers+json"
@@ -43,7 +45,7 @@ def _encode(value: Any) -> Any:
     if type(value) is bytes:
         return {"bytes": base64.b64encode(value).decode()}
     if type(value) is np.ndarray:
-        return {"array": _encode(value.tolist()), "dtype": value.dtype.str}
+        return {"array": base64.b64encode(value.tobytes()).decode(), "dtype": value.dtype.str, "shape": [*value.shape]}
     if type(value) is dict:
         return {"dict": [[_encode(name), _encode(item)] for name, item in value.items()]}
     return {type(value).__name__: [_encode(item) for item in value]}
@@ -77,11 +79,8 @@ def _decode(content: Any, values_left: list[int]) -> Any:
             return int(text) if text.lstrip("-").isdigit() else float(text)
         case {"bytes": str(text)}:
             return base64.b64decode(text, validate=True)
-        case {"array": dict(items), "dtype": str(name)}:
-            kind = np.dtype(name)
-            if kind.kind not in _ARRAY_KINDS:
-                raise ValueError("not an answer: an array that does not hold numbers")
-            return np.array(_decode(items, values_left), dtype=kind)
+        case {"array": str(text), "dtype": str(name), "shape": list(shape)}:
+            return _array(text, name, shape, values_left)
         case {"list": list(items)}:
             return [_decode(item, values_left) for item in items]
         case {"tuple": list(items)}:
@@ -89,6 +88,24 @@ def _decode(content: Any, values_left: list[int]) -> Any:
         case {"dict": list(items)}:
             return {_decode(name, values_left): _decode(item, values_left) for name, item in items}
     raise ValueError("not an answer: unknown form")
+
+
+def _array(text: str, dtype: str, shape: list[Any], values_left: list[int]) -> NDArray[Any]:
+    """Return the array of these bytes; a byte of a truth value may be forged, so it becomes 0 or 1."""
+    kind = np.dtype(dtype)
+    if kind.kind not in _ARRAY_KINDS:
+        raise ValueError("not an answer: an array that does not hold numbers")
+    if len(shape) > MAX_DEPTH or not all(type(size) is int and size >= 0 for size in shape):
+        raise ValueError("not an answer: an array without a shape")
+    content = base64.b64decode(text, validate=True)
+    if len(content) != math.prod(shape) * kind.itemsize:
+        raise ValueError("not an answer: an array of another size than its shape")
+    values_left[0] -= math.prod(shape)
+    if values_left[0] < 0:
+        raise ValueError(f"not an answer: it has more than {MAX_VALUES:,} values")
+    if kind.kind == "b":
+        return np.frombuffer(content, dtype=np.uint8).reshape(shape) != 0
+    return np.frombuffer(content, dtype=kind).reshape(shape).copy()
 
 
 def collect(namespace: dict[str, Any], names: list[str], check: str) -> dict[str, Any]:

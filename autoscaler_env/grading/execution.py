@@ -29,7 +29,7 @@ from autoscaler_env.grading.notebooks import (
 )
 from autoscaler_env.grading.report import Failure, Item
 from autoscaler_env.grading.rubric import Rubric
-from autoscaler_env.grading.sandbox import Limits, Sandbox
+from autoscaler_env.grading.sandbox import Limits, Sandbox, closed_folder
 from autoscaler_env.grading.submission import Submission
 from autoscaler_env.grading.supervisor import Supervisor
 from autoscaler_env.verification.workers import Workers
@@ -102,6 +102,7 @@ class Executor:
 
     def __init__(self, count: int, sandbox: Sandbox, limits: Limits) -> None:
         self.count = count
+        self._sandbox = sandbox
         self._cancelled = threading.Event()
         self._processes = [_Processes(Supervisor(sandbox, limits, self._cancelled), Workers()) for _ in range(count)]
         self._free: queue.SimpleQueue[_Processes] = queue.SimpleQueue()
@@ -166,11 +167,17 @@ class Executor:
         """Execute the first notebook of the course, once.
 
         Raises:
-            GraderError: It does not pass, or its answers do not arrive.
+            GraderError: It does not pass, or its answers do not arrive, or kernels cannot reach what they need.
         """
         with self._tried:
             if self._works or not settings.notebooks:
                 return
+            seen = settings.workspace if self._sandbox.kind == "user" else None
+            if seen is not None and (closed := closed_folder(seen)):
+                raise GraderError(
+                    f"notebooks run with a user id of their own, which cannot pass through {closed}: let all users "
+                    f"pass (chmod o+x {closed}), or choose another --output"
+                )
             notebook = settings.notebooks[0]
             ran = _execute(notebook.cells, notebook, settings, supervisor)
             if self._cancelled.is_set():

@@ -13,6 +13,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -254,17 +255,27 @@ def _own_user() -> Sandbox:
     """Return the sandbox that is only a user id of its own.
 
     Raises:
-        ValueError: This process is not root on Linux, or lacks the program.
+        ValueError: This process is not root on Linux, or lacks the program; or other users cannot reach Python or the
+            package.
     """
     program = shutil.which("setpriv") if sys.platform == "linux" and os.geteuid() == 0 else None
     if program is None:
         raise ValueError("own_user: needs root on Linux, and setpriv of util-linux")
+    for path in (Path(sys.base_prefix), Path(sys.prefix), _package()):
+        if closed := closed_folder(path):
+            raise ValueError(f"own_user: {path} is in {closed}, which only its owner can pass: install it elsewhere")
     description = (
         "Own user: notebooks run with a user id of their own, without rights that root has. They cannot read or change "
         "the grader, its answers, its secret days or its results. They can read what all users can read, and use the "
         "network as far as the container has one. Only the container protects the machine."
     )
     return Sandbox("user", description, program)
+
+
+def closed_folder(path: Path) -> Path | None:
+    """Return the first folder on the way to a folder, or itself, that not all users can pass; `None` if they can."""
+    path = path.resolve()
+    return next((each for each in (*reversed(path.parents), path) if not each.stat().st_mode & stat.S_IXOTH), None)
 
 
 def bubblewrap_sandboxes() -> list[Sandbox]:

@@ -13,7 +13,7 @@ from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from autoscaler_env.evaluation.simulation import Trajectory
-from autoscaler_env.plotting.days import plot_side_by_side
+from autoscaler_env.plotting.days import MANY_DOLLARS, plot_side_by_side
 from autoscaler_env.plotting.style import DEMAND_COLOUR, Theme, colour_of, new_figure, shade, theme, themed
 from autoscaler_env.policies.registry import LEARNERS
 from autoscaler_env.text import percent
@@ -113,6 +113,8 @@ def _plot_cost_and_service(
             zorder=3,
         )
     axes.set(xlabel="mean cost ($ a day)", ylabel="requests served in time")
+    if farthest >= MANY_DOLLARS:
+        axes.xaxis.set_major_formatter("{x:,.10g}")
     figure.suptitle(_wrapped(title, width), x=0.01, ha="left")
     places = {name: (float(shown[name]), float(lacking[name])) for name in policies.index}
     texts = {

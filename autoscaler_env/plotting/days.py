@@ -24,6 +24,9 @@ from autoscaler_env.policies.registry import label_of
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import PATTERN_MEANING
 
+MANY_DOLLARS = 10_000
+"""Costs from which on an axis writes them out with commas, and not as a multiple of a power of ten."""
+
 _DAY_COLOURS = ("#222222", "#0072B2", "#E69F00", "#009E73", "#CC79A7")
 
 
@@ -114,6 +117,8 @@ def plot_side_by_side(trajectories: Mapping[str, Trajectory], day: int = 0, titl
     for axes, label in zip(panels[:, 0], ("fleet\n(instances)", "queue\n(requests)", "cost so far ($)"), strict=True):
         axes.set_ylabel(label)
     panels[1, 0].yaxis.set_major_formatter("{x:,.0f}")
+    if highest_cost >= MANY_DOLLARS:
+        panels[2, 0].yaxis.set_major_formatter("{x:,.10g}")
     figure.align_ylabels()
     figure.suptitle(title, x=0.01, ha="left")
     return figure

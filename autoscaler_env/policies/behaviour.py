@@ -198,6 +198,8 @@ def _rules(direction: str, tables: Mapping[str, Any], default: ScalingRules) -> 
     try:
         policies = default.policies
         if "policies" in table:
+            if not isinstance(table["policies"], list | tuple):
+                raise ValueError(f"policies = {table['policies']!r}: must be a list of tables")
             policies = tuple(_policy(each) for each in table["policies"])
         return ScalingRules(
             policies,

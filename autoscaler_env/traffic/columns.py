@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoscaler_env.text import listed
-from autoscaler_env.traffic.formats import RowNumber, Table
+from autoscaler_env.traffic.doubts import Question
+from autoscaler_env.traffic.formats import LOG_SECONDS, LONGEST, RowNumber, Table
 from autoscaler_env.traffic.names import COUNT_NAMES, LABEL_NAMES, MISSING, TIME_NAMES, plain_name
 from autoscaler_env.traffic.times import Times, as_number, is_time, read_times
 
@@ -28,7 +29,8 @@ _UNIT_OF_CELL = {
     **dict.fromkeys(("req/min", "reqs/min", "requests/min", "rpm", "/min", "/m", "opm"), "per-minute"),
     **dict.fromkeys(("req", "reqs", "requests", "hits", "count"), "count"),
 }
-_LIKELY = re.compile(r"request|hits|views|throughput|calls", re.IGNORECASE)
+LIKELY = re.compile(r"request|reqs|hits|views|throughput|calls", re.IGNORECASE)
+"""Names of what is most likely counted, among several."""
 _SCALE = {"m": 1e-3, "k": 1e3, "K": 1e3, "M": 1e6, "Mil": 1e6, "Mio": 1e6, "G": 1e9, "Bil": 1e9}
 _CELL = re.compile(
     r"\s*([-+]?[\d.,'\s\u00a0\u202f]*\d(?:[.,])?(?:[eE][-+]?\d+)?)\s*(Mil|Mio|Bil|[kKMG](?![a-zA-Z]))?\s*(.*?)\s*$"
@@ -41,7 +43,7 @@ class Reading:
 
     column: str | None = None
     """The column that counts; several joined by `+` are added up, and `all` adds up every column of numbers.
-    Its number, the first being 1, where the file has no heading."""
+    Its number, the first being 1, where the file has no heading. `rows` counts the rows: each is a request."""
     where: tuple[str, ...] = ()
     """Rows to keep, each as `column=value`."""
     sum: bool = False
@@ -55,7 +57,8 @@ class Reading:
     decimal: Literal["point", "comma"] | None = None
     """The decimal mark, where the column leaves it open."""
     row_seconds: int | None = None
-    """Seconds from one row to the next, for a file that has steps and no times; an access log is counted over them."""
+    """Seconds from one row to the next, for a file that has steps and no times; requests that have a row or a line
+    each are counted over them."""
 
 
 class Series(NamedTuple):
@@ -96,7 +99,9 @@ def series_of(table: Table, name: str, how: Reading) -> Series:
                 raise ValueError(f"{name}, row {table.numbers[i]}: {times[i]!r} is not between the years 1900 and 2200")
     else:
         moments = Times(np.arange(len(table.rows), dtype=float), None, "step")
-    chosen = _choose(table, time_columns, name, how)
+    if how.column == "rows":
+        return _of_requests(moments, table, time_columns, name, how.row_seconds or LOG_SECONDS)
+    chosen = _choose(table, time_columns, moments, name, how)
     columns, units = zip(*(_numbers(table, i, name, how) for i in chosen), strict=True)
     labels = [
         i
@@ -119,6 +124,27 @@ def series_of(table: Table, name: str, how: Reading) -> Series:
         0,
     )
     return _without_repeats(series, table)
+
+
+def _of_requests(moments: Times, table: Table, time_columns: list[int], name: str, seconds: int) -> Series:
+    """Count the rows, each of which is a request; an interval without rows counts 0."""
+    if moments.kind == "step":
+        raise ValueError(f"{name}: --column rows needs the time of each row")
+    places = np.floor_divide(moments.seconds, seconds).astype(np.int64)
+    first, last = int(places.min()), int(places.max())
+    if last - first >= LONGEST:
+        raise ValueError(f"{name}: requests over {last - first:,} intervals of {seconds} s are too long a time")
+    counts = np.bincount(places - first).astype(float)
+    offsets = None
+    if moments.offsets is not None:  # of the row before, where an interval has none
+        order = np.argsort(moments.seconds, kind="stable")
+        latest = np.searchsorted(moments.seconds[order], (np.arange(first, last + 1) + 1) * seconds, side="left") - 1
+        offsets = moments.offsets[order][np.maximum(latest, 0)]
+    times = moments._replace(seconds=np.arange(first, last + 1, dtype=float) * seconds, offsets=offsets)
+    heading = "+".join(table.heading[i] for i in time_columns if table.heading) or "the only time"
+    keys: list[tuple[str, ...]] = [()] * len(counts)
+    numbers: list[RowNumber] = list(range(1, len(counts) + 1))
+    return Series(times, counts[:, None], keys, [], numbers, "rows", heading, "count", 0)
 
 
 def _kept(table: Table, name: str, how: Reading) -> Table:
@@ -203,7 +229,7 @@ def _from_parts(parts: list[str]) -> str:
 # --- counts ----------------------------------------------------------------------------------------------------------
 
 
-def _choose(table: Table, time_columns: list[int], name: str, how: Reading) -> list[int]:
+def _choose(table: Table, time_columns: list[int], moments: Times, name: str, how: Reading) -> list[int]:
     """Return the columns that count."""
     plain = [plain_name(cell) for cell in table.heading]
     others = [i for i in range(len(table.rows[0])) if i not in time_columns]
@@ -227,14 +253,30 @@ def _choose(table: Table, time_columns: list[int], name: str, how: Reading) -> l
     options = [table.heading[i] for i in numeric] if table.heading else []
     if not options:
         way = "Call it requests" if table.heading else "Say its number, as in --column 2"
-        way += "; if each row is a request, count them by the minute first"
-        raise ValueError(f"{name}, row 1: the columns are {columns}; which of them counts? {way}")
-    likely = next((option for option in options if _LIKELY.search(option)), None)
+        way += "; if each row is a request, say --column rows"
+        raise Question(f"{name}, row 1: the columns are {columns}; which of them counts? {way}", column="rows")
+    likely = next((option for option in options if LIKELY.search(option)), None)
     together = "" if likely else ", or add them up: --column all"  # columns beside a likely one are something else
-    raise ValueError(
+    if likely is None and _at_any_time(moments):
+        raise Question(
+            f"{name}, row 1: the columns are {columns}; if each row is a request, say --column rows; if not, which one "
+            f"counts, as in --column {shlex.quote(options[0])}",
+            column="rows",
+        )
+    raise Question(
         f"{name}, row 1: the columns are {columns}; say which one counts, as in --column "
-        f"{shlex.quote(likely or options[0])}{together}"
+        f"{shlex.quote(likely or options[0])}{together}",
+        column=likely or "all",
     )
+
+
+def _at_any_time(moments: Times) -> bool:
+    """Return whether rows come at any time, as requests do, and not once in each interval."""
+    steps = np.diff(np.unique(moments.seconds))
+    if moments.kind == "step" or len(steps) < 2:
+        return False
+    values, counts = np.unique(np.maximum(np.rint(steps), 0), return_counts=True)
+    return bool(values[np.argmax(counts)] == 0 or counts.max() < 0.5 * len(steps))
 
 
 def _asked(table: Table, numeric: list[int], column: str) -> list[int]:
@@ -338,5 +380,8 @@ def _decimal_comma(digits: list[str], form: str, name: str, how: Reading) -> boo
             return comma
         if mark == "," and (unmarked or "commas" in form):
             return not comma
-        raise ValueError(f"{name}: is {marked[0]!r} a thousand or a fraction? Say --decimal point or --decimal comma")
+        raise Question(
+            f"{name}: is {marked[0]!r} a thousand or a fraction? Say --decimal point or --decimal comma",
+            decimal="point",
+        )
     return False

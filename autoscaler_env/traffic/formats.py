@@ -42,8 +42,12 @@ _LOG_TIMES = tuple(
     )
 )
 """How logs write the time of a request; the first of these forms that a line has is taken."""
-_LONGEST_LOG = 10_000_000  # intervals
+LONGEST = 10_000_000
+"""Intervals that requests are counted over, at most."""
 _LOG_HEAD = 20_000  # characters that tell whether a text is a log
+_HOUR = re.compile(r"(?:[01]?\d|2[0-4])(?:h|:[0-5]\d(?::00)?)?")
+"""An hour as it stands above its column, or beside its row."""
+_WEEKDAY = re.compile(r"(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?", re.IGNORECASE)
 _SAMPLE = 200  # lines that the delimiter is told by
 
 
@@ -82,7 +86,7 @@ def table_of(text: str, name: str, row_seconds: int | None = None) -> Table:
     start = text.lstrip()
     if start[0] in "[{" and (parsed := _json(start)) is not None:
         return _of_json(parsed, name)
-    return _of_csv(text, name)
+    return _in_long_form(_of_csv(text, name), name)
 
 
 def is_log(text: str) -> bool:
@@ -130,7 +134,7 @@ def csv_rows(text: str, name: str, delimiter: str) -> list[tuple[int, list[str]]
 def _of_csv(text: str, name: str) -> Table:
     lines = re.split(r"\r\n|\r|\n", text)
     comments = [line.lstrip("# ") for line in lines if line.startswith("#")]
-    skipped = re.compile(r"#|sep=.$|\(\d+ rows?\)\s*$")
+    skipped = re.compile(r"#|sep=.$|\(?\d+ rows?(?:\)| in set)|\+[-+]+\+\s*$")
     content = "\n".join("" if skipped.match(line) else line for line in lines)
     if not content.strip():
         raise ValueError(f"{name}: it has comments and no rows")
@@ -184,7 +188,7 @@ def _first_data(rows: list[tuple[int, list[str]]], width: int) -> int:
     """Return the place of the first row that is neither a title nor a heading nor units."""
     timed = any(is_time(cell) for _, row in rows[:_SAMPLE] for cell in row)
     for i, (_, row) in enumerate(rows):
-        if len(row) != width:
+        if len(row) != width or any(plain_name(cell) in TIME_NAMES for cell in row):  # a heading, also one of dates
             continue
         numeric = [as_number(cell) is not None or cell.lower() in MISSING for cell in row]
         if any(is_time(cell) for cell in row) or (all(numeric) if timed else any(map(_is_number, row))):
@@ -194,6 +198,50 @@ def _first_data(rows: list[tuple[int, list[str]]], width: int) -> int:
 
 def _is_number(cell: str) -> bool:
     return as_number(cell) is not None and cell.lower() not in MISSING
+
+
+def _in_long_form(table: Table, name: str) -> Table:
+    """Return a table with a row for each time; one with a column for each hour, or for each day, is turned into it."""
+    days = [i for i, cell in enumerate(table.heading) if _is_date(cell)]
+    hours = [i for i, cell in enumerate(table.heading) if _HOUR.fullmatch(cell)]
+    weekdays = [cell for cell in (*table.heading, *(row[0] for row in table.rows)) if _WEEKDAY.fullmatch(cell)]
+    if len(weekdays) >= 5 and not days and not any(_is_date(cell) for cell in table.rows[0]):
+        raise ValueError(
+            f"{name}: a table by weekday has no dates; write a row for each hour, such as 2026-03-02 14:00"
+        )
+    side = _is_date if len(hours) > 1 else _HOUR.fullmatch
+    places = hours if len(hours) > 1 else days
+    others = [i for i in range(len(table.heading)) if i not in places]
+    beside = next((i for i in others if all(side(row[i]) for row in table.rows)), None)
+    if len(places) < 2 or beside is None:
+        return table
+    kept, notes = [i for i in others if i != beside], table.notes
+    heads = {i: table.heading[i] for i in places}
+    if places is hours and (minutes := [_minutes(heads[i]) for i in places])[-1] == 1440 and minutes[0]:
+        length = 1440 // len(places)
+        heads = {i: f"{(m - length) // 60:02}:{m % 60:02}" for i, m in zip(places, minutes, strict=True)}
+        notes += (f"{table.heading[places[-1]]} is taken for the hour that ends then, as there is no hour 0.",)
+    cells = [
+        (j, [row[beside], heads[i], row[i], *(row[k] for k in kept)])
+        for j, row in enumerate(table.rows)
+        for i in places
+    ]
+    if places is days:
+        cells = [(j, [day, hour, *rest]) for j, (hour, day, *rest) in cells]
+    heading = ["date", "hour", "count", *(table.heading[k] for k in kept)]
+    form = f"{table.format}, a column for each {'hour' if places is hours else 'day'}"
+    numbers = [table.numbers[j] for j, _ in cells]
+    return table._replace(format=form, heading=heading, rows=[row for _, row in cells], numbers=numbers, notes=notes)
+
+
+def _minutes(hour: str) -> int:
+    """Return the minutes from midnight to an hour of a heading, such as 13, 13h or 13:30."""
+    hours, *minutes = re.findall(r"\d+", hour)
+    return 60 * int(hours) + int(minutes[0] if minutes else 0)
+
+
+def _is_date(cell: str) -> bool:
+    return as_number(cell) is None and ":" not in cell and is_time(cell)
 
 
 # --- JSON ------------------------------------------------------------------------------------------------------------
@@ -354,7 +402,7 @@ def _of_log(text: str, name: str, seconds: int) -> Table:
     if len(odd) > 0.1 * (len(odd) + counts.total()):
         raise ValueError(f"{name}, row {odd[0]}: not a line of an access log: it has no time or no request")
     first, last = min(counts), max(counts)
-    if last - first >= _LONGEST_LOG:
+    if last - first >= LONGEST:
         raise ValueError(f"{name}: an access log of {last - first:,} intervals of {seconds} s is too long")
     rows, zone = [], zones[first]
     for place in range(first, last + 1):

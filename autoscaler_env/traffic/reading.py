@@ -9,6 +9,7 @@ naming the option that answers.
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -19,12 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoscaler_env.text import counted
-from autoscaler_env.traffic.columns import Reading, Series, Unit, series_of
-from autoscaler_env.traffic.doubts import doubts_of
+from autoscaler_env.traffic.columns import LIKELY, Reading, Series, Unit, series_of
+from autoscaler_env.traffic.doubts import Question, doubts_of
 from autoscaler_env.traffic.formats import RowNumber, csv_rows
+from autoscaler_env.traffic.names import LABEL_NAMES, plain_name
 from autoscaler_env.traffic.prometheus import Query
-from autoscaler_env.traffic.sources import Content, content_of, joined_table
-from autoscaler_env.traffic.times import as_datetime, on_the_clock
+from autoscaler_env.traffic.sources import Content, content_of, joined_name, joined_table
+from autoscaler_env.traffic.times import as_datetime, on_the_clock, zone_of
 from autoscaler_env.traffic.units import RATE_SECONDS, other_levels, unit_of, unwrapped
 
 DAY = 86_400
@@ -93,13 +95,16 @@ def read_traffic(
     if not strict:
         sources = [source] if isinstance(source, str | Path | Query) else list(source)
         contents = [each.fetch() if isinstance(each, Query) else content_of(each) for each in sources]
-        return _read_leniently(contents, step_seconds, how)
+        try:
+            return _read_leniently(contents, step_seconds, how)
+        except Question as question:
+            raise _with_all_others(question, contents, step_seconds, how) from None
     if not isinstance(source, str | Path):
         raise ValueError(f"source = {source!r}: must be one file, to be read strictly")
-    name, text, _ = content_of(source, stdin=False)
+    content = content_of(source, stdin=False)
     if step_seconds is None:
-        raise ValueError(f"{name}: step_seconds is needed to read it strictly")
-    return _read_strictly(text, name, step_seconds)
+        raise ValueError(f"{content.name}: step_seconds is needed to read it strictly")
+    return _read_strictly(content.text, content.name, step_seconds)
 
 
 # --- strictly --------------------------------------------------------------------------------------------------------
@@ -157,9 +162,27 @@ def _exact_moment(cell: str, clock: str, where: str) -> int | datetime:
 # --- leniently -------------------------------------------------------------------------------------------------------
 
 
+def _with_all_others(
+    question: Question, contents: Sequence[Content], step_seconds: int | None, how: Reading
+) -> ValueError:
+    """Return a question with all that will be asked after it, so that one round answers them."""
+    texts = [str(question)]
+    while question.answer:
+        how = replace(how, **question.answer)
+        try:
+            _read_leniently(contents, step_seconds, how)
+            break
+        except Question as another:
+            question = another
+            texts.append(str(another).removeprefix(joined_name(contents)).lstrip(":, "))
+        except ValueError:  # only of this answer
+            break
+    return ValueError("; and: ".join(texts))
+
+
 def _read_leniently(contents: Sequence[Content], step_seconds: int | None, how: Reading) -> Traffic:
     """Return the counts of files in any of the forms that exports have."""
-    zone = _zone(how.zone)
+    zone = zone_of(how.zone)
     if how.row_seconds is not None and how.row_seconds < 1:
         raise ValueError(f"row_seconds = {how.row_seconds}: must be at least 1")
     name, table = joined_table(contents, how.row_seconds or step_seconds)
@@ -169,7 +192,7 @@ def _read_leniently(contents: Sequence[Content], step_seconds: int | None, how: 
     if len(series.values) < 2:
         raise ValueError(f"{name}, row {series.numbers[0]}: the only row; two whole days are needed")
     unit = unit_of(series, table, name, how.unit, contents[0].unit)
-    notes = [*table.notes, *other_levels(series)]
+    notes = [*(content.note for content in contents if content.note), *table.notes, *other_levels(series)]
     lines = _in_order(series, name, zone, how, notes)
     if unit == "counter":
         lines = _without_restarts(series, lines, notes)
@@ -212,15 +235,6 @@ def _read_leniently(contents: Sequence[Content], step_seconds: int | None, how: 
         f"{counted(series.dropped, 'repeated row')} dropped.",
     )
     return Traffic(name, interval, start, requests, tuple(notes), understood, tuple(doubts), unit)
-
-
-def _zone(name: str | None) -> ZoneInfo | None:
-    if name is None:
-        return None
-    try:
-        return ZoneInfo(name)
-    except (ValueError, OSError, KeyError):  # KeyError: no such zone
-        raise ValueError(f"zone = {name!r}: must be a time zone by name, such as Europe/Berlin or UTC") from None
 
 
 @dataclass(frozen=True)
@@ -294,25 +308,26 @@ def _repeated(
     """Return the question about rows of the same time."""
     late = int(np.flatnonzero(np.diff(seconds) == 0)[0]) + 1
     row = series.numbers[max(order[late], order[late - 1])]
-    for i, label in enumerate(series.labels):
-        values = sorted({key[i] for key in series.keys})
+    texts_first = sorted(range(len(series.labels)), key=lambda i: plain_name(series.labels[i]) in LABEL_NAMES)
+    for i in texts_first:
+        label, values = series.labels[i], sorted({key[i] for key in series.keys})
         if len(values) > 1:
             some = f"{', '.join(values[:5])}{', ...' * (len(values) > 5)}"
-            return ValueError(
+            likely = next((value for value in values if LIKELY.search(value)), values[-1])
+            return Question(
                 f"{name}, row {row}: the same time as another row, since {label} is {some}; choose with --where "
-                f"{label}={values[-1]}, or add them up with --sum"
+                f"{shlex.quote(f'{label}={likely}')}, or add them up with --sum",
+                sum=True,
             )
     remedy = "add them up with --sum, or leave out one"
     rows = [str(series.numbers[order[i]]).partition(" of ")[2] for i in (late - 1, late)]
     if rows[0] != rows[1]:
         remedy = f"{rows[0]} and {rows[1]} overlap and disagree: leave out one"
-    if series.times.kind == "time without a zone":
-        remedy += (
-            f"; is {zone} the zone of the file? Its clocks do not show this hour"
-            if zone
-            else "; if clocks were put back here, name the zone, as in --zone Europe/Berlin"
-        )
-    return ValueError(f"{name}, row {row}: the same time as another row, with other numbers; {remedy}")
+    if series.times.kind == "time without a zone" and zone:
+        remedy += f"; is {zone} the zone of the file? Its clocks do not show this hour"
+    elif series.times.kind == "time without a zone":
+        remedy += "; if clocks were put back here, name the zone, as in --zone Europe/Berlin"
+    return Question(f"{name}, row {row}: the same time as another row, with other numbers; {remedy}", sum=True)
 
 
 def _without_restarts(series: Series, lines: _Lines, notes: list[str]) -> _Lines:
@@ -433,7 +448,7 @@ def _onto_grid(lines: _Lines, interval: int, name: str) -> NDArray[np.float64]:
     if len(twice):
         raise ValueError(
             f"{name}, row {lines.rows[twice[0] + 1]}: {times[twice[0] + 1] - times[twice[0]]:g} s after the row "
-            f"before, while most rows are {interval} s apart; if each row is a request, count them by the minute first"
+            f"before, while most rows are {interval} s apart; if each row is a request, say --column rows"
         )
     counts = np.full(places[-1] + 1, np.nan)
     counts[places] = lines.counts

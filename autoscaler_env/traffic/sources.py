@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import sys
 import zlib
 from collections.abc import Sequence
@@ -15,6 +16,9 @@ from autoscaler_env.traffic.columns import Unit
 from autoscaler_env.traffic.formats import RowNumber, Table, is_log, table_of
 from autoscaler_env.traffic.units import unit_in
 
+_LETTERS = re.compile(rb"(?<=[A-Za-z])[\xc0-\xff]+|[\xc0-\xff]+(?=[A-Za-z])|(?<=\d)\xa0(?=\d)")
+"""Letters beside others, and spaces within numbers, as Excel writes them on Windows in Western Europe."""
+
 
 class Content(NamedTuple):
     """The text of one source."""
@@ -24,10 +28,14 @@ class Content(NamedTuple):
     text: str
     unit: Unit | None = None
     """What its numbers are, where the source knows it."""
+    note: str = ""
+    """How the text was read, where it is neither UTF-8 nor UTF-16."""
 
 
 def content_of(source: str | Path, *, stdin: bool = True) -> Content:
     """Return the text of a file, or of standard input.
+
+    Text that is no UTF-8, and whose other bytes can be letters of Western Europe, is read as such, with a note.
 
     Args:
         source: The file, UTF-8 or UTF-16, plain or compressed by gzip, or Parquet; `-` is standard input.
@@ -52,18 +60,23 @@ def content_of(source: str | Path, *, stdin: bool = True) -> Content:
             raise ValueError(f"{name}: not a whole gzip file: {error}") from None
     if raw[:4] == b"PAR1":
         return Content(name, _csv_of_parquet(raw, name))
+    if raw[:4] == b"PK\x03\x04":
+        raise ValueError(f"{name}: this is an Excel workbook or a zip archive; save the sheet as CSV, or unpack it")
     wide = stdin and raw[:2] in (b"\xff\xfe", b"\xfe\xff")
+    note = ""
     try:
         text = raw.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
-        row = raw.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"{name}, row {row}: not UTF-8 text") from None
+        if wide or not stdin or not _LETTERS.sub(b"", raw).isascii():
+            row = raw.count(b"\n", 0, error.start) + 1
+            raise ValueError(f"{name}, row {row}: not UTF-8 text") from None
+        text, note = raw.decode("latin-1"), "The text is not UTF-8; it is read as Western European."
     if "\0" in text:
         row = text.count("\n", 0, text.index("\0")) + 1
         raise ValueError(f"{name}, row {row}: not text: it holds a zero byte")
     if not text.strip():
         raise ValueError(f"{name}: the file is empty")
-    return Content(name, text)
+    return Content(name, text, note=note)
 
 
 def _csv_of_parquet(raw: bytes, name: str) -> str:
@@ -87,6 +100,12 @@ def _csv_of_parquet(raw: bytes, name: str) -> str:
     return str(frame.to_csv(index=False))
 
 
+def joined_name(contents: Sequence[Content]) -> str:
+    """Return what messages call one or several sources."""
+    names = [content.name for content in contents]
+    return listed(names) if len(names) < 4 else f"{names[0]} and {len(names) - 1} more files"
+
+
 def joined_table(contents: Sequence[Content], row_seconds: int | None) -> tuple[str, Table]:
     """Return what messages call one or several sources, and the table that they hold together.
 
@@ -97,8 +116,7 @@ def joined_table(contents: Sequence[Content], row_seconds: int | None) -> tuple[
     Raises:
         ValueError: A text is of no known form, or the columns differ.
     """
-    names = [content.name for content in contents]
-    name = listed(names) if len(names) < 4 else f"{names[0]} and {len(names) - 1} more files"
+    name = joined_name(contents)
     if len(contents) == 1 or all(is_log(content.text) for content in contents):
         return name, table_of("\n".join(content.text for content in contents), name, row_seconds)
     return name, _joined([(each.name, table_of(each.text, each.name, row_seconds)) for each in contents])

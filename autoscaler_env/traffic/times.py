@@ -11,11 +11,15 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from autoscaler_env.traffic.doubts import Question
+
 Kind = Literal["step", "Unix time", "time with a zone", "time without a zone"]
 
 EARLIEST_EPOCH = 1e8
 """Smallest number that is a time in seconds since 1970: the year 1973. Smaller numbers count steps."""
 
+_EXCEL = (25_569, 109_575)  # days since 1899-12-30, as Excel numbers them: the years 1970 to 2199
+_EXCEL_1970 = _EXCEL[0]
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _NUMBERS = re.compile(r"(\d{1,4})([-/.])(\d{1,2})\2(\d{1,4})")
 _DAY_MONTH = re.compile(r"(?:[A-Za-z]{3,9},?\s+)?(\d{1,2})[\s/-]+([A-Za-z]{3,9})\.?,?[\s/-]+(\d{4})")
@@ -126,6 +130,20 @@ def read_times(
     )
 
 
+def zone_of(name: str | None) -> ZoneInfo | None:
+    """Return the time zone of a name; `None` for no name.
+
+    Raises:
+        ValueError: There is no such zone.
+    """
+    if name is None:
+        return None
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, KeyError):  # KeyError: no such zone
+        raise ValueError(f"zone = {name!r}: must be a time zone by name, such as Europe/Berlin or UTC") from None
+
+
 def on_the_clock(times: Times, zone: ZoneInfo | None) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:
     """Return the times as a clock shows them, and its offset from UTC at each; `None` where it is unknown.
 
@@ -173,6 +191,9 @@ def _of_numbers(cells: Sequence[str], rows: Sequence[int | str], name: str) -> T
         kind = "Unix time" if large[i] else "step"
         raise ValueError(f"{name}, row {rows[i]}: {cells[i]!r} is a {kind}; the rows before have another kind")
     if not large[0]:
+        if (values % 1 != 0).any() and values.min() >= _EXCEL[0] and values.max() < _EXCEL[1]:
+            seconds = np.rint((values - _EXCEL_1970) * 86_400)
+            return Times(seconds, None, "time without a zone", "days of Excel")
         for i in np.flatnonzero(values % 1 != 0).tolist():
             raise ValueError(f"{name}, row {rows[i]}: step {cells[i]!r} is not a whole number")
         return Times(values, None, "step")
@@ -214,9 +235,9 @@ def _of_writing(
         if written is None:
             raise _no_time(cell, row, name)
         if written.zone and zone is None:
-            raise ValueError(
-                f"{name}, row {row}: the times are of the zone {written.zone}; name it, as in --zone "
-                f"{written.zone if '/' in written.zone else 'Europe/Berlin'}"
+            zone = written.zone if "/" in written.zone else "Europe/Berlin"
+            raise Question(
+                f"{name}, row {row}: the times are of the zone {written.zone}; name it, as in --zone {zone}", zone=zone
             )
         parsed.append(written)
     day_first, style = False, ""
@@ -254,7 +275,9 @@ def _day_first(parsed: Sequence[_Written], cells: Sequence[str], name: str, date
         return True
     if open_dates[0].halves:  # AM and PM are American
         return False
-    raise ValueError(f"{name}: is {cells[0]!r} month/day or day/month? Say --dates us or --dates european")
+    raise Question(
+        f"{name}: is {cells[0]!r} month/day or day/month? Say --dates us or --dates european", dates="european"
+    )
 
 
 def _moment(written: _Written, day_first: bool) -> datetime | None:

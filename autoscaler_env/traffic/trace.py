@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from autoscaler_env.dynamics import LARGEST_COUNT
 from autoscaler_env.service import Service
 from autoscaler_env.text import counted
+from autoscaler_env.traffic.doubts import part_of_a_week
 from autoscaler_env.traffic.patterns import purpose_of
 from autoscaler_env.traffic.reading import DAY, Traffic, read_traffic
 
@@ -179,15 +180,17 @@ def cut_days(
             f"{' (a counter: its first row gives no count)' if traffic.unit == 'counter' else ''}"
         )
     kept = np.flatnonzero(complete)
-    weekdays = [noon.weekday() if noon else None for noon in noons]
+    weekdays = [noons[i].weekday() if start else None for i in kept]  # type: ignore[union-attr]
+    doubts = [*traffic.doubts, *part_of_a_week(weekdays)]
+    notes += doubts[len(traffic.doubts) :]
     return Trace(
         Path(traffic.name).stem,
         _whole(days[kept], traffic.name),
         step,
         labels=[labels[i] for i in kept],
-        weekdays=[weekdays[i] for i in kept],
+        weekdays=weekdays,
         notes=notes,
-        doubts=traffic.doubts,
+        doubts=doubts,
     )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from autoscaler_env.text import counted, percent
 from autoscaler_env.traffic.columns import Series, Unit
+from autoscaler_env.traffic.doubts import Question
 from autoscaler_env.traffic.formats import Table
 from autoscaler_env.traffic.names import plain_name
 
@@ -22,9 +23,10 @@ RATE_SECONDS = {"per-second": 1, "per-minute": 60}
 _COUNTED = r"(?:requests?|reqs?|hits|calls|counts?|views|operations|ops|queries|unit\S*)"
 _RATES: dict[Unit, str] = {
     "per-second": (
-        r"per[_\s.-]*s(?:ec|econds?)?(?![a-z])|/\s*s(?:ec|econds?)?\b|as_rate|(?:\b|_)(?:rate|rps|qps)(?:\b|_)"
+        r"per[_\s.-]*s(?:ec|econds?)?(?![a-z])|/\s*s(?:ec|econds?|ek|ekunde)?\b|as_rate|(?:\b|_)(?:rate|rps|qps)(?:\b|_)|"
+        r"\b(?:je|pro|par|por)[_\s]+se[ckg]"
     ),
-    "per-minute": r"per[_\s.-]*min(?:ute)?s?(?![a-z])|/\s*min(?:ute)?\b|\brpm\b",
+    "per-minute": r"per[_\s.-]*min(?:ute)?s?(?![a-z])|/\s*min(?:ute)?\b|\brpm\b|\b(?:je|pro|par|por)[_\s]+min",
 }
 _NO_REQUESTS = re.compile(
     r"util(?:i[sz]ation)?|percent|%|cpu|memory|latency|duration|bytes?(?![a-z])|temperature|response.?time|gauge|average|avg|maximum|"
@@ -109,29 +111,38 @@ def _told_by_numbers(series: Series, called: str, name: str) -> Unit:
         return "count"
     fractions = float((np.abs(values - np.rint(values)) > 1e-9 * np.maximum(values, 1)).mean())
     neutral = not _REQUESTS.search(called)
+    if len(values) > 1 and (values == 1).all():
+        raise Question(
+            f"{name}: {series.column} is always 1: if each row is a request, say --column rows; if not, --unit count",
+            column="rows",
+        )
     if fractions and values.max() <= 1:
-        raise ValueError(
+        raise Question(
             f"{name}: {series.column} lies between {values.min():.3g} and {values.max():.3g}: this looks like a share, "
-            "not a count; if it is a rate, say --unit per-second or --unit per-minute"
+            "not a count; if it is a rate, say --unit per-second or --unit per-minute",
+            unit="per-second",
         )
     restarts = _restarts(series)
     if restarts is not None:
         if plain_name(called).endswith("total"):
             return "counter"
         rises = f"rises and starts again {counted(restarts, 'time')}" if restarts else "only rises"
-        raise ValueError(
-            f"{name}: {series.column} {rises}: say --unit counter if it counts since a start, or --unit count"
+        raise Question(
+            f"{name}: {series.column} {rises}: say --unit counter if it counts since a start, or --unit count",
+            unit="counter",
         )
     if fractions > 0.5 and (neutral or np.median(values) < _SMALL):
         doubt = "; up to 100: if it is a percentage, it counts no requests" if values.max() <= _PERCENT else ""
-        raise ValueError(
+        raise Question(
             f"{name}: {series.column} has fractions ({percent(fractions, 0)} of the rows): say --unit per-second, "
-            f"--unit per-minute, or --unit count{doubt}"
+            f"--unit per-minute, or --unit count{doubt}",
+            unit="count",
         )
     if neutral and values.max() <= _PERCENT:
-        raise ValueError(
+        raise Question(
             f"{name}: {series.column} lies between {values.min():.3g} and {values.max():.3g}: a count, or a percentage "
-            "such as CPU? Say --unit count if it counts requests"
+            "such as CPU? Say --unit count if it counts requests",
+            unit="count",
         )
     return "count"
 

@@ -106,7 +106,7 @@ def _train_on(
             if config.start is not None:
                 load_weights(model, config.start.path)
             callback.evaluator.evaluate(policy, 0)
-            if rules and config.start is None:
+            if rules and (config.start is None or config.algorithm == "ppo"):
                 if teacher is not None:
                     teacher.begin()
                 else:

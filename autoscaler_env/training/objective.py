@@ -8,8 +8,8 @@ by it until one does not or saves nothing more; between a price that keeps it an
 logarithmic scale is tried. The model is the cheapest training that keeps the objective.
 
 All learners can start so: Q-learning from the values of the table, DQN and PPO from their networks, policy iteration
-from its network and its recogniser. Step sizes, optimiser and replay buffer begin anew, since they hold what was
-learned with another price.
+from its network and its recogniser. PPO, if it imitates rules, imitates those that are calibrated for the new price.
+Step sizes, optimiser and replay buffer begin anew, since they hold what was learned with another price.
 
 The trainings lie below `logs/NAME/search/` until the search ends, so that an interrupted search goes on where it was.
 """
@@ -43,7 +43,7 @@ from autoscaler_env.traffic.patterns import Workload, as_workload, day_seeds
 from autoscaler_env.training.checkpoint import RunFolder, Trained, differences
 from autoscaler_env.training.config import LENGTH, TrainingConfig, WarmStart
 from autoscaler_env.training.once import train_once
-from autoscaler_env.training.presets import LONG_TRAINING
+from autoscaler_env.training.presets import LONG_TRAINING, DeepPreset
 
 TRAININGS = 6
 """Trainings of a search, at most."""
@@ -394,11 +394,15 @@ def _in_words(trials: Sequence[Trial], service: Service, objective: Objective) -
 def shortened(config: TrainingConfig) -> int:
     """Return the length of every training of a search but the first, in the unit of the learner.
 
-    PPO stays on its long preset, whose network has more inputs.
+    PPO stays on its long preset, whose network has more inputs. Where it imitates the rules that are calibrated for the
+    price, it has at least one rollout after that.
     """
-    whole = budget_of(config)
+    whole, preset = budget_of(config), config.preset
     part = max(whole // PART, 1)
-    return max(part, LONG_TRAINING) if config.algorithm == "ppo" and whole >= LONG_TRAINING else part
+    if config.algorithm != "ppo" or not isinstance(preset, DeepPreset):
+        return part
+    imitated = preset.imitated_timesteps(config.service.steps_per_episode)
+    return max(part, LONG_TRAINING if whole >= LONG_TRAINING else 1, imitated + 1 if imitated else 1)
 
 
 def budget_of(config: TrainingConfig) -> int:

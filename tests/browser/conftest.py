@@ -13,7 +13,7 @@ from autoscaler_env.paths import project_root
 
 
 def load_benchmark(name):
-    """Import a script from `benchmarks`; film_demo imports bench_demo by its name."""
+    """Import a script from `benchmarks`; readme_pictures imports bench_demo by its name."""
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, project_root() / "benchmarks" / f"{name}.py")
         sys.modules[name] = module = importlib.util.module_from_spec(spec)

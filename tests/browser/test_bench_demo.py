@@ -29,15 +29,15 @@ def test_the_benchmark_measures_steps_and_pictures_in_both_places(bench_demo, tm
 
 
 def test_the_person_of_the_recording_follows_the_demand(benchmark_module, window, demo_page):
-    film_demo = benchmark_module("film_demo")
+    readme_pictures = benchmark_module("readme_pictures")
     keys = {"Spare capacity: 1,262 requests.": "ArrowDown", "Spare capacity: 0 requests.": "ArrowRight"}
     keys["Capacity is short by 9."] = "ArrowUp"
-    assert {words: film_demo.choose_key(words) for words in keys} == keys
+    assert {words: readme_pictures.choose_key(words) for words in keys} == keys
     page = window()
     page.goto(demo_page)
     page.get_by_role("combobox", name="first policy").select_option("you")
     expect(page.get_by_role("button", name="add 1")).to_be_visible()
     page.locator(".asr").focus()
-    film_demo.press(page)
+    readme_pictures.press(page)
     explanation = page.locator(".asr-why p").first
     expect(explanation).to_contain_text(re.compile(r"Spare capacity: [\d,]+ request|Capacity is short by [\d,]+\."))

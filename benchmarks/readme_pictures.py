@@ -1,12 +1,17 @@
-"""Record the control room in a browser for the README: `python benchmarks/film_demo.py` makes `figures/demo.gif`.
+"""Make the README's two pictures in a browser, and write the numbers that they show into its alt texts.
 
-A person plays a day of flash crowds against the threshold rule. The person is a script that follows the demand, as most
-people do.
+    python benchmarks/readme_pictures.py                                 # figures/demo.gif
+    python benchmarks/readme_pictures.py build/advice/advice.html        # figures/advice.png
+
+The animation shows the control room: a person plays a day of flash crowds against the threshold rule. The person is a
+script that follows the demand, as most people do. The picture shows the top of a page of `advise`, made as
+`examples/README.md` says.
 """
 
 from __future__ import annotations
 
 import argparse
+import html
 import io
 import re
 import sys
@@ -16,10 +21,10 @@ from pathlib import Path
 import numpy as np
 from bench_demo import PATIENCE, chromium, demo_server
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
-from autoscaler_env.paths import Folders
-from autoscaler_env.storage.files import write_atomically
+from autoscaler_env.paths import Folders, project_root
+from autoscaler_env.storage.files import write_atomically, write_text
 
 LARGEST = 2_000_000
 """The most bytes of the animation."""
@@ -29,6 +34,12 @@ WIDTH, HEIGHT, SCALED_WIDTH = 1040, 800, 900
 
 MILLISECONDS, LAST_MILLISECONDS = 90, 4_000
 """How long a picture is shown, and the last picture."""
+
+ADVICE_WIDTH, ADVICE_HEIGHT = 1280, 960
+"""Width and height of the window that shows a page of `advise`, in pixels."""
+
+TOTAL = "Cost"
+"""The row of the score card with what the day costs."""
 
 SPARE_INSTANCES = 3
 """The person removes an instance if more than this many are idle."""
@@ -90,15 +101,34 @@ def commonest_colours(pictures: list[Image.Image]) -> Image.Image:
     return palette
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=0, help="evaluation day of SPIKE")
-    parser.add_argument("--output", type=Path, default=Folders().figures / "demo.gif", help="the animation")
-    options = parser.parse_args()
+def describe_game(score: Locator) -> str:
+    """Return what the animation shows in words, from the score card that its last picture shows."""
+    header, *rows = [row.locator("th, td").all_inner_texts() for row in score.locator("tr").all()]
+    costs = dict(zip(header[1:], next(row for row in rows if row[0] == TOTAL)[1:], strict=False))
+    told = ", ".join(f"{'yours' if name == 'you' else name} {costs[name]}" for name in ("you", "threshold", "optimum"))
+    return (
+        "The game: you and a policy scale the same service on the same day of flash crowds, "
+        f"and a score card compares what the day costs: {told}."
+    )
+
+
+def write_alt(readme: Path, picture: str, alt: str) -> None:
+    """Write the alt text of a picture into the README."""
+    text = readme.read_text(encoding="utf-8")
+    pattern = rf'(<img src="figures/{re.escape(picture)}"[^>]*alt=")[^"]*'
+    changed, count = re.subn(pattern, lambda match: match[1] + html.escape(alt), text)
+    if count != 1:
+        sys.exit(f"{readme.name} shows figures/{picture} {count} times, not once")
+    write_text(readme, changed)
+
+
+def film_game(seed: int, output: Path) -> str:
+    """Write the animation of the game and return its alt text."""
     with tempfile.TemporaryDirectory() as folder, chromium() as browser, demo_server(Path(folder)) as address:
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, bypass_csp=True)
         page.goto(address)
-        pictures = record(page, options.seed, steps_per_picture=4)
+        pictures = record(page, seed, steps_per_picture=4)
+        alt = describe_game(page.locator(".asr-score"))
     palette = commonest_colours([pictures[len(pictures) // 2], pictures[-1]])
     frames = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     times = [MILLISECONDS] * (len(frames) - 1) + [LAST_MILLISECONDS]
@@ -106,8 +136,36 @@ def main() -> None:
     frames[0].save(content, "GIF", save_all=True, append_images=frames[1:], duration=times, loop=0, optimize=True)
     if len(content.getvalue()) > LARGEST:
         sys.exit(f"{len(content.getvalue()):,} bytes: more than {LARGEST:,}")
-    write_atomically(options.output, lambda file: file.write(content.getvalue()))
-    print(f"Wrote {Folders().shown(options.output)}: {len(content.getvalue()):,} bytes, {len(frames)} pictures.")
+    write_atomically(output, lambda file: file.write(content.getvalue()))
+    print(f"Wrote {Folders().shown(output)}: {len(content.getvalue()):,} bytes, {len(frames)} pictures.")
+    return alt
+
+
+def photograph_advice(source: Path, output: Path) -> str:
+    """Write the picture of the top of a page of `advise` and return its alt text."""
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": ADVICE_WIDTH, "height": ADVICE_HEIGHT})
+        page.goto(source.resolve().as_uri())
+        picture = page.screenshot()
+        answer = page.locator(".headline").inner_text()
+    write_atomically(output, lambda file: file.write(picture))
+    print(f"Wrote {Folders().shown(output)}: {len(picture):,} bytes.")
+    return f"The advice page for a made-up web shop: {' '.join(answer.split())}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("page", type=Path, nargs="?", help="the page of `advise`; without it the game is recorded")
+    parser.add_argument("--seed", type=int, default=0, help="evaluation day of SPIKE for the game")
+    options = parser.parse_args()
+    folder = Folders().figures
+    if options.page is None:
+        picture = folder / "demo.gif"
+        alt = film_game(options.seed, picture)
+    else:
+        picture = folder / "advice.png"
+        alt = photograph_advice(options.page, picture)
+    write_alt(project_root() / "README.md", picture.name, alt)
 
 
 if __name__ == "__main__":
