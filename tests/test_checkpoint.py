@@ -6,8 +6,8 @@ import itertools
 import json
 import multiprocessing
 import os
-import re
 import random
+import re
 import shlex
 import shutil
 import signal
