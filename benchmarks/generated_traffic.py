@@ -43,6 +43,7 @@ from autoscaler_env.policies.deep import DeepPolicy
 from autoscaler_env.policies.recorded_inputs import HISTORY, Recording
 from autoscaler_env.service import Service
 from autoscaler_env.study.analysis import write_table
+from autoscaler_env.study.generated import FIRST_DAYS, GENERATED_DAYS
 from autoscaler_env.traffic.generated import HIGHEST, GeneratedDays
 from autoscaler_env.traffic.patterns import day_seeds
 from autoscaler_env.traffic.trace import Trace
@@ -109,8 +110,8 @@ def rows_of(path: Path, policies: list[DeepPolicy], settings: dict[str, dict[str
     assert comparison.optimum is not None
     grids = RULE_GRIDS | {"forecast": forecast_grid(days)}
     rules = {
-        "first days": {name: candidate.costs for name, candidate in comparison.candidates.items()},
-        "generated days": {
+        FIRST_DAYS: {name: candidate.costs for name, candidate in comparison.candidates.items()},
+        GENERATED_DAYS: {
             name: costs_on(grids[name].policy(service, setting), days) for name, setting in settings.items()
         },
     }
