@@ -116,7 +116,9 @@ def write_alt(readme: Path, picture: str, alt: str) -> None:
     """Write the alt text of a picture into the README."""
     text = readme.read_text(encoding="utf-8")
     pattern = rf'(<img src="figures/{re.escape(picture)}"[^>]*alt=")[^"]*'
-    changed, count = re.subn(pattern, lambda match: match[1] + html.escape(alt), text)
+    changed, count = re.subn(
+        pattern, lambda match: match[1] + html.escape(alt, quote=False).replace('"', "&quot;"), text
+    )
     if count != 1:
         sys.exit(f"{readme.name} shows figures/{picture} {count} times, not once")
     write_text(readme, changed)
@@ -150,7 +152,8 @@ def photograph_advice(source: Path, output: Path) -> str:
         answer = page.locator(".headline").inner_text()
     write_atomically(output, lambda file: file.write(picture))
     print(f"Wrote {Folders().shown(output)}: {len(picture):,} bytes.")
-    return f"The advice page for a made-up web shop: {' '.join(answer.split())}"
+    advice, saving = re.split(r"(?<=[.:]) (?=[A-Z])", " ".join(answer.split()))[:2]
+    return f"The advice page for a made-up web shop: {advice} {saving}"
 
 
 def main() -> None:

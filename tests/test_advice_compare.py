@@ -11,10 +11,11 @@ from tqdm import tqdm
 
 from autoscaler_env.advice import compare
 from autoscaler_env.advice.compare import MARGIN, compare_candidates, loses_service
+from autoscaler_env.advice.deploy import how_to
 from autoscaler_env.advice.learners import BUDGETS, training_config, training_in_words
 from autoscaler_env.advice.recommend import ORDER
 from autoscaler_env.advice.setup import Limits
-from autoscaler_env.advice.text import method
+from autoscaler_env.advice.text import headline, method
 from autoscaler_env.evaluation.simulation import simulate, simulate_through
 from autoscaler_env.policies.kubernetes import HpaDemand
 from autoscaler_env.policies.rules import TargetTracking
@@ -216,6 +217,9 @@ def test_all_rules_are_compared_if_asked_for_and_hpa_then_acts_by_kubernetes_clo
     assert "Option --all-rules adds Knative KPA, AWS step scaling and AWS target tracking." in method(few.comparison)
     assert "HPA, Knative KPA, AWS step scaling, AWS target tracking, ideal target" in method(answer.comparison)
     assert "every 15 s" in answer.comparison.candidates["hpa-cpu"].description
-    assert all(name in ORDER for name in answer.comparison.candidates)
+    for name, words in (("kpa", "Use Knative's KPA (target "), ("aws-step-scaling", "Use AWS step scaling (+")):
+        recommended = dataclasses.replace(answer.recommendation, policy=name)
+        assert headline(answer.comparison, recommended).startswith(words)
+    assert all(name in ORDER and how_to(answer.comparison, name).text for name in answer.comparison.candidates)
     own = answer_for(wavy(5, 48), today={"rule": "target-tracking", "target": 0.8, "reserve": 1}, all_rules=True)
     assert "target-tracking" in own.comparison.candidates and "kpa" in own.comparison.candidates

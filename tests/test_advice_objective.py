@@ -91,6 +91,7 @@ def test_an_objective_that_nothing_keeps_is_said_in_the_headline(days):
         "No policy that was tried keeps the objective (99 % of the requests within 60 s). None comes nearer than "
         "today's rule. Until then: keep today's rule as it is"
     )
+    assert not answer.reason, "nothing may be recommended, so nothing is the cheapest of it"
 
 
 def test_where_none_may_be_recommended_the_page_names_what_keeps_the_objective_or_comes_nearest(short):

@@ -154,8 +154,9 @@ def test_with_inputs_of_a_decision_a_training_that_breaks_off_ends_as_without_in
     learner, break_off, monkeypatch, tmp_path
 ):
     for name in ("dqn", "ppo"):
-        more = {"n_steps": 3} if name == "dqn" else {}  # returns of three steps, as in its preset
-        preset = dataclasses.replace(PRESETS[name], inputs="decision", settings=PRESETS[name].settings | more)
+        more = {"n_steps": 3} if name == "dqn" else {}  # returns of steps and normalised rewards, as in its preset
+        settings = PRESETS[name].settings | more
+        preset = dataclasses.replace(PRESETS[name], inputs="decision", settings=settings, normalise_reward=bool(more))
         monkeypatch.setitem(presets.DECISION_PRESETS, name, preset)
     settings = {} if learner == "q-learning" else {"imitation_days": 1}
     config = TrainingConfig(

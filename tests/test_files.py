@@ -27,6 +27,16 @@ def test_a_writer_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
 
 
+def test_a_full_disk_names_the_file_that_was_not_written(tmp_path):
+    def write_to_a_full_disk(file):
+        with Path("/dev/full").open("wb", buffering=0) as full:
+            full.write(b"x")
+
+    with pytest.raises(OSError, match=rf"\[Errno {errno.ENOSPC}\] .*: '.*advice\.html'"):
+        write_atomically(tmp_path / "advice.html", write_to_a_full_disk)
+    assert not list(tmp_path.iterdir())
+
+
 def test_writing_replaces_the_old_file_and_makes_folders(tmp_path):
     path = tmp_path / "deep" / "down" / "model.pkl"
     for content in (b"old, and longer", b"new"):

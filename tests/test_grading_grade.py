@@ -213,3 +213,9 @@ def test_the_time_left_has_its_unit():
     done = module._Done(Report("ann", "ann.zip", {"a": "b"}, "", "quick"), is_new=True)
     lines = [module._progress_line(done, 1, 3, left) for left in (55.4, 333.0, None)]
     assert [line.partition("; ")[2] for line in lines] == ["about 55 s left", "about 6 min left", ""]
+
+
+def test_reports_of_other_code_are_stale(monkeypatch):
+    before = Course().fingerprint
+    monkeypatch.setattr(module, "package_fingerprint", lambda: "other checks")
+    assert Course().fingerprint != before

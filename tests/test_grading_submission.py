@@ -87,6 +87,9 @@ NAMES = [
     f"notebooks/{FIRST}_ann.IPYNB",
     f".{FIRST}.ipynb",
     "my first notebook.ipynb",
+    f"{FIRST}.ipynb.txt",
+    f"{FIRST} (1).IPYNB.json",
+    f"Übung 1\n{FIRST} Müller.ipynb",
 ]
 
 
@@ -165,6 +168,24 @@ def test_the_checkpoints_of_a_training_are_listed_and_one_note_counts_them(find,
     reason = "'models/q_learning_mixed.pkl' was taken for q_learning_mixed"
     assert found.notes == (f"5 files of such a name were not used: {reason}",)
     assert found.unused == tuple((name, reason) for name in files)
+
+
+def test_work_in_another_form_is_named_and_nothing_is_passed_over(find, tmp_path):
+    files = {
+        f"{FIRST}.html": b"<html>",
+        f"{FIRST}.py": b"pass",
+        "all.RAR": b"Rar!",
+        "b.tar.gz": b"x",
+        "mine.json": b"{}",
+    }
+    found = find(written(tmp_path / "ann", **files))
+    assert found.notes == (
+        "'all.RAR' and 'b.tar.gz' were not unpacked: only zips are",
+        f"'{FIRST}.html' and '{FIRST}.py' were not used: only notebooks (.ipynb) are graded, no exports of them",
+    )
+    assert {row.split(":")[0] for row, _ in found.unused} == {*files}
+    found = find(written(tmp_path / "bob", **{f"{FIRST}.ipynb": notebook(), f"{FIRST}.html": b"<html>"}))
+    assert found.notes == () and [path for path, _ in found.unused] == [f"{FIRST}.html"]
 
 
 def test_a_submission_without_any_work_says_so(find, tmp_path):

@@ -178,6 +178,7 @@ def test_the_margin_is_what_a_rule_action_lacks():
     values = torch.tensor([[1.0, 0.97, 0.5], [1.0, 0.9, 0.5], [0.0, 0.0, 0.0]])
     lacking = [margin_loss(values[[row]], torch.tensor([0])).item() for row in range(3)]
     assert lacking == pytest.approx([0.97 + MARGIN - 1.0, 0.0, MARGIN], abs=1e-6)
+    assert margin_loss(values[[2]], torch.tensor([0]), 0.3).item() == pytest.approx(0.3)
     assert margin_loss(values, torch.tensor([2, 2, 2])).item() == pytest.approx((2 * (0.5 + MARGIN) + MARGIN) / 3)
 
 
@@ -187,3 +188,17 @@ def test_a_teacher_goes_on_while_dqn_learns(taught):
     teacher.on_rollout_end()
     assert any(not torch.equal(*pair) for pair in zip(before, model.q_net.parameters(), strict=True))
     assert model.exploration_initial_eps < 0.5, "it does not begin with random actions"
+
+
+def test_normalised_rewards_are_divided_by_the_spread_of_the_returns_that_rules_earned(rule):
+    preset = dataclasses.replace(SMALL_DQN, environments=3, imitation_days=2, normalise_reward=True)
+    model, _ = taught_by([(Pattern("SPIKE", SHORT), rule)], "SPIKE", preset)
+    (shown,) = play_rules([(Pattern("SPIKE", SHORT), rule)], preset, 0)
+    returns = np.zeros((2, 24, 3))
+    for day in range(2):
+        for step in range(24):
+            earlier = returns[day, step - 1] if step else 0.0
+            returns[day, step] = preset.discount * earlier + shown.rewards[24 * day + step]
+    assert model.get_vec_normalize_env().ret_rms.var == pytest.approx(returns.var(), rel=0.01)
+    stored = model.replay_buffer.rewards[:48]
+    assert np.array_equal(stored, shown.rewards), "the buffer holds dollars; they are divided when a batch is drawn"

@@ -50,13 +50,17 @@ def kept_in_words(name: str, share: Interval, objective: Objective) -> str:
     Example:
         >>> kept_in_words("forecast", Interval(9, 0.9951, 0.992, 0.998), Objective(0.99, 60))
         'Forecast keeps it: 99.51 % (95 % interval 99.20 % to 99.80 %).'
+        >>> kept_in_words("today", Interval(9, 0.98998, 0.978, 1.0), Objective(0.99, 60))[-58:]
+        'may keep it: 98.998 % (95 % interval 97.80 % to 100.00 %).'
     """
     verdict = {"kept": "keeps it", "missed": "misses it"}.get(objective.verdict(share))
     if verdict is None:
         here, later = ("keeps", "miss") if share.mean >= objective.served_in_time else ("misses", "keep")
         verdict = f"{here} it on the held-out days, but later days may {later} it"
     ends = f"95 % interval {100 * share.low:.2f} % to {100 * share.high:.2f} %" if share.n > 1 else "one day only"
-    return f"{capital(label_of(name))} {verdict}: {100 * share.mean:.2f} % ({ends})."
+    keeps = share.mean >= objective.served_in_time
+    digits = next((n for n in (2, 3, 4) if (round(share.mean, n + 2) >= objective.served_in_time) == keeps), 5)
+    return f"{capital(label_of(name))} {verdict}: {100 * share.mean:.{digits}f} % ({ends})."
 
 
 def may_be_missed(comparison: Comparison, policy: str) -> str:

@@ -14,7 +14,7 @@ from autoscaler_env.advice.compare import Candidate, Comparison, loses_service
 from autoscaler_env.advice.decisions import decisions
 from autoscaler_env.advice.deploy import how_to
 from autoscaler_env.advice.objective import objective_sentence
-from autoscaler_env.advice.recommend import Recommendation, is_simpler, recommend
+from autoscaler_env.advice.recommend import Recommendation, is_simpler, must_change, recommend
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.advice.text import (
     DAYS_A_YEAR,
@@ -274,7 +274,7 @@ def worst_day(comparison: Comparison) -> int:
 def answer_of(comparison: Comparison) -> Answer:
     """Draw the conclusion from a comparison."""
     recommendation = recommend(comparison)
-    nothing_saved = no_saving(comparison)
+    nothing_saved, keeps_today = no_saving(comparison), recommendation.policy == TODAY
     today = comparison.candidates[TODAY].costs_by_training
     policies = comparison.candidates | ({OPTIMUM: comparison.optimum} if comparison.optimum else {})
     saved = {name: mean_interval(today - policy.costs_by_training) for name, policy in policies.items()}
@@ -285,7 +285,7 @@ def answer_of(comparison: Comparison) -> Answer:
         recommendation,
         saved,
         headline(comparison, recommendation),
-        "" if nothing_saved and recommendation.policy == TODAY else reason(recommendation),
+        "" if keeps_today and (nothing_saved or must_change(comparison)) else reason(recommendation),
         " ".join(
             filter(
                 None,

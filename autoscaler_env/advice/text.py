@@ -263,9 +263,9 @@ def requests_sentence(comparison: Comparison, policy: str) -> str:
 def sacrifice(comparison: Comparison, recommendation: Recommendation) -> str:
     """Return what the cheapest policy that breaks the limits would save and sacrifice; empty if there is none.
 
-    A learner that the headline names is left out. Where losing a request is cheaper than serving it, there is nothing
-    to tell: each dollar less is a request lost. With an objective lateness has no price, and a dollar less is requests
-    that wait.
+    A learner that the headline names is left out, and so is what saves too little to tempt anybody. Where losing a
+    request is cheaper than serving it, there is nothing to tell: each dollar less is a request lost. With an objective
+    lateness has no price, and a dollar less is requests that wait.
     """
     if losing_is_cheaper(comparison.service) or comparison.setup.objective is not None:
         return ""
@@ -276,7 +276,7 @@ def sacrifice(comparison: Comparison, recommendation: Recommendation) -> str:
         each
         for each in (*comparison.cheaper.values(), *table)
         if each.name != told
-        and each.cost.mean < chosen.cost.mean
+        and each.cost.mean < (1 - recommendation.least) * chosen.cost.mean
         and loses_service(each, now, comparison.setup.limits, comparison.setup.objective)
         and not any(
             other is not each and other.cost.mean <= each.cost.mean and other.in_time_share >= each.in_time_share
@@ -309,6 +309,9 @@ def _what_to_do(comparison: Comparison, policy: str) -> str:
         "threshold": "a threshold rule",
         "hpa-cpu": "Kubernetes' HPA on CPU utilisation",
         "hpa-demand": "Kubernetes' HPA on demand",
+        "kpa": "Knative's KPA",
+        "aws-step-scaling": "AWS step scaling",
+        "aws-target-tracking": "AWS target tracking",
         "target-tracking": (ideal := "the ideal target tracking, which needs a control loop of your own"),
         "ideal-target-tracking": ideal,
         "forecast": "a forecast",

@@ -43,7 +43,7 @@ from autoscaler_env.policies.knative import Kpa
 from autoscaler_env.policies.kubernetes import HpaCpu, HpaDemand
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_text
-from autoscaler_env.text import percent
+from autoscaler_env.text import counted, percent
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload, as_workload, day_seeds
 
 TOLERANCES = (0.0, 0.05, 0.1)
@@ -83,7 +83,7 @@ def _describe_hpa(settings: Settings) -> str:
 
 
 def _describe_kpa(settings: Settings) -> str:
-    return f"target {percent(settings['target'])}, stable window {settings['stable_steps']:.0f} steps"
+    return f"target {percent(settings['target'])}, stable window {counted(round(settings['stable_steps']), 'step')}"
 
 
 RIVAL_GRIDS: dict[str, RuleGrid] = {

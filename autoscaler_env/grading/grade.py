@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from tqdm.auto import tqdm
 
-import autoscaler_env
+from autoscaler_env.compiled import package_fingerprint
 from autoscaler_env.course import FULL, QUICK, Profile, course_notebooks
 from autoscaler_env.grading.answer_key import AnswerKey, GraderError
 from autoscaler_env.grading.answers import collect, shown_answer
@@ -70,8 +70,8 @@ class Course:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A short hash of its version and its notebooks."""
-        digest = hashlib.sha256(autoscaler_env.__version__.encode())
+        """A short hash of the package, which holds the checks, and of its notebooks."""
+        digest = hashlib.sha256(package_fingerprint().encode())
         for path in self.notebooks:
             digest.update(path.name.encode() + path.read_bytes())
         return digest.hexdigest()[:16]

@@ -321,10 +321,11 @@ def _beginning(source: str) -> str:
 
 
 def _answer_source(exercise: Exercise) -> str:
-    """Return the source of a cell that sends the answer to an exercise."""
+    """Return the source of a cell that sends the answer to an exercise; names of the notebook cannot disturb it."""
     return (
+        "from builtins import globals as _globals\n"
         "from IPython.display import display as _display\n"
         "from autoscaler_env.grading import answers as _answers\n"
-        f"_sent = _answers.collect(globals(), {list(exercise.variables)!r}, {exercise.check.source!r})\n"
+        f"_sent = _answers.collect(_globals(), {list(exercise.variables)!r}, {exercise.check.source!r})\n"
         "_display({_answers.MIME: _sent}, raw=True)"
     )

@@ -49,6 +49,12 @@ _MOST_OF_FOLDER = 3
 
 _NO_WORK = "neither notebook nor model"
 
+_ARCHIVE = "not unpacked: only zips are"
+_ARCHIVE_ENDINGS = (".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst")
+
+_EXPORT_ENDINGS = (".py", ".html", ".htm", ".pdf", ".md", ".docx")
+"""What notebooks are exported to; only the notebooks themselves are graded."""
+
 MAX_ZIPS = 20
 """Zips within a submission that are opened."""
 
@@ -135,6 +141,7 @@ def find_work(
         search = _Search(folder, workers, stack)
         search.read(entries_of(source, search.skip, stack, search.zips))
     notebooks = search.choose_notebooks(course)
+    search.tell_of_others([own.name for own in course if own.name not in notebooks])
     models = search.choose_models(expected, {_sha256(path) for path in course_models.glob("*.*")})
     if not notebooks and not models and not search.notes:
         search.notes.append("no notebook of the course and no model was found in it")
@@ -174,6 +181,8 @@ class _Search:
         self._unused: list[tuple[str, str]] = []
         self._no_work: dict[str, list[str]] = {}
         self._counts: Counter[str] = Counter()
+        self._archives: list[str] = []
+        self._exports: list[PurePosixPath] = []
         self._rest = 0
         self._folder = folder
         self._workers = workers
@@ -224,8 +233,10 @@ class _Search:
             if ending in OTHER_ENDINGS and not entry.path.name.startswith("._"):
                 self.skip(entry.path, self._what_it_is(entry))
                 continue
+            if entry.path.name.lower().endswith((".ipynb.txt", ".ipynb.json")):
+                ending = ".ipynb"  # browsers save a notebook so
             if entry.path.name.startswith("._") or ending not in (".ipynb", ".json", *MODEL_ENDINGS):
-                self.skip(entry.path, _NO_WORK)
+                self._leave_other(entry.path, ending)
                 continue
             self._candidates += 1
             if self._candidates > MAX_CANDIDATES:
@@ -241,6 +252,30 @@ class _Search:
                     self._copy_model(entry, ending)
             except (ValueError, WorkerError) as error:  # what else is raised is a fault of this machine, and no mark
                 self.tell(entry.path, printable(one_line(error), 160))
+
+    def _leave_other(self, path: PurePosixPath, ending: str) -> None:
+        """Leave a file that is neither notebook nor model; remember it if it may hold work in another form."""
+        if path.name.startswith("._"):  # what macOS keeps beside each file
+            self.skip(path, _NO_WORK)
+        elif ending in _ARCHIVE_ENDINGS:
+            self.skip(path, _ARCHIVE)
+            self._archives.append(quoted(path))
+        else:
+            self.skip(path, _NO_WORK)
+            if ending in _EXPORT_ENDINGS:
+                self._exports.append(path)
+
+    def tell_of_others(self, missing: Sequence[str]) -> None:
+        """Note archives that were not unpacked, and exports of notebooks that are missing.
+
+        Args:
+            missing: The names of the course's notebooks of which none was found.
+        """
+        if self._archives:
+            self.notes.append(f"{_some(self._archives)} {_ARCHIVE}")
+        exports = [quoted(path) for path in self._exports if any(is_named(path.stem, name) for name in missing)]
+        if exports:
+            self.notes.append(f"{_some(exports)} not used: only notebooks (.ipynb) are graded, no exports of them")
 
     def _what_it_is(self, entry: Entry) -> str:
         """Return what a file of another program is, in the words of the loader of models."""
@@ -329,6 +364,9 @@ class _Search:
         for name, model in chosen.items():
             if description := self._descriptions.pop(model.entry.path.with_suffix(""), None):
                 description.rename(self._folder / f"{name}.json")
+        for name in self._descriptions:
+            if not any(model.entry.path.with_suffix("") == name for model in self._models):
+                self.skip(f"{name}.json", _NO_WORK)
         for path in (*(model.path for model in self._models), *self._descriptions.values()):
             path.unlink(missing_ok=True)
         return kept
@@ -414,6 +452,13 @@ def kind_of(path: str) -> dict[str, str]:
     except ValueError as error:
         return {"problem": error_message(error, Path(path))}
     return {"algorithm": "q_learning" if kind.startswith("Q-table") else kind.split()[0].lower()}
+
+
+def _some(files: Sequence[str]) -> str:
+    """Return the first files of several in words, with their verb."""
+    rest = len(files) - _MOST_OF_FOLDER
+    shown = [*files[:_MOST_OF_FOLDER], *([counted(rest, "other file")] if rest > 0 else [])]
+    return f"{listed(shown)} {'was' if len(files) == 1 else 'were'}"
 
 
 def _distance(model: _Model, name: str) -> tuple[bool, bool, int]:

@@ -111,8 +111,10 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
                 temporary.replace(path)
         if not fcntl:  # Windows renames closed files only
             temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:  # a full disk does not say which file is meant
+            error.filename = str(path)
         raise
     _sync_folder(path.parent)
 

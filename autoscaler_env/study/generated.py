@@ -49,9 +49,9 @@ def generated_block(folders: Folders) -> str:
             }
         )
     counts = (
-        f"On {_counts(table, FIRST_DAYS)} the cheapest rule that is calibrated on the trace's first days, and on "
-        f"{_counts(table, GENERATED_DAYS)} the cheapest rule that is calibrated on generated days. "
-        f"{table['trainings'].max()} trainings."
+        f"{table['trainings'].max()} trainings. Policy iteration is no dearer than the cheapest rule calibrated on the "
+        f"trace's first days on {_counts(table, FIRST_DAYS)}, and no dearer than the cheapest rule calibrated on "
+        f"generated days on {_counts(table, GENERATED_DAYS)}."
     )
     return f"{counts}\n\n{markdown_table(pd.DataFrame(rows))}"
 
@@ -59,10 +59,8 @@ def generated_block(folders: Folders) -> str:
 def _counts(table: pd.DataFrame, kind: str) -> str:
     part = table.xs(kind, level="calibrated_on")
     certain, dearer = (part["saved_low"] > 0).sum(), (part["saved_high"] < 0).sum()
-    return (
-        f"{(part['saved'] >= 0).sum()} of {len(part)} traces policy iteration is no dearer (on {certain} it is surely "
-        f"cheaper, on {dearer} surely dearer) than"
-    )
+    no_dearer = (part["saved"] >= 0).sum()
+    return f"{no_dearer} of {len(part)} traces (beyond doubt cheaper on {certain}, beyond doubt dearer on {dearer})"
 
 
 def _saved(row: pd.Series) -> str:

@@ -29,7 +29,7 @@ class Content(NamedTuple):
     unit: Unit | None = None
     """What its numbers are, where the source knows it."""
     note: str = ""
-    """How the text was read, where it is neither UTF-8 nor UTF-16."""
+    """How the file was read, where it is neither UTF-8 nor UTF-16."""
 
 
 def content_of(source: str | Path, *, stdin: bool = True) -> Content:
@@ -59,7 +59,7 @@ def content_of(source: str | Path, *, stdin: bool = True) -> Content:
         except (OSError, EOFError, zlib.error) as error:
             raise ValueError(f"{name}: not a whole gzip file: {error}") from None
     if raw[:4] == b"PAR1":
-        return Content(name, _csv_of_parquet(raw, name))
+        return Content(name, _csv_of_parquet(raw, name), note="The file is Parquet; its table is read like one of CSV.")
     if raw[:4] == b"PK\x03\x04":
         raise ValueError(f"{name}: this is an Excel workbook or a zip archive; save the sheet as CSV, or unpack it")
     wide = stdin and raw[:2] in (b"\xff\xfe", b"\xfe\xff")
