@@ -38,6 +38,7 @@ from autoscaler_env.study.analysis import (
     traces_table,
 )
 from autoscaler_env.study.benchmark import ONE_SETTING, PER_PATTERN
+from autoscaler_env.study.generated import generated_block
 from autoscaler_env.study.summary import deployment, traces_claim
 from autoscaler_env.text import dollars, listed, percent
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS
@@ -438,6 +439,7 @@ BLOCKS: dict[str, Block] = {
     "deployment": Block("docs/results.md", deployment_block),
     "traces": Block("docs/results.md", traces_block),
     "advice": Block("docs/results.md", advice_block),
+    "generated": Block("docs/results.md", generated_block),
     "objective": Block("docs/results.md", objective_block),
     "workers": Block("docs/hardware.md", workers_sentence),
     "grading": Block("docs/instructors.md", grading_sentence),

@@ -71,6 +71,21 @@ def test_advice_on_traces_costs_everyone_on_the_days_held_out(tmp_path):
     assert table["cost"].idxmin() == "optimum"
 
 
+@pytest.mark.slow
+def test_what_is_trained_on_generated_days_is_compared_with_both_kinds_of_rules(tmp_path):
+    hours = np.arange(10 * 288) / 12
+    requests = np.rint(1_000 * (1 + 0.8 * np.sin(2 * np.pi * hours / 24)) + 50 * (hours // 24)).astype(int)
+    pd.DataFrame({"step": range(len(requests)), "requests": requests}).to_csv(tmp_path / "daily.csv", index=False)
+    options = ("--seeds", 2, "--iterations", 1, "--rows", 1, "--output", tmp_path)
+    ran = run("generated_traffic.py", tmp_path, *options)
+    assert ran.returncode == 0, ran.stderr
+    table = pd.read_csv(tmp_path / "results" / "generated_traces.csv").set_index("calibrated_on")
+    assert table.index.tolist() == ["first days", "generated days"] and set(table["days"]) == {4}
+    assert (table["optimum_cost"] <= table["rule_cost"]).all() and table["cost"].nunique() == 1
+    assert table["saved"].to_numpy() == pytest.approx((table["rule_cost"] - table["cost"]).to_numpy(), abs=1e-3)
+    assert (table["saved_low"] <= table["saved"]).all() and (table["saved"] <= table["saved_high"]).all()
+
+
 def test_an_objective_on_traces_is_judged_on_the_days_held_out(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(project_root() / "benchmarks")
     from advise_traces import objectives_of

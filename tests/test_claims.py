@@ -24,6 +24,7 @@ from autoscaler_env.study.analysis import (
     specialists,
     traces_table,
 )
+from autoscaler_env.study.generated import FIRST_DAYS, generated_on_traces
 from autoscaler_env.study.plan import SEEDS
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS
 
@@ -220,6 +221,19 @@ def test_policy_iteration_trained_on_a_trace_beats_its_rules_and_ppo_and_goes_a_
     assert len(ours) == 4 and (ours["low"] > 0).all() and (ours["learner_cost"] < ppo["learner_cost"]).all()
     way = ours["saving"] / (ours["rule_cost"] - ours["optimum_cost"])
     assert way.min() > 0.1 and way["nyc_taxi_5min_from_30min"] > 0.25
+
+
+def test_trained_on_generated_days_alone_it_is_no_dearer_than_the_cheapest_rule_on_at_least_two_traces():
+    table = generated_on_traces(COMMITTED).reset_index()
+    assert (
+        table.groupby("trace").size().eq(2).all() and table["trace"].nunique() == 4 and (table["trainings"] >= 3).all()
+    )
+    harder = table[table["calibrated_on"] == FIRST_DAYS].set_index("trace")
+    assert (harder["saved"] >= 0).sum() >= 2
+    assert (table["optimum_cost"] < table[["cost", "rule_cost"]].min(axis=1)).all()
+    rules = advice_on_traces(COMMITTED)  # the same rules, calibrated and evaluated in the same way
+    assert harder["rule"].to_dict() == rules["rule"].to_dict()
+    assert harder["rule_cost"].to_numpy() == pytest.approx(rules["rule_cost"].loc[harder.index].to_numpy(), abs=1e-3)
 
 
 def test_larger_fleet_changes_help_every_policy_that_sets_a_target():

@@ -116,30 +116,41 @@ def _boot(service: Service) -> int:
 
 
 def fit_recording(days: NDArray[np.int64], service: Service) -> Recording:
-    """Return what a policy can know of training days in a row, at least two of them, shape (n, steps).
+    """Return what a policy can know of training days in a row, or of many such rows together.
+
+    Args:
+        days: Requests of at least two days, the first of which is history alone; shape (days, steps), or
+            (rows, days, steps). Of rows, the history is that of the last.
+        service: Gives the length of a day and of a boot, and the capacity of an instance.
 
     Raises:
         ValueError: There are fewer than two days, or a day has too few steps.
     """
-    if len(days) < 2:
-        raise ValueError(f"days: {len(days)} training day; at least 2 are needed, the first of which is history alone")
-    line, steps, boot = days.reshape(-1), service.steps_per_episode, _boot(service)
-    raw = looked_back(line, steps, len(line) - steps, service)
-    centre = raw.mean(axis=0).astype(np.float32)
-    spread = (raw.std(axis=0) + _LEAST_SPREAD).astype(np.float32)
-    inputs = np.clip((raw - centre) / spread, -_FARTHEST, _FARTHEST)
-    demand = np.log1p(line / service.capacity_per_instance)[steps:]
+    rows = days if days.ndim == 3 else days[np.newaxis]
+    if rows.shape[1] < 2:
+        raise ValueError(
+            f"days: {rows.shape[1]} training day; at least 2 are needed, the first of which is history alone"
+        )
+    lines, steps, boot = rows.reshape(len(rows), -1), service.steps_per_episode, _boot(service)
+    raw = [looked_back(line, steps, len(line) - steps, service) for line in lines]
+    together = np.concatenate(raw)
+    centre = together.mean(axis=0).astype(np.float32)
+    spread = (together.std(axis=0) + _LEAST_SPREAD).astype(np.float32)
+    demand = np.log1p(lines / service.capacity_per_instance)[:, steps:]
+    inputs = [np.clip((each - centre) / spread, -_FARTHEST, _FARTHEST) for each in raw]
     forecasts = []
     for ahead in (boot, boot + _AHEAD):
-        known = np.c_[inputs[: len(demand) - ahead], np.ones(len(demand) - ahead)]
+        seen = np.concatenate([each[: len(each) - ahead] for each in inputs])
+        known = np.c_[seen, np.ones(len(seen))]
         penalty = np.diag([_RIDGE] * LOOKED_BACK + [1e-6])
-        forecasts.append(np.linalg.solve(known.T @ known + penalty, known.T @ demand[ahead:]))
+        came = demand[:, ahead:].reshape(-1)
+        forecasts.append(np.linalg.solve(known.T @ known + penalty, known.T @ came))
     return Recording(
-        history=days[-HISTORY:].astype(np.float32),
+        history=rows[-1, -HISTORY:].astype(np.float32),
         centre=centre,
         spread=spread,
         forecasts=np.array(forecasts, dtype=np.float32),
-        high=np.array([np.percentile(line, 99) / service.capacity_per_instance], dtype=np.float32),
+        high=np.array([np.percentile(lines, 99) / service.capacity_per_instance], dtype=np.float32),
     )
 
 

@@ -27,6 +27,7 @@ from autoscaler_env.training.presets import (
     DECISION,
     USUAL,
     DeepPreset,
+    GeneratedPreset,
     IterationPreset,
     QLearningPreset,
     RecordedPreset,
@@ -328,8 +329,11 @@ class TrainingConfig:
     def _iteration_preset(self) -> IterationPreset:
         if isinstance(self.pattern, str):
             return IterationPreset()
-        from autoscaler_env.traffic.trace import recorded_days  # here: options need no compiler
+        from autoscaler_env.traffic.generated import GeneratedDays  # here: options need no compiler
+        from autoscaler_env.traffic.trace import recorded_days
 
+        if isinstance(self.pattern, GeneratedDays):
+            return GeneratedPreset()
         recorded = recorded_days(self.pattern, self.service.boot_steps) is not None
         return RecordedPreset() if recorded else IterationPreset()
 

@@ -15,7 +15,8 @@ linearly; "the best action on this day" would be biased toward foresight.
 
 The network is a stock actor of stable-baselines3's PPO, over the inputs that a decision needs: those of
 `policies/decision_inputs`, or for recorded traffic those of `policies/recorded_inputs`. There it plays days in a row,
-and begins by imitating the calibrated rule.
+and begins by imitating the calibrated rule. On generated traffic (`traffic/generated`) it plays new rows of days in
+each iteration, each of another service: so it learns what to do on traffic that it has never seen.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ from autoscaler_env.policies.recorded_inputs import RECORDED_INPUTS, Recording, 
 from autoscaler_env.service import Service
 from autoscaler_env.storage.models import load_policy
 from autoscaler_env.storage.networks import load_weights, save_learner
-from autoscaler_env.traffic.patterns import Workload, random_training_seeds
+from autoscaler_env.traffic.generated import GeneratedDays
+from autoscaler_env.traffic.patterns import Workload, day_seeds, random_training_seeds
 from autoscaler_env.traffic.trace import recorded_days
 from autoscaler_env.training.branches import (
     Actor,
@@ -69,6 +71,9 @@ from autoscaler_env.training.recorded import lines_of, varied
 Labelled = tuple[torch.Tensor, torch.Tensor]
 """Inputs, shape (m, inputs), and advantages in dollars, shape (m, actions), of the steps of an iteration."""
 
+FITTED_ROWS = 60
+"""Generated rows of days that the inputs are fitted on, and as many others that the best version is selected on."""
+
 _COUNTED = ("visited", "branched", "labels")
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # in the order of torch: equal states give equal files
 
@@ -82,8 +87,8 @@ class PolicyIteration:
         preset: The settings.
         seed: Seeds the network, the days, the steps that are labelled, and the exploration.
         knowledge: What some inputs come from; by default it is made first. For a workload with a calendar, such as a
-            trace, it is a `Recording` of its training days. For others it is a recogniser of patterns, trained with the
-            same seed.
+            trace, it is a `Recording` of its training days; for generated days, of rows of their own. For others it is
+            a recogniser of patterns, trained with the same seed.
     """
 
     def __init__(
@@ -97,8 +102,11 @@ class PolicyIteration:
         one_thread()
         self.service, self.preset = service, preset
         self._recorded = recorded_days(pattern, service.boot_steps)
+        self._generated = pattern if isinstance(pattern, GeneratedDays) else None
         if knowledge is None and self._recorded is not None:
             knowledge = fit_recording(self._recorded, service)
+        elif knowledge is None and self._generated is not None:
+            knowledge = fit_recording(self._rows(day_seeds("calibration", FITTED_ROWS)), service)
         self.knowledge = knowledge or recogniser_of_outlooks(service, seed, preset.recogniser_days)
         """The recogniser or the recording that some of the inputs come from; it belongs into the model's file."""
         self.model = _untrained(service, preset, seed, RECORDED_INPUTS if self._is_recorded else DECISION_INPUTS)
@@ -174,12 +182,9 @@ class PolicyIteration:
             Arrivals; the inputs that depend on them; what is expected; the settings of each day's rule.
         """
         settings = [(float(rule.target), float(rule.reserve)) for _, rule in self._rules]
-        if self._recorded is not None and isinstance(self.knowledge, Recording):
-            line = self._recorded.size - self.service.steps_per_episode
-            count = max(self.preset.days * self.service.steps_per_episode // line, 1)
-            swapped = getattr(self.preset, "swapped", 0.0)
-            lines = varied(self._recorded, count, swapped, self.service, self._rng)
-            return *lines_of(lines, self.knowledge, self.service), np.tile(settings, (count, 1))
+        if isinstance(self.knowledge, Recording):
+            lines = self._lines()
+            return *lines_of(lines, self.knowledge, self.service), np.tile(settings, (len(lines), 1))
         assert isinstance(self.knowledge, Recogniser)
         each = max(self.preset.days // len(self._rules), 1)
         days = [workload.draw(random_training_seeds(self._rng, each)) for workload, _ in self._rules]
@@ -188,6 +193,21 @@ class PolicyIteration:
         chances = self.knowledge.chances_of(known.reshape(-1, ARRIVALS_INPUTS))
         known = np.concatenate([known, chances.reshape(*arrivals.shape, -1)], axis=2)
         return arrivals, known, expected, np.repeat(np.array(settings), each, axis=0)
+
+    def _lines(self) -> NDArray[np.int64]:
+        """Draw training days in a row, shape (n, days x steps)."""
+        if self._generated is not None:
+            count = max(self.preset.days // (self._generated.days - 1), 1)
+            return self._rows(random_training_seeds(self._rng, count)).reshape(count, -1)
+        assert self._recorded is not None
+        line = self._recorded.size - self.service.steps_per_episode
+        count = max(self.preset.days * self.service.steps_per_episode // line, 1)
+        return varied(self._recorded, count, getattr(self.preset, "swapped", 0.0), self.service, self._rng)
+
+    def _rows(self, seeds: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Return generated rows of days as they are observed, shape (n, days, steps)."""
+        assert self._generated is not None
+        return np.minimum(self._generated.rows(seeds), self.service.arrivals_scale)
 
     def compiled(
         self,
@@ -215,17 +235,24 @@ class PolicyIteration:
         actor = Actor(weights[0][:FLEET_INPUTS].copy(), weights[1], biases[0], weights[2], biases[1])
         return actor, Days(arrivals, expected, hidden.reshape(*arrivals.shape, -1), rules)
 
-    def return_on_recording(self, policy: DeepPolicy) -> float:
-        """Return the mean return of a network on the recorded training days in a row, but the first: dollars a day."""
-        assert self._recorded is not None and isinstance(self.knowledge, Recording)
-        line = np.minimum(self._recorded.reshape(1, -1), self.service.arrivals_scale)
-        arrivals, known, expected = lines_of(line, self.knowledge, self.service)
-        network = cast(ActorCriticPolicy, policy.network)
-        actor, days = self.compiled(arrivals, known, expected, np.ones((1, 2)), network)
+    def return_on_rows(self, policy: DeepPolicy) -> float:
+        """Return the mean return of a network on days in a row, but the first of each row: dollars a day.
+
+        The days are the recorded training days, or generated rows that are for selection alone.
+        """
+        assert isinstance(self.knowledge, Recording)
+        if self._generated is not None:
+            lines = self._rows(day_seeds("selection", FITTED_ROWS)).reshape(FITTED_ROWS, -1)
+        else:
+            assert self._recorded is not None
+            lines = np.minimum(self._recorded.reshape(1, -1), self.service.arrivals_scale)
+        arrivals, known, expected = lines_of(lines, self.knowledge, self.service)
+        network, n = cast(ActorCriticPolicy, policy.network), len(lines)
+        actor, days = self.compiled(arrivals, known, expected, np.ones((n, 2)), network)
         nothing = np.full(arrivals.shape, -1, dtype=np.int64)
-        states = np.empty((1, 0, entries_of_state(self.service)), dtype=np.int64)
-        cost: float = visit(days, actor, *self._fixed, False, nothing, np.empty((1, 0), dtype=np.int64), states)
-        return -cost / (len(self._recorded) - 1)
+        states = np.empty((n, 0, entries_of_state(self.service)), dtype=np.int64)
+        cost: float = visit(days, actor, *self._fixed, False, nothing, np.empty((n, 0), dtype=np.int64), states)
+        return -cost / (arrivals.size // self.service.steps_per_episode)
 
     def _imitate(self, preset: RecordedPreset) -> None:
         """Teach the network what the calibrated rule does in the states that it reaches, before the first iteration."""
@@ -340,7 +367,7 @@ def train_policy_iteration(run: RunFolder, progress: bool, state: dict[str, Any]
     learner = PolicyIteration(config.pattern, config.service, preset, config.seed, knowledge)
     policy = DeepPolicy(learner.model.policy, config.service, config.model_name, learner.knowledge)
     recorded = isinstance(learner.knowledge, Recording)
-    evaluator = SelectionEvaluator(config, learner.return_on_recording if recorded else None)
+    evaluator = SelectionEvaluator(config, learner.return_on_rows if recorded else None)
     if state is None:
         run.start()
         if config.start is not None:

@@ -108,6 +108,19 @@ class RecordedPreset(IterationPreset):
 
 
 @dataclass(frozen=True)
+class GeneratedPreset(RecordedPreset):
+    """Settings of policy iteration on generated days; see `traffic/generated.py`.
+
+    Each iteration has new services, so a training can be longer than on a recording, and its network larger.
+    """
+
+    iterations: int = 24
+    widths: tuple[int, ...] = (64, 64)
+    swapped: float = 0.0
+    """Nothing is exchanged between generated days."""
+
+
+@dataclass(frozen=True)
 class DeepPreset:
     """Settings of DQN or PPO."""
 
