@@ -1,6 +1,6 @@
 """Policy iteration that was trained on generated traffic alone, on recorded traffic, against the cheapest rules.
 
-    nice python benchmarks/generated_traffic.py TRACES --seeds 3
+    nice python benchmarks/generated_traffic.py TRACES --seeds 5
 
 TRACES is a folder of request counts, read and scaled as in `advise_traces.py`, with the same service. Policy iteration
 is trained on generated days (`traffic/generated.py`) once for each seed, for all traces. Of a trace it gets the first
@@ -140,7 +140,7 @@ def rows_of(path: Path, policies: list[DeepPolicy], settings: dict[str, dict[str
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("traces", type=Path, help="folder of request counts, *.csv")
-    parser.add_argument("--seeds", type=int, default=3, help="trainings (default: 3)")
+    parser.add_argument("--seeds", type=int, default=5, help="trainings (default: 5)")
     parser.add_argument("--iterations", type=int, default=GeneratedPreset.iterations, help="length of a training")
     parser.add_argument("--rows", type=int, default=CALIBRATED_ROWS, help="generated rows that calibrate the rules")
     parser.add_argument("--output", type=Path, help="another root to write under")
