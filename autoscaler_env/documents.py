@@ -38,7 +38,7 @@ from autoscaler_env.study.analysis import (
     traces_table,
 )
 from autoscaler_env.study.benchmark import ONE_SETTING, PER_PATTERN
-from autoscaler_env.study.generated import generated_block
+from autoscaler_env.study.generated import generated_block, generated_sentence
 from autoscaler_env.study.summary import deployment, traces_claim
 from autoscaler_env.text import dollars, listed, percent
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS
@@ -172,8 +172,8 @@ def _honest_sentences(folders: Folders) -> list[str]:
         _tuning_sentence(folders),
         f"Trained on one pattern, a learner saves at least {percent(MINIMUM_EFFECT)} against the rule calibrated for "
         f"it: {listed(learned)}. On {listed(near.tolist()) or 'no pattern'} no policy can, without foresight.",
-        "On recorded traffic that no policy was made for, the cheapest rule costs less than the cheapest learner on "
-        f"{won} of {count} traces. {_recorded_sentence(folders)}",
+        f"On recorded traffic, the cheapest learner that was trained on {MIXED} is dearer than the cheapest rule on "
+        f"{won} of {count} traces. {generated_sentence(folders)} {_recorded_sentence(folders)}",
     )
     return [f"- {sentence}" for sentence in sentences]
 
