@@ -7,6 +7,7 @@ executed: the committed executed ones are shown.
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -130,9 +131,10 @@ def _environment(root: Path) -> dict[str, str]:
 def main(arguments: list[str] | None = None) -> int:
     """Build the site into a folder, `site/` by default; print its size and the time, or what is wrong with it."""
     started = time.perf_counter()
-    given = sys.argv[1:] if arguments is None else arguments
     root = project_root()
-    site = Path(given[0]).resolve() if given else root / "site"
+    parser = argparse.ArgumentParser(description="Build the project's site.")
+    parser.add_argument("folder", type=Path, nargs="?", default=root / "site", help="the folder to write it to")
+    site = parser.parse_args(arguments).folder.resolve()
     faults = build(root, site)
     if faults:
         print(*faults, sep="\n", file=sys.stderr)
