@@ -141,15 +141,15 @@ BAD = (
     ("train ppo --episodes 5", "episodes = 5: is for q-learning, not for ppo; give timesteps"),
     ("train q-learning --batch-size 5", "batch_size = 5: is for dqn, ppo and policy-iteration"),
     ("train pppo", "policy-iteration, did you mean ppo?"),
-    ("train ppo --pattern spik", "MIXED, did you mean SPIKE?"),
-    ("study budget", "or all, did you mean budgets?"),
+    ("train ppo --pattern spik", "did you mean SPIKE?"),
+    ("study budget", "all, did you mean budgets?"),
     ("release --outptu x", "'--outptu' is not an option"),  # and not: a folder is missing
     ("run quick", "'quick' is a word too many"),
     ("train q-learning --pattern NOPE", "pattern = 'NOPE': must be one of STEADY"),
     ("train q-learning --seed -1", "seed = -1"),
     ("train q-learning --name a/b", "name = 'a/b'"),
     ("train q-learning --smooth 3", "--smooth"),
-    ("train ppo --device tpu", "device = 'tpu': must be auto, cpu, cuda or mps"),
+    ("train ppo --device tpu", "device = 'tpu': must be one of auto, cpu, cuda, mps"),
     ("train ppo --learning-rate 2", "learning_rate = 2"),
     ("evaluate", "at least one is needed"),
     ("evaluate nope", "policy = 'nope'"),
@@ -168,7 +168,18 @@ BAD = (
     ("demo --load-pattern NOPE", "pattern = 'NOPE'"),
     ("demo --policy nope", "policy = 'nope'"),
     ("verify nope", "no such folder"),
-    ("run --profile slow", "'--profile'"),
+    ("run --profile slow", "profile = 'slow': must be one of quick, full (see: autoscaler run --help)"),
+    (
+        "advise --unit persec",
+        "unit = 'persec': must be one of count, per-second, per-minute, counter, did you ",
+    ),
+    ("advise --dates usa", "dates = 'usa': must be one of us, european, did you mean us?"),
+    (
+        "grade x --format canvs",
+        "format = 'canvs': must be one of csv, canvas, moodle, gradescope, did you mean",
+    ),
+    ("evaluate static --trace x --rescale peek", "rescale = 'peek': must be one of peak, a number, did you mean peak?"),
+    ("advise --seed one", "--seed: 'one' is not a whole number"),
 )
 
 

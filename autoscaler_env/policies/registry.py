@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -22,7 +21,7 @@ from autoscaler_env.policies.recognise import RECOGNISE, Recognise, train_recogn
 from autoscaler_env.policies.rules import RULES
 from autoscaler_env.service import Service
 from autoscaler_env.storage.foreign import OTHER_ENDINGS
-from autoscaler_env.text import listed, shown
+from autoscaler_env.text import listed, not_a_choice, shown, suggestion
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload
 from autoscaler_env.traffic.trace import Trace
 
@@ -353,11 +352,10 @@ def _what_there_is(name: str, folders: Folders) -> str:
     if command is not None:
         return _missing(name, folders, command)
     known, models = _known_names(folders), model_names(folders)
-    close = difflib.get_close_matches(_plain(name), known, n=1)
-    question = f"; did you mean {known[close[0]]}?" if close else ";"
+    question = suggestion(_plain(name), known.values()) or "."
     rules = ", ".join((*BASELINES, Forecast.name, RECOGNISE))
     return (
-        f"no such policy{question} there are rules ({rules}), calibrated rules (RULE-PATTERN or RULE-calibrated, "
+        f"no such policy{question} There are rules ({rules}), calibrated rules (RULE-PATTERN or RULE-calibrated, "
         f"RULE from {', '.join((*CALIBRATED, *VENDOR_RULES))}), models in {searched} "
         f"({', '.join(models) or 'none yet'}), model files (.pkl, .zip) and module:Class"
     )
@@ -383,7 +381,7 @@ def _calibrated(rule: str, where: str, service: Service, folders: Folders, workl
         pattern = str(workload)
     name = f"{rule}-{pattern.lower()}"
     if pattern not in (*PATTERNS, MIXED):
-        raise ValueError(f"policy = {name!r}: {pattern!r} must be one of {', '.join((*PATTERNS, MIXED))}")
+        raise ValueError(f"policy = {name!r}: {not_a_choice('pattern', pattern, (*PATTERNS, MIXED))}")
     saved = _saved_setting(rule, pattern, folders, name) if service == Service() else None
     if saved is not None:
         return saved
