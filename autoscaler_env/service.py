@@ -13,6 +13,9 @@ from typing import Any
 
 from autoscaler_env.text import check_names, listed
 
+LARGEST_COUNT = 2**30
+"""Most arrivals of a step that can be simulated; with a queue on top they still fit an int32."""
+
 LARGEST_OBSERVABLE_COUNT = 2**24
 """The largest count that a float32 observation in [-1, 1] carries exactly (24-bit significand)."""
 

@@ -71,6 +71,7 @@ def test_what_is_wrong_is_refused_before_slow_imports(tmp_path):
     (tmp_path / "service.toml").write_text("requests_per_second_per_instance = 0.29\n")
     (tmp_path / "bad.toml").write_text("[today]\nrule = 'hpa-cpu'\ntarget = 70\n")
     (tmp_path / "traffic.csv").write_text("timestamp,requests\n2026-03-02,noon\n")
+    (tmp_path / "work" / "ann").mkdir(parents=True)
     slow = {"torch", "pandas", "scipy.stats", "matplotlib", "papermill", "nbconvert"}
     advise = ["advise", "traffic.csv", "--service", "service.toml"]
     for arguments, left_out in (
@@ -79,17 +80,22 @@ def test_what_is_wrong_is_refused_before_slow_imports(tmp_path):
         ([*advise, "--zone", "Mars"], slow | {"numba"}),
         ([*advise[:3], "bad.toml"], slow | {"numba"}),
         ([*advise[:3], "nowhere.toml"], slow | {"numba"}),
-        (["evaluate", "treshold"], slow),
+        (["evaluate", "treshold"], slow | {"numba"}),
+        (["evaluate", "threshold", "--trace", "traffic.csv"], slow | {"numba"}),
         (["evaluate", "threshold", "--trace", "nowhere.csv"], slow | {"numba"}),
         (["evaluate", "threshold", "--patern", "SPIKE"], slow | {"numba"}),
         (["train", "ppo", "--seed", "-1"], slow | {"numba"}),
         (["study", "budget"], slow | {"numba"}),
         (["release", "."], slow | {"numba"}),
         (["leaderboard", "nowhere"], slow | {"numba"}),
-        (["demo", "--policy", "nope"], slow),
+        (["demo", "--policy", "nope"], slow | {"numba"}),
         (["run", "--only", "nope"], slow | {"numba"}),
         (["verify", "nowhere"], slow | {"numba"}),
         (["grade", "nowhere"], slow | {"numba", "nbformat"}),
+        (["grade", ".", "--rubric", "bad.toml"], slow | {"numba", "nbformat"}),
+        (["leaderboard", "work", "--rubric", "bad.toml"], slow | {"numba", "nbformat"}),
+        (["check", ".", "--course", "work"], slow | {"numba", "nbformat"}),
+        (["course", "traffic.csv"], slow | {"numba", "nbformat"}),
     ):
         assert not modules_after(*arguments) & left_out, arguments
 
