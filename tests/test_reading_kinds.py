@@ -267,6 +267,22 @@ READ = {
     "days of Excel with commas": table(
         "Zeit;Anfragen", [f"{46083 + i / 8:.6f}".replace(".", ",") for i in range(16)], COUNTS, delimiter=";"
     ),
+    "dates of C": table("time,requests", [f"{m:%a %b %d %H:%M:%S} UTC {m:%Y}" for m in MOMENTS], COUNTS),
+    "dates of Oracle": table("TS,CNT", [f"{m:%d-%b-%y %I.%M.%S.000000000 %p}".upper() for m in MOMENTS], COUNTS),
+    "hours as intervals": table(
+        "Datum;Stunde;Anfragen",
+        [f"{m:%d.%m.%Y}" for m in MOMENTS],
+        [f"{m:%H}:00-{m + timedelta(hours=3):%H}:00" for m in MOMENTS],
+        COUNTS,
+        delimiter=";",
+    ),
+    "names of rows": '"time" "requests"\n' + table("", range(16), [f'"{m}"' for m in MOMENTS], COUNTS, delimiter=" "),
+    "commas between lines of JSON": "".join(
+        json.dumps({"time": f"{m}", "requests": c}) + ",\n" for m, c in zip(MOMENTS, COUNTS, strict=True)
+    ),
+    "a drawn box": "\u250c\u2500\u2510\n"
+    + "".join(f"\u2502 {m} \u2502 {c} \u2502\n" for m, c in zip(["time", *MOMENTS], ["requests", *COUNTS], strict=True))
+    + "\u2514\u2500\u2518\n",
     "two bytes a character": table("time,requests", MOMENTS, COUNTS).encode("utf-16-le"),
     "bzip2": bz2.compress(table("time,requests", MOMENTS, COUNTS).encode()),
     "xz": lzma.compress(table("time,requests", MOMENTS, COUNTS).encode()),
@@ -526,6 +542,11 @@ REFUSED = {
     "a page": (
         "\n<!DOCTYPE html><html><body>",
         "this is HTML, perhaps the page of a login; export CSV or JSON instead",
+    ),
+    "half a JSON": ('[{"time": "2026-03-02", "requests": 5}, {"ti', "begins as JSON does, and is none, or is cut off"),
+    "thousands": (
+        table("time,requests (thousands)", MOMENTS, RATES),
+        "in thousands; write whole requests into the file",
     ),
     "a scrape": ("# HELP http_requests_total x\nhttp_requests_total 5\n", "one scrape of Prometheus"),
     "no times": (table("server,sessions,bytes", "abc", [5, 3, 9], [1, 2, 3]), "no column tells the time: server, sess"),

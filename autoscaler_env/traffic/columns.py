@@ -18,7 +18,7 @@ from autoscaler_env.text import listed, not_a_choice, suggestion
 from autoscaler_env.traffic.doubts import Question
 from autoscaler_env.traffic.logs import LOG_SECONDS, LONGEST
 from autoscaler_env.traffic.names import COUNT_NAMES, LABEL_NAMES, MISSING, TIME_NAMES, plain_name
-from autoscaler_env.traffic.tables import RowNumber, Table
+from autoscaler_env.traffic.tables import HOUR_NAMES, RowNumber, Table, clock_of, minutes_of
 from autoscaler_env.traffic.times import EXCEL_DAYS, Times, as_number, is_time, read_times
 
 Unit = Literal["count", "per-second", "per-minute", "counter"]
@@ -209,18 +209,18 @@ def _times_of(table: Table, name: str, *, steps: bool) -> tuple[list[str], list[
         return [_from_parts([row[i] for i in parts]) for row in table.rows], parts
     first = table.rows[0]
     date = next((plain.index(part) for part in ("date", "datum", "fecha", "day") if part in plain), None)
-    clock = next(
-        (plain.index(part) for part in ("time", "hour", "zeit", "uhrzeit", "heure", "hora") if part in plain), None
-    )
+    clock = next((plain.index(part) for part in HOUR_NAMES if part in plain), None)
     if date is None and not plain:  # a date and a clock side by side, as spaces part them
         beside = ((i, i + 1) for i in range(len(first) - 1) if is_time(first[i]) and _CLOCK.fullmatch(first[i + 1]))
         date, clock = next(beside, (None, None))
     if date is not None and (serial := _of_excel(first[date])):
         table = table._replace(rows=[[*row[:date], _of_excel(row[date]), *row[date + 1 :]] for row in table.rows])
         first = [*first[:date], serial, *first[date + 1 :]]
-    if date is not None and clock is not None and is_time(first[date]) and re.fullmatch(r"\d{1,2}(:.*)?", first[clock]):
-        whole = [row[clock] if ":" in row[clock] else f"{row[clock]}:00" for row in table.rows]
-        return [f"{row[date]} {time:0>5}" for row, time in zip(table.rows, whole, strict=True)], [date, clock]
+    if date is not None and clock is not None and is_time(first[date]):
+        minutes = [minutes_of(row[clock]) for row in table.rows]
+        if minutes[0] is not None or _CLOCK.match(first[clock]):
+            clocks = [row[clock] if m is None else clock_of(m) for row, m in zip(table.rows, minutes, strict=True)]
+            return [f"{row[date]} {time:0>5}" for row, time in zip(table.rows, clocks, strict=True)], [date, clock]
     if len(first) == 1:
         return [], []
     known = [plain.index(part) for part in TIME_NAMES if part in plain]
@@ -281,8 +281,8 @@ def _choose(table: Table, time_columns: list[int], moments: Times, name: str, ho
     for known in ("sum", *COUNT_NAMES) if statistics else COUNT_NAMES:  # beside a minimum, a count is of samples
         if known in plain and plain.index(known) in others:
             return [plain.index(known)]
-    if len(numeric) > 1 and table.heading:  # a column without a name beside the times counts rows
-        numeric = [i for i in numeric if plain[i] or not _counts_rows(table, i)]
+    if len(numeric) > 1:  # a column without a name beside the times counts rows
+        numeric = [i for i in numeric if (plain and plain[i]) or not _counts_rows(table, i)]
     if len(numeric) == 1:
         return numeric
     if len(others) == 1:
@@ -294,7 +294,10 @@ def _choose(table: Table, time_columns: list[int], moments: Times, name: str, ho
         way += "; if each row is a request, say --column rows"
         raise Question(f"{name}, row 1: the columns are {columns}; which of them counts? {way}", column="rows")
     likely = next((option for option in options if LIKELY.search(option)), None)
-    together = "" if likely else ", or add them up: --column all"  # columns beside a likely one are something else
+    alike = all(LIKELY.search(option) for option in options)
+    together = (
+        "" if likely and not alike else ", or add them up: --column all"
+    )  # columns beside a likely one are something else
     if likely is None and at_any_time(moments):
         raise Question(
             f"{name}, row 1: the columns are {columns}; if each row is a request, say --column rows; if not, which one "

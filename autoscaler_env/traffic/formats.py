@@ -11,7 +11,7 @@ from autoscaler_env.text import counted
 from autoscaler_env.traffic.json_forms import parsed_json, table_of_json
 from autoscaler_env.traffic.logs import LOG_SECONDS, is_log, table_of_log
 from autoscaler_env.traffic.names import MISSING, TIME_NAMES, TOTAL_NAMES, plain_name
-from autoscaler_env.traffic.tables import RowNumber, Table, in_long_form, with_date_of_title
+from autoscaler_env.traffic.tables import RowNumber, Table, in_long_form, minutes_of, with_date_of_title
 from autoscaler_env.traffic.times import as_number, is_time
 
 _LINE_PROTOCOL = re.compile(
@@ -39,6 +39,8 @@ def table_of(text: str, name: str, row_seconds: int | None = None) -> Table:
     start = text.lstrip()
     if start[0] in "[{" and (parsed := parsed_json(start)) is not None:
         return table_of_json(parsed, name)
+    if re.match(r"[\[{]\s*[\"'{\[]", start):
+        raise ValueError(f"{name}: it begins as JSON does, and is none, or is cut off")
     if _LINE_PROTOCOL.fullmatch(start.splitlines()[0].strip()):
         return _of_line_protocol(text, name)
     return with_date_of_title(in_long_form(_of_csv(text, name), name))
@@ -53,9 +55,9 @@ def csv_rows(text: str, name: str, delimiter: str) -> list[tuple[int, list[str]]
 
 
 def _of_csv(text: str, name: str) -> Table:
-    lines = re.split(r"\r\n|\r|\n", text)
+    lines = re.split(r"\r\n|\r|\n", text.replace("\u2502", "|"))  # a box that some programs draw
     comments = [line.lstrip("# ") for line in lines if line.startswith("#")]
-    skipped = re.compile(r"#|sep=.$|\(?\d+ rows?(?:\)| in set)|\+[-+]+\+\s*$")
+    skipped = re.compile(r"#|sep=.$|\(?\d+ rows?(?:\)| in set)|\+[-+]+\+\s*$|[\u2500-\u257f]+\s*$")
     content = "\n".join("" if skipped.match(line) else line for line in lines)
     if not content.strip():
         raise ValueError(f"{name}: it has comments and no rows")
@@ -63,6 +65,9 @@ def _of_csv(text: str, name: str) -> Table:
     mark = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}[delimiter]
     if delimiter == " " and (aligned := _aligned(content)):
         (content, width), delimiter = aligned, "\t"
+    elif delimiter == " ":
+        content = "\n".join(re.sub(" +", " ", line.strip()) for line in content.split("\n"))
+        delimiter, width = _delimiter(content, name)
     rows = [(i, [cell.strip() for cell in row]) for i, row in csv_rows(content, name, delimiter)]
     rows = [(i, row) for i, row in rows if any(row)]
     if mark == "spaces":  # some programs write 1772409600: 5, or 5 @[1772409600]
@@ -79,6 +84,9 @@ def _of_csv(text: str, name: str) -> Table:
     named = (row for row in leading if any(plain_name(cell) in TIME_NAMES for cell in row))
     heading = next((row for row in named if not any(map(_is_number, row))), leading[0] if leading else [])
     hints = [*comments, *(cell for _, row in rows[:first] if row is not heading for cell in row)]
+    before = next((row for _, row in rows[:first] if len(row) == width - 1), [])
+    if not heading and any(plain_name(cell) in TIME_NAMES for cell in before):  # rows have names, their column has none
+        heading = ["", *before]
     if not heading and comments and len(last := next(csv.reader([comments[-1]], delimiter=delimiter))) == width > 1:
         heading = [cell.strip() for cell in last]
     again = [cell.lower() for cell in heading or [""]]
@@ -154,7 +162,9 @@ def _first_data(rows: list[tuple[int, list[str]]], width: int) -> int:
     for i, (_, row) in enumerate(rows):
         if len(row) != width or any(plain_name(cell) in TIME_NAMES for cell in row):  # a heading, also one of dates
             continue
-        numeric = [as_number(cell) is not None or cell.lower() in MISSING for cell in row]
+        numeric = [
+            as_number(cell) is not None or cell.lower() in MISSING or minutes_of(cell) is not None for cell in row
+        ]
         if any(is_time(cell) for cell in row) or (all(numeric) if timed else any(map(_is_number, row))):
             return i
     return len(rows)

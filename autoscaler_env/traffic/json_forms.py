@@ -18,7 +18,7 @@ def parsed_json(text: str) -> Any:
     except (ValueError, RecursionError):
         pass
     try:
-        return [json.loads(line) for line in text.splitlines() if line.strip()]
+        return [json.loads(line.rstrip().rstrip(",")) for line in text.splitlines() if line.strip()]
     except (ValueError, RecursionError):
         return None
 

@@ -17,7 +17,8 @@ _HOUR = re.compile(
     re.IGNORECASE,
 )
 """An hour as it stands above its column, or beside its row; of an interval, its begin."""
-_HOUR_NAMES = ("hour", "time", "clock", "zeit", "uhrzeit", "stunde", "heure", "hora")
+HOUR_NAMES = ("time", "hour", "clock", "zeit", "uhrzeit", "stunde", "heure", "hora")
+"""Headings of the times of a day, in small letters and digits only."""
 _DATE = re.compile(
     r"\d{4}([-/.])\d{1,2}\1\d{1,2}|\d{1,2}([-/.])\d{1,2}\2\d{4}|\d{1,2}\.? [^\W\d_]{3,10} \d{4}|"
     r"[^\W\d_]{3,10} \d{1,2}, \d{4}"
@@ -48,7 +49,8 @@ class Table(NamedTuple):
 def in_long_form(table: Table, name: str) -> Table:
     """Return a table with a row for each time; one with a column for each hour, or for each day, is turned into it."""
     days = [i for i, cell in enumerate(table.heading) if _is_date(cell)]
-    hours = [i for i, cell in enumerate(table.heading) if _HOUR.fullmatch(cell)]
+    minutes = {i: found for i, cell in enumerate(table.heading) if (found := minutes_of(cell)) is not None}
+    hours = list(minutes)
     weekdays = [cell for cell in (*table.heading, *(row[0] for row in table.rows)) if _WEEKDAY.fullmatch(cell)]
     if len(weekdays) >= 5 and not days and not any(_is_date(cell) for cell in table.rows[0]):
         raise ValueError(
@@ -62,12 +64,11 @@ def in_long_form(table: Table, name: str) -> Table:
         return table
     kept, notes = [i for i in others if i != beside], table.notes
     heads = {i: table.heading[i] for i in places}
-    minutes = [_minutes(heads[i]) for i in hours]
+    ends = places is hours and minutes[hours[-1]] == 1440 and minutes[hours[0]] > 0
     if places is hours:
-        ends = minutes[-1] == 1440 and minutes[0] > 0
         length = 1440 // len(places) if ends else 0
-        heads = {i: f"{(m - length) // 60:02}:{m % 60:02}" for i, m in zip(places, minutes, strict=True)}
-    if places is hours and ends:
+        heads = {i: clock_of(minutes[i] - length) for i in places}
+    if ends:
         notes += (f"{table.heading[places[-1]]} is taken for the hour that ends then, as there is no hour 0.",)
     cells = [
         (j, [row[beside], heads[i], row[i], *(row[k] for k in kept)])
@@ -82,17 +83,22 @@ def in_long_form(table: Table, name: str) -> Table:
     return table._replace(format=form, heading=heading, rows=[row for _, row in cells], numbers=numbers, notes=notes)
 
 
-def _minutes(hour: str) -> int:
-    """Return the minutes from midnight to an hour that `_HOUR` matches, such as 13, H13, 13:30 or 1 PM.
+def minutes_of(cell: str) -> int | None:
+    """Return the minutes from midnight to an hour, of an interval to its begin; `None` for anything else.
 
     Example:
-        >>> [_minutes(hour) for hour in ("13", "13:30", "12 AM", "1 pm", "01:00-02:00")]
-        [780, 810, 0, 780, 60]
+        >>> [minutes_of(hour) for hour in ("13", "13:30", "H5", "12 AM", "1 pm", "01:00-02:00", "noon")]
+        [780, 810, 300, 0, 780, 60, None]
     """
-    match = _HOUR.fullmatch(hour)
-    assert match is not None
+    if (match := _HOUR.fullmatch(cell)) is None:
+        return None
     hours = int(match[1]) % 12 + 12 * (match[3] in "pP") if match[3] else int(match[1])
     return 60 * hours + int(match[2] or 0)
+
+
+def clock_of(minutes: int) -> str:
+    """Return minutes from midnight as a clock shows them, such as 13:30."""
+    return f"{minutes // 60:02}:{minutes % 60:02}"
 
 
 def with_date_of_title(table: Table) -> Table:
@@ -101,16 +107,11 @@ def with_date_of_title(table: Table) -> Table:
     if len(dates) != 1 or any(is_time(cell) for cell in table.rows[0]):
         return table
     for i, cell in enumerate(table.heading):
-        hours = [row[i] for row in table.rows]
-        if plain_name(cell) not in _HOUR_NAMES or not all(map(_HOUR.fullmatch, hours)):
-            continue
-        minutes = [_minutes(hour) for hour in hours]
-        if minutes == sorted(minutes):
+        minutes = [minutes_of(row[i]) for row in table.rows]
+        hours = [each for each in minutes if each is not None]
+        if plain_name(cell) in HOUR_NAMES and len(hours) == len(minutes) and hours == sorted(hours):
             (date,) = dates
-            rows = [
-                [date, f"{m // 60:02}:{m % 60:02}", *row[:i], *row[i + 1 :]]
-                for m, row in zip(minutes, table.rows, strict=True)
-            ]
+            rows = [[date, clock_of(m), *row[:i], *row[i + 1 :]] for m, row in zip(hours, table.rows, strict=True)]
             heading = ["date", "hour", *table.heading[:i], *table.heading[i + 1 :]]
             notes = (*table.notes, f"All rows are of the day of the title, {date}.")
             return table._replace(heading=heading, rows=rows, notes=notes)

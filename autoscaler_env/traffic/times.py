@@ -28,11 +28,27 @@ _MONTHS = (
 )
 """How the names of months begin in English, German, French, Spanish, Italian and Portuguese."""
 _NUMBERS = re.compile(r"(\d{1,4})([-/.])(\d{1,2})\2(\d{1,4})")
-_DAY_MONTH = re.compile(r"(?:[A-Za-z]{3,9},?\s+)?(\d{1,2})\.?[\s/-]+([^\W\d_]{3,10})\.?,?[\s/-]+(\d{4})")
+_DAY_MONTH = re.compile(r"(?:[A-Za-z]{3,9},?\s+)?(\d{1,2})\.?[\s/-]+([^\W\d_]{3,10})\.?,?[\s/-]+(\d{4}|\d\d(?![\d:]))")
 _MONTH_DAY = re.compile(r"(?:[A-Za-z]{3,9},?\s+)?([A-Za-z]{3,9})\.?\s+(\d{1,2}),?\s+(\d{4})")
 _CLOCK = re.compile(
-    r"(?:\s*[T,:@\s]\s*(\d{1,2})(?:[:.h](\d{2}))?(?:[:.](\d{2})(?:[.,](\d+))?)?(?:\s*([AaPp])\.?[Mm]\.?(?![A-Za-z]))?)?\s*(.*)$"
+    r"(?:(?:\s*[T,:@\s]|\s+(?:at|um|à))\s*(\d{1,2})(?:[:.h](\d{2}))?(?:[:.](\d{2})(?:[.,](\d+))?)?(?:\s*([AaPp])\.?[Mm]\.?(?![A-Za-z]))?)?\s*(.*)$"
 )
+_CTIME = re.compile(
+    r"(?:[A-Za-z]{3,9}\s+)?([A-Za-z]{3,9})\s+(\d{1,2})\s+(\d\d:\d\d:\d\d)\s+(?:([A-Z]{2,5})\s+)?(\d{4})"
+)
+_ZONES = {
+    **dict.fromkeys(("PST", "PDT"), "America/Los_Angeles"),
+    **dict.fromkeys(("MST", "MDT"), "America/Denver"),
+    **dict.fromkeys(("CST", "CDT"), "America/Chicago"),
+    **dict.fromkeys(("EST", "EDT"), "America/New_York"),
+    **dict.fromkeys(("WET", "BST", "WEST"), "Europe/London"),
+    **dict.fromkeys(("EET", "EEST"), "Europe/Helsinki"),
+    "IST": "Asia/Kolkata",
+    "JST": "Asia/Tokyo",
+    "AEST": "Australia/Sydney",
+    "AEDT": "Australia/Sydney",
+}
+"""A place that an abbreviation of a zone may mean, for a question."""
 _OFFSET = re.compile(r"(?:UTC|GMT)?\s*([+-])(\d{1,2}):?(\d{2})?(?:\s*\(.*\))?$")
 _INTERVAL = re.compile(
     r"(\S*\d\S*(?:\s+\d\S*)?(?:\s+[AaPp][Mm])?)\s+(?:-|\u2013|to|bis|\u2192)\s+\d.*|([^/\s]+T[^/\s]+)/\S+"
@@ -253,7 +269,7 @@ def _of_writing(
         if written is None:
             raise _no_time(cell, row, name)
         if written.zone and zone is None:
-            zone = written.zone if "/" in written.zone else "Europe/Berlin"
+            zone = written.zone if "/" in written.zone else _ZONES.get(written.zone, "Europe/Berlin")
             raise Question(
                 f"{name}, row {row}: the times are of the zone {written.zone}; name it, as in --zone {zone}", zone=zone
             )
@@ -316,6 +332,8 @@ def _moment(written: _Written, day_first: bool) -> datetime | None:
 def _written(cell: str) -> _Written | None:
     """Take a time apart; `None` if it is none."""
     text = cell.strip()
+    if match := _CTIME.fullmatch(text):
+        text = f"{match[1]} {match[2]}, {match[5]} {match[3]} {match[4] or ''}".strip()
     date: tuple[int, int, int]
     known, dotted = True, False
     if match := _NUMBERS.match(text):
@@ -326,7 +344,7 @@ def _written(cell: str) -> _Written | None:
             return None
         date = (int(first), int(second), int(third) + (2000 if not known and len(third) == 2 else 0))
     elif (match := _DAY_MONTH.match(text)) and (month := _month(match[2])):
-        date = (int(match[3]), month, int(match[1]))
+        date = (int(match[3]) + (2000 if len(match[3]) == 2 else 0), month, int(match[1]))
     elif (match := _MONTH_DAY.match(text)) and (month := _month(match[1])):
         date = (int(match[3]), month, int(match[2]))
     else:
@@ -348,6 +366,8 @@ def _written(cell: str) -> _Written | None:
         offset = 0
     elif sign := _OFFSET.match(tail):
         offset = (1 if sign[1] == "+" else -1) * (int(sign[2]) * 3600 + int(sign[3] or 0) * 60)
+        if abs(offset) >= 86_400:
+            return None
     elif re.fullmatch(r"[A-Z]{2,5}|[A-Z][a-z]+/[A-Za-z_/]+", tail):
         zone = tail
     elif tail:

@@ -62,6 +62,10 @@ def unit_of(series: Series, table: Table, name: str, asked: Unit | None, told: U
     Raises:
         ValueError: The numbers count no requests, or the file leaves it open; the message names the option.
     """
+    if scale := re.search(
+        r"\b(?:thousand|million)s?\b|\bx ?1,?000\b", f"{series.column} {table.metric}", re.IGNORECASE
+    ):
+        raise ValueError(f"{name}: {series.column} is in {scale[0]}; write whole requests into the file")
     if asked is not None:
         return asked
     if series.unit in UNITS:
