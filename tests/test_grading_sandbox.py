@@ -85,6 +85,7 @@ HOSTILE = {
     "no_python": "this is no python",
     "asks": "input('who are you? ')",
     "exits": "sys.exit(0)",
+    "exits_as_in_ipython": "exit()",
     "dies": "os._exit(0)",
     "kills_itself": "os.kill(os.getpid(), 9)",
     "kills_all": "os.kill(-1, 9)\nos._exit(0)",
@@ -151,7 +152,7 @@ ENDLESS = {
 
 
 SAMPLE = (
-    "raises",
+    "exits_as_in_ipython",
     "kills_its_parent",
     "fork_bomb",
     "memory",
@@ -282,7 +283,8 @@ class TestHostileNotebooks:
             with contextlib.suppress(TimeoutError):
                 outcome.connections.append(server.accept())
         check_that_none_passes(outcome, names)
-        for name in {"raises", "no_python", "asks"} & set(names):  # a cell that fails costs no answer after it
+        failing = {"raises", "no_python", "asks", "exits", "exits_as_in_ipython"}  # they cost no answer after them
+        for name in failing & set(names):
             assert outcome.reports[name].points("exercises") == 50, outcome.reports[name]
         for name in ("none", "broken"):  # what is not a submission does not stop the others
             assert outcome.reports[name].key == {}

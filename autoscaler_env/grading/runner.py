@@ -23,11 +23,12 @@ import papermill
 import psutil
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
+from nbclient.exceptions import DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 
 from autoscaler_env.grading.sandbox import MEGABYTE, Launch
-from autoscaler_env.grading.supervisor import end_descendants
+from autoscaler_env.grading.supervisor import KERNEL_ENDED, end_descendants
 from autoscaler_env.storage.files import write_json
 
 START_SECONDS = 300
@@ -155,7 +156,9 @@ def run(job: dict[str, Any]) -> str | None:
         return str(failure)
     except papermill.PapermillExecutionError:
         return None  # the errors of cells stand in the executed notebook
-    except Exception as failure:  # a dead kernel or a flood of messages: the notebook caused it
+    except DeadKernelError:
+        return KERNEL_ENDED
+    except Exception as failure:  # a flood of messages: the notebook caused it
         return f"{type(failure).__name__}: {failure}"
     return None
 
