@@ -137,6 +137,7 @@ HOSTILE = {
     "from IPython.core.interactiveshell import ExecutionResult\n"
     "async def nothing(*arguments, **named): return ExecutionResult(None)\n"
     "shell.run_cell_async = nothing",
+    "hides_its_error": "get_ipython()._showtraceback = lambda *words, **named: None\n1 / 0",
     "prints_right": "import builtins\nbuiltins.print = lambda *words, **named: None",
     "breaks_sending": "from autoscaler_env.grading import answers\nanswers.collect = None",
     "breaks_papermill": "import nbformat, papermill\nnbformat.write = papermill.execute_notebook = None\nos._exit(0)",
@@ -162,11 +163,13 @@ SAMPLE = (
     "reads_the_secret_days",
     "makes_a_namespace",
     "swallows_cells",
+    "hides_its_error",
 )
 """One notebook of each kind, for the normal run."""
 
 REASONS = {
     "raises": "ZeroDivisionError",
+    "exits_as_in_ipython": "SystemExit",
     "asks": "StdinNotImplementedError",
     "prints": "outputs pass 2 MB",
     "memory": "MemoryError",
@@ -178,6 +181,7 @@ REASONS = {
     "sees_processes": "AssertionError",
     "makes_a_namespace": "CalledProcessError",
     "swallows_cells": "did not come to its end",
+    "hides_its_error": "ZeroDivisionError",
 }
 """What the report of a notebook says."""
 

@@ -189,8 +189,7 @@ def _first_error(notebook: nbformat.NotebookNode) -> str | None:
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if output.output_type == "error":
-                error = ": ".join(text for text in map(str, (output.get("ename"), output.get("evalue"))) if text)
-                error = printable(one_line(error), 200)
+                error = printable(one_line(f"{output.get('ename')}: {output.get('evalue')}").removesuffix(":"), 200)
                 return f"a cell ended in {error}; the cell begins with {_beginning(cell.source)}"
     return None
 

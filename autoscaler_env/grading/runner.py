@@ -19,6 +19,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import papermill
 import psutil
 from jupyter_client.kernelspec import KernelSpec
@@ -131,6 +132,7 @@ def run(job: dict[str, Any]) -> str | None:
                 kernel_name=kernel_name,
                 iopub_timeout=START_SECONDS,
                 allow_errors=True,  # a cell that fails costs the notebook's points, not the exercises after it
+                on_cell_error=_keep_error,
                 store_widget_state=False,
                 shutdown_kernel="immediate",
                 ipython_hist_file="",
@@ -161,6 +163,25 @@ def run(job: dict[str, Any]) -> str | None:
     except Exception as failure:  # a flood of messages: the notebook caused it
         return f"{type(failure).__name__}: {failure}"
     return None
+
+
+def _keep_error(cell: nbformat.NotebookNode, execute_reply: dict[str, Any], **unused: Any) -> None:
+    """Give a cell that failed an output with its error, if the kernel sent none.
+
+    A kernel without memory may lose that message, and a notebook may suppress it. The reply to the cell still tells.
+
+    Args:
+        cell: The cell.
+        execute_reply: The kernel's reply.
+        unused: What nbclient passes on.
+    """
+    if any(output.output_type == "error" for output in cell.outputs):
+        return
+    reply = execute_reply["content"]
+    texts = {name: str(reply.get(name, "unknown")) for name in ("ename", "evalue")}
+    traceback = reply.get("traceback")
+    lines = list(map(str, traceback)) if isinstance(traceback, list) else []
+    cell.outputs.append(nbformat.v4.new_output("error", **texts, traceback=lines))
 
 
 def _save(manager: Any, executed: Path, **unused: Any) -> None:
