@@ -304,6 +304,24 @@ def test_what_a_file_leaves_open_is_asked_in_one_line_and_the_answer_is_taken(re
     assert np.rint(read(text, **answer).requests[:2]).tolist() == first
 
 
+SLIPS = {
+    "did you mean requests?": {"column": "request"},
+    "columns timestamp, service, requests, did you mean service?": {"where": ("servce=web",)},
+    "service is cart, web, did you mean web?": {"where": ("service=wep",)},
+    "Europe/Berlin or UTC, did you mean Europe/Berlin?": {"zone": "Europe/Berln"},
+    "unit = 'persecond': must be one of count, per-second, per-minute, counter, did you": {"unit": "persecond"},
+    "dates = 'eu': must be one of us, european": {"dates": "eu"},
+    "decimal = 'coma': must be one of point, comma, did you mean comma?": {"decimal": "coma"},
+}
+
+
+def test_a_misspelt_answer_is_met_with_the_one_that_was_meant(read):
+    for message, slip in SLIPS.items():
+        with pytest.raises(ValueError) as error:
+            read(LONG, **slip)
+        assert message in str(error.value) and "\n" not in str(error.value)
+
+
 HOURS = [START + timedelta(hours=i) for i in range(48)]
 CPU = [round(40 + 30 * np.sin(i / 4)) for i in range(48)]
 DOUBTFUL = {

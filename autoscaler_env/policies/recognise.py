@@ -18,13 +18,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from autoscaler_env.policies.base import RECOGNISE as RECOGNISE
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.inputs import INPUTS_WITH_LEVELS, Inputs, observed_arrivals
 from autoscaler_env.service import Service
 from autoscaler_env.traffic.patterns import PATTERNS, Pattern, random_training_seeds
-
-RECOGNISE = "recognise"
-"""The name of the policy in tables and on the command line."""
 
 DAYS = 1_500
 """Training days of the classifier, equally many of each pattern."""

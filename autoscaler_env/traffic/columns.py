@@ -8,18 +8,22 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autoscaler_env.text import listed
+from autoscaler_env.text import listed, not_a_choice, suggestion
 from autoscaler_env.traffic.doubts import Question
 from autoscaler_env.traffic.formats import LOG_SECONDS, LONGEST, RowNumber, Table
 from autoscaler_env.traffic.names import COUNT_NAMES, LABEL_NAMES, MISSING, TIME_NAMES, plain_name
 from autoscaler_env.traffic.times import Times, as_number, is_time, read_times
 
 Unit = Literal["count", "per-second", "per-minute", "counter"]
+UNITS: tuple[Unit, ...] = get_args(Unit)
+"""What `--unit` may say."""
+
+_CHOICES = {"unit": UNITS, "dates": ("us", "european"), "decimal": ("point", "comma")}
 
 YEARS = (-2_208_988_800, 7_258_118_400)
 """Seconds since 1970 at which the years 1900 and 2200 begin: other times are mistakes."""
@@ -59,6 +63,12 @@ class Reading:
     row_seconds: int | None = None
     """Seconds from one row to the next, for a file that has steps and no times; requests that have a row or a line
     each are counted over them."""
+
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            value = getattr(self, name)
+            if value is not None and value not in choices:
+                raise ValueError(not_a_choice(name, value, choices))
 
 
 class Series(NamedTuple):
@@ -154,12 +164,15 @@ def _kept(table: Table, name: str, how: Reading) -> Table:
         if not equals or column not in table.heading:
             raise ValueError(
                 f"--where {condition}: must be column=value with one of the columns {', '.join(table.heading)}"
+                f"{suggestion(column, table.heading)}"
             )
         i = table.heading.index(column)
         keep = [j for j, row in enumerate(table.rows) if row[i] == value]
         if not keep:
             values = sorted({row[i] for row in table.rows})
-            raise ValueError(f"--where {condition}: {name} has no such row; {column} is {_some(values)}")
+            raise ValueError(
+                f"--where {condition}: {name} has no such row; {column} is {_some(values)}{suggestion(value, values)}"
+            )
         table = table._replace(rows=[table.rows[j] for j in keep], numbers=[table.numbers[j] for j in keep])
     return table
 
@@ -293,7 +306,10 @@ def _asked(table: Table, numeric: list[int], column: str) -> list[int]:
         fits = [i for i, cell in enumerate(table.heading) if cell and (rest == cell or rest.startswith(f"{cell}+"))]
         if not fits:
             names = ", ".join(table.heading) or "without names"
-            raise ValueError(f"--column {column}: must be columns of the file joined by +, or all; they are {names}")
+            raise ValueError(
+                f"--column {column}: must be columns of the file joined by +, or all; they are {names}"
+                f"{suggestion(rest, filter(None, table.heading))}"
+            )
         best = max(fits, key=lambda i: len(table.heading[i]))
         chosen.append(best)
         rest = rest[len(table.heading[best]) + 1 :]
