@@ -23,7 +23,7 @@ Unit = Literal["count", "per-second", "per-minute", "counter"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
 """What `--unit` may say."""
 
-_CHOICES = {"unit": UNITS, "dates": ("us", "european"), "decimal": ("point", "comma")}
+_CHOICES = {"unit": UNITS, "dates": ("us", "european"), "decimal": ("point", "comma"), "repeats": ("drop", "count")}
 
 YEARS = (-2_208_988_800, 7_258_118_400)
 """Seconds since 1970 at which the years 1900 and 2200 begin: other times are mistakes."""
@@ -60,6 +60,8 @@ class Reading:
     """The order of dates such as 3/2/2026, where the column leaves it open."""
     decimal: Literal["point", "comma"] | None = None
     """The decimal mark, where the column leaves it open."""
+    repeats: Literal["drop", "count"] | None = None
+    """What rows are that equal a row before in every cell: repeats of the export, or rows that count."""
     row_seconds: int | None = None
     """Seconds from one row to the next, for a file that has steps and no times; requests that have a row or a line
     each are counted over them."""
@@ -90,8 +92,12 @@ class Series(NamedTuple):
     """What messages call the column of times."""
     unit: str | None
     """The unit that stands in the cells, if any: a `Unit`, or a unit of something else."""
-    dropped: int
-    """Identical rows that were left out."""
+    dropped: int = 0
+    """Repeated rows that were left out."""
+    equal: int = 0
+    """Rows that are equal to a row before, and count all the same."""
+    cells: Sequence[Sequence[str]] = ()
+    """The cells of each row; none where rows are counted."""
 
 
 def series_of(table: Table, name: str, how: Reading) -> Series:
@@ -122,7 +128,7 @@ def series_of(table: Table, name: str, how: Reading) -> Series:
     if len(known) > 1:
         raise ValueError(f"{name}: the columns have different units, {listed(sorted(known))}; choose with --column")
     names = [table.heading[i] if table.heading else f"column {i + 1}" for i in (*chosen, *time_columns)]
-    series = Series(
+    return Series(
         moments,
         np.column_stack(columns),
         [tuple(row[i] for i in labels) for row in table.rows],
@@ -131,9 +137,8 @@ def series_of(table: Table, name: str, how: Reading) -> Series:
         "+".join(names[: len(chosen)]),
         "+".join(names[len(chosen) :]) or "the order of rows",
         next(iter(known), None),
-        0,
+        cells=table.rows,
     )
-    return _without_repeats(series, table)
 
 
 def _of_requests(moments: Times, table: Table, time_columns: list[int], name: str, seconds: int) -> Series:
@@ -154,7 +159,7 @@ def _of_requests(moments: Times, table: Table, time_columns: list[int], name: st
     heading = "+".join(table.heading[i] for i in time_columns if table.heading) or "the only time"
     keys: list[tuple[str, ...]] = [()] * len(counts)
     numbers: list[RowNumber] = list(range(1, len(counts) + 1))
-    return Series(times, counts[:, None], keys, [], numbers, "rows", heading, "count", 0)
+    return Series(times, counts[:, None], keys, [], numbers, "rows", heading, "count")
 
 
 def _kept(table: Table, name: str, how: Reading) -> Table:
@@ -179,29 +184,6 @@ def _kept(table: Table, name: str, how: Reading) -> Table:
 
 def _some(values: Sequence[str]) -> str:
     return f"{', '.join(values[:5])}{', ...' if len(values) > 5 else ''}"
-
-
-def _without_repeats(series: Series, table: Table) -> Series:
-    """Leave out rows that are the same in every cell as a row before; steps and counts alone are no such rows."""
-    if series.times.kind == "step":
-        return series
-    first: dict[tuple[str, ...], int] = {}
-    for i, row in enumerate(table.rows):
-        first.setdefault(tuple(row), i)
-    if len(first) == len(table.rows):
-        return series
-    keep = list(first.values())
-    times = series.times._replace(
-        seconds=series.times.seconds[keep],
-        offsets=None if series.times.offsets is None else series.times.offsets[keep],
-    )
-    return series._replace(
-        times=times,
-        values=series.values[keep],
-        keys=[series.keys[i] for i in keep],
-        numbers=[series.numbers[i] for i in keep],
-        dropped=len(table.rows) - len(keep),
-    )
 
 
 # --- times -----------------------------------------------------------------------------------------------------------
