@@ -7,8 +7,8 @@ from autoscaler_env.grading.sandbox import Limits
 
 BAD = {
     "points = 3": "points must be a table",
-    "[marks]": "marks: must be one of points",
-    "[points]\nnotebook = 3": "points.notebook: must be one of",
+    "[marks]": "marks: no such table. There are points",
+    "[points]\nnotebook = 3": "points.notebook = 3: no such value, did you mean notebooks?",
     "[points]\ncosts = -1": "points.costs = -1: must be a number, at least 0",
     "[points]\ncosts = nan": "points.costs = nan",
     "[costs]\ndays = 0": "costs.days = 0",

@@ -304,6 +304,63 @@ def test_what_a_file_leaves_open_is_asked_in_one_line_and_the_answer_is_taken(re
     assert np.rint(read(text, **answer).requests[:2]).tolist() == first
 
 
+def at(*moments):
+    """Return times of one morning, from minutes and seconds such as "0:30"."""
+    return [f"2026-03-02T10:0{moment}Z" for moment in moments]
+
+
+def test_equal_rows_count_where_each_is_a_request_or_a_series_and_once_where_the_export_repeats_them(read):
+    names = ["http_req_duration", *["http_reqs"] * 6]
+    moments = at("0:00", "0:00", "0:00", "0:00", "0:30", "1:10", "1:10")
+    k6 = table("metric_name,timestamp,metric_value,method", names, moments, [9.5, *[1] * 6], ["GET"] * 7)
+    only = {"where": ("metric_name=http_reqs",)}
+    for how in (only, only | {"sum": True, "unit": "count"}):
+        with pytest.raises(
+            ValueError, match="always 1, and 3 rows equal to a row before: if each row is a request, say"
+        ):
+            read(k6, **how)
+    traffic = read(k6, **only, column="rows")
+    assert traffic.requests.tolist() == [4, 2] and "0 repeated rows dropped." in traffic.understood[1]
+    # two servers whose names were left out: every minute has two rows, also where the servers served alike
+    servers = table("timestamp,requests", at("0:00", "0:00", "1:00", "1:00", "2:00", "2:00"), [5, 5, 4, 6, 7, 7])
+    traffic = read(servers, sum=True, unit="count")
+    assert traffic.requests.tolist() == [10, 10, 14]
+    assert "0 repeated rows dropped, 2 equal rows counted." in traffic.understood[1]
+    # an export that holds the middle minute twice
+    twice = at("0:00", "0:00", "1:00", "1:00", "1:00", "1:00", "2:00", "2:00")
+    labelled = table("timestamp,service,requests", twice, ["a", "b"] * 4, [5, 5, 4, 6, 4, 6, 7, 7])
+    plain = table("timestamp,requests", twice, [5, 8, 4, 6, 4, 6, 7, 9])
+    for text, counts in ((labelled, [10, 10, 14]), (plain, [13, 10, 16])):
+        traffic = read(text, sum=True, unit="count")
+        assert traffic.requests.tolist() == counts and "2 repeated rows dropped." in traffic.understood[1]
+    # an odd number of rows, some of them equal: it cannot be known
+    unclear = table("timestamp,requests", at("0:00", "0:00", "1:00", "2:00", "2:00", "2:00"), [5, 8, 4, 7, 7, 9])
+    with pytest.raises(
+        ValueError, match=r"or leave out one; and: .*row 6: the same as a row before .* say --repeats count"
+    ):
+        read(unclear, unit="count")
+    for repeats, last in (("count", 23), ("drop", 16)):
+        assert read(unclear, sum=True, unit="count", repeats=repeats).requests.tolist() == [13, 4, last]
+
+
+SLIPS = {
+    "did you mean requests?": {"column": "request"},
+    "columns timestamp, service, requests, did you mean service?": {"where": ("servce=web",)},
+    "service is cart, web, did you mean web?": {"where": ("service=wep",)},
+    "Europe/Berlin or UTC, did you mean Europe/Berlin?": {"zone": "Europe/Berln"},
+    "unit = 'persecond': must be one of count, per-second, per-minute, counter, did you": {"unit": "persecond"},
+    "dates = 'eu': must be one of us, european": {"dates": "eu"},
+    "decimal = 'coma': must be one of point, comma, did you mean comma?": {"decimal": "coma"},
+}
+
+
+def test_a_misspelt_answer_is_met_with_the_one_that_was_meant(read):
+    for message, slip in SLIPS.items():
+        with pytest.raises(ValueError) as error:
+            read(LONG, **slip)
+        assert message in str(error.value) and "\n" not in str(error.value)
+
+
 HOURS = [START + timedelta(hours=i) for i in range(48)]
 CPU = [round(40 + 30 * np.sin(i / 4)) for i in range(48)]
 DOUBTFUL = {

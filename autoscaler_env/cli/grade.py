@@ -80,9 +80,7 @@ class Grade:
         for name, path in [*files.items(), *(("submission", each) for each in self.submissions)]:
             if path is not None and not path.exists():
                 raise ValueError(f"{name} = {str(path)!r}: there is no such file or folder")
-        from autoscaler_env.grading.answer_key import GraderError
         from autoscaler_env.grading.exports import check_assignment, export
-        from autoscaler_env.grading.grade import Grading, report_names
         from autoscaler_env.grading.gradebook import Gradebook, write_gradebook
         from autoscaler_env.grading.roster import Roster, read_adjustments
         from autoscaler_env.grading.rubric import DEFAULT, Rubric
@@ -97,6 +95,9 @@ class Grade:
         if self.format in ("canvas", "moodle") and roster is None:
             raise ValueError(f"format = {self.format!r}: needs --roster, because it names students and not files")
         sandbox = find_sandbox(self.container, self.i_trust_this_code, self.own_user)
+        from autoscaler_env.grading.answer_key import GraderError  # slow to import: after all that may be refused
+        from autoscaler_env.grading.grade import Grading, report_names
+
         _keep(self.roster, output / "roster.csv")
         _keep(self.adjust, output / "adjust.csv")
         print(sandbox.description, *missing_safeguards(), flush=True)

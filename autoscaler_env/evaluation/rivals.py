@@ -43,7 +43,7 @@ from autoscaler_env.policies.knative import Kpa
 from autoscaler_env.policies.kubernetes import HpaCpu, HpaDemand
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_text
-from autoscaler_env.text import counted, percent
+from autoscaler_env.text import counted, not_a_choice, percent
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload, as_workload, day_seeds
 
 TOLERANCES = (0.0, 0.05, 0.1)
@@ -240,7 +240,7 @@ def calibrate_rule(
         ValueError: There is no such rule, no pattern, or no day to calibrate on.
     """
     if rule not in GRIDS:
-        raise ValueError(f"rule = {rule!r}: must be one of {', '.join((*RIVAL_GRIDS, *VENDOR_GRIDS))}")
+        raise ValueError(not_a_choice("rule", rule, (*RIVAL_GRIDS, *VENDOR_GRIDS)))
     if not patterns or days < 1:
         raise ValueError(f"patterns = {list(patterns)}, days = {days}: must be at least one pattern and one day")
     service, grid = service or Service(), GRIDS[rule]

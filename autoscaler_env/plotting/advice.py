@@ -122,7 +122,7 @@ def _plot_cost_and_service(
         for name in policies.index
     }
     if recommended is not None and width >= NARROW:
-        texts[recommended] += " (recommended)"
+        texts[recommended] += " (stays)" if recommended == "today" else " (recommended)"
     _label_points(axes, places, texts, 1 - limit, recommended)
     return figure
 

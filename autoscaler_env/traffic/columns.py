@@ -8,18 +8,22 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autoscaler_env.text import listed
+from autoscaler_env.text import listed, not_a_choice, suggestion
 from autoscaler_env.traffic.doubts import Question
 from autoscaler_env.traffic.formats import LOG_SECONDS, LONGEST, RowNumber, Table
 from autoscaler_env.traffic.names import COUNT_NAMES, LABEL_NAMES, MISSING, TIME_NAMES, plain_name
 from autoscaler_env.traffic.times import Times, as_number, is_time, read_times
 
 Unit = Literal["count", "per-second", "per-minute", "counter"]
+UNITS: tuple[Unit, ...] = get_args(Unit)
+"""What `--unit` may say."""
+
+_CHOICES = {"unit": UNITS, "dates": ("us", "european"), "decimal": ("point", "comma"), "repeats": ("drop", "count")}
 
 YEARS = (-2_208_988_800, 7_258_118_400)
 """Seconds since 1970 at which the years 1900 and 2200 begin: other times are mistakes."""
@@ -56,9 +60,17 @@ class Reading:
     """The order of dates such as 3/2/2026, where the column leaves it open."""
     decimal: Literal["point", "comma"] | None = None
     """The decimal mark, where the column leaves it open."""
+    repeats: Literal["drop", "count"] | None = None
+    """What rows are that equal a row before in every cell: repeats of the export, or rows that count."""
     row_seconds: int | None = None
     """Seconds from one row to the next, for a file that has steps and no times; requests that have a row or a line
     each are counted over them."""
+
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            value = getattr(self, name)
+            if value is not None and value not in choices:
+                raise ValueError(not_a_choice(name, value, choices))
 
 
 class Series(NamedTuple):
@@ -80,8 +92,12 @@ class Series(NamedTuple):
     """What messages call the column of times."""
     unit: str | None
     """The unit that stands in the cells, if any: a `Unit`, or a unit of something else."""
-    dropped: int
-    """Identical rows that were left out."""
+    dropped: int = 0
+    """Repeated rows that were left out."""
+    equal: int = 0
+    """Rows that are equal to a row before, and count all the same."""
+    cells: Sequence[Sequence[str]] = ()
+    """The cells of each row; none where rows are counted."""
 
 
 def series_of(table: Table, name: str, how: Reading) -> Series:
@@ -112,7 +128,7 @@ def series_of(table: Table, name: str, how: Reading) -> Series:
     if len(known) > 1:
         raise ValueError(f"{name}: the columns have different units, {listed(sorted(known))}; choose with --column")
     names = [table.heading[i] if table.heading else f"column {i + 1}" for i in (*chosen, *time_columns)]
-    series = Series(
+    return Series(
         moments,
         np.column_stack(columns),
         [tuple(row[i] for i in labels) for row in table.rows],
@@ -121,9 +137,8 @@ def series_of(table: Table, name: str, how: Reading) -> Series:
         "+".join(names[: len(chosen)]),
         "+".join(names[len(chosen) :]) or "the order of rows",
         next(iter(known), None),
-        0,
+        cells=table.rows,
     )
-    return _without_repeats(series, table)
 
 
 def _of_requests(moments: Times, table: Table, time_columns: list[int], name: str, seconds: int) -> Series:
@@ -144,7 +159,7 @@ def _of_requests(moments: Times, table: Table, time_columns: list[int], name: st
     heading = "+".join(table.heading[i] for i in time_columns if table.heading) or "the only time"
     keys: list[tuple[str, ...]] = [()] * len(counts)
     numbers: list[RowNumber] = list(range(1, len(counts) + 1))
-    return Series(times, counts[:, None], keys, [], numbers, "rows", heading, "count", 0)
+    return Series(times, counts[:, None], keys, [], numbers, "rows", heading, "count")
 
 
 def _kept(table: Table, name: str, how: Reading) -> Table:
@@ -154,41 +169,21 @@ def _kept(table: Table, name: str, how: Reading) -> Table:
         if not equals or column not in table.heading:
             raise ValueError(
                 f"--where {condition}: must be column=value with one of the columns {', '.join(table.heading)}"
+                f"{suggestion(column, table.heading)}"
             )
         i = table.heading.index(column)
         keep = [j for j, row in enumerate(table.rows) if row[i] == value]
         if not keep:
             values = sorted({row[i] for row in table.rows})
-            raise ValueError(f"--where {condition}: {name} has no such row; {column} is {_some(values)}")
+            raise ValueError(
+                f"--where {condition}: {name} has no such row; {column} is {_some(values)}{suggestion(value, values)}"
+            )
         table = table._replace(rows=[table.rows[j] for j in keep], numbers=[table.numbers[j] for j in keep])
     return table
 
 
 def _some(values: Sequence[str]) -> str:
     return f"{', '.join(values[:5])}{', ...' if len(values) > 5 else ''}"
-
-
-def _without_repeats(series: Series, table: Table) -> Series:
-    """Leave out rows that are the same in every cell as a row before; steps and counts alone are no such rows."""
-    if series.times.kind == "step":
-        return series
-    first: dict[tuple[str, ...], int] = {}
-    for i, row in enumerate(table.rows):
-        first.setdefault(tuple(row), i)
-    if len(first) == len(table.rows):
-        return series
-    keep = list(first.values())
-    times = series.times._replace(
-        seconds=series.times.seconds[keep],
-        offsets=None if series.times.offsets is None else series.times.offsets[keep],
-    )
-    return series._replace(
-        times=times,
-        values=series.values[keep],
-        keys=[series.keys[i] for i in keep],
-        numbers=[series.numbers[i] for i in keep],
-        dropped=len(table.rows) - len(keep),
-    )
 
 
 # --- times -----------------------------------------------------------------------------------------------------------
@@ -293,7 +288,10 @@ def _asked(table: Table, numeric: list[int], column: str) -> list[int]:
         fits = [i for i, cell in enumerate(table.heading) if cell and (rest == cell or rest.startswith(f"{cell}+"))]
         if not fits:
             names = ", ".join(table.heading) or "without names"
-            raise ValueError(f"--column {column}: must be columns of the file joined by +, or all; they are {names}")
+            raise ValueError(
+                f"--column {column}: must be columns of the file joined by +, or all; they are {names}"
+                f"{suggestion(rest, filter(None, table.heading))}"
+            )
         best = max(fits, key=lambda i: len(table.heading[i]))
         chosen.append(best)
         rest = rest[len(table.heading[best]) + 1 :]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from autoscaler_env.compiled import compiled
 from autoscaler_env.service import Service
+from autoscaler_env.text import not_a_choice
 from autoscaler_env.traffic.draws import GAMMA, mix, new_scratch, normals, poisson_small, poissons, uniform
 from autoscaler_env.traffic.workload import MIXED as MIXED
 from autoscaler_env.traffic.workload import PATTERN_MEANING as PATTERN_MEANING
@@ -137,7 +138,7 @@ def purpose_of(seed: int) -> Purpose:
 def _purpose_bits(purpose: Purpose) -> np.uint64:
     purposes = get_args(Purpose)
     if purpose not in purposes:
-        raise ValueError(f"purpose = {purpose!r}: must be one of {', '.join(purposes)}")
+        raise ValueError(not_a_choice("purpose", purpose, purposes))
     return np.uint64(purposes.index(purpose) << 62)
 
 

@@ -25,6 +25,7 @@ from autoscaler_env.traffic.doubts import Question, doubts_of
 from autoscaler_env.traffic.formats import RowNumber, csv_rows
 from autoscaler_env.traffic.names import LABEL_NAMES, plain_name
 from autoscaler_env.traffic.prometheus import Query
+from autoscaler_env.traffic.repeats import without_repeats
 from autoscaler_env.traffic.sources import Content, content_of, joined_name, joined_table
 from autoscaler_env.traffic.times import as_datetime, on_the_clock, zone_of
 from autoscaler_env.traffic.units import RATE_SECONDS, other_levels, unit_of, unwrapped
@@ -186,7 +187,7 @@ def _read_leniently(contents: Sequence[Content], step_seconds: int | None, how: 
     if how.row_seconds is not None and how.row_seconds < 1:
         raise ValueError(f"row_seconds = {how.row_seconds}: must be at least 1")
     name, table = joined_table(contents, how.row_seconds or step_seconds)
-    series = series_of(table, name, how)
+    series = without_repeats(series_of(table, name, how), name, how)
     if len(contents) > 1 and series.times.kind == "step":
         raise ValueError(f"{name}: they have steps and no times, so their order in time is open; give one file")
     if len(series.values) < 2:
@@ -225,6 +226,7 @@ def _read_leniently(contents: Sequence[Content], step_seconds: int | None, how: 
     clock = how.zone or {"time without a zone": "the clock of the file, no zone", "step": "steps without times"}.get(
         series.times.kind, "UTC" if lines.offsets is None or not lines.offsets.any() else "the zone in the file"
     )
+    equal = f", {counted(series.equal, 'equal row')} counted" if series.equal else ""
     length = f"{interval} s" + (" (step_seconds of the set-up)" if not timed and how.row_seconds is None else "")
     style = f" ({series.times.style})" if series.times.style else ""
     since = f" from {start}" if start else ""
@@ -232,7 +234,7 @@ def _read_leniently(contents: Sequence[Content], step_seconds: int | None, how: 
         f"Read {name} as {table.format}: {series.column} counts (unit {unit}), {series.time_column} tells the "
         f"time{style}.",
         f"{counted(len(table.rows), 'row')} every {length}{since}, clock: {clock}; {counted(filled, 'gap')} filled, "
-        f"{counted(series.dropped, 'repeated row')} dropped.",
+        f"{counted(series.dropped, 'repeated row')} dropped{equal}.",
     )
     return Traffic(name, interval, start, requests, tuple(notes), understood, tuple(doubts), unit)
 

@@ -6,11 +6,12 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Literal, NamedTuple
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import numpy as np
 from numpy.typing import NDArray
 
+from autoscaler_env.text import suggestion
 from autoscaler_env.traffic.doubts import Question
 
 Kind = Literal["step", "Unix time", "time with a zone", "time without a zone"]
@@ -141,7 +142,8 @@ def zone_of(name: str | None) -> ZoneInfo | None:
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, KeyError):  # KeyError: no such zone
-        raise ValueError(f"zone = {name!r}: must be a time zone by name, such as Europe/Berlin or UTC") from None
+        meant = suggestion(name, sorted(available_timezones()))
+        raise ValueError(f"zone = {name!r}: must be a time zone by name, such as Europe/Berlin or UTC{meant}") from None
 
 
 def on_the_clock(times: Times, zone: ZoneInfo | None) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:

@@ -9,13 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoscaler_env.text import counted, percent
-from autoscaler_env.traffic.columns import Series, Unit
+from autoscaler_env.traffic.columns import UNITS, Series, Unit
 from autoscaler_env.traffic.doubts import Question
 from autoscaler_env.traffic.formats import Table
 from autoscaler_env.traffic.names import plain_name
-
-UNITS: tuple[Unit, ...] = ("count", "per-second", "per-minute", "counter")
-"""What `--unit` may say."""
 
 RATE_SECONDS = {"per-second": 1, "per-minute": 60}
 """The seconds that a rate is per."""
@@ -66,8 +63,6 @@ def unit_of(series: Series, table: Table, name: str, asked: Unit | None, told: U
         ValueError: The numbers count no requests, or the file leaves it open; the message names the option.
     """
     if asked is not None:
-        if asked not in UNITS:
-            raise ValueError(f"unit = {asked!r}: must be one of {', '.join(UNITS)}")
         return asked
     if series.unit in UNITS:
         return series.unit
