@@ -21,7 +21,7 @@ from autoscaler_env.traffic.names import COUNT_NAMES, LABEL_NAMES, MISSING, TIME
 from autoscaler_env.traffic.tables import HOUR_NAMES, RowNumber, Table, clock_of, minutes_of
 from autoscaler_env.traffic.times import EXCEL_DAYS, Times, as_number, is_time, read_times
 
-Unit = Literal["count", "per-second", "per-minute", "counter"]
+Unit = Literal["count", "per-second", "per-minute", "per-hour", "counter"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
 """What `--unit` may say."""
 
@@ -33,6 +33,7 @@ YEARS = (-2_208_988_800, 7_258_118_400)
 _UNIT_OF_CELL = {
     **dict.fromkeys(("req/s", "reqs/s", "requests/s", "rps", "/s", "ops/s", "ops", "qps", "hits/s"), "per-second"),
     **dict.fromkeys(("req/min", "reqs/min", "requests/min", "rpm", "/min", "/m", "opm"), "per-minute"),
+    **dict.fromkeys(("req/h", "reqs/h", "requests/h", "rph", "/h", "requests/hour", "/hour"), "per-hour"),
     **dict.fromkeys(("req", "reqs", "requests", "hits", "count"), "count"),
 }
 _CLOCK = re.compile(r"\d{1,2}:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?[AaPp]\.?[Mm]\.?)?")

@@ -14,7 +14,7 @@ from autoscaler_env.traffic.doubts import Question
 from autoscaler_env.traffic.names import plain_name
 from autoscaler_env.traffic.tables import Table
 
-RATE_SECONDS = {"per-second": 1, "per-minute": 60}
+RATE_SECONDS = {"per-second": 1, "per-minute": 60, "per-hour": 3600}
 """The seconds that a rate is per."""
 
 _COUNTED = r"(?:requests?|reqs?|hits|calls|counts?|views|operations|ops|queries|unit\S*)"
@@ -24,6 +24,9 @@ _RATES: dict[Unit, str] = {
         r"\b(?:je|pro|par|por)[_\s]+se[ckg]"
     ),
     "per-minute": r"per[_\s.-]*min(?:ute)?s?(?![a-z])|/\s*min(?:ute)?\b|\brpm\b|\b(?:je|pro|par|por)[_\s]+min",
+    "per-hour": (
+        r"per[_\s.-]*h(?:ou)?rs?(?![a-z])|/\s*h(?:our)?\b|\brph\b|\b(?:je|pro|par|por)[_\s]+(?:stunde|heure|hora)"
+    ),
 }
 _NO_REQUESTS = re.compile(
     r"util(?:i[sz]ation)?|percent|%|cpu|memory|latency|duration|bytes?(?![a-z])|temperature|response.?time|gauge|average|avg|maximum|"
