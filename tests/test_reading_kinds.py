@@ -504,6 +504,8 @@ REFUSED = {
     "a queue": (table("timestamp,queue_depth", MOMENTS, COUNTS), "counts no requests (queue)"),
     "a count that waits": (table("timestamp,pending_count", MOMENTS, COUNTS), "counts no requests (pending)"),
     "kilobytes": (table("timestamp,sent_kb", MOMENTS, COUNTS), "counts no requests (kb)"),
+    "users": (table("timestamp,active_users", MOMENTS, COUNTS), "counts no requests (active)"),
+    "numbers of users": (table("id,ts,user_id", COUNTS, MOMENTS, COUNTS), "which of them counts? Call it requests"),
     "egress": (table("timestamp,egress_total", MOMENTS, COUNTS), "counts no requests (egress)"),
     "network": (table("timestamp,network_in", MOMENTS, COUNTS), "counts no requests (network)"),
     "percent with fractions": (

@@ -37,6 +37,7 @@ _UNIT_OF_CELL = {
     **dict.fromkeys(("req", "reqs", "requests", "hits", "count"), "count"),
 }
 _CLOCK = re.compile(r"\d{1,2}:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?[AaPp]\.?[Mm]\.?)?")
+_ID = re.compile(r"(?:^|[^A-Za-z])(?:id|ID|Id)$|[a-z]I[dD]$")
 LIKELY = re.compile(r"request|reqs|hits|views|throughput|calls", re.IGNORECASE)
 """Names of what is most likely counted, among several."""
 _SCALE = {"m": 1e-3, "k": 1e3, "K": 1e3, "M": 1e6, "Mil": 1e6, "Mio": 1e6, "G": 1e9, "Bil": 1e9}
@@ -347,7 +348,7 @@ def _asked(table: Table, numeric: list[int], column: str) -> list[int]:
 
 def _is_label(table: Table, i: int) -> bool:
     """Return whether a column holds labels: texts, or numbers under a heading that counts nothing."""
-    if table.heading and plain_name(table.heading[i]) in LABEL_NAMES:
+    if table.heading and (plain_name(table.heading[i]) in LABEL_NAMES or _ID.search(table.heading[i])):
         return True
     cells = [row[i] for row in table.rows[:200] if row[i].lower() not in MISSING]
     return sum(_parts(cell) is not None for cell in cells) * 2 <= len(cells)
@@ -401,7 +402,7 @@ def _numbers(table: Table, i: int, name: str, how: Reading) -> tuple[list[float]
         values.append(number * text[1])
     known = {_UNIT_OF_CELL.get(unit.lower().replace(" ", ""), unit) for unit in units}
     if len(known) > 1:
-        raise ValueError(f"{name}: the cells have different units, {listed(sorted(known))}")
+        raise ValueError(f"{name}: the cells have different units: {_some(sorted(known))}")
     return values, next(iter(known), None)
 
 
