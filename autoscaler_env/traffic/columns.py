@@ -65,11 +65,11 @@ class Reading:
     """The order of dates such as 3/2/2026, where the column leaves it open."""
     decimal: Literal["point", "comma"] | None = None
     """The decimal mark, where the column leaves it open."""
-    repeats: Literal["drop", "count"] | None = None
-    """What rows are that equal a row before in every cell: repeats of the export, or rows that count."""
     row_seconds: int | None = None
     """Seconds from one row to the next, for a file that has steps and no times; requests that have a row or a line
     each are counted over them."""
+    repeats: Literal["drop", "count"] | None = None
+    """What rows are that equal a row before in every cell: repeats of the export, or rows that count."""
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
