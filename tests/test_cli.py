@@ -177,7 +177,7 @@ BAD = (
     ("run --profile slow", "profile = 'slow': must be one of quick, full (see: autoscaler run --help)"),
     (
         "advise --unit persec",
-        "unit = 'persec': must be one of count, per-second, per-minute, counter, did you ",
+        "unit = 'persec': must be one of count, per-second, per-minute, per-hour, counter, ",
     ),
     ("advise --dates usa", "dates = 'usa': must be one of us, european, did you mean us?"),
     (

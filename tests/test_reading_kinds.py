@@ -208,6 +208,8 @@ READ = {
     ),
     "per minute in the heading": "# unit: requests per minute\n"
     + table("timestamp,requests_per_minute", MOMENTS, [rate * 60 for rate in RATES]),
+    "per hour in the heading": table("time,requests_per_hour", MOMENTS, [rate * 3600 for rate in RATES]),
+    "per hour in the cells": table("time,shop", MOMENTS, [f"{rate * 3600:.3f} req/h" for rate in RATES]),
     "per second in the cells": table("Time,shop", MOMENTS, [f"{rate:.6f} req/s" for rate in RATES]),
     "per second in the heading": table("Time,rps", MOMENTS, RATES),
     "per second in German": table("Zeit;Anfragen je Sekunde", MOMENTS, RATES, delimiter=";"),
@@ -432,7 +434,7 @@ SLIPS = {
     "columns timestamp, service, requests, did you mean service?": {"where": ("servce=web",)},
     "service is cart, web, did you mean web?": {"where": ("service=wep",)},
     "Europe/Berlin or UTC, did you mean Europe/Berlin?": {"zone": "Europe/Berln"},
-    "unit = 'persecond': must be one of count, per-second, per-minute, counter, did you": {"unit": "persecond"},
+    "unit = 'persecond': must be one of count, per-second, per-minute, per-hour, counter, did": {"unit": "persecond"},
     "dates = 'eu': must be one of us, european": {"dates": "eu"},
     "decimal = 'coma': must be one of point, comma, did you mean comma?": {"decimal": "coma"},
 }
@@ -502,6 +504,8 @@ REFUSED = {
     "a queue": (table("timestamp,queue_depth", MOMENTS, COUNTS), "counts no requests (queue)"),
     "a count that waits": (table("timestamp,pending_count", MOMENTS, COUNTS), "counts no requests (pending)"),
     "kilobytes": (table("timestamp,sent_kb", MOMENTS, COUNTS), "counts no requests (kb)"),
+    "users": (table("timestamp,active_users", MOMENTS, COUNTS), "counts no requests (active)"),
+    "numbers of users": (table("id,ts,user_id", COUNTS, MOMENTS, COUNTS), "which of them counts? Call it requests"),
     "egress": (table("timestamp,egress_total", MOMENTS, COUNTS), "counts no requests (egress)"),
     "network": (table("timestamp,network_in", MOMENTS, COUNTS), "counts no requests (network)"),
     "percent with fractions": (

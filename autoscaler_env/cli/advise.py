@@ -53,7 +53,8 @@ class Advise:
     sum: bool = False
     """Add up rows of the same time, such as those of several services."""
     unit: Annotated[
-        Literal["count", "per-second", "per-minute", "counter"] | None, arg(help_behavior_hint="(default: found)")
+        Literal["count", "per-second", "per-minute", "per-hour", "counter"] | None,
+        arg(help_behavior_hint="(default: found)"),
     ] = None
     """What the numbers are: requests in a row's interval, rates, or a counter since a start."""
     zone: Annotated[str | None, arg(metavar="ZONE", help_behavior_hint="(default: the clock of the file)")] = None

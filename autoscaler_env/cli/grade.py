@@ -87,6 +87,7 @@ class Grade:
         from autoscaler_env.grading.sandbox import find_sandbox
 
         rubric = Rubric.read(self.rubric or DEFAULT)
+        rubric.check_weights()
         output = (self.output or output_root() / "build" / "grades").absolute()
         check_assignment(self.assignment)
         roster = _read(self.roster, output / "roster.csv", Roster.read)
@@ -137,7 +138,9 @@ class Grade:
         from autoscaler_env.grading.autograder import write_autograder
         from autoscaler_env.grading.rubric import DEFAULT, Rubric
 
-        write_autograder(path, Rubric.read(self.rubric or DEFAULT))
+        rubric = Rubric.read(self.rubric or DEFAULT)
+        rubric.check_weights()
+        write_autograder(path, rubric)
         print(f"{shown(path.absolute())} is for Gradescope's Configure Autograder. Keep it secret: it has the days.")
         print(
             "In its containers notebooks run with a user id of their own. They cannot reach the grader and its results."

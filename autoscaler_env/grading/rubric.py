@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
+from autoscaler_env.course import course_notebooks
 from autoscaler_env.grading.sandbox import Limits
 from autoscaler_env.policies.rules import RULES
 from autoscaler_env.text import check_names, not_a_choice
@@ -160,6 +161,21 @@ class Rubric:
             return cls(**arguments)
         except ValueError as error:
             raise ValueError(f"{where}weights.{error}") from None
+
+    def check_weights(self) -> None:
+        """Refuse a weight that no item of the course has: it would change nothing.
+
+        Raises:
+            ValueError: A name is neither that of a notebook nor of an exercise nor of an expected model.
+        """
+        if not self.weights:
+            return
+        items = []
+        for path in course_notebooks():
+            cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+            count = sum("exercise" in cell["metadata"].get("tags", []) for cell in cells)
+            items += [path.stem, *(f"{path.stem.split('_')[0]}.{i}" for i in range(1, count + 1))]
+        check_names(self.weights, [*items, *self.models.expected], "item", "weights.")
 
     def worth(self, part: str, names: Iterable[str]) -> dict[str, float]:
         """Return the points of each item of a part, by weight; their sum is the points of the part.

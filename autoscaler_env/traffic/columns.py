@@ -21,7 +21,7 @@ from autoscaler_env.traffic.names import COUNT_NAMES, LABEL_NAMES, MISSING, TIME
 from autoscaler_env.traffic.tables import HOUR_NAMES, RowNumber, Table, clock_of, minutes_of
 from autoscaler_env.traffic.times import EXCEL_DAYS, Times, as_number, is_time, read_times
 
-Unit = Literal["count", "per-second", "per-minute", "counter"]
+Unit = Literal["count", "per-second", "per-minute", "per-hour", "counter"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
 """What `--unit` may say."""
 
@@ -33,9 +33,11 @@ YEARS = (-2_208_988_800, 7_258_118_400)
 _UNIT_OF_CELL = {
     **dict.fromkeys(("req/s", "reqs/s", "requests/s", "rps", "/s", "ops/s", "ops", "qps", "hits/s"), "per-second"),
     **dict.fromkeys(("req/min", "reqs/min", "requests/min", "rpm", "/min", "/m", "opm"), "per-minute"),
+    **dict.fromkeys(("req/h", "reqs/h", "requests/h", "rph", "/h", "requests/hour", "/hour"), "per-hour"),
     **dict.fromkeys(("req", "reqs", "requests", "hits", "count"), "count"),
 }
 _CLOCK = re.compile(r"\d{1,2}:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?[AaPp]\.?[Mm]\.?)?")
+_ID = re.compile(r"(?:^|[^A-Za-z])(?:id|ID|Id)$|[a-z]I[dD]$")
 LIKELY = re.compile(r"request|reqs|hits|views|throughput|calls", re.IGNORECASE)
 """Names of what is most likely counted, among several."""
 _SCALE = {"m": 1e-3, "k": 1e3, "K": 1e3, "M": 1e6, "Mil": 1e6, "Mio": 1e6, "G": 1e9, "Bil": 1e9}
@@ -63,11 +65,11 @@ class Reading:
     """The order of dates such as 3/2/2026, where the column leaves it open."""
     decimal: Literal["point", "comma"] | None = None
     """The decimal mark, where the column leaves it open."""
-    repeats: Literal["drop", "count"] | None = None
-    """What rows are that equal a row before in every cell: repeats of the export, or rows that count."""
     row_seconds: int | None = None
     """Seconds from one row to the next, for a file that has steps and no times; requests that have a row or a line
     each are counted over them."""
+    repeats: Literal["drop", "count"] | None = None
+    """What rows are that equal a row before in every cell: repeats of the export, or rows that count."""
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
@@ -346,7 +348,7 @@ def _asked(table: Table, numeric: list[int], column: str) -> list[int]:
 
 def _is_label(table: Table, i: int) -> bool:
     """Return whether a column holds labels: texts, or numbers under a heading that counts nothing."""
-    if table.heading and plain_name(table.heading[i]) in LABEL_NAMES:
+    if table.heading and (plain_name(table.heading[i]) in LABEL_NAMES or _ID.search(table.heading[i])):
         return True
     cells = [row[i] for row in table.rows[:200] if row[i].lower() not in MISSING]
     return sum(_parts(cell) is not None for cell in cells) * 2 <= len(cells)
@@ -400,7 +402,7 @@ def _numbers(table: Table, i: int, name: str, how: Reading) -> tuple[list[float]
         values.append(number * text[1])
     known = {_UNIT_OF_CELL.get(unit.lower().replace(" ", ""), unit) for unit in units}
     if len(known) > 1:
-        raise ValueError(f"{name}: the cells have different units, {listed(sorted(known))}")
+        raise ValueError(f"{name}: the cells have different units: {_some(sorted(known))}")
     return values, next(iter(known), None)
 
 
