@@ -27,14 +27,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from autoscaler_env.evaluation.calibration import (
-    RESERVES,
-    RULE_GRIDS,
-    TARGETS,
-    RuleGrid,
-    Settings,
-    setting_costs,
-)
+from autoscaler_env.evaluation.calibration import RESERVES, TARGETS, setting_costs
+from autoscaler_env.evaluation.grids import RULE_GRIDS, RuleGrid, Settings
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.aws import AwsStepScaling, AwsTargetTracking
 from autoscaler_env.policies.base import Policy
