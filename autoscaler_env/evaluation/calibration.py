@@ -306,11 +306,7 @@ def read_calibrations(folders: Folders) -> dict[str, Calibration]:
     Raises:
         FileNotFoundError: The file is missing; the message has the command that makes it.
     """
-    path = folders.find("results/calibration.csv")
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{folders.shown(path)} is missing; make it with: autoscaler run --only 02_set_baselines"
-        )
+    path = folders.made(folders.find("results/calibration.csv"), "autoscaler run --only 02_set_baselines")
     table = pd.read_csv(path, index_col="pattern")
     return {str(pattern): Calibration(*table.loc[pattern, list(Calibration._fields)]) for pattern in table.index}
 

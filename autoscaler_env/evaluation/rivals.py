@@ -294,11 +294,8 @@ def read_calibrated_rules(folders: Folders) -> dict[str, dict[str, CalibratedRul
     Raises:
         FileNotFoundError: The file is missing; the message has the command that makes it.
     """
-    path = folders.find("results/calibrated_rules.csv")
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{folders.shown(path)} is missing; make it with: python -m autoscaler_env.evaluation.rivals"
-        )
+    command = "python -m autoscaler_env.evaluation.rivals"
+    path = folders.made(folders.find("results/calibrated_rules.csv"), command)
     rules: dict[str, dict[str, CalibratedRule]] = {}
     for row in pd.read_csv(path).to_dict("records"):
         one = CalibratedRule(row["rule"], json.loads(row["settings"]), row["cost"], row["tried"])
