@@ -1,15 +1,18 @@
-"""Rows that are the same in every cell: repeats of an export count once, requests and series of their own all count."""
+"""Rows of one time: repeats count once, requests and series of their own all count, and the rest is asked about."""
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoscaler_env.text import counted
-from autoscaler_env.traffic.columns import Reading, Series
+from autoscaler_env.traffic.columns import LIKELY, Reading, Series
 from autoscaler_env.traffic.doubts import Question
+from autoscaler_env.traffic.names import LABEL_NAMES, METRIC_NAMES, plain_name
 
 
 def without_repeats(series: Series, name: str, how: Reading) -> Series:
@@ -98,3 +101,42 @@ def _all_count(series: Series, firsts: list[int], everything: list[int], name: s
 def _sizes(seconds: NDArray[np.float64], rows: list[int]) -> list[int]:
     """Return how many of the rows each time has."""
     return np.unique(seconds[rows], return_counts=True)[1].tolist()
+
+
+def rows_of_one_time(
+    series: Series, order: NDArray[np.int64], seconds: NDArray[np.float64], name: str, how: Reading
+) -> ValueError:
+    """Return the question about rows of the same time.
+
+    Args:
+        series: The rows.
+        order: Their places, in the order of time.
+        seconds: The time of each row, in this order, shape (rows,).
+        name: The file, for messages.
+        how: What the user says.
+    """
+    late = int(np.flatnonzero(np.diff(seconds) == 0)[0]) + 1
+    row = series.numbers[max(order[late], order[late - 1])]
+    texts_first = sorted(range(len(series.labels)), key=lambda i: plain_name(series.labels[i]) in LABEL_NAMES)
+    for i in texts_first:
+        label, values = series.labels[i], sorted({key[i] for key in series.keys})
+        if len(values) > 1:
+            some = f"{', '.join(values[:5])}{', ...' * (len(values) > 5)}"
+            likely = next((value for value in values if LIKELY.search(value)), values[-1])
+            answer: dict[str, Any] = {"sum": True}
+            if plain_name(label) in METRIC_NAMES:  # metrics have no sum that is worth further questions
+                answer = {"where": (*how.where, f"{label}={likely}")}
+            return Question(
+                f"{name}, row {row}: the same time as another row, since {label} is {some}; choose with --where "
+                f"{shlex.quote(f'{label}={likely}')}, or add them up with --sum",
+                **answer,
+            )
+    remedy = "add them up with --sum, or leave out one"
+    rows = [str(series.numbers[order[i]]).partition(" of ")[2] for i in (late - 1, late)]
+    if rows[0] != rows[1]:
+        remedy = f"{rows[0]} and {rows[1]} overlap and disagree: leave out one"
+    if series.times.kind == "time without a zone" and how.zone:
+        remedy += f"; is {how.zone} the zone of the file? Its clocks do not show this hour"
+    elif series.times.kind == "time without a zone":
+        remedy += "; if clocks were put back here, name the zone, as in --zone Europe/Berlin"
+    return Question(f"{name}, row {row}: the same time as another row, with other numbers; {remedy}", sum=True)

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoscaler_env.text import counted, percent
-from autoscaler_env.traffic.columns import UNITS, Series, Unit
+from autoscaler_env.traffic.columns import UNITS, Series, Unit, at_any_time
 from autoscaler_env.traffic.doubts import Question
-from autoscaler_env.traffic.formats import Table
 from autoscaler_env.traffic.names import plain_name
+from autoscaler_env.traffic.tables import Table
 
 RATE_SECONDS = {"per-second": 1, "per-minute": 60}
 """The seconds that a rate is per."""
@@ -62,6 +62,10 @@ def unit_of(series: Series, table: Table, name: str, asked: Unit | None, told: U
     Raises:
         ValueError: The numbers count no requests, or the file leaves it open; the message names the option.
     """
+    if scale := re.search(
+        r"\b(?:thousand|million)s?\b|\bx ?1,?000\b", f"{series.column} {table.metric}", re.IGNORECASE
+    ):
+        raise ValueError(f"{name}: {series.column} is in {scale[0]}; write whole requests into the file")
     if asked is not None:
         return asked
     if series.unit in UNITS:
@@ -75,9 +79,10 @@ def unit_of(series: Series, table: Table, name: str, asked: Unit | None, told: U
     if unfit is None and not (events and re.search(r"_size|_bytes", called)):
         unfit = _GAUGE.search(called) or (None if _EVENTS.search(called) else _NETWORK.search(called))
     if unfit:
+        rows = "if each row is a request, say --column rows; if not, " if at_any_time(series.times) else ""
         raise ValueError(
-            f"{name}: {table.metric or series.column} counts no requests ({unfit[0]}); name another with --column, or "
-            "say what it is with --unit"
+            f"{name}: {table.metric or series.column} counts no requests ({unfit[0]}); {rows}name another with "
+            "--column, or say what it is with --unit"
         )
     if told is not None:
         return told
