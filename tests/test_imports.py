@@ -12,6 +12,7 @@ ORDER = [
         "text",
         "markdown",
         "compiled",
+        "threads",
         "cluster",
         "paths",
         "device",

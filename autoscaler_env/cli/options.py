@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import arg
 
 from autoscaler_env.service import Service
-from autoscaler_env.text import suggestion
+from autoscaler_env.text import not_a_choice
 from autoscaler_env.traffic.workload import MIXED, PATTERNS, Workload
 
 if TYPE_CHECKING:
@@ -89,10 +89,7 @@ def workload_of(
         name = (pattern or MIXED).upper()
         known = (*PATTERNS, MIXED)
         if name not in known:
-            raise ValueError(
-                f"pattern = {pattern!r}: must be one of {', '.join(known)}, or module:Class of a workload"
-                f"{suggestion(name, known)}"
-            )
+            raise ValueError(not_a_choice("pattern", pattern, (*known, "module:Class of a workload")))
         return name
     if pattern is not None:
         raise ValueError("--pattern and --trace: only one of them")

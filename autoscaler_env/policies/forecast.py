@@ -7,7 +7,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from autoscaler_env.policies.base import decode
+from autoscaler_env.policies.base import FORECAST, decode
 from autoscaler_env.policies.kubernetes import check_target, round_up, toward
 from autoscaler_env.policies.seasonal import usual_at
 from autoscaler_env.service import Service
@@ -49,7 +49,7 @@ class Forecast:
             history.
     """
 
-    name = "forecast"
+    name = FORECAST
 
     def __init__(
         self, service: Service, trace: Trace, target: float = 1.0, reserve: float = 1.0, name: str | None = None

@@ -45,12 +45,13 @@ from autoscaler_env.policies.decision_inputs import (
     outlook_on,
     recogniser_of_outlooks,
 )
-from autoscaler_env.policies.deep import DeepPolicy, one_thread
+from autoscaler_env.policies.deep import DeepPolicy
 from autoscaler_env.policies.recognise import Recogniser
 from autoscaler_env.policies.recorded_inputs import RECORDED_INPUTS, Recording, fit_recording, scales_of
 from autoscaler_env.service import Service
 from autoscaler_env.storage.models import load_policy
 from autoscaler_env.storage.networks import load_weights, save_learner
+from autoscaler_env.threads import one_blas_thread, one_torch_thread
 from autoscaler_env.traffic.generated import GeneratedDays
 from autoscaler_env.traffic.patterns import Workload, day_seeds, random_training_seeds
 from autoscaler_env.traffic.trace import recorded_days
@@ -99,7 +100,7 @@ class PolicyIteration:
         seed: int,
         knowledge: Recogniser | Recording | None = None,
     ) -> None:
-        one_thread()
+        one_torch_thread()
         self.service, self.preset = service, preset
         self._recorded = recorded_days(pattern, service.boot_steps)
         self._generated = pattern if isinstance(pattern, GeneratedDays) else None
@@ -209,6 +210,7 @@ class PolicyIteration:
         assert self._generated is not None
         return np.minimum(self._generated.rows(seeds), self.service.arrivals_scale)
 
+    @one_blas_thread
     def compiled(
         self,
         arrivals: NDArray[np.int64],
