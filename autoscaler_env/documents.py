@@ -21,6 +21,7 @@ from autoscaler_env.paths import Folders, checkout_root
 from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.policies.registry import USUAL, label_of
 from autoscaler_env.storage.files import write_text
+from autoscaler_env.study.advice import harms_block, objective_block, seconds_block
 from autoscaler_env.study.analysis import MEAN as MEAN_OF_STUDY
 from autoscaler_env.study.analysis import (
     SPECIALISTS,
@@ -29,7 +30,6 @@ from autoscaler_env.study.analysis import (
     curves_in_seconds,
     effort_of_study,
     foresight,
-    objective_on_traces,
     read_policy_iteration,
     read_study,
     regret_table,
@@ -367,12 +367,6 @@ def advice_block(folders: Folders) -> str:
     return markdown_table(rows)
 
 
-def objective_block(folders: Folders) -> str:
-    """Return which policies kept an objective on recorded traffic, a row per policy and a column per trace."""
-    intro, rows = objective_on_traces(folders)
-    return f"{intro}\n\n{markdown_table(rows)}"
-
-
 def workers_sentence(folders: Folders) -> str:
     """Return how the time of a study falls with the number of workers.
 
@@ -440,6 +434,8 @@ BLOCKS: dict[str, Block] = {
     "traces": Block("docs/results.md", traces_block),
     "advice": Block("docs/results.md", advice_block),
     "generated": Block("docs/results.md", generated_block),
+    "harms": Block("docs/harms.md", harms_block),
+    "seconds": Block("docs/results.md", seconds_block),
     "objective": Block("docs/results.md", objective_block),
     "workers": Block("docs/hardware.md", workers_sentence),
     "grading": Block("docs/instructors.md", grading_sentence),

@@ -11,12 +11,22 @@ step. The table, a row per trace, seed and policy, is saved as `results/advice_t
 With `--objective SHARE SECONDS` the service has that objective instead of a late price. The table, a row per trace and
 policy, says whether the policy kept it on the later days, and is saved as `results/objective_traces.csv`; the numbers
 of a learner are those of all its trainings together.
+
+    python benchmarks/advise_traces.py TRACES --seconds
+
+With `--seconds` the command itself is measured, on each trace, with that service and scale, one run at a time: the CPU
+seconds of `autoscaler advise --no-learners`, which ends with the rules' answer, and those of `autoscaler advise`, whose
+learners have full budgets (`--quick`: small ones). Files that the command refuses are left out. The table, a row per
+trace, is saved as `results/advice_seconds.csv`. The first run of all is not counted, as it may compile the simulator.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
+import resource
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -46,6 +56,8 @@ from autoscaler_env.training.config import Algorithm
 STEP_SECONDS = 300
 PEAK = 2_000
 """99th percentile that a trace is scaled to, in requests a step."""
+
+THREADS = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 FEWEST_DAYS = 5
 """A shorter trace is left out: two held-out days are the fewest that give an interval."""
@@ -115,6 +127,38 @@ def objectives_of(
     return rows
 
 
+def cpu_seconds_of(path: Path, *options: str) -> float | None:
+    """Return the CPU seconds of `autoscaler advise` on a trace, with one thread; `None` if it refuses the file."""
+    with tempfile.TemporaryDirectory() as folder:
+        setup = Path(folder) / "service.toml"
+        write_template(setup)
+        command = [sys.executable, "-m", "autoscaler_env.cli.main", "advise", str(path), "--service", str(setup)]
+        command += [
+            "--row-seconds",
+            str(STEP_SECONDS),
+            "--rescale",
+            str(PEAK),
+            "--output",
+            f"{folder}/advice",
+            *options,
+        ]
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        ran = subprocess.run(command, capture_output=True, text=True, env=os.environ | THREADS, check=False)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if ran.returncode:
+        print(f"Left out: {ran.stderr.strip()}", file=sys.stderr)
+        return None
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def seconds_of(path: Path, quick: bool) -> dict[str, Any]:
+    """Return the CPU seconds until the rules' answer and until the end on a trace, and its days."""
+    rules = cpu_seconds_of(path, "--no-learners")
+    whole = None if rules is None else cpu_seconds_of(path, *(["--quick"] if quick else []))
+    days = len(days_of(path).requests)
+    return {"trace": path.stem, "days": days, "rules_cpu_seconds": rules, "whole_cpu_seconds": whole}
+
+
 def long_enough(path: Path) -> bool:
     try:
         days = len(days_of(path).requests)
@@ -134,12 +178,20 @@ def main() -> None:
         "--objective", type=float, nargs=2, metavar=("SHARE", "SECONDS"), help="instead of a late price"
     )
     parser.add_argument("--quick", action="store_true", help="small budgets")
+    parser.add_argument("--seconds", action="store_true", help="measure the CPU seconds of the command instead")
     parser.add_argument("--workers", type=int, default=CPU_COUNT, help="processes (default: one per processor)")
     parser.add_argument("--output", type=Path, help="another root to write under")
     given = parser.parse_args()
     paths = [path for path in sorted(given.traces.glob("*.csv")) if long_enough(path)]
     if not paths or given.seeds < 1:
         parser.error(f"{given.traces}: {len(paths)} usable traces, --seeds {given.seeds}: both must be at least 1")
+    folders = Folders(given.output)
+    if given.seconds:
+        cpu_seconds_of(paths[0], "--no-learners")
+        table = pd.DataFrame([seconds_of(path, given.quick) for path in paths]).dropna().round(1)
+        write_table(folders.results / "advice_seconds.csv", table)
+        print(f"{table.to_string(index=False)}\nWrote {folders.shown(folders.results / 'advice_seconds.csv')}.")
+        return
     with ProcessPoolExecutor(given.workers, get_context("spawn")) as pool:
         if given.objective:
             objective, name = Objective(*given.objective), "objective_traces.csv"
@@ -150,7 +202,6 @@ def main() -> None:
             jobs = [pool.submit(costs_of, path, seed, given.quick) for path, seed in product(paths, range(given.seeds))]
         rows = [row for job in tqdm(as_completed(jobs), total=len(jobs), unit="comparison") for row in job.result()]
     table = pd.DataFrame(rows).sort_values("trace" if given.objective else ["trace", "seed"], kind="stable")
-    folders = Folders(given.output)
     path = folders.results / name
     write_table(path, table)
     print(

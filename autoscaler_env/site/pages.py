@@ -19,6 +19,7 @@ from autoscaler_env.site.links import Pages, for_site
 DOCUMENTS = {
     "docs/results.md": "results.md",
     "docs/engineers.md": "engineers.md",
+    "docs/harms.md": "harms.md",
     "docs/instructors.md": "instructors.md",
     "docs/hardware.md": "hardware.md",
     "docs/troubleshooting.md": "troubleshooting.md",
@@ -224,6 +225,7 @@ def guides_page() -> str:
     return f"""# Guides
 
 - [For engineers](engineers.md): advice for your own traffic, your own service, workload, policy and learner.
+- [What advice once did wrong](harms.md), and what it says now.
 - [For instructors](instructors.md): release, grading, leaderboard; [the assignment](assignment.md) and
   [the threat model](threat_model.md).
 - [Hardware and installation](hardware.md), [troubleshooting](troubleshooting.md).

@@ -13,7 +13,6 @@ import pandas as pd
 
 from autoscaler_env.evaluation import metrics
 from autoscaler_env.evaluation.limits import read_limits
-from autoscaler_env.evaluation.objective import Objective
 from autoscaler_env.evaluation.statistics import (
     LEARNER,
     Interval,
@@ -440,28 +439,6 @@ def advice_on_traces(folders: Folders, learner: str = "ppo") -> pd.DataFrame:
             "recommended": on_trace.loc[on_trace["recommended"], "policy"].value_counts().to_dict(),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("trace")
-
-
-def objective_on_traces(folders: Folders) -> tuple[str, pd.DataFrame]:
-    """Return which policies kept an objective on recorded traffic: what the table is, and a row per policy.
-
-    Raises:
-        FileNotFoundError: The benchmark has not been run; the message has the command that does.
-    """
-    command = "python benchmarks/advise_traces.py TRACES --objective 0.99 60 --quick --seeds 2"
-    table = pd.read_csv(folders.made(folders.results / "objective_traces.csv", command))
-    first, verdicts = table.iloc[0], table["verdict"].value_counts()
-    days = ", ".join(f"{trace} {count} days" for trace, count in table.groupby("trace")["days"].first().items())
-    kept, missed, doubt = (verdicts.get(verdict, 0) for verdict in ("kept", "missed", "in doubt"))
-    intro = (
-        f"The objective is {Objective(first['served_in_time'], first['within_seconds'])}; {days}; "
-        f"{table['trainings'].max()} trainings of each learner. A cell is the share in time, what its 95 % interval "
-        f"over days says, and dollars a day. Of {len(table)} cells {kept} are kept and {missed} missed beyond doubt; "
-        f"{doubt} are in doubt."
-    )
-    shown = [f"{row.share:.2%} {row.verdict}, {row.cost:.2f}" for row in table.itertuples()]
-    cells = table.assign(cell=shown).pivot(index="policy", columns="trace", values="cell")
-    return intro, cells.loc[table["policy"].unique()].rename_axis(columns=None).reset_index()
 
 
 def _against_cheapest(rules: pd.Series, trainings: pd.Series, optimum: float) -> dict[str, Any]:
