@@ -41,7 +41,8 @@ from autoscaler_env.text import check_names, counted, duration, listed, not_a_ch
 from autoscaler_env.traffic.reading import DAY, Traffic
 
 if TYPE_CHECKING:
-    from autoscaler_env.evaluation.calibration import RuleGrid, ServiceLevel
+    from autoscaler_env.evaluation.calibration import ServiceLevel
+    from autoscaler_env.evaluation.grids import RuleGrid
     from autoscaler_env.traffic.trace import Trace
 
 TODAY = "today"

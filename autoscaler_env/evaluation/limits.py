@@ -163,10 +163,7 @@ def read_limits(folders: Folders) -> pd.DataFrame:
     Raises:
         FileNotFoundError: The file is missing; the message has the command that makes it.
     """
-    path = folders.find("results/limits.csv")
-    if not path.exists():
-        raise FileNotFoundError(f"{folders.shown(path)} is missing; make it with: {COMMAND}")
-    return pd.read_csv(path).set_index("pattern")
+    return pd.read_csv(folders.made(folders.find("results/limits.csv"), COMMAND)).set_index("pattern")
 
 
 def main() -> None:

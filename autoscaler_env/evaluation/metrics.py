@@ -320,10 +320,6 @@ def read_evaluation(folders: Folders) -> dict[str, Any]:
     Raises:
         FileNotFoundError: Notebook 6 has not run; the message has the command that does.
     """
-    path = folders.results / "evaluation_results.json"
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{folders.shown(path)} is missing; make it with: autoscaler run --only 06_compare_policies"
-        )
+    path = folders.made(folders.results / "evaluation_results.json", "autoscaler run --only 06_compare_policies")
     results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return results

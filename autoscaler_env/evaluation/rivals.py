@@ -27,14 +27,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from autoscaler_env.evaluation.calibration import (
-    RESERVES,
-    RULE_GRIDS,
-    TARGETS,
-    RuleGrid,
-    Settings,
-    setting_costs,
-)
+from autoscaler_env.evaluation.calibration import RESERVES, TARGETS, setting_costs
+from autoscaler_env.evaluation.grids import RULE_GRIDS, RuleGrid, Settings
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.aws import AwsStepScaling, AwsTargetTracking
 from autoscaler_env.policies.base import Policy
@@ -300,11 +294,8 @@ def read_calibrated_rules(folders: Folders) -> dict[str, dict[str, CalibratedRul
     Raises:
         FileNotFoundError: The file is missing; the message has the command that makes it.
     """
-    path = folders.find("results/calibrated_rules.csv")
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{folders.shown(path)} is missing; make it with: python -m autoscaler_env.evaluation.rivals"
-        )
+    command = "python -m autoscaler_env.evaluation.rivals"
+    path = folders.made(folders.find("results/calibrated_rules.csv"), command)
     rules: dict[str, dict[str, CalibratedRule]] = {}
     for row in pd.read_csv(path).to_dict("records"):
         one = CalibratedRule(row["rule"], json.loads(row["settings"]), row["cost"], row["tried"])

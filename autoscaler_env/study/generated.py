@@ -24,9 +24,7 @@ def generated_on_traces(folders: Folders) -> pd.DataFrame:
     Raises:
         FileNotFoundError: The benchmark has not been run; the message has the command that does.
     """
-    path = folders.results / "generated_traces.csv"
-    if not path.exists():
-        raise FileNotFoundError(f"{folders.shown(path)} is missing; make it with: {COMMAND}")
+    path = folders.made(folders.results / "generated_traces.csv", COMMAND)
     return pd.read_csv(path).set_index(["trace", "calibrated_on"])
 
 

@@ -116,7 +116,10 @@ def as_workload(pattern: str | Workload, service: Service) -> Workload:
 
 
 def day_seeds(purpose: Purpose, count: int, first: int = 0) -> NDArray[np.uint64]:
-    """Return day seeds `first` to `first + count - 1` of one purpose.
+    """Return day seeds `first` to `first + count - 1` of one purpose, shape (count,).
+
+    Raises:
+        ValueError: There is no such purpose; the message has those that there are.
 
     Example:
         >>> set(day_seeds("training", 1000)) & set(day_seeds("evaluation", 1000))
@@ -126,7 +129,7 @@ def day_seeds(purpose: Purpose, count: int, first: int = 0) -> NDArray[np.uint64
 
 
 def random_training_seeds(rng: np.random.Generator, count: int) -> NDArray[np.uint64]:
-    """Draw day seeds for training, from 2**62; none is a calibration, selection or evaluation seed."""
+    """Draw day seeds for training, shape (count,), from 2**62; none is a calibration, selection or evaluation seed."""
     return _purpose_bits("training") + rng.integers(0, 2**62, size=count, dtype=np.uint64)
 
 
