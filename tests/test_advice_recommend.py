@@ -208,10 +208,10 @@ def test_where_each_days_choice_differs_todays_rule_stays_and_the_texts_do_not_s
     chosen = quoted(table(today=np.full(6, 100.0), threshold=100 - saved), choose)
     assert (chosen.policy, chosen.unconfirmed, chosen.choices_differ) == ("today", "threshold", True)
     assert chosen.extra.low > 0, "the table's interval excludes zero"
-    assert "which policy is best changed with the days it was chosen on" in headline(learned, chosen)
+    assert "which policy is best depends on the days" in headline(learned, chosen)
     assert "The table's intervals do not count that" in reason(chosen)
     (text,) = (limit for limit in limits_of(learned, chosen) if "costs 1 % more" in limit)
-    assert "Today's rule stays: which policy is best changed" in text and "chance" not in text
+    assert "Today's rule stays: which policy is best depends" in text and "chance" not in text
 
 
 def test_where_todays_rule_drops_many_requests_the_headline_asks_for_the_set_up_and_names_no_dollars():
@@ -333,7 +333,7 @@ def test_what_a_few_days_cannot_confirm_is_told_with_its_size():
     other = chosen.unconfirmed
     saved = (costs["today"] - costs[other]).mean()
     setting = answer.comparison.candidates[other].description
-    assert "2 days cannot confirm a saving. " in answer.headline and "changed with the days" not in answer.headline
+    assert "2 days cannot confirm a saving. " in answer.headline and "depends on the days" not in answer.headline
     assert (
         f"({setting}) would have saved ${saved:,.2f} a day on these 2 days: run this again with two" in answer.headline
     )

@@ -246,7 +246,7 @@ def compare_candidates(
         with _step(bar, "finding the optimum", planned):
             optimum, bound = None, None
             if objective is not None:
-                reason = "an objective holds for all days together, and the optimum of a day knows prices alone"
+                reason = "an objective holds for all days together, and an optimum is computed from prices alone"
             elif losing_is_cheaper(service):
                 reason = "with these prices it would lose requests"
             else:

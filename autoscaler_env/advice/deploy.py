@@ -276,6 +276,7 @@ def _how_to(comparison: Comparison, policy: str) -> HowTo:
         )
     if policy in HPA:
         return HowTo(
+            "Save what runs now, so that you can go back: kubectl get hpa -o yaml > before.yaml. "
             "Delete any other HPA of this Deployment first (kubectl get hpa): two HPAs on one Deployment work against "
             "each other. Apply this manifest, hpa.yaml beside this page, with: kubectl apply -f hpa.yaml. Its comments "
             "name the limits that differ from the simulation: a cluster can react faster, and so cost and service can "

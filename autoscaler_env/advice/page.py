@@ -16,6 +16,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from autoscaler_env.advice.deploy import how_to
+from autoscaler_env.advice.plausibility import assumptions
 from autoscaler_env.advice.recommend import ORDER
 from autoscaler_env.advice.report import Answer
 from autoscaler_env.advice.setup import TODAY
@@ -49,7 +50,7 @@ def _content(answer: Answer) -> dict[str, Any]:
     )
     trained = "; its small points are its trainings" if answer.recommendation.trainings > 1 else ""
     learners = f" A diamond is a learner{trained}." if set(comparison.candidates) & set(LEARNERS) else ""
-    optimum = " The optimum knows the traffic, and makes the cost alone small." if comparison.optimum else ""
+    optimum = " The optimum knows the traffic, and looks at the cost alone." if comparison.optimum else ""
     kept = "today's service" if comparison.setup.objective is None else "the objective"
     frontier_caption = (
         "To the left is cheaper, up is better for the requests; both are measured on the held-out days. A faint line "
@@ -101,6 +102,7 @@ def _content(answer: Answer) -> dict[str, Any]:
         "code": instructions.code,
         "limits": [_unbroken(limit) for limit in answer.limits if limit not in days.doubts]
         or ["The traffic shows none. A real service can still differ from the simulation."],
+        "assumptions": _unbroken(assumptions(comparison.service)),
         "method": _unbroken(method(comparison)),
         "notes": list(days.notes),
     }
@@ -139,7 +141,8 @@ def _tiles(answer: Answer) -> list[dict[str, Any]]:
     """
     chosen, best = answer.recommendation.policy, str(answer.comparison.setup.today["rule"])
     first = counted(answer.comparison.days.first_days, "day")
-    titles = {TODAY: "Today's rule", best: f"Today's rule, calibrated on {first}"}
+    rule = answer.policies[TODAY].description
+    titles = {TODAY: f"Today's rule ({rule})", best: f"Today's rule, calibrated on {first}"}
     titles[chosen] = titles.get(chosen, "Recommended")
     titles[OPTIMUM] = "Optimum (knows the traffic)"
     tiles = []

@@ -14,6 +14,7 @@ from autoscaler_env.advice.compare import Candidate, Comparison, loses_service
 from autoscaler_env.advice.decisions import decisions
 from autoscaler_env.advice.deploy import how_to
 from autoscaler_env.advice.objective import objective_sentence
+from autoscaler_env.advice.plausibility import assumptions
 from autoscaler_env.advice.recommend import Recommendation, is_simpler, must_change, recommend, without_own_loop
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.advice.text import (
@@ -191,6 +192,7 @@ class Answer:
                 "minimum_effect": chosen.least,
             },
             "plausibility": comparison.plausibility,
+            "assumptions": assumptions(comparison.service),
             "doubts": list(comparison.doubts),
             "policies": {name: self._policy_as_dict(name) for name in self.policies},
             "cheaper_settings": {name: _setting_as_dict(rule) for name, rule in comparison.cheaper.items()},
@@ -346,13 +348,14 @@ def _costs_more(recommendation: Recommendation) -> Iterator[str]:
     if recommendation.extra_share <= MINIMUM_EFFECT:
         return
     extra, policy, cheapest = recommendation.extra, recommendation.policy, recommendation.cheapest
+    named, verb = ("Today's rule", "stays") if policy == TODAY else ("The recommended policy", "is recommended")
     text = (
-        f"The recommended policy costs {percent(recommendation.extra_share)} more on these days than the cheapest. "
+        f"{named} costs {percent(recommendation.extra_share)} more on these days than the cheapest. "
         f"{saving_sentence(extra, cheapest, policy, recommendation.trainings)}. "
     )
     if recommendation.steady:
         text += (
-            "It is recommended all the same: the traffic is steady, it needs the same fleet in every hour, and the "
+            f"It {verb} all the same: the traffic is steady, it needs the same fleet in every hour, and the "
             "difference is the most that an autoscaler could save."
         )
     elif recommendation.choices_differ:
@@ -361,7 +364,7 @@ def _costs_more(recommendation: Recommendation) -> Iterator[str]:
         least = percent(recommendation.least)
         text += f"But on the days of the choice that extra saving was not certain, or below your limit of {least}."
     else:
-        text += f"It is recommended all the same: {counted(extra.n, 'day')} cannot tell that from chance"
+        text += f"It {verb} all the same: {counted(extra.n, 'day')} cannot tell that from chance"
         text += f"{', and it is simpler' if is_simpler(policy, cheapest, recommendation.own) else ''}."
     yield text
 

@@ -87,7 +87,7 @@ def undecided(days: int) -> str:
     """
     if days <= 2:
         return f"{counted(days, 'day')} cannot confirm a saving"
-    return "which policy is best changed with the days it was chosen on, so no saving is certain"
+    return "which policy is best depends on the days, so no saving is certain"
 
 
 def no_saving(comparison: Comparison) -> str:
