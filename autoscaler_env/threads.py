@@ -38,7 +38,7 @@ def one_blas_thread(function: Callable[P, R]) -> Callable[P, R]:
     return limited
 
 
-def one_torch_thread() -> None:
+def one_thread() -> None:
     """Let torch use one thread, from now on and in this process."""
     import torch  # here: rules need none
 

@@ -314,6 +314,14 @@ def test_another_service_is_trained_and_evaluated_on(tmp_path, capsys):
     assert "STEADY, 2 evaluation days" in capsys.readouterr().out
 
 
+def test_faults_in_tables_that_only_advise_uses_are_refused_by_evaluate_too(tmp_path, capsys):
+    for table in ('[today]\nrule = "threshold"\ntargt = 0.7', "[limits]\ndroped = 0.1"):
+        (tmp_path / "service.toml").write_text(f"boot_steps = 3\n{table}\n")
+        assert main(["evaluate", "static", "--service", "service.toml"]) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and ("today.targt = 0.7" in error or "limits.droped = 0.1" in error)
+
+
 def test_the_demo_ends_with_a_table(tmp_path, capsys):
     arguments = ["demo", "--policy", "static,threshold", "--steps", "290", "--no-render", "--output", str(tmp_path)]
     assert main(arguments) == 0

@@ -10,7 +10,7 @@ from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.policies.deep import DeepPolicy, build_network, count_weights
 from autoscaler_env.policies.inputs import INPUTS
 from autoscaler_env.service import Service
-from autoscaler_env.threads import one_torch_thread
+from autoscaler_env.threads import one_thread
 from autoscaler_env.traffic.patterns import Pattern, day_seeds
 from autoscaler_env.training.deep import build_learner, falling, weights_of_preset
 from autoscaler_env.training.presets import PRESETS
@@ -21,7 +21,7 @@ STEPS = 2_500  # beyond the steps that DQN collects before it learns
 
 def trained(algorithm, seed=0, steps=STEPS, service=SHORT, **changed):
     """Return a learner after a short training on the CPU."""
-    one_torch_thread()
+    one_thread()
     preset = dataclasses.replace(PRESETS[algorithm], timesteps=steps, **changed)
     learner = build_learner(algorithm, preset, "SPIKE", service, seed=seed, device="cpu")
     return learner.learn(steps)

@@ -13,7 +13,7 @@ from autoscaler_env.policies.deep import DeepPolicy
 from autoscaler_env.policies.inputs import INPUTS, Inputs
 from autoscaler_env.policies.rules import TargetTracking
 from autoscaler_env.service import Service
-from autoscaler_env.threads import one_torch_thread
+from autoscaler_env.threads import one_thread
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Pattern, day_seeds
 from autoscaler_env.training.config import TrainingConfig
 from autoscaler_env.training.deep import build_learner
@@ -54,7 +54,7 @@ def imitator(rule):
 
 def imitator_of(rules, pattern, seed=0, preset=PRESET):
     """Return a learner that has imitated rules."""
-    one_torch_thread()
+    one_thread()
     model = build_learner("ppo", preset, pattern, SHORT, seed=seed, device="cpu")
     imitate(model, rules, preset, seed)
     return model
@@ -144,7 +144,7 @@ def taught(rule):
 
 def taught_by(rules, pattern, preset):
     """Return a DQN that has been pre-trained with rules, and its teacher."""
-    one_torch_thread()
+    one_thread()
     model = build_learner("dqn", preset, pattern, SHORT, seed=0, device="cpu", rule=rule_to_beat(rules))
     teacher = Teacher(model, play_rules(rules, preset, 0), preset)
     teacher.begin()

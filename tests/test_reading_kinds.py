@@ -425,6 +425,8 @@ def test_equal_rows_count_where_each_is_a_request_or_a_series_and_once_where_the
         ValueError, match=r"or leave out one; and: .*row 6: the same as a row before .* say --repeats count"
     ):
         read(unclear, unit="count")
+    with pytest.raises(ValueError, match=r"traffic\.csv: all its rows are of one time"):
+        read(table("timestamp,requests", at("0:00", "0:00"), [5, 8]), sum=True, unit="count")
     for repeats, last in (("count", 23), ("drop", 16)):
         assert read(unclear, sum=True, unit="count", repeats=repeats).requests.tolist() == [13, 4, last]
 
@@ -541,6 +543,7 @@ REFUSED = {
     ),
     "rows without times": (table("step,requests", range(16), COUNTS), "--column rows needs the time of each row"),
     "a damaged zip": (b"PK\x03\x04\x14", "a zip archive that cannot be read"),
+    "half a bzip2": (bz2.compress(b"time,requests" * 99)[:-9], "traffic.csv: not a whole bzip2 file"),
     "two files in a zip": (zipped("a", "b"), "a zip archive of 2 files; unpack it, and name them"),
     "an old workbook": (b"\xd0\xcf\x11\xe0\xa1\xb1", "this is an Excel workbook; save the sheet as CSV"),
     "a page": (

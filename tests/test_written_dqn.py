@@ -14,7 +14,7 @@ from autoscaler_env.paths import Folders, notebook_sources
 from autoscaler_env.policies.deep import NetworkPolicy
 from autoscaler_env.policies.inputs import INPUTS
 from autoscaler_env.service import Service
-from autoscaler_env.threads import one_torch_thread
+from autoscaler_env.threads import one_thread
 from autoscaler_env.traffic.patterns import Pattern, day_seeds
 from autoscaler_env.training.learner_env import LearnerVecEnv
 
@@ -28,7 +28,7 @@ CELLS = [
 @pytest.fixture(scope="module")
 def dqn():
     """Return what the learner's cells define, by name."""
-    one_torch_thread()
+    one_thread()
     names = {"np": np, "torch": torch}
     for source in CELLS:
         exec(source, names)

@@ -17,7 +17,7 @@ from autoscaler_env.grading.judging import forget_misses
 from autoscaler_env.paths import Folders, notebook_sources, project_root
 from autoscaler_env.policies.deep import NetworkPolicy
 from autoscaler_env.service import Service
-from autoscaler_env.threads import one_torch_thread
+from autoscaler_env.threads import one_thread
 from autoscaler_env.traffic.patterns import MIXED, Pattern, day_seeds
 from autoscaler_env.training.learner_env import LearnerVecEnv
 from autoscaler_env.training.presets import PRESETS
@@ -26,7 +26,7 @@ from autoscaler_env.training.presets import PRESETS
 @pytest.fixture(scope="module")
 def written():
     """Return the functions of notebook 5."""
-    one_torch_thread()
+    one_thread()
     return notebook_definitions(notebook_sources() / "05_train_ppo.ipynb")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -51,8 +52,19 @@ Output = Annotated[Path | None, arg(metavar="FOLDER", help=FOLDER_HELP, help_beh
 
 
 def service_of(path: Path | None) -> Service:
-    """Return the service that the option --service names."""
-    return Service() if path is None else Service.from_toml(path)
+    """Return the service that the option --service names.
+
+    Raises:
+        ValueError: The file has a fault, be it in the tables `[today]` and `[limits]`, which only `advise` uses.
+    """
+    if path is None:
+        return Service()
+    from autoscaler_env.advice.setup import Setup
+
+    service = Service.from_toml(path)
+    if {"today", "limits"} & tomllib.loads(path.read_text(encoding="utf-8")).keys():
+        Setup.from_toml(path)
+    return service
 
 
 def objective_of(path: Path | None) -> Objective | None:

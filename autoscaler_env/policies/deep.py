@@ -18,7 +18,7 @@ from autoscaler_env.policies.inputs import INPUTS, INPUTS_WITH_LEVELS, Inputs
 from autoscaler_env.policies.recognise import Recogniser
 from autoscaler_env.policies.recorded_inputs import RecordedInputs, Recording
 from autoscaler_env.service import Service
-from autoscaler_env.threads import one_torch_thread
+from autoscaler_env.threads import one_thread
 
 DQN = "dqn"
 r"""Deep Q-learning: a network in place of the table of Q-learning.
@@ -88,7 +88,7 @@ class DeepPolicy:
     def __init__(
         self, network: BasePolicy, service: Service, name: str, knowledge: Recogniser | Recording | None = None
     ) -> None:
-        one_torch_thread()
+        one_thread()
         self.name = name
         self.network = network
         self.knowledge = knowledge

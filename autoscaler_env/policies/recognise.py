@@ -22,7 +22,7 @@ from autoscaler_env.policies.base import RECOGNISE as RECOGNISE
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.inputs import INPUTS_WITH_LEVELS, Inputs, observed_arrivals
 from autoscaler_env.service import Service
-from autoscaler_env.threads import one_blas_thread, one_torch_thread
+from autoscaler_env.threads import one_blas_thread, one_thread
 from autoscaler_env.traffic.patterns import PATTERNS, Pattern, random_training_seeds
 
 DAYS = 1_500
@@ -169,7 +169,7 @@ def fit_recogniser(inputs: NDArray[np.float32], labels: NDArray[np.int64], seed:
     """
     import torch  # here: rules need none
 
-    one_torch_thread()
+    one_thread()
     x, y = torch.from_numpy(inputs), torch.from_numpy(labels)
     generator = torch.Generator().manual_seed(seed)
     sizes = (x.shape[1], WIDTH, WIDTH, len(PATTERNS))

@@ -7,7 +7,7 @@ import io
 import re
 from collections import Counter
 
-from autoscaler_env.text import counted
+from autoscaler_env.text import counted, one_line
 from autoscaler_env.traffic.json_forms import parsed_json, table_of_json
 from autoscaler_env.traffic.logs import LOG_SECONDS, is_log, table_of_log
 from autoscaler_env.traffic.names import MISSING, TIME_NAMES, TOTAL_NAMES, plain_name
@@ -68,7 +68,10 @@ def _of_csv(text: str, name: str) -> Table:
     elif delimiter == " ":
         content = "\n".join(re.sub(" +", " ", line.strip()) for line in content.split("\n"))
         delimiter, width = _delimiter(content, name)
-    rows = [(i, [cell.strip() for cell in row]) for i, row in csv_rows(content, name, delimiter)]
+    rows = [
+        (i, [one_line(cell) if "\n" in cell else cell.strip() for cell in row])
+        for i, row in csv_rows(content, name, delimiter)
+    ]
     rows = [(i, row) for i, row in rows if any(row)]
     if mark == "spaces":  # some programs write 1772409600: 5, or 5 @[1772409600]
         rows = [(i, [re.sub(r"^@\[(.*)\]$|^([\d.]+):$", r"\1\2", cell) for cell in row]) for i, row in rows]

@@ -34,7 +34,7 @@ _LOG_TIMES = tuple(
     )
 )
 """How logs write the time of a request; the first of these forms that a line has is taken."""
-LONGEST = 10_000_000
+LONGEST = 1_000_000
 """Intervals that requests are counted over, at most."""
 _LOG_HEAD = 20_000  # characters that tell whether a text is a log
 
@@ -95,7 +95,10 @@ def table_of_log(text: str, name: str, seconds: int) -> Table:
         raise ValueError(f"{name}, row {odd[0]}: not a line of an access log: it has no time or no request")
     first, last = min(counts), max(counts)
     if last - first >= LONGEST:
-        raise ValueError(f"{name}: an access log of {last - first:,} intervals of {seconds} s is too long")
+        raise ValueError(
+            f"{name}: an access log of {last - first:,} intervals of {seconds} s is too long; count its lines over "
+            "longer ones, as with --row-seconds 3600, or correct the time that is wrong"
+        )
     rows, zone = [], zones[first]
     for place in range(first, last + 1):
         zone = zones.get(place, zone)

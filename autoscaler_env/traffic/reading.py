@@ -324,6 +324,8 @@ def _without_restarts(series: Series, lines: _Lines, notes: list[str]) -> _Lines
 
 def _at_even_times(lines: _Lines, unit: Unit, name: str, notes: list[str]) -> tuple[int, NDArray[np.float64]]:
     """Return the interval that is found in a file, in seconds, and what it has for each interval."""
+    if len(lines.seconds) < 2:
+        raise ValueError(f"{name}: all its rows are of one time; two whole days are needed")
     steps = np.diff(lines.seconds)
     usual = _usual(steps)
     if usual >= DAY:

@@ -117,20 +117,21 @@ def _unpacked(raw: bytes, name: str) -> bytes:
         if raw.startswith(mark):
             try:
                 return unpack(raw)
-            except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+            except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
                 raise ValueError(f"{name}: not a whole {kind} file: {error}") from None
     if not raw.startswith(b"PK\x03\x04"):
         return raw
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             members = [each for each in archive.namelist() if not each.endswith("/")]
-            if "[Content_Types].xml" in members:
-                raise ValueError(f"{name}: this is an Excel workbook; save the sheet as CSV")
-            if len(members) != 1:
-                raise ValueError(f"{name}: a zip archive of {counted(len(members), 'file')}; unpack it, and name them")
-            return archive.read(members[0])
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:  # RuntimeError: a password
+            content = archive.read(members[0]) if len(members) == 1 else b""
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError) as error:
         raise ValueError(f"{name}: a zip archive that cannot be read: {one_line(error)}") from None
+    if "[Content_Types].xml" in members:
+        raise ValueError(f"{name}: this is an Excel workbook; save the sheet as CSV")
+    if len(members) != 1:
+        raise ValueError(f"{name}: a zip archive of {counted(len(members), 'file')}; unpack it, and name them")
+    return content
 
 
 def _utf_16(raw: bytes) -> str | None:

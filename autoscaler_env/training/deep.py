@@ -26,7 +26,7 @@ from autoscaler_env.policies.recognise import Recogniser
 from autoscaler_env.policies.rules import TargetTracking
 from autoscaler_env.service import Service
 from autoscaler_env.storage.networks import load_weights, save_learner
-from autoscaler_env.threads import one_torch_thread
+from autoscaler_env.threads import one_thread
 from autoscaler_env.traffic.patterns import Workload
 from autoscaler_env.training.checkpoint import (
     EVALUATIONS,
@@ -54,7 +54,7 @@ def train_deep(run: RunFolder, progress: bool, state: dict[str, Any] | None = No
     config = run.config
     preset = config.preset
     assert isinstance(preset, DeepPreset)
-    one_torch_thread()
+    one_thread()
     begun = time.process_time() - (state["cpu_seconds"] if state is not None else 0.0)
     # A resumed training stays on the device that `auto` chose when it began.
     requested = state["device"] if state is not None and config.device == "auto" else config.device

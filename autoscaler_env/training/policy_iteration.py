@@ -51,7 +51,7 @@ from autoscaler_env.policies.recorded_inputs import RECORDED_INPUTS, Recording, 
 from autoscaler_env.service import Service
 from autoscaler_env.storage.models import load_policy
 from autoscaler_env.storage.networks import load_weights, save_learner
-from autoscaler_env.threads import one_blas_thread, one_torch_thread
+from autoscaler_env.threads import one_blas_thread, one_thread
 from autoscaler_env.traffic.generated import GeneratedDays
 from autoscaler_env.traffic.patterns import Workload, day_seeds, random_training_seeds
 from autoscaler_env.traffic.trace import recorded_days
@@ -100,7 +100,7 @@ class PolicyIteration:
         seed: int,
         knowledge: Recogniser | Recording | None = None,
     ) -> None:
-        one_torch_thread()
+        one_thread()
         self.service, self.preset = service, preset
         self._recorded = recorded_days(pattern, service.boot_steps)
         self._generated = pattern if isinstance(pattern, GeneratedDays) else None
