@@ -55,6 +55,7 @@ from .policies.schedule import Scheduled, read_schedule
 from .service import Service
 from .storage.models import load_policy, read_description, save_q_table
 from .study.analysis import read_curves
+from .traffic.generated import GeneratedDays
 from .traffic.patterns import MIXED, PATTERNS, Pattern, Workload, day_seeds
 from .traffic.presets import LLM_SERVICE, WEB_SERVICE, LlmDays, WebDays
 from .traffic.trace import Trace
@@ -90,6 +91,7 @@ __all__ = [
     "Folders",
     "Forecast",
     "ForeignPolicy",
+    "GeneratedDays",
     "HpaCpu",
     "HpaDemand",
     "Interval",

@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from autoscaler_env.paths import Folders, notebook_sources, project_root
 from autoscaler_env.storage.files import write_text
+from autoscaler_env.text import not_a_choice
 
 if TYPE_CHECKING:
     import nbformat
@@ -80,7 +81,7 @@ def course_notebooks(only: tuple[str, ...] = ()) -> list[Path]:
     names = [path.stem for path in notebooks]
     for name in only:
         if name not in names:
-            raise ValueError(f"notebook = {name!r}: must be one of {', '.join(names)}")
+            raise ValueError(not_a_choice("notebook", name, names))
     return [path for path in notebooks if not only or path.stem in only]
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
+from autoscaler_env.text import not_a_choice
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+"""What a device is asked for by."""
 
 LARGE_UPDATE = 2**25
 """Weights times batch size from which on an accelerator is chosen (see `choose_device`)."""
@@ -19,6 +22,8 @@ class Device(NamedTuple):
 
 def available_devices() -> dict[str, str]:
     """Return the available devices: a description of each, by the name that users type."""
+    import torch  # here: a training's options know the names of devices, and need not wait for torch
+
     devices = {"cpu": f"{torch.get_num_threads()} torch thread(s)"}
     if torch.cuda.is_available():
         devices["cuda"] = torch.cuda.get_device_name()
@@ -47,8 +52,8 @@ def choose_device(requested: str = "auto", *, weights: int = 0, batch_size: int 
         ValueError: The device is unknown or not available; the message names the available ones.
     """
     devices = available_devices()
-    if requested not in ("auto", "cpu", "cuda", "mps"):
-        raise ValueError(f"device = {requested!r}: must be auto, cpu, cuda or mps")
+    if requested not in DEVICES:
+        raise ValueError(not_a_choice("device", requested, DEVICES))
     if requested != "auto":
         if requested not in devices:
             raise ValueError(f"device = {requested!r}: not on this machine; available are {', '.join(devices)}")
@@ -66,4 +71,6 @@ def choose_device(requested: str = "auto", *, weights: int = 0, batch_size: int 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Return whether a device raised this error because its memory is full."""
+    import torch
+
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error).lower()

@@ -34,13 +34,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoscaler_env.compiled import compiled
+from autoscaler_env.service import LARGEST_COUNT as LARGEST_COUNT
 from autoscaler_env.service import Service
 
 READY, BOOTING, QUEUE, ARRIVALS, SERVED, DROPPED, SCALED, REFUSED, CHANGE, LOST = range(10)
 STATE_ROWS = 10
-
-LARGEST_COUNT = 2**30
-"""Most arrivals of a step that can be simulated; with a queue on top they still fit an int32."""
 
 OBSERVATION_NAMES = ("ready", "booting", "utilisation", "queue", "arrivals", "change", "spare_capacity")
 OBSERVATION_LOW = np.array([0, 0, 0, 0, 0, -1, -1], dtype=np.float32)

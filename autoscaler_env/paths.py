@@ -130,6 +130,20 @@ class Folders:
         """
         return next((path for root in self.reads if (path := root / place).is_file()), self.root / place)
 
+    def made(self, path: Path, command: str) -> Path:
+        """Return the path of a file that a command makes.
+
+        Args:
+            path: The file.
+            command: What makes it, for the message.
+
+        Raises:
+            FileNotFoundError: The file is missing; the message has the command.
+        """
+        if not path.exists():
+            raise FileNotFoundError(f"{self.shown(path)} is missing; make it with: {command}")
+        return path
+
     def shown(self, path: Path) -> str:
         """Return a path for people: relative to the first of the folders for reading, or the root, that contains it."""
         roots = [root for root in (*self.reads, self.root) if path.is_relative_to(root)]

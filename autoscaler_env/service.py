@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autoscaler_env.text import listed
+from autoscaler_env.text import check_names, listed
+
+LARGEST_COUNT = 2**30
+"""Most arrivals of a step that can be simulated; with a queue on top they still fit an int32."""
 
 LARGEST_OBSERVABLE_COUNT = 2**24
 """The largest count that a float32 observation in [-1, 1] carries exactly (24-bit significand)."""
@@ -182,10 +185,7 @@ class Service:
         Raises:
             ValueError: A name is unknown or a value is not allowed.
         """
-        known = [field.name for field in dataclasses.fields(cls)]
-        for name, value in values.items():
-            if name not in known:
-                raise ValueError(f"{name} = {value!r}: no such field of a service; the fields are {', '.join(known)}")
+        check_names(values, [field.name for field in dataclasses.fields(cls)], "field of a service")
         if isinstance(values.get("fleet_changes"), list):
             values = values | {"fleet_changes": tuple(values["fleet_changes"])}
         return cls(**values)

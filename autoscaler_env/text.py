@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 LONGEST_TEXT = 300
@@ -133,7 +133,7 @@ def listed(names: Sequence[str], last: str = "and") -> str:
 def suggestion(word: str, known: Iterable[str]) -> str:
     """Return the rest of a message about an unknown word: the known word that is most like it, if one is.
 
-    Capital letters do not matter. A word that begins a known one, up to a hyphen, stands for that.
+    Capital letters do not matter. A word that begins a known one, up to a hyphen or underscore, stands for that.
 
     Example:
         >>> suggestion("tarin", ["train", "evaluate"]), suggestion("nothing", ["train"])
@@ -142,6 +142,47 @@ def suggestion(word: str, known: Iterable[str]) -> str:
         ', did you mean hpa-cpu?'
     """
     plain = {name.lower(): name for name in known}
-    longer = [name for name in plain if word and name.startswith(f"{word.lower()}-")]
+    longer = [name for name in plain if word and name.startswith((f"{word.lower()}-", f"{word.lower()}_"))]
     similar = longer or difflib.get_close_matches(word.lower(), plain, n=1)
     return f", did you mean {plain[similar[0]]}?" if similar else ""
+
+
+def not_a_choice(name: str, value: object, choices: Iterable[str]) -> str:
+    """Return the message about a value that is none of the choices.
+
+    Args:
+        name: What has the value.
+        value: The value.
+        choices: What it may be, in the order in which people read it.
+
+    Example:
+        >>> not_a_choice("unit", "persecond", ["count", "per-second"])
+        "unit = 'persecond': must be one of count, per-second, did you mean per-second?"
+    """
+    known = list(choices)
+    return f"{name} = {value!r}: must be one of {', '.join(known)}{suggestion(str(value), known)}"
+
+
+def check_names(names: Mapping[str, object], known: Iterable[str], what: str, where: str = "") -> None:
+    """Refuse a name that there is not, such as a misspelt key of a file.
+
+    Args:
+        names: The names that somebody gave, with their values.
+        known: The names that there are, in the order in which people read them.
+        what: What they name.
+        where: What stands before a name in messages, such as the name of its table.
+
+    Raises:
+        ValueError: The first of the names that is not known.
+
+    Example:
+        >>> check_names({"targt": 0.7}, ["target", "reserve"], "setting", "today.")
+        Traceback (most recent call last):
+        ValueError: today.targt = 0.7: no such setting, did you mean target? There are target, reserve
+    """
+    known = list(known)
+    for name, value in names.items():
+        if name not in known:
+            given = "" if isinstance(value, Mapping | list) else f" = {value!r}"  # tables have many values
+            meant = suggestion(str(name), known) or "."
+            raise ValueError(f"{where}{name}{given}: no such {what}{meant} There are {', '.join(known)}")

@@ -27,9 +27,10 @@ from autoscaler_env.envs.sb3 import AutoscalerVecEnv
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.evaluation.statistics import mean_interval
 from autoscaler_env.paths import Folders, notebook_sources
-from autoscaler_env.policies.deep import NetworkPolicy, one_thread
+from autoscaler_env.policies.deep import NetworkPolicy
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_text
+from autoscaler_env.threads import one_thread
 from autoscaler_env.traffic.patterns import PATTERNS, Pattern, day_seeds
 from autoscaler_env.training.learner_env import LearnerVecEnv
 

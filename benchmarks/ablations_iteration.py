@@ -30,9 +30,10 @@ from autoscaler_env.policies.decision_inputs import (
     DecisionInputs,
     recogniser_of_outlooks,
 )
-from autoscaler_env.policies.deep import DeepPolicy, one_thread
+from autoscaler_env.policies.deep import DeepPolicy
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_text
+from autoscaler_env.threads import one_thread
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Pattern, day_seeds
 from autoscaler_env.training.deep import falling
 from autoscaler_env.training.learner_env import LearnerVecEnv

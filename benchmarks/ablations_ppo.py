@@ -20,9 +20,9 @@ import pandas as pd
 from autoscaler_env.course import notebook_definitions
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.paths import Folders, notebook_sources
-from autoscaler_env.policies.deep import one_thread
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_text
+from autoscaler_env.threads import one_thread
 from autoscaler_env.traffic.patterns import PATTERNS, Pattern, day_seeds
 
 STEP_SIZES = (1e-3, 5e-3)

@@ -40,7 +40,8 @@ from tqdm.auto import tqdm
 from autoscaler_env.advice.compare import compare_candidates
 from autoscaler_env.advice.learners import GENERATED_START, train_once
 from autoscaler_env.advice.setup import Limits
-from autoscaler_env.evaluation.calibration import RULE_GRIDS, cheapest_setting, forecast_grid
+from autoscaler_env.evaluation.calibration import cheapest_setting
+from autoscaler_env.evaluation.grids import RULE_GRIDS, forecast_grid
 from autoscaler_env.evaluation.simulation import by_day, simulate_through
 from autoscaler_env.evaluation.statistics import mean_interval
 from autoscaler_env.paths import Folders

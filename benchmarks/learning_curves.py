@@ -23,9 +23,9 @@ import time
 import pandas as pd
 
 from autoscaler_env.paths import Folders
-from autoscaler_env.policies.deep import one_thread
 from autoscaler_env.storage.files import write_text
 from autoscaler_env.study.plan import trainings
+from autoscaler_env.threads import one_thread
 from autoscaler_env.training.checkpoint import SelectionEvaluator
 from autoscaler_env.training.config import TrainingConfig
 from autoscaler_env.training.train import train

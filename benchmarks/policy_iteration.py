@@ -32,11 +32,11 @@ from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.evaluation.statistics import mean_interval
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
-from autoscaler_env.policies.deep import one_thread
 from autoscaler_env.policies.registry import find_policy
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_text
 from autoscaler_env.study.analysis import read_study
+from autoscaler_env.threads import one_thread
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Pattern
 
 SERVICE = Service()

@@ -26,9 +26,10 @@ from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.decision_inputs import recogniser_of_outlooks
-from autoscaler_env.policies.deep import DeepPolicy, one_thread
+from autoscaler_env.policies.deep import DeepPolicy
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_text
+from autoscaler_env.threads import one_thread
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Pattern, day_seeds
 from autoscaler_env.training.deep import build_learner
 from autoscaler_env.training.imitation import Teacher, calibrated_rules, imitate, play_rules, rule_to_beat

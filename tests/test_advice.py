@@ -177,9 +177,22 @@ def test_the_options_of_reading_reach_the_reader_and_a_question_is_one_line(file
         "--where service=web --where requests=1 --sum --unit per-minute --zone Asia/Tokyo --dates us --decimal comma"
     )
     with pytest.raises(SystemExit):
-        main(["advise", "one.csv", *command[1:], *options.split(), "--row-seconds", "60", "--column", "requests"])
+        main(
+            [
+                "advise",
+                "one.csv",
+                *command[1:],
+                *options.split(),
+                "--row-seconds",
+                "60",
+                "--column",
+                "requests",
+                "--repeats",
+                "drop",
+            ]
+        )
     conditions = ("service=web", "requests=1")
-    how = Reading("requests", conditions, True, "per-minute", "Asia/Tokyo", "us", "comma", 60)
+    how = Reading("requests", conditions, True, "per-minute", "Asia/Tokyo", "us", "comma", 60, "drop")
     assert given == [(("one.csv", "two.csv"), how)]
 
 
@@ -196,7 +209,7 @@ def test_a_bad_argument_costs_one_line(files, capsys):
         ([*fine, "--seed", "-1"], "seed = -1: must be at least 0"),
         ([*fine, "--days", "1"], "days = 1: must be at least 2"),
         ([*fine, "--zone", "Mars"], "zone = 'Mars': must be a time zone by name"),
-        ([*fine, "--unit", "bytes"], "--unit"),
+        ([*fine, "--unit", "bytes"], "unit = 'bytes': must be one of count, per-second"),
         ([*fine, "--row-seconds", "0"], "row_seconds = 0: must be at least 1"),
         ([*fine, "--step-seconds", "7"], "step_seconds = 7: a day must be whole steps"),
         ([*fine, "--step-seconds", "60"], "step_seconds = 60: the set-up counts per step of 3600 s (capacity_per_ins"),

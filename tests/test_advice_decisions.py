@@ -10,7 +10,7 @@ from autoscaler_env.advice.compare import _evaluate
 from autoscaler_env.advice.decisions import clock, decisions
 from autoscaler_env.advice.setup import Setup
 from autoscaler_env.policies.kubernetes import HpaCpu
-from autoscaler_env.policies.rules import FixedFleet, TargetTracking
+from autoscaler_env.policies.rules import FixedFleet, TargetTracking, Threshold
 from autoscaler_env.traffic.trace import Trace
 
 FIELDS = {"capacity_per_instance": 100, "max_instances": 40, "fleet_changes": [-5, -1, 0, 1, 5], "initial_instances": 5}
@@ -29,8 +29,8 @@ def test_a_rush_is_told_with_what_the_rule_saw_and_wanted():
     first, *_, queue = lines
     assert first == (
         "09:00 to 11:00: ideal target tracking adds 15 instances. At 09:00, 1,000 requests had arrived in the last "
-        "step and 500 requests waited, the work of 15.0 instances; utilisation was 100 % and the fleet 5. The rule "
-        "wanted 15; the nearest allowed change is +5 (fleet_changes)."
+        "step and 500 requests waited, the work of 15.0 instances; utilisation was 100 %, and the fleet was 5. The "
+        "rule wanted 15; the nearest allowed change is +5 (fleet_changes)."
     )
     assert queue == (
         "The longest queue: 1,000 requests, at 09:00. In this step 1,000 arrived, and 5 ready instances could serve "
@@ -81,5 +81,8 @@ def test_a_change_that_is_not_what_the_rule_wanted_is_told_with_the_reason():
     days = np.full((1, 24), 1_000)
     days[0, 12:] = 600
     lines = told(lambda service: TargetTracking(service, 1.0, 0.0), days, 0)
-    down = next(line for line in lines if "removes 5 instances" in line and "and the fleet 10" in line)
+    down = next(line for line in lines if "removes 5 instances" in line and "and the fleet was 10" in line)
     assert down.endswith("The rule wanted 6; the nearest allowed change is -5 (fleet_changes).")
+    days[0, 12:] = 3_000
+    lines = told(lambda service: Threshold(service), days, 0)
+    assert any("; in this step it changes the fleet by +1." in line for line in lines), "one at a time is its own way"

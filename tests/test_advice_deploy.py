@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 import yaml
-from advice_cases import SHOP, recommending, shop_answer
+from advice_cases import SHOP, answer_for, recommending, shop_answer, wavy
 
 from autoscaler_env.advice.advise import write_answer
 from autoscaler_env.advice.delivered import forecast_promql
@@ -60,15 +60,20 @@ def test_every_recommendation_says_how_to_deploy_it(answer):
         assert bool(instructions.code) == (policy != "today")
     text = how_to(answer.comparison, "target-tracking").text
     assert "At the end of each step of 60 min" in text and "Kubernetes' HPA does not do this" in text
-    costs, own = answer.comparison.costs.mean(), answer.comparison.candidates["threshold"]
-    saved, most = costs["today"] - costs["threshold"], costs["today"] - costs["target-tracking"]
-    part = f"Your own rule, changed to {own.description}, saves ${saved:,.2f} of the ${most:,.2f} a day"
-    assert saved > 0.005 and most > 0 and "Your own rule" not in text, "it does not keep the service"
-    kept = dataclasses.replace(own, in_time=answer.comparison.candidates["today"].in_time)
-    without_drops = dataclasses.replace(kept.trajectory, dropped=0 * kept.trajectory.dropped)
-    kept = dataclasses.replace(kept, trajectory=without_drops)
-    candidates = answer.comparison.candidates | {"threshold": kept}
-    assert part in how_to(dataclasses.replace(answer.comparison, candidates=candidates), "target-tracking").text
+    assert "control loop" not in how_to(answer.comparison, "threshold").text, "it is the rule of today"
+
+
+def test_where_a_rule_needs_a_new_control_loop_what_the_autoscaler_can_run_stands_beside_it(tmp_path):
+    answer = answer_for(wavy(40), today={"rule": "hpa-cpu", "target": 0.3})
+    assert answer.recommendation.policy in ("target-tracking", "forecast")
+    other, costs = answer.fallback, answer.comparison.costs.mean()
+    assert other in ("hpa-cpu", "hpa-demand")
+    saved, most = costs["today"] - costs[other], costs["today"] - costs[answer.recommendation.policy]
+    assert f"saves ${saved:,.2f} a day of the ${most:,.2f} on all held-out days" in answer.reason
+    assert 0 < saved < most and answer.keeps_service(other)
+    assert tmp_path / "hpa.yaml" in write_answer(answer, tmp_path)
+    html = (tmp_path / "advice.html").read_text()
+    assert "Without a new control loop: " in html and "kind: HorizontalPodAutoscaler" in html
 
 
 def test_with_hpa_the_manifest_lies_beside_the_page(answer):
@@ -147,7 +152,7 @@ def test_a_loop_written_from_the_text_of_the_forecast_does_what_was_simulated(an
 def test_a_second_hpa_is_warned_of_and_the_metric_counts_what_came_in_and_what_waits(answer):
     text = " ".join(hpa_manifest("shop", "hpa-demand", 0.9, Service(step_seconds=60)).replace("#", "").split())
     assert "Delete any other HPA of this Deployment first (kubectl get hpa)" in text
-    assert "(requests that came in 60 s + requests that wait) / 60, from KEDA" in text
+    assert "(sum(increase( http_requests_total[60s])) + sum(http_requests_waiting)) / 60 " in text
     assert (
         "Delete any other HPA of this Deployment first (kubectl get hpa)" in how_to(answer.comparison, "hpa-cpu").text
     )

@@ -162,10 +162,13 @@ BAD = {
     "no row": ("row_seconds = 0\n", "row_seconds = 0: must be an integer of at least 1"),
     "no step": ("step_seconds = 0\n", "step_seconds = 0: must be an integer of at least 1"),
     "not TOML": ("name = \n", "not TOML"),
-    "unknown field": ("capacity = 3\n", "capacity: a set-up has no such name. Its names are name, step_seconds, "),
+    "unknown field": (
+        "capacity = 3\n",
+        "capacity = 3: no such name in a set-up, did you mean capacity_per_instance? There are ",
+    ),
     "a slip": (
         "requests_per_second_per_instnace = 3\n",
-        "requests_per_second_per_instnace: a set-up has no such name; did you mean requests_per_second_per_instance?",
+        "requests_per_second_per_instnace = 3: no such name in a set-up, did you mean requests_per_second",
     ),
     "bad value": ("boot_steps = 0\n", "boot_steps = 0"),
     "length of the day": ("steps_per_episode = 24\n", "steps_per_episode = 24: leave it out"),
@@ -173,11 +176,11 @@ BAD = {
     "no rule": ("[today]\ntarget = 1\n", "today.rule = None"),
     "setting of another rule": (
         '[today]\nrule = "fixed"\ntarget = 0.5\n',
-        "today.target: fixed has no such setting; it has instances, hpa, cloudwatch and schedule",
+        "today.target = 0.5: no such setting of fixed. There are rule, instances, hpa, cloudwatch, schedule",
     ),
     "setting that nobody has": (
         f"[today]\n{TRACKING}disable_scale_in = true\n",
-        "today.disable_scale_in: aws-target-tracking has no such setting; it has target, scale_out_cooldown, ",
+        "today.disable_scale_in = True: no such setting of aws-target-tracking. There are rule, target, ",
     ),
     "setting missing": ('[today]\nrule = "fixed"\n', "today: fixed is set by instances; instances is missing"),
     "settings missing": (
@@ -208,7 +211,7 @@ BAD = {
     ),
     "setting out of range": ('[today]\nrule = "fixed"\ninstances = 500\n', "today: instances = 500"),
     "not a table": ('today = "threshold"\n', "today = 'threshold': must be a table"),
-    "unknown limit": ("[limits]\nlate = 1\n", "limits = {'late': 1}: must be a table of fewer_in_time, dropped, "),
+    "unknown limit": ("[limits]\nlate = 1\n", "limits.late = 1: no such limit. There are fewer_in_time, dropped, "),
     "limit out of range": ("[limits]\ndropped = 10\n", "limits.dropped = 10: must be a share from 0 to 1"),
     "percentage for a share": (
         '[today]\nrule = "hpa-cpu"\ntarget = 70\n',
@@ -224,6 +227,30 @@ def test_a_bad_set_up_costs_one_line_with_the_file(setup_of):
             setup_of(text)
         assert str(error.value).partition("service.toml: ")[2].startswith(message), case
         assert "\n" not in str(error.value), case
+
+
+HPA = '[today]\nrule = "hpa-cpu"\ntarget = 0.7\n'
+SLIPS = {
+    "min_instance = 3\n": "min_instance = 3: no such name in a set-up, did you mean min_instances?",
+    "[limit]\ndropped = 0\n": "limit: no such name in a set-up, did you mean limits?",
+    "target = 0.7\n": "target: is a setting of hpa-cpu, hpa-demand, kpa, aws-target-tracking or target",
+    f"{HPA}targt = 1\n": "today.targt = 1: no such setting of hpa-cpu, did you mean target? There are rule, ",
+    '[today]\nrul = "fixed"\n': "today.rul = 'fixed': no such setting of a rule, did you mean rule?",
+    f"{HPA}max_instances = 9\n": "today.max_instances: belongs to no table; write it above all lines such as",
+    f"{HPA}[today.hpa]\nsync = 9\n": "today: sync = 9: no such setting of HPA, did you mean sync_seconds?",
+    f"{HPA}hpa = {{scaleUp = {{tolerence = 0}}}}\n": "today: scaleUp: tolerence = 0: no such setting, did you",
+    f"[today]\n{TRACKING}cloudwatch = {{high_period = 1}}\n": "today: cloudwatch.high_period = 1: no such setting",
+    f"{HPA}schedule = [{{form = 1}}]\n": "today: schedule: form = 1: no such name, did you mean from?",
+    "[limits]\ndroped = 0\n": "limits.droped = 0: no such limit, did you mean dropped?",
+    "[objective]\nserved_on_time = 0.9\n": "objective.served_on_time = 0.9: no such name, did you mean served_in_time?",
+}
+
+
+def test_a_misspelt_name_of_a_set_up_is_answered_with_the_name_that_was_meant_at_every_level(setup_of):
+    for text, message in SLIPS.items():
+        with pytest.raises(ValueError) as error:
+            setup_of(text)
+        assert str(error.value).partition("service.toml: ")[2].startswith(message), text
 
 
 def test_a_syntax_error_names_its_line(setup_of):

@@ -112,7 +112,10 @@ def test_settings_side_by_side_act_as_each_alone():
         (lambda: AwsStepScaling(drop_percent=101), "drop_percent = 101: must be at least 0 and at most 100"),
         (lambda: Alarms(period_seconds=0), "period_seconds = 0: must be an integer of at least 1"),
         (lambda: Alarms(low_share=1.5), "low_share = 1.5: must be above 0 and at most 1"),
-        (lambda: Alarms.from_table({"period": 60}), "period: alarms have no such setting; their settings are period_s"),
+        (
+            lambda: Alarms.from_table({"period": 60}),
+            "cloudwatch.period = 60: no such setting of alarms, did you mean",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_one_line(make, message):

@@ -355,13 +355,13 @@ def test_it_decides_as_the_source_reads_pod_by_pod(maker):
 @cases(
     ("tables", "message"),
     [
-        ({"sync": 15}, "sync: HPA has no such setting; its settings are scaleUp"),
-        ({"scaleUp": {"window": 15}}, "scaleUp: window: no such setting"),
+        ({"sync": 15}, r"sync = 15: no such setting of HPA, did you mean sync_seconds\? There are scaleUp"),
+        ({"scaleUp": {"window": 15}}, "scaleUp: window = 15: no such setting"),
         ({"scaleDown": {"stabilizationWindowSeconds": 10}}, "must be 0 or at least the sync period of 15 s"),
         ({"scaleDown": {"stabilizationWindowSeconds": 3601}}, "must be an integer from 0 to 3600"),
         ({"scaleUp": {"policies": [policy("Pods", 4, 0)]}}, "periodSeconds = 0: must be an integer from 1 to 1800"),
         ({"scaleUp": {"policies": [policy("Pods", 0, 15)]}}, "value = 0: must be an integer of at least 1"),
-        ({"scaleUp": {"policies": [policy("Cores", 1, 15)]}}, "type = 'Cores': must be Pods or Percent"),
+        ({"scaleUp": {"policies": [policy("Cores", 1, 15)]}}, "type = 'Cores': must be one of Pods, Percent"),
         ({"scaleUp": {"policies": [{"type": "Pods"}]}}, "must have type, value, periodSeconds"),
         ({"scaleUp": {"policies": []}}, "at least one is needed, or selectPolicy = Disabled"),
         ({"scaleUp": {"selectPolicy": "Mean"}}, "selectPolicy = 'Mean': must be one of Max, Min, Disabled"),

@@ -8,15 +8,14 @@ from cases import cases
 
 from autoscaler_env.evaluation import calibration
 from autoscaler_env.evaluation.calibration import (
-    RULE_GRIDS,
     Calibration,
     calibrate,
     calibrated_rule,
     cheapest_setting,
-    forecast_grid,
     read_calibrations,
     save_calibrations,
 )
+from autoscaler_env.evaluation.grids import RULE_GRIDS, forecast_grid
 from autoscaler_env.evaluation.simulation import simulate, simulate_through
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.rules import TargetTracking

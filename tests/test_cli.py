@@ -71,6 +71,7 @@ def test_what_is_wrong_is_refused_before_slow_imports(tmp_path):
     (tmp_path / "service.toml").write_text("requests_per_second_per_instance = 0.29\n")
     (tmp_path / "bad.toml").write_text("[today]\nrule = 'hpa-cpu'\ntarget = 70\n")
     (tmp_path / "traffic.csv").write_text("timestamp,requests\n2026-03-02,noon\n")
+    (tmp_path / "work" / "ann").mkdir(parents=True)
     slow = {"torch", "pandas", "scipy.stats", "matplotlib", "papermill", "nbconvert"}
     advise = ["advise", "traffic.csv", "--service", "service.toml"]
     for arguments, left_out in (
@@ -79,17 +80,22 @@ def test_what_is_wrong_is_refused_before_slow_imports(tmp_path):
         ([*advise, "--zone", "Mars"], slow | {"numba"}),
         ([*advise[:3], "bad.toml"], slow | {"numba"}),
         ([*advise[:3], "nowhere.toml"], slow | {"numba"}),
-        (["evaluate", "treshold"], slow),
+        (["evaluate", "treshold"], slow | {"numba"}),
+        (["evaluate", "threshold", "--trace", "traffic.csv"], slow | {"numba"}),
         (["evaluate", "threshold", "--trace", "nowhere.csv"], slow | {"numba"}),
         (["evaluate", "threshold", "--patern", "SPIKE"], slow | {"numba"}),
         (["train", "ppo", "--seed", "-1"], slow | {"numba"}),
         (["study", "budget"], slow | {"numba"}),
         (["release", "."], slow | {"numba"}),
         (["leaderboard", "nowhere"], slow | {"numba"}),
-        (["demo", "--policy", "nope"], slow),
+        (["demo", "--policy", "nope"], slow | {"numba"}),
         (["run", "--only", "nope"], slow | {"numba"}),
         (["verify", "nowhere"], slow | {"numba"}),
         (["grade", "nowhere"], slow | {"numba", "nbformat"}),
+        (["grade", ".", "--rubric", "bad.toml"], slow | {"numba", "nbformat"}),
+        (["leaderboard", "work", "--rubric", "bad.toml"], slow | {"numba", "nbformat"}),
+        (["check", ".", "--course", "work"], slow | {"numba", "nbformat"}),
+        (["course", "traffic.csv"], slow | {"numba", "nbformat"}),
     ):
         assert not modules_after(*arguments) & left_out, arguments
 
@@ -141,15 +147,15 @@ BAD = (
     ("train ppo --episodes 5", "episodes = 5: is for q-learning, not for ppo; give timesteps"),
     ("train q-learning --batch-size 5", "batch_size = 5: is for dqn, ppo and policy-iteration"),
     ("train pppo", "policy-iteration, did you mean ppo?"),
-    ("train ppo --pattern spik", "MIXED, did you mean SPIKE?"),
-    ("study budget", "or all, did you mean budgets?"),
+    ("train ppo --pattern spik", "did you mean SPIKE?"),
+    ("study budget", "all, did you mean budgets?"),
     ("release --outptu x", "'--outptu' is not an option"),  # and not: a folder is missing
     ("run quick", "'quick' is a word too many"),
     ("train q-learning --pattern NOPE", "pattern = 'NOPE': must be one of STEADY"),
     ("train q-learning --seed -1", "seed = -1"),
     ("train q-learning --name a/b", "name = 'a/b'"),
     ("train q-learning --smooth 3", "--smooth"),
-    ("train ppo --device tpu", "device = 'tpu': must be auto, cpu, cuda or mps"),
+    ("train ppo --device tpu", "device = 'tpu': must be one of auto, cpu, cuda, mps"),
     ("train ppo --learning-rate 2", "learning_rate = 2"),
     ("evaluate", "at least one is needed"),
     ("evaluate nope", "policy = 'nope'"),
@@ -168,7 +174,18 @@ BAD = (
     ("demo --load-pattern NOPE", "pattern = 'NOPE'"),
     ("demo --policy nope", "policy = 'nope'"),
     ("verify nope", "no such folder"),
-    ("run --profile slow", "'--profile'"),
+    ("run --profile slow", "profile = 'slow': must be one of quick, full (see: autoscaler run --help)"),
+    (
+        "advise --unit persec",
+        "unit = 'persec': must be one of count, per-second, per-minute, per-hour, counter, ",
+    ),
+    ("advise --dates usa", "dates = 'usa': must be one of us, european, did you mean us?"),
+    (
+        "grade x --format canvs",
+        "format = 'canvs': must be one of csv, canvas, moodle, gradescope, did you mean",
+    ),
+    ("evaluate static --trace x --rescale peek", "rescale = 'peek': must be one of peak, a number, did you mean peak?"),
+    ("advise --seed one", "--seed: 'one' is not a whole number"),
 )
 
 
@@ -295,6 +312,14 @@ def test_another_service_is_trained_and_evaluated_on(tmp_path, capsys):
     assert main(["train", "q-learning", "--episodes", "4", *options]) == 0
     assert main(["evaluate", "q_learning_mixed", "--episodes", "2", "--pattern", "STEADY", *options]) == 0
     assert "STEADY, 2 evaluation days" in capsys.readouterr().out
+
+
+def test_faults_in_tables_that_only_advise_uses_are_refused_by_evaluate_too(tmp_path, capsys):
+    for table in ('[today]\nrule = "threshold"\ntargt = 0.7', "[limits]\ndroped = 0.1"):
+        (tmp_path / "service.toml").write_text(f"boot_steps = 3\n{table}\n")
+        assert main(["evaluate", "static", "--service", "service.toml"]) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and ("today.targt = 0.7" in error or "limits.droped = 0.1" in error)
 
 
 def test_the_demo_ends_with_a_table(tmp_path, capsys):

@@ -21,7 +21,7 @@ BAD = {
     "pattern": ("NOISE", "one of STEADY"),
     "timesteps": (0, "an integer of at least 1"),
     "seed": (-1, "an integer of at least 0"),
-    "device": ("tpu", "auto, cpu, cuda or mps"),
+    "device": ("tpu", "auto, cpu, cuda, mps"),
     "learning_rate": (0.0, "above 0 and below 1"),
     "batch_size": (1, "at least 2"),
     "discount": (1.0, "below 1"),

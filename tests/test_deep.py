@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from autoscaler_env.evaluation.simulation import simulate
-from autoscaler_env.policies.deep import DeepPolicy, build_network, count_weights, one_thread
+from autoscaler_env.policies.deep import DeepPolicy, build_network, count_weights
 from autoscaler_env.policies.inputs import INPUTS
 from autoscaler_env.service import Service
+from autoscaler_env.threads import one_thread
 from autoscaler_env.traffic.patterns import Pattern, day_seeds
 from autoscaler_env.training.deep import build_learner, falling, weights_of_preset
 from autoscaler_env.training.presets import PRESETS

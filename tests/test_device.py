@@ -43,7 +43,7 @@ def test_an_available_device_is_taken_on_request_and_another_is_refused(machine)
         assert choose_device(name, weights=1, batch_size=1) == (name, "as asked")
     with pytest.raises(ValueError, match="device = 'mps': not on this machine; available are cpu, cuda"):
         choose_device("mps")
-    with pytest.raises(ValueError, match="device = 'tpu': must be auto, cpu, cuda or mps"):
+    with pytest.raises(ValueError, match="device = 'tpu': must be one of auto, cpu, cuda, mps, did you mean cpu"):
         choose_device("tpu")
 
 

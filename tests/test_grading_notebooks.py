@@ -9,7 +9,7 @@ import pytest
 from autoscaler_env.course import course_notebooks
 from autoscaler_env.grading.cells import MAX_CELLS, read_cells
 from autoscaler_env.grading.notebooks import CourseNotebook, failures, for_the_student, judge, prepare, sent_answers
-from autoscaler_env.grading.supervisor import NotebookRun
+from autoscaler_env.grading.supervisor import KERNEL_ENDED, NotebookRun
 
 COURSE = [CourseNotebook(path) for path in course_notebooks()]
 
@@ -244,11 +244,20 @@ def test_a_notebook_with_a_flaw_does_not_pass():
 
 def test_a_notebook_that_dies_after_a_failed_cell_is_told_both():
     made = prepared(COURSE[0])
-    run = ran(made, error="DeadKernelError: Kernel died")
+    run = ran(made, error="it took longer than 3 s")
     made.notebook.cells[3].outputs = [nbformat.v4.new_output("error", ename="MemoryError", evalue="", traceback=[])]
-    assert "MemoryError" in judge(run, made) and judge(run, made).endswith(
-        "later it was stopped: DeadKernelError: Kernel died"
-    )
+    told = judge(run, made)
+    assert "MemoryError; the cell" in told and told.endswith("later it was stopped: it took longer than 3 s")
+
+
+def test_a_notebook_whose_kernel_ended_is_told_in_which_cell():
+    made = prepared(COURSE[0])
+    run = ran(made, error=KERNEL_ENDED)
+    code = [cell for cell in made.notebook.cells if cell.cell_type == "code"]
+    for cell in code[:4]:
+        cell.metadata["papermill"] = {"start_time": "2026-11-29T10:00:00"}
+    code[3].source = "import os\nos._exit(0)"
+    assert judge(run, made) == f"{KERNEL_ENDED}; the last cell that ran begins with 'import os'"
 
 
 def test_answers_are_read_from_our_own_cells_alone():

@@ -97,6 +97,7 @@ def test_rosters_of_other_systems_are_read(tmp_path):
 BAD_ROSTERS = {
     "": "row 1: there is no column id",
     "id,email\n1,a": "row 1: there is no column name",
+    "id,ful name\n1,a": "student name or full name; column 'ful name', did you mean full name?",
     "id,name": "has no student",
     "id,name\n1,Ann\n,Bo": "row 3: id is empty",
     "id,name\n1,": "row 2: name is empty",
@@ -108,7 +109,7 @@ BAD_ROSTERS = {
 
 BAD_ADJUSTMENTS = {
     "points\n3": "row 1: there is no column id, and none submission",
-    "id,point\n1,3": "row 1: column 'point': must be one of id, submission, points, late_days, comment",
+    "id,point\n1,3": "row 1: column = 'point': must be one of id, submission, points, late_days, comment",
     "id,points\n1,many": "row 2: points = 'many': must be a number",
     "id,points\n1,nan": "row 2: points = 'nan': must be a number",
     "id,late_days\n1,2\n2,-1": "row 3: late_days = '-1': must be a number, at least 0",

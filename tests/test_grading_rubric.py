@@ -7,8 +7,8 @@ from autoscaler_env.grading.sandbox import Limits
 
 BAD = {
     "points = 3": "points must be a table",
-    "[marks]": "marks: must be one of points",
-    "[points]\nnotebook = 3": "points.notebook: must be one of",
+    "[marks]": "marks: no such table. There are points",
+    "[points]\nnotebook = 3": "points.notebook = 3: no such value, did you mean notebooks?",
     "[points]\ncosts = -1": "points.costs = -1: must be a number, at least 0",
     "[points]\ncosts = nan": "points.costs = nan",
     "[costs]\ndays = 0": "costs.days = 0",
@@ -50,3 +50,10 @@ def test_late_days_do_not_change_what_is_graded():
 
 def test_a_cost_beyond_the_rules_earns_neither_more_nor_less():
     assert [Costs(enough=1).share(cost, 200, 100) for cost in (300, 200, 150, 100, 50)] == [0, 0, 0.5, 1, 1]
+
+
+def test_a_weight_that_no_item_has_is_refused_with_the_item_that_was_meant():
+    Rubric(weights={"01_build_environment": 2, "03.1": 0, "ppo_mixed": 3}).check_weights()
+    for slip, meant in (("01_build_enviroment", "01_build_environment"), ("ppo_mixt", "ppo_mixed")):
+        with pytest.raises(ValueError, match=rf"^weights\.{slip} = 2: no such item, did you mean {meant}\?"):
+            Rubric(weights={slip: 2}).check_weights()

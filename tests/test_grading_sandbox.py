@@ -85,6 +85,7 @@ HOSTILE = {
     "no_python": "this is no python",
     "asks": "input('who are you? ')",
     "exits": "sys.exit(0)",
+    "exits_as_in_ipython": "exit()",
     "dies": "os._exit(0)",
     "kills_itself": "os.kill(os.getpid(), 9)",
     "kills_all": "os.kill(-1, 9)\nos._exit(0)",
@@ -136,6 +137,7 @@ HOSTILE = {
     "from IPython.core.interactiveshell import ExecutionResult\n"
     "async def nothing(*arguments, **named): return ExecutionResult(None)\n"
     "shell.run_cell_async = nothing",
+    "hides_its_error": "get_ipython()._showtraceback = lambda *words, **named: None\n1 / 0",
     "prints_right": "import builtins\nbuiltins.print = lambda *words, **named: None",
     "breaks_sending": "from autoscaler_env.grading import answers\nanswers.collect = None",
     "breaks_papermill": "import nbformat, papermill\nnbformat.write = papermill.execute_notebook = None\nos._exit(0)",
@@ -151,7 +153,7 @@ ENDLESS = {
 
 
 SAMPLE = (
-    "raises",
+    "exits_as_in_ipython",
     "kills_its_parent",
     "fork_bomb",
     "memory",
@@ -161,11 +163,13 @@ SAMPLE = (
     "reads_the_secret_days",
     "makes_a_namespace",
     "swallows_cells",
+    "hides_its_error",
 )
 """One notebook of each kind, for the normal run."""
 
 REASONS = {
     "raises": "ZeroDivisionError",
+    "exits_as_in_ipython": "SystemExit",
     "asks": "StdinNotImplementedError",
     "prints": "outputs pass 2 MB",
     "memory": "MemoryError",
@@ -177,6 +181,7 @@ REASONS = {
     "sees_processes": "AssertionError",
     "makes_a_namespace": "CalledProcessError",
     "swallows_cells": "did not come to its end",
+    "hides_its_error": "ZeroDivisionError",
 }
 """What the report of a notebook says."""
 
@@ -282,7 +287,8 @@ class TestHostileNotebooks:
             with contextlib.suppress(TimeoutError):
                 outcome.connections.append(server.accept())
         check_that_none_passes(outcome, names)
-        for name in {"raises", "no_python", "asks"} & set(names):  # a cell that fails costs no answer after it
+        failing = {"raises", "no_python", "asks", "exits", "exits_as_in_ipython"}  # they cost no answer after them
+        for name in failing & set(names):
             assert outcome.reports[name].points("exercises") == 50, outcome.reports[name]
         for name in ("none", "broken"):  # what is not a submission does not stop the others
             assert outcome.reports[name].key == {}

@@ -9,10 +9,11 @@ import torch
 from autoscaler_env.evaluation.calibration import calibrate
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.paths import Folders
-from autoscaler_env.policies.deep import DeepPolicy, one_thread
+from autoscaler_env.policies.deep import DeepPolicy
 from autoscaler_env.policies.inputs import INPUTS, Inputs
 from autoscaler_env.policies.rules import TargetTracking
 from autoscaler_env.service import Service
+from autoscaler_env.threads import one_thread
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Pattern, day_seeds
 from autoscaler_env.training.config import TrainingConfig
 from autoscaler_env.training.deep import build_learner

@@ -1,6 +1,9 @@
 """Importing the package is cheap and has no side effects, and its modules import each other in one direction."""
 
 import ast
+import importlib
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +15,7 @@ ORDER = [
         "text",
         "markdown",
         "compiled",
+        "threads",
         "cluster",
         "paths",
         "device",
@@ -60,6 +64,43 @@ def imported_by(path):
 def place_of(module):
     """Return where a module stands in the order: as itself, or as its folder."""
     return ORDER.index(module if module in ORDER else module.split(".")[0])
+
+
+def missing_names(code):
+    """Return the names that code takes from the package and that do not exist: imported, or read from a module."""
+    tree, modules, missing = ast.parse(code), {}, []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == PACKAGE.name:
+            for alias in node.names:
+                try:
+                    value = getattr(importlib.import_module(node.module), alias.name, None)
+                    value = value or importlib.import_module(f"{node.module}.{alias.name}")
+                except ImportError:
+                    missing.append(f"{node.module}.{alias.name}")
+                    continue
+                if type(value) is type(ast):
+                    modules[alias.asname or alias.name] = value
+    read = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)]
+    return missing + [
+        f"{node.value.id}.{node.attr}"
+        for node in read
+        if node.value.id in modules and not hasattr(modules[node.value.id], node.attr)
+    ]
+
+
+def test_notebooks_benchmarks_examples_and_solutions_take_names_that_exist():
+    root = PACKAGE.parent
+    sources = {
+        path.name: path.read_text() for place in ("benchmarks", "examples") for path in root.glob(f"{place}/*.py")
+    }
+    for path in (root / "notebooks").glob("*.ipynb"):
+        cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+        code = "\n".join("".join(cell["source"]) for cell in cells)
+        solution = root / "solutions" / f"{path.stem}.py"
+        sources[path.name] = re.sub(r"^[%!].*$", "", code, flags=re.MULTILINE) + "\n" + solution.read_text()
+    assert {name: missing for name, code in sources.items() if (missing := missing_names(code))} == {}
+    assert missing_names("from autoscaler_env.policies import deep\ndeep.nothing()") == ["deep.nothing"]
+    assert missing_names("from autoscaler_env import Nothing") == ["autoscaler_env.Nothing"]
 
 
 def test_importing_the_package_loads_nothing_heavy_and_says_nothing():

@@ -29,9 +29,9 @@ def test_the_number_of_processes_changes_nothing():
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("lambda", "0, 1"), "setting = 'lambda': must be a setting of q-learning, one of inputs, discount, "),
-        (("episodes", "1, 2"), "setting = 'episodes': must be a setting of q-learning"),
-        (("clip_range", "0.2"), "setting = 'clip_range': must be a setting of q-learning"),
+        (("lambda", "0, 1"), "setting of q-learning = 'lambda': must be one of inputs, discount, "),
+        (("episodes", "1, 2"), "setting of q-learning = 'episodes': must be one of"),
+        (("clip_range", "0.2"), "setting of q-learning = 'clip_range': must be one of"),
         (("discount", "0.9, 1.0"), "discount = 1.0: must be at least 0 and below 1"),
         (("discount", "0.9; 0.8"), "values = '0.9; 0.8': must be numbers with commas between them"),
         (("discount", ""), "values = '': must be numbers with commas between them"),

@@ -9,14 +9,8 @@ import pytest
 from cases import cases
 
 from autoscaler_env.cli.main import main
-from autoscaler_env.evaluation.calibration import (
-    RESERVES,
-    RULE_GRIDS,
-    TARGETS,
-    ServiceLevel,
-    _Tried,
-    settings_that_keep,
-)
+from autoscaler_env.evaluation.calibration import RESERVES, TARGETS, ServiceLevel, _Tried, settings_that_keep
+from autoscaler_env.evaluation.grids import RULE_GRIDS
 from autoscaler_env.evaluation.metrics import evaluate
 from autoscaler_env.evaluation.objective import Objective, share_interval, trained_for
 from autoscaler_env.evaluation.report import objective_report

@@ -1,6 +1,10 @@
 """Files of the kinds that engineers have: each is read rightly, or one line asks for what it leaves open."""
 
+import bz2
+import io
 import json
+import lzma
+import zipfile
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -62,6 +66,17 @@ def us(moment, comma=""):
     return f"{moment.month}/{moment.day}/{moment.year}{comma} {moment.hour % 12 or 12}:00{moment:%p}"
 
 
+def zipped(*texts):
+    """Return a zip archive of these texts."""
+    box = io.BytesIO()
+    with zipfile.ZipFile(box, "w") as archive:
+        for i, text in enumerate(texts):
+            archive.writestr(f"{i}.csv", text)
+    return box.getvalue()
+
+
+MILLIS = [1000 * e for e in EPOCHS]
+FIELDS = [{"name": "Time", "type": "time"}, {"name": "requests", "type": "number"}]
 SHUFFLED = [int(i) for i in np.random.default_rng(0).permutation(16)]
 STATISTICS = [{"Timestamp": f"{MOMENTS[i].isoformat()}+00:00", "Sum": COUNTS[i], "Unit": "Count"} for i in SHUFFLED]
 INFLUX = (
@@ -193,6 +208,8 @@ READ = {
     ),
     "per minute in the heading": "# unit: requests per minute\n"
     + table("timestamp,requests_per_minute", MOMENTS, [rate * 60 for rate in RATES]),
+    "per hour in the heading": table("time,requests_per_hour", MOMENTS, [rate * 3600 for rate in RATES]),
+    "per hour in the cells": table("time,shop", MOMENTS, [f"{rate * 3600:.3f} req/h" for rate in RATES]),
     "per second in the cells": table("Time,shop", MOMENTS, [f"{rate:.6f} req/s" for rate in RATES]),
     "per second in the heading": table("Time,rps", MOMENTS, RATES),
     "per second in German": table("Zeit;Anfragen je Sekunde", MOMENTS, RATES, delimiter=";"),
@@ -203,6 +220,75 @@ READ = {
     "mysql": f"{BOX}| hour | requests |\n{BOX}"
     + "".join(f"| {m} | {c:8} |\n" for m, c in zip(MOMENTS, COUNTS, strict=True))
     + f"{BOX}16 rows in set (0.01 sec)\n",
+    "Grafana's frames": json.dumps({"frames": [{"schema": {"fields": FIELDS}, "data": {"values": [MILLIS, COUNTS]}}]}),
+    "Grafana's panel": json.dumps(
+        [{"fields": [f | {"values": v} for f, v in zip(FIELDS, [MILLIS, COUNTS], strict=True)]}]
+    ),
+    "Datadog, version 2": json.dumps(
+        {"attributes": {"series": [{"group_tags": []}], "times": MILLIS, "values": [COUNTS]}}
+    ),
+    "InfluxDB, JSON": json.dumps(
+        {"columns": ["time", "n", "requests"], "values": [[e, 1, c] for e, c in zip(EPOCHS, COUNTS, strict=False)]}
+    ),
+    "two lists": json.dumps({"x": [m.isoformat() for m in MOMENTS], "y": COUNTS}),
+    "pandas, columns": json.dumps({"ts": dict(enumerate(MILLIS)), "requests": dict(enumerate(COUNTS))}),
+    "pandas, index": json.dumps({e: {"requests": c} for e, c in zip(MILLIS, COUNTS, strict=False)}),
+    "pandas, split": json.dumps({"columns": ["n"], "index": MILLIS, "data": [[c] for c in COUNTS]}),
+    "CloudWatch Logs": json.dumps(
+        {
+            "results": [
+                [{"field": "bin(3h)", "value": f"{m}"}, {"field": "n", "value": f"{c}"}]
+                for m, c in zip(MOMENTS, COUNTS, strict=False)
+            ]
+        }
+    ),
+    "samples counted beside a sum": table("ts,count,min,max,sum", MILLIS, [60] * 16, [1] * 16, [9] * 16, COUNTS),
+    "line protocol": "".join(
+        f"requests,host=a value={c}i,x=1 {e}000000000\n" for e, c in zip(EPOCHS, COUNTS, strict=False)
+    ),
+    "a column for each hour, in words": WIDE.format("12 AM,3 AM,6 AM,9 AM,12 PM,3 PM,6 PM,9 PM"),
+    "a column for each interval": WIDE.format(",".join(f"{h:02}:00-{h + 3:02}:00" for h in range(0, 24, 3))),
+    "subtotals and a text below": table("time,requests", MOMENTS[:8], COUNTS[:8])
+    + f"Subtotal,9\n{table('Time,Requests', MOMENTS[8:], COUNTS[8:])},99\nMade by hand\n",
+    "aligned by spaces": "hour                 requests\n"
+    + table("", MOMENTS, COUNTS, delimiter="     ")
+    + "16 rows selected.\n",
+    "rrdtool": table("", [f"{e}:" for e in EPOCHS], [f"{c:.6e}" for c in COUNTS], delimiter=" "),
+    "begin and end in a cell": table(
+        "when,requests", [f"{m:%Y-%m-%d %H:%M} - {m + timedelta(hours=3):%H:%M}" for m in MOMENTS], COUNTS
+    ),
+    "months in German": table(
+        "Zeit;Anfragen", [f"{m.day}. M\u00e4rz 2026 {m:%H:%M}" for m in MOMENTS], COUNTS, delimiter=";"
+    ),
+    "Swiss thousands": table(
+        "Zeit;Anfragen", MOMENTS, [f"{c:,}".replace(",", "\u2019") for c in COUNTS], delimiter=";"
+    ),
+    "points for thousands": table(
+        "Zeit;Anfragen", MOMENTS, [f"{c:,}".replace(",", ".") for c in COUNTS], delimiter=";"
+    ),
+    "days of Excel with commas": table(
+        "Zeit;Anfragen", [f"{46083 + i / 8:.6f}".replace(".", ",") for i in range(16)], COUNTS, delimiter=";"
+    ),
+    "dates of C": table("time,requests", [f"{m:%a %b %d %H:%M:%S} UTC {m:%Y}" for m in MOMENTS], COUNTS),
+    "dates of Oracle": table("TS,CNT", [f"{m:%d-%b-%y %I.%M.%S.000000000 %p}".upper() for m in MOMENTS], COUNTS),
+    "hours as intervals": table(
+        "Datum;Stunde;Anfragen",
+        [f"{m:%d.%m.%Y}" for m in MOMENTS],
+        [f"{m:%H}:00-{m + timedelta(hours=3):%H}:00" for m in MOMENTS],
+        COUNTS,
+        delimiter=";",
+    ),
+    "names of rows": '"time" "requests"\n' + table("", range(16), [f'"{m}"' for m in MOMENTS], COUNTS, delimiter=" "),
+    "commas between lines of JSON": "".join(
+        json.dumps({"time": f"{m}", "requests": c}) + ",\n" for m, c in zip(MOMENTS, COUNTS, strict=True)
+    ),
+    "a drawn box": "\u250c\u2500\u2510\n"
+    + "".join(f"\u2502 {m} \u2502 {c} \u2502\n" for m, c in zip(["time", *MOMENTS], ["requests", *COUNTS], strict=True))
+    + "\u2514\u2500\u2518\n",
+    "two bytes a character": table("time,requests", MOMENTS, COUNTS).encode("utf-16-le"),
+    "bzip2": bz2.compress(table("time,requests", MOMENTS, COUNTS).encode()),
+    "xz": lzma.compress(table("time,requests", MOMENTS, COUNTS).encode()),
+    "zip": zipped(table("time,requests", MOMENTS, COUNTS)),
     "Western European letters": table("Zeit;Aufrufe Z\xfcrich", MOMENTS, COUNTS, delimiter=";").encode("latin-1"),
 }
 
@@ -245,8 +331,8 @@ ASKED = {  # the text, what the question names, the answer, the first counts the
     ),
     "a rate of two jobs, in one round": (
         prometheus(("a", RATES), ("b", RATES)),
-        "--unit per-second or --unit per-minute; and: row 17: the same time as another row, since job is a, b; choose "
-        "with --where job=b, or add them up with --sum",
+        "row 17: the same time as another row, since job is a, b; choose with --where job=b, or add them up with "
+        "--sum; and: value lies between 0.0185 and 0.154: this looks like a share, not a count",
         {"sum": True, "unit": "per-second"},
         [400, 844],
     ),
@@ -302,6 +388,65 @@ def test_what_a_file_leaves_open_is_asked_in_one_line_and_the_answer_is_taken(re
         read(text)
     assert question in str(error.value) and "traffic.csv" in str(error.value) and "\n" not in str(error.value)
     assert np.rint(read(text, **answer).requests[:2]).tolist() == first
+
+
+def at(*moments):
+    """Return times of one morning, from minutes and seconds such as "0:30"."""
+    return [f"2026-03-02T10:0{moment}Z" for moment in moments]
+
+
+def test_equal_rows_count_where_each_is_a_request_or_a_series_and_once_where_the_export_repeats_them(read):
+    names = ["http_req_duration", *["http_reqs"] * 6]
+    moments = at("0:00", "0:00", "0:00", "0:00", "0:30", "1:10", "1:10")
+    k6 = table("metric_name,timestamp,metric_value,method", names, moments, [9.5, *[1] * 6], ["GET"] * 7)
+    only = {"where": ("metric_name=http_reqs",)}
+    for how in (only, only | {"sum": True, "unit": "count"}):
+        with pytest.raises(
+            ValueError, match="always 1, and 3 rows equal to a row before: if each row is a request, say"
+        ):
+            read(k6, **how)
+    traffic = read(k6, **only, column="rows")
+    assert traffic.requests.tolist() == [4, 2] and "0 repeated rows dropped." in traffic.understood[1]
+    # two servers whose names were left out: every minute has two rows, also where the servers served alike
+    servers = table("timestamp,requests", at("0:00", "0:00", "1:00", "1:00", "2:00", "2:00"), [5, 5, 4, 6, 7, 7])
+    traffic = read(servers, sum=True, unit="count")
+    assert traffic.requests.tolist() == [10, 10, 14]
+    assert "0 repeated rows dropped, 2 equal rows counted." in traffic.understood[1]
+    # an export that holds the middle minute twice
+    twice = at("0:00", "0:00", "1:00", "1:00", "1:00", "1:00", "2:00", "2:00")
+    labelled = table("timestamp,service,requests", twice, ["a", "b"] * 4, [5, 5, 4, 6, 4, 6, 7, 7])
+    plain = table("timestamp,requests", twice, [5, 8, 4, 6, 4, 6, 7, 9])
+    for text, counts in ((labelled, [10, 10, 14]), (plain, [13, 10, 16])):
+        traffic = read(text, sum=True, unit="count")
+        assert traffic.requests.tolist() == counts and "2 repeated rows dropped." in traffic.understood[1]
+    # an odd number of rows, some of them equal: it cannot be known
+    unclear = table("timestamp,requests", at("0:00", "0:00", "1:00", "2:00", "2:00", "2:00"), [5, 8, 4, 7, 7, 9])
+    with pytest.raises(
+        ValueError, match=r"or leave out one; and: .*row 6: the same as a row before .* say --repeats count"
+    ):
+        read(unclear, unit="count")
+    with pytest.raises(ValueError, match=r"traffic\.csv: all its rows are of one time"):
+        read(table("timestamp,requests", at("0:00", "0:00"), [5, 8]), sum=True, unit="count")
+    for repeats, last in (("count", 23), ("drop", 16)):
+        assert read(unclear, sum=True, unit="count", repeats=repeats).requests.tolist() == [13, 4, last]
+
+
+SLIPS = {
+    "did you mean requests?": {"column": "request"},
+    "columns timestamp, service, requests, did you mean service?": {"where": ("servce=web",)},
+    "service is cart, web, did you mean web?": {"where": ("service=wep",)},
+    "Europe/Berlin or UTC, did you mean Europe/Berlin?": {"zone": "Europe/Berln"},
+    "unit = 'persecond': must be one of count, per-second, per-minute, per-hour, counter, did": {"unit": "persecond"},
+    "dates = 'eu': must be one of us, european": {"dates": "eu"},
+    "decimal = 'coma': must be one of point, comma, did you mean comma?": {"decimal": "coma"},
+}
+
+
+def test_a_misspelt_answer_is_met_with_the_one_that_was_meant(read):
+    for message, slip in SLIPS.items():
+        with pytest.raises(ValueError) as error:
+            read(LONG, **slip)
+        assert message in str(error.value) and "\n" not in str(error.value)
 
 
 HOURS = [START + timedelta(hours=i) for i in range(48)]
@@ -361,6 +506,8 @@ REFUSED = {
     "a queue": (table("timestamp,queue_depth", MOMENTS, COUNTS), "counts no requests (queue)"),
     "a count that waits": (table("timestamp,pending_count", MOMENTS, COUNTS), "counts no requests (pending)"),
     "kilobytes": (table("timestamp,sent_kb", MOMENTS, COUNTS), "counts no requests (kb)"),
+    "users": (table("timestamp,active_users", MOMENTS, COUNTS), "counts no requests (active)"),
+    "numbers of users": (table("id,ts,user_id", COUNTS, MOMENTS, COUNTS), "which of them counts? Call it requests"),
     "egress": (table("timestamp,egress_total", MOMENTS, COUNTS), "counts no requests (egress)"),
     "network": (table("timestamp,network_in", MOMENTS, COUNTS), "counts no requests (network)"),
     "percent with fractions": (
@@ -395,7 +542,29 @@ REFUSED = {
         "a table by weekday has no dates",
     ),
     "rows without times": (table("step,requests", range(16), COUNTS), "--column rows needs the time of each row"),
-    "a workbook": (b"PK\x03\x04\x14", "this is an Excel workbook or a zip archive; save the sheet as CSV"),
+    "a damaged zip": (b"PK\x03\x04\x14", "a zip archive that cannot be read"),
+    "half a bzip2": (bz2.compress(b"time,requests" * 99)[:-9], "traffic.csv: not a whole bzip2 file"),
+    "two files in a zip": (zipped("a", "b"), "a zip archive of 2 files; unpack it, and name them"),
+    "an old workbook": (b"\xd0\xcf\x11\xe0\xa1\xb1", "this is an Excel workbook; save the sheet as CSV"),
+    "a page": (
+        "\n<!DOCTYPE html><html><body>",
+        "this is HTML, perhaps the page of a login; export CSV or JSON instead",
+    ),
+    "half a JSON": ('[{"time": "2026-03-02", "requests": 5}, {"ti', "begins as JSON does, and is none, or is cut off"),
+    "thousands": (
+        table("time,requests (thousands)", MOMENTS, RATES),
+        "in thousands; write whole requests into the file",
+    ),
+    "a scrape": ("# HELP http_requests_total x\nhttp_requests_total 5\n", "one scrape of Prometheus"),
+    "no times": (table("server,sessions,bytes", "abc", [5, 3, 9], [1, 2, 3]), "no column tells the time: server, sess"),
+    "no dates": (
+        table("time,requests", [f"{h:02}:00" for h in range(24)], range(24)),
+        "'00:00' is a time without a date",
+    ),
+    "lost digits": (
+        table("ts,requests", [f"{e:.5E}" for e in MILLIS], COUNTS),
+        "has lost its last digits, as in Excel",
+    ),
     "no such zone": (table("timestamp,requests", MOMENTS, COUNTS), "zone = 'Mars'"),
     "no such column": (table("timestamp,requests", MOMENTS, COUNTS), "--column hits: must be columns"),
 }
@@ -407,6 +576,15 @@ def test_what_counts_no_requests_is_refused_with_the_reason(read, text, reason):
     with pytest.raises(ValueError) as error:
         read(text, column=column, zone="Mars" if "Mars" in reason else None)
     assert reason in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_date_of_hours_is_that_of_the_title(read):
+    for hours in (range(24), [f"{h:02}:00" for h in range(24)], [f"{h % 12 or 12} {'AP'[h > 11]}M" for h in range(24)]):
+        traffic = read("Report for 2026-03-02\n" + table("hour,requests", hours, range(200, 224)), unit="count")
+        assert (
+            traffic.start == START and traffic.interval == 3600 and traffic.requests.tolist() == list(range(200, 224))
+        )
+        assert "All rows are of the day of the title, 2026-03-02." in traffic.notes
 
 
 def test_a_counter_is_differenced_and_its_restart_counts_from_zero(read):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from autoscaler_env.evaluation.metrics import evaluate_patterns, mean_over_patterns
 from autoscaler_env.evaluation.rivals import cheapest_rules, read_calibrated_rules
@@ -13,6 +14,7 @@ from autoscaler_env.policies.recognise import Recognise, Recogniser, labelled_da
 from autoscaler_env.policies.registry import find_policy
 from autoscaler_env.policies.rules import FixedFleet, Static
 from autoscaler_env.service import Service
+from autoscaler_env.threads import one_blas_thread
 from autoscaler_env.traffic.patterns import PATTERNS, Pattern, day_seeds, random_training_seeds
 
 SERVICE = Service()
@@ -63,6 +65,16 @@ def test_chances_are_those_of_the_network_by_hand():
     inputs = np.zeros((2, 45), dtype=np.float32)
     inputs[:, 5] = np.log(3), -np.log(5)
     assert recogniser.chances(inputs) == pytest.approx(np.array([[3, 1, 1, 1, 1, 1], [1, 5, 1, 1, 1, 1]]) / [[8], [10]])
+
+
+def test_products_of_matrices_use_one_thread_and_leave_the_others_as_they_were():
+    def threads():
+        return {library["num_threads"] for library in threadpool_info() if "numpy" in library["filepath"]}
+
+    with threadpool_limits(2, "blas"):
+        before = threads()
+        assert before <= {2} and one_blas_thread(threads)() <= {1} and threads() == before
+    assert hasattr(Recogniser.chances_of, "__wrapped__")
 
 
 def test_equal_seeds_give_equal_weights_and_leave_other_draws_alone():

@@ -145,8 +145,8 @@ def test_a_class_with_the_predict_of_stable_baselines3_acts_deterministically(us
     ("spec", "says"),
     [
         ("nope", "random, static, threshold, target-tracking.*models in .*models \\(mine\\).*module:Class"),
-        ("treshold", r"no such policy; did you mean threshold\? there are rules"),
-        ("mime", r"no such policy; did you mean mine\?"),
+        ("treshold", r"no such policy, did you mean threshold\? There are rules"),
+        ("mime", r"no such policy, did you mean mine\?"),
         ("target-tracking-stedy", "must be one of STEADY"),
         ("qlearning", "q_learning_mixed is missing .*autoscaler train q-learning --pattern MIXED"),
         ("Q-Learning-Spike", "autoscaler train q-learning --pattern SPIKE"),

@@ -185,7 +185,7 @@ def test_calibrated_rules_have_names_and_labels(rule):
     assert find_policy(f"{rule}-sine-curve", folders=Folders.course()).name == f"{rule}-sine_curve"
     assert POLICY_LABELS[f"{rule}-mixed"] == f"{POLICY_LABELS[rule]}, one setting"
     assert POLICY_LABELS[f"{rule}-per-pattern"] == f"{POLICY_LABELS[rule]}, per pattern"
-    with pytest.raises(ValueError, match=f"policy = '{rule}-nope': 'NOPE' must be one of STEADY"):
+    with pytest.raises(ValueError, match=f"policy = '{rule}-nope': pattern = 'NOPE': must be one of STEADY"):
         find_policy(f"{rule}-nope", folders=Folders.course())
 
 

@@ -14,6 +14,7 @@ from autoscaler_env.grading.release import copy_course
 from autoscaler_env.markdown import read_block
 from autoscaler_env.paths import Folders, project_root
 from autoscaler_env.policies.registry import BASELINES, POLICY_LABELS, VENDOR_RULES, find_policy
+from autoscaler_env.site.build import _may_replace, _put, build
 from autoscaler_env.site.docstrings import knobs_of_class
 from autoscaler_env.site.links import Pages, faults_of
 from autoscaler_env.site.pages import (
@@ -40,6 +41,20 @@ def policies():
 @pytest.fixture(scope="module")
 def pages():
     return Pages(ROOT, place_of_pages())
+
+
+def test_a_site_replaces_an_older_site_and_no_folder_with_other_files(tmp_path):
+    (tmp_path / "thesis.txt").write_text("two years of work")
+    (fault,) = build(ROOT, tmp_path)
+    assert fault.startswith(f"{tmp_path} holds something else than a site")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    for version in ("first", "second"):
+        (made := tmp_path / version).mkdir()
+        (made / "searchindex.js").write_text(version)
+        assert _may_replace(tmp_path / "site") or version == "first"
+        _put(made, tmp_path / "site")
+    assert (tmp_path / "site" / "searchindex.js").read_text() == "second"
+    assert {path.name for path in tmp_path.iterdir()} == {"thesis.txt", "site"}
 
 
 def test_every_policy_that_has_a_label_has_a_page_with_idea_equation_source_and_notebook(policies):

@@ -9,6 +9,7 @@ import pandas
 import pytest
 from cases import cases
 
+from autoscaler_env.traffic.columns import Reading
 from autoscaler_env.traffic.reading import read_traffic
 
 START = datetime(2026, 5, 4)
@@ -101,6 +102,15 @@ def test_rows_of_a_file_that_is_named_twice_are_counted_as_repeated(write):
     traffic = read_traffic([name, name])
     assert traffic.requests.tolist() == [requests_of(i) for i in range(6)]
     assert "6 repeated rows dropped" in traffic.understood[1]
+
+
+def test_a_row_that_two_files_hold_counts_as_often_as_in_the_one_that_has_most_of_it(write):
+    pairs = "timestamp,requests\n" + "".join(f"2026-05-04 00:0{m},{n}\n" for m in range(4) for n in (5, 5 + m % 2))
+    lines = pairs.splitlines(keepends=True)
+    names = write(a="".join(lines[:7]), b=lines[0] + "".join(lines[5:]))  # both hold minute 2: twice a row of 5
+    traffic = read_traffic(names, how=Reading(sum=True, unit="count"))
+    assert traffic.requests.tolist() == [10, 11, 10, 11]
+    assert "2 repeated rows dropped, 2 equal rows counted." in traffic.understood[1]
 
 
 def test_a_missing_file_among_several_is_named(write):

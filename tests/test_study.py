@@ -102,7 +102,7 @@ def test_unknown_study_and_no_seeds_are_refused():
     for name, seeds, message in (("budget", None, "study = 'budget': must be one of"), ("long", 0, "seeds = 0")):
         with pytest.raises(ValueError, match=message):
             trainings(name, seeds)
-    with pytest.raises(ValueError, match=r"study = 'opponents': must be one of .*baselines.* or all"):
+    with pytest.raises(ValueError, match=r"study = 'opponents': must be one of .*baselines.* all"):
         define_study("opponents")
 
 

@@ -11,9 +11,10 @@ import torch
 from autoscaler_env.envs.sb3 import AutoscalerVecEnv
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.paths import Folders, notebook_sources
-from autoscaler_env.policies.deep import NetworkPolicy, one_thread
+from autoscaler_env.policies.deep import NetworkPolicy
 from autoscaler_env.policies.inputs import INPUTS
 from autoscaler_env.service import Service
+from autoscaler_env.threads import one_thread
 from autoscaler_env.traffic.patterns import Pattern, day_seeds
 from autoscaler_env.training.learner_env import LearnerVecEnv
 

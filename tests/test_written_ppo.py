@@ -15,8 +15,9 @@ from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.grading.exercises import ppo
 from autoscaler_env.grading.judging import forget_misses
 from autoscaler_env.paths import Folders, notebook_sources, project_root
-from autoscaler_env.policies.deep import NetworkPolicy, one_thread
+from autoscaler_env.policies.deep import NetworkPolicy
 from autoscaler_env.service import Service
+from autoscaler_env.threads import one_thread
 from autoscaler_env.traffic.patterns import MIXED, Pattern, day_seeds
 from autoscaler_env.training.learner_env import LearnerVecEnv
 from autoscaler_env.training.presets import PRESETS

@@ -24,13 +24,8 @@ from autoscaler_env.advice.plausibility import (
 )
 from autoscaler_env.advice.rule_grids import IDEAL
 from autoscaler_env.advice.setup import TODAY, Limits, Setup
-from autoscaler_env.evaluation.calibration import (
-    RuleGrid,
-    Search,
-    ServiceLevel,
-    forecast_grid,
-    settings_that_keep,
-)
+from autoscaler_env.evaluation.calibration import Search, ServiceLevel, settings_that_keep
+from autoscaler_env.evaluation.grids import RuleGrid, forecast_grid
 from autoscaler_env.evaluation.lower_bound import lower_bounds
 from autoscaler_env.evaluation.metrics import measure, served_in_time
 from autoscaler_env.evaluation.objective import Objective, share_interval
@@ -251,7 +246,7 @@ def compare_candidates(
         with _step(bar, "finding the optimum", planned):
             optimum, bound = None, None
             if objective is not None:
-                reason = "an objective holds for all days together, and the optimum of a day knows prices alone"
+                reason = "an objective holds for all days together, and an optimum is computed from prices alone"
             elif losing_is_cheaper(service):
                 reason = "with these prices it would lose requests"
             else:

@@ -122,15 +122,18 @@ def _sentence(watched: _Watched, start: int, move: _Move, service: Service, name
         f"{time}: {label_of(name)} {verb} {counted(abs(move.change), 'instance')}. At {clock(move.largest, service)}, "
         f"{counted(arrivals, 'request')} had arrived in the last step{waited}, the work of "
         f"{(arrivals + queue) / service.capacity_per_instance:.1f} instances; utilisation was "
-        f"{percent(counts.utilisation[0], 0)} and the fleet {fleet}"
+        f"{percent(counts.utilisation[0], 0)}, and the fleet was {fleet}"
     )
     wants = watched.wants(start + move.largest)
     if wants is not None:
         low, high = wants
         nearest = ""
         able = min(max(low, service.min_instances), service.max_instances)
-        if low == high and able != fleet + move.part and able - fleet not in service.fleet_changes:
-            nearest = f"; the nearest allowed change is {move.part:+d} (fleet_changes)"
+        if low == high and able != fleet + move.part:
+            closest = min(abs(change - (able - fleet)) for change in service.fleet_changes)
+            limited = closest == abs(move.part - (able - fleet))
+            nearest = f"; the nearest allowed change is {move.part:+d} (fleet_changes)" if limited else ""
+            nearest = nearest or f"; in this step it changes the fleet by {move.part:+d}"
         return f"{text}. The rule wanted {low if low == high else f'{low} to {high}'}{nearest}."
     return f"{text}. A learned policy gives no other reason." if name in LEARNERS else f"{text}."
 

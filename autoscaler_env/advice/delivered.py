@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from autoscaler_env.evaluation.calibration import forecast_grid
+from autoscaler_env.evaluation.grids import forecast_grid
 from autoscaler_env.policies.aws import COOLDOWN, Alarms, AwsStepScaling, AwsTargetTracking
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.behaviour import Behaviour

@@ -14,10 +14,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from autoscaler_env.advice.compare import Candidate, Comparison, loses_service
+from autoscaler_env.advice.compare import Candidate, Comparison
 from autoscaler_env.advice.delivered import aws_step_scaling, aws_target_tracking, forecast_promql, kpa_annotations
 from autoscaler_env.advice.setup import TODAY
-from autoscaler_env.advice.text import no_saving
 from autoscaler_env.policies.behaviour import Behaviour, ScalingRules
 from autoscaler_env.policies.kubernetes import DOWNSCALE_WINDOW, TOLERANCE
 from autoscaler_env.policies.registry import LEARNERS
@@ -104,9 +103,11 @@ _CPU = """\
 """
 
 _DEMAND = """\
-    # (requests that came in {step} s
-    # + requests that wait) / {step},
-    # from KEDA or a metrics adapter;
+    # From KEDA or a metrics adapter:
+    # (sum(increase(
+    #   http_requests_total[{step}s]))
+    #  + sum(http_requests_waiting))
+    # / {step}   # put your metrics there
     # {percent} % of the {capacity}
     # that a pod serves.
     - type: External
@@ -275,6 +276,7 @@ def _how_to(comparison: Comparison, policy: str) -> HowTo:
         )
     if policy in HPA:
         return HowTo(
+            "Save what runs now, so that you can go back: kubectl get hpa -o yaml > before.yaml. "
             "Delete any other HPA of this Deployment first (kubectl get hpa): two HPAs on one Deployment work against "
             "each other. Apply this manifest, hpa.yaml beside this page, with: kubectl apply -f hpa.yaml. Its comments "
             "name the limits that differ from the simulation: a cluster can react faster, and so cost and service can "
@@ -304,7 +306,7 @@ def _how_to(comparison: Comparison, policy: str) -> HowTo:
     if policy == "threshold":
         return HowTo(
             f"At the end of each step of {duration(service.step_seconds)}, compare the utilisation of the step with "
-            f"two thresholds.{_OWN_LOOP}{_own_rule(comparison, policy)}",
+            f"two thresholds.{_own_loop(comparison, policy)}",
             f"above {settings['add_above']:g}: add one instance\n"
             f"below {settings['remove_below']:g}: remove one instance",
         )
@@ -329,29 +331,18 @@ def _how_to(comparison: Comparison, policy: str) -> HowTo:
     if policy == "forecast":
         unit += " The file forecast.promql beside this page has the same as an expression for Prometheus."
     return HowTo(
-        f"{text}.{unit}{_OWN_LOOP}{_own_rule(comparison, policy)}",
+        f"{text}.{unit}{_own_loop(comparison, policy)}",
         f"instances = ceil(({demand} + waiting) / ({share}){spare})",
     )
 
 
-_OWN_LOOP = (
-    " Kubernetes' HPA does not do this: it needs a control loop of your own. Switch today's autoscaler off first: two "
-    "of them work against each other."
-)
-
-
-def _own_rule(comparison: Comparison, policy: str) -> str:
-    """Return what the present rule saves at its best setting, where another rule is recommended; else nothing."""
-    own = comparison.candidates.get(comparison.setup.today["rule"])
-    if own is None or own.name == policy or policy not in comparison.candidates or no_saving(comparison):
-        return ""
-    now = comparison.candidates[TODAY]
-    saved, most = (now.cost.mean - each.cost.mean for each in (own, comparison.candidates[policy]))
-    if round(saved, 2) <= 0 or most <= 0 or loses_service(own, now, comparison.setup.limits):
+def _own_loop(comparison: Comparison, policy: str) -> str:
+    """Return that a rule needs a control loop of one's own, unless it is the rule of today."""
+    if comparison.setup.today["rule"] == policy:
         return ""
     return (
-        f" Your own rule, changed to {own.description}, saves {dollars(saved)} of the {dollars(most)} a day "
-        f"({100 * own.in_time_share:.2f} % in time)."
+        " Kubernetes' HPA does not do this: it needs a control loop of your own. Switch today's autoscaler off first: "
+        "two of them work against each other."
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from autoscaler_env.advice.compare import Candidate, Comparison, loses_service
 from autoscaler_env.advice.plausibility import MANY_DROPPED
+from autoscaler_env.advice.recommend import must_change
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.evaluation.objective import Objective, price_in_words
 from autoscaler_env.evaluation.statistics import Interval, mean_interval
@@ -15,9 +16,9 @@ from autoscaler_env.text import capital, dollars, listed
 
 
 def objective_sentence(comparison: Comparison, policy: str) -> str:
-    """Return whether the objective was kept on the held-out days, what that costs, and the late price it implies.
+    """Return whether the objective was kept on the held-out days, what is dropped, and the late price it implies.
 
-    Empty where the set-up has no objective.
+    Where today's rule misses it, the sentences say what keeping it costs. Empty where the set-up has no objective.
 
     Args:
         comparison: The comparison.
@@ -26,17 +27,25 @@ def objective_sentence(comparison: Comparison, policy: str) -> str:
     objective = comparison.setup.objective
     if objective is None:
         return ""
-    text = f"The objective is {objective}."
-    for name in dict.fromkeys((policy, TODAY)):
-        text += f" {kept_in_words(name, comparison.candidates[name].in_time_interval, objective)}"
+
+    def kept(name: str) -> str:
+        candidate = comparison.candidates[name]
+        verdict = kept_in_words(name, candidate.in_time_interval, objective).removesuffix(".")
+        return f"{verdict}, {100 * candidate.drop_share:.2f} % dropped."
+
+    sentences = [f"The objective is {objective}.", kept(policy)]
+    if policy == TODAY:
+        return " ".join(sentences)
     extra = extra_cost(comparison, policy)
-    if policy == TODAY or (extra.mean < 0 and comparison.candidates[TODAY].drop_share >= MANY_DROPPED):
-        return text  # a saving against a rule that drops many requests says little
-    more, sign = ("more", 1) if extra.mean >= 0 else ("less", -1)
-    extra = extra.times(sign)
-    ends = f" (95 % interval {dollars(extra.low)} to {dollars(extra.high)})" if extra.n > 1 else ""
-    text += f" {capital(label_of(policy))} costs {dollars(extra.mean)} a day {more} than today's rule{ends}."
-    return f"{text} {implied_price(comparison, comparison.candidates[policy])}"
+    # A saving against a rule that drops many requests says little.
+    if extra.mean >= 0 or comparison.candidates[TODAY].drop_share < MANY_DROPPED:
+        sentences.append(implied_price(comparison, comparison.candidates[policy]))
+        if must_change(comparison):  # else the headline has said what it costs
+            more, sign = ("more", 1) if extra.mean >= 0 else ("less", -1)
+            extra = extra.times(sign)
+            ends = f" (95 % interval {dollars(extra.low)} to {dollars(extra.high)})" if extra.n > 1 else ""
+            sentences.append(f"It costs {dollars(extra.mean)} a day {more} than today's rule{ends}.")
+    return " ".join([*sentences, kept(TODAY)])
 
 
 def kept_in_words(name: str, share: Interval, objective: Objective) -> str:

@@ -16,6 +16,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from autoscaler_env.advice.deploy import how_to
+from autoscaler_env.advice.plausibility import assumptions
 from autoscaler_env.advice.recommend import ORDER
 from autoscaler_env.advice.report import Answer
 from autoscaler_env.advice.setup import TODAY
@@ -49,32 +50,40 @@ def _content(answer: Answer) -> dict[str, Any]:
     )
     trained = "; its small points are its trainings" if answer.recommendation.trainings > 1 else ""
     learners = f" A diamond is a learner{trained}." if set(comparison.candidates) & set(LEARNERS) else ""
+    optimum = " The optimum knows the traffic, and looks at the cost alone." if comparison.optimum else ""
     kept = "today's service" if comparison.setup.objective is None else "the objective"
     frontier_caption = (
         "To the left is cheaper, up is better for the requests; both are measured on the held-out days. A faint line "
-        "shows other settings of the same rule. The bold label is the recommended policy; an open mark is a policy "
-        f"that does not keep {kept}.{learners}"
+        "shows other settings of the same rule. The bold label is the policy to run; an open mark is a policy "
+        f"that does not keep {kept}.{learners}{optimum}"
     )
-    headline, because = _parted(answer.headline)
+    headline, because, more = _parted(answer.headline)
+    trains = bool(comparison.pending or set(comparison.candidates) & set(LEARNERS))
     instructions, fallback = how_to(comparison, chosen), how_to(comparison, answer.fallback or TODAY)
     return {
         "name": comparison.setup.name,
         "basis": (
             f"{counted(len(days.requests), 'day')} of traffic ({days.labels[0]} to {days.labels[-1]}) in steps of "
-            f"{days.step_seconds / 60:g} min: {days.first_days} to calibrate and train on, {len(days.later)} held out "
-            "to compare on"
+            f"{days.step_seconds / 60:g} min: {days.first_days} to calibrate {'and train ' if trains else ''}on, "
+            f"{len(days.later)} held out to compare on"
         ),
         "plausibility": _unbroken(comparison.plausibility),
-        "doubts": [_unbroken(doubt) for doubt in (*comparison.doubts, *days.doubts)],
+        "doubts": [
+            _unbroken(doubt)
+            for doubt in (*comparison.doubts, *days.doubts)
+            if not doubt.startswith(headline)  # which has said it
+        ],
         "pending": f"{answer.pending} Load this page again later." if answer.pending else "",
         "headline": _unbroken(headline),
         "because": _unbroken(because),
+        "more": _unbroken(more),
         "reason": _unbroken(answer.reason),
         "requests": _unbroken(answer.requests),
         "sacrifice": _unbroken(answer.sacrifice),
         "no_saving": _unbroken(answer.no_saving),
         "tiles": _tiles(answer),
-        "saved_per": "year" if answer.is_yearly else "day",
+        "has_optimum": comparison.optimum is not None,
+        "saved_per": "" if answer.no_saving else "year" if answer.is_yearly else "day",
         "frontier_figures": _frontier_figures(answer, frontier_caption),
         "frontier_caption": frontier_caption,
         "rows": [_row(answer, name) for name in (*ORDER, OPTIMUM) if name in answer.policies],
@@ -82,25 +91,42 @@ def _content(answer: Answer) -> dict[str, Any]:
         "worst_figures": _worst_day_figures(answer, worst_day, caption),
         "worst_caption": (
             f"{caption} Demand and fleet are in instances, the queue is in requests, and the cost adds up over the "
-            f"day: first {label_of(TODAY)}, then {label_of(beside)}{' (recommended)' if beside == chosen else ''}."
+            f"day: first {label_of(TODAY)}, then {_marked(beside, answer)}."
         ),
         "why_title": f"Why did it scale? {capital(label_of(chosen))} on this day",
         "why": [_unbroken(each) for each in answer.why],
-        "fallback": f"The best rule, {label_of(answer.fallback)}. {fallback.text}" if answer.fallback else "",
-        "fallback_code": fallback.code if answer.fallback else "",
+        "fallback_title": _fallback_title(answer),
+        "fallback": fallback.text,
+        "fallback_code": fallback.code,
         "how": instructions.text,
         "code": instructions.code,
         "limits": [_unbroken(limit) for limit in answer.limits if limit not in days.doubts]
         or ["The traffic shows none. A real service can still differ from the simulation."],
+        "assumptions": _unbroken(assumptions(comparison.service)),
         "method": _unbroken(method(comparison)),
         "notes": list(days.notes),
     }
 
 
-def _parted(headline: str) -> tuple[str, str]:
-    """Return the first sentence of a headline and the others; a short headline is not parted."""
-    first, stop, others = headline.partition(". ")
-    return (first + stop.strip(), others) if others else (headline, "")
+def _parted(headline: str) -> tuple[str, str, str]:
+    """Return the first sentence of a headline, the second, and the others; each of the last two may be empty."""
+    first, second, *others = [*re.split(r"(?<=\.) (?=[A-Z])", headline, maxsplit=2), ""]
+    return first, second, "".join(others)
+
+
+def _fallback_title(answer: Answer) -> str:
+    """Return the heading above what can be deployed instead; empty if nothing can."""
+    if answer.fallback is None:
+        return ""
+    first = "The best rule" if answer.recommendation.policy in LEARNERS else "Without a new control loop"
+    return f"{first}: {label_of(answer.fallback)}"
+
+
+def _marked(name: str, answer: Answer) -> str:
+    """Return the label of a policy, and whether it is recommended; today's rule stays, whatever the doubts."""
+    if name != answer.recommendation.policy:
+        return label_of(name)
+    return f"{label_of(name)} ({'stays' if name == TODAY else 'recommended'})"
 
 
 def _unbroken(text: str) -> str:
@@ -114,8 +140,9 @@ def _tiles(answer: Answer) -> list[dict[str, Any]]:
     A tile shows first what a policy costs, or, where no saving may be named, what it serves.
     """
     chosen, best = answer.recommendation.policy, str(answer.comparison.setup.today["rule"])
-    first = counted(answer.comparison.days.first_days, "day").removeprefix("1 ")
-    titles = {TODAY: "Today's rule", best: f"Its setting calibrated on the first {first}"}
+    first = counted(answer.comparison.days.first_days, "day")
+    rule = answer.policies[TODAY].description
+    titles = {TODAY: f"Today's rule ({rule})", best: f"Today's rule, calibrated on {first}"}
     titles[chosen] = titles.get(chosen, "Recommended")
     titles[OPTIMUM] = "Optimum (knows the traffic)"
     tiles = []
@@ -145,7 +172,7 @@ def _row(answer: Answer, name: str) -> dict[str, str]:
     unsaved = name == TODAY or bool(answer.no_saving)
     cells = {
         "kind": "chosen" if chosen else "bound" if name == OPTIMUM else "",
-        "label": label_of(name) + (" (recommended)" if chosen else ""),
+        "label": _marked(name, answer),
         "setting": policy.description,
         "cost": dollars(policy.cost.mean, cents),
         "cost_interval": between(answer.cost_of(name), cents),
@@ -179,7 +206,8 @@ def _frontier_figures(answer: Answer, description: str) -> list[dict[str, str]]:
         if len(policy.trainings) > 1:
             sweeps[name] = np.array([(each.cost.mean, each.in_time_share) for each in policy.trainings])
     title = (
-        f"Recommended: {label_of(chosen)}, {dollars(rows[chosen]['cost'])} a day, "
+        f"{f'{capital(label_of(TODAY))} stays' if chosen == TODAY else f'Recommended: {label_of(chosen)}'}, "
+        f"{dollars(rows[chosen]['cost'])} a day, "
         f"{100 * rows[chosen]['in_time']:.2f} % in time"
     )
 

@@ -226,6 +226,30 @@ def plausibility(service: Service, days: Trace, cost: float, late_share: float, 
     )
 
 
+def assumptions(service: Service) -> str:
+    """Return in sentences what the simulation takes for true about a service.
+
+    Example:
+        >>> text = assumptions(Service())
+        >>> text[:72]
+        'Each instance serves 0.29 requests per second, whatever the requests are'
+        >>> text[-76:]
+        ' 1,000 requests that wait a minute cost $0.05, 1,000 dropped ones cost $2.5.'
+    """
+    minute, serves = 60 / service.step_seconds, service.capacity_per_instance / service.step_seconds
+    hourly, late, dropped = (
+        f"${price:.3g}"
+        for price in (service.instance_price_per_hour, 1000 * minute * service.late_price, 1000 * service.drop_price)
+    )
+    waits = f"1,000 requests that wait a minute cost {late}" if service.late_price else "Late requests cost nothing"
+    return (
+        f"Each instance serves {significant(serves)} requests per second, whatever the requests are. It costs {hourly} "
+        f"an hour, serves {duration(service.boot_delay)} after it was ordered, and stops at once. There are "
+        f"{service.min_instances:,} to {service.max_instances:,} instances. At most {service.queue_limit:,} requests "
+        f"wait; more are dropped. {waits}, 1,000 dropped ones cost {dropped}."
+    )
+
+
 _HIGH_LIMITS = {"fewer_in_time": 0.02, "dropped": 0.02, "least_saving": 0.5}
 """Shares of `[limits]` above which a percentage is likely to be meant."""
 

@@ -68,6 +68,12 @@ HALVES = 10
 FEWEST_TRAININGS = 3
 """Trainings of a learner, with different seeds, below which it is not recommended."""
 
+AUTOSCALERS = (("hpa-cpu", "hpa-demand"), ("aws-target-tracking", "aws-step-scaling"), ("kpa",))
+"""The rules that Kubernetes, AWS and Knative can run, by their autoscaler."""
+
+OWN_LOOP = ("threshold", "target-tracking", "ideal-target-tracking", "forecast")
+"""The rules that none of these runs: they need a control loop of one's own."""
+
 STEADY = 1.0
 """Traffic is steady if its hours differ by at most this many instances' worth of requests ..."""
 
@@ -135,6 +141,36 @@ def recommend(comparison: Comparison) -> Recommendation:
         return choose(days, own, steady and not must, allowed=allowed, least=least, must=must)
 
     return dataclasses.replace(quoted(comparison.costs_by_training, choice, allowed, must=must), refused=refused)
+
+
+def without_own_loop(comparison: Comparison, recommendation: Recommendation) -> str | None:
+    """Return what to deploy instead of a rule that needs a new control loop.
+
+    Those are the rules of the user's autoscaler; where it is not known, today's rule with another setting. Of those
+    that keep today's service (or the objective) and are worth it on all held-out days, the simplest is chosen that the
+    cheapest does not beat.
+
+    Returns:
+        Its name in tables; `None` where the recommended policy needs no such loop, or no such rule is worth it.
+    """
+    setup, candidates, policy = comparison.setup, comparison.candidates, recommendation.policy
+    own = setup.today["rule"]
+    if policy not in OWN_LOOP or policy == own:
+        return None
+    today, costs, least = candidates[TODAY], comparison.costs_by_training, setup.limits.least_saving
+
+    def pays(now: str, then: str) -> bool:
+        return is_worth_it(_saved(costs, now, then), _mean(costs, now), least)
+
+    able = [
+        name
+        for name in simplicity(own)
+        if name in candidates
+        and name in next((rules for rules in AUTOSCALERS if own in rules), (own,))
+        and not loses_service(candidates[name], today, setup.limits, setup.objective)
+        and pays(TODAY, name)
+    ]
+    return next((name for name in able if not pays(name, _cheapest(costs, able))), None)
 
 
 def must_change(comparison: Comparison) -> bool:

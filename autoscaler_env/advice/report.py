@@ -14,11 +14,13 @@ from autoscaler_env.advice.compare import Candidate, Comparison, loses_service
 from autoscaler_env.advice.decisions import decisions
 from autoscaler_env.advice.deploy import how_to
 from autoscaler_env.advice.objective import objective_sentence
-from autoscaler_env.advice.recommend import Recommendation, is_simpler, must_change, recommend
+from autoscaler_env.advice.plausibility import assumptions
+from autoscaler_env.advice.recommend import Recommendation, is_simpler, must_change, recommend, without_own_loop
 from autoscaler_env.advice.setup import TODAY
 from autoscaler_env.advice.text import (
     DAYS_A_YEAR,
     headline,
+    instead,
     method,
     no_saving,
     reason,
@@ -116,10 +118,14 @@ class Answer:
 
     @property
     def fallback(self) -> str | None:
-        """The cheapest rule that may be recommended, where a learner is recommended; `None` where a rule is."""
+        """What to deploy instead; `None` where nothing stands beside the recommended policy.
+
+        Where a learner is recommended, it is the cheapest rule that may be; where the recommended rule needs a control
+        loop of its own, what the user's autoscaler can run.
+        """
         chosen, candidates = self.recommendation, self.comparison.candidates
         if chosen.policy not in LEARNERS:
-            return None
+            return None if self.no_saving else without_own_loop(self.comparison, chosen)
         rules = [name for name in candidates if name not in LEARNERS and name not in chosen.refused]
         return min(rules, key=lambda name: candidates[name].cost.mean)
 
@@ -186,6 +192,7 @@ class Answer:
                 "minimum_effect": chosen.least,
             },
             "plausibility": comparison.plausibility,
+            "assumptions": assumptions(comparison.service),
             "doubts": list(comparison.doubts),
             "policies": {name: self._policy_as_dict(name) for name in self.policies},
             "cheaper_settings": {name: _setting_as_dict(rule) for name, rule in comparison.cheaper.items()},
@@ -197,6 +204,7 @@ class Answer:
             | {name: self._worst_day_as_dict(name) for name in (TODAY, self.beside)},
             "why_did_it_scale": self.why,
             "how_to": how_to(comparison, chosen.policy)._asdict(),
+            "fallback": self.fallback,
             "how_to_fall_back": how_to(comparison, self.fallback)._asdict() if self.fallback else None,
             "method": method(comparison),
             "limits": self.limits,
@@ -285,16 +293,10 @@ def answer_of(comparison: Comparison) -> Answer:
         recommendation,
         saved,
         headline(comparison, recommendation),
-        "" if keeps_today and (nothing_saved or must_change(comparison)) else reason(recommendation),
-        " ".join(
-            filter(
-                None,
-                (
-                    requests_sentence(comparison, recommendation.policy),
-                    objective_sentence(comparison, recommendation.policy),
-                ),
-            )
-        ),
+        ""
+        if keeps_today and (nothing_saved or must_change(comparison))
+        else " ".join(filter(None, (reason(recommendation), instead(comparison, recommendation)))),
+        objective_sentence(comparison, recommendation.policy) or requests_sentence(comparison, recommendation.policy),
         sacrifice(comparison, recommendation),
         nothing_saved,
         limits_of(comparison, recommendation),
@@ -346,13 +348,14 @@ def _costs_more(recommendation: Recommendation) -> Iterator[str]:
     if recommendation.extra_share <= MINIMUM_EFFECT:
         return
     extra, policy, cheapest = recommendation.extra, recommendation.policy, recommendation.cheapest
+    named, verb = ("Today's rule", "stays") if policy == TODAY else ("The recommended policy", "is recommended")
     text = (
-        f"The recommended policy costs {percent(recommendation.extra_share)} more on these days than the cheapest. "
+        f"{named} costs {percent(recommendation.extra_share)} more on these days than the cheapest. "
         f"{saving_sentence(extra, cheapest, policy, recommendation.trainings)}. "
     )
     if recommendation.steady:
         text += (
-            "It is recommended all the same: the traffic is steady, it needs the same fleet in every hour, and the "
+            f"It {verb} all the same: the traffic is steady, it needs the same fleet in every hour, and the "
             "difference is the most that an autoscaler could save."
         )
     elif recommendation.choices_differ:
@@ -361,7 +364,7 @@ def _costs_more(recommendation: Recommendation) -> Iterator[str]:
         least = percent(recommendation.least)
         text += f"But on the days of the choice that extra saving was not certain, or below your limit of {least}."
     else:
-        text += f"It is recommended all the same: {counted(extra.n, 'day')} cannot tell that from chance"
+        text += f"It {verb} all the same: {counted(extra.n, 'day')} cannot tell that from chance"
         text += f"{', and it is simpler' if is_simpler(policy, cheapest, recommendation.own) else ''}."
     yield text
 
@@ -445,8 +448,7 @@ def _slow_boot(service: Service) -> Iterator[str]:
     if service.boot_steps > 1:
         yield (
             f"An instance boots for {service.boot_delay / 60:.3g} min, longer than a step of "
-            f"{service.step_seconds / 60:g} min: a rule that only reacts comes {service.boot_steps} steps late, and "
-            "so every policy stays further above the optimum."
+            f"{service.step_seconds / 60:g} min: a rule that only reacts comes {service.boot_steps} steps late."
         )
 
 

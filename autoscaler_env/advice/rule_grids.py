@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from autoscaler_env.evaluation.calibration import RULE_GRIDS, RuleGrid, Settings
+from autoscaler_env.evaluation.grids import RULE_GRIDS, RuleGrid, Settings
 from autoscaler_env.evaluation.rivals import RIVAL_GRIDS, VENDOR_GRIDS
 from autoscaler_env.policies.aws import Alarms
 from autoscaler_env.policies.base import Policy

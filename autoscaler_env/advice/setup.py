@@ -6,11 +6,10 @@ A wrong set-up is refused at once: this module loads neither torch, numba nor sc
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -38,11 +37,12 @@ from autoscaler_env.service import (
     refuse_late_price,
 )
 from autoscaler_env.storage.files import write_atomically
-from autoscaler_env.text import counted, duration, listed, small_dollars, suggestion
+from autoscaler_env.text import check_names, counted, duration, listed, not_a_choice, small_dollars
 from autoscaler_env.traffic.reading import DAY, Traffic
 
 if TYPE_CHECKING:
-    from autoscaler_env.evaluation.calibration import RuleGrid, ServiceLevel
+    from autoscaler_env.evaluation.calibration import ServiceLevel
+    from autoscaler_env.evaluation.grids import RuleGrid
     from autoscaler_env.traffic.trace import Trace
 
 TODAY = "today"
@@ -80,6 +80,9 @@ WHOLE = ("instances", "stable_steps")
 
 TODAY_TABLES = ("hpa", "cloudwatch", "schedule")
 """What `[today]` may have besides: how HPA acts, the alarms of a rule of AWS, and a schedule around the rule."""
+
+TABLES = ("today", "limits", "objective")
+"""The tables of a set-up."""
 
 DEFAULT_RULE = {"rule": "threshold", "add_above": 0.7, "remove_below": 0.4}
 """Today's rule if the set-up has none: the one of most tutorials."""
@@ -156,25 +159,26 @@ class Setup:
 
     def _check_names(self) -> None:
         """Refuse names that a set-up does not have."""
-        known = {each.name for each in dataclasses.fields(Service)} | set(NATURAL_UNITS)
+        allowed = [each.name for each in dataclasses.fields(Service)] + list(NATURAL_UNITS)
+        written = list(dict.fromkeys(re.findall(r"^(?:# )?(\w+) = ", template().partition("[today]")[0], re.M)))
+        known = [*written, *(name for name in allowed if name not in written), *TABLES]
         for name in self.fields:
-            if name not in known:
-                names = list(dict.fromkeys(re.findall(r"^(?:# )?(\w+) = ", template().partition("[today]")[0], re.M)))
-                close = difflib.get_close_matches(name, sorted(known), n=1)
-                question = f"; did you mean {close[0]}?" if close else "."
-                raise ValueError(f"{name}: a set-up has no such name{question} Its names are {', '.join(names)}")
+            if name not in allowed:
+                settings = [rule for rule, (_, names) in TODAY_RULES.items() if name in names]
+                if settings:
+                    raise ValueError(f"{name}: is a setting of {listed(settings, 'or')}; write it below [today]")
+                check_names({name: self.fields[name]}, known, "name in a set-up")
 
     def _check_today(self, service: Service) -> None:
         """Refuse a rule or a setting that is unknown, missing or out of range."""
         rule, settings = self.today.get("rule"), self.today_settings
+        if "rule" not in self.today:  # perhaps under a misspelt name
+            every = dict.fromkeys(name for _, names in TODAY_RULES.values() for name in names)
+            _check_table(settings, ("rule", *every, *TODAY_TABLES), "setting of a rule", "today")
         if not isinstance(rule, str) or rule not in TODAY_RULES:
-            meant = suggestion(str(rule), TODAY_RULES)
-            raise ValueError(f"today.rule = {rule!r}: must be one of {', '.join(TODAY_RULES)}{meant}")
+            raise ValueError(not_a_choice("today.rule", rule, TODAY_RULES))
         make, names = TODAY_RULES[rule]
-        for name in settings:
-            if name not in names:
-                others = listed([*names, *TODAY_TABLES])
-                raise ValueError(f"today.{name}: {rule} has no such setting{suggestion(name, names)}; it has {others}")
+        _check_table(settings, ("rule", *names, *TODAY_TABLES), f"setting of {rule}", "today")
         if missing := [name for name in names if name not in settings]:
             lacking = f"{listed(missing)} {'are' if missing[1:] else 'is'} missing"
             raise ValueError(f"today: {rule} is set by {listed(names)}; {lacking}")
@@ -217,8 +221,9 @@ class Setup:
             limits, row_seconds = values.pop("limits", {}), values.pop("row_seconds", None)
             objective = Objective.from_dict(values.pop("objective")) if "objective" in values else None
             known = [each.name for each in dataclasses.fields(Limits)]
-            if not isinstance(limits, dict) or set(limits) - set(known):
+            if not isinstance(limits, dict):
                 raise ValueError(f"limits = {limits!r}: must be a table of {', '.join(known)}")
+            _check_table(limits, known, "limit", "limits")
             if objective is not None and (both := sorted(set(limits) & {"fewer_in_time", "dropped"})):
                 raise ValueError(f"objective and limits.{both[0]}: an objective stands instead of it; write only one")
             if step_seconds is not None and not counts_per_step(values):
@@ -414,6 +419,15 @@ class Setup:
             days: As for `grids`.
         """
         return self.grids(days)[self.today["rule"]].policy(service, self.today_settings, TODAY)
+
+
+def _check_table(table: Mapping[str, Any], known: Sequence[str], what: str, name: str) -> None:
+    """Refuse names that a table of a set-up does not have; TOML gives it all lines down to the next table."""
+    above = {each.name for each in dataclasses.fields(Service)} | {*NATURAL_UNITS, "name", "row_seconds"}
+    for key in table:
+        if key not in known and key in above:
+            raise ValueError(f"{name}.{key}: belongs to no table; write it above all lines such as [{name}]")
+    check_names(table, known, what, f"{name}.")
 
 
 def _too_high(days: Trace) -> str:

@@ -18,6 +18,7 @@ from autoscaler_env.advice.recommend import (
     is_simpler,
     must_change,
     simplicity,
+    without_own_loop,
 )
 from autoscaler_env.advice.rule_grids import VENDOR_RULES
 from autoscaler_env.advice.setup import TODAY
@@ -86,7 +87,7 @@ def undecided(days: int) -> str:
     """
     if days <= 2:
         return f"{counted(days, 'day')} cannot confirm a saving"
-    return "which policy is best changed with the days it was chosen on, so no saving is certain"
+    return "which policy is best depends on the days, so no saving is certain"
 
 
 def no_saving(comparison: Comparison) -> str:
@@ -95,15 +96,11 @@ def no_saving(comparison: Comparison) -> str:
     The cost of a rule that drops many requests depends on the price of a drop more than on the rule. Where losing a
     request is cheaper than serving it, the cheapest service is none.
     """
-    if warning := losing_is_cheaper(comparison.service):
-        late = " late" if OTHER_WAITS in warning else ""
-        return f"No saving is named: with these prices it is cheaper to lose requests than to serve them{late}."
+    if losing_is_cheaper(comparison.service):
+        return "No saving is named: with these prices, a saving in dollars means nothing."
     dropped = comparison.candidates[TODAY].drop_share
     if dropped >= MANY_DROPPED:
-        return (
-            f"No saving is named: in the simulation today's rule drops {percent(dropped)} of the requests; a saving "
-            "against such a rule says little."
-        )
+        return f"No saving is named: a saving against a rule that drops {percent(dropped)} of the requests says little."
     return ""
 
 
@@ -244,12 +241,12 @@ def _doubted(recommendation: Recommendation) -> str:
     )
 
 
-def service_of(candidate: Candidate) -> str:
-    """Return what a policy does to the requests, in a few words."""
-    return (
-        f"{100 * candidate.in_time_share:.2f} % of the requests in time, {100 * candidate.late_share:.2f} % late, "
-        f"{100 * candidate.drop_share:.2f} % dropped"
-    )
+def service_of(candidate: Candidate, *, short: bool = False) -> str:
+    """Return what a policy does to the requests, in a few words, or as three numbers that follow such words."""
+    shares = [f"{100 * share:.2f} %" for share in (candidate.in_time_share, candidate.late_share, candidate.drop_share)]
+    if short:
+        return listed(shares)
+    return f"{shares[0]} of the requests in time, {shares[1]} late, {shares[2]} dropped"
 
 
 def requests_sentence(comparison: Comparison, policy: str) -> str:
@@ -288,8 +285,8 @@ def sacrifice(comparison: Comparison, recommendation: Recommendation) -> str:
     cheap = min(worse, key=lambda each: each.cost.mean)
     return (
         f"Cheaper, but worse for your requests: {label_of(cheap.name)} ({cheap.description}) would cost "
-        f"{dollars(cheap.cost.mean)} a day, {dollars(chosen.cost.mean - cheap.cost.mean)} less, and serve "
-        f"{service_of(cheap)}; with today's rule it is {service_of(now)}. It is not recommended."
+        f"{dollars(cheap.cost.mean)} a day, {dollars(chosen.cost.mean - cheap.cost.mean)} less. It would serve "
+        f"{service_of(cheap)} (today's rule: {service_of(now, short=True)}). It is not recommended."
     )
 
 
@@ -369,6 +366,21 @@ def reason(recommendation: Recommendation) -> str:
     return f"{text} {_learning(recommendation)}".strip()
 
 
+def instead(comparison: Comparison, recommendation: Recommendation) -> str:
+    """Return what can be had without a new control loop, in a sentence; empty where none is needed."""
+    other = without_own_loop(comparison, recommendation)
+    if other is None or no_saving(comparison):
+        return ""
+    candidates, own = comparison.candidates, comparison.setup.today["rule"] == other
+    now, then, less = (candidates[name].cost.mean for name in (TODAY, recommendation.policy, other))
+    rule = "your own rule with another setting" if own else label_of(other)
+    return (
+        f"Without a new control loop: {rule} ({candidates[other].description}) saves {dollars(now - less)} a "
+        f"day of the {dollars(now - then)} on all held-out days ({100 * candidates[other].in_time_share:.2f} % in "
+        "time); see below."
+    )
+
+
 def _simpler(names: tuple[str, ...]) -> str:
     if len(names) > 2:
         return f"all {len(names)} simpler policies cost more"
@@ -402,17 +414,17 @@ def method(comparison: Comparison) -> str:
     """Return how the answer was found."""
     days, limits, objective = comparison.days, comparison.setup.limits, comparison.setup.objective
     keeps = (
-        f"today's service (at most {percent(limits.fewer_in_time, 2)} of the requests fewer in time, at most "
-        f"{percent(limits.dropped, 2)} dropped, or what is dropped today; on all held-out days together, and within "
-        f"{percent(MARGIN, 0)} of these allowances on the days of the calibration)"
+        f"It keeps today's service: at most {percent(limits.fewer_in_time, 2)} of the requests fewer in time, and at "
+        f"most {percent(limits.dropped, 2)} dropped or what today's rule drops, on all held-out days together. ("
+        f"Calibration uses {percent(MARGIN, 0)} of these allowances.)"
     )
     knows = "The optimum knows that traffic in advance: nothing can cost less. " if comparison.optimum else ""
     if objective is not None:
         knows = "Lateness costs nothing by itself. "
         keeps = (
-            f"the objective ({objective}; requests come in evenly over a step and are served in turn, and one that is "
-            "dropped is not in time) on all held-out days together; on the days of the calibration with a margin, the "
-            "lower end of the interval over days or half of the requests that may miss it"
+            f"It keeps the objective ({objective}) on all held-out days together. (Requests come in evenly over a step "
+            "and are served in turn; one that is dropped is not in time. Calibration keeps a margin: the lower end of "
+            "the interval over days, or half of the requests that may miss the objective.)"
         )
     order = [name for name in simplicity(comparison.setup.today["rule"]) if name in comparison.candidates]
     learners = [label_of(name) for name in LEARNERS if name in comparison.candidates]
@@ -427,15 +439,21 @@ def method(comparison: Comparison) -> str:
         f"{listed(tried)} was tried{trained if learners else ''}.{others} Then each policy ran through the "
         f"{counted(len(days.later), 'held-out day')} on the same simulated service; fleet and queue carry over from "
         f"each day to the next. {knows}"
-        "Intervals are 95 % intervals of the mean over the held-out days (Student's t, with an effective number of "
-        f"days, since neighbouring days resemble each other); differences are paired by day.{_over_seeds(comparison)} "
-        f"A year is {DAYS_A_YEAR} such days. A change is recommended only if it keeps {keeps} and if its "
-        f"saving is beyond doubt and at least {percent(limits.least_saving)} of today's cost; of such policies, the "
-        "simplest that cannot be told from the cheapest, or is within that share of it, in the order "
-        f"{listed([label_of(name) for name in order])}. A "
-        "policy is left out if a simpler one costs no more and serves no fewer requests in time. A learner is "
-        f"recommended only from at least {FEWEST_TRAININGS} trainings. {_unseen(len(days.later))}"
+        "Intervals are 95 % intervals of the mean over the held-out days (Student's t). Neighbouring days resemble "
+        f"each other, so they count as fewer. Differences are paired by day.{_over_seeds(comparison)} A year is "
+        f"{DAYS_A_YEAR} such days. A change is recommended only if two things hold. First: {keeps} Second: its saving "
+        f"is beyond doubt, and at least {percent(limits.least_saving)} of today's cost. Of such policies the simplest "
+        "is chosen that cannot be told from the cheapest, or costs at most that share more. The order from simple to "
+        f"complex is {listed([label_of(name) for name in order])}. A policy is left out if a simpler one costs no more "
+        f"and serves no fewer requests in time.{_learners_rule(comparison)} {_unseen(len(days.later))}"
     )
+
+
+def _learners_rule(comparison: Comparison) -> str:
+    """Return when a learner is recommended, where one was trained or is still to be."""
+    if not comparison.pending and not set(comparison.candidates) & set(LEARNERS):
+        return ""
+    return f" A learner is recommended only from at least {FEWEST_TRAININGS} trainings."
 
 
 def _over_seeds(comparison: Comparison) -> str:

@@ -53,7 +53,8 @@ class Advise:
     sum: bool = False
     """Add up rows of the same time, such as those of several services."""
     unit: Annotated[
-        Literal["count", "per-second", "per-minute", "counter"] | None, arg(help_behavior_hint="(default: found)")
+        Literal["count", "per-second", "per-minute", "per-hour", "counter"] | None,
+        arg(help_behavior_hint="(default: found)"),
     ] = None
     """What the numbers are: requests in a row's interval, rates, or a counter since a start."""
     zone: Annotated[str | None, arg(metavar="ZONE", help_behavior_hint="(default: the clock of the file)")] = None
@@ -62,6 +63,8 @@ class Advise:
     """Order of dates such as 3/2/2026, where the whole column leaves it open."""
     decimal: Annotated[Literal["point", "comma"] | None, arg(help_behavior_hint="(default: found)")] = None
     """Decimal mark, where the whole column leaves it open."""
+    repeats: Annotated[Literal["drop", "count"] | None, arg(help_behavior_hint="(default: found)")] = None
+    """What is done with rows that equal a row before in every cell, where the file leaves it open."""
     row_seconds: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: found)")] = None
     """Seconds from row to row, where the file has steps and no times; the lines of an access log, and rows that are
     requests, are counted over them."""
@@ -117,6 +120,7 @@ class Advise:
                 zone=self.zone,
                 dates=self.dates,
                 decimal=self.decimal,
+                repeats=self.repeats,
                 row_seconds=self.row_seconds,
             ),
             step_seconds=self.step_seconds,

@@ -47,11 +47,11 @@ class Check:
         for path in self.work:
             if not path.exists():
                 raise ValueError(f"work = {str(path)!r}: no such file or folder")
-        from autoscaler_env.grading.answer_key import GraderError
-
         notebooks = [path for path in self.work if path.suffix.lower() == ".ipynb" and path.is_file()]
         folders = [path for path in self.work if path not in notebooks]
         course = given_course(self.course)
+        from autoscaler_env.grading.answer_key import GraderError
+
         try:
             with tempfile.TemporaryDirectory(prefix="check-") as place:
                 reports = [self._report(folder, course) for folder in folders]
@@ -103,14 +103,14 @@ def given_course(folder: Path | None) -> Course:
     Raises:
         ValueError: There are no notebooks, or an exercise in them is answered.
     """
-    from autoscaler_env.grading.grade import Course
-
     root = project_root()
     places = [folder] if folder else [root / GIVEN_COURSE, root / "notebooks"]
     for place in places:
         paths = sorted(place.glob("[0-9][0-9]_*.ipynb"))
         if not paths:
             continue
+        from autoscaler_env.grading.grade import Course  # slow to import
+
         course = Course(tuple(paths))
         if (place / "models").is_dir():
             course = replace(course, models=place / "models")

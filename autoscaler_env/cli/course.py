@@ -24,6 +24,8 @@ class Course:
 
     def run(self) -> int:
         """Copy, and say what to do next."""
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ValueError(f"folder = {str(self.folder)!r}: is a file; name a folder")
         from autoscaler_env.grading.release import copy_course
 
         notebooks, folder = copy_course(self.folder.absolute()), shown(self.folder.absolute())

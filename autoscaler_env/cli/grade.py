@@ -80,15 +80,14 @@ class Grade:
         for name, path in [*files.items(), *(("submission", each) for each in self.submissions)]:
             if path is not None and not path.exists():
                 raise ValueError(f"{name} = {str(path)!r}: there is no such file or folder")
-        from autoscaler_env.grading.answer_key import GraderError
         from autoscaler_env.grading.exports import check_assignment, export
-        from autoscaler_env.grading.grade import Grading, report_names
         from autoscaler_env.grading.gradebook import Gradebook, write_gradebook
         from autoscaler_env.grading.roster import Roster, read_adjustments
         from autoscaler_env.grading.rubric import DEFAULT, Rubric
         from autoscaler_env.grading.sandbox import find_sandbox
 
         rubric = Rubric.read(self.rubric or DEFAULT)
+        rubric.check_weights()
         output = (self.output or output_root() / "build" / "grades").absolute()
         check_assignment(self.assignment)
         roster = _read(self.roster, output / "roster.csv", Roster.read)
@@ -97,6 +96,9 @@ class Grade:
         if self.format in ("canvas", "moodle") and roster is None:
             raise ValueError(f"format = {self.format!r}: needs --roster, because it names students and not files")
         sandbox = find_sandbox(self.container, self.i_trust_this_code, self.own_user)
+        from autoscaler_env.grading.answer_key import GraderError  # slow to import: after all that may be refused
+        from autoscaler_env.grading.grade import Grading, report_names
+
         _keep(self.roster, output / "roster.csv")
         _keep(self.adjust, output / "adjust.csv")
         print(sandbox.description, *missing_safeguards(), flush=True)
@@ -136,7 +138,9 @@ class Grade:
         from autoscaler_env.grading.autograder import write_autograder
         from autoscaler_env.grading.rubric import DEFAULT, Rubric
 
-        write_autograder(path, Rubric.read(self.rubric or DEFAULT))
+        rubric = Rubric.read(self.rubric or DEFAULT)
+        rubric.check_weights()
+        write_autograder(path, rubric)
         print(f"{shown(path.absolute())} is for Gradescope's Configure Autograder. Keep it secret: it has the days.")
         print(
             "In its containers notebooks run with a user id of their own. They cannot reach the grader and its results."

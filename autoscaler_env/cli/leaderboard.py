@@ -41,12 +41,13 @@ class Leaderboard:
         from autoscaler_env.grading.entries import submissions_in
 
         sources = submissions_in(self.folder)
-        from autoscaler_env.grading.grade import report_names, secret_seed
-        from autoscaler_env.grading.leaderboard import anonymous, code, measure, rank, rules
         from autoscaler_env.grading.rubric import DEFAULT, Rubric
-        from autoscaler_env.storage.files import write_text
 
         rubric = Rubric.read(self.rubric or DEFAULT)
+        from autoscaler_env.grading.grade import report_names, secret_seed  # slow to import, as below
+        from autoscaler_env.grading.leaderboard import anonymous, code, measure, rank, rules
+        from autoscaler_env.storage.files import write_text
+
         names = report_names(sources)
         output = (self.output or output_root() / "build" / "leaderboard").absolute()
         seed = secret_seed(output)

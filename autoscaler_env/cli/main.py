@@ -11,12 +11,12 @@ import re
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Union
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import tyro
 
 from autoscaler_env import __version__
-from autoscaler_env.text import one_line, suggestion
+from autoscaler_env.text import not_a_choice, one_line, suggestion
 
 COMMANDS = {
     "train": "train.Train",
@@ -129,7 +129,7 @@ def _parse_command(name: str, options: list[str]) -> Any:
             raise
         known, given = _options(kind), [word.partition("=")[0] for word in options if word.startswith("--")]
         wrong = next((word for word in given if word.replace("_", "-") not in known), None)
-        problem = _not_an_option(wrong, known) if wrong else _first_sentence(box.getvalue())
+        problem = _not_an_option(wrong, known) if wrong else _problem(box.getvalue(), kind)
         raise ValueError(f"{problem} (see: {prog} --help)") from None
     if unknown:
         wrong = next((word for word in unknown if word.startswith("-")), unknown[0])
@@ -169,6 +169,19 @@ def _print_help() -> None:
     tyro.cli(choices, prog="autoscaler", description=description, args=["--help"])
 
 
+def _problem(box: str, kind: Any) -> str:
+    """Return what tyro found wrong; choices, which it names in a new order each time, in that of their declaration."""
+    message = _first_sentence(box)
+    wrong = re.search(r"invalid choice '(?P<value>.*?)' for argument '--(?P<name>[a-z-]+)'", message) or re.search(
+        r"--(?P<name>[a-z-]+): '(?P<value>.*?)' is not a number", message
+    )
+    hint = get_type_hints(kind).get(wrong["name"].replace("-", "_")) if wrong else None
+    choices = [choice for part in (hint, *get_args(hint)) if get_origin(part) is Literal for choice in get_args(part)]
+    if not wrong or not choices:
+        return message
+    return not_a_choice(wrong["name"], wrong["value"], [*choices, "a number"] if int in get_args(hint) else choices)
+
+
 def _first_sentence(box: str) -> str:
     """Return the message of tyro, which it prints in a box of several lines, as one line."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
@@ -177,6 +190,7 @@ def _first_sentence(box: str) -> str:
         rows = rows[1:]  # the title, which repeats the message in short; in ASCII, a rule follows it
     blocks = [one_line(block) for block in re.split(r"^(?:[─-]+|)$", "\n".join(rows), flags=re.MULTILINE)]
     message = next((block for block in blocks if block), "the arguments are not understood")
+    message = re.sub(r"invalid literal for int\(\) with base 10: ('.*?')", r"\1 is not a whole number", message)
     return re.sub(r"no type matching \S+ could be instantiated from \['(.*?)'\]", r"'\1' is not a number", message)
 
 

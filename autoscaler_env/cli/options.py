@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 
 from autoscaler_env.service import Service
-from autoscaler_env.text import suggestion
+from autoscaler_env.text import not_a_choice
 from autoscaler_env.traffic.workload import MIXED, PATTERNS, Workload
 
 if TYPE_CHECKING:
@@ -51,8 +52,19 @@ Output = Annotated[Path | None, arg(metavar="FOLDER", help=FOLDER_HELP, help_beh
 
 
 def service_of(path: Path | None) -> Service:
-    """Return the service that the option --service names."""
-    return Service() if path is None else Service.from_toml(path)
+    """Return the service that the option --service names.
+
+    Raises:
+        ValueError: The file has a fault, be it in the tables `[today]` and `[limits]`, which only `advise` uses.
+    """
+    if path is None:
+        return Service()
+    from autoscaler_env.advice.setup import Setup
+
+    service = Service.from_toml(path)
+    if {"today", "limits"} & tomllib.loads(path.read_text(encoding="utf-8")).keys():
+        Setup.from_toml(path)
+    return service
 
 
 def objective_of(path: Path | None) -> Objective | None:
@@ -89,10 +101,7 @@ def workload_of(
         name = (pattern or MIXED).upper()
         known = (*PATTERNS, MIXED)
         if name not in known:
-            raise ValueError(
-                f"pattern = {pattern!r}: must be one of {', '.join(known)}, or module:Class of a workload"
-                f"{suggestion(name, known)}"
-            )
+            raise ValueError(not_a_choice("pattern", pattern, (*known, "module:Class of a workload")))
         return name
     if pattern is not None:
         raise ValueError("--pattern and --trace: only one of them")

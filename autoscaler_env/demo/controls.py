@@ -18,7 +18,7 @@ from autoscaler_env.policies.oracle import OPTIMUM
 from autoscaler_env.policies.registry import BASELINES, find_policy, label_of, model_names
 from autoscaler_env.policies.rules import RULES
 from autoscaler_env.service import Service
-from autoscaler_env.text import one_line
+from autoscaler_env.text import not_a_choice, one_line
 from autoscaler_env.traffic.trace import Trace
 
 NO_POLICY = ""
@@ -88,8 +88,7 @@ def read_choice(name: str, value: Any, allowed: Sequence[str]) -> str:
         ValueError: The choice is not allowed.
     """
     if value not in allowed:
-        choices = ", ".join(choice for choice in allowed if choice)
-        raise ValueError(f"{name} = {str(value)[:_LONGEST_ENTRY]!r}: must be one of {choices}")
+        raise ValueError(not_a_choice(name, str(value)[:_LONGEST_ENTRY], filter(None, allowed)))
     return str(value)
 
 

@@ -30,6 +30,7 @@ from autoscaler_env.demo.session import PERSON, day_title, unseen_day
 from autoscaler_env.demo.view import frame_of, scene_of
 from autoscaler_env.paths import Folders
 from autoscaler_env.service import Service
+from autoscaler_env.text import not_a_choice
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload
 
 MOST_STEPS = 50
@@ -156,7 +157,7 @@ class Room:
                 "trace": self._trace,
             }
             if not isinstance(do, str) or do not in handlers:
-                raise ValueError(f"do = {str(do)[:40]!r}: must be one of {', '.join(handlers)}")
+                raise ValueError(not_a_choice("do", str(do)[:40], handlers))
             handlers[do](request)
             self.errors.pop(control, None)
         except ValueError as error:

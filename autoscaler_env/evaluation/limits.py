@@ -45,6 +45,7 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.policies.oracle import cheapest_plan
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_text
+from autoscaler_env.text import not_a_choice
 from autoscaler_env.traffic.patterns import NOISE, PATTERNS, Pattern, day_seeds
 
 COMMAND = "python -m autoscaler_env.evaluation.limits"
@@ -94,7 +95,7 @@ def find_limit(
         ValueError: There is no such pattern, or instances boot for longer than a step.
     """
     if pattern not in PATTERNS:
-        raise ValueError(f"pattern = {pattern!r}: must be one of {', '.join(PATTERNS)}")
+        raise ValueError(not_a_choice("pattern", pattern, PATTERNS))
     service, effort = service or Service(), effort or Effort()
     begin = time.process_time()
     seeds, workload = day_seeds("evaluation", days), Pattern(pattern, service)
@@ -162,10 +163,7 @@ def read_limits(folders: Folders) -> pd.DataFrame:
     Raises:
         FileNotFoundError: The file is missing; the message has the command that makes it.
     """
-    path = folders.find("results/limits.csv")
-    if not path.exists():
-        raise FileNotFoundError(f"{folders.shown(path)} is missing; make it with: {COMMAND}")
-    return pd.read_csv(path).set_index("pattern")
+    return pd.read_csv(folders.made(folders.find("results/limits.csv"), COMMAND)).set_index("pattern")
 
 
 def main() -> None:

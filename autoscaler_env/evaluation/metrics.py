@@ -19,6 +19,7 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_json, write_text
+from autoscaler_env.text import not_a_choice
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload, as_workload
 
 EPISODES = 2_000
@@ -181,7 +182,7 @@ def savings(episodes: pd.DataFrame, against: str) -> pd.DataFrame:
     """
     costs = episodes.pivot(index=["pattern", "episode"], columns="policy", values="cost")
     if against not in costs:
-        raise ValueError(f"against = {against!r}: must be one of {', '.join(costs.columns)}")
+        raise ValueError(not_a_choice("against", against, costs.columns))
     rows = []
     for policy in episodes["policy"].unique():
         if policy == against:
@@ -319,10 +320,6 @@ def read_evaluation(folders: Folders) -> dict[str, Any]:
     Raises:
         FileNotFoundError: Notebook 6 has not run; the message has the command that does.
     """
-    path = folders.results / "evaluation_results.json"
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{folders.shown(path)} is missing; make it with: autoscaler run --only 06_compare_policies"
-        )
+    path = folders.made(folders.results / "evaluation_results.json", "autoscaler run --only 06_compare_policies")
     results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return results

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from autoscaler_env.evaluation.statistics import Interval, mean_interval
 from autoscaler_env.service import Service
-from autoscaler_env.text import duration, small_dollars
+from autoscaler_env.text import check_names, duration, small_dollars
 
 if TYPE_CHECKING:
     from autoscaler_env.evaluation.simulation import Trajectory
@@ -73,7 +73,9 @@ class Objective:
             ValueError: It is no table, lacks a value, or has another one.
         """
         names = [field.name for field in dataclasses.fields(cls)]
-        if not isinstance(values, Mapping) or set(values) != set(names):
+        if isinstance(values, Mapping):
+            check_names(values, names, "name", "objective.")
+        if not isinstance(values, Mapping) or len(values) < len(names):
             raise ValueError(f"objective = {values!r}: must be a table of {' and '.join(names)}")
         return cls(**values)
 

@@ -67,10 +67,7 @@ def read_optima(folders: Folders) -> pd.DataFrame:
     Raises:
         FileNotFoundError: The file is missing; the message has the command that makes it.
     """
-    path = folders.results / "optimum.csv"
-    if not path.exists():
-        raise FileNotFoundError(f"{folders.shown(path)} is missing; make it with: {COMMAND}")
-    return pd.read_csv(path)
+    return pd.read_csv(folders.made(folders.results / "optimum.csv", COMMAND))
 
 
 def regret(episodes: pd.DataFrame, optima: pd.DataFrame | None = None) -> pd.DataFrame:

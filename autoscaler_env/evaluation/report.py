@@ -11,7 +11,7 @@ from autoscaler_env.evaluation.metrics import MEAN, mean_over_patterns, read_eva
 from autoscaler_env.evaluation.objective import Objective, share_interval
 from autoscaler_env.evaluation.statistics import Interval, relation
 from autoscaler_env.paths import Folders
-from autoscaler_env.text import dollars
+from autoscaler_env.text import dollars, not_a_choice
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS
 
 _COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {
@@ -104,7 +104,7 @@ def standing(episodes: pd.DataFrame, policy: str) -> pd.DataFrame:
         ValueError: The policy is none of the episodes'.
     """
     if policy not in set(episodes["policy"]):
-        raise ValueError(f"policy = {policy!r}: must be one of {', '.join(episodes['policy'].unique())}")
+        raise ValueError(not_a_choice("policy", policy, episodes["policy"].unique()))
     if episodes["pattern"].nunique() > 1:
         episodes = mean_over_patterns(episodes)
     table = summarise(episodes)[["cost", "cost_low", "cost_high"]].droplevel("pattern").sort_values("cost")

@@ -27,14 +27,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from autoscaler_env.evaluation.calibration import (
-    RESERVES,
-    RULE_GRIDS,
-    TARGETS,
-    RuleGrid,
-    Settings,
-    setting_costs,
-)
+from autoscaler_env.evaluation.calibration import RESERVES, TARGETS, setting_costs
+from autoscaler_env.evaluation.grids import RULE_GRIDS, RuleGrid, Settings
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.aws import AwsStepScaling, AwsTargetTracking
 from autoscaler_env.policies.base import Policy
@@ -43,7 +37,7 @@ from autoscaler_env.policies.knative import Kpa
 from autoscaler_env.policies.kubernetes import HpaCpu, HpaDemand
 from autoscaler_env.service import Service
 from autoscaler_env.storage.files import write_text
-from autoscaler_env.text import counted, percent
+from autoscaler_env.text import counted, not_a_choice, percent
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload, as_workload, day_seeds
 
 TOLERANCES = (0.0, 0.05, 0.1)
@@ -240,7 +234,7 @@ def calibrate_rule(
         ValueError: There is no such rule, no pattern, or no day to calibrate on.
     """
     if rule not in GRIDS:
-        raise ValueError(f"rule = {rule!r}: must be one of {', '.join((*RIVAL_GRIDS, *VENDOR_GRIDS))}")
+        raise ValueError(not_a_choice("rule", rule, (*RIVAL_GRIDS, *VENDOR_GRIDS)))
     if not patterns or days < 1:
         raise ValueError(f"patterns = {list(patterns)}, days = {days}: must be at least one pattern and one day")
     service, grid = service or Service(), GRIDS[rule]
@@ -300,11 +294,8 @@ def read_calibrated_rules(folders: Folders) -> dict[str, dict[str, CalibratedRul
     Raises:
         FileNotFoundError: The file is missing; the message has the command that makes it.
     """
-    path = folders.find("results/calibrated_rules.csv")
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{folders.shown(path)} is missing; make it with: python -m autoscaler_env.evaluation.rivals"
-        )
+    command = "python -m autoscaler_env.evaluation.rivals"
+    path = folders.made(folders.find("results/calibrated_rules.csv"), command)
     rules: dict[str, dict[str, CalibratedRule]] = {}
     for row in pd.read_csv(path).to_dict("records"):
         one = CalibratedRule(row["rule"], json.loads(row["settings"]), row["cost"], row["tried"])

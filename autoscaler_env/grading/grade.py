@@ -35,7 +35,7 @@ from autoscaler_env.grading.sandbox import Sandbox
 from autoscaler_env.grading.submission import Submission, find_work, fingerprints
 from autoscaler_env.paths import Folders
 from autoscaler_env.storage.files import take_lock, write_text
-from autoscaler_env.text import duration, listed, one_line, printable
+from autoscaler_env.text import duration, listed, not_a_choice, one_line, printable
 
 if TYPE_CHECKING:
     from autoscaler_env.grading.remote import RemoteExecutor
@@ -149,7 +149,7 @@ class Grading:
         names = report_names(sources)
         for name in again:
             if name not in names:
-                raise ValueError(f"again = {name!r}: must be one of {', '.join(names)}")
+                raise ValueError(not_a_choice("again", name, names))
         self._again = set(again)
         reports: dict[str, Report] = {}
         with contextlib.ExitStack() as stack:

@@ -44,6 +44,9 @@ def set_limits(limits: dict[str, int]) -> None:
 _ALLOCATIONS = 50_000
 """New objects after which a kernel looks for garbage. With Python's own 700, its imports take a quarter longer."""
 
+_NO_EXIT = "from sys import exit, exit as quit"
+"""The first cell of a kernel. IPython's `exit` would end it, and the notebook with it; Python's makes a cell fail."""
+
 _NEW_NAMESPACES = 0x7E02_0000
 """The flags of `clone` that make a namespace: mount, cgroup, UTS, IPC, user, process, network."""
 
@@ -179,7 +182,13 @@ def main(specification: str, *options: str) -> None:
         return
     sys.argv[1:] = []
     IPKernelApp.launch_instance(
-        argv=["-f", str(own_connection), "--IPKernelApp.log_level=50", "--HistoryManager.enabled=False"],
+        argv=[
+            "-f",
+            str(own_connection),
+            "--IPKernelApp.log_level=50",
+            "--HistoryManager.enabled=False",
+            f"--IPKernelApp.exec_lines={_NO_EXIT}",
+        ],
     )
 
 

@@ -25,7 +25,7 @@ from autoscaler_env.address import INSTALL_TAG
 from autoscaler_env.course import unexecuted
 from autoscaler_env.grading import answers
 from autoscaler_env.grading.cells import Cell, read_cells
-from autoscaler_env.grading.supervisor import NotebookRun
+from autoscaler_env.grading.supervisor import KERNEL_ENDED, NotebookRun
 from autoscaler_env.paths import project_root
 from autoscaler_env.text import one_line, printable
 
@@ -157,7 +157,7 @@ def judge(run: NotebookRun, prepared: Prepared) -> str | None:
     """
     failed = _first_error(run.notebook) if run.notebook is not None else None
     if run.error is not None:
-        stopped = printable(one_line(run.error))
+        stopped = printable(one_line(run.error)) + _ended_in(run, prepared)
         return f"{failed}; later it was stopped: {stopped}" if failed else stopped
     if run.notebook is None:
         return "it did not start"
@@ -171,12 +171,25 @@ def judge(run: NotebookRun, prepared: Prepared) -> str | None:
     return prepared.problem
 
 
+def _ended_in(run: NotebookRun, prepared: Prepared) -> str:
+    """Return where the kernel of a run ended: after which cell of the student's; empty if that is unknown."""
+    if run.error != KERNEL_ENDED or run.notebook is None:
+        return ""
+    ours = {*prepared.answer_cells.values(), prepared.last_cell}
+    begun = [
+        cell.source
+        for cell in run.notebook.cells
+        if cell.cell_type == "code" and cell.id not in ours and cell.metadata.get("papermill", {}).get("start_time")
+    ]
+    return f"; the last cell that ran begins with {_beginning(begun[-1])}" if begun else ""
+
+
 def _first_error(notebook: nbformat.NotebookNode) -> str | None:
     """Return the error of the first cell that failed, in one line; `None` if none failed."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if output.output_type == "error":
-                error = printable(one_line(f"{output.get('ename')}: {output.get('evalue')}"), 200)
+                error = printable(one_line(f"{output.get('ename')}: {output.get('evalue')}").removesuffix(":"), 200)
                 return f"a cell ended in {error}; the cell begins with {_beginning(cell.source)}"
     return None
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from autoscaler_env.text import counted, listed, printable
+from autoscaler_env.text import counted, listed, not_a_choice, printable, suggestion
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """A spreadsheet may take a text that begins with one of these for a formula."""
@@ -264,17 +264,24 @@ def _roster_columns(header: Sequence[str]) -> dict[str, int]:
         if any(known in names for known in knowns)
     }
     if not {"id", "login", "canvas"} & places.keys():
-        raise ValueError(f"there is no column id; it may be called {listed(_COLUMNS['id'], 'or')}")
+        raise ValueError(_no_column("id", header))
     if "name" not in places and not {"first", "last"} <= places.keys():
-        raise ValueError(f"there is no column name; it may be called {listed(_COLUMNS['name'], 'or')}")
+        raise ValueError(_no_column("name", header))
     return places
+
+
+def _no_column(what: str, header: Sequence[str]) -> str:
+    """Return the message about a column that is missing, with the column that may be it under a misspelt name."""
+    close = ((name, suggestion(name, _COLUMNS[what])) for name in header if name)
+    meant = next((f"; column {printable(name)!r}{question}" for name, question in close if question), "")
+    return f"there is no column {what}; it may be called {listed(_COLUMNS[what], 'or')}{meant}"
 
 
 def _adjustment_columns(header: Sequence[str]) -> dict[str, int]:
     """Return where the columns of adjustments are."""
     for name in header:
         if name.replace(" ", "_") not in _ADJUSTMENTS:
-            raise ValueError(f"column {printable(name)!r}: must be one of {', '.join(_ADJUSTMENTS)}")
+            raise ValueError(not_a_choice("column", printable(name), _ADJUSTMENTS))
     places = {name.replace(" ", "_"): at for at, name in enumerate(header)}
     if not {"id", "submission"} & places.keys():
         raise ValueError("there is no column id, and none submission")

@@ -10,8 +10,10 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
+from autoscaler_env.course import course_notebooks
 from autoscaler_env.grading.sandbox import Limits
 from autoscaler_env.policies.rules import RULES
+from autoscaler_env.text import check_names, not_a_choice
 
 DEFAULT = Path(__file__).with_name("rubric.toml")
 """The rubric of the course. Its comments explain each value."""
@@ -81,7 +83,7 @@ class Costs:
             raise ValueError(f"days = {self.days!r}: must be a whole number from 1 to 100000")
         for name in ("zero_at", "full_at"):
             if getattr(self, name) not in RULES:
-                raise ValueError(f"{name} = {getattr(self, name)!r}: must be one of {', '.join(RULES)}")
+                raise ValueError(not_a_choice(name, getattr(self, name), RULES))
         _check_share("enough", self.enough)
         if self.enough == 0:
             raise ValueError("enough = 0: must be above 0")
@@ -143,21 +145,37 @@ class Rubric:
             raise ValueError(f"rubric = {str(path)!r}: {error}") from None
         tables: dict[str, Any] = {"points": Points, "weights": dict, "models": Models, "costs": Costs}
         tables |= {"late": Late, "limits": Limits}
-        _check_names(path, "", content, tables)
+        where = f"rubric = {str(path)!r}: "
+        check_names(content, tables, "table", where)
         arguments: dict[str, Any] = {}
         for name, values in content.items():
             if not isinstance(values, dict):
-                raise ValueError(f"rubric = {str(path)!r}: {name} must be a table, [{name}]")
+                raise ValueError(f"{where}{name} must be a table, [{name}]")
             if name != "weights":
-                _check_names(path, f"{name}.", values, [known.name for known in fields(tables[name])])
+                check_names(values, [known.name for known in fields(tables[name])], "value", f"{where}{name}.")
             try:
                 arguments[name] = tables[name](**values)
             except ValueError as error:
-                raise ValueError(f"rubric = {str(path)!r}: {name}.{error}") from None
+                raise ValueError(f"{where}{name}.{error}") from None
         try:
             return cls(**arguments)
         except ValueError as error:
-            raise ValueError(f"rubric = {str(path)!r}: weights.{error}") from None
+            raise ValueError(f"{where}weights.{error}") from None
+
+    def check_weights(self) -> None:
+        """Refuse a weight that no item of the course has: it would change nothing.
+
+        Raises:
+            ValueError: A name is neither that of a notebook nor of an exercise nor of an expected model.
+        """
+        if not self.weights:
+            return
+        items = []
+        for path in course_notebooks():
+            cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+            count = sum("exercise" in cell["metadata"].get("tags", []) for cell in cells)
+            items += [path.stem, *(f"{path.stem.split('_')[0]}.{i}" for i in range(1, count + 1))]
+        check_names(self.weights, [*items, *self.models.expected], "item", "weights.")
 
     def worth(self, part: str, names: Iterable[str]) -> dict[str, float]:
         """Return the points of each item of a part, by weight; their sum is the points of the part.
@@ -177,10 +195,3 @@ class Rubric:
         del values["late"]
         text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _check_names(path: Path, prefix: str, names: Iterable[str], known: Iterable[str]) -> None:
-    known = list(known)
-    for name in names:
-        if name not in known:
-            raise ValueError(f"rubric = {str(path)!r}: {prefix}{name}: must be one of {', '.join(known)}")

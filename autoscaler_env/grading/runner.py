@@ -19,15 +19,17 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import papermill
 import psutil
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
+from nbclient.exceptions import DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 
 from autoscaler_env.grading.sandbox import MEGABYTE, Launch
-from autoscaler_env.grading.supervisor import end_descendants
+from autoscaler_env.grading.supervisor import KERNEL_ENDED, end_descendants
 from autoscaler_env.storage.files import write_json
 
 START_SECONDS = 300
@@ -130,6 +132,7 @@ def run(job: dict[str, Any]) -> str | None:
                 kernel_name=kernel_name,
                 iopub_timeout=START_SECONDS,
                 allow_errors=True,  # a cell that fails costs the notebook's points, not the exercises after it
+                on_cell_error=_keep_error,
                 store_widget_state=False,
                 shutdown_kernel="immediate",
                 ipython_hist_file="",
@@ -155,9 +158,30 @@ def run(job: dict[str, Any]) -> str | None:
         return str(failure)
     except papermill.PapermillExecutionError:
         return None  # the errors of cells stand in the executed notebook
-    except Exception as failure:  # a dead kernel or a flood of messages: the notebook caused it
+    except DeadKernelError:
+        return KERNEL_ENDED
+    except Exception as failure:  # a flood of messages: the notebook caused it
         return f"{type(failure).__name__}: {failure}"
     return None
+
+
+def _keep_error(cell: nbformat.NotebookNode, execute_reply: dict[str, Any], **unused: Any) -> None:
+    """Give a cell that failed an output with its error, if the kernel sent none.
+
+    A kernel without memory may lose that message, and a notebook may suppress it. The reply to the cell still tells.
+
+    Args:
+        cell: The cell.
+        execute_reply: The kernel's reply.
+        unused: What nbclient passes on.
+    """
+    if any(output.output_type == "error" for output in cell.outputs):
+        return
+    reply = execute_reply["content"]
+    texts = {name: str(reply.get(name, "unknown")) for name in ("ename", "evalue")}
+    traceback = reply.get("traceback")
+    lines = list(map(str, traceback)) if isinstance(traceback, list) else []
+    cell.outputs.append(nbformat.v4.new_output("error", **texts, traceback=lines))
 
 
 def _save(manager: Any, executed: Path, **unused: Any) -> None:

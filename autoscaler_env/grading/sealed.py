@@ -24,7 +24,7 @@ from autoscaler_env.grading.judging import (
     miss,
     plain_or_none,
 )
-from autoscaler_env.text import one_line, printable
+from autoscaler_env.text import not_a_choice, one_line, printable
 
 KINDS = ("number", "name", "names", "truth")
 """The kinds of answers that can be sealed, as in the names of the functions in `judging`."""
@@ -50,7 +50,7 @@ def seal(kind: str, wanted: Any, within: float = 0.0) -> tuple[str, tuple[str, .
         ValueError: The kind is unknown.
     """
     if kind not in KINDS:
-        raise ValueError(f"kind = {kind!r}: must be one of {', '.join(KINDS)}")
+        raise ValueError(not_a_choice("kind", kind, KINDS))
     several = kind in ("number", "name") and not isinstance(wanted, str) and hasattr(wanted, "__iter__")
     rights = list(wanted) if several else [wanted]
     texts = {text for right in rights for text in _right_texts(kind, right, within)}

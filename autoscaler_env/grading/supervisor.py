@@ -35,6 +35,10 @@ _RUNNER_MEMORY_MB = 2_048
 """Memory limit of the runner, which a kernel could fill with messages."""
 
 
+KERNEL_ENDED = "its kernel ended: a cell crashed it, or ended it"
+"""The error of a run whose kernel ended before the notebook did."""
+
+
 @dataclass(frozen=True)
 class NotebookRun:
     """The result of the execution of one notebook."""

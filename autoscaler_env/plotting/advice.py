@@ -59,6 +59,9 @@ def plot_cost_and_service(
 FARTHEST = 2.0
 """Costs up to so many times that of today's rule, or of the recommended policy, are on the scale."""
 
+_FAR_BELOW = 0.003
+"""Where every setting serves fewer requests in time than 1 minus this share, the scale ends below 100 %."""
+
 _NINES = {0.0: "100 %", 1e-4: "99.99 %", 1e-3: "99.9 %", 1e-2: "99 %", 0.1: "90 %", 1.0: "0 %"}
 """Marks of the axis of shares in time, by the share that is late or dropped."""
 
@@ -81,8 +84,13 @@ def _plot_cost_and_service(
     room = 0.08 * float(shown.max() - shown.min() or shown.max() or 1)
     lowest = 2 * max(float(lacking.max()), 1 - limit, 5e-3)
     axes.set_yscale("symlog", linthresh=1e-4, linscale=0.6)
-    axes.set(xlim=(float(shown.min()) - room, float(shown.max()) + room), ylim=(min(lowest, 1.3), -4e-5))
-    axes.set_yticks([lack for lack in _NINES if lack <= lowest], [_NINES[lack] for lack in _NINES if lack <= lowest])
+    left, right = float(shown.min()) - room, float(shown.max()) + room
+    drawn = np.concatenate([np.empty((0, 2)), *sweeps.values()])
+    drawn = drawn[(left <= drawn[:, 0]) & (drawn[:, 0] <= right), 1]
+    best = min([float(lacking.min()), *(1 - drawn)])
+    axes.set(xlim=(left, right), ylim=(min(lowest, 1.3), best / 3 if best > _FAR_BELOW else -4e-5))
+    ticks = [lack for lack in _NINES if axes.get_ylim()[1] <= lack <= lowest]
+    axes.set_yticks(ticks, [_NINES[lack] for lack in ticks])
     axes.yaxis.set_minor_locator(NullLocator())
     axes.axhspan(max(1 - limit, 0), 2, color=shade(DEMAND_COLOUR), alpha=0.06, linewidth=0)
     axes.axhline(max(1 - limit, 0), color=shade(DEMAND_COLOUR), linewidth=1, linestyle=":")
@@ -122,7 +130,7 @@ def _plot_cost_and_service(
         for name in policies.index
     }
     if recommended is not None and width >= NARROW:
-        texts[recommended] += " (recommended)"
+        texts[recommended] += " (stays)" if recommended == "today" else " (recommended)"
     _label_points(axes, places, texts, 1 - limit, recommended)
     return figure
 

@@ -25,7 +25,7 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.plotting.style import DEMAND_COLOUR, QUEUE_COLOUR, colour_of, new_figure, shade, themed
 from autoscaler_env.policies.registry import label_of
 from autoscaler_env.storage.files import write_atomically
-from autoscaler_env.text import capital, dollars
+from autoscaler_env.text import capital, dollars, not_a_choice
 
 WIDTH = 640
 """Pixels of an animation as pages show it; the file has half as many again, for sharp screens."""
@@ -338,7 +338,7 @@ def show_animation(name: str) -> Shown:
     folder = Folders.course().figures
     alts = json.loads((folder / ALTS).read_text(encoding="utf-8"))
     if name not in alts:
-        raise ValueError(f"name = {name!r}: must be one of {', '.join(alts)}")
+        raise ValueError(not_a_choice("name", name, alts))
     moving, still = ((folder / f"tour_{name}.{kind}").read_bytes() for kind in ("webp", "png"))
     return Shown(moving, still, alts[name])
 

@@ -20,6 +20,7 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.plotting.alt import describe
 from autoscaler_env.policies.registry import CALIBRATED, learner_of, without_note
 from autoscaler_env.storage.files import write_atomically
+from autoscaler_env.text import not_a_choice
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -164,7 +165,7 @@ def theme(name: Theme) -> Iterator[None]:
         ValueError: There is no such theme.
     """
     if name not in get_args(Theme):
-        raise ValueError(f"theme = {name!r}: must be one of {', '.join(get_args(Theme))}")
+        raise ValueError(not_a_choice("theme", name, get_args(Theme)))
     token = _theme.set(name)
     try:
         yield

@@ -39,6 +39,7 @@ from numpy.typing import NDArray
 from autoscaler_env.policies.base import decode, ticks
 from autoscaler_env.policies.kubernetes import check_target, columns, toward
 from autoscaler_env.service import Service
+from autoscaler_env.text import check_names
 
 COOLDOWN = 300
 """Seconds of a cooldown where a user sets none, as for an ECS service."""
@@ -86,11 +87,7 @@ class Alarms:
         """
         if not isinstance(table, Mapping):
             raise ValueError(f"cloudwatch = {table!r}: must be a table")
-        for name in table:
-            if name not in cls.__dataclass_fields__:
-                raise ValueError(
-                    f"{name}: alarms have no such setting; their settings are {', '.join(cls.__dataclass_fields__)}"
-                )
+        check_names(table, cls.__dataclass_fields__, "setting of alarms", "cloudwatch.")
         return cls(**table)
 
 

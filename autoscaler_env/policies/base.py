@@ -10,6 +10,15 @@ from numpy.typing import NDArray
 
 from autoscaler_env.service import Service
 
+OPTIMUM = "optimum"
+"""The name of the optimum in tables. It is a bound rather than a policy: nobody can deploy it."""
+
+FORECAST = "forecast"
+"""The name of the rule that forecasts from earlier days, in tables and on the command line."""
+
+RECOGNISE = "recognise"
+"""The name of the rule that recognises the pattern, in tables and on the command line."""
+
 
 @runtime_checkable
 class Policy(Protocol):

@@ -15,6 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from autoscaler_env.text import check_names, not_a_choice
+
+TYPES = ("Pods", "Percent")
+"""What a policy counts in."""
+
 SELECTIONS = ("Max", "Min", "Disabled")
 """What `selectPolicy` can be."""
 
@@ -44,8 +49,8 @@ class ScalingPolicy:
     """From 1 to 1800."""
 
     def __post_init__(self) -> None:
-        if self.type not in ("Pods", "Percent"):
-            raise ValueError(f"type = {self.type!r}: must be Pods or Percent")
+        if self.type not in TYPES:
+            raise ValueError(not_a_choice("type", self.type, TYPES))
         for name, value, most in (("value", self.value, None), ("periodSeconds", self.period_seconds, LONGEST_PERIOD)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1 or (most and value > most):
                 limit = f"from 1 to {most}" if most else "of at least 1"
@@ -71,7 +76,7 @@ class ScalingRules:
 
     def __post_init__(self) -> None:
         if self.select not in SELECTIONS:
-            raise ValueError(f"selectPolicy = {self.select!r}: must be one of {', '.join(SELECTIONS)}")
+            raise ValueError(not_a_choice("selectPolicy", self.select, SELECTIONS))
         if not self.policies and self.select != "Disabled":
             raise ValueError("policies: at least one is needed, or selectPolicy = Disabled")
         window = self.window_seconds
@@ -161,10 +166,7 @@ class Behaviour:
         """
         if not isinstance(tables, Mapping):
             raise ValueError(f"behaviour = {tables!r}: must be a table")
-        known = ("scaleUp", "scaleDown", *CLOCKS)
-        for name in tables:
-            if name not in known:
-                raise ValueError(f"{name}: HPA has no such setting; its settings are {', '.join(known)}")
+        check_names(tables, ("scaleUp", "scaleDown", *CLOCKS), "setting of HPA")
         clocks = {name: tables[name] for name in CLOCKS if name in tables}
         return cls(_rules("scaleUp", tables, UP), _rules("scaleDown", tables, DOWN), **clocks)
 
@@ -191,11 +193,8 @@ def _rules(direction: str, tables: Mapping[str, Any], default: ScalingRules) -> 
     table = tables.get(direction, {})
     if not isinstance(table, Mapping):
         raise ValueError(f"{direction} = {table!r}: must be a table")
-    known = ("stabilizationWindowSeconds", "tolerance", "selectPolicy", "policies")
-    for name in table:
-        if name not in known:
-            raise ValueError(f"{direction}: {name}: no such setting; its settings are {', '.join(known)}")
     try:
+        check_names(table, ("stabilizationWindowSeconds", "tolerance", "selectPolicy", "policies"), "setting")
         policies = default.policies
         if "policies" in table:
             if not isinstance(table["policies"], list | tuple):
@@ -223,6 +222,8 @@ def _tolerance(value: Any) -> float:
 
 def _policy(table: Any) -> ScalingPolicy:
     names = ("type", "value", "periodSeconds")
-    if not isinstance(table, Mapping) or set(table) != set(names):
+    if isinstance(table, Mapping):
+        check_names(table, names, "setting", "policies: ")
+    if not isinstance(table, Mapping) or len(table) < len(names):
         raise ValueError(f"policies: {table!r}: must have {', '.join(names)}")
     return ScalingPolicy(*(table[name] for name in names))

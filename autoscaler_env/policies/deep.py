@@ -18,6 +18,7 @@ from autoscaler_env.policies.inputs import INPUTS, INPUTS_WITH_LEVELS, Inputs
 from autoscaler_env.policies.recognise import Recogniser
 from autoscaler_env.policies.recorded_inputs import RecordedInputs, Recording
 from autoscaler_env.service import Service
+from autoscaler_env.threads import one_thread
 
 DQN = "dqn"
 r"""Deep Q-learning: a network in place of the table of Q-learning.
@@ -236,8 +237,3 @@ def count_weights(widths: tuple[int, ...], actions: int, inputs: int = INPUTS) -
     """Return the number of weights of a network with these hidden layers."""
     sizes = (inputs, *widths, actions)
     return sum((before + 1) * after for before, after in pairwise(sizes))
-
-
-def one_thread() -> None:
-    """Let torch use one thread: with networks this small, more threads only wait for each other."""
-    torch.set_num_threads(1)

@@ -7,7 +7,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from autoscaler_env.policies.base import decode
+from autoscaler_env.policies.base import FORECAST, decode
 from autoscaler_env.policies.kubernetes import check_target, round_up, toward
 from autoscaler_env.policies.seasonal import usual_at
 from autoscaler_env.service import Service
@@ -49,7 +49,7 @@ class Forecast:
             history.
     """
 
-    name = "forecast"
+    name = FORECAST
 
     def __init__(
         self, service: Service, trace: Trace, target: float = 1.0, reserve: float = 1.0, name: str | None = None
@@ -71,7 +71,8 @@ class Forecast:
 
     def reset(self, days: NDArray[np.int64]) -> None:
         """Find the days before each of the days, shape (n, steps)."""
-        usual, line = [], self._days.reshape(-1)
+        usual, line = list[NDArray[np.float64]](), self._days.reshape(-1)
+        known: dict[int, NDArray[np.float64]] = {}  # many services may have the same day
         for i, day in enumerate(np.ascontiguousarray(days, dtype=np.int64)):
             date = self._dates.get(day.tobytes())
             if not date:
@@ -80,7 +81,10 @@ class Forecast:
                     f"forecast: day {i} is {position} in {self._trace}; needed are days with a day before them"
                 )
             steps = len(day)
-            usual.append([usual_at(line, step, steps) for step in range(date * steps, (date + 1) * steps)])
+            if date not in known:
+                today = range(date * steps, (date + 1) * steps)
+                known[date] = np.array([usual_at(line, step, steps) for step in today])
+            usual.append(known[date])
         self._usual = np.array(usual)
         self._step = 0
         self._recent.clear()

@@ -24,10 +24,8 @@ from tqdm.auto import tqdm
 
 from autoscaler_env.compiled import compiled
 from autoscaler_env.dynamics import advance, boots_whole_steps, constants_of, cost_of, parameters_of
+from autoscaler_env.policies.base import OPTIMUM as OPTIMUM
 from autoscaler_env.service import Service
-
-OPTIMUM = "optimum"
-"""The name of the optimum in tables. It is a bound rather than a policy: nobody can deploy it."""
 
 LARGEST_CONFIGURATIONS = 100_000
 """The largest number of sets of instances (ready, and due in each coming step) that the search allows."""

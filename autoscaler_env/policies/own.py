@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from autoscaler_env.policies.base import ForeignPolicy, Policy
 from autoscaler_env.service import Service
 from autoscaler_env.text import listed, one_line
-from autoscaler_env.traffic.patterns import Workload
+from autoscaler_env.traffic.workload import Workload
 
 POLICY = {"reset": "reset(days)", "predict": "predict(observations)"}
 """The methods of a policy, as a user writes them."""

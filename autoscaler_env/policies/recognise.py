@@ -18,13 +18,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from autoscaler_env.policies.base import RECOGNISE as RECOGNISE
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.inputs import INPUTS_WITH_LEVELS, Inputs, observed_arrivals
 from autoscaler_env.service import Service
+from autoscaler_env.threads import one_blas_thread, one_thread
 from autoscaler_env.traffic.patterns import PATTERNS, Pattern, random_training_seeds
-
-RECOGNISE = "recognise"
-"""The name of the policy in tables and on the command line."""
 
 DAYS = 1_500
 """Training days of the classifier, equally many of each pattern."""
@@ -48,6 +47,7 @@ class Recogniser(NamedTuple):
         """Return how likely each of `PATTERNS` is, shape (n, 6), from the inputs of deep learners with levels."""
         return self.chances_of(np.ascontiguousarray(inputs[:, _FIRST:]))
 
+    @one_blas_thread
     def chances_of(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return how likely each of `PATTERNS` is, shape (n, 6), from what the network was trained on, shape (n, k)."""
         for weights, biases in zip(self.weights[:-1], self.biases[:-1], strict=True):
@@ -169,7 +169,7 @@ def fit_recogniser(inputs: NDArray[np.float32], labels: NDArray[np.int64], seed:
     """
     import torch  # here: rules need none
 
-    torch.set_num_threads(1)  # with a network this small, more threads only wait for each other
+    one_thread()
     x, y = torch.from_numpy(inputs), torch.from_numpy(labels)
     generator = torch.Generator().manual_seed(seed)
     sizes = (x.shape[1], WIDTH, WIDTH, len(PATTERNS))

@@ -39,6 +39,7 @@ from autoscaler_env.policies.decision_inputs import EXPECTED, FLEET_INPUTS, look
 from autoscaler_env.policies.inputs import input_scales
 from autoscaler_env.policies.seasonal import AROUND, WEEK, usual_at, usual_of_days
 from autoscaler_env.service import Service
+from autoscaler_env.threads import one_blas_thread
 
 EXPECTED_RECORDED = (
     "fitted forecast, order ready",
@@ -115,6 +116,7 @@ def _boot(service: Service) -> int:
     return math.ceil(service.boot_delay / service.step_seconds)
 
 
+@one_blas_thread
 def fit_recording(days: NDArray[np.int64], service: Service, near: Recording | None = None) -> Recording:
     """Return what a policy can know of training days in a row, or of many such rows together.
 
@@ -176,6 +178,7 @@ def looked_back(line: NDArray[np.int64], first: int, rows: int, service: Service
     return raw
 
 
+@one_blas_thread
 def known_of(
     raw: NDArray[np.float64], last: NDArray[np.int64], recording: Recording, service: Service
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -11,20 +10,17 @@ from typing import Any
 
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.aws import AwsStepScaling, AwsTargetTracking
-from autoscaler_env.policies.base import Policy
+from autoscaler_env.policies.base import FORECAST, OPTIMUM, RECOGNISE, Policy
 from autoscaler_env.policies.behaviour import Behaviour
-from autoscaler_env.policies.forecast import Forecast
 from autoscaler_env.policies.knative import Kpa
 from autoscaler_env.policies.kubernetes import HpaCpu, HpaDemand
-from autoscaler_env.policies.oracle import Optimum
 from autoscaler_env.policies.own import own_policy
-from autoscaler_env.policies.recognise import RECOGNISE, Recognise, train_recogniser
 from autoscaler_env.policies.rules import RULES
 from autoscaler_env.service import Service
 from autoscaler_env.storage.foreign import OTHER_ENDINGS
-from autoscaler_env.text import listed, shown
-from autoscaler_env.traffic.patterns import MIXED, PATTERNS, Workload
+from autoscaler_env.text import listed, not_a_choice, shown, suggestion
 from autoscaler_env.traffic.trace import Trace
+from autoscaler_env.traffic.workload import MIXED, PATTERNS, Workload
 
 CALIBRATED = ("target-tracking", "threshold", "hpa-cpu", "hpa-demand", "kpa")
 """The rules that are calibrated. To their name a pattern's name is added, in small letters, or `calibrated`."""
@@ -50,9 +46,17 @@ REFERENCE_MODELS = ("q_learning_mixed", "dqn_mixed", "ppo_mixed")
 MODEL_ENDINGS = (".pkl", ".zip")
 """Endings of model files: a Q-table, a network."""
 
+
+def _optimum(service: Service) -> Policy:
+    from autoscaler_env.policies.oracle import Optimum  # here: it compiles functions, which no name needs
+
+    return Optimum(service)
+
+
 BASELINES: dict[str, Callable[[Service], Policy]] = {
     **RULES,
-    **{policy.name: policy for policy in (HpaCpu, HpaDemand, Kpa, AwsTargetTracking, AwsStepScaling, Optimum)},
+    **{policy.name: policy for policy in (HpaCpu, HpaDemand, Kpa, AwsTargetTracking, AwsStepScaling)},
+    OPTIMUM: _optimum,
     "kubernetes-hpa-cpu": lambda service: HpaCpu(service, name="kubernetes-hpa-cpu", behaviour=Behaviour()),
     "kubernetes-hpa-demand": lambda service: HpaDemand(service, name="kubernetes-hpa-demand", behaviour=Behaviour()),
 }
@@ -178,7 +182,7 @@ def _known_names(folders: Folders) -> dict[str, str]:
     """Return the names of all rules and models, by their plain spelling."""
     rules = (*CALIBRATED, *VENDOR_RULES)
     calibrated = [f"{rule}-{name.lower()}" for rule in rules for name in (*PATTERNS, MIXED, "calibrated")]
-    return {_plain(name): name for name in (*model_names(folders), *calibrated, Forecast.name, RECOGNISE, *BASELINES)}
+    return {_plain(name): name for name in (*model_names(folders), *calibrated, FORECAST, RECOGNISE, *BASELINES)}
 
 
 def _spelled(spec: str, folders: Folders) -> str:
@@ -235,11 +239,13 @@ def find_policy(
     name = _spelled(spec, folders)
     if name in BASELINES:
         return BASELINES[name](service)
-    if name == Forecast.name:
+    if name == FORECAST:
         if not isinstance(workload, Trace):
             raise ValueError(
                 f"policy = {spec!r}: needs the days before each day, which only recorded traffic has (--trace FILE.csv)"
             )
+        from autoscaler_env.policies.forecast import Forecast
+
         return Forecast(service, workload)
     if name == RECOGNISE:
         return _recognise(service, folders)
@@ -353,11 +359,10 @@ def _what_there_is(name: str, folders: Folders) -> str:
     if command is not None:
         return _missing(name, folders, command)
     known, models = _known_names(folders), model_names(folders)
-    close = difflib.get_close_matches(_plain(name), known, n=1)
-    question = f"; did you mean {known[close[0]]}?" if close else ";"
-    rules = ", ".join((*BASELINES, Forecast.name, RECOGNISE))
+    question = suggestion(_plain(name), known.values()) or "."
+    rules = ", ".join((*BASELINES, FORECAST, RECOGNISE))
     return (
-        f"no such policy{question} there are rules ({rules}), calibrated rules (RULE-PATTERN or RULE-calibrated, "
+        f"no such policy{question} There are rules ({rules}), calibrated rules (RULE-PATTERN or RULE-calibrated, "
         f"RULE from {', '.join((*CALIBRATED, *VENDOR_RULES))}), models in {searched} "
         f"({', '.join(models) or 'none yet'}), model files (.pkl, .zip) and module:Class"
     )
@@ -383,7 +388,7 @@ def _calibrated(rule: str, where: str, service: Service, folders: Folders, workl
         pattern = str(workload)
     name = f"{rule}-{pattern.lower()}"
     if pattern not in (*PATTERNS, MIXED):
-        raise ValueError(f"policy = {name!r}: {pattern!r} must be one of {', '.join((*PATTERNS, MIXED))}")
+        raise ValueError(f"policy = {name!r}: {not_a_choice('pattern', pattern, (*PATTERNS, MIXED))}")
     saved = _saved_setting(rule, pattern, folders, name) if service == Service() else None
     if saved is not None:
         return saved
@@ -394,6 +399,7 @@ def _calibrated(rule: str, where: str, service: Service, folders: Folders, workl
 def _recognise(service: Service, folders: Folders) -> Policy:
     """Return a classifier of patterns with the cheapest calibrated rule of each, or target tracking calibrated now."""
     from autoscaler_env.evaluation.rivals import cheapest_rules
+    from autoscaler_env.policies.recognise import Recognise, train_recogniser
 
     if service == Service() and folders.find("results/calibrated_rules.csv").exists():
         rules: dict[str, Policy] = {pattern: rule.policy() for pattern, rule in cheapest_rules(folders).items()}

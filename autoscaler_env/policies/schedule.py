@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from autoscaler_env.policies.base import Policy, decode
 from autoscaler_env.policies.kubernetes import toward
 from autoscaler_env.service import Service
+from autoscaler_env.text import check_names
 
 if TYPE_CHECKING:
     from autoscaler_env.traffic.trace import Trace
@@ -57,7 +58,9 @@ class Minimum:
             ValueError: A name is unknown or missing, or a value is not allowed.
         """
         names = ("days", "from", "to", "minimum")
-        if not isinstance(table, Mapping) or set(table) - set(names) or not set(table) >= set(names[1:]):
+        if isinstance(table, Mapping):
+            check_names(table, names, "name", "schedule: ")
+        if not isinstance(table, Mapping) or not set(table) >= set(names[1:]):
             raise ValueError(f"schedule: {table!r}: an entry has from, to and minimum, and may have days")
         instances = table["minimum"]
         if isinstance(instances, bool) or not isinstance(instances, int) or instances < 0:

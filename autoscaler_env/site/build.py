@@ -1,17 +1,19 @@
 """Build the site: `python -m autoscaler_env.site.build [FOLDER]`, or `make site`.
 
-The sources are written to `build/site/`, then Sphinx makes the pages, and every link of them is checked. A warning, a
-dead link, a picture without a text and a request to another host each end the build with an error. No notebook is
-executed: the committed executed ones are shown.
+The sources are written to a folder of their own below `build/`, then Sphinx makes the pages, and every link of them is
+checked. A warning, a dead link, a picture without a text and a request to another host each end the build with an
+error. No notebook is executed: the committed executed ones are shown.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -44,15 +46,13 @@ def write_sources(root: Path, source: Path, extra: Path) -> None:
 
     Args:
         root: The checkout.
-        source: The folder for the sources; what is in it goes.
+        source: The folder for the sources; it does not exist yet.
         extra: The folder for files that the site carries as they are; likewise.
 
     Raises:
         ValueError: A notebook did not run to its end, or a link leads nowhere.
     """
     folders = Folders(root)
-    for folder in (source, extra):
-        shutil.rmtree(folder, ignore_errors=True)
     (source / "figures").mkdir(parents=True)
     (extra / "notebooks").mkdir(parents=True)
     shutil.copytree(root / "docs" / "site" / "static", source / "static")
@@ -96,30 +96,49 @@ def _pictures(root: Path, source: Path, extra: Path) -> dict[str, str]:
 
 
 def build(root: Path, site: Path) -> list[str]:
-    """Build the site and check it.
+    """Build the site and check it. Several builds at once do not disturb each other.
 
     Args:
         root: The checkout.
-        site: The folder of the site; what is in it goes.
+        site: The folder of the site. An older site in it is replaced, once the new one is right.
 
     Returns:
         What is wrong, a line for each fault; empty for a site that is right.
     """
-    work = root / "build" / "site"
+    if site.exists() and not _may_replace(site):
+        return [f"{site} holds something else than a site; choose a new or an empty folder"]
+    (root / "build").mkdir(exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix="site-", dir=root / "build"))
     write_sources(root, work / "source", work / "extra")
     made = work / "html"
-    shutil.rmtree(made, ignore_errors=True)
     command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet", "--jobs", "2"]
     places = ["-c", root / "docs" / "site", "-d", work / "doctrees", work / "source", made]
     done = subprocess.run([*command, *map(str, places)], env=_environment(root), check=False)
     if done.returncode != 0:
-        return [f"sphinx ended with status {done.returncode}"]
+        return [f"sphinx ended with status {done.returncode}; its sources are in {work}"]
+    shutil.copytree(work / "extra", made, dirs_exist_ok=True)
     for name in (".buildinfo", "objects.inv", "_static/webpack-macros.html"):  # of use to builders only
         (made / name).unlink(missing_ok=True)
     if not (faults := list(faults_of(made))):
-        shutil.rmtree(site, ignore_errors=True)
-        shutil.move(made, site)
+        _put(made, site)
+        shutil.rmtree(work)
     return faults
+
+
+def _may_replace(site: Path) -> bool:
+    """Return whether a folder is empty, or a site that Sphinx has built."""
+    return site.is_dir() and ((site / "searchindex.js").exists() or not any(site.iterdir()))
+
+
+def _put(made: Path, site: Path) -> None:
+    """Put a site into its place, where nobody sees half of it; an older site there goes."""
+    site.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{site.name}-", dir=site.parent))
+    shutil.move(made, beside / "new")  # perhaps to another disk, which takes a while
+    with contextlib.suppress(FileNotFoundError):
+        site.rename(beside / "old")
+    (beside / "new").rename(site)
+    shutil.rmtree(beside)
 
 
 def _environment(root: Path) -> dict[str, str]:

@@ -19,7 +19,7 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.policies import behaviour, deep
 from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.forecast import Forecast
-from autoscaler_env.policies.oracle import OPTIMUM
+from autoscaler_env.policies.oracle import OPTIMUM, Optimum
 from autoscaler_env.policies.q_learning import QTable
 from autoscaler_env.policies.recognise import RECOGNISE, Recognise
 from autoscaler_env.policies.registry import BASELINES, LEARNERS, PER_PATTERN_ENDING, label_of
@@ -104,7 +104,7 @@ class Saved(NamedTuple):
 
 def subjects() -> list[Subject]:
     """Return the policies that have a page: those that a user can name, learners, and the optimum."""
-    classes: dict[str, Any] = {**BASELINES, Forecast.name: Forecast, RECOGNISE: Recognise}
+    classes: dict[str, Any] = {**BASELINES, OPTIMUM: Optimum, Forecast.name: Forecast, RECOGNISE: Recognise}
     rules = [_rule(name, made) for name, made in classes.items()]
     rules.sort(key=lambda subject: subject.kind == "bound")
     return [*rules[:-1], *map(_learner, LEARNERS), rules[-1]]

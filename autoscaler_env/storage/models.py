@@ -209,7 +209,11 @@ def load_policy(path: str | Path, service: Service | None = None) -> Policy:
 
 
 def read_model(path: Path, service: Service | None = None) -> ModelFile:
-    """Load a model file as `load_policy` does; return its kind and its number of training timesteps too."""
+    """Load a model file as `load_policy` does; return its kind and its number of training timesteps too.
+
+    Raises:
+        ValueError: As for `load_policy`.
+    """
     service = service or Service()
     try:
         ending = path.suffix.lower()

@@ -122,7 +122,8 @@ def curves_in_seconds(folders: Folders) -> pd.DataFrame:
     Raises:
         FileNotFoundError: A study has not been run, or the seconds have not been measured; the message has the command.
     """
-    seconds = _read_table(folders.results / "learning_seconds.csv", "python benchmarks/learning_curves.py", folders)
+    path = folders.results / "learning_seconds.csv"
+    seconds = pd.read_csv(folders.made(path, "python benchmarks/learning_curves.py"))
     curves = pd.concat(_read(f"study_{name}_curves.csv", name, folders) for name in ("budgets", "iteration"))
     keys = ["algorithm", "timesteps", "at"]
     points = {key: -point["mean_return"] for key, point in curves.query("trained_on == @MIXED").groupby(keys)}
@@ -141,7 +142,7 @@ def read_policy_iteration(folders: Folders) -> pd.DataFrame:
         FileNotFoundError: The file is missing; the message has the command that makes it.
     """
     path = folders.results / "policy_iteration.csv"
-    return _read_table(path, "python benchmarks/policy_iteration.py", folders)
+    return pd.read_csv(folders.made(path, "python benchmarks/policy_iteration.py"))
 
 
 def read_other_rules(folders: Folders) -> pd.DataFrame:
@@ -151,18 +152,12 @@ def read_other_rules(folders: Folders) -> pd.DataFrame:
         FileNotFoundError: The file is missing; the message has the command that makes it.
     """
     path = folders.results / "other_rules.csv"
-    return _read_table(path, "python benchmarks/other_rules.py TRACES", folders)
+    return pd.read_csv(folders.made(path, "python benchmarks/other_rules.py TRACES"))
 
 
 def _read(file: str, study: str, folders: Folders) -> pd.DataFrame:
     needs = " --traces FOLDER" if study == "traces" else ""
-    return _read_table(folders.results / file, f"autoscaler study {study}{needs}", folders)
-
-
-def _read_table(path: Path, command: str, folders: Folders) -> pd.DataFrame:
-    if not path.exists():
-        raise FileNotFoundError(f"{folders.shown(path)} is missing; make it with: {command}")
-    return pd.read_csv(path)
+    return pd.read_csv(folders.made(folders.results / file, f"autoscaler study {study}{needs}"))
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
@@ -434,7 +429,7 @@ def advice_on_traces(folders: Folders, learner: str = "ppo") -> pd.DataFrame:
         FileNotFoundError: The benchmark has not been run; the message has the command that does.
     """
     path = folders.results / "advice_traces.csv"
-    table = _read_table(path, "python benchmarks/advise_traces.py TRACES", folders)
+    table = pd.read_csv(folders.made(path, "python benchmarks/advise_traces.py TRACES"))
     rows = {}
     for trace, on_trace in table.groupby("trace", sort=False):
         costs = on_trace.pivot(index="seed", columns="policy", values="cost")
@@ -454,7 +449,7 @@ def objective_on_traces(folders: Folders) -> tuple[str, pd.DataFrame]:
         FileNotFoundError: The benchmark has not been run; the message has the command that does.
     """
     command = "python benchmarks/advise_traces.py TRACES --objective 0.99 60 --quick --seeds 2"
-    table = _read_table(folders.results / "objective_traces.csv", command, folders)
+    table = pd.read_csv(folders.made(folders.results / "objective_traces.csv", command))
     first, verdicts = table.iloc[0], table["verdict"].value_counts()
     days = ", ".join(f"{trace} {count} days" for trace, count in table.groupby("trace")["days"].first().items())
     kept, missed, doubt = (verdicts.get(verdict, 0) for verdict in ("kept", "missed", "in doubt"))

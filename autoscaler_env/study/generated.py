@@ -32,7 +32,8 @@ def generated_on_traces(folders: Folders) -> pd.DataFrame:
     Raises:
         FileNotFoundError: The benchmark has not been run; the message has the command that does.
     """
-    return _read("generated_traces.csv", COMMAND, folders).set_index(["trace", "calibrated_on"])
+    path = folders.made(folders.results / "generated_traces.csv", COMMAND)
+    return pd.read_csv(path).set_index(["trace", "calibrated_on"])
 
 
 def generated_block(folders: Folders) -> str:
@@ -81,7 +82,7 @@ def saved_over_days(folders: Folders) -> pd.DataFrame:
     Raises:
         FileNotFoundError: The benchmark has not been run; the message has the command that does.
     """
-    table = _read("advice_days.csv", "python benchmarks/advise_traces.py TRACES", folders)
+    table = pd.read_csv(folders.made(folders.results / "advice_days.csv", "python benchmarks/advise_traces.py TRACES"))
     rows = {}
     for trace, part in table.groupby("trace", sort=False):
         saved = part.assign(saved=part["rule_cost"] - part["cost"]).pivot(index="seed", columns="day", values="saved")
@@ -100,7 +101,8 @@ def started_on_traces(folders: Folders) -> pd.DataFrame:
     Raises:
         FileNotFoundError: The benchmark has not been run; the message has the command that does.
     """
-    return _read("started_traces.csv", STARTED_COMMAND, folders).set_index(["trace", "start"])
+    path = folders.made(folders.results / "started_traces.csv", STARTED_COMMAND)
+    return pd.read_csv(path).set_index(["trace", "start"])
 
 
 def started_block(folders: Folders) -> str:
@@ -110,13 +112,6 @@ def started_block(folders: Folders) -> str:
     first = table.groupby(level="trace", sort=False)[["days", "rule"]].first()
     rows = first.rename(columns={"rule": "cheapest rule"}).join(ways).reset_index()
     return markdown_table(rows)
-
-
-def _read(name: str, command: str, folders: Folders) -> pd.DataFrame:
-    path = folders.results / name
-    if not path.exists():
-        raise FileNotFoundError(f"{folders.shown(path)} is missing; make it with: {command}")
-    return pd.read_csv(path)
 
 
 def _counts(table: pd.DataFrame, kind: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from autoscaler_env.service import Service
-from autoscaler_env.text import suggestion
+from autoscaler_env.text import not_a_choice
 from autoscaler_env.traffic.workload import MIXED, PATTERNS
 from autoscaler_env.training.config import LENGTH, Algorithm, TrainingConfig
 from autoscaler_env.training.presets import DECISION
@@ -74,12 +74,10 @@ def check_study(name: str) -> None:
     Example:
         >>> check_study("budget")
         Traceback (most recent call last):
-        ValueError: study = 'budget': must be one of budgets, ..., traces, or all, did you mean budgets?
+        ValueError: study = 'budget': must be one of budgets, ..., traces, all, did you mean budgets?
     """
     if name not in NAMES:
-        raise ValueError(
-            f"study = {name!r}: must be one of {', '.join(NAMES)}, or all{suggestion(name, (*NAMES, 'all'))}"
-        )
+        raise ValueError(not_a_choice("study", name, (*NAMES, "all")))
 
 
 def trainings(study: str, seeds: int | None = None, *, quick: bool = False) -> list[TrainingConfig]:
@@ -98,7 +96,7 @@ def trainings(study: str, seeds: int | None = None, *, quick: bool = False) -> l
         [0, 1, 2]
     """
     if study not in STUDIES:
-        raise ValueError(f"study = {study!r}: must be one of {', '.join(STUDIES)}")
+        raise ValueError(not_a_choice("study", study, STUDIES))
     count = SEEDS[study] if seeds is None else seeds
     if count < 1:
         raise ValueError(f"seeds = {count}: must be at least 1")

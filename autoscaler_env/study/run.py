@@ -109,7 +109,11 @@ def run_studies(
 
 
 def define_study(name: str, seeds: int | None = None, *, quick: bool = False, traces: Path | None = None) -> Study:
-    """Return what a study consists of; see `run_studies`."""
+    """Return what a study consists of; see `run_studies`.
+
+    Raises:
+        ValueError: There is no such study, or it needs a folder of traces.
+    """
     check_study(name)
     episodes = QUICK_EPISODES if quick else EPISODES
     if name == BASELINES:

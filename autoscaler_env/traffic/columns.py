@@ -7,19 +7,25 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autoscaler_env.text import listed
+from autoscaler_env.text import listed, not_a_choice, suggestion
 from autoscaler_env.traffic.doubts import Question
-from autoscaler_env.traffic.formats import LOG_SECONDS, LONGEST, RowNumber, Table
+from autoscaler_env.traffic.logs import LOG_SECONDS, LONGEST
 from autoscaler_env.traffic.names import COUNT_NAMES, LABEL_NAMES, MISSING, TIME_NAMES, plain_name
-from autoscaler_env.traffic.times import Times, as_number, is_time, read_times
+from autoscaler_env.traffic.tables import HOUR_NAMES, RowNumber, Table, clock_of, minutes_of
+from autoscaler_env.traffic.times import EXCEL_DAYS, Times, as_number, is_time, read_times
 
-Unit = Literal["count", "per-second", "per-minute", "counter"]
+Unit = Literal["count", "per-second", "per-minute", "per-hour", "counter"]
+UNITS: tuple[Unit, ...] = get_args(Unit)
+"""What `--unit` may say."""
+
+_CHOICES = {"unit": UNITS, "dates": ("us", "european"), "decimal": ("point", "comma"), "repeats": ("drop", "count")}
 
 YEARS = (-2_208_988_800, 7_258_118_400)
 """Seconds since 1970 at which the years 1900 and 2200 begin: other times are mistakes."""
@@ -27,13 +33,16 @@ YEARS = (-2_208_988_800, 7_258_118_400)
 _UNIT_OF_CELL = {
     **dict.fromkeys(("req/s", "reqs/s", "requests/s", "rps", "/s", "ops/s", "ops", "qps", "hits/s"), "per-second"),
     **dict.fromkeys(("req/min", "reqs/min", "requests/min", "rpm", "/min", "/m", "opm"), "per-minute"),
+    **dict.fromkeys(("req/h", "reqs/h", "requests/h", "rph", "/h", "requests/hour", "/hour"), "per-hour"),
     **dict.fromkeys(("req", "reqs", "requests", "hits", "count"), "count"),
 }
+_CLOCK = re.compile(r"\d{1,2}:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?[AaPp]\.?[Mm]\.?)?")
+_ID = re.compile(r"(?:^|[^A-Za-z])(?:id|ID|Id)$|[a-z]I[dD]$")
 LIKELY = re.compile(r"request|reqs|hits|views|throughput|calls", re.IGNORECASE)
 """Names of what is most likely counted, among several."""
 _SCALE = {"m": 1e-3, "k": 1e3, "K": 1e3, "M": 1e6, "Mil": 1e6, "Mio": 1e6, "G": 1e9, "Bil": 1e9}
 _CELL = re.compile(
-    r"\s*([-+]?[\d.,'\s\u00a0\u202f]*\d(?:[.,])?(?:[eE][-+]?\d+)?)\s*(Mil|Mio|Bil|[kKMG](?![a-zA-Z]))?\s*(.*?)\s*$"
+    r"\s*([-+]?[\d.,'\u2019\s\u00a0\u202f]*\d(?:[.,])?(?:[eE][-+]?\d+)?)\s*(Mil|Mio|Bil|[kKMG](?![a-zA-Z]))?\s*(.*?)\s*$"
 )
 
 
@@ -59,6 +68,14 @@ class Reading:
     row_seconds: int | None = None
     """Seconds from one row to the next, for a file that has steps and no times; requests that have a row or a line
     each are counted over them."""
+    repeats: Literal["drop", "count"] | None = None
+    """What rows are that equal a row before in every cell: repeats of the export, or rows that count."""
+
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            value = getattr(self, name)
+            if value is not None and value not in choices:
+                raise ValueError(not_a_choice(name, value, choices))
 
 
 class Series(NamedTuple):
@@ -80,8 +97,12 @@ class Series(NamedTuple):
     """What messages call the column of times."""
     unit: str | None
     """The unit that stands in the cells, if any: a `Unit`, or a unit of something else."""
-    dropped: int
-    """Identical rows that were left out."""
+    dropped: int = 0
+    """Repeated rows that were left out."""
+    equal: int = 0
+    """Rows that are equal to a row before, and count all the same."""
+    cells: Sequence[Sequence[str]] = ()
+    """The cells of each row; none where rows are counted."""
 
 
 def series_of(table: Table, name: str, how: Reading) -> Series:
@@ -91,7 +112,7 @@ def series_of(table: Table, name: str, how: Reading) -> Series:
         ValueError: A cell cannot be read, or it is open what is counted; the message names the option that says it.
     """
     table = _kept(table, name, how)
-    times, time_columns = _times_of(table)
+    times, time_columns = _times_of(table, name, steps=how.row_seconds is not None)
     if time_columns:
         moments = read_times(times, table.numbers, name, how.dates, how.zone)
         for i in np.flatnonzero((moments.seconds < YEARS[0]) | (moments.seconds > YEARS[1])).tolist():
@@ -112,7 +133,7 @@ def series_of(table: Table, name: str, how: Reading) -> Series:
     if len(known) > 1:
         raise ValueError(f"{name}: the columns have different units, {listed(sorted(known))}; choose with --column")
     names = [table.heading[i] if table.heading else f"column {i + 1}" for i in (*chosen, *time_columns)]
-    series = Series(
+    return Series(
         moments,
         np.column_stack(columns),
         [tuple(row[i] for i in labels) for row in table.rows],
@@ -121,9 +142,8 @@ def series_of(table: Table, name: str, how: Reading) -> Series:
         "+".join(names[: len(chosen)]),
         "+".join(names[len(chosen) :]) or "the order of rows",
         next(iter(known), None),
-        0,
+        cells=table.rows,
     )
-    return _without_repeats(series, table)
 
 
 def _of_requests(moments: Times, table: Table, time_columns: list[int], name: str, seconds: int) -> Series:
@@ -144,7 +164,7 @@ def _of_requests(moments: Times, table: Table, time_columns: list[int], name: st
     heading = "+".join(table.heading[i] for i in time_columns if table.heading) or "the only time"
     keys: list[tuple[str, ...]] = [()] * len(counts)
     numbers: list[RowNumber] = list(range(1, len(counts) + 1))
-    return Series(times, counts[:, None], keys, [], numbers, "rows", heading, "count", 0)
+    return Series(times, counts[:, None], keys, [], numbers, "rows", heading, "count")
 
 
 def _kept(table: Table, name: str, how: Reading) -> Table:
@@ -154,12 +174,15 @@ def _kept(table: Table, name: str, how: Reading) -> Table:
         if not equals or column not in table.heading:
             raise ValueError(
                 f"--where {condition}: must be column=value with one of the columns {', '.join(table.heading)}"
+                f"{suggestion(column, table.heading)}"
             )
         i = table.heading.index(column)
         keep = [j for j, row in enumerate(table.rows) if row[i] == value]
         if not keep:
             values = sorted({row[i] for row in table.rows})
-            raise ValueError(f"--where {condition}: {name} has no such row; {column} is {_some(values)}")
+            raise ValueError(
+                f"--where {condition}: {name} has no such row; {column} is {_some(values)}{suggestion(value, values)}"
+            )
         table = table._replace(rows=[table.rows[j] for j in keep], numbers=[table.numbers[j] for j in keep])
     return table
 
@@ -168,46 +191,38 @@ def _some(values: Sequence[str]) -> str:
     return f"{', '.join(values[:5])}{', ...' if len(values) > 5 else ''}"
 
 
-def _without_repeats(series: Series, table: Table) -> Series:
-    """Leave out rows that are the same in every cell as a row before; steps and counts alone are no such rows."""
-    if series.times.kind == "step":
-        return series
-    first: dict[tuple[str, ...], int] = {}
-    for i, row in enumerate(table.rows):
-        first.setdefault(tuple(row), i)
-    if len(first) == len(table.rows):
-        return series
-    keep = list(first.values())
-    times = series.times._replace(
-        seconds=series.times.seconds[keep],
-        offsets=None if series.times.offsets is None else series.times.offsets[keep],
-    )
-    return series._replace(
-        times=times,
-        values=series.values[keep],
-        keys=[series.keys[i] for i in keep],
-        numbers=[series.numbers[i] for i in keep],
-        dropped=len(table.rows) - len(keep),
-    )
-
-
 # --- times -----------------------------------------------------------------------------------------------------------
 
 
-def _times_of(table: Table) -> tuple[list[str], list[int]]:
-    """Return the cells that tell the time of each row, and the columns they come from."""
+def _times_of(table: Table, name: str, *, steps: bool) -> tuple[list[str], list[int]]:
+    """Return the cells that tell the time of each row, and the columns they come from.
+
+    Args:
+        table: The table.
+        name: The file, for messages.
+        steps: Whether rows may follow each other without times; then there may be no columns.
+
+    Raises:
+        ValueError: No column tells the time.
+    """
     plain = [plain_name(cell) for cell in table.heading]
     parts = [plain.index(part) for part in ("year", "month", "day", "hour", "minute") if part in plain]
     if {"year", "month", "day"} <= set(plain):
         return [_from_parts([row[i] for i in parts]) for row in table.rows], parts
     first = table.rows[0]
     date = next((plain.index(part) for part in ("date", "datum", "fecha", "day") if part in plain), None)
-    clock = next(
-        (plain.index(part) for part in ("time", "hour", "zeit", "uhrzeit", "heure", "hora") if part in plain), None
-    )
-    if date is not None and clock is not None and is_time(first[date]) and re.fullmatch(r"\d{1,2}(:.*)?", first[clock]):
-        whole = [row[clock] if ":" in row[clock] else f"{row[clock]}:00" for row in table.rows]
-        return [f"{row[date]} {time:0>5}" for row, time in zip(table.rows, whole, strict=True)], [date, clock]
+    clock = next((plain.index(part) for part in HOUR_NAMES if part in plain), None)
+    if date is None and not plain:  # a date and a clock side by side, as spaces part them
+        beside = ((i, i + 1) for i in range(len(first) - 1) if is_time(first[i]) and _CLOCK.fullmatch(first[i + 1]))
+        date, clock = next(beside, (None, None))
+    if date is not None and (serial := _of_excel(first[date])):
+        table = table._replace(rows=[[*row[:date], _of_excel(row[date]), *row[date + 1 :]] for row in table.rows])
+        first = [*first[:date], serial, *first[date + 1 :]]
+    if date is not None and clock is not None and is_time(first[date]):
+        minutes = [minutes_of(row[clock]) for row in table.rows]
+        if minutes[0] is not None or _CLOCK.match(first[clock]):
+            clocks = [row[clock] if m is None else clock_of(m) for row, m in zip(table.rows, minutes, strict=True)]
+            return [f"{row[date]} {time:0>5}" for row, time in zip(table.rows, clocks, strict=True)], [date, clock]
     if len(first) == 1:
         return [], []
     known = [plain.index(part) for part in TIME_NAMES if part in plain]
@@ -216,9 +231,33 @@ def _times_of(table: Table) -> tuple[list[str], list[int]]:
         time = next((i for i, cell in enumerate(first) if is_time(cell)), None)
     if time is None and known:
         time = known[0]
+    if time is None:  # a clock without a date, which `read_times` tells
+        time = next((i for i, cell in enumerate(first) if _CLOCK.fullmatch(cell)), None)
     if time is None:
         time = next((i for i, cell in enumerate(first) if as_number(cell) is not None), 0)
+        if len(first) > 2 and not _rises(table, time):
+            if steps:
+                return [], []
+            names = ", ".join(table.heading) or f"{len(first)} without names"
+            raise ValueError(
+                f"{name}: no column tells the time: {names}; if each row follows the row "
+                "before, say how long a row is with --row-seconds"
+            )
     return [row[time] for row in table.rows], [time]
+
+
+def _of_excel(cell: str) -> str:
+    """Return the date that a whole number of days of Excel is; empty for anything else."""
+    days = as_number(cell)
+    if days is None or days % 1 or not EXCEL_DAYS[0] <= days < EXCEL_DAYS[1]:
+        return ""
+    return f"{datetime(1899, 12, 30) + timedelta(days=days):%Y-%m-%d}"
+
+
+def _rises(table: Table, i: int) -> bool:
+    """Return whether a column counts steps: each of its numbers is above the one before."""
+    numbers = [as_number(row[i]) for row in table.rows]
+    return all(a is not None and b is not None and b > a for a, b in pairwise(numbers))
 
 
 def _from_parts(parts: list[str]) -> str:
@@ -240,11 +279,12 @@ def _choose(table: Table, time_columns: list[int], moments: Times, name: str, ho
     ]
     if how.column is not None:
         return _asked(table, numeric, how.column)
-    for known in COUNT_NAMES:
+    statistics = {"min", "max"} <= set(plain) or {"minimum", "maximum"} <= set(plain)
+    for known in ("sum", *COUNT_NAMES) if statistics else COUNT_NAMES:  # beside a minimum, a count is of samples
         if known in plain and plain.index(known) in others:
             return [plain.index(known)]
-    if len(numeric) > 1 and table.heading:  # a column without a name beside the times counts rows
-        numeric = [i for i in numeric if plain[i] or not _counts_rows(table, i)]
+    if len(numeric) > 1:  # a column without a name beside the times counts rows
+        numeric = [i for i in numeric if (plain and plain[i]) or not _counts_rows(table, i)]
     if len(numeric) == 1:
         return numeric
     if len(others) == 1:
@@ -256,8 +296,11 @@ def _choose(table: Table, time_columns: list[int], moments: Times, name: str, ho
         way += "; if each row is a request, say --column rows"
         raise Question(f"{name}, row 1: the columns are {columns}; which of them counts? {way}", column="rows")
     likely = next((option for option in options if LIKELY.search(option)), None)
-    together = "" if likely else ", or add them up: --column all"  # columns beside a likely one are something else
-    if likely is None and _at_any_time(moments):
+    alike = all(LIKELY.search(option) for option in options)
+    together = (
+        "" if likely and not alike else ", or add them up: --column all"
+    )  # columns beside a likely one are something else
+    if likely is None and at_any_time(moments):
         raise Question(
             f"{name}, row 1: the columns are {columns}; if each row is a request, say --column rows; if not, which one "
             f"counts, as in --column {shlex.quote(options[0])}",
@@ -270,7 +313,7 @@ def _choose(table: Table, time_columns: list[int], moments: Times, name: str, ho
     )
 
 
-def _at_any_time(moments: Times) -> bool:
+def at_any_time(moments: Times) -> bool:
     """Return whether rows come at any time, as requests do, and not once in each interval."""
     steps = np.diff(np.unique(moments.seconds))
     if moments.kind == "step" or len(steps) < 2:
@@ -293,7 +336,10 @@ def _asked(table: Table, numeric: list[int], column: str) -> list[int]:
         fits = [i for i, cell in enumerate(table.heading) if cell and (rest == cell or rest.startswith(f"{cell}+"))]
         if not fits:
             names = ", ".join(table.heading) or "without names"
-            raise ValueError(f"--column {column}: must be columns of the file joined by +, or all; they are {names}")
+            raise ValueError(
+                f"--column {column}: must be columns of the file joined by +, or all; they are {names}"
+                f"{suggestion(rest, filter(None, table.heading))}"
+            )
         best = max(fits, key=lambda i: len(table.heading[i]))
         chosen.append(best)
         rest = rest[len(table.heading[best]) + 1 :]
@@ -302,7 +348,7 @@ def _asked(table: Table, numeric: list[int], column: str) -> list[int]:
 
 def _is_label(table: Table, i: int) -> bool:
     """Return whether a column holds labels: texts, or numbers under a heading that counts nothing."""
-    if table.heading and plain_name(table.heading[i]) in LABEL_NAMES:
+    if table.heading and (plain_name(table.heading[i]) in LABEL_NAMES or _ID.search(table.heading[i])):
         return True
     cells = [row[i] for row in table.rows[:200] if row[i].lower() not in MISSING]
     return sum(_parts(cell) is not None for cell in cells) * 2 <= len(cells)
@@ -321,7 +367,7 @@ def _parts(cell: str) -> tuple[str, str, str] | None:
     factor, unit = match[2] or "", match[3]
     if re.match("m[a-z]", unit) and unit[1:].replace(" ", "") in _UNIT_OF_CELL:  # mreq/s: thousandths
         factor, unit = "m", unit[1:]
-    return re.sub(r"[\s'\u00a0\u202f]", "", match[1]), factor, unit
+    return re.sub(r"[\s'\u2019\u00a0\u202f]", "", match[1]), factor, unit
 
 
 def _numbers(table: Table, i: int, name: str, how: Reading) -> tuple[list[float], str | None]:
@@ -356,7 +402,7 @@ def _numbers(table: Table, i: int, name: str, how: Reading) -> tuple[list[float]
         values.append(number * text[1])
     known = {_UNIT_OF_CELL.get(unit.lower().replace(" ", ""), unit) for unit in units}
     if len(known) > 1:
-        raise ValueError(f"{name}: the cells have different units, {listed(sorted(known))}")
+        raise ValueError(f"{name}: the cells have different units: {_some(sorted(known))}")
     return values, next(iter(known), None)
 
 
@@ -378,7 +424,8 @@ def _decimal_comma(digits: list[str], form: str, name: str, how: Reading) -> boo
         unmarked = [text for text in digits if mark not in text]
         if any(len(text) > 3 for text in unmarked) or (mark == "." and not unmarked):
             return comma
-        if mark == "," and (unmarked or "commas" in form):
+        hundreds = any(float(text) >= 100 for text in unmarked)  # below a thousand, no mark is needed
+        if hundreds or (mark == "," and (unmarked or "commas" in form)):
             return not comma
         raise Question(
             f"{name}: is {marked[0]!r} a thousand or a fraction? Say --decimal point or --decimal comma",

@@ -34,10 +34,16 @@ LABEL_NAMES = (
 )
 """Headings of columns that hold numbers and count nothing."""
 
-TOTAL_NAMES = ("total", "totals", "grandtotal", "sum", "average", "gesamt", "summe")
-"""What stands in the first cells of a last row that adds up the others."""
+METRIC_NAMES = ("metric", "metricname", "name", "measurement", "field")
+"""Headings of labels that tell metrics apart, and not series of one metric."""
 
-MISSING = ("", "nan", "null", "none", "n/a", "-", "undefined")
+TOTAL_NAMES = ("total", "totals", "grandtotal", "sum", "average", "gesamt", "summe", "subtotal", "subtotals")
+"""What stands in the first cells of a last row, or in place of a time, where a row adds up others."""
+
+MISSING = (
+    *("", "nan", "null", "none", "nil", "n/a", "na", "#n/a", "<na>", "\\n", "-", "--", "\u2013", "\u2014"),
+    *("undefined", "no data", "missing"),
+)
 """What exports write where nothing was measured, in any case."""
 
 

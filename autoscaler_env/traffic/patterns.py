@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from autoscaler_env.compiled import compiled
 from autoscaler_env.service import Service
+from autoscaler_env.text import not_a_choice
 from autoscaler_env.traffic.draws import GAMMA, mix, new_scratch, normals, poisson_small, poissons, uniform
 from autoscaler_env.traffic.workload import MIXED as MIXED
 from autoscaler_env.traffic.workload import PATTERN_MEANING as PATTERN_MEANING
@@ -115,7 +116,10 @@ def as_workload(pattern: str | Workload, service: Service) -> Workload:
 
 
 def day_seeds(purpose: Purpose, count: int, first: int = 0) -> NDArray[np.uint64]:
-    """Return day seeds `first` to `first + count - 1` of one purpose.
+    """Return day seeds `first` to `first + count - 1` of one purpose, shape (count,).
+
+    Raises:
+        ValueError: There is no such purpose; the message has those that there are.
 
     Example:
         >>> set(day_seeds("training", 1000)) & set(day_seeds("evaluation", 1000))
@@ -125,7 +129,7 @@ def day_seeds(purpose: Purpose, count: int, first: int = 0) -> NDArray[np.uint64
 
 
 def random_training_seeds(rng: np.random.Generator, count: int) -> NDArray[np.uint64]:
-    """Draw day seeds for training, from 2**62; none is a calibration, selection or evaluation seed."""
+    """Draw day seeds for training, shape (count,), from 2**62; none is a calibration, selection or evaluation seed."""
     return _purpose_bits("training") + rng.integers(0, 2**62, size=count, dtype=np.uint64)
 
 
@@ -137,7 +141,7 @@ def purpose_of(seed: int) -> Purpose:
 def _purpose_bits(purpose: Purpose) -> np.uint64:
     purposes = get_args(Purpose)
     if purpose not in purposes:
-        raise ValueError(f"purpose = {purpose!r}: must be one of {', '.join(purposes)}")
+        raise ValueError(not_a_choice("purpose", purpose, purposes))
     return np.uint64(purposes.index(purpose) << 62)
 
 

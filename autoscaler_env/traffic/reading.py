@@ -9,7 +9,6 @@ naming the option that answers.
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -20,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoscaler_env.text import counted
-from autoscaler_env.traffic.columns import LIKELY, Reading, Series, Unit, series_of
+from autoscaler_env.traffic.columns import Reading, Series, Unit, series_of
 from autoscaler_env.traffic.doubts import Question, doubts_of
-from autoscaler_env.traffic.formats import RowNumber, csv_rows
-from autoscaler_env.traffic.names import LABEL_NAMES, plain_name
+from autoscaler_env.traffic.formats import csv_rows
 from autoscaler_env.traffic.prometheus import Query
+from autoscaler_env.traffic.repeats import rows_of_one_time, without_repeats
 from autoscaler_env.traffic.sources import Content, content_of, joined_name, joined_table
+from autoscaler_env.traffic.tables import RowNumber
 from autoscaler_env.traffic.times import as_datetime, on_the_clock, zone_of
 from autoscaler_env.traffic.units import RATE_SECONDS, other_levels, unit_of, unwrapped
 
@@ -78,7 +78,7 @@ def read_traffic(
     """Read request counts from a file, from several, or from Prometheus.
 
     Args:
-        source: The file, UTF-8, plain or compressed by gzip; `-` is standard input, where reading is lenient. Several
+        source: The file, UTF-8, plain or compressed; `-` is standard input, where reading is lenient. Several
             files are joined in time: they must have the same columns, and rows that two of them hold are taken once.
         step_seconds: Length of a step, in seconds: needed to read strictly. Where a file has steps and no times, and
             `how` does not say how long a row is, a row is a step.
@@ -186,14 +186,14 @@ def _read_leniently(contents: Sequence[Content], step_seconds: int | None, how: 
     if how.row_seconds is not None and how.row_seconds < 1:
         raise ValueError(f"row_seconds = {how.row_seconds}: must be at least 1")
     name, table = joined_table(contents, how.row_seconds or step_seconds)
-    series = series_of(table, name, how)
+    series = without_repeats(series_of(table, name, how), name, how)
     if len(contents) > 1 and series.times.kind == "step":
         raise ValueError(f"{name}: they have steps and no times, so their order in time is open; give one file")
     if len(series.values) < 2:
         raise ValueError(f"{name}, row {series.numbers[0]}: the only row; two whole days are needed")
-    unit = unit_of(series, table, name, how.unit, contents[0].unit)
     notes = [*(content.note for content in contents if content.note), *table.notes, *other_levels(series)]
     lines = _in_order(series, name, zone, how, notes)
+    unit = unit_of(series, table, name, how.unit, contents[0].unit)
     if unit == "counter":
         lines = _without_restarts(series, lines, notes)
     timed = series.times.kind != "step"
@@ -225,6 +225,7 @@ def _read_leniently(contents: Sequence[Content], step_seconds: int | None, how: 
     clock = how.zone or {"time without a zone": "the clock of the file, no zone", "step": "steps without times"}.get(
         series.times.kind, "UTC" if lines.offsets is None or not lines.offsets.any() else "the zone in the file"
     )
+    equal = f", {counted(series.equal, 'equal row')} counted" if series.equal else ""
     length = f"{interval} s" + (" (step_seconds of the set-up)" if not timed and how.row_seconds is None else "")
     style = f" ({series.times.style})" if series.times.style else ""
     since = f" from {start}" if start else ""
@@ -232,7 +233,7 @@ def _read_leniently(contents: Sequence[Content], step_seconds: int | None, how: 
         f"Read {name} as {table.format}: {series.column} counts (unit {unit}), {series.time_column} tells the "
         f"time{style}.",
         f"{counted(len(table.rows), 'row')} every {length}{since}, clock: {clock}; {counted(filled, 'gap')} filled, "
-        f"{counted(series.dropped, 'repeated row')} dropped.",
+        f"{counted(series.dropped, 'repeated row')} dropped{equal}.",
     )
     return Traffic(name, interval, start, requests, tuple(notes), understood, tuple(doubts), unit)
 
@@ -291,7 +292,7 @@ def _in_order(series: Series, name: str, zone: ZoneInfo | None, how: Reading, no
     if len(unique) == len(seconds):
         return _Lines(seconds, offsets, counts, rows, moments)
     if not how.sum:
-        raise _repeated(series, order, seconds, name, how.zone)
+        raise rows_of_one_time(series, order, seconds, name, how)
     sums = np.zeros(len(unique))
     np.add.at(sums, place, np.nan_to_num(counts))
     empty = np.ones(len(unique), dtype=bool)
@@ -300,34 +301,6 @@ def _in_order(series: Series, name: str, zone: ZoneInfo | None, how: Reading, no
     notes.append(f"{counted(len(seconds), 'row')} of {counted(len(unique), 'time')} are added up, as asked.")
     shifts = None if offsets is None else offsets[firsts]
     return _Lines(unique, shifts, np.where(empty, np.nan, sums), [rows[i] for i in firsts], moments)
-
-
-def _repeated(
-    series: Series, order: NDArray[np.int64], seconds: NDArray[np.float64], name: str, zone: str | None
-) -> ValueError:
-    """Return the question about rows of the same time."""
-    late = int(np.flatnonzero(np.diff(seconds) == 0)[0]) + 1
-    row = series.numbers[max(order[late], order[late - 1])]
-    texts_first = sorted(range(len(series.labels)), key=lambda i: plain_name(series.labels[i]) in LABEL_NAMES)
-    for i in texts_first:
-        label, values = series.labels[i], sorted({key[i] for key in series.keys})
-        if len(values) > 1:
-            some = f"{', '.join(values[:5])}{', ...' * (len(values) > 5)}"
-            likely = next((value for value in values if LIKELY.search(value)), values[-1])
-            return Question(
-                f"{name}, row {row}: the same time as another row, since {label} is {some}; choose with --where "
-                f"{shlex.quote(f'{label}={likely}')}, or add them up with --sum",
-                sum=True,
-            )
-    remedy = "add them up with --sum, or leave out one"
-    rows = [str(series.numbers[order[i]]).partition(" of ")[2] for i in (late - 1, late)]
-    if rows[0] != rows[1]:
-        remedy = f"{rows[0]} and {rows[1]} overlap and disagree: leave out one"
-    if series.times.kind == "time without a zone" and zone:
-        remedy += f"; is {zone} the zone of the file? Its clocks do not show this hour"
-    elif series.times.kind == "time without a zone":
-        remedy += "; if clocks were put back here, name the zone, as in --zone Europe/Berlin"
-    return Question(f"{name}, row {row}: the same time as another row, with other numbers; {remedy}", sum=True)
 
 
 def _without_restarts(series: Series, lines: _Lines, notes: list[str]) -> _Lines:
@@ -351,6 +324,8 @@ def _without_restarts(series: Series, lines: _Lines, notes: list[str]) -> _Lines
 
 def _at_even_times(lines: _Lines, unit: Unit, name: str, notes: list[str]) -> tuple[int, NDArray[np.float64]]:
     """Return the interval that is found in a file, in seconds, and what it has for each interval."""
+    if len(lines.seconds) < 2:
+        raise ValueError(f"{name}: all its rows are of one time; two whole days are needed")
     steps = np.diff(lines.seconds)
     usual = _usual(steps)
     if usual >= DAY:

@@ -2,22 +2,49 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import re
 import sys
+import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from autoscaler_env.text import listed, one_line
+from autoscaler_env.text import counted, listed, one_line
 from autoscaler_env.traffic.columns import Unit
-from autoscaler_env.traffic.formats import RowNumber, Table, is_log, table_of
+from autoscaler_env.traffic.formats import table_of
+from autoscaler_env.traffic.logs import is_log
+from autoscaler_env.traffic.tables import RowNumber, Table
 from autoscaler_env.traffic.units import unit_in
 
 _LETTERS = re.compile(rb"(?<=[A-Za-z])[\xc0-\xff]+|[\xc0-\xff]+(?=[A-Za-z])|(?<=\d)\xa0(?=\d)")
 """Letters beside others, and spaces within numbers, as Excel writes them on Windows in Western Europe."""
+
+
+_PACKED: dict[bytes, tuple[str, Callable[[bytes], bytes]]] = {
+    b"\x1f\x8b": ("gzip", gzip.decompress),
+    b"BZh": ("bzip2", bz2.decompress),
+    b"\xfd7zXZ\x00": ("xz", lzma.decompress),
+}
+"""How compressed files begin, and what unpacks them."""
+_NO_TEXT = {
+    rb"\xd0\xcf\x11\xe0": "an Excel workbook; save the sheet as CSV",
+    rb"%PDF-": "a PDF; export its numbers as CSV",
+    rb"\x28\xb5\x2f\xfd": "compressed by Zstandard; unpack it with: unzstd FILE",
+    rb"7z\xbc\xaf\x27\x1c|Rar!": "an archive; unpack it",
+    rb"\x89PNG|\xff\xd8\xff|GIF8": "a picture; export its numbers as CSV",
+}
+"""How files begin that hold no text, and what they are."""
+_NO_TABLE = {
+    r"<!doctype html|<html|<table|<head|<body": "HTML, perhaps the page of a login; export CSV or JSON instead",
+    r"<[?a-z]": "XML; export CSV or JSON instead",
+    r"# (?:HELP|TYPE) \S+ ": "one scrape of Prometheus, without a course in time; name its server with --prometheus",
+}
+"""How texts begin that are no tables, and what they are."""
 
 
 class Content(NamedTuple):
@@ -38,7 +65,8 @@ def content_of(source: str | Path, *, stdin: bool = True) -> Content:
     Text that is no UTF-8, and whose other bytes can be letters of Western Europe, is read as such, with a note.
 
     Args:
-        source: The file, UTF-8 or UTF-16, plain or compressed by gzip, or Parquet; `-` is standard input.
+        source: The file, UTF-8 or UTF-16, plain, compressed by gzip, bzip2 or xz, alone in a zip archive, or Parquet;
+            `-` is standard input.
         stdin: Whether `-` is standard input; else it is a file, and must be UTF-8.
 
     Raises:
@@ -53,19 +81,16 @@ def content_of(source: str | Path, *, stdin: bool = True) -> Content:
             raw = path.read_bytes()
         except OSError as error:
             raise ValueError(f"{path}: {error.strerror or error}") from None
-    if raw[:2] == b"\x1f\x8b":
-        try:
-            raw = gzip.decompress(raw)
-        except (OSError, EOFError, zlib.error) as error:
-            raise ValueError(f"{name}: not a whole gzip file: {error}") from None
+    raw = _unpacked(raw, name)
     if raw[:4] == b"PAR1":
         return Content(name, _csv_of_parquet(raw, name), note="The file is Parquet; its table is read like one of CSV.")
-    if raw[:4] == b"PK\x03\x04":
-        raise ValueError(f"{name}: this is an Excel workbook or a zip archive; save the sheet as CSV, or unpack it")
-    wide = stdin and raw[:2] in (b"\xff\xfe", b"\xfe\xff")
+    for begin, what in _NO_TEXT.items():
+        if re.match(begin, raw):
+            raise ValueError(f"{name}: this is {what}")
+    wide = _utf_16(raw) if stdin else None
     note = ""
     try:
-        text = raw.decode("utf-16" if wide else "utf-8-sig")
+        text = raw.decode(wide or "utf-8-sig")
     except UnicodeDecodeError as error:
         if wide or not stdin or not _LETTERS.sub(b"", raw).isascii():
             row = raw.count(b"\n", 0, error.start) + 1
@@ -76,7 +101,49 @@ def content_of(source: str | Path, *, stdin: bool = True) -> Content:
         raise ValueError(f"{name}, row {row}: not text: it holds a zero byte")
     if not text.strip():
         raise ValueError(f"{name}: the file is empty")
+    for pattern, what in _NO_TABLE.items():
+        if re.match(pattern, text.lstrip(), re.IGNORECASE):
+            raise ValueError(f"{name}: this is {what}")
     return Content(name, text, note=note)
+
+
+def _unpacked(raw: bytes, name: str) -> bytes:
+    """Return the content of a compressed file, or of the only file in a zip archive; anything else as it is.
+
+    Raises:
+        ValueError: It is damaged, or an archive of several files, or a workbook.
+    """
+    for mark, (kind, unpack) in _PACKED.items():
+        if raw.startswith(mark):
+            try:
+                return unpack(raw)
+            except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
+                raise ValueError(f"{name}: not a whole {kind} file: {error}") from None
+    if not raw.startswith(b"PK\x03\x04"):
+        return raw
+    try:
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+            members = [each for each in archive.namelist() if not each.endswith("/")]
+            content = archive.read(members[0]) if len(members) == 1 else b""
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError) as error:
+        raise ValueError(f"{name}: a zip archive that cannot be read: {one_line(error)}") from None
+    if "[Content_Types].xml" in members:
+        raise ValueError(f"{name}: this is an Excel workbook; save the sheet as CSV")
+    if len(members) != 1:
+        raise ValueError(f"{name}: a zip archive of {counted(len(members), 'file')}; unpack it, and name them")
+    return content
+
+
+def _utf_16(raw: bytes) -> str | None:
+    """Return the codec of a text of two bytes a character; without a mark, one of its two bytes is mostly zero."""
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16"
+    head = raw[:2000]
+    for first, codec in ((1, "utf-16-le"), (0, "utf-16-be")):
+        zeros = head[first::2]
+        if len(zeros) > 10 and zeros.count(0) > 0.9 * len(zeros) and 0 not in head[1 - first :: 2]:
+            return codec
+    return None
 
 
 def _csv_of_parquet(raw: bytes, name: str) -> str:

@@ -6,11 +6,12 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Literal, NamedTuple
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import numpy as np
 from numpy.typing import NDArray
 
+from autoscaler_env.text import suggestion
 from autoscaler_env.traffic.doubts import Question
 
 Kind = Literal["step", "Unix time", "time with a zone", "time without a zone"]
@@ -18,16 +19,40 @@ Kind = Literal["step", "Unix time", "time with a zone", "time without a zone"]
 EARLIEST_EPOCH = 1e8
 """Smallest number that is a time in seconds since 1970: the year 1973. Smaller numbers count steps."""
 
-_EXCEL = (25_569, 109_575)  # days since 1899-12-30, as Excel numbers them: the years 1970 to 2199
-_EXCEL_1970 = _EXCEL[0]
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+EXCEL_DAYS = (25_569, 109_575)
+"""Days since 1899-12-30, as Excel numbers them: the years 1970 to 2199."""
+
+_MONTHS = (
+    *("jan ene gen", "feb fev fév", "mar mär", "apr avr abr", "may mai mag maj", "jun juin giu", "jul juil lug"),
+    *("aug aoû aou ago", "sep set", "oct okt ott out", "nov", "dec dez déc dic"),
+)
+"""How the names of months begin in English, German, French, Spanish, Italian and Portuguese."""
 _NUMBERS = re.compile(r"(\d{1,4})([-/.])(\d{1,2})\2(\d{1,4})")
-_DAY_MONTH = re.compile(r"(?:[A-Za-z]{3,9},?\s+)?(\d{1,2})[\s/-]+([A-Za-z]{3,9})\.?,?[\s/-]+(\d{4})")
+_DAY_MONTH = re.compile(r"(?:[A-Za-z]{3,9},?\s+)?(\d{1,2})\.?[\s/-]+([^\W\d_]{3,10})\.?,?[\s/-]+(\d{4}|\d\d(?![\d:]))")
 _MONTH_DAY = re.compile(r"(?:[A-Za-z]{3,9},?\s+)?([A-Za-z]{3,9})\.?\s+(\d{1,2}),?\s+(\d{4})")
 _CLOCK = re.compile(
-    r"(?:\s*[T,:@\s]\s*(\d{1,2})(?:[:.h](\d{2}))?(?:[:.](\d{2})(?:[.,](\d+))?)?(?:\s*([AaPp])\.?[Mm]\.?(?![A-Za-z]))?)?\s*(.*)$"
+    r"(?:(?:\s*[T,:@\s]|\s+(?:at|um|à))\s*(\d{1,2})(?:[:.h](\d{2}))?(?:[:.](\d{2})(?:[.,](\d+))?)?(?:\s*([AaPp])\.?[Mm]\.?(?![A-Za-z]))?)?\s*(.*)$"
 )
+_CTIME = re.compile(
+    r"(?:[A-Za-z]{3,9}\s+)?([A-Za-z]{3,9})\s+(\d{1,2})\s+(\d\d:\d\d:\d\d)\s+(?:([A-Z]{2,5})\s+)?(\d{4})"
+)
+_ZONES = {
+    **dict.fromkeys(("PST", "PDT"), "America/Los_Angeles"),
+    **dict.fromkeys(("MST", "MDT"), "America/Denver"),
+    **dict.fromkeys(("CST", "CDT"), "America/Chicago"),
+    **dict.fromkeys(("EST", "EDT"), "America/New_York"),
+    **dict.fromkeys(("WET", "BST", "WEST"), "Europe/London"),
+    **dict.fromkeys(("EET", "EEST"), "Europe/Helsinki"),
+    "IST": "Asia/Kolkata",
+    "JST": "Asia/Tokyo",
+    "AEST": "Australia/Sydney",
+    "AEDT": "Australia/Sydney",
+}
+"""A place that an abbreviation of a zone may mean, for a question."""
 _OFFSET = re.compile(r"(?:UTC|GMT)?\s*([+-])(\d{1,2}):?(\d{2})?(?:\s*\(.*\))?$")
+_INTERVAL = re.compile(
+    r"(\S*\d\S*(?:\s+\d\S*)?(?:\s+[AaPp][Mm])?)\s+(?:-|\u2013|to|bis|\u2192)\s+\d.*|([^/\s]+T[^/\s]+)/\S+"
+)
 _COMPACT = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 
 
@@ -77,6 +102,7 @@ def as_number(text: str) -> float | None:
 
 def is_time(cell: str) -> bool:
     """Return whether a cell alone is a time: a date in any form, or a number as large as a Unix time."""
+    cell = begin_of(cell)
     number = as_number(cell)
     if number is None:
         return as_datetime(cell) is not None or _written(cell) is not None
@@ -98,6 +124,10 @@ def read_times(
     Raises:
         ValueError: A cell is no time, kinds are mixed, or the order of day and month is open.
     """
+    if cells and (begin_of(cells[0]) != cells[0]):
+        cells = [begin_of(cell) for cell in cells]
+    if all(re.fullmatch(r"\d{5},\d+", cell) for cell in cells):  # days of Excel with a decimal comma
+        cells = [cell.replace(",", ".") for cell in cells]
     numbers = [as_number(cell) for cell in cells]
     if not any(number is None for number in numbers):
         return _of_numbers(cells, rows, name)
@@ -141,7 +171,8 @@ def zone_of(name: str | None) -> ZoneInfo | None:
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, KeyError):  # KeyError: no such zone
-        raise ValueError(f"zone = {name!r}: must be a time zone by name, such as Europe/Berlin or UTC") from None
+        meant = suggestion(name, sorted(available_timezones()))
+        raise ValueError(f"zone = {name!r}: must be a time zone by name, such as Europe/Berlin or UTC{meant}") from None
 
 
 def on_the_clock(times: Times, zone: ZoneInfo | None) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:
@@ -191,12 +222,15 @@ def _of_numbers(cells: Sequence[str], rows: Sequence[int | str], name: str) -> T
         kind = "Unix time" if large[i] else "step"
         raise ValueError(f"{name}, row {rows[i]}: {cells[i]!r} is a {kind}; the rows before have another kind")
     if not large[0]:
-        if (values % 1 != 0).any() and values.min() >= _EXCEL[0] and values.max() < _EXCEL[1]:
-            seconds = np.rint((values - _EXCEL_1970) * 86_400)
+        if (values % 1 != 0).any() and values.min() >= EXCEL_DAYS[0] and values.max() < EXCEL_DAYS[1]:
+            seconds = np.rint((values - EXCEL_DAYS[0]) * 86_400)
             return Times(seconds, None, "time without a zone", "days of Excel")
         for i in np.flatnonzero(values % 1 != 0).tolist():
             raise ValueError(f"{name}, row {rows[i]}: step {cells[i]!r} is not a whole number")
         return Times(values, None, "step")
+    for cell, row in zip(cells, rows, strict=True):
+        if (short := re.match(r"([\d.,]+)[eE]", cell)) and sum(char.isdigit() for char in short[1]) < 10:
+            raise ValueError(f"{name}, row {row}: {cell!r} has lost its last digits, as in Excel; export it as a text")
     scale = 1.0
     while values.max() / scale >= 1e11:  # milliseconds, microseconds, nanoseconds
         scale *= 1000
@@ -235,7 +269,7 @@ def _of_writing(
         if written is None:
             raise _no_time(cell, row, name)
         if written.zone and zone is None:
-            zone = written.zone if "/" in written.zone else "Europe/Berlin"
+            zone = written.zone if "/" in written.zone else _ZONES.get(written.zone, "Europe/Berlin")
             raise Question(
                 f"{name}, row {row}: the times are of the zone {written.zone}; name it, as in --zone {zone}", zone=zone
             )
@@ -298,6 +332,8 @@ def _moment(written: _Written, day_first: bool) -> datetime | None:
 def _written(cell: str) -> _Written | None:
     """Take a time apart; `None` if it is none."""
     text = cell.strip()
+    if match := _CTIME.fullmatch(text):
+        text = f"{match[1]} {match[2]}, {match[5]} {match[3]} {match[4] or ''}".strip()
     date: tuple[int, int, int]
     known, dotted = True, False
     if match := _NUMBERS.match(text):
@@ -307,10 +343,10 @@ def _written(cell: str) -> _Written | None:
         if len(first) == 3 or (not known and len(third) not in (2, 4)) or (known and len(third) > 2):
             return None
         date = (int(first), int(second), int(third) + (2000 if not known and len(third) == 2 else 0))
-    elif (match := _DAY_MONTH.match(text)) and match[2][:3].lower() in _MONTHS:
-        date = (int(match[3]), _MONTHS.index(match[2][:3].lower()) + 1, int(match[1]))
-    elif (match := _MONTH_DAY.match(text)) and match[1][:3].lower() in _MONTHS:
-        date = (int(match[3]), _MONTHS.index(match[1][:3].lower()) + 1, int(match[2]))
+    elif (match := _DAY_MONTH.match(text)) and (month := _month(match[2])):
+        date = (int(match[3]) + (2000 if len(match[3]) == 2 else 0), month, int(match[1]))
+    elif (match := _MONTH_DAY.match(text)) and (month := _month(match[1])):
+        date = (int(match[3]), month, int(match[2]))
     else:
         return None
     clock = _CLOCK.match(text[match.end() :])
@@ -330,6 +366,8 @@ def _written(cell: str) -> _Written | None:
         offset = 0
     elif sign := _OFFSET.match(tail):
         offset = (1 if sign[1] == "+" else -1) * (int(sign[2]) * 3600 + int(sign[3] or 0) * 60)
+        if abs(offset) >= 86_400:
+            return None
     elif re.fullmatch(r"[A-Z]{2,5}|[A-Z][a-z]+/[A-Za-z_/]+", tail):
         zone = tail
     elif tail:
@@ -337,5 +375,35 @@ def _written(cell: str) -> _Written | None:
     return _Written(date, known, dotted, bool(half), seconds, offset, zone)
 
 
+def _month(name: str) -> int | None:
+    """Return the number of a month by its name; `None` if it is none.
+
+    Example:
+        >>> _month("March"), _month("Juli"), _month("juin"), _month("Monday")
+        (3, 7, 6, None)
+    """
+    plain = name.lower()
+    return next(
+        (i for i, begins in enumerate(_MONTHS, 1) if plain.startswith(tuple(begins.split()))),
+        None,
+    )
+
+
+def begin_of(cell: str) -> str:
+    """Return the first time of a cell that holds two, the begin and the end of an interval; any other cell as it is.
+
+    Example:
+        >>> begin_of("2026-03-02 00:00 - 01:00"), begin_of("2026-03-02T00:00/PT1H"), begin_of("2026-03-02")
+        ('2026-03-02 00:00', '2026-03-02T00:00', '2026-03-02')
+    """
+    match = _INTERVAL.fullmatch(cell)
+    return (match[1] or match[2]).strip() if match else cell
+
+
 def _no_time(cell: str, row: int | str, name: str) -> ValueError:
+    if re.fullmatch(r"\d{1,2}:\d\d(?::\d\d)?(?:\s*[AaPp]\.?[Mm]\.?)?", cell):
+        return ValueError(
+            f"{name}, row {row}: {cell!r} is a time without a date; write the date of the file into a line above the "
+            "heading, as in # 2026-03-01, or before each time"
+        )
     return ValueError(f"{name}, row {row}: {cell!r} is neither a step nor a time such as 2026-03-01 14:05:00")

@@ -12,11 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from autoscaler_env.dynamics import LARGEST_COUNT
-from autoscaler_env.service import Service
+from autoscaler_env.service import LARGEST_COUNT, Service
 from autoscaler_env.text import counted
 from autoscaler_env.traffic.doubts import part_of_a_week
-from autoscaler_env.traffic.patterns import purpose_of
 from autoscaler_env.traffic.reading import DAY, Traffic, read_traffic
 
 TRAINING_SHARE = 0.6
@@ -127,6 +125,8 @@ class Trace:
 
         An evaluation seed stands for a later day, any other for an earlier one.
         """
+        from autoscaler_env.traffic.patterns import purpose_of  # here: it compiles functions, which no reading needs
+
         earlier, later = self.earlier, self.later
         days = np.empty((len(seeds), self.requests.shape[1]), dtype=np.int64)
         for i, seed in enumerate(seeds):
@@ -310,6 +310,8 @@ class ResampledDays:
 
     def draw(self, seeds: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Return the day that each day seed stands for: shape (n, steps)."""
+        from autoscaler_env.traffic.patterns import purpose_of  # here: as above
+
         days = np.empty((len(seeds), self._steps), dtype=np.int64)
         for i, seed in enumerate(seeds):
             purpose, number = purpose_of(seed), int(seed) % 2**62

@@ -9,15 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoscaler_env.text import counted, percent
-from autoscaler_env.traffic.columns import Series, Unit
+from autoscaler_env.traffic.columns import UNITS, Series, Unit, at_any_time
 from autoscaler_env.traffic.doubts import Question
-from autoscaler_env.traffic.formats import Table
 from autoscaler_env.traffic.names import plain_name
+from autoscaler_env.traffic.tables import Table
 
-UNITS: tuple[Unit, ...] = ("count", "per-second", "per-minute", "counter")
-"""What `--unit` may say."""
-
-RATE_SECONDS = {"per-second": 1, "per-minute": 60}
+RATE_SECONDS = {"per-second": 1, "per-minute": 60, "per-hour": 3600}
 """The seconds that a rate is per."""
 
 _COUNTED = r"(?:requests?|reqs?|hits|calls|counts?|views|operations|ops|queries|unit\S*)"
@@ -27,10 +24,13 @@ _RATES: dict[Unit, str] = {
         r"\b(?:je|pro|par|por)[_\s]+se[ckg]"
     ),
     "per-minute": r"per[_\s.-]*min(?:ute)?s?(?![a-z])|/\s*min(?:ute)?\b|\brpm\b|\b(?:je|pro|par|por)[_\s]+min",
+    "per-hour": (
+        r"per[_\s.-]*h(?:ou)?rs?(?![a-z])|/\s*h(?:our)?\b|\brph\b|\b(?:je|pro|par|por)[_\s]+(?:stunde|heure|hora)"
+    ),
 }
 _NO_REQUESTS = re.compile(
     r"util(?:i[sz]ation)?|percent|%|cpu|memory|latency|duration|bytes?(?![a-z])|temperature|response.?time|gauge|average|avg|maximum|"
-    r"minimum|p9\d|quantile|milliseconds|connections|concurren(?:t|cy)?",
+    r"minimum|p9\d|\bindex\b|quantile|milliseconds|connections|concurren(?:t|cy)?",
     re.IGNORECASE,
 )
 _GAUGE = re.compile(
@@ -38,8 +38,10 @@ _GAUGE = re.compile(
     re.IGNORECASE,
 )
 """Names of what waits, runs or is large: no requests that arrive, even where the name speaks of requests."""
-_NETWORK = re.compile(r"egress|ingress|network", re.IGNORECASE)
-"""Names of bytes, unless they say that events are counted, as Kubernetes' ingress controllers do."""
+_OTHERS = re.compile(
+    r"egress|ingress|network|(?<![a-z])(?:active|online|users?|replicas|pods|threads)(?![a-z])", re.IGNORECASE
+)
+"""Names of bytes, people and machines, unless they say that events are counted, as those of ingress controllers do."""
 _EVENTS = re.compile(r"request|req|hits|calls|count", re.IGNORECASE)
 _COUNTED_EVENTS = re.compile(r"_count$")  # Prometheus: how many durations or sizes were measured
 _REQUESTS = re.compile(
@@ -65,9 +67,11 @@ def unit_of(series: Series, table: Table, name: str, asked: Unit | None, told: U
     Raises:
         ValueError: The numbers count no requests, or the file leaves it open; the message names the option.
     """
+    if scale := re.search(
+        r"\b(?:thousand|million)s?\b|\bx ?1,?000\b", f"{series.column} {table.metric}", re.IGNORECASE
+    ):
+        raise ValueError(f"{name}: {series.column} is in {scale[0]}; write whole requests into the file")
     if asked is not None:
-        if asked not in UNITS:
-            raise ValueError(f"unit = {asked!r}: must be one of {', '.join(UNITS)}")
         return asked
     if series.unit in UNITS:
         return series.unit
@@ -78,11 +82,12 @@ def unit_of(series: Series, table: Table, name: str, asked: Unit | None, told: U
     events = bool(_COUNTED_EVENTS.search(called))
     unfit = _NO_REQUESTS.search(units if events else f"{called} {units}")
     if unfit is None and not (events and re.search(r"_size|_bytes", called)):
-        unfit = _GAUGE.search(called) or (None if _EVENTS.search(called) else _NETWORK.search(called))
+        unfit = _GAUGE.search(called) or (None if _EVENTS.search(called) else _OTHERS.search(called))
     if unfit:
+        rows = "if each row is a request, say --column rows; if not, " if at_any_time(series.times) else ""
         raise ValueError(
-            f"{name}: {table.metric or series.column} counts no requests ({unfit[0]}); name another with --column, or "
-            "say what it is with --unit"
+            f"{name}: {table.metric or series.column} counts no requests ({unfit[0]}); {rows}name another with "
+            "--column, or say what it is with --unit"
         )
     if told is not None:
         return told

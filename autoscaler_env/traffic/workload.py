@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from autoscaler_env.text import suggestion
+from autoscaler_env.text import not_a_choice
 
 PATTERNS = ("STEADY", "SINE_CURVE", "SINUSOIDAL", "SPIKE", "POISSON", "RANDOM")
 """The six synthetic patterns, by the names that users type."""
@@ -54,7 +54,7 @@ def check_workload(pattern: str | Workload) -> None:
     known = (*PATTERNS, MIXED)
     if isinstance(pattern, str):
         if pattern not in known:
-            raise ValueError(f"pattern = {pattern!r}: must be one of {', '.join(known)}{suggestion(pattern, known)}")
+            raise ValueError(not_a_choice("pattern", pattern, known))
     elif not isinstance(pattern, Workload):
         missing = [part for part in ("name", "draw", "evaluation_days") if not hasattr(pattern, part)]
         raise ValueError(

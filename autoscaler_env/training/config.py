@@ -19,9 +19,10 @@ import numpy as np
 from tyro.conf import Positional, Suppress, arg
 from tyro.constructors import PrimitiveConstructorSpec
 
+from autoscaler_env.device import DEVICES
 from autoscaler_env.evaluation.objective import Objective
 from autoscaler_env.service import Service
-from autoscaler_env.text import listed, suggestion
+from autoscaler_env.text import listed, not_a_choice, suggestion
 from autoscaler_env.traffic.workload import MIXED, PATTERNS, Workload, check_workload
 from autoscaler_env.training.presets import (
     DECISION,
@@ -255,10 +256,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         if self.algorithm not in get_args(Algorithm):
-            known = get_args(Algorithm)
-            raise ValueError(
-                f"algorithm = {self.algorithm!r}: must be one of {', '.join(known)}{suggestion(self.algorithm, known)}"
-            )
+            raise ValueError(not_a_choice("algorithm", self.algorithm, get_args(Algorithm)))
         check_workload(self.pattern)
         for name, value in self._given().items():
             learners, allowed, is_allowed = _LIMITS[name]
@@ -266,11 +264,12 @@ class TrainingConfig:
                 instead = f"; give {LENGTH[self.algorithm]}" if name in LENGTH.values() else ""
                 raise ValueError(f"{name} = {value!r}: is for {listed(learners)}, not for {self.algorithm}{instead}")
             if not is_allowed(value):
-                raise ValueError(f"{name} = {value!r}: must be {allowed}")
+                meant = suggestion(value, allowed.split(" or ")) if isinstance(value, str) else ""
+                raise ValueError(f"{name} = {value!r}: must be {allowed}{meant}")
         if not isinstance(self.seed, int) or self.seed < 0:
             raise ValueError(f"seed = {self.seed!r}: must be an integer of at least 0")
-        if self.device not in ("auto", "cpu", "cuda", "mps"):
-            raise ValueError(f"device = {self.device!r}: must be auto, cpu, cuda or mps")
+        if self.device not in DEVICES:
+            raise ValueError(not_a_choice("device", self.device, DEVICES))
         if self.algorithm in ("q-learning", "policy-iteration") and self.device not in ("auto", "cpu"):
             what = "a table" if self.algorithm == "q-learning" else self.algorithm
             raise ValueError(f"device = {self.device!r}: must be auto or cpu; {what} is trained on the CPU")

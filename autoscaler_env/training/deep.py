@@ -20,12 +20,13 @@ from tqdm.auto import tqdm
 from autoscaler_env.device import Device, choose_device, is_out_of_memory
 from autoscaler_env.envs.sb3 import AutoscalerVecEnv
 from autoscaler_env.policies.decision_inputs import DECISION_INPUTS, DecisionInputs, fit_recogniser_of_outlooks
-from autoscaler_env.policies.deep import DeepPolicy, count_weights, one_thread
+from autoscaler_env.policies.deep import DeepPolicy, count_weights
 from autoscaler_env.policies.inputs import INPUTS, INPUTS_WITH_LEVELS
 from autoscaler_env.policies.recognise import Recogniser
 from autoscaler_env.policies.rules import TargetTracking
 from autoscaler_env.service import Service
 from autoscaler_env.storage.networks import load_weights, save_learner
+from autoscaler_env.threads import one_thread
 from autoscaler_env.traffic.patterns import Workload
 from autoscaler_env.training.checkpoint import (
     EVALUATIONS,

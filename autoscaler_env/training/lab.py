@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from autoscaler_env.paths import Folders
+from autoscaler_env.text import not_a_choice
 from autoscaler_env.training.config import TrainingConfig, settings_of
 from autoscaler_env.training.train import train
 
@@ -51,8 +52,7 @@ def try_values(
     import pandas  # imported here: training a model should not wait for it
 
     if setting not in settings_of(config.algorithm):
-        names = ", ".join(settings_of(config.algorithm))
-        raise ValueError(f"setting = {setting!r}: must be a setting of {config.algorithm}, one of {names}")
+        raise ValueError(not_a_choice(f"setting of {config.algorithm}", setting, settings_of(config.algorithm)))
     if type(seeds) is not int or seeds < 1:
         raise ValueError(f"seeds = {seeds!r}: must be an integer of at least 1")
     numbers = numbers_in(values) if isinstance(values, str) else list(values)

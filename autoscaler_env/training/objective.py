@@ -28,7 +28,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from autoscaler_env.evaluation.calibration import RULE_GRIDS, RuleGrid, ServiceLevel, settings_that_keep
+from autoscaler_env.evaluation.calibration import ServiceLevel, settings_that_keep
+from autoscaler_env.evaluation.grids import RULE_GRIDS, RuleGrid
 from autoscaler_env.evaluation.objective import Objective, price_in_words
 from autoscaler_env.evaluation.simulation import simulate
 from autoscaler_env.evaluation.statistics import MINIMUM_EFFECT, Interval

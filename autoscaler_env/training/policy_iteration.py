@@ -46,12 +46,13 @@ from autoscaler_env.policies.decision_inputs import (
     outlook_on,
     recogniser_of_outlooks,
 )
-from autoscaler_env.policies.deep import DeepPolicy, one_thread
+from autoscaler_env.policies.deep import DeepPolicy
 from autoscaler_env.policies.recognise import Recogniser
 from autoscaler_env.policies.recorded_inputs import HISTORY, RECORDED_INPUTS, Recording, fit_recording, scales_of
 from autoscaler_env.service import Service
 from autoscaler_env.storage.models import load_policy
 from autoscaler_env.storage.networks import load_weights, save_learner
+from autoscaler_env.threads import one_blas_thread, one_thread
 from autoscaler_env.traffic.generated import GeneratedDays
 from autoscaler_env.traffic.patterns import Workload, day_seeds, random_training_seeds
 from autoscaler_env.traffic.trace import recorded_days
@@ -210,6 +211,7 @@ class PolicyIteration:
         assert self._generated is not None
         return np.minimum(self._generated.rows(seeds), self.service.arrivals_scale)
 
+    @one_blas_thread
     def compiled(
         self,
         arrivals: NDArray[np.int64],

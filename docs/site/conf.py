@@ -28,7 +28,6 @@ exclude_patterns = ["static/**"]
 
 # Notebooks are shown as they were executed; nothing is executed here, and no script is fetched for widgets.
 nb_execution_mode = "off"
-nb_execution_cache_path = str(HERE.parent.parent / "build" / "site" / "cache")
 nb_ipywidgets_js = {}
 nb_merge_streams = True
 myst_enable_extensions = ["attrs_inline", "colon_fence", "dollarmath"]
@@ -51,7 +50,6 @@ html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_js_files = [("site.js", {"defer": "defer"})]
 html_favicon = "static/logo.svg"
-html_extra_path = [str(HERE.parent.parent / "build" / "site" / "extra")]
 html_copy_source = False
 html_show_sourcelink = False
 html_sidebars = {"index": [], "changelog": [], "results": []}
