@@ -38,7 +38,7 @@ from autoscaler_env.study.analysis import (
     traces_table,
 )
 from autoscaler_env.study.benchmark import ONE_SETTING, PER_PATTERN
-from autoscaler_env.study.generated import generated_block, generated_sentence
+from autoscaler_env.study.generated import generated_block, generated_sentence, saved_over_days, started_block
 from autoscaler_env.study.summary import deployment, traces_claim
 from autoscaler_env.text import dollars, listed, percent
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS
@@ -360,6 +360,7 @@ def advice_block(folders: Folders) -> str:
     rows["way to the optimum"] = [
         f"{percent(own, 0)} (PPO {percent(other, 0)})" for own, other in zip(*ways, strict=True)
     ]
+    rows["over trainings and days"] = saved_over_days(folders).loc[table.index, "interval"].to_numpy()
     rows["recommended"] = [
         ", ".join(f"{policy} ({count} of {row['seeds']})" for policy, count in row["recommended"].items())
         for _, row in table.iterrows()
@@ -436,6 +437,7 @@ BLOCKS: dict[str, Block] = {
     "generated": Block("docs/results.md", generated_block),
     "harms": Block("docs/harms.md", harms_block),
     "seconds": Block("docs/results.md", seconds_block),
+    "started": Block("docs/results.md", started_block),
     "objective": Block("docs/results.md", objective_block),
     "workers": Block("docs/hardware.md", workers_sentence),
     "grading": Block("docs/instructors.md", grading_sentence),

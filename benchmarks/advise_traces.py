@@ -6,7 +6,8 @@
 TRACES is a folder of request counts (CSV, a row per five minutes). The service is the one that `autoscaler advise
 --init` writes; each trace is scaled so that one step in a hundred has more than 2,000 requests. Rules are calibrated
 and learners trained as in `advise`, with full budgets (`--quick`: with small ones), once for each seed; HPA acts once a
-step. The table, a row per trace, seed and policy, is saved as `results/advice_traces.csv`.
+step. The table, a row per trace, seed and policy, is saved as `results/advice_traces.csv`; and what policy iteration
+and the cheapest rule cost on each held-out day as `results/advice_days.csv`, a row per trace, seed and day.
 
 With `--objective SHARE SECONDS` the service has that objective instead of a late price. The table, a row per trace and
 policy, says whether the policy kept it on the later days, and is saved as `results/objective_traces.csv`; the numbers
@@ -40,7 +41,7 @@ import pandas as pd
 from dask.system import CPU_COUNT
 from tqdm.auto import tqdm
 
-from autoscaler_env.advice.compare import compare_candidates
+from autoscaler_env.advice.compare import Candidate, compare_candidates
 from autoscaler_env.advice.learners import BUDGETS
 from autoscaler_env.advice.recommend import recommend
 from autoscaler_env.advice.report import answer_of
@@ -51,7 +52,9 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.study.analysis import write_table
 from autoscaler_env.traffic.reading import read_traffic
 from autoscaler_env.traffic.trace import Trace, cut_days
-from autoscaler_env.training.config import Algorithm
+from autoscaler_env.training.config import LENGTH, Algorithm
+
+ITERATION: Algorithm = "policy-iteration"
 
 STEP_SECONDS = 300
 PEAK = 2_000
@@ -74,18 +77,32 @@ def template_setup() -> Setup:
         return Setup.from_toml(template)
 
 
-def costs_of(path: Path, seed: int, quick: bool) -> list[dict[str, Any]]:
-    """Return the mean cost of each policy on the held-out days, and whether it is recommended."""
+def costs_of(path: Path, seed: int, quick: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the mean cost of each policy on the held-out days, with whether it is recommended; and rows of days."""
     setup, days = template_setup(), days_of(path)
     budgets = BUDGETS["quick" if quick else "full"]
     today = {name: value for name, value in setup.today.items() if name != "hpa"}  # HPA acts once a step
     # A rule is calibrated by its cost alone.
     setup = dataclasses.replace(setup, today=today, limits=Limits(fewer_in_time=1, dropped=1))
-    answer = answer_of(compare_candidates(setup, days, budgets=budgets, seed=seed))
+    comparison = compare_candidates(setup, days, budgets=budgets, seed=seed)
+    answer = answer_of(comparison)
     row = {"trace": path.stem, "days": len(days.later), "seed": seed}
-    return [
+    rows = [
         row | {"policy": name, "cost": policy.cost.mean, "recommended": name == answer.recommendation.policy}
         for name, policy in answer.policies.items()
+    ]
+    if ITERATION not in budgets:
+        return rows, []
+    return rows, days_rows(path.stem, seed, comparison.candidates)
+
+
+def days_rows(trace: str, seed: int, candidates: Mapping[str, Candidate]) -> list[dict[str, Any]]:
+    """Return what policy iteration and the cheapest rule cost on each held-out day."""
+    rule = min(candidates.keys() - set(LENGTH), key=lambda name: candidates[name].cost.mean)
+    pairs = zip(candidates[rule].costs, candidates[ITERATION].costs, strict=True)
+    return [
+        {"trace": trace, "seed": seed, "day": day, "rule": rule, "rule_cost": round(before, 4), "cost": round(own, 4)}
+        for day, (before, own) in enumerate(pairs)
     ]
 
 
@@ -200,8 +217,14 @@ def main() -> None:
         else:
             name = "advice_traces.csv"
             jobs = [pool.submit(costs_of, path, seed, given.quick) for path, seed in product(paths, range(given.seeds))]
-        rows = [row for job in tqdm(as_completed(jobs), total=len(jobs), unit="comparison") for row in job.result()]
-    table = pd.DataFrame(rows).sort_values("trace" if given.objective else ["trace", "seed"], kind="stable")
+        results = [job.result() for job in tqdm(as_completed(jobs), total=len(jobs), unit="comparison")]
+    if given.objective:
+        table = pd.DataFrame([row for rows in results for row in rows]).sort_values("trace", kind="stable")
+    else:
+        tables = (pd.DataFrame([row for result in results for row in result[part]]) for part in (0, 1))
+        table, by_days = (each.sort_values(["trace", "seed"], kind="stable") if len(each) else each for each in tables)
+        if len(by_days):
+            write_table(folders.results / "advice_days.csv", by_days)
     path = folders.results / name
     write_table(path, table)
     print(

@@ -1,6 +1,10 @@
 """Policy iteration that was trained on generated traffic alone, on recorded traffic, against the cheapest rules.
 
     nice python benchmarks/generated_traffic.py TRACES --seeds 5
+    nice python benchmarks/generated_traffic.py --start
+
+With `--start` it trains the network that `advise` starts policy iteration from, longer and with seed 0 alone, and
+writes it into the package (`advice/learners.py` reads it). It takes about three CPU minutes.
 
 TRACES is a folder of request counts, read and scaled as in `advise_traces.py`, with the same service. Policy iteration
 is trained on generated days (`traffic/generated.py`) once for each seed, for all traces. Of a trace it gets the first
@@ -22,6 +26,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +38,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from autoscaler_env.advice.compare import compare_candidates
-from autoscaler_env.advice.learners import train_once
+from autoscaler_env.advice.learners import GENERATED_START, train_once
 from autoscaler_env.advice.setup import Limits
 from autoscaler_env.evaluation.calibration import cheapest_setting
 from autoscaler_env.evaluation.grids import RULE_GRIDS, forecast_grid
@@ -48,8 +54,13 @@ from autoscaler_env.study.generated import FIRST_DAYS, GENERATED_DAYS
 from autoscaler_env.traffic.generated import HIGHEST, GeneratedDays
 from autoscaler_env.traffic.patterns import day_seeds
 from autoscaler_env.traffic.trace import Trace
+from autoscaler_env.training.checkpoint import RunFolder
 from autoscaler_env.training.config import TrainingConfig
 from autoscaler_env.training.presets import GeneratedPreset
+from autoscaler_env.training.train import train
+
+START_ITERATIONS, START_DAYS = 32, 1_152
+"""Length of the training that `advise` starts from: iterations, and days in each."""
 
 CALIBRATED_ROWS = 10
 """Generated rows that the rules are calibrated on, from the second week on: a forecast looks back a week."""
@@ -73,6 +84,26 @@ def trained(service: Service, seed: int, iterations: int) -> DeepPolicy:
     policy = train_once(config, progress=False).policy
     assert isinstance(policy, DeepPolicy)
     return policy
+
+
+def write_start() -> Path:
+    """Train the network that `advise` starts from, and write it with its description into the package."""
+    service = service_of_generated()
+    config = TrainingConfig(
+        "policy-iteration",
+        GeneratedDays(service, peak=PEAK),
+        name=GENERATED_START.stem,
+        iterations=START_ITERATIONS,
+        days=START_DAYS,
+        device="cpu",
+        service=service,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunFolder(config, Folders(folder))
+        train(config, run.folders)
+        for path in (run.model, run.model.with_suffix(".json")):
+            shutil.copy(path, GENERATED_START.parent)
+    return GENERATED_START
 
 
 def with_memory_of(policy: DeepPolicy, days: Trace) -> DeepPolicy:
@@ -140,12 +171,18 @@ def rows_of(path: Path, policies: list[DeepPolicy], settings: dict[str, dict[str
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("traces", type=Path, help="folder of request counts, *.csv")
+    parser.add_argument("traces", type=Path, nargs="?", help="folder of request counts, *.csv")
+    parser.add_argument("--start", action="store_true", help="train what advise starts from, and nothing else")
     parser.add_argument("--seeds", type=int, default=5, help="trainings (default: 5)")
     parser.add_argument("--iterations", type=int, default=GeneratedPreset.iterations, help="length of a training")
     parser.add_argument("--rows", type=int, default=CALIBRATED_ROWS, help="generated rows that calibrate the rules")
     parser.add_argument("--output", type=Path, help="another root to write under")
     given = parser.parse_args()
+    if given.start:
+        print(f"Wrote {write_start()}.")
+        return
+    if given.traces is None:
+        parser.error("give TRACES, a folder of request counts, or --start")
     paths = [path for path in sorted(given.traces.glob("*.csv")) if long_enough(path)]
     if not paths or given.seeds < 1 or given.rows < 1:
         parser.error(

@@ -86,6 +86,22 @@ def test_what_is_trained_on_generated_days_is_compared_with_both_kinds_of_rules(
     assert (table["saved_low"] <= table["saved"]).all() and (table["saved"] <= table["saved_high"]).all()
 
 
+@pytest.mark.slow
+def test_starts_are_compared_within_the_first_days_of_a_trace(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(project_root() / "benchmarks")
+    from started_traces import rows_of
+
+    hours = np.arange(9 * 288) / 12
+    requests = np.rint(1_000 * (1 + 0.8 * np.sin(2 * np.pi * hours / 24))).astype(int)
+    pd.DataFrame({"step": range(len(requests)), "requests": requests}).to_csv(tmp_path / "daily.csv", index=False)
+    table = pd.DataFrame(rows_of(tmp_path / "daily.csv", iterations=1))
+    assert table["start"].tolist() == ["imitated rule", "generated traffic", "generated traffic alone"]
+    assert set(table["days"]) == {2}, "of nine days five are the first, of which two are held out again"
+    assert table["cost"].nunique() >= 2 and (table["optimum_cost"] < table["cost"]).all()
+    gap = table["rule_cost"] - table["optimum_cost"]
+    assert table["way"].to_numpy() == pytest.approx(((table["rule_cost"] - table["cost"]) / gap).to_numpy(), abs=0.01)
+
+
 def test_an_objective_on_traces_is_judged_on_the_days_held_out(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(project_root() / "benchmarks")
     from advise_traces import objectives_of

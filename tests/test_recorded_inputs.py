@@ -1,5 +1,6 @@
 """Recorded traffic: what a policy remembers of days in a row, and policy iteration trained on them."""
 
+import dataclasses
 import io
 import shutil
 import zipfile
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from autoscaler_env.advice.learners import GENERATED_START, started, training_config
 from autoscaler_env.advice.runtime import Autoscaler
 from autoscaler_env.evaluation.calibration import calibrate
 from autoscaler_env.evaluation.simulation import by_day, simulate_through
@@ -18,10 +20,12 @@ from autoscaler_env.policies.inputs import observed_arrivals
 from autoscaler_env.policies.recorded_inputs import RecordedInputs, fit_recording
 from autoscaler_env.policies.seasonal import usual_at
 from autoscaler_env.service import Service
-from autoscaler_env.storage.models import load_policy, read_model
+from autoscaler_env.storage.models import load_policy, read_description, read_model
+from autoscaler_env.traffic.generated import GeneratedDays
+from autoscaler_env.traffic.patterns import day_seeds
 from autoscaler_env.traffic.trace import ResampledDays, Trace, recorded_days
 from autoscaler_env.training.checkpoint import RunFolder
-from autoscaler_env.training.config import TrainingConfig
+from autoscaler_env.training.config import TrainingConfig, WarmStart
 from autoscaler_env.training.recorded import lines_of, varied
 from autoscaler_env.training.train import train
 
@@ -191,3 +195,50 @@ def test_a_training_that_breaks_off_ends_as_without_interruption(tmp_path, monke
     train(config(trace), Folders(tmp_path / "broken"), progress=False, resume=True)
     name = "models/policy_iteration_shop.zip"
     assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "broken" / name).read_bytes()
+
+
+def test_a_training_can_start_from_a_network_of_other_traffic(trained, tmp_path):
+    result, folders, _ = trained
+    other = Trace("other", busy_from_two(15, seed=1), 3600)
+    start = WarmStart.of(folders.models / "policy_iteration_shop.zip")
+    began = train(config(other, iterations=1, learning_rate=1e-9, start=start), Folders(tmp_path), progress=False)
+    weights = [
+        torch.cat([tensor.reshape(-1) for tensor in policy.network.state_dict().values()]).numpy()
+        for policy in (began.policy, result.policy)
+    ]
+    assert weights[0] == pytest.approx(weights[1], abs=1e-6)  # it moved by no more than its tiny learning rate
+    known, before = began.policy.knowledge, result.policy.knowledge
+    assert np.array_equal(known.history, other.earlier[-8:])  # it remembers the days of its own traffic
+    assert all(np.array_equal(getattr(known, name), getattr(before, name)) for name in ("centre", "spread", "high"))
+
+
+def test_forecasts_near_those_of_other_traffic_stay_where_nothing_new_is_known():
+    before = fit_recording(busy_from_two(12), HOURLY)
+    few, many = (fit_recording(2 * busy_from_two(days, seed=1), HOURLY, near=before) for days in (2, 60))
+    far = fit_recording(2 * busy_from_two(60, seed=1), HOURLY)
+    moved = [np.abs(each.forecasts - before.forecasts).sum() for each in (few, many)]
+    assert moved[0] < moved[1]
+    lines = lines_of(2 * busy_from_two(20, seed=2).reshape(1, -1), many, HOURLY)
+    came = lines.arrivals[:, HOURLY.boot_steps :] / HOURLY.capacity_per_instance
+    wrong = np.abs(lines.expected[:, : -HOURLY.boot_steps, 1] - came).mean()
+    alone = lines_of(2 * busy_from_two(20, seed=2).reshape(1, -1), far, HOURLY).expected[:, : -HOURLY.boot_steps, 1]
+    assert wrong < 1.1 * np.abs(alone - came).mean()
+
+
+def test_advice_starts_from_generated_traffic_where_it_pays_and_fits():
+    days = GeneratedDays(Service(peak_arrivals=50_000)).rows(day_seeds("evaluation", 5, first=3))[0]
+    trace = Trace("row", days)
+    service = Service.from_dict(read_description(GENERATED_START)["service"])
+    config = training_config("policy-iteration", 16, trace, service, seed=0)
+    assert started(config, trace).start == WarmStart.of(GENERATED_START)
+    assert started(config, trace).preset.widths == (64, 64)
+    others = (
+        dataclasses.replace(service, fleet_changes=(-1, 0, 1)),
+        dataclasses.replace(service, step_seconds=600),
+        dataclasses.replace(service, instance_price_per_hour=100.0),  # here losing requests is cheaper than an instance
+    )
+    for other in others:
+        config = training_config("policy-iteration", 16, trace, other, seed=0)
+        assert started(config, trace) == config
+    config = training_config("ppo", 30_000, trace, service, seed=0)
+    assert started(config, trace) == config

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from autoscaler_env.advice.learners import BUDGETS, train_for_objective, train_once, training_config
+from autoscaler_env.advice.learners import BUDGETS, started, train_for_objective, train_once, training_config
 from autoscaler_env.advice.plausibility import (
     doubts,
     losing_is_cheaper,
@@ -383,7 +383,7 @@ def _learner(
     for seed in seeds:
         config = training_config(algorithm, budget, days, service, seed)
         if objective is None:
-            learned = train_once(config, progress)
+            learned = train_once(started(config, days), progress)
         else:
             config = dataclasses.replace(config, objective=objective)
             learned = train_for_objective(config, days, price, falls=seed == seeds[0])

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+import numpy as np
+
+from autoscaler_env.evaluation.calibration import calibrate
 from autoscaler_env.evaluation.objective import Objective, price_in_words, share_interval
 from autoscaler_env.evaluation.simulation import simulate_through, through_days
 from autoscaler_env.evaluation.statistics import Interval
 from autoscaler_env.paths import Folders
 from autoscaler_env.policies.base import Policy
+from autoscaler_env.policies.recorded_inputs import HISTORY, Recording
 from autoscaler_env.service import Service
-from autoscaler_env.storage.models import load_policy
+from autoscaler_env.storage.models import load_policy, read_description
 from autoscaler_env.text import counted
-from autoscaler_env.traffic.trace import ResampledDays, Trace
+from autoscaler_env.traffic.trace import ResampledDays, Trace, recorded_days
 from autoscaler_env.training.checkpoint import RunFolder
-from autoscaler_env.training.config import LENGTH, Algorithm, TrainingConfig
+from autoscaler_env.training.config import LENGTH, Algorithm, TrainingConfig, WarmStart
 from autoscaler_env.training.objective import train_to_keep
-from autoscaler_env.training.presets import DeepPreset
+from autoscaler_env.training.presets import DeepPreset, GeneratedPreset, RecordedPreset
 from autoscaler_env.training.train import folder_of, train
 
 BUDGETS: Mapping[str, dict[Algorithm, int]] = {
@@ -28,6 +34,16 @@ BUDGETS: Mapping[str, dict[Algorithm, int]] = {
     "quick": {"q-learning": 1_000, "dqn": 15_000, "ppo": 30_000},
 }
 """Training budget of each learner: days for Q-learning, iterations for policy iteration, timesteps for the others."""
+
+
+GENERATED_START = Path(__file__).with_name("policy_iteration_generated.zip")
+"""The network that policy iteration starts from, trained on generated traffic with the service of `advise --init`.
+
+`python benchmarks/generated_traffic.py --start` makes it anew; the description beside it has its service.
+"""
+
+COMPARED_DAYS = 14
+"""Training days, the last ones, on which it must be cheaper than calibrated target tracking to be started from."""
 
 
 class Learned(NamedTuple):
@@ -60,11 +76,50 @@ def training_config(algorithm: Algorithm, budget: int, days: Trace, service: Ser
     return config
 
 
+def started(config: TrainingConfig, days: Trace) -> TrainingConfig:
+    """Return a training that starts from the network trained on generated traffic, if it suits and it is one of those.
+
+    Args:
+        config: How a learner is trained, without an objective.
+        days: The traffic.
+    """
+    if not isinstance(config.preset, RecordedPreset) or not suits(days, config.service):
+        return config
+    return dataclasses.replace(config, start=WarmStart.of(GENERATED_START), widths=GeneratedPreset.widths)
+
+
+@functools.lru_cache(maxsize=4)
+def suits(days: Trace, service: Service) -> bool:
+    """Return whether policy iteration should start from the network that was trained on generated traffic.
+
+    Its service must have steps of the same length and the same actions, and the network must already cost less than
+    calibrated target tracking on the last training days. With other prices, sizes or traffic it may not.
+    """
+    from autoscaler_env.policies.deep import DeepPolicy  # here: a comparison of rules needs no torch
+
+    recorded = recorded_days(days, service.boot_steps)
+    description = read_description(GENERATED_START)
+    assert description is not None
+    made_for = Service.from_dict(description["service"])
+    fits = (service.step_seconds, service.fleet_changes) == (made_for.step_seconds, made_for.fleet_changes)
+    if not fits or recorded is None:
+        return False
+    policy = cast(DeepPolicy, load_policy(GENERATED_START, service))
+    cut = max(len(recorded) - COMPARED_DAYS, 1)
+    knowledge = cast(Recording, policy.knowledge)._replace(history=recorded[:cut][-HISTORY:].astype(np.float32))
+    network = DeepPolicy(policy.network, service, policy.name, knowledge)
+    rule = calibrate([ResampledDays("traffic", days)], service).rule(service)
+    start, rules = (simulate_through(each, recorded[cut:], service).cost.sum() for each in (network, rule))
+    return bool(start < rules)
+
+
 def training_in_words(config: TrainingConfig) -> str:
     """Return how long a learner is trained, and how it begins."""
     unit = {"q-learning": "days", "policy-iteration": "iterations"}.get(config.algorithm, "timesteps")
-    return f"{getattr(config, LENGTH[config.algorithm]):,} {unit} of training" + (
-        ", begun by imitating target tracking" if config.imitation_days else ""
+    return (
+        f"{getattr(config, LENGTH[config.algorithm]):,} {unit} of training"
+        + (", begun by imitating target tracking" if config.imitation_days else "")
+        + (", started from a network trained on generated traffic" if config.start else "")
     )
 
 

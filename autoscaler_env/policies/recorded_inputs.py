@@ -117,13 +117,15 @@ def _boot(service: Service) -> int:
 
 
 @one_blas_thread
-def fit_recording(days: NDArray[np.int64], service: Service) -> Recording:
+def fit_recording(days: NDArray[np.int64], service: Service, near: Recording | None = None) -> Recording:
     """Return what a policy can know of training days in a row, or of many such rows together.
 
     Args:
         days: Requests of at least two days, the first of which is history alone; shape (days, steps), or
             (rows, days, steps). Of rows, the history is that of the last.
         service: Gives the length of a day and of a boot, and the capacity of an instance.
+        near: What is known of other traffic, for a network that was trained on it: inputs are centred and scaled as
+            there, and the ridge regressions shrink toward its forecasts, not toward 0.
 
     Raises:
         ValueError: There are fewer than two days, or a day has too few steps.
@@ -136,23 +138,25 @@ def fit_recording(days: NDArray[np.int64], service: Service) -> Recording:
     lines, steps, boot = rows.reshape(len(rows), -1), service.steps_per_episode, _boot(service)
     raw = [looked_back(line, steps, len(line) - steps, service) for line in lines]
     together = np.concatenate(raw)
-    centre = together.mean(axis=0).astype(np.float32)
-    spread = (together.std(axis=0) + _LEAST_SPREAD).astype(np.float32)
+    centre = together.mean(axis=0).astype(np.float32) if near is None else near.centre
+    spread = (together.std(axis=0) + _LEAST_SPREAD).astype(np.float32) if near is None else near.spread
+    before = np.zeros((2, LOOKED_BACK + 1)) if near is None else near.forecasts.astype(np.float64)
+    high = np.array([np.percentile(lines, 99) / service.capacity_per_instance], dtype=np.float32)
     demand = np.log1p(lines / service.capacity_per_instance)[:, steps:]
     inputs = [np.clip((each - centre) / spread, -_FARTHEST, _FARTHEST) for each in raw]
     forecasts = []
-    for ahead in (boot, boot + _AHEAD):
+    for ahead, towards in zip((boot, boot + _AHEAD), before, strict=True):
         seen = np.concatenate([each[: len(each) - ahead] for each in inputs])
         known = np.c_[seen, np.ones(len(seen))]
         penalty = np.diag([_RIDGE] * LOOKED_BACK + [1e-6])
         came = demand[:, ahead:].reshape(-1)
-        forecasts.append(np.linalg.solve(known.T @ known + penalty, known.T @ came))
+        forecasts.append(np.linalg.solve(known.T @ known + penalty, known.T @ came + penalty @ towards))
     return Recording(
         history=rows[-1, -HISTORY:].astype(np.float32),
         centre=centre,
         spread=spread,
         forecasts=np.array(forecasts, dtype=np.float32),
-        high=np.array([np.percentile(lines, 99) / service.capacity_per_instance], dtype=np.float32),
+        high=high if near is None else near.high,
     )
 
 

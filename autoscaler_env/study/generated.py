@@ -1,14 +1,22 @@
-"""What was learned from generated traffic alone: the table of `benchmarks/generated_traffic.py`."""
+"""What was learned from generated traffic alone, and what policy iteration on a trace gains by a start from it.
+
+The tables are those of `benchmarks/generated_traffic.py`, `advise_traces.py` and `started_traces.py`.
+"""
 
 from __future__ import annotations
 
 import pandas as pd
 
+from autoscaler_env.evaluation.statistics import mean_interval
 from autoscaler_env.markdown import markdown_table
 from autoscaler_env.paths import Folders
+from autoscaler_env.text import percent
 
 COMMAND = "python benchmarks/generated_traffic.py TRACES"
-"""Makes the table."""
+"""Makes the table of what was learned from generated traffic alone."""
+
+STARTED_COMMAND = "python benchmarks/started_traces.py TRACES"
+"""Makes the table of starts."""
 
 FIRST_DAYS, GENERATED_DAYS = "first days", "generated days"
 """What rules are calibrated on: the first days of the trace, or generated days."""
@@ -62,6 +70,48 @@ def generated_sentence(folders: Folders) -> str:
         "Trained on wider generated traffic alone, policy iteration costs less, beyond doubt, than the cheapest rule "
         f"calibrated on the trace's first days on {cheaper} of {len(part)}, and more, beyond doubt, on {dearer}."
     )
+
+
+def saved_over_days(folders: Folders) -> pd.DataFrame:
+    """Return what policy iteration, trained on a trace's first days, saves against the cheapest rule on the others.
+
+    Returns:
+        Indexed by trace: saved, low, high, interval; dollars a day, the 95 % interval over trainings and days, as
+        numbers and in words.
+
+    Raises:
+        FileNotFoundError: The benchmark has not been run; the message has the command that does.
+    """
+    table = pd.read_csv(folders.made(folders.results / "advice_days.csv", "python benchmarks/advise_traces.py TRACES"))
+    rows = {}
+    for trace, part in table.groupby("trace", sort=False):
+        saved = part.assign(saved=part["rule_cost"] - part["cost"]).pivot(index="seed", columns="day", values="saved")
+        interval = mean_interval(saved.to_numpy())
+        words = f"{interval.low:+.2f} to {interval.high:+.2f}"
+        rows[trace] = {"saved": interval.mean, "low": interval.low, "high": interval.high, "interval": words}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("trace")
+
+
+def started_on_traces(folders: Folders) -> pd.DataFrame:
+    """Return what a start from generated traffic is worth, within the first days of each trace.
+
+    Returns:
+        Indexed by trace and start, the columns of `benchmarks/started_traces.py`.
+
+    Raises:
+        FileNotFoundError: The benchmark has not been run; the message has the command that does.
+    """
+    path = folders.made(folders.results / "started_traces.csv", STARTED_COMMAND)
+    return pd.read_csv(path).set_index(["trace", "start"])
+
+
+def started_block(folders: Folders) -> str:
+    """Return which share of the way to the optimum each start goes, a row per trace."""
+    table = started_on_traces(folders)
+    ways = table["way"].map(lambda way: percent(way, 0)).unstack("start", sort=False)
+    first = table.groupby(level="trace", sort=False)[["days", "rule"]].first()
+    rows = first.rename(columns={"rule": "cheapest rule"}).join(ways).reset_index()
+    return markdown_table(rows)
 
 
 def _counts(table: pd.DataFrame, kind: str) -> str:

@@ -16,7 +16,8 @@ linearly; "the best action on this day" would be biased toward foresight.
 The network is a stock actor of stable-baselines3's PPO, over the inputs that a decision needs: those of
 `policies/decision_inputs`, or for recorded traffic those of `policies/recorded_inputs`. There it plays days in a row,
 and begins by imitating the calibrated rule. On generated traffic (`traffic/generated`) it plays new rows of days in
-each iteration, each of another service: so it learns what to do on traffic that it has never seen.
+each iteration, each of another service: so it learns what to do on traffic that it has never seen. A training on
+recorded days can start from such a network (`advice/learners`).
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ from autoscaler_env.policies.decision_inputs import (
 )
 from autoscaler_env.policies.deep import DeepPolicy
 from autoscaler_env.policies.recognise import Recogniser
-from autoscaler_env.policies.recorded_inputs import RECORDED_INPUTS, Recording, fit_recording, scales_of
+from autoscaler_env.policies.recorded_inputs import HISTORY, RECORDED_INPUTS, Recording, fit_recording, scales_of
 from autoscaler_env.service import Service
 from autoscaler_env.storage.models import load_policy
 from autoscaler_env.storage.networks import load_weights, save_learner
@@ -363,7 +364,11 @@ def train_policy_iteration(run: RunFolder, progress: bool, state: dict[str, Any]
     knowledge: Recogniser | Recording | None = None  # a recording is not saved: the same days give it again
     if config.start is not None:  # its network needs no rule to go on
         preset = dataclasses.replace(preset, rule_iterations=0)
-        knowledge = cast(DeepPolicy, load_policy(config.start.path, config.service)).knowledge
+        known = cast(DeepPolicy, load_policy(config.start.path, config.service)).knowledge
+        days = recorded_days(config.pattern, config.service.boot_steps)
+        if isinstance(known, Recording) and days is not None and not np.array_equal(known.history, days[-HISTORY:]):
+            known = fit_recording(days, config.service, near=known)  # it was trained on other traffic
+        knowledge = known
     if state is not None and state["learner"]["recogniser"]:
         knowledge = Recogniser.from_state(state["learner"]["recogniser"])
     learner = PolicyIteration(config.pattern, config.service, preset, config.seed, knowledge)
