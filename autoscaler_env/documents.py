@@ -38,7 +38,14 @@ from autoscaler_env.study.analysis import (
     traces_table,
 )
 from autoscaler_env.study.benchmark import ONE_SETTING, PER_PATTERN
-from autoscaler_env.study.generated import generated_block, generated_sentence, saved_over_days, started_block
+from autoscaler_env.study.generated import (
+    flights_sentence,
+    generated_block,
+    generated_sentence,
+    saved_on_flights,
+    saved_over_days,
+    started_block,
+)
 from autoscaler_env.study.summary import deployment, traces_claim
 from autoscaler_env.text import dollars, listed, percent
 from autoscaler_env.traffic.patterns import MIXED, PATTERNS
@@ -222,12 +229,13 @@ def _learners_sentence(folders: Folders) -> str:
 
 def _recorded_sentence(folders: Folders) -> str:
     """Return what policy iteration saves on recorded traffic that it was trained on."""
-    table = advice_on_traces(folders, "policy-iteration")
+    table, flights = advice_on_traces(folders, "policy-iteration"), saved_on_flights(folders)
     savings, way = table["saving"], table["saving"] / (table["rule_cost"] - table["optimum_cost"])
     return (
         f"Trained on a trace's first days, policy iteration costs less than the cheapest calibrated rule on "
         f"{(table['low'] > 0).sum()} of {len(table)}, by {dollars(savings.min())} to {dollars(savings.max())} a day. "
-        f"That is {percent(way.min(), 0)} to {percent(way.max(), 0)} of the way to the optimum, which knows the future."
+        f"That is {percent(way.min(), 0)} to {percent(way.max(), 0)} of the way to the optimum, which knows the "
+        f"future. On US flights, tried last, it saves {dollars(flights['saved'])} ({flights['interval']})."
     )
 
 
@@ -374,9 +382,7 @@ def workers_sentence(folders: Folders) -> str:
     Raises:
         FileNotFoundError: The benchmark has not run.
     """
-    path = folders.results / "benchmark_study.csv"
-    if not path.exists():
-        raise FileNotFoundError(f"{folders.shown(path)} is missing; make it with: python benchmarks/bench_study.py")
+    path = folders.made(folders.results / "benchmark_study.csv", "python benchmarks/bench_study.py")
     first, *others = pd.read_csv(path).itertuples()
     faster = ", ".join(
         f"{row.seconds:.0f} s with {row.workers} ({row.times_faster:.2f} times faster)" for row in others
@@ -393,9 +399,7 @@ def grading_sentence(folders: Folders) -> str:
     Raises:
         FileNotFoundError: The benchmark has not run.
     """
-    path = folders.results / "benchmark_grading.csv"
-    if not path.exists():
-        raise FileNotFoundError(f"{folders.shown(path)} is missing; make it with: python benchmarks/bench_grading.py")
+    path = folders.made(folders.results / "benchmark_grading.csv", "python benchmarks/bench_grading.py")
     spent = pd.read_csv(path).set_index("part")["cpu_seconds"]
     longest = spent[spent.index.str.match(r"\d\d_")].nlargest(3)
     return (
@@ -438,6 +442,7 @@ BLOCKS: dict[str, Block] = {
     "harms": Block("docs/harms.md", harms_block),
     "seconds": Block("docs/results.md", seconds_block),
     "started": Block("docs/results.md", started_block),
+    "flights": Block("docs/results.md", flights_sentence),
     "objective": Block("docs/results.md", objective_block),
     "workers": Block("docs/hardware.md", workers_sentence),
     "grading": Block("docs/instructors.md", grading_sentence),

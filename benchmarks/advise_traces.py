@@ -77,10 +77,11 @@ def template_setup() -> Setup:
         return Setup.from_toml(template)
 
 
-def costs_of(path: Path, seed: int, quick: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def costs_of(
+    path: Path, seed: int, budgets: Mapping[Algorithm, int]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the mean cost of each policy on the held-out days, with whether it is recommended; and rows of days."""
     setup, days = template_setup(), days_of(path)
-    budgets = BUDGETS["quick" if quick else "full"]
     today = {name: value for name, value in setup.today.items() if name != "hpa"}  # HPA acts once a step
     # A rule is calibrated by its cost alone.
     setup = dataclasses.replace(setup, today=today, limits=Limits(fewer_in_time=1, dropped=1))
@@ -210,13 +211,13 @@ def main() -> None:
         print(f"{table.to_string(index=False)}\nWrote {folders.shown(folders.results / 'advice_seconds.csv')}.")
         return
     with ProcessPoolExecutor(given.workers, get_context("spawn")) as pool:
+        budgets = BUDGETS["quick" if given.quick else "full"]
         if given.objective:
             objective, name = Objective(*given.objective), "objective_traces.csv"
-            budgets = BUDGETS["quick" if given.quick else "full"]
             jobs = [pool.submit(objectives_of, path, objective, given.seeds, budgets) for path in paths]
         else:
             name = "advice_traces.csv"
-            jobs = [pool.submit(costs_of, path, seed, given.quick) for path, seed in product(paths, range(given.seeds))]
+            jobs = [pool.submit(costs_of, path, seed, budgets) for path, seed in product(paths, range(given.seeds))]
         results = [job.result() for job in tqdm(as_completed(jobs), total=len(jobs), unit="comparison")]
     if given.objective:
         table = pd.DataFrame([row for rows in results for row in rows]).sort_values("trace", kind="stable")

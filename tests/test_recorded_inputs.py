@@ -103,6 +103,16 @@ def test_a_variation_keeps_level_and_length_and_moves_fast_changes():
     assert lines.mean() == pytest.approx(days.mean(), rel=0.05)
 
 
+def test_where_a_timetable_repeats_each_day_fast_changes_keep_their_time():
+    days = np.full((12, 24), 100) + np.random.default_rng(0).integers(-5, 5, (12, 24))
+    timetable, crowds = days.copy(), days.copy()
+    timetable[:, 9] += 400
+    crowds[np.arange(12), np.random.default_rng(1).permutation(24)[:12]] += 400
+    for known, at_its_hour in ((timetable, True), (crowds, False)):
+        highest = varied(known, 20, 1.0, HOURLY, np.random.default_rng(0)).reshape(20, 12, 24).argmax(axis=2)
+        assert ((highest == known.argmax(axis=1)).mean() == 1) == at_its_hour
+
+
 def test_only_days_in_a_row_that_can_forecast_have_a_calendar():
     trace = Trace("shop", busy_from_two(10))
     assert np.array_equal(recorded_days(trace, 1), trace.earlier)

@@ -16,6 +16,8 @@ COMMAND = "python benchmarks/generated_traffic.py TRACES"
 """Makes the table of what was learned from generated traffic alone."""
 
 STARTED_COMMAND = "python benchmarks/started_traces.py TRACES"
+FLIGHTS = "advice_flights.csv"
+ADVICE_COMMAND = "python benchmarks/advise_traces.py TRACES"
 """Makes the table of starts."""
 
 FIRST_DAYS, GENERATED_DAYS = "first days", "generated days"
@@ -72,8 +74,13 @@ def generated_sentence(folders: Folders) -> str:
     )
 
 
-def saved_over_days(folders: Folders) -> pd.DataFrame:
+def saved_over_days(folders: Folders, table: str = "advice_days.csv", command: str = ADVICE_COMMAND) -> pd.DataFrame:
     """Return what policy iteration, trained on a trace's first days, saves against the cheapest rule on the others.
+
+    Args:
+        folders: Where results are.
+        table: The table of results with a row per trace, seed and day.
+        command: What makes it.
 
     Returns:
         Indexed by trace: saved, low, high, interval; dollars a day, the 95 % interval over trainings and days, as
@@ -82,9 +89,8 @@ def saved_over_days(folders: Folders) -> pd.DataFrame:
     Raises:
         FileNotFoundError: The benchmark has not been run; the message has the command that does.
     """
-    table = pd.read_csv(folders.made(folders.results / "advice_days.csv", "python benchmarks/advise_traces.py TRACES"))
     rows = {}
-    for trace, part in table.groupby("trace", sort=False):
+    for trace, part in pd.read_csv(folders.made(folders.results / table, command)).groupby("trace", sort=False):
         saved = part.assign(saved=part["rule_cost"] - part["cost"]).pivot(index="seed", columns="day", values="saved")
         interval = mean_interval(saved.to_numpy())
         words = f"{interval.low:+.2f} to {interval.high:+.2f}"
@@ -112,6 +118,24 @@ def started_block(folders: Folders) -> str:
     first = table.groupby(level="trace", sort=False)[["days", "rule"]].first()
     rows = first.rename(columns={"rule": "cheapest rule"}).join(ways).reset_index()
     return markdown_table(rows)
+
+
+def saved_on_flights(folders: Folders) -> pd.Series:
+    """Return what policy iteration saves on flights, a recording from elsewhere, as `saved_over_days` does."""
+    return saved_over_days(folders, FLIGHTS, "python benchmarks/flights.py flights-3m.parquet").iloc[0]
+
+
+def flights_sentence(folders: Folders) -> str:
+    """Return what policy iteration costs on flights, a recording from elsewhere, beside the cheapest rule."""
+    saved = saved_on_flights(folders)
+    table = pd.read_csv(folders.results / FLIGHTS)
+    rule, cost, optimum = (table[column].mean() for column in ("rule_cost", "cost", "optimum_cost"))
+    return (
+        f"On {table['day'].nunique()} held-out days {table['rule'][0]}, the cheapest rule, costs ${rule:.2f} a day, "
+        f"policy iteration ${cost:.2f} and the optimum, which knows the future, ${optimum:.2f}. Policy iteration "
+        f"saves {saved['saved']:+.2f} dollars a day ({saved['interval']}, over {table['seed'].nunique()} trainings and "
+        f"days): {percent((rule - cost) / (rule - optimum), 0)} of the way to the optimum."
+    )
 
 
 def _counts(table: pd.DataFrame, kind: str) -> str:
