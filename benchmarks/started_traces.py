@@ -5,25 +5,30 @@
 TRACES and MORE are files of request counts or folders of them, read and scaled as in `advise_traces.py`, with the same
 service. By this comparison the start was chosen; so the days that `advise` holds out have no part in it. The first days
 of a trace are cut again: rules are calibrated and policy iteration is trained on the first 60 % of them, and the rest
-is played. The table, three rows per trace, is saved as `results/started_traces.csv`:
+is played. The table, four rows per trace, is saved as `results/started_traces.csv`:
 
 | column | content |
 |---|---|
 | trace, days | name, and days played |
-| start | `imitated rule`; `generated traffic`; or `generated traffic alone`, without a training on the trace |
+| start | `imitated rule`; `generated traffic`; `generated traffic alone`, without a training; or `the days played` |
 | rule, rule_cost, optimum_cost | the cheapest rule on these days; dollars a day of it and of the clairvoyant optimum |
 | cost, way | dollars a day of policy iteration (seed 0), and which share of the way to the optimum it goes |
+
+`the days played` is no result: a training, from generated traffic, on the days that are played. It shows how far a
+network with these inputs comes that has seen the days before.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 from advise_traces import days_of, long_enough, template_setup
 from dask.system import CPU_COUNT
@@ -37,7 +42,9 @@ from autoscaler_env.paths import Folders
 from autoscaler_env.policies.deep import DeepPolicy
 from autoscaler_env.storage.models import load_policy
 from autoscaler_env.study.analysis import write_table
-from autoscaler_env.traffic.trace import Trace
+from autoscaler_env.traffic.trace import TRAINING_SHARE, ResampledDays, Trace
+
+THE_DAYS_PLAYED = "the days played"
 
 
 def rows_of(path: Path, iterations: int) -> list[dict[str, Any]]:
@@ -50,11 +57,16 @@ def rows_of(path: Path, iterations: int) -> list[dict[str, Any]]:
     rules = {name: candidate.cost.mean for name, candidate in comparison.candidates.items()}
     rule, optimum = min(rules, key=lambda name: rules[name]), comparison.optimum.cost.mean
     config = training_config("policy-iteration", iterations, days, comparison.service, seed=0)
+    known = _seen(days)
+    seen = dataclasses.replace(config, pattern=ResampledDays("traffic", known))
     alone = cast(DeepPolicy, load_policy(GENERATED_START, comparison.service))
     policies = {
         "imitated rule": train_once(config, progress=False).policy,
         "generated traffic": train_once(started(config, days), progress=False).policy,
         "generated traffic alone": with_memory_of(alone, days),
+        THE_DAYS_PLAYED: with_memory_of(
+            cast(DeepPolicy, train_once(started(seen, known), progress=False).policy), days
+        ),
     }
     rows = []
     for start, policy in policies.items():
@@ -72,6 +84,15 @@ def rows_of(path: Path, iterations: int) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _seen(days: Trace) -> Trace:
+    """Return a trace whose first days are the day before those that are played, and those."""
+    known = np.concatenate([days.earlier[-1:], days.later])
+    more = math.ceil(len(known) / TRAINING_SHARE) - len(known)
+    seen = Trace(days.name, np.concatenate([known, np.resize(days.later, (more, known.shape[1]))]))
+    assert np.array_equal(seen.earlier, known)
+    return seen
 
 
 def main() -> None:

@@ -241,6 +241,7 @@ def test_a_start_from_generated_traffic_is_worth_it_on_the_four_traces_and_not_e
     elsewhere = ["made_up_shop", "us_flights_2001"]
     assert (gained.drop(elsewhere) > 0.015).all() and (gained[elsewhere] < 0).all()
     assert (ways["generated traffic"] > ways["generated traffic alone"]).all()
+    assert (ways["the days played"] > ways["generated traffic"]).all() and ways["the days played"].max() < 0.4
 
 
 def test_trained_on_generated_days_alone_it_is_no_dearer_than_the_cheapest_rule_on_at_least_two_traces():
