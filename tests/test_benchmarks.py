@@ -95,7 +95,12 @@ def test_starts_are_compared_within_the_first_days_of_a_trace(tmp_path, monkeypa
     requests = np.rint(1_000 * (1 + 0.8 * np.sin(2 * np.pi * hours / 24))).astype(int)
     pd.DataFrame({"step": range(len(requests)), "requests": requests}).to_csv(tmp_path / "daily.csv", index=False)
     table = pd.DataFrame(rows_of(tmp_path / "daily.csv", iterations=1))
-    assert table["start"].tolist() == ["imitated rule", "generated traffic", "generated traffic alone"]
+    assert table["start"].tolist() == [
+        "imitated rule",
+        "generated traffic",
+        "generated traffic alone",
+        "the days played",
+    ]
     assert set(table["days"]) == {2}, "of nine days five are the first, of which two are held out again"
     assert table["cost"].nunique() >= 2 and (table["optimum_cost"] < table["cost"]).all()
     gap = table["rule_cost"] - table["optimum_cost"]
