@@ -235,7 +235,7 @@ def _recorded_sentence(folders: Folders) -> str:
         f"Trained on a trace's first days, policy iteration costs less than the cheapest calibrated rule on "
         f"{(table['low'] > 0).sum()} of {len(table)}, by {dollars(savings.min())} to {dollars(savings.max())} a day. "
         f"That is {percent(way.min(), 0)} to {percent(way.max(), 0)} of the way to the optimum, which knows the "
-        f"future. On US flights, tried last, it saves {dollars(flights['saved'])} ({flights['interval']})."
+        f"future. On US flights, tried last, it saves {dollars(flights['saved'])} a day ({flights['interval']})."
     )
 
 

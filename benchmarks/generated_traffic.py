@@ -49,6 +49,7 @@ from autoscaler_env.policies.base import Policy
 from autoscaler_env.policies.deep import DeepPolicy
 from autoscaler_env.policies.recorded_inputs import HISTORY, Recording
 from autoscaler_env.service import Service
+from autoscaler_env.storage.models import read_description, save_description
 from autoscaler_env.study.analysis import write_table
 from autoscaler_env.study.generated import FIRST_DAYS, GENERATED_DAYS
 from autoscaler_env.traffic.generated import HIGHEST, GeneratedDays
@@ -101,8 +102,10 @@ def write_start() -> Path:
     with tempfile.TemporaryDirectory() as folder:
         run = RunFolder(config, Folders(folder))
         train(config, run.folders)
-        for path in (run.model, run.model.with_suffix(".json")):
-            shutil.copy(path, GENERATED_START.parent)
+        description = read_description(run.model)
+        assert description is not None
+        shutil.copy(run.model, GENERATED_START)
+        save_description(GENERATED_START, description | {"command": "python benchmarks/generated_traffic.py --start"})
     return GENERATED_START
 
 
