@@ -5,9 +5,9 @@
 
 The file has three million flights from January to June, by the minute of departure, from the Bureau of Transportation
 Statistics; reading it needs the extra `parquet`. A flight is taken for a request. They are counted in steps of five
-minutes, and scaled as the traces of `advise_traces.py` are, for the same service. Rules are calibrated and policy
-iteration is trained on the first 60 % of the days, once for each seed. The table has a row per seed and held-out day,
-and is saved as `results/advice_flights.csv`:
+minutes (`build/us_flights_2001.csv`), and scaled as the traces of `advise_traces.py` are, for the same service. Rules
+are calibrated and policy iteration is trained on the first 60 % of the days, once for each seed. The table has a row
+per seed and held-out day, and is saved as `results/advice_flights.csv`:
 
 | column | content |
 |---|---|
@@ -19,7 +19,6 @@ and is saved as `results/advice_flights.csv`:
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +57,11 @@ def main() -> None:
     given = parser.parse_args()
     if given.seeds < 1:
         parser.error(f"--seeds {given.seeds}: must be at least 1")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{NAME}.csv"
-        counted(given.flights).to_csv(path, index=False)
-        rows = [row for seed in tqdm(range(given.seeds), unit="training") for row in rows_of(path, seed)]
     folders = Folders(given.output)
+    counts = folders.root / "build" / f"{NAME}.csv"
+    counts.parent.mkdir(parents=True, exist_ok=True)
+    counted(given.flights).to_csv(counts, index=False)
+    rows = [row for seed in tqdm(range(given.seeds), unit="training") for row in rows_of(counts, seed)]
     path = folders.results / "advice_flights.csv"
     write_table(path, pd.DataFrame(rows))
     print(f"Wrote {folders.shown(path)}.")
